@@ -1,0 +1,4 @@
+//! placeholder
+#![no_std]
+#[cfg(feature = "handshake")]
+pub mod handshake;
