@@ -1,4 +1,47 @@
-//! placeholder
+#![doc = include_str!("../README.md")]
 #![no_std]
+#![cfg_attr(not(feature = "bytes"), forbid(unsafe_code))]
+#![cfg_attr(feature = "bytes", deny(unsafe_code))]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+// A peer's bytes must not be able to stop the program.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::indexing_slicing,
+        clippy::string_slice,
+        clippy::arithmetic_side_effects
+    )
+)]
+
+#[cfg(feature = "alloc")]
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod connection;
+mod error;
+pub mod frame;
 #[cfg(feature = "handshake")]
 pub mod handshake;
+mod limits;
+pub mod message;
+mod time;
+pub mod utf8;
+
+#[cfg(all(feature = "bytes", feature = "handshake"))]
+pub mod endpoint;
+
+pub use connection::{Connection, DataFrame, Event, Input};
+#[cfg(all(feature = "bytes", feature = "handshake"))]
+pub use endpoint::Endpoint;
+pub use error::{ProtocolError, SendError};
+pub use frame::{CloseCode, CloseFrame, MaskingKey};
+pub use limits::Config;
+#[cfg(feature = "bytes")]
+pub use message::{Message, PreparedMessage, Text};
+pub use message::{MessageKind, Role};
+pub use time::Instant;

@@ -1,0 +1,416 @@
+use super::{Chunk, Event, Input};
+use crate::frame::{
+    CloseFrame, MAX_CONTROL_PAYLOAD, MAX_HEADER_LEN, Masker, OpCode, extended_length, first_byte,
+    second_byte,
+};
+use crate::utf8::Utf8Validator;
+use crate::{CloseCode, Config, MaskingKey, MessageKind, ProtocolError, Role};
+
+/// Bytes that are unmasked and validated in one go, so that they are still in the cache for the
+/// second pass.
+const HOT: usize = 16 * 1024;
+
+/// The receiving half of a [`Connection`](crate::Connection): frames in, events out.
+#[derive(Debug)]
+pub struct Receiver {
+    role: Role,
+    compression: bool,
+    max_frame: u64,
+    max_message: u64,
+    phase: Phase,
+    /// The start of a header that did not arrive in one piece.
+    spill: [u8; MAX_HEADER_LEN],
+    spilled: u8,
+    /// The frame whose payload is being received.
+    masker: Masker,
+    left: u64,
+    fin: bool,
+    /// The control frame that is being received, if it is one.
+    control_opcode: Option<OpCode>,
+    control: [u8; MAX_CONTROL_PAYLOAD],
+    control_len: u8,
+    /// The message that is open.
+    message: Option<MessageKind>,
+    message_len: u64,
+    at_start: bool,
+    compressed: bool,
+    utf8: Utf8Validator,
+    reply: PendingReply,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Header,
+    Payload,
+    /// The peer's Close frame has come; it is in the control slot.
+    CloseReceived,
+    Failed(ProtocolError),
+    Ended { close_received: bool },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PendingReply {
+    None,
+    Pong,
+    Close,
+    Fail(CloseCode),
+}
+
+/// Who checks the text of a message that lies in one chunk.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TextCheck {
+    Here,
+    /// The caller makes a `str` of it anyway, which checks it, and reports by [`Receiver::fail`].
+    #[cfg(all(feature = "bytes", feature = "handshake"))]
+    CallerForWholeMessages,
+}
+
+/// What the sending half owes the peer for something that the receiving half has got.
+#[derive(Clone, Copy, Debug)]
+pub struct Reply(pub(super) ReplyKind);
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum ReplyKind {
+    Pong { payload: [u8; MAX_CONTROL_PAYLOAD], len: u8 },
+    /// The peer's Close frame, to be echoed unless one was sent before.
+    Close(CloseCode),
+    Fail(CloseCode),
+}
+
+impl Receiver {
+    pub(crate) const fn new(role: Role, config: Config) -> Self {
+        Self {
+            role,
+            compression: config.compression,
+            max_frame: config.max_frame,
+            max_message: config.max_message,
+            phase: Phase::Header,
+            spill: [0; MAX_HEADER_LEN],
+            spilled: 0,
+            masker: Masker::new(MaskingKey::new([0; 4])),
+            left: 0,
+            fin: false,
+            control_opcode: None,
+            control: [0; MAX_CONTROL_PAYLOAD],
+            control_len: 0,
+            message: None,
+            message_len: 0,
+            at_start: false,
+            compressed: false,
+            utf8: Utf8Validator::new(),
+            reply: PendingReply::None,
+        }
+    }
+
+    /// As [`Connection::receive`](crate::Connection::receive), but the reply is left to
+    /// [`take_reply`](Self::take_reply).
+    ///
+    /// # Errors
+    ///
+    /// The first violation of the protocol or of a limit, once.
+    #[inline]
+    pub fn receive<'i>(
+        &mut self,
+        input: &mut Input<'i>,
+    ) -> Result<Option<Event<'i>>, ProtocolError> {
+        self.receive_checking(input, TextCheck::Here)
+    }
+
+    #[inline]
+    pub(crate) fn receive_checking<'i>(
+        &mut self,
+        input: &mut Input<'i>,
+        check: TextCheck,
+    ) -> Result<Option<Event<'i>>, ProtocolError> {
+        let result = self.step(input, check);
+        if let Err(error) = result {
+            self.fail(error);
+            input.discard();
+        }
+        result
+    }
+
+    #[inline]
+    fn step<'i>(
+        &mut self,
+        input: &mut Input<'i>,
+        check: TextCheck,
+    ) -> Result<Option<Event<'i>>, ProtocolError> {
+        match self.phase {
+            Phase::Header => {
+                if !self.header(input)? {
+                    return Ok(None);
+                }
+            }
+            Phase::Payload => {}
+            Phase::CloseReceived | Phase::Failed(_) | Phase::Ended { .. } => {
+                input.discard();
+                return Ok(None);
+            }
+        }
+        match self.control_opcode {
+            None => self.data(input, check),
+            Some(opcode) => self.control(input, opcode),
+        }
+    }
+
+    /// Reads a header; `false` means that more bytes are needed and all were taken.
+    #[inline]
+    fn header(&mut self, input: &mut Input<'_>) -> Result<bool, ProtocolError> {
+        if self.spilled == 0 {
+            if let Some(len) = self.parse(input.remaining())? {
+                input.take(len);
+                return Ok(true);
+            }
+        }
+        self.split_header(input)
+    }
+
+    /// Reads a header that does not lie in the input as a whole, byte by byte.
+    #[cold]
+    fn split_header(&mut self, input: &mut Input<'_>) -> Result<bool, ProtocolError> {
+        while let [byte] = input.take(1) {
+            let at = usize::from(self.spilled);
+            let Some(slot) = self.spill.get_mut(at) else { break };
+            *slot = *byte;
+            self.spilled = self.spilled.saturating_add(1);
+            let spill = self.spill;
+            if self.parse(spill.get(..usize::from(self.spilled)).unwrap_or_default())?.is_some() {
+                self.spilled = 0;
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Checks as much of a header as is there, in the order of its bytes, so that the error is the
+    /// same however they arrive. A complete one opens its frame; its length is returned.
+    #[inline]
+    fn parse(&mut self, bytes: &[u8]) -> Result<Option<usize>, ProtocolError> {
+        let Some((&first, rest)) = bytes.split_first() else { return Ok(None) };
+        let opcode = first_byte(first)?;
+        let fin = first & 0x80 != 0;
+        let rsv1 = first & 0x40 != 0;
+        if first & 0x70 != 0 {
+            let compressed = rsv1
+                && self.compression
+                && matches!(opcode, OpCode::Text | OpCode::Binary)
+                && first & 0x30 == 0;
+            if !compressed {
+                return Err(ProtocolError::ReservedBits);
+            }
+        }
+        match (opcode, self.message) {
+            (OpCode::Continuation, None) => return Err(ProtocolError::UnexpectedContinuation),
+            (OpCode::Text | OpCode::Binary, Some(_)) => {
+                return Err(ProtocolError::InterleavedMessage);
+            }
+            _ => {}
+        }
+        let Some((&second, rest)) = rest.split_first() else { return Ok(None) };
+        let masked = second & 0x80 != 0;
+        match self.role {
+            Role::Server if !masked => return Err(ProtocolError::UnmaskedFrame),
+            Role::Client if masked => return Err(ProtocolError::MaskedFrame),
+            _ => {}
+        }
+        second_byte(opcode, second)?;
+        let Some((len, rest)) = extended_length(second, rest)? else { return Ok(None) };
+        let mut message_len = 0;
+        if !opcode.is_control() {
+            if len > self.max_frame {
+                return Err(ProtocolError::FrameTooLarge);
+            }
+            let before = if opcode == OpCode::Continuation { self.message_len } else { 0 };
+            // Both are below 2^63. What a compressed message comes to is counted as it is inflated.
+            message_len = before.saturating_add(len);
+            let compressed = rsv1 || opcode == OpCode::Continuation && self.compressed;
+            if message_len > self.max_message && !compressed {
+                return Err(ProtocolError::MessageTooLarge);
+            }
+        }
+        let (key, rest) = if masked {
+            let Some((key, rest)) = rest.split_first_chunk::<4>() else { return Ok(None) };
+            (*key, rest)
+        } else {
+            ([0; 4], rest)
+        };
+
+        self.masker = Masker::new(MaskingKey::new(key));
+        self.left = len;
+        self.phase = Phase::Payload;
+        match opcode {
+            OpCode::Continuation => {
+                self.fin = fin;
+                self.message_len = message_len;
+                self.control_opcode = None;
+            }
+            OpCode::Text | OpCode::Binary => {
+                self.fin = fin;
+                self.message_len = message_len;
+                self.control_opcode = None;
+                self.compressed = rsv1;
+                self.at_start = true;
+                self.message = Some(if opcode == OpCode::Text {
+                    MessageKind::Text
+                } else {
+                    MessageKind::Binary
+                });
+            }
+            OpCode::Close | OpCode::Ping | OpCode::Pong => {
+                self.control_opcode = Some(opcode);
+                self.control_len = 0;
+            }
+        }
+        Ok(Some(bytes.len().saturating_sub(rest.len())))
+    }
+
+    #[inline]
+    fn data<'i>(
+        &mut self,
+        input: &mut Input<'i>,
+        check: TextCheck,
+    ) -> Result<Option<Event<'i>>, ProtocolError> {
+        let there = input.remaining().len();
+        let len = usize::try_from(self.left).map_or(there, |left| left.min(there));
+        if len == 0 && self.left != 0 {
+            return Ok(None);
+        }
+        let bytes = input.take(len);
+        self.left = self.left.saturating_sub(len as u64);
+        let frame_ends = self.left == 0;
+        let end = frame_ends && self.fin;
+        let start = core::mem::take(&mut self.at_start);
+        // A message is open whenever a data frame is.
+        let kind = self.message.unwrap_or(MessageKind::Binary);
+
+        let text = kind == MessageKind::Text && !self.compressed;
+        let here = text && (check == TextCheck::Here || !start || !end);
+        if self.role == Role::Server || here {
+            for block in bytes.chunks_mut(HOT) {
+                self.payload(block, here)?;
+            }
+            if here && end && self.utf8.finish().is_err() {
+                return Err(ProtocolError::InvalidUtf8);
+            }
+        }
+        if frame_ends {
+            self.phase = Phase::Header;
+            if end {
+                self.message = None;
+            }
+        }
+        Ok(Some(Event::Data(Chunk { bytes, kind, start, end, compressed: self.compressed })))
+    }
+
+    #[inline]
+    fn payload(&mut self, bytes: &mut [u8], text: bool) -> Result<(), ProtocolError> {
+        if self.role == Role::Server {
+            self.masker.apply(bytes);
+        }
+        if text && self.utf8.push(bytes).is_err() {
+            return Err(ProtocolError::InvalidUtf8);
+        }
+        Ok(())
+    }
+
+    fn control<'i>(
+        &mut self,
+        input: &mut Input<'i>,
+        opcode: OpCode,
+    ) -> Result<Option<Event<'i>>, ProtocolError> {
+        let there = input.remaining().len();
+        let len = usize::try_from(self.left).map_or(there, |left| left.min(there));
+        let bytes = input.take(len);
+        let from = usize::from(self.control_len);
+        let Some(slot) = self.control.get_mut(from..from.saturating_add(len)) else {
+            return Err(ProtocolError::ControlTooLong);
+        };
+        slot.copy_from_slice(bytes);
+        if self.role == Role::Server {
+            self.masker.apply(slot);
+        }
+        self.control_len = self.control_len.saturating_add(len as u8);
+        self.left = self.left.saturating_sub(len as u64);
+        if self.left != 0 {
+            return Ok(None);
+        }
+        self.phase = Phase::Header;
+        match opcode {
+            OpCode::Ping => {
+                self.reply = PendingReply::Pong;
+                Ok(Some(Event::Ping))
+            }
+            OpCode::Close => {
+                CloseFrame::decode(self.control_payload())?;
+                self.phase = Phase::CloseReceived;
+                self.reply = PendingReply::Close;
+                input.discard();
+                Ok(Some(Event::Close))
+            }
+            _ => Ok(Some(Event::Pong)),
+        }
+    }
+
+    /// As [`Connection::fail`](crate::Connection::fail), but the reply is left to
+    /// [`take_reply`](Self::take_reply).
+    pub fn fail(&mut self, error: ProtocolError) {
+        if !matches!(self.phase, Phase::Failed(_) | Phase::Ended { .. }) {
+            self.phase = Phase::Failed(error);
+            self.reply = PendingReply::Fail(error.close_code());
+        }
+    }
+
+    /// What is to be handed to [`Sender::reply`](super::Sender::reply), after each call of
+    /// [`receive`](Self::receive).
+    ///
+    /// A Close frame or an error stays until it is taken. A Ping's reply that is not taken
+    /// before the next Ping or Pong arrives may be dropped (RFC 6455 §5.5.3).
+    #[inline]
+    pub fn take_reply(&mut self) -> Option<Reply> {
+        if self.reply == PendingReply::None { None } else { self.build_reply() }
+    }
+
+    #[cold]
+    fn build_reply(&mut self) -> Option<Reply> {
+        Some(Reply(match core::mem::replace(&mut self.reply, PendingReply::None) {
+            PendingReply::None => return None,
+            PendingReply::Pong => {
+                ReplyKind::Pong { payload: self.control, len: self.control_len }
+            }
+            PendingReply::Close => ReplyKind::Close(
+                self.close_frame().map_or(CloseCode::NO_STATUS, |frame| frame.code),
+            ),
+            PendingReply::Fail(code) => ReplyKind::Fail(code),
+        }))
+    }
+
+    /// As [`Connection::control_payload`](crate::Connection::control_payload).
+    #[inline]
+    pub fn control_payload(&self) -> &[u8] {
+        self.control.get(..usize::from(self.control_len)).unwrap_or_default()
+    }
+
+    /// As [`Connection::close_frame`](crate::Connection::close_frame).
+    pub fn close_frame(&self) -> Option<CloseFrame<'_>> {
+        matches!(self.phase, Phase::CloseReceived | Phase::Ended { close_received: true })
+            .then(|| CloseFrame::decode(self.control_payload()).ok())?
+    }
+
+    /// The error that has failed the connection, if one has.
+    pub fn error(&self) -> Option<ProtocolError> {
+        if let Phase::Failed(error) = self.phase { Some(error) } else { None }
+    }
+
+    /// The bytes that the frame which is being received still lacks.
+    #[cfg(all(feature = "bytes", feature = "handshake"))]
+    pub(crate) fn payload_left(&self) -> u64 {
+        if self.phase == Phase::Payload { self.left } else { 0 }
+    }
+
+    pub(crate) fn end(&mut self) {
+        if !matches!(self.phase, Phase::Failed(_) | Phase::Ended { .. }) {
+            self.phase = Phase::Ended { close_received: self.phase == Phase::CloseReceived };
+        }
+    }
+}

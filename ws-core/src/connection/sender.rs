@@ -1,0 +1,643 @@
+use core::ops::Range;
+
+use super::receiver::{Reply, ReplyKind};
+use super::timers::{Due, Timers};
+use super::State;
+use crate::frame::{
+    FrameHead, FrameHeader, MAX_CONTROL_PAYLOAD, MAX_REASON_LEN, Masker, OpCode, mask, mask_into,
+};
+use crate::{CloseCode, Config, Instant, MaskingKey, MessageKind, Role, SendError};
+
+/// Which data frame is to be sent: its kind and its place in its message.
+///
+/// ```
+/// use ws_core::DataFrame;
+///
+/// let whole = DataFrame::TEXT;
+/// let first_of_several = DataFrame::TEXT.more();
+/// # assert_ne!(whole, first_of_several);
+/// ```
+///
+/// The fragments of a message all have its kind here; that all but the first go out as
+/// continuation frames is seen to by the connection (RFC 6455 §5.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DataFrame {
+    kind: MessageKind,
+    fin: bool,
+    compressed: bool,
+}
+
+impl DataFrame {
+    /// The last or only frame of a text message.
+    ///
+    /// That a message's frames together are UTF-8 is up to the caller (RFC 6455 §5.6).
+    pub const TEXT: Self = Self::new(MessageKind::Text);
+    /// The last or only frame of a binary message.
+    pub const BINARY: Self = Self::new(MessageKind::Binary);
+
+    /// The last or only frame of a message of this kind.
+    #[inline]
+    pub const fn new(kind: MessageKind) -> Self {
+        Self { kind, fin: true, compressed: false }
+    }
+
+    /// The same, but more frames of the message follow.
+    #[inline]
+    #[must_use]
+    pub const fn more(mut self) -> Self {
+        self.fin = false;
+        self
+    }
+
+    /// The same, marked as the first frame of a compressed message (RFC 7692 §6).
+    #[inline]
+    #[must_use]
+    pub const fn compressed(mut self, compressed: bool) -> Self {
+        self.compressed = compressed;
+        self
+    }
+}
+
+/// The sending half of a [`Connection`](crate::Connection): it builds frames and keeps the rules
+/// about what may be sent when.
+#[derive(Debug)]
+pub struct Sender {
+    role: Role,
+    compression: bool,
+    max_outgoing_frame: u64,
+    /// The message of which more fragments are to come.
+    message: Option<MessageKind>,
+    /// The frame whose payload is not complete.
+    masker: Masker,
+    payload_left: u64,
+    pong: [u8; MAX_CONTROL_PAYLOAD],
+    pong_len: Option<u8>,
+    ping_due: bool,
+    close: Close,
+    /// Both sides have said Close, this side has failed the connection, or it was given up.
+    peer_closed: bool,
+    failed: bool,
+    closed_first: bool,
+    end: End,
+    timers: Timers,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Close {
+    No,
+    Due(CloseCode),
+    Sent,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    No,
+    Eof,
+    Lost,
+    GivenUp,
+}
+
+impl Sender {
+    pub(crate) const fn new(role: Role, config: Config) -> Self {
+        Self {
+            role,
+            compression: config.compression,
+            max_outgoing_frame: config.max_outgoing_frame,
+            message: None,
+            masker: Masker::new(MaskingKey::new([0; 4])),
+            payload_left: 0,
+            pong: [0; MAX_CONTROL_PAYLOAD],
+            pong_len: None,
+            ping_due: false,
+            close: Close::No,
+            peer_closed: false,
+            failed: false,
+            closed_first: false,
+            end: End::No,
+            timers: Timers::new(&config),
+        }
+    }
+
+    /// The head of a data frame with a payload of `len` bytes.
+    ///
+    /// The payload is then due: it passes through [`mask_payload`](Self::mask_payload) on a client
+    /// and is accounted for by that or by [`payload_written`](Self::payload_written) on a server. Until
+    /// then nothing else may be sent. A client takes a fresh `key` for each frame, a server none.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Closing`], [`SendError::MessageOpen`], [`SendError::PayloadPending`],
+    /// [`SendError::FrameTooLong`], [`SendError::MaskingKeyMissing`],
+    /// [`SendError::MaskingKeyUnexpected`] or [`SendError::CompressionNotNegotiated`].
+    #[inline]
+    pub fn head(
+        &mut self,
+        frame: DataFrame,
+        len: u64,
+        key: Option<MaskingKey>,
+    ) -> Result<FrameHead, SendError> {
+        self.check(frame, len, key)?;
+        Ok(self.start(frame, len, key))
+    }
+
+    #[inline]
+    fn check(
+        &self,
+        frame: DataFrame,
+        len: u64,
+        key: Option<MaskingKey>,
+    ) -> Result<(), SendError> {
+        self.check_key(key)?;
+        if self.close != Close::No || self.peer_closed || self.end != End::No {
+            return Err(SendError::Closing);
+        }
+        if self.payload_left != 0 {
+            return Err(SendError::PayloadPending);
+        }
+        if self.message.is_some_and(|kind| kind != frame.kind) {
+            return Err(SendError::MessageOpen);
+        }
+        if frame.compressed && (!self.compression || self.message.is_some()) {
+            return Err(SendError::CompressionNotNegotiated);
+        }
+        if len > self.max_outgoing_frame {
+            return Err(SendError::FrameTooLong);
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn check_key(&self, key: Option<MaskingKey>) -> Result<(), SendError> {
+        match (self.role, key) {
+            (Role::Client, None) => Err(SendError::MaskingKeyMissing),
+            (Role::Server, Some(_)) => Err(SendError::MaskingKeyUnexpected),
+            _ => Ok(()),
+        }
+    }
+
+    /// The head of a frame that was checked; its payload is due.
+    #[inline]
+    fn start(&mut self, frame: DataFrame, len: u64, key: Option<MaskingKey>) -> FrameHead {
+        let opcode = match (self.message, frame.kind) {
+            (Some(_), _) => OpCode::Continuation,
+            (None, MessageKind::Text) => OpCode::Text,
+            (None, MessageKind::Binary) => OpCode::Binary,
+        };
+        self.message = if frame.fin { None } else { Some(frame.kind) };
+        self.payload_left = len;
+        self.masker = Masker::new(key.unwrap_or(MaskingKey::new([0; 4])));
+        self.timers.sent_data();
+        FrameHeader {
+            fin: frame.fin,
+            rsv1: frame.compressed,
+            rsv2: false,
+            rsv3: false,
+            opcode,
+            mask: key,
+            len,
+        }
+        .encode()
+    }
+
+    /// Masks the next bytes of the frame's payload in place, which then are to be written.
+    ///
+    /// On a server it leaves them as they are.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::PayloadTooLong`]: more than [`head`](Self::head) was told.
+    #[inline]
+    pub fn mask_payload(&mut self, payload: &mut [u8]) -> Result<(), SendError> {
+        self.account(payload.len() as u64)?;
+        if self.role == Role::Client {
+            self.masker.apply(payload);
+        }
+        Ok(())
+    }
+
+    /// Tells that `len` more bytes of the frame's payload are written, or certain to be.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::PayloadTooLong`], or [`SendError::PayloadUnmasked`] on a client, whose payload has
+    /// to pass through [`mask_payload`](Self::mask_payload).
+    #[inline]
+    pub fn payload_written(&mut self, len: u64) -> Result<(), SendError> {
+        if self.role == Role::Client {
+            return Err(SendError::PayloadUnmasked);
+        }
+        self.account(len)
+    }
+
+    #[inline]
+    fn account(&mut self, len: u64) -> Result<(), SendError> {
+        self.payload_left =
+            self.payload_left.checked_sub(len).ok_or(SendError::PayloadTooLong)?;
+        Ok(())
+    }
+
+    /// Encodes a whole data frame into `out`, copying and masking in one pass; returns its length.
+    ///
+    /// # Errors
+    ///
+    /// As [`head`](Self::head), and [`SendError::BufferTooSmall`]: the payload and a header of 2 to
+    /// 14 bytes have to fit.
+    #[inline]
+    pub fn encode(
+        &mut self,
+        frame: DataFrame,
+        payload: &[u8],
+        key: Option<MaskingKey>,
+        out: &mut [u8],
+    ) -> Result<usize, SendError> {
+        self.check(frame, payload.len() as u64, key)?;
+        let needed = header_len(payload.len(), key).saturating_add(payload.len());
+        if out.len() < needed {
+            return Err(SendError::BufferTooSmall { needed });
+        }
+        let head = self.start(frame, payload.len() as u64, key);
+        self.payload_left = 0;
+        Ok(put(&head, payload, key, out))
+    }
+
+    /// Makes a frame of the payload where it lies in `buffer`: it is masked in place and the header is
+    /// put right before it. Returns where the frame lies.
+    ///
+    /// # Errors
+    ///
+    /// As [`head`](Self::head); [`SendError::NoHeadroom`] when fewer bytes precede the payload than the
+    /// header takes (14 always suffice); [`SendError::BufferTooSmall`] when the range does not lie in the
+    /// buffer.
+    #[inline]
+    pub fn encode_in_place(
+        &mut self,
+        frame: DataFrame,
+        buffer: &mut [u8],
+        payload: Range<usize>,
+        key: Option<MaskingKey>,
+    ) -> Result<Range<usize>, SendError> {
+        let len = payload.end.saturating_sub(payload.start);
+        self.check(frame, len as u64, key)?;
+        let needed = header_len(len, key);
+        let start =
+            payload.start.checked_sub(needed).ok_or(SendError::NoHeadroom { needed })?;
+        let end = payload.start.saturating_add(len);
+        let Some((head, payload)) = buffer
+            .get_mut(start..end)
+            .and_then(|frame| frame.split_at_mut_checked(needed))
+        else {
+            return Err(SendError::BufferTooSmall { needed: end });
+        };
+        head.copy_from_slice(&self.start(frame, len as u64, key));
+        self.payload_left = 0;
+        if let Some(key) = key {
+            mask(payload, key);
+        }
+        Ok(start..end)
+    }
+
+    /// Appends a whole data frame to `out`, copying and masking in one pass.
+    ///
+    /// # Errors
+    ///
+    /// As [`head`](Self::head).
+    #[cfg(feature = "alloc")]
+    #[inline]
+    pub fn encode_vec(
+        &mut self,
+        frame: DataFrame,
+        payload: &[u8],
+        key: Option<MaskingKey>,
+        out: &mut alloc::vec::Vec<u8>,
+    ) -> Result<(), SendError> {
+        let head = self.head(frame, payload.len() as u64, key)?;
+        self.payload_left = 0;
+        out.reserve(head.len().saturating_add(payload.len()));
+        out.extend_from_slice(&head);
+        let from = out.len();
+        out.extend_from_slice(payload);
+        if let (Some(key), Some(payload)) = (key, out.get_mut(from..)) {
+            mask(payload, key);
+        }
+        Ok(())
+    }
+
+    /// Encodes a Ping into `out`; returns its length, at most 131 bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Closing`], [`SendError::PayloadPending`], [`SendError::ControlTooLong`],
+    /// [`SendError::BufferTooSmall`], or an error about the key as in [`head`](Self::head).
+    pub fn ping(
+        &mut self,
+        payload: &[u8],
+        key: Option<MaskingKey>,
+        out: &mut [u8],
+    ) -> Result<usize, SendError> {
+        self.user_control(OpCode::Ping, payload, key, out)
+    }
+
+    /// Encodes an unsolicited Pong into `out`; returns its length (RFC 6455 §5.5.3).
+    ///
+    /// # Errors
+    ///
+    /// As [`ping`](Self::ping).
+    pub fn pong(
+        &mut self,
+        payload: &[u8],
+        key: Option<MaskingKey>,
+        out: &mut [u8],
+    ) -> Result<usize, SendError> {
+        self.user_control(OpCode::Pong, payload, key, out)
+    }
+
+    fn user_control(
+        &mut self,
+        opcode: OpCode,
+        payload: &[u8],
+        key: Option<MaskingKey>,
+        out: &mut [u8],
+    ) -> Result<usize, SendError> {
+        if self.close != Close::No || self.peer_closed || self.end != End::No {
+            return Err(SendError::Closing);
+        }
+        self.control(opcode, payload, key, out)
+    }
+
+    /// Encodes a Close frame into `out`, at most 131 bytes; returns its length.
+    ///
+    /// It goes out after all that was encoded before, and nothing goes out after it; a pong that is
+    /// still pending is dropped. The peer's messages are received until its Close frame comes.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Closing`] when a Close frame was sent or is due, [`SendError::PayloadPending`],
+    /// [`SendError::InvalidCloseCode`], [`SendError::ReasonTooLong`],
+    /// [`SendError::ReasonWithoutCode`], [`SendError::BufferTooSmall`], or an error about the key.
+    pub fn close(
+        &mut self,
+        code: impl Into<Option<CloseCode>>,
+        reason: &str,
+        key: Option<MaskingKey>,
+        out: &mut [u8],
+    ) -> Result<usize, SendError> {
+        let code = code.into();
+        self.check_close(code, reason)?;
+        let mut body = [0; MAX_CONTROL_PAYLOAD];
+        let mut len = 0;
+        if let Some(code) = code {
+            for (slot, byte) in body.iter_mut().zip(code.get().to_be_bytes().iter().chain(reason.as_bytes())) {
+                *slot = *byte;
+            }
+            len = reason.len().saturating_add(2);
+        }
+        let written =
+            self.control(OpCode::Close, body.get(..len).unwrap_or_default(), key, out)?;
+        self.closed_first = true;
+        self.close_frame_sent();
+        Ok(written)
+    }
+
+    fn check_close(&self, code: Option<CloseCode>, reason: &str) -> Result<(), SendError> {
+        if self.close != Close::No || self.peer_closed || self.end != End::No {
+            return Err(SendError::Closing);
+        }
+        match code {
+            None if !reason.is_empty() => Err(SendError::ReasonWithoutCode),
+            Some(code) if !code.may_be_sent(self.role) => {
+                Err(SendError::InvalidCloseCode(code.get()))
+            }
+            _ if reason.len() > MAX_REASON_LEN => Err(SendError::ReasonTooLong),
+            _ => Ok(()),
+        }
+    }
+
+    fn close_frame_sent(&mut self) {
+        self.close = Close::Sent;
+        self.pong_len = None;
+        self.ping_due = false;
+        self.timers.closing();
+    }
+
+    /// Encodes a control frame, between data frames.
+    fn control(
+        &mut self,
+        opcode: OpCode,
+        payload: &[u8],
+        key: Option<MaskingKey>,
+        out: &mut [u8],
+    ) -> Result<usize, SendError> {
+        self.check_key(key)?;
+        if self.payload_left != 0 {
+            return Err(SendError::PayloadPending);
+        }
+        if payload.len() > MAX_CONTROL_PAYLOAD {
+            return Err(SendError::ControlTooLong);
+        }
+        let needed = header_len(payload.len(), key).saturating_add(payload.len());
+        if out.len() < needed {
+            return Err(SendError::BufferTooSmall { needed });
+        }
+        let mut header = FrameHeader::new(opcode, payload.len() as u64);
+        header.mask = key;
+        Ok(put(&header.encode(), payload, key, out))
+    }
+
+    /// Takes over what the receiving half owes the peer.
+    pub fn reply(&mut self, reply: Reply) {
+        match reply.0 {
+            ReplyKind::Pong { payload, len } => {
+                if self.close == Close::No {
+                    self.pong = payload;
+                    self.pong_len = Some(len);
+                }
+            }
+            ReplyKind::Close(code) => {
+                self.peer_closed = true;
+                self.close_due(code);
+            }
+            ReplyKind::Fail(code) => {
+                self.failed = true;
+                self.close_due(code);
+            }
+        }
+    }
+
+    fn close_due(&mut self, code: CloseCode) {
+        if self.close == Close::No && self.end == End::No {
+            self.close = Close::Due(code);
+        }
+        self.timers.closing();
+    }
+
+    /// As [`Connection::wants_transmit`](crate::Connection::wants_transmit).
+    #[inline]
+    #[must_use]
+    pub fn wants_transmit(&self) -> bool {
+        self.payload_left == 0
+            && (self.pong_len.is_some() || self.ping_due || matches!(self.close, Close::Due(_)))
+    }
+
+    /// As [`Connection::poll_transmit`](crate::Connection::poll_transmit).
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::BufferTooSmall`] or an error about the key; the frame stays pending.
+    #[must_use = "the bytes have to be written to the stream"]
+    pub fn poll_transmit(
+        &mut self,
+        out: &mut [u8],
+        key: Option<MaskingKey>,
+    ) -> Result<usize, SendError> {
+        if !self.wants_transmit() {
+            return Ok(0);
+        }
+        if let Some(len) = self.pong_len {
+            let payload = self.pong;
+            let payload = payload.get(..usize::from(len)).unwrap_or_default();
+            let written = self.control(OpCode::Pong, payload, key, out)?;
+            self.pong_len = None;
+            return Ok(written);
+        }
+        if self.ping_due {
+            let written = self.control(OpCode::Ping, &[], key, out)?;
+            self.ping_due = false;
+            return Ok(written);
+        }
+        let Close::Due(code) = self.close else { return Ok(0) };
+        let body = code.get().to_be_bytes();
+        let body: &[u8] = if code == CloseCode::NO_STATUS { &[] } else { &body };
+        let written = self.control(OpCode::Close, body, key, out)?;
+        self.close_frame_sent();
+        Ok(written)
+    }
+
+    /// Tells the timers that bytes have arrived, and whether data was among them.
+    #[inline]
+    pub fn received(&mut self, data: bool) {
+        self.timers.received(data);
+    }
+
+    /// Tells the timers that the connection opens at `now`; without it, it has opened at the origin.
+    pub fn opened(&mut self, now: Instant) {
+        self.timers.start(now);
+    }
+
+    /// As [`Connection::poll_timeout`](crate::Connection::poll_timeout).
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        if self.end == End::No { self.timers.next() } else { None }
+    }
+
+    /// As [`Connection::handle_timeout`](crate::Connection::handle_timeout).
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.end != End::No {
+            return;
+        }
+        match self.timers.handle(now) {
+            Due::Nothing => {}
+            Due::Ping => self.ping_due = true,
+            Due::Idle => {
+                self.closed_first = true;
+                self.close_due(CloseCode::GOING_AWAY);
+            }
+            Due::Lost => {
+                self.failed = true;
+                self.close_due(CloseCode::INTERNAL_ERROR);
+                self.end = End::Lost;
+            }
+            Due::GiveUp => self.end = End::GivenUp,
+        }
+    }
+
+    pub(crate) fn end(&mut self) {
+        if self.end == End::No {
+            self.end = End::Eof;
+        }
+    }
+
+    /// As [`Connection::state`](crate::Connection::state).
+    #[must_use]
+    pub fn state(&self) -> State {
+        let sent = self.close == Close::Sent;
+        if self.end != End::No || sent && (self.peer_closed || self.failed) {
+            State::Closed
+        } else if self.close != Close::No || self.peer_closed || self.failed {
+            State::Closing
+        } else {
+            State::Open
+        }
+    }
+
+    /// As [`Connection::wants_shutdown`](crate::Connection::wants_shutdown).
+    #[must_use]
+    pub fn wants_shutdown(&self) -> bool {
+        if matches!(self.close, Close::Due(_)) && !matches!(self.end, End::GivenUp) {
+            return false;
+        }
+        self.end != End::No
+            || self.close == Close::Sent
+                && (self.failed || self.peer_closed && self.role == Role::Server)
+    }
+
+    /// As [`Connection::is_finished`](crate::Connection::is_finished).
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.end != End::No
+    }
+
+    /// As [`Connection::is_lost`](crate::Connection::is_lost).
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.end == End::Lost
+    }
+
+    /// As [`Connection::closed_first`](crate::Connection::closed_first).
+    #[must_use]
+    pub fn closed_first(&self) -> bool {
+        self.closed_first
+    }
+
+    pub(crate) fn close_sent(&self) -> bool {
+        self.close == Close::Sent
+    }
+
+    /// Whether a message is open of which more fragments are to come.
+    #[cfg(all(feature = "bytes", feature = "handshake"))]
+    pub(crate) fn message_open(&self) -> bool {
+        self.message.is_some()
+    }
+
+    /// As [`Connection::max_outgoing_frame`](crate::Connection::max_outgoing_frame).
+    #[must_use]
+    pub fn max_outgoing_frame(&self) -> u64 {
+        self.max_outgoing_frame
+    }
+}
+
+/// The length of the header of a frame with `len` bytes of payload.
+#[inline]
+const fn header_len(len: usize, key: Option<MaskingKey>) -> usize {
+    let base: usize = match len {
+        0..126 => 2,
+        126..=0xffff => 4,
+        _ => 10,
+    };
+    if key.is_some() { base.saturating_add(4) } else { base }
+}
+
+/// Writes a frame into an output that has room for it.
+#[inline]
+fn put(head: &FrameHead, payload: &[u8], key: Option<MaskingKey>, out: &mut [u8]) -> usize {
+    let Some((target, rest)) = out.split_at_mut_checked(head.len()) else { return 0 };
+    target.copy_from_slice(head);
+    let written = match key {
+        Some(key) => mask_into(payload, rest, key),
+        None => {
+            let Some(rest) = rest.get_mut(..payload.len()) else { return 0 };
+            rest.copy_from_slice(payload);
+            payload.len()
+        }
+    };
+    head.len().saturating_add(written)
+}

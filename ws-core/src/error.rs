@@ -1,0 +1,165 @@
+use core::fmt;
+
+use crate::CloseCode;
+
+/// How a peer broke the protocol, or a limit.
+///
+/// The connection is then failed (RFC 6455 §7.1.7): a Close frame with
+/// [`close_code`](Self::close_code) is due, and nothing that follows is processed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ProtocolError {
+    /// An RSV bit to which no extension gives a meaning (RFC 6455 §5.2).
+    ReservedBits,
+    /// A reserved opcode: 0x3–0x7 or 0xB–0xF (RFC 6455 §5.2).
+    ReservedOpcode(u8),
+    /// A control frame without FIN (RFC 6455 §5.5).
+    FragmentedControl,
+    /// A control frame of more than 125 bytes (RFC 6455 §5.5).
+    ControlTooLong,
+    /// A frame from a client that is not masked (RFC 6455 §5.1).
+    UnmaskedFrame,
+    /// A frame from a server that is masked (RFC 6455 §5.1).
+    MaskedFrame,
+    /// A length that is not in its shortest form (RFC 6455 §5.2).
+    NonMinimalLength,
+    /// A length of 2^63 or more (RFC 6455 §5.2).
+    LengthOverflow,
+    /// A continuation frame while no message is open (RFC 6455 §5.4).
+    UnexpectedContinuation,
+    /// A new message while another is open (RFC 6455 §5.4).
+    InterleavedMessage,
+    /// A Close frame with a body of one byte (RFC 6455 §5.5.1).
+    CloseBodyTooShort,
+    /// A Close frame with a code that must not be sent (RFC 6455 §7.4).
+    InvalidCloseCode(u16),
+    /// A close reason that is not UTF-8 (RFC 6455 §5.5.1).
+    InvalidCloseReason,
+    /// A text message that is not UTF-8 (RFC 6455 §8.1).
+    InvalidUtf8,
+    /// A frame longer than [`Config::max_frame`](crate::Config::max_frame).
+    FrameTooLarge,
+    /// A message longer than [`Config::max_message`](crate::Config::max_message).
+    MessageTooLarge,
+}
+
+impl ProtocolError {
+    /// The code for the Close frame that tells the peer (RFC 6455 §7.4.1).
+    pub const fn close_code(self) -> CloseCode {
+        match self {
+            Self::InvalidUtf8 | Self::InvalidCloseReason => CloseCode::INVALID_PAYLOAD,
+            Self::FrameTooLarge | Self::MessageTooLarge => CloseCode::MESSAGE_TOO_BIG,
+            _ => CloseCode::PROTOCOL_ERROR,
+        }
+    }
+}
+
+impl fmt::Display for ProtocolError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ReservedBits => "reserved bit set without an extension (RFC 6455 §5.2)",
+            Self::ReservedOpcode(opcode) => {
+                return write!(f, "reserved opcode {opcode:#x} (RFC 6455 §5.2)");
+            }
+            Self::FragmentedControl => "fragmented control frame (RFC 6455 §5.5)",
+            Self::ControlTooLong => "control frame of more than 125 bytes (RFC 6455 §5.5)",
+            Self::UnmaskedFrame => "unmasked frame from a client (RFC 6455 §5.1)",
+            Self::MaskedFrame => "masked frame from a server (RFC 6455 §5.1)",
+            Self::NonMinimalLength => "length not in its shortest form (RFC 6455 §5.2)",
+            Self::LengthOverflow => "length of 2^63 or more (RFC 6455 §5.2)",
+            Self::UnexpectedContinuation => "continuation without a message (RFC 6455 §5.4)",
+            Self::InterleavedMessage => "new message inside a fragmented one (RFC 6455 §5.4)",
+            Self::CloseBodyTooShort => "close frame with a body of one byte (RFC 6455 §5.5.1)",
+            Self::InvalidCloseCode(code) => {
+                return write!(f, "close code {code} must not be sent (RFC 6455 §7.4)");
+            }
+            Self::InvalidCloseReason => "close reason is not UTF-8 (RFC 6455 §5.5.1)",
+            Self::InvalidUtf8 => "text is not UTF-8 (RFC 6455 §8.1)",
+            Self::FrameTooLarge => "frame longer than the limit (RFC 6455 §10.4)",
+            Self::MessageTooLarge => "message longer than the limit (RFC 6455 §10.4)",
+        })
+    }
+}
+
+impl core::error::Error for ProtocolError {}
+
+/// Why something was not sent: a mistake of the caller, or a connection that is closing.
+///
+/// Nothing was written and the connection is as it was before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SendError {
+    /// A Close frame was sent or received, or the connection has ended (RFC 6455 §5.5.1).
+    Closing,
+    /// A message of the other kind is open; it has to be finished first (RFC 6455 §5.4).
+    MessageOpen,
+    /// A frame's payload is not complete yet.
+    PayloadPending,
+    /// More payload than the frame's head declared.
+    PayloadTooLong,
+    /// A control frame's payload is limited to 125 bytes (RFC 6455 §5.5).
+    ControlTooLong,
+    /// A close reason is limited to 123 bytes (RFC 6455 §5.5.1).
+    ReasonTooLong,
+    /// This code may not be sent by this role; 1000–1003, 1007–1014 and 3000–4999 may, 1010 only
+    /// by a client (RFC 6455 §7.4).
+    InvalidCloseCode(u16),
+    /// A close reason needs a code before it (RFC 6455 §5.5.1).
+    ReasonWithoutCode,
+    /// The frame is longer than [`Config::max_outgoing_frame`](crate::Config::max_outgoing_frame),
+    /// or than 2^63 − 1.
+    FrameTooLong,
+    /// The output has no room: this many bytes are needed.
+    BufferTooSmall {
+        /// The size that suffices, in bytes.
+        needed: usize,
+    },
+    /// There is no room for the header before the payload: this many bytes are needed.
+    NoHeadroom {
+        /// The headroom that suffices, in bytes.
+        needed: usize,
+    },
+    /// A client masks every frame and needs a key for it (RFC 6455 §5.3).
+    MaskingKeyMissing,
+    /// A server must not mask (RFC 6455 §5.1).
+    MaskingKeyUnexpected,
+    /// A client's payload has to pass through the mask (RFC 6455 §5.3).
+    PayloadUnmasked,
+    /// RSV1 stands for compression, which was not negotiated (RFC 7692 §6), or is not the first
+    /// frame's.
+    CompressionNotNegotiated,
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Closing => "the connection is closing or closed (RFC 6455 §5.5.1)",
+            Self::MessageOpen => "a message of the other kind is open (RFC 6455 §5.4)",
+            Self::PayloadPending => "the payload of the frame before is not complete",
+            Self::PayloadTooLong => "more payload than the frame's head declared",
+            Self::ControlTooLong => "a control payload is limited to 125 bytes (RFC 6455 §5.5)",
+            Self::ReasonTooLong => "a close reason is limited to 123 bytes (RFC 6455 §5.5.1)",
+            Self::InvalidCloseCode(code) => {
+                return write!(
+                    f,
+                    "close code {code} may not be sent; 1000-1003, 1007-1014 (1010 by clients \
+                     only) and 3000-4999 may (RFC 6455 §7.4)"
+                );
+            }
+            Self::ReasonWithoutCode => "a close reason needs a code (RFC 6455 §5.5.1)",
+            Self::FrameTooLong => "the frame is longer than max_outgoing_frame",
+            Self::BufferTooSmall { needed } => {
+                return write!(f, "the output has no room: {needed} bytes are needed");
+            }
+            Self::NoHeadroom { needed } => {
+                return write!(f, "{needed} bytes are needed before the payload");
+            }
+            Self::MaskingKeyMissing => "a client's frame needs a masking key (RFC 6455 §5.3)",
+            Self::MaskingKeyUnexpected => "a server must not mask (RFC 6455 §5.1)",
+            Self::PayloadUnmasked => "a client's payload has to be masked (RFC 6455 §5.3)",
+            Self::CompressionNotNegotiated => "compression is not negotiated (RFC 7692 §6)",
+        })
+    }
+}
+
+impl core::error::Error for SendError {}

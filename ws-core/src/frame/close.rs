@@ -1,0 +1,166 @@
+use crate::ProtocolError;
+
+/// The longest close reason, in bytes: a control payload less the two bytes of the code.
+pub const MAX_REASON_LEN: usize = 123;
+
+/// Why a connection was closed (RFC 6455 §7.4 and the IANA registry).
+///
+/// Any `u16` is a value; [`may_be_received`](Self::may_be_received) and
+/// [`may_be_sent`](Self::may_be_sent) tell which of them the protocol allows in a Close frame.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CloseCode(u16);
+
+impl CloseCode {
+    /// 1000: the purpose of the connection is fulfilled.
+    pub const NORMAL: Self = Self(1000);
+    /// 1001: the endpoint goes away, as a server that stops or a page that is left.
+    pub const GOING_AWAY: Self = Self(1001);
+    /// 1002: the peer broke the protocol.
+    pub const PROTOCOL_ERROR: Self = Self(1002);
+    /// 1003: a type of data that the endpoint cannot take.
+    pub const UNSUPPORTED_DATA: Self = Self(1003);
+    /// 1005: there was no code in the Close frame. Reported, never sent.
+    pub const NO_STATUS: Self = Self(1005);
+    /// 1006: the connection ended without a Close frame. Reported, never sent.
+    pub const ABNORMAL: Self = Self(1006);
+    /// 1007: data that does not fit its type, as text that is not UTF-8.
+    pub const INVALID_PAYLOAD: Self = Self(1007);
+    /// 1008: a message that breaks the endpoint's policy.
+    pub const POLICY_VIOLATION: Self = Self(1008);
+    /// 1009: a message too big to process.
+    pub const MESSAGE_TOO_BIG: Self = Self(1009);
+    /// 1010: the client needs an extension that the server did not accept. Sent by clients only.
+    pub const MANDATORY_EXTENSION: Self = Self(1010);
+    /// 1011: an unexpected condition kept the endpoint from going on.
+    pub const INTERNAL_ERROR: Self = Self(1011);
+    /// 1012: the service restarts (IANA).
+    pub const SERVICE_RESTART: Self = Self(1012);
+    /// 1013: try again later (IANA).
+    pub const TRY_AGAIN_LATER: Self = Self(1013);
+    /// 1014: a gateway got an invalid response from upstream (IANA).
+    pub const BAD_GATEWAY: Self = Self(1014);
+    /// 1015: the TLS handshake failed. Reported, never sent.
+    pub const TLS_HANDSHAKE: Self = Self(1015);
+
+    /// The code with this number.
+    #[inline]
+    pub const fn new(code: u16) -> Self {
+        Self(code)
+    }
+
+    /// The number.
+    #[inline]
+    pub const fn get(self) -> u16 {
+        self.0
+    }
+
+    /// Whether a Close frame with this code is valid when it comes from a peer.
+    ///
+    /// That is 1000–1003, 1007–1014 and 3000–4999 (RFC 6455 §7.4.1, §7.4.2, IANA).
+    pub const fn may_be_received(self) -> bool {
+        matches!(self.0, 1000..=1003 | 1007..=1014 | 3000..=4999)
+    }
+
+    /// Whether an endpoint may send this code: as [`may_be_received`](Self::may_be_received), but
+    /// 1010 is for clients only.
+    pub const fn may_be_sent(self, role: crate::Role) -> bool {
+        self.may_be_received()
+            && !(self.0 == Self::MANDATORY_EXTENSION.0 && matches!(role, crate::Role::Server))
+    }
+}
+
+impl From<u16> for CloseCode {
+    fn from(code: u16) -> Self {
+        Self(code)
+    }
+}
+
+impl From<CloseCode> for u16 {
+    fn from(code: CloseCode) -> Self {
+        code.0
+    }
+}
+
+impl core::fmt::Display for CloseCode {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl core::fmt::Debug for CloseCode {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "CloseCode({})", self.0)
+    }
+}
+
+/// What a Close frame said (RFC 6455 §5.5.1).
+///
+/// The reason helps to debug and must not be shown to an end user (RFC 6455 §5.5.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CloseFrame<'a> {
+    /// The code, or [`CloseCode::NO_STATUS`] when the frame had an empty body.
+    pub code: CloseCode,
+    /// The reason, empty when none was given.
+    pub reason: &'a str,
+}
+
+impl<'a> CloseFrame<'a> {
+    /// Reads the payload of a Close frame.
+    ///
+    /// # Errors
+    ///
+    /// A body of one byte, a code that must not be on the wire, or a reason that is not UTF-8.
+    pub fn decode(payload: &'a [u8]) -> Result<Self, ProtocolError> {
+        if payload.is_empty() {
+            return Ok(Self { code: CloseCode::NO_STATUS, reason: "" });
+        }
+        let Some((code, reason)) = payload.split_first_chunk::<2>() else {
+            return Err(ProtocolError::CloseBodyTooShort);
+        };
+        let code = CloseCode(u16::from_be_bytes(*code));
+        if !code.may_be_received() {
+            return Err(ProtocolError::InvalidCloseCode(code.0));
+        }
+        match core::str::from_utf8(reason) {
+            Ok(reason) => Ok(Self { code, reason }),
+            Err(_) => Err(ProtocolError::InvalidCloseReason),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Role;
+
+    // RFC 6455 §7.4.1, §7.4.2 and the IANA registry
+    #[test]
+    fn close_code_table() {
+        for code in 0..=u16::MAX {
+            let valid = [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014]
+                .contains(&code)
+                || (3000..5000).contains(&code);
+            let code = CloseCode::new(code);
+            assert_eq!(code.may_be_received(), valid, "{code}");
+            assert_eq!(code.may_be_sent(Role::Client), valid, "{code}");
+            assert_eq!(
+                code.may_be_sent(Role::Server),
+                valid && code != CloseCode::MANDATORY_EXTENSION,
+                "{code}"
+            );
+        }
+    }
+
+    #[test]
+    fn close_payload_cases() {
+        let decode = CloseFrame::decode;
+        assert_eq!(decode(b""), Ok(CloseFrame { code: CloseCode::NO_STATUS, reason: "" }));
+        assert_eq!(decode(b"\x03"), Err(ProtocolError::CloseBodyTooShort));
+        assert_eq!(
+            decode(b"\x03\xe8bye"),
+            Ok(CloseFrame { code: CloseCode::NORMAL, reason: "bye" })
+        );
+        assert_eq!(decode(b"\x03\xed"), Err(ProtocolError::InvalidCloseCode(1005)));
+        assert_eq!(decode(b"\x03\xe8\xff"), Err(ProtocolError::InvalidCloseReason));
+    }
+}

@@ -1,0 +1,286 @@
+use super::{MaskingKey, OpCode};
+use crate::ProtocolError;
+
+/// The longest frame header: 2 bytes, a 64-bit length and a masking key.
+pub const MAX_HEADER_LEN: usize = 14;
+
+/// The longest payload of a control frame, in bytes (RFC 6455 §5.5).
+pub const MAX_CONTROL_PAYLOAD: usize = 125;
+
+/// The head of one frame (RFC 6455 §5.2).
+///
+/// [`decode`](Self::decode) checks what can be told from the header alone: the opcode, the length's
+/// form, and that a control frame is short and whole. Whether RSV bits, the mask and the opcode fit
+/// the connection is checked by [`Connection`](crate::Connection).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrameHeader {
+    /// FIN: this is the last frame of its message.
+    pub fin: bool,
+    /// RSV1: set on the first frame of a message that an extension has compressed (RFC 7692 §6).
+    pub rsv1: bool,
+    /// RSV2: no extension gives it a meaning here.
+    pub rsv2: bool,
+    /// RSV3: no extension gives it a meaning here.
+    pub rsv3: bool,
+    /// What the frame carries.
+    pub opcode: OpCode,
+    /// The masking key; present in the frames of a client, absent in those of a server.
+    pub mask: Option<MaskingKey>,
+    /// The length of the payload in bytes, below 2^63.
+    pub len: u64,
+}
+
+impl FrameHeader {
+    /// The header of an unmasked, final frame without RSV bits.
+    #[inline]
+    pub const fn new(opcode: OpCode, len: u64) -> Self {
+        Self { fin: true, rsv1: false, rsv2: false, rsv3: false, opcode, mask: None, len }
+    }
+
+    /// Reads a header from the start of `bytes`: the header and how many bytes it takes, or `None`
+    /// when `bytes` ends before the header does.
+    ///
+    /// # Errors
+    ///
+    /// A reserved opcode, a fragmented or long control frame, a length that is not in its shortest
+    /// form or has its most significant bit set. Each is reported from the first bytes that show it,
+    /// also when the header is not complete yet.
+    ///
+    /// ```
+    /// use ws_core::frame::{FrameHeader, OpCode};
+    ///
+    /// // RFC 6455 §5.7: an unmasked text frame "Hello".
+    /// let (header, len) = FrameHeader::decode(b"\x81\x05Hello")?.unwrap();
+    /// assert_eq!((header, len), (FrameHeader::new(OpCode::Text, 5), 2));
+    /// assert_eq!(FrameHeader::decode(b"\x81")?, None);
+    /// # Ok::<(), ws_core::ProtocolError>(())
+    /// ```
+    #[inline]
+    pub fn decode(bytes: &[u8]) -> Result<Option<(Self, usize)>, ProtocolError> {
+        let Some((&first, rest)) = bytes.split_first() else { return Ok(None) };
+        let opcode = first_byte(first)?;
+        let Some((&second, rest)) = rest.split_first() else { return Ok(None) };
+        let masked = second_byte(opcode, second)?;
+        let Some((len, rest)) = extended_length(second, rest)? else { return Ok(None) };
+        let (mask, rest) = if masked {
+            let Some((key, rest)) = rest.split_first_chunk::<4>() else { return Ok(None) };
+            (Some(MaskingKey::new(*key)), rest)
+        } else {
+            (None, rest)
+        };
+        let header = Self {
+            fin: first & 0x80 != 0,
+            rsv1: first & 0x40 != 0,
+            rsv2: first & 0x20 != 0,
+            rsv3: first & 0x10 != 0,
+            opcode,
+            mask,
+            len,
+        };
+        Ok(Some((header, bytes.len().saturating_sub(rest.len()))))
+    }
+
+    /// The bytes of this header, its length in the shortest form.
+    ///
+    /// Whatever is put in is encoded: that a control frame is short and whole is the caller's matter,
+    /// and the most significant bit of the length is dropped. [`Connection`](crate::Connection)
+    /// builds its frames within those rules.
+    #[inline]
+    pub fn encode(&self) -> FrameHead {
+        let first = u8::from(self.fin) << 7
+            | u8::from(self.rsv1) << 6
+            | u8::from(self.rsv2) << 5
+            | u8::from(self.rsv3) << 4
+            | self.opcode.bits();
+        let masked = u8::from(self.mask.is_some()) << 7;
+        let key = self.mask.map_or([0; 4], MaskingKey::to_bytes);
+        let [k0, k1, k2, k3] = key;
+        let key_len: u8 = if self.mask.is_some() { 4 } else { 0 };
+        let mut bytes = [0; MAX_HEADER_LEN];
+        let len = if self.len < 126 {
+            let short = masked | self.len as u8;
+            bytes = [first, short, k0, k1, k2, k3, 0, 0, 0, 0, 0, 0, 0, 0];
+            2
+        } else if let Ok(len) = u16::try_from(self.len) {
+            let [a, b] = len.to_be_bytes();
+            bytes = [first, masked | 126, a, b, k0, k1, k2, k3, 0, 0, 0, 0, 0, 0];
+            4
+        } else {
+            let [a, b, c, d, e, f, g, h] = (self.len & (u64::MAX >> 1)).to_be_bytes();
+            bytes.copy_from_slice(&[
+                first,
+                masked | 127,
+                a,
+                b,
+                c,
+                d,
+                e,
+                f,
+                g,
+                h,
+                k0,
+                k1,
+                k2,
+                k3,
+            ]);
+            10
+        };
+        FrameHead { bytes, len: key_len.saturating_add(len) }
+    }
+}
+
+/// The opcode of a frame's first byte.
+#[inline]
+pub(crate) fn first_byte(first: u8) -> Result<OpCode, ProtocolError> {
+    let bits = first & 0x0f;
+    let opcode = OpCode::from_bits(bits).ok_or(ProtocolError::ReservedOpcode(bits))?;
+    if opcode.is_control() && first & 0x80 == 0 {
+        return Err(ProtocolError::FragmentedControl);
+    }
+    Ok(opcode)
+}
+
+/// Whether a frame's second byte says that it is masked.
+#[inline]
+pub(crate) fn second_byte(opcode: OpCode, second: u8) -> Result<bool, ProtocolError> {
+    if opcode.is_control() && second & 0x7f > 125 {
+        return Err(ProtocolError::ControlTooLong);
+    }
+    Ok(second & 0x80 != 0)
+}
+
+/// The payload's length, and what follows it in `rest`, the bytes after the second one.
+#[inline]
+pub(crate) fn extended_length(
+    second: u8,
+    rest: &[u8],
+) -> Result<Option<(u64, &[u8])>, ProtocolError> {
+    match second & 0x7f {
+        126 => {
+            let Some((bytes, rest)) = rest.split_first_chunk::<2>() else { return Ok(None) };
+            let len = u16::from_be_bytes(*bytes);
+            if len < 126 {
+                return Err(ProtocolError::NonMinimalLength);
+            }
+            Ok(Some((u64::from(len), rest)))
+        }
+        127 => {
+            let Some((bytes, rest)) = rest.split_first_chunk::<8>() else { return Ok(None) };
+            let len = u64::from_be_bytes(*bytes);
+            if len >> 63 != 0 {
+                return Err(ProtocolError::LengthOverflow);
+            }
+            if len <= 0xffff {
+                return Err(ProtocolError::NonMinimalLength);
+            }
+            Ok(Some((len, rest)))
+        }
+        short => Ok(Some((u64::from(short), rest))),
+    }
+}
+
+/// The encoded bytes of a frame header: what goes on the wire before the payload.
+#[derive(Clone, Copy, Debug)]
+pub struct FrameHead {
+    bytes: [u8; MAX_HEADER_LEN],
+    len: u8,
+}
+
+impl FrameHead {
+    /// The bytes of the header, 2 to 14 of them.
+    #[inline]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.len)).unwrap_or(&self.bytes)
+    }
+}
+
+impl AsRef<[u8]> for FrameHead {
+    fn as_ref(&self) -> &[u8] {
+        self.as_bytes()
+    }
+}
+
+impl core::ops::Deref for FrameHead {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.as_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // RFC 6455 §5.2: the shortest form, big-endian, at each boundary
+    #[test]
+    fn sent_length_minimal() {
+        let cases: [(u64, &[u8]); 7] = [
+            (0, &[0x82, 0]),
+            (125, &[0x82, 125]),
+            (126, &[0x82, 126, 0, 126]),
+            (65535, &[0x82, 126, 0xff, 0xff]),
+            (65536, &[0x82, 127, 0, 0, 0, 0, 0, 1, 0, 0]),
+            (1 << 40, &[0x82, 127, 0, 0, 1, 0, 0, 0, 0, 0]),
+            ((1 << 63) - 1, &[0x82, 127, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]),
+        ];
+        for (len, bytes) in cases {
+            let header = FrameHeader::new(OpCode::Binary, len);
+            assert_eq!(header.encode().as_bytes(), bytes);
+            assert_eq!(FrameHeader::decode(bytes), Ok(Some((header, bytes.len()))));
+            for end in 0..bytes.len() {
+                assert_eq!(FrameHeader::decode(&bytes[..end]), Ok(None));
+            }
+        }
+    }
+
+    // RFC 6455 §5.2: one meaning for every header, whatever its flags
+    #[test]
+    fn header_round_trip() {
+        for first in 0..=u8::MAX {
+            let Ok(opcode) = first_byte(first) else { continue };
+            for len in [0, 1, 125, 126, 65535, 65536, u64::MAX >> 1] {
+                for mask in [None, Some(MaskingKey::new([1, 2, 3, 4]))] {
+                    if opcode.is_control() && len > 125 {
+                        continue;
+                    }
+                    let header = FrameHeader {
+                        fin: first & 0x80 != 0,
+                        rsv1: first & 0x40 != 0,
+                        rsv2: first & 0x20 != 0,
+                        rsv3: first & 0x10 != 0,
+                        opcode,
+                        mask,
+                        len,
+                    };
+                    let head = header.encode();
+                    assert_eq!(FrameHeader::decode(&head), Ok(Some((header, head.len()))));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn header_errors_come_from_the_first_bytes_that_show_them() {
+        use ProtocolError::*;
+        let cases: [(&[u8], ProtocolError); 11] = [
+            (&[0x83], ReservedOpcode(3)),
+            (&[0x8b], ReservedOpcode(0xb)),
+            (&[0x09], FragmentedControl),
+            (&[0x08], FragmentedControl),
+            (&[0x89, 126], ControlTooLong),
+            (&[0x88, 127], ControlTooLong),
+            (&[0x8a, 0xfe], ControlTooLong),
+            (&[0x82, 126, 0, 125], NonMinimalLength),
+            (&[0x82, 127, 0, 0, 0, 0, 0, 0, 0xff, 0xff], NonMinimalLength),
+            (&[0x82, 127, 0x80, 0, 0, 0, 0, 0, 0, 0], LengthOverflow),
+            (&[0x82, 127, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], LengthOverflow),
+        ];
+        for (bytes, error) in cases {
+            assert_eq!(FrameHeader::decode(bytes), Err(error), "{bytes:02x?}");
+            for end in 0..bytes.len() - 1 {
+                assert_eq!(FrameHeader::decode(&bytes[..end]), Ok(None), "{bytes:02x?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,47 @@
+/// What a frame carries (RFC 6455 §5.2, §11.8).
+///
+/// The reserved opcodes 0x3–0x7 and 0xB–0xF have no value here: a frame that uses one is an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum OpCode {
+    /// A further fragment of the message that is open.
+    Continuation = 0x0,
+    /// The first frame of a text message.
+    Text = 0x1,
+    /// The first frame of a binary message.
+    Binary = 0x2,
+    /// Starts or answers the closing handshake.
+    Close = 0x8,
+    /// Asks the peer for a Pong.
+    Ping = 0x9,
+    /// Answers a Ping, or comes unasked as a heartbeat.
+    Pong = 0xA,
+}
+
+impl OpCode {
+    /// The opcode with these four bits, or `None` for a reserved one.
+    #[inline]
+    pub const fn from_bits(bits: u8) -> Option<Self> {
+        Some(match bits {
+            0x0 => Self::Continuation,
+            0x1 => Self::Text,
+            0x2 => Self::Binary,
+            0x8 => Self::Close,
+            0x9 => Self::Ping,
+            0xA => Self::Pong,
+            _ => return None,
+        })
+    }
+
+    /// The four bits that stand for this opcode on the wire.
+    #[inline]
+    pub const fn bits(self) -> u8 {
+        self as u8
+    }
+
+    /// Whether this is Close, Ping or Pong (RFC 6455 §5.5).
+    #[inline]
+    pub const fn is_control(self) -> bool {
+        self.bits() & 0x8 != 0
+    }
+}

@@ -1,0 +1,41 @@
+//! Messages: what a connection carries, whole.
+//!
+//! [`SliceAssembler`] joins chunks in a slice of the caller. With `alloc` there is
+//! [`VecAssembler`], with `bytes` the owned [`Message`] and [`PreparedMessage`], a message that is
+//! encoded once for many receivers.
+
+mod assembly;
+#[cfg(feature = "bytes")]
+mod owned;
+#[cfg(feature = "bytes")]
+mod prepared;
+#[cfg(feature = "bytes")]
+mod text;
+
+#[cfg(feature = "alloc")]
+pub use assembly::VecAssembler;
+pub use assembly::{Full, SliceAssembler};
+#[cfg(feature = "bytes")]
+pub use owned::{Message, MessageRef};
+#[cfg(feature = "bytes")]
+pub use prepared::PreparedMessage;
+#[cfg(feature = "bytes")]
+pub use text::Text;
+
+/// Which side of a connection an endpoint is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Opens the connection and masks what it sends.
+    Client,
+    /// Accepts the connection and never masks.
+    Server,
+}
+
+/// The two kinds of message (RFC 6455 §5.6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MessageKind {
+    /// UTF-8 text.
+    Text,
+    /// Any bytes.
+    Binary,
+}

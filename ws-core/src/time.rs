@@ -1,0 +1,80 @@
+use core::time::Duration;
+
+/// A point in time, in milliseconds since an origin that the driver chooses.
+///
+/// It wraps after 49.7 days, which does no harm: only differences are looked at, and no time-out may be
+/// longer than 24 days.
+///
+/// ```
+/// use core::time::Duration;
+/// use ws_core::Instant;
+///
+/// let earlier = Instant::from_millis(u32::MAX - 10);
+/// let later = earlier + Duration::from_millis(30);
+/// assert_eq!(later, Instant::from_millis(19));
+/// assert_eq!(later.saturating_since(earlier), Duration::from_millis(30));
+/// assert_eq!(earlier.saturating_since(later), Duration::ZERO);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Instant(u32);
+
+impl Instant {
+    /// The longest time that two points can be apart, and so the longest time-out.
+    pub(crate) const MAX_SPAN: u32 = i32::MAX as u32;
+
+    /// The point this many milliseconds after the origin, modulo 2^32.
+    #[inline]
+    pub const fn from_millis(millis: u32) -> Self {
+        Self(millis)
+    }
+
+    /// The point that lies this long after the origin, as `origin.elapsed()` of a clock gives it.
+    #[inline]
+    pub const fn from_elapsed(elapsed: Duration) -> Self {
+        Self(elapsed.as_millis() as u32)
+    }
+
+    /// Milliseconds since the origin, modulo 2^32.
+    #[inline]
+    pub const fn as_millis(self) -> u32 {
+        self.0
+    }
+
+    /// How long after `earlier` this is; zero if it is not after it.
+    #[inline]
+    pub const fn saturating_since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.millis_since(earlier) as u64)
+    }
+
+    #[inline]
+    pub(crate) const fn millis_since(self, earlier: Self) -> u32 {
+        let span = self.0.wrapping_sub(earlier.0);
+        if span > Self::MAX_SPAN { 0 } else { span }
+    }
+
+    #[inline]
+    pub(crate) const fn plus_millis(self, millis: u32) -> Self {
+        Self(self.0.wrapping_add(millis))
+    }
+}
+
+impl core::ops::Add<Duration> for Instant {
+    type Output = Self;
+
+    fn add(self, duration: Duration) -> Self {
+        self.plus_millis(duration.as_millis() as u32)
+    }
+}
+
+/// A time-out in milliseconds; zero means none.
+pub(crate) const fn millis(duration: Option<Duration>) -> u32 {
+    let Some(duration) = duration else { return 0 };
+    let millis = duration.as_millis();
+    if millis == 0 {
+        1
+    } else if millis > Instant::MAX_SPAN as u128 {
+        Instant::MAX_SPAN
+    } else {
+        millis as u32
+    }
+}

@@ -1,0 +1,203 @@
+//! Incremental UTF-8 validation (RFC 6455 §8.1, RFC 3629).
+
+/// Checks text that arrives in pieces, and fails at the first byte that cannot be part of it.
+///
+/// It holds at most the three bytes of a character that is not complete yet.
+///
+/// ```
+/// use ws_core::utf8::Utf8Validator;
+///
+/// let mut text = Utf8Validator::new();
+/// assert!(text.push(b"caf\xc3").is_ok()); // the last character goes on
+/// assert!(text.push(b"\xa9").is_ok());
+/// assert!(text.finish().is_ok());
+///
+/// // U+D800 cannot be: known at its second byte.
+/// assert!(text.push(b"\xed").is_ok());
+/// assert!(text.push(b"\xa0").is_err());
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Utf8Validator {
+    carry: [u8; 4],
+    carried: u8,
+}
+
+/// Bytes that are not UTF-8 (RFC 6455 §8.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvalidUtf8;
+
+impl core::fmt::Display for InvalidUtf8 {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("text is not UTF-8 (RFC 6455 §8.1)")
+    }
+}
+
+impl core::error::Error for InvalidUtf8 {}
+
+impl Utf8Validator {
+    /// A validator at the start of a text.
+    pub const fn new() -> Self {
+        Self { carry: [0; 4], carried: 0 }
+    }
+
+    /// Checks the next bytes of the text.
+    ///
+    /// # Errors
+    ///
+    /// The text is not UTF-8, whatever might follow. The validator then is at the start of a new
+    /// text.
+    #[inline]
+    pub fn push(&mut self, bytes: &[u8]) -> Result<(), InvalidUtf8> {
+        let bytes = if self.carried == 0 { bytes } else { self.complete(bytes)? };
+        match core::str::from_utf8(bytes) {
+            Ok(_) => Ok(()),
+            Err(error) if error.error_len().is_none() => {
+                for &byte in bytes.get(error.valid_up_to()..).unwrap_or_default() {
+                    self.keep(byte);
+                }
+                Ok(())
+            }
+            Err(_) => Err(InvalidUtf8),
+        }
+    }
+
+    /// Ends the text; the validator is then at the start of a new one.
+    ///
+    /// # Errors
+    ///
+    /// The text ends inside a character.
+    #[inline]
+    pub fn finish(&mut self) -> Result<(), InvalidUtf8> {
+        let complete = self.carried == 0;
+        *self = Self::new();
+        if complete { Ok(()) } else { Err(InvalidUtf8) }
+    }
+
+    fn keep(&mut self, byte: u8) {
+        if let Some(slot) = self.carry.get_mut(usize::from(self.carried)) {
+            *slot = byte;
+            self.carried = self.carried.saturating_add(1);
+        }
+    }
+
+    /// Adds bytes to the character that is open until it is complete; returns what follows it.
+    fn complete<'b>(&mut self, bytes: &'b [u8]) -> Result<&'b [u8], InvalidUtf8> {
+        let mut rest = bytes;
+        while self.carried != 0 {
+            let Some((&byte, tail)) = rest.split_first() else { break };
+            self.keep(byte);
+            rest = tail;
+            let open = self.carry.get(..usize::from(self.carried)).unwrap_or_default();
+            match core::str::from_utf8(open) {
+                Ok(_) => *self = Self::new(),
+                Err(error) if error.error_len().is_none() => {}
+                Err(_) => {
+                    *self = Self::new();
+                    return Err(InvalidUtf8);
+                }
+            }
+        }
+        Ok(rest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn validate(pieces: &[&[u8]]) -> bool {
+        let mut validator = Utf8Validator::new();
+        pieces.iter().all(|piece| validator.push(piece).is_ok()) && validator.finish().is_ok()
+    }
+
+    /// Bytes after which the text is known to be invalid.
+    fn fails_at(bytes: &[u8]) -> Option<usize> {
+        let mut validator = Utf8Validator::new();
+        bytes.iter().position(|byte| validator.push(&[*byte]).is_err())
+    }
+
+    // RFC 3629: every sequence of up to three bytes, and every lead of four, as core::str says
+    #[test]
+    fn utf8_exhaustive_vs_core_str() {
+        let check = |bytes: &[u8]| {
+            let expected = core::str::from_utf8(bytes).is_ok();
+            assert_eq!(validate(&[bytes]), expected, "{bytes:02x?}");
+            for split in 1..bytes.len() {
+                let (a, b) = bytes.split_at(split);
+                assert_eq!(validate(&[a, b]), expected, "{a:02x?} {b:02x?}");
+            }
+        };
+        for a in 0..=255u8 {
+            check(&[a]);
+            for b in 0..=255u8 {
+                check(&[a, b]);
+            }
+        }
+        // A step through the bytes that keeps every boundary of the table (80, 8f, 90, 9f, a0, bf, c0).
+        let edges = [
+            0x00, 0x41, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0, 0xc1, 0xc2, 0xdf, 0xe0,
+            0xe1, 0xec, 0xed, 0xee, 0xef, 0xf0, 0xf1, 0xf3, 0xf4, 0xf5, 0xf7, 0xf8, 0xff,
+        ];
+        for a in edges {
+            for b in edges {
+                for c in edges {
+                    check(&[a, b, c]);
+                    for d in edges {
+                        check(&[a, b, c, d]);
+                    }
+                }
+            }
+        }
+    }
+
+    // RFC 6455 §8.1: as soon as it cannot be UTF-8 any more
+    #[test]
+    fn utf8_table_invalid() {
+        let cases: [(&[u8], usize); 12] = [
+            (b"\x80", 0),
+            (b"\xc0\x80", 0),
+            (b"\xc1\xbf", 0),
+            (b"\xe0\x80\x80", 1),
+            (b"\xe0\x9f\xbf", 1),
+            (b"\xed\xa0\x80", 1),
+            (b"\xed\xbf\xbf", 1),
+            (b"\xf0\x80\x80\x80", 1),
+            (b"\xf0\x8f\xbf\xbf", 1),
+            (b"\xf4\x90\x80\x80", 1),
+            (b"\xf5\x80\x80\x80", 0),
+            (b"ok\xce\xbaX", 5),
+        ];
+        for (bytes, at) in cases {
+            assert!(!validate(&[bytes]), "{bytes:02x?}");
+            if at < bytes.len() && bytes != b"ok\xce\xbaX" {
+                assert_eq!(fails_at(bytes), Some(at), "{bytes:02x?}");
+            }
+        }
+        for truncated in [&b"\xc2"[..], b"\xe2\x82", b"\xf0\x9f\x98"] {
+            assert_eq!(fails_at(truncated), None);
+            assert!(!validate(&[truncated]), "{truncated:02x?}");
+        }
+    }
+
+    // RFC 3629: NUL, BOM, noncharacters and the last code point are text
+    #[test]
+    fn utf8_table_valid() {
+        for text in ["", "\0", "\u{feff}", "\u{ffff}", "\u{fdd0}", "\u{d7ff}", "\u{10ffff}", "κόσμε"] {
+            assert!(validate(&[text.as_bytes()]), "{text:?}");
+            let mut validator = Utf8Validator::new();
+            for byte in text.as_bytes() {
+                assert_eq!(validator.push(&[*byte]), Ok(()));
+            }
+            assert_eq!(validator.finish(), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_failed_text_leaves_nothing_behind() {
+        let mut validator = Utf8Validator::new();
+        assert_eq!(validator.push(b"\xf0\x9f"), Ok(()));
+        assert_eq!(validator.push(b"x"), Err(InvalidUtf8));
+        assert_eq!(validator.push(b"fine"), Ok(()));
+        assert_eq!(validator.finish(), Ok(()));
+    }
+}
