@@ -135,7 +135,10 @@ class Wire:
         body = b""
         if status != 101:
             length = fields.get("content-length")
-            require(length is not None, "a %d without Content-Length" % status)
+            if length is None:  # then the end of the connection ends the body
+                while self.more():
+                    pass
+                length = len(self.buffer)
             body = self.take(int(length))
             require(body is not None, "the connection ended inside the body of a %d" % status)
         return status, fields, body

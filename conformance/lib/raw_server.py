@@ -6,7 +6,7 @@ import socket
 import struct
 import threading
 
-from harness import Failed, NotRun, Run, closed_port, require
+from harness import Failed, NotRun, Run, closed_port, describe, require
 from raw import CLOSE, PING, PONG, TEXT, Wire, accept_key, frame
 
 
@@ -25,10 +25,13 @@ def serving(script):
                 outcome.append(error)
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
-        yield "ws://127.0.0.1:%d/chat?room=1" % listener.getsockname()[1]
+        try:
+            yield "ws://127.0.0.1:%d/chat?room=1" % listener.getsockname()[1]
+        except Failed as error:
+            thread.join(2)
+            raise Failed("%s%s" % (error, "; on the server's side: %s" % describe(outcome[0]) if outcome else ""))
         thread.join(15)
-    if thread.is_alive():
-        raise Failed("the client left the connection open")
+    require(not thread.is_alive(), "the client left the connection open")
     if outcome:
         raise outcome[0]
 
@@ -99,13 +102,21 @@ def well_behaved(command):
         require(fields["sec-websocket-version"] == "13", "fields %s" % fields)
         require(len(base64.b64decode(fields["sec-websocket-key"], validate=True)) == 16, "key %r" % fields["sec-websocket-key"])
         require("origin" not in fields, "an Origin that nobody set")
-        pong = wire.frame()
-        require(pong == (True, PONG, b"early", True), "no pong to a ping behind the 101: %r" % (pong,))
-        for text in (b"one", b"two"):
+        pongs = []
+
+        def frame_or_pong():
             got = wire.frame()
+            if got and got[1] == PONG:
+                pongs.append(got)
+                got = wire.frame()
+            return got
+
+        for text in (b"one", b"two"):
+            got = frame_or_pong()
             require(got == (True, TEXT, text, True), "instead of a masked %r: %r" % (text, got))
             wire.send(frame(TEXT, text, mask=False))
-        got = wire.frame()
+        got = frame_or_pong()
+        require(pongs == [(True, PONG, b"early", True)], "the pongs to a ping behind the 101: %r" % pongs)
         require(got and got[1] == CLOSE and got[3] and got[2][:2] == struct.pack(">H", 1000), "instead of Close 1000: %r" % (got,))
         wire.send(frame(CLOSE, got[2][:2], mask=False))
         wire.socket.shutdown(socket.SHUT_WR)

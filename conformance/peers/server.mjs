@@ -1,13 +1,12 @@
 // npm `ws` as a server of the clients under test, on a free port. JSON lines: {"port": N}, then one
-// object per check of a fuzzing case or {"event": "end", ...} per other connection.
+// object per check of a fuzzing case, or {"event": "end", "id": ...} per other connection.
 //
 //   node server.mjs
 //
 // /echo           echoes in three fragments, with a ping before, inside and after each reply
 // /close-first    echoes one message and closes with 1001
 // /close-on-open  closes with 4000 at once
-// /silent         answers nothing
-// /getCaseCount, /runCase?case=N&agent=A, /updateReports?agent=A   as the Autobahn fuzzing server
+// // /getCaseCount, /runCase?case=N&agent=A, /updateReports?agent=A   as the Autobahn fuzzing server
 
 import { WebSocketServer } from "ws";
 import { LIMIT, MIB, SIZES, check, endWithInput, inbox, next, payload, pieces, report, require, sameMessage } from "./shared.mjs";
@@ -76,7 +75,7 @@ async function tooBig(ws, sizes) {
   require(code === 1009, `the client's close code is ${code}`);
 }
 
-function echo(ws) {
+function echo(ws, query) {
   const pings = [];
   const unexpected = [];
   let messages = 0;
@@ -96,20 +95,19 @@ function echo(ws) {
     ping(`after ${messages}`);
   });
   ws.on("close", (code, reason) => report({
-    event: "end", code, reason: reason.toString(), messages, unexpected,
+    event: "end", id: query.get("id"), code, reason: reason.toString(), messages, unexpected,
     unanswered: pings.filter((name) => name !== `after ${messages}`),
   }));
 }
 
-function end(ws) {
-  ws.on("close", (code, reason) => report({ event: "end", code, reason: reason.toString() }));
+function end(ws, query) {
+  ws.on("close", (code, reason) => report({ event: "end", id: query.get("id"), code, reason: reason.toString() }));
 }
 
 const paths = {
   "/echo": echo,
-  "/close-first": (ws) => { end(ws); ws.once("message", (data, binary) => { ws.send(data, { binary }); ws.close(1001, "going away"); }); },
-  "/close-on-open": (ws) => { end(ws); ws.close(4000, "not now"); },
-  "/silent": end,
+  "/close-first": (ws, query) => { end(ws, query); ws.once("message", (data, binary) => { ws.send(data, { binary }); ws.close(1001, "going away"); }); },
+  "/close-on-open": (ws, query) => { end(ws, query); ws.close(4000, "not now"); },
   "/getCaseCount": (ws) => { ws.send(String(cases.length)); ws.close(1000); },
   "/updateReports": (ws, query) => { report({ event: "reports", agent: query.get("agent") }); ws.close(1000); },
   "/runCase": (ws, query) => {

@@ -1,12 +1,11 @@
 """Python `websockets` as a server of the clients under test, on a free port. JSON lines:
-{"port": N}, then one object per check of a fuzzing case or {"event": "end", ...} per other connection.
+{"port": N}, then one object per check of a fuzzing case or {"event": "end", "id": ...} per other connection.
 
   python server.py
 
 /echo           echoes in three fragments, with a ping before, inside and after each reply
 /close-first    echoes one message and closes with 1001
 /close-on-open  closes with 4000 at once
-/silent         answers nothing
 /getCaseCount, /runCase?case=N&agent=A, /updateReports?agent=A   as the Autobahn fuzzing server
 """
 import asyncio
@@ -88,9 +87,13 @@ CASES += [("a message of 16 MiB + 1 in one frame -> 1009", too_big, [LIMIT + 1])
           ("a message of 16 MiB + 1 in two fragments -> 1009", too_big, [LIMIT, 1])]
 
 
+def query_of(ws):
+    return dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(ws.request.path).query))
+
+
 def report_end(ws, **more):
     got = ws.protocol.close_rcvd
-    report({"event": "end", "code": got.code if got else 1006, "reason": got.reason if got else "", **more})
+    report({"event": "end", "id": query_of(ws).get("id"), "code": got.code if got else 1006, "reason": got.reason if got else "", **more})
 
 
 async def echo(ws):
@@ -135,24 +138,19 @@ async def close_on_open(ws):
     report_end(ws)
 
 
-async def silent(ws):
-    await ws.wait_closed()
-    report_end(ws)
-
-
 async def handle(ws):
-    url = urllib.parse.urlsplit(ws.request.path)
-    query = dict(urllib.parse.parse_qsl(url.query))
-    simple = {"/echo": echo, "/close-first": close_first, "/close-on-open": close_on_open, "/silent": silent}
-    if url.path in simple:
-        await simple[url.path](ws)
-    elif url.path == "/getCaseCount":
+    path = urllib.parse.urlsplit(ws.request.path).path
+    query = query_of(ws)
+    simple = {"/echo": echo, "/close-first": close_first, "/close-on-open": close_on_open}
+    if path in simple:
+        await simple[path](ws)
+    elif path == "/getCaseCount":
         await ws.send(str(len(CASES)))
         await ws.close()
-    elif url.path == "/updateReports":
+    elif path == "/updateReports":
         report({"event": "reports", "agent": query.get("agent")})
         await ws.close()
-    elif url.path == "/runCase":
+    elif path == "/runCase":
         name, run, *arguments = CASES[int(query["case"]) - 1]
         await check(name, run, ws, *arguments)
         if ws.state is not State.CLOSED:

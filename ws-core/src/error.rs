@@ -89,8 +89,12 @@ impl core::error::Error for ProtocolError {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SendError {
+    /// The opening handshake is not over (RFC 6455 §4.1).
+    NotOpen,
     /// A Close frame was sent or received, or the connection has ended (RFC 6455 §5.5.1).
     Closing,
+    /// More output waits than the endpoint may hold: the stream is slower than the sender.
+    OutputFull,
     /// A message of the other kind is open; it has to be finished first (RFC 6455 §5.4).
     MessageOpen,
     /// A frame's payload is not complete yet.
@@ -133,6 +137,8 @@ pub enum SendError {
 impl fmt::Display for SendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::NotOpen => "the opening handshake is not over (RFC 6455 §4.1)",
+            Self::OutputFull => "too much output waits to be written",
             Self::Closing => "the connection is closing or closed (RFC 6455 §5.5.1)",
             Self::MessageOpen => "a message of the other kind is open (RFC 6455 §5.4)",
             Self::PayloadPending => "the payload of the frame before is not complete",

@@ -19,8 +19,11 @@ use core::time::Duration;
 pub struct Instant(u32);
 
 impl Instant {
-    /// The longest time that two points can be apart, and so the longest time-out.
-    pub(crate) const MAX_SPAN: u32 = i32::MAX as u32;
+    /// The longest time that two points can be apart.
+    const MAX_SPAN: u32 = i32::MAX as u32;
+    /// The longest time-out: 24 days, 20 hours short of the longest span, so that it is seen to be over
+    /// by a driver that looks late.
+    const MAX_TIMEOUT: u32 = 24 * 24 * 60 * 60 * 1000;
 
     /// The point this many milliseconds after the origin, modulo 2^32.
     #[inline]
@@ -72,8 +75,8 @@ pub(crate) const fn millis(duration: Option<Duration>) -> u32 {
     let millis = duration.as_millis();
     if millis == 0 {
         1
-    } else if millis > Instant::MAX_SPAN as u128 {
-        Instant::MAX_SPAN
+    } else if millis > Instant::MAX_TIMEOUT as u128 {
+        Instant::MAX_TIMEOUT
     } else {
         millis as u32
     }

@@ -23,6 +23,8 @@ mod sender;
 mod timers;
 
 pub use input::{Chunk, Event, Input};
+#[cfg(all(feature = "bytes", feature = "handshake"))]
+pub(crate) use receiver::TextCheck;
 pub use receiver::{Receiver, Reply};
 pub use sender::{DataFrame, Sender};
 
@@ -73,6 +75,7 @@ pub enum Ending {
 pub struct Connection {
     receiver: Receiver,
     sender: Sender,
+    ending: Option<Ending>,
 }
 
 impl Connection {
@@ -88,7 +91,11 @@ impl Connection {
 
     /// The side of `role`.
     pub const fn new(role: Role, config: Config) -> Self {
-        Self { receiver: Receiver::new(role, config), sender: Sender::new(role, config) }
+        Self {
+            receiver: Receiver::new(role, config),
+            sender: Sender::new(role, config),
+            ending: None,
+        }
     }
 
     /// Takes bytes from `input` until something is to be told: a chunk of a message or a control
@@ -117,11 +124,7 @@ impl Connection {
     }
 
     #[inline]
-    fn after_receive(
-        &mut self,
-        any: bool,
-        result: &Result<Option<Event<'_>>, ProtocolError>,
-    ) {
+    fn after_receive(&mut self, any: bool, result: &Result<Option<Event<'_>>, ProtocolError>) {
         if any {
             self.sender.received(matches!(result, Ok(Some(Event::Data(_)))));
         }
@@ -139,7 +142,7 @@ impl Connection {
             && self.sender.close_sent();
         self.receiver.end();
         self.sender.end();
-        if clean { Ending::Clean } else { Ending::Abnormal }
+        *self.ending.get_or_insert(if clean { Ending::Clean } else { Ending::Abnormal })
     }
 
     /// Fails the connection with `error`, found by a layer above: the same ending as for an error of
@@ -320,6 +323,12 @@ impl Connection {
         self.sender.poll_transmit(out, key)
     }
 
+    /// Tells that the connection opens at `now`, from which its time-outs count; without it, it has
+    /// opened at the origin of the driver's clock.
+    pub fn opened(&mut self, now: Instant) {
+        self.sender.opened(now);
+    }
+
     /// When [`handle_timeout`](Self::handle_timeout) has to be called at the latest; absolute.
     ///
     /// Ask again after each [`receive`](Self::receive) or send; a point that is later than the one
@@ -396,7 +405,7 @@ impl Connection {
         (self.receiver, self.sender)
     }
 
-    /// Puts two halves together again.
+    /// Both halves, to be used side by side.
     #[cfg(all(feature = "bytes", feature = "handshake"))]
     pub(crate) fn halves(&mut self) -> (&mut Receiver, &mut Sender) {
         (&mut self.receiver, &mut self.sender)

@@ -44,8 +44,13 @@ enum Phase {
     Payload,
     /// The peer's Close frame has come; it is in the control slot.
     CloseReceived,
-    Failed(ProtocolError),
-    Ended { close_received: bool },
+    Failed {
+        error: ProtocolError,
+        close_received: bool,
+    },
+    Ended {
+        close_received: bool,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +76,10 @@ pub struct Reply(pub(super) ReplyKind);
 
 #[derive(Clone, Copy, Debug)]
 pub(super) enum ReplyKind {
-    Pong { payload: [u8; MAX_CONTROL_PAYLOAD], len: u8 },
+    Pong {
+        payload: [u8; MAX_CONTROL_PAYLOAD],
+        len: u8,
+    },
     /// The peer's Close frame, to be echoed unless one was sent before.
     Close(CloseCode),
     Fail(CloseCode),
@@ -143,7 +151,7 @@ impl Receiver {
                 }
             }
             Phase::Payload => {}
-            Phase::CloseReceived | Phase::Failed(_) | Phase::Ended { .. } => {
+            Phase::CloseReceived | Phase::Failed { .. } | Phase::Ended { .. } => {
                 input.discard();
                 return Ok(None);
             }
@@ -260,6 +268,10 @@ impl Receiver {
             OpCode::Close | OpCode::Ping | OpCode::Pong => {
                 self.control_opcode = Some(opcode);
                 self.control_len = 0;
+                // The slot is taken: a Pong that nobody has asked for would get a wrong payload.
+                if self.reply == PendingReply::Pong {
+                    self.reply = PendingReply::None;
+                }
             }
         }
         Ok(Some(bytes.len().saturating_sub(rest.len())))
@@ -355,8 +367,9 @@ impl Receiver {
     /// As [`Connection::fail`](crate::Connection::fail), but the reply is left to
     /// [`take_reply`](Self::take_reply).
     pub fn fail(&mut self, error: ProtocolError) {
-        if !matches!(self.phase, Phase::Failed(_) | Phase::Ended { .. }) {
-            self.phase = Phase::Failed(error);
+        if !matches!(self.phase, Phase::Failed { .. } | Phase::Ended { .. }) {
+            let close_received = self.phase == Phase::CloseReceived;
+            self.phase = Phase::Failed { error, close_received };
             self.reply = PendingReply::Fail(error.close_code());
         }
     }
@@ -375,9 +388,7 @@ impl Receiver {
     fn build_reply(&mut self) -> Option<Reply> {
         Some(Reply(match core::mem::replace(&mut self.reply, PendingReply::None) {
             PendingReply::None => return None,
-            PendingReply::Pong => {
-                ReplyKind::Pong { payload: self.control, len: self.control_len }
-            }
+            PendingReply::Pong => ReplyKind::Pong { payload: self.control, len: self.control_len },
             PendingReply::Close => ReplyKind::Close(
                 self.close_frame().map_or(CloseCode::NO_STATUS, |frame| frame.code),
             ),
@@ -393,13 +404,19 @@ impl Receiver {
 
     /// As [`Connection::close_frame`](crate::Connection::close_frame).
     pub fn close_frame(&self) -> Option<CloseFrame<'_>> {
-        matches!(self.phase, Phase::CloseReceived | Phase::Ended { close_received: true })
-            .then(|| CloseFrame::decode(self.control_payload()).ok())?
+        match self.phase {
+            Phase::CloseReceived
+            | Phase::Failed { close_received: true, .. }
+            | Phase::Ended { close_received: true } => {
+                CloseFrame::decode(self.control_payload()).ok()
+            }
+            _ => None,
+        }
     }
 
     /// The error that has failed the connection, if one has.
     pub fn error(&self) -> Option<ProtocolError> {
-        if let Phase::Failed(error) = self.phase { Some(error) } else { None }
+        if let Phase::Failed { error, .. } = self.phase { Some(error) } else { None }
     }
 
     /// The bytes that the frame which is being received still lacks.
@@ -409,7 +426,7 @@ impl Receiver {
     }
 
     pub(crate) fn end(&mut self) {
-        if !matches!(self.phase, Phase::Failed(_) | Phase::Ended { .. }) {
+        if !matches!(self.phase, Phase::Failed { .. } | Phase::Ended { .. }) {
             self.phase = Phase::Ended { close_received: self.phase == Phase::CloseReceived };
         }
     }

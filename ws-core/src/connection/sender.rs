@@ -1,8 +1,8 @@
 use core::ops::Range;
 
+use super::State;
 use super::receiver::{Reply, ReplyKind};
 use super::timers::{Due, Timers};
-use super::State;
 use crate::frame::{
     FrameHead, FrameHeader, MAX_CONTROL_PAYLOAD, MAX_REASON_LEN, Masker, OpCode, mask, mask_into,
 };
@@ -74,8 +74,9 @@ pub struct Sender {
     pong_len: Option<u8>,
     ping_due: bool,
     close: Close,
-    /// Both sides have said Close, this side has failed the connection, or it was given up.
+    /// The peer's Close frame has come.
     peer_closed: bool,
+    /// The peer has broken the protocol, or is lost.
     failed: bool,
     closed_first: bool,
     end: End,
@@ -141,12 +142,7 @@ impl Sender {
     }
 
     #[inline]
-    fn check(
-        &self,
-        frame: DataFrame,
-        len: u64,
-        key: Option<MaskingKey>,
-    ) -> Result<(), SendError> {
+    fn check(&self, frame: DataFrame, len: u64, key: Option<MaskingKey>) -> Result<(), SendError> {
         self.check_key(key)?;
         if self.close != Close::No || self.peer_closed || self.end != End::No {
             return Err(SendError::Closing);
@@ -231,8 +227,8 @@ impl Sender {
 
     #[inline]
     fn account(&mut self, len: u64) -> Result<(), SendError> {
-        self.payload_left =
-            self.payload_left.checked_sub(len).ok_or(SendError::PayloadTooLong)?;
+        self.payload_left = self.payload_left.checked_sub(len).ok_or(SendError::PayloadTooLong)?;
+        self.timers.sent_data();
         Ok(())
     }
 
@@ -279,12 +275,10 @@ impl Sender {
         let len = payload.end.saturating_sub(payload.start);
         self.check(frame, len as u64, key)?;
         let needed = header_len(len, key);
-        let start =
-            payload.start.checked_sub(needed).ok_or(SendError::NoHeadroom { needed })?;
+        let start = payload.start.checked_sub(needed).ok_or(SendError::NoHeadroom { needed })?;
         let end = payload.start.saturating_add(len);
-        let Some((head, payload)) = buffer
-            .get_mut(start..end)
-            .and_then(|frame| frame.split_at_mut_checked(needed))
+        let Some((head, payload)) =
+            buffer.get_mut(start..end).and_then(|frame| frame.split_at_mut_checked(needed))
         else {
             return Err(SendError::BufferTooSmall { needed: end });
         };
@@ -386,14 +380,14 @@ impl Sender {
         let mut body = [0; MAX_CONTROL_PAYLOAD];
         let mut len = 0;
         if let Some(code) = code {
-            for (slot, byte) in body.iter_mut().zip(code.get().to_be_bytes().iter().chain(reason.as_bytes())) {
+            for (slot, byte) in
+                body.iter_mut().zip(code.get().to_be_bytes().iter().chain(reason.as_bytes()))
+            {
                 *slot = *byte;
             }
             len = reason.len().saturating_add(2);
         }
-        let written =
-            self.control(OpCode::Close, body.get(..len).unwrap_or_default(), key, out)?;
-        self.closed_first = true;
+        let written = self.control(OpCode::Close, body.get(..len).unwrap_or_default(), key, out)?;
         self.close_frame_sent();
         Ok(written)
     }
@@ -414,6 +408,7 @@ impl Sender {
 
     fn close_frame_sent(&mut self) {
         self.close = Close::Sent;
+        self.closed_first = !self.peer_closed;
         self.pong_len = None;
         self.ping_due = false;
         self.timers.closing();
@@ -447,7 +442,7 @@ impl Sender {
     pub fn reply(&mut self, reply: Reply) {
         match reply.0 {
             ReplyKind::Pong { payload, len } => {
-                if self.close == Close::No {
+                if self.close != Close::Sent {
                     self.pong = payload;
                     self.pong_len = Some(len);
                 }
@@ -466,6 +461,7 @@ impl Sender {
     fn close_due(&mut self, code: CloseCode) {
         if self.close == Close::No && self.end == End::No {
             self.close = Close::Due(code);
+            self.ping_due = false;
         }
         self.timers.closing();
     }
@@ -475,6 +471,7 @@ impl Sender {
     #[must_use]
     pub fn wants_transmit(&self) -> bool {
         self.payload_left == 0
+            && self.end != End::GivenUp
             && (self.pong_len.is_some() || self.ping_due || matches!(self.close, Close::Due(_)))
     }
 
@@ -537,10 +534,7 @@ impl Sender {
         match self.timers.handle(now) {
             Due::Nothing => {}
             Due::Ping => self.ping_due = true,
-            Due::Idle => {
-                self.closed_first = true;
-                self.close_due(CloseCode::GOING_AWAY);
-            }
+            Due::Idle => self.close_due(CloseCode::GOING_AWAY),
             Due::Lost => {
                 self.failed = true;
                 self.close_due(CloseCode::INTERNAL_ERROR);
@@ -572,7 +566,7 @@ impl Sender {
     /// As [`Connection::wants_shutdown`](crate::Connection::wants_shutdown).
     #[must_use]
     pub fn wants_shutdown(&self) -> bool {
-        if matches!(self.close, Close::Due(_)) && !matches!(self.end, End::GivenUp) {
+        if matches!(self.close, Close::Due(_)) && self.end != End::GivenUp {
             return false;
         }
         self.end != End::No

@@ -107,22 +107,7 @@ impl FrameHeader {
             4
         } else {
             let [a, b, c, d, e, f, g, h] = (self.len & (u64::MAX >> 1)).to_be_bytes();
-            bytes.copy_from_slice(&[
-                first,
-                masked | 127,
-                a,
-                b,
-                c,
-                d,
-                e,
-                f,
-                g,
-                h,
-                k0,
-                k1,
-                k2,
-                k3,
-            ]);
+            bytes.copy_from_slice(&[first, masked | 127, a, b, c, d, e, f, g, h, k0, k1, k2, k3]);
             10
         };
         FrameHead { bytes, len: key_len.saturating_add(len) }

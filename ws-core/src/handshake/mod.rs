@@ -1,1 +1,80 @@
-//! placeholder
+//! The opening handshake (RFC 6455 §4) on slices of the caller.
+//!
+//! Everything here is a pure function or a small value: nothing is buffered, nothing allocated, no
+//! input or output done. Two things meet in it: the HTTP/1.1 syntax that the handshake inherits
+//! (RFC 9110, RFC 9112) and the rules of RFC 6455 on top.
+//!
+//! # A server's way through
+//!
+//! 1. Feed arriving bytes to a [`HeadReader`] until it says where the head ends; bytes after it
+//!    belong to the WebSocket stream.
+//! 2. [`RequestHead::parse`] the head, then [`RequestHead::classify`] it: a plain HTTP request is
+//!    an ordinary outcome, an error knows its own answer ([`HandshakeError::write_response`]).
+//! 3. Answer an [`Upgrade`] with an [`AcceptResponse`], anything else with an [`HttpResponse`].
+//!
+//! ```
+//! use ws_core::handshake::*;
+//!
+//! let received = b"GET /chat HTTP/1.1\r\nHost: example.com\r\nUpgrade: websocket\r\n\
+//!     Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+//!     Sec-WebSocket-Version: 13\r\n\r\n\x81\x80\0\0\0\0";
+//! let mut reader = HeadReader::new(HeadKind::Request, DEFAULT_MAX_HEAD);
+//! let end = reader.feed(received)?.expect("the head is complete");
+//! let (head, frames) = received.split_at(end);
+//! assert_eq!(frames.len(), 6);
+//!
+//! let mut storage = [EMPTY_FIELD; DEFAULT_MAX_FIELDS];
+//! let request = RequestHead::parse(head, &mut storage)?;
+//! let RequestKind::Upgrade(upgrade) = request.classify()? else { panic!("a plain request") };
+//! assert_eq!(upgrade.resource_name(), "/chat");
+//!
+//! let mut out = [0; 256];
+//! let written = AcceptResponse::default().write(upgrade.key(), &mut out)?;
+//! assert!(out[..written].starts_with(b"HTTP/1.1 101 Switching Protocols\r\n"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # A client's way through
+//!
+//! 1. Write a [`ClientRequest`] with a fresh [`ClientKey`].
+//! 2. Feed the answer to a [`HeadReader`], [`ResponseHead::parse`] the head; skip interim answers
+//!    ([`ResponseHead::is_interim`]).
+//! 3. Status 101: [`ResponseHead::accept`] checks every rule. Other statuses are for the caller; a
+//!    [`BodyReader`] takes the answer's body apart.
+
+mod accept;
+mod body;
+mod client;
+mod error;
+mod extensions;
+mod fields;
+mod head;
+mod lists;
+mod origin;
+mod request;
+mod response;
+mod writer;
+
+pub use accept::{AcceptKey, ClientKey, accept_key, is_valid_key};
+pub use body::{BodyLength, BodyPart, BodyReader};
+pub use client::{Accepted, ClientRequest, ResponseHead};
+pub use error::{HandshakeError, HeadError};
+pub use extensions::{Extension, Extensions, ParamValue, Params};
+pub use fields::{EMPTY_FIELD, Field, FieldValues};
+pub use head::{HeadKind, HeadReader};
+pub use lists::{ListElements, Subprotocols, is_token, select_subprotocol};
+pub use origin::same_origin;
+pub use request::{RequestHead, RequestKind, Upgrade};
+pub use response::{AcceptResponse, HttpResponse};
+
+/// The advised limit on the size of a head: 16 KiB, start line and empty line included.
+pub const DEFAULT_MAX_HEAD: usize = 16 * 1024;
+
+/// The advised limit on the number of fields in a head.
+pub const DEFAULT_MAX_FIELDS: usize = 100;
+
+/// The most subprotocols that one request may offer; more are answered with 431.
+///
+/// A subprotocol must not be offered twice (RFC 6455 §4.1), and without memory of its own the
+/// check compares each with each: the limit keeps that work small.
+pub const MAX_SUBPROTOCOLS: usize = 64;

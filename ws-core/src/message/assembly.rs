@@ -54,15 +54,16 @@ impl<'b> SliceAssembler<'b> {
     ///
     /// # Errors
     ///
-    /// The message does not fit. What was kept of it is dropped; close the connection with
-    /// [`ProtocolError::MessageTooLarge`](crate::ProtocolError::MessageTooLarge).
+    /// The message does not fit, also for each later chunk of it. What was kept of it is dropped; close
+    /// the connection with [`ProtocolError::MessageTooLarge`](crate::ProtocolError::MessageTooLarge).
     pub fn push(&mut self, chunk: &Chunk<'_>) -> Result<Option<(MessageKind, &mut [u8])>, Full> {
         if chunk.start {
             self.len = 0;
         }
         let end = self.len.saturating_add(chunk.bytes.len());
         let Some(free) = self.storage.get_mut(self.len..end) else {
-            self.len = 0;
+            // No slice has room there: the rest of the message is refused, too.
+            self.len = usize::MAX;
             return Err(Full);
         };
         free.copy_from_slice(chunk.bytes);

@@ -1,0 +1,323 @@
+// Drives Chromium through the echo server's page; started by conformance/browser.
+//
+// What the page offers: input #message, buttons #send, #close and #connect, #state with one of
+// connecting, open, closing, closed, and a list #log with one <li> of class open, sent, received,
+// close or error per event; a close entry holds the code and `clean` or `unclean`.
+
+import { execFileSync, spawn } from "node:child_process";
+import { existsSync, mkdirSync } from "node:fs";
+import path from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { chromium } from "playwright-core";
+
+const here = path.dirname(fileURLToPath(import.meta.url));
+const root = path.dirname(here);
+const out = path.join(here, "out");
+const SECONDS = 30;
+const { values: options } = parseArgs({ options: { "server-cmd": { type: "string" } } });
+
+const started = Date.now();
+const totals = { ok: 0, FAIL: 0 };
+const children = [];
+let browser;
+
+async function check(name, run) {
+  const start = performance.now();
+  let outcome = "ok";
+  let detail = "";
+  try {
+    detail = (await within(SECONDS, run())) ?? "";
+  } catch (error) {
+    outcome = "FAIL";
+    detail = error.message;
+  }
+  totals[outcome] += 1;
+  const seconds = ((performance.now() - start) / 1000).toFixed(3).padStart(8);
+  const rest = String(detail).replace(/\s+/g, " ").slice(0, 400);
+  console.log(`${outcome.padEnd(7)} ${seconds} s  browser: ${name}${rest ? `: ${rest}` : ""}`);
+}
+
+function within(seconds, promise) {
+  let timer;
+  const deadline = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`no end within ${seconds} s`)), seconds * 1000);
+  });
+  return Promise.race([promise, deadline]).finally(() => clearTimeout(timer));
+}
+
+function require(condition, message) {
+  if (!condition) throw new Error(message);
+}
+
+// The echo server on a free port, and its address.
+async function serve(...more) {
+  let command = options["server-cmd"]?.split(/\s+/);
+  if (!command) {
+    const program = path.join(root, "target", "release", "examples", "echo_server");
+    if (!existsSync(program)) {
+      execFileSync("cargo", ["build", "--release", "--examples"], { cwd: root, stdio: ["ignore", 2, 2] });
+    }
+    command = [program];
+  }
+  const child = spawn(command[0], [...command.slice(1), "127.0.0.1:0", ...more], { stdio: ["ignore", "pipe", "inherit"] });
+  children.push(child);
+  const first = new Promise((resolve, reject) => {
+    createInterface({ input: child.stdout }).once("line", resolve);
+    child.once("error", reject);
+    child.once("exit", (code) => reject(new Error(`the server ended with status ${code}`)));
+  });
+  const line = await within(20, first);
+  const found = /^listening on ws:\/\/(127\.0\.0\.1:\d+)\/?$/.exec(line);
+  require(found, `the server's first line is ${line}`);
+  return { child, address: found[1] };
+}
+
+async function stop() {
+  await within(10, browser?.close() ?? Promise.resolve()).catch(() => {});
+  for (const child of children) child.kill("SIGKILL");
+}
+
+for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"]) {
+  process.on(signal, () => stop().finally(() => process.exit(1)));
+}
+
+// The page
+
+async function state(page, wanted) {
+  await page.waitForFunction((text) => document.querySelector("#state")?.textContent.trim() === text, wanted, { timeout: 10000 });
+}
+
+async function entries(page, kind) {
+  return page.$$eval(`#log > li.${kind}`, (items) => items.map((item) => item.textContent));
+}
+
+async function entry(page, kind, count) {
+  await page.waitForFunction(([kind, count]) => document.querySelectorAll(`#log > li.${kind}`).length >= count, [kind, count], { timeout: 10000 });
+  const found = await entries(page, kind);
+  require(found.length === count, `${found.length} entries "${kind}" instead of ${count}`);
+  return found.at(-1);
+}
+
+async function echo(page, text, count) {
+  await page.fill("#message", text);
+  await page.click("#send");
+  const [sent, received] = [await entry(page, "sent", count), await entry(page, "received", count)];
+  require(sent.includes(text) && received.includes(text), `sent ${sent}, received ${received}`);
+}
+
+async function pageChecks(page, server) {
+  const errors = [];
+  page.on("pageerror", (error) => errors.push(error.message));
+  await check("the server's page opens a connection to the server", async () => {
+    const response = await page.goto(`http://${server.address}/`, { timeout: 15000 });
+    require(response.status() === 200, `status ${response.status()}`);
+    await state(page, "open");
+    await entry(page, "open", 1);
+    for (const id of ["message", "send", "close", "connect"]) require(await page.isVisible(`#${id}`), `#${id} is not there`);
+  });
+  await check("a typed message is echoed", () => echo(page, "hello from the page", 1));
+  await check("text with characters of every length is echoed", () => echo(page, "Grüße, 日本語, 😀 👩‍👩‍👧", 2));
+  await check("markup is shown as text", async () => {
+    await echo(page, `<img src="x" onerror="window.injected=1"><b id="injected">bold</b><script>window.injected=1</script>`, 3);
+    require(await page.$("#injected, #log img, #log b, #log script") === null, "markup became elements");
+    require(await page.evaluate(() => window.injected === undefined), "a script ran");
+  });
+  await check("a screenshot of the page", async () => {
+    mkdirSync(out, { recursive: true });
+    await page.screenshot({ path: path.join(out, "echo.png"), fullPage: true });
+    return "conformance/out/echo.png";
+  });
+  await check("the close button closes with 1000, clean", async () => {
+    await page.click("#close");
+    await state(page, "closed");
+    const text = await entry(page, "close", 1);
+    require(/\b1000\b/.test(text) && /\bclean\b/.test(text), `the entry says ${text}`);
+    return text;
+  });
+  await check("the connect button connects again", async () => {
+    await page.click("#connect");
+    await state(page, "open");
+    await entry(page, "open", 2);
+    await echo(page, "once more", 4);
+  });
+  await check("no error in the page or in its log", async () => {
+    require(errors.length === 0, errors.join("; "));
+    require((await entries(page, "error")).length === 0, "an error entry");
+  });
+}
+
+// Sockets opened by scripts. `Probe` runs inside the page: a socket whose events can be awaited.
+
+function installProbe() {
+  window.Probe = class {
+    constructor(url, protocols = []) {
+      this.events = [];
+      this.waiting = [];
+      this.ws = new WebSocket(url, protocols);
+      this.ws.binaryType = "arraybuffer";
+      this.ws.onopen = () => this.arrive({ type: "open" });
+      this.ws.onerror = () => this.arrive({ type: "error" });
+      this.ws.onmessage = ({ data }) => this.arrive({ type: "message", data });
+      this.ws.onclose = ({ code, reason, wasClean }) => this.arrive({ type: "close", code, reason, wasClean });
+    }
+    arrive(event) {
+      this.waiting.length ? this.waiting.shift()(event) : this.events.push(event);
+    }
+    next() {
+      return this.events.length ? Promise.resolve(this.events.shift()) : new Promise((resolve) => this.waiting.push(resolve));
+    }
+    async expect(type) {
+      const event = await this.next();
+      if (event.type !== type) throw new Error(`${JSON.stringify(event)} instead of ${type}`);
+      return event;
+    }
+    async echo(data) {
+      this.ws.send(data);
+      return (await this.expect("message")).data;
+    }
+    async close(code, reason) {
+      this.ws.close(code, reason);
+      const event = await this.expect("close");
+      if (!event.wasClean || event.code !== code || !["", reason].includes(event.reason)) throw new Error(JSON.stringify(event));
+    }
+  };
+  window.same = (a, b) => a.byteLength === b.byteLength && new Uint8Array(a).every((byte, i) => byte === b[i]);
+  window.bytes = (size) => Uint8Array.from({ length: size }, (_, i) => (i * 31 + (i >> 8)) & 255);
+}
+
+async function scriptChecks(page, server) {
+  const url = `ws://${server.address}/`;
+  await page.evaluate(installProbe);
+  const inPage = (name, run) => check(name, () => page.evaluate(run, url));
+
+  await inPage("open, message and close arrive in this order, and the end is clean", async (url) => {
+    const probe = new Probe(url);
+    await probe.expect("open");
+    if (probe.ws.protocol !== "") throw new Error(`subprotocol ${probe.ws.protocol}`);
+    if (await probe.echo("hello") !== "hello") throw new Error("another reply");
+    await probe.close(1000, "goodbye");
+    return `extensions "${probe.ws.extensions}"`;
+  });
+  await inPage("text of every plane, and an empty text", async (url) => {
+    const probe = new Probe(url);
+    await probe.expect("open");
+    for (const text of ["", "\u0000", "é", "€", "😀", "\u{10ffff}", "\ufeff", "ñ".repeat(100000)]) {
+      if (await probe.echo(text) !== text) throw new Error(`another reply to ${JSON.stringify(text.slice(0, 10))}`);
+    }
+    await probe.close(1000, "");
+  });
+  await inPage("binary messages from 0 bytes to 1 MiB", async (url) => {
+    const probe = new Probe(url);
+    await probe.expect("open");
+    for (const size of [0, 1, 125, 126, 65535, 65536, 1 << 20]) {
+      const data = bytes(size);
+      if (!same(await probe.echo(data), data)) throw new Error(`another reply to ${size} bytes`);
+    }
+    await probe.close(1000, "");
+  });
+  await inPage("a Blob of 1 MiB", async (url) => {
+    const probe = new Probe(url);
+    probe.ws.binaryType = "blob";
+    await probe.expect("open");
+    const reply = await probe.echo(new Blob([bytes(1 << 20)]));
+    if (!(reply instanceof Blob) || !same(await reply.arrayBuffer(), bytes(1 << 20))) throw new Error("another reply");
+    await probe.close(1000, "");
+  });
+  await inPage("a message of 16 MiB", async (url) => {
+    const probe = new Probe(url);
+    await probe.expect("open");
+    const data = bytes(1 << 24);
+    if (!same(await probe.echo(data), data)) throw new Error("another reply");
+    await probe.close(1000, "");
+  });
+  await inPage("a message of 16 MiB + 1 ends with 1009", async (url) => {
+    const probe = new Probe(url);
+    await probe.expect("open");
+    probe.ws.send(new Uint8Array((1 << 24) + 1));
+    let event = await probe.next();
+    if (event.type === "error") event = await probe.next();
+    if (event.type !== "close" || event.code !== 1009) throw new Error(JSON.stringify(event));
+    return event.wasClean ? "clean" : "not clean";
+  });
+  await inPage("100 messages come back in order", async (url) => {
+    const probe = new Probe(url);
+    await probe.expect("open");
+    for (let i = 0; i < 100; i++) probe.ws.send(`message ${i}`);
+    for (let i = 0; i < 100; i++) {
+      const { data } = await probe.expect("message");
+      if (data !== `message ${i}`) throw new Error(`${data} instead of message ${i}`);
+    }
+    await probe.close(1000, "");
+  });
+  await inPage("two sockets at once do not mix", async (url) => {
+    const [one, two] = [new Probe(url), new Probe(url)];
+    await Promise.all([one.expect("open"), two.expect("open")]);
+    for (let i = 0; i < 20; i++) {
+      const replies = await Promise.all([one.echo(`one ${i}`), two.echo(`two ${i}`)]);
+      if (replies.join() !== `one ${i},two ${i}`) throw new Error(replies.join());
+    }
+    await one.close(1000, "");
+    if (await two.echo("still open") !== "still open") throw new Error("the second socket lost its reply");
+    await two.close(1000, "");
+  });
+  await inPage("close codes 3000 and 4999 come back, clean", async (url) => {
+    for (const [code, reason] of [[3000, ""], [4999, "ünïcödé"]]) {
+      const probe = new Probe(url);
+      await probe.expect("open");
+      await probe.close(code, reason);
+    }
+  });
+  await check("a subprotocol is chosen when the server has it", async () => {
+    const other = await serve("--protocol", "chat");
+    const view = await page.context().newPage();
+    await view.goto(`http://${other.address}/`, { timeout: 15000 });
+    await view.evaluate(installProbe);
+    await view.evaluate(async (url) => {
+      const probe = new Probe(url, ["superchat", "chat"]);
+      await probe.expect("open");
+      if (probe.ws.protocol !== "chat") throw new Error(`subprotocol "${probe.ws.protocol}"`);
+      await probe.close(1000, "");
+    }, `ws://${other.address}/`);
+    await view.close();
+  });
+}
+
+async function main() {
+  const server = await serve();
+  browser = await chromium.launch({
+    executablePath: "/usr/bin/chromium",
+    headless: true,
+    timeout: 60000,
+    args: [
+      "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+      "--disable-default-apps", "--disable-domain-reliability", "--no-pings", "--no-first-run", "--no-proxy-server",
+      // No name but the loopback address resolves, so nothing can leave this machine.
+      "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+    ],
+  });
+  const page = await (await browser.newContext()).newPage();
+  page.setDefaultTimeout(10000);
+  await pageChecks(page, server);
+  await scriptChecks(page, server);
+  await check("the page shows a connection that ends without Close as unclean", async () => {
+    require(server.child.exitCode === null && server.child.signalCode === null, "the server has ended by itself");
+    await state(page, "open");
+    server.child.kill("SIGKILL");
+    await state(page, "closed");
+    const text = await entry(page, "close", 2);
+    require(/\b1006\b/.test(text) && /\bunclean\b/.test(text), `the entry says ${text}`);
+    return text;
+  });
+}
+
+try {
+  await main();
+} catch (error) {
+  console.log(`FAIL       0.000 s  browser: could not start: ${error.message.replace(/\s+/g, " ").slice(0, 400)}`);
+  totals.FAIL += 1;
+}
+await stop();
+console.log(`${totals.ok} ok, ${totals.FAIL} failed, ${((Date.now() - started) / 1000).toFixed(1)} s`);
+process.exit(totals.FAIL || !totals.ok ? 1 : 0);

@@ -1,0 +1,172 @@
+//! The read buffer, in which messages are also put together.
+
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use bytes::Bytes;
+
+/// The size of a fresh buffer; it grows to [`MAX_READ`] while reads fill it.
+const MIN_READ: usize = 4 * 1024;
+/// The most that is read at once, unless a single frame is longer.
+const MAX_READ: usize = 64 * 1024;
+/// Payloads from this size on are handed over with their buffer instead of being copied.
+const HAND_OVER: usize = 4 * 1024;
+
+/// Bytes in order: the message that is being put together, a gap where headers were, bytes that are
+/// not parsed yet, free space. All of it is initialised once per allocation.
+///
+/// A message of one frame lies in one piece as it came; the payloads of further fragments
+/// are moved up to the ones before.
+#[derive(Debug)]
+pub(super) struct ReadBuffer {
+    data: Vec<u8>,
+    message: Option<Range<usize>>,
+    start: usize,
+    end: usize,
+    read_size: usize,
+    offered: usize,
+}
+
+impl ReadBuffer {
+    pub(super) const fn new() -> Self {
+        Self { data: Vec::new(), message: None, start: 0, end: 0, read_size: MIN_READ, offered: 0 }
+    }
+
+    /// The bytes that are not parsed yet.
+    #[inline]
+    pub(super) fn unread(&mut self) -> &mut [u8] {
+        self.data.get_mut(self.start..self.end).unwrap_or_default()
+    }
+
+    pub(super) fn unread_len(&self) -> usize {
+        self.end.saturating_sub(self.start)
+    }
+
+    /// Marks bytes as parsed.
+    #[inline]
+    pub(super) fn consume(&mut self, count: usize) {
+        self.start = self.start.saturating_add(count).min(self.end);
+    }
+
+    /// Adds the chunk that ends where parsing has got to; gives the message that it completes.
+    #[inline]
+    pub(super) fn chunk(&mut self, len: usize, start: bool, end: bool) -> Option<Range<usize>> {
+        let chunk = self.start.saturating_sub(len)..self.start;
+        let message = match (&self.message, start) {
+            (Some(before), false) => {
+                let to = before.end;
+                if to != chunk.start {
+                    self.data.copy_within(chunk, to);
+                }
+                before.start..to.saturating_add(len)
+            }
+            _ => chunk,
+        };
+        if end {
+            self.message = None;
+            Some(message)
+        } else {
+            self.message = Some(message);
+            None
+        }
+    }
+
+    /// The bytes of a message that was completed.
+    #[inline]
+    pub(super) fn get(&self, message: Range<usize>) -> &[u8] {
+        self.data.get(message).unwrap_or_default()
+    }
+
+    /// The bytes of a message that was completed, owned. A large one takes its buffer along, if it
+    /// fills at least half of that; so what a message keeps alive is at most twice its size.
+    pub(super) fn take(&mut self, message: Range<usize>) -> Bytes {
+        let len = message.len();
+        if len < HAND_OVER || self.data.len() / 2 > len || message.end > self.data.len() {
+            return Bytes::copy_from_slice(self.get(message));
+        }
+        let data = core::mem::take(&mut self.data);
+        if let Some(unread) = data.get(self.start..self.end) {
+            self.data = alloc::vec![0; unread.len().max(self.read_size)];
+            if let Some(to) = self.data.get_mut(..unread.len()) {
+                to.copy_from_slice(unread);
+            }
+        }
+        self.end = self.end.saturating_sub(self.start);
+        self.start = 0;
+        Bytes::from(data).slice(message)
+    }
+
+    /// Free space to read into, when the frame in hand lacks `payload_left` more bytes.
+    ///
+    /// A long frame is read exactly to its end, so that its message can be handed over.
+    pub(super) fn spare(&mut self, payload_left: u64) -> &mut [u8] {
+        self.forget_parsed();
+        let left = usize::try_from(payload_left).unwrap_or(usize::MAX);
+        let long = left >= self.read_size / 2;
+        let least = if long { 1 } else { self.read_size / 2 };
+        if self.data.len().saturating_sub(self.end) < least {
+            self.compact();
+        }
+        let free = self.data.len().saturating_sub(self.end);
+        if free < least || self.data.is_empty() {
+            // As much again as has arrived at the most, whatever is declared.
+            let more = if long { left.min(self.end.max(self.read_size)) } else { self.read_size };
+            let more = if long { more } else { more.max(self.end / 4) };
+            self.data.reserve_exact(self.end.saturating_add(more).saturating_sub(self.data.len()));
+            self.data.resize(self.end.saturating_add(more), 0);
+        }
+        let free = self.data.get_mut(self.end..).unwrap_or_default();
+        let offered = if long { free.len().min(left) } else { free.len() };
+        self.offered = offered;
+        free.get_mut(..offered).unwrap_or_default()
+    }
+
+    /// Tells that `count` bytes were read into the free space.
+    pub(super) fn filled(&mut self, count: usize) {
+        if count >= self.offered && self.offered >= self.read_size / 2 && self.read_size < MAX_READ
+        {
+            self.read_size = self.read_size.saturating_mul(2);
+        }
+        self.end = self.end.saturating_add(count).min(self.data.len());
+        self.offered = 0;
+    }
+
+    /// Starts over when nothing is held; a buffer that has become large is let go then.
+    fn forget_parsed(&mut self) {
+        if self.message.is_none() && self.start == self.end {
+            (self.start, self.end) = (0, 0);
+            if self.data.len() > MAX_READ || self.data.len() < self.read_size {
+                self.data = alloc::vec![0; self.read_size];
+            }
+        }
+    }
+
+    /// Moves what is held to the front.
+    fn compact(&mut self) {
+        let mut front = 0;
+        if let Some(message) = self.message.take() {
+            front = message.len();
+            if message.start != 0 {
+                self.data.copy_within(message, 0);
+            }
+            self.message = Some(0..front);
+        }
+        if self.start != front {
+            self.data.copy_within(self.start..self.end, front);
+            self.end = front.saturating_add(self.unread_len());
+            self.start = front;
+        }
+    }
+
+    /// Whether more may be buffered before what is there is parsed.
+    pub(super) fn has_room(&self) -> bool {
+        self.unread_len() < MAX_READ
+    }
+
+    /// Lets go of memory that holds nothing.
+    pub(super) fn release(&mut self) {
+        if self.message.is_none() && self.start == self.end {
+            *self = Self { read_size: self.read_size, ..Self::new() };
+        }
+    }
+}

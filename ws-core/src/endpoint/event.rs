@@ -1,0 +1,140 @@
+use alloc::string::String;
+use core::fmt;
+
+use bytes::Bytes;
+
+use super::head::{Request, Response};
+use crate::handshake::HandshakeError;
+use crate::message::MessageRef;
+use crate::{CloseCode, Message, ProtocolError, SendError};
+
+/// What an [`Endpoint`](crate::Endpoint) has to tell.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// A client asks for a WebSocket: answer with [`accept`](crate::Endpoint::accept) or
+    /// [`respond`](crate::Endpoint::respond). Its frames wait until then.
+    Request(Request),
+    /// A client asks for something else: answer with [`respond`](crate::Endpoint::respond).
+    Http(Request),
+    /// The connection is open.
+    Open(Opened),
+    /// The server does not open a WebSocket; this is what it says instead. Nothing follows.
+    Refused(Response),
+    /// A whole message.
+    Message(Message),
+    /// A Ping with its payload; the Pong is on its way.
+    Ping(Bytes),
+    /// A Pong with its payload.
+    Pong(Bytes),
+    /// The peer has closed, or the connection was lost. Nothing follows.
+    Closed(CloseInfo),
+}
+
+/// As [`Event`], but messages and payloads lie in the endpoint's buffer.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum EventRef<'a> {
+    /// As [`Event::Request`].
+    Request(Request),
+    /// As [`Event::Http`].
+    Http(Request),
+    /// As [`Event::Open`].
+    Open(Opened),
+    /// As [`Event::Refused`].
+    Refused(Response),
+    /// As [`Event::Message`].
+    Message(MessageRef<'a>),
+    /// As [`Event::Ping`].
+    Ping(&'a [u8]),
+    /// As [`Event::Pong`].
+    Pong(&'a [u8]),
+    /// As [`Event::Closed`].
+    Closed(CloseInfo),
+}
+
+/// What was agreed upon when the connection opened.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Opened {
+    /// The subprotocol in use, if one is.
+    pub subprotocol: Option<String>,
+    /// The server's response, on a client.
+    pub response: Option<Response>,
+}
+
+/// How a connection ended (RFC 6455 §7.1.4–§7.1.6).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CloseInfo {
+    /// The code of the peer's Close frame; [`CloseCode::NO_STATUS`] when that had none,
+    /// [`CloseCode::ABNORMAL`] when none came.
+    pub code: CloseCode,
+    /// The reason in the peer's Close frame. Not for end users (RFC 6455 §5.5.1).
+    pub reason: String,
+    /// Whether Close frames went both ways.
+    pub clean: bool,
+    /// Whether this side began.
+    pub by_us: bool,
+}
+
+/// Why an [`Endpoint`](crate::Endpoint) has failed.
+///
+/// What tells the peer, a Close frame or an HTTP response, is in the output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Error {
+    /// The peer broke the protocol or a limit.
+    Protocol(ProtocolError),
+    /// The opening handshake was not right.
+    Handshake(HandshakeError),
+    /// The opening handshake took too long.
+    HandshakeTimeout,
+    /// The stream ended during the opening handshake.
+    HandshakeEof,
+    /// The peer did not answer a keepalive Ping in time.
+    PongTimeout,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Protocol(error) => error.fmt(f),
+            Self::Handshake(error) => error.fmt(f),
+            Self::HandshakeTimeout => f.write_str("the opening handshake took too long"),
+            Self::HandshakeEof => f.write_str("the connection ended during the opening handshake"),
+            Self::PongTimeout => f.write_str("the peer did not answer a ping in time"),
+        }
+    }
+}
+
+impl core::error::Error for Error {}
+
+impl From<ProtocolError> for Error {
+    fn from(error: ProtocolError) -> Self {
+        Self::Protocol(error)
+    }
+}
+
+impl From<HandshakeError> for Error {
+    fn from(error: HandshakeError) -> Self {
+        Self::Handshake(error)
+    }
+}
+
+/// A message that was not sent, given back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unsent {
+    /// The message.
+    pub message: Message,
+    /// Why it was not sent.
+    pub error: SendError,
+}
+
+impl fmt::Display for Unsent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl core::error::Error for Unsent {}

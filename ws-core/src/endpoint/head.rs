@@ -1,0 +1,218 @@
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use bytes::Bytes;
+
+use crate::handshake::{
+    EMPTY_FIELD, HandshakeError, RequestHead, RequestKind, ResponseHead, Upgrade,
+};
+
+/// The header fields of a request or response.
+#[derive(Clone, Debug, Default)]
+pub struct Fields {
+    head: Bytes,
+    spans: Arc<[(Range<usize>, Range<usize>)]>,
+}
+
+impl Fields {
+    fn new<'h>(head: &Bytes, fields: impl Iterator<Item = (&'h str, &'h [u8])>) -> Self {
+        let spans =
+            fields.map(|(name, value)| (span(head, name.as_bytes()), span(head, value))).collect();
+        Self { head: head.clone(), spans }
+    }
+
+    /// All fields in order: names as they were sent, values without the white space around them.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.spans.iter().map(|(name, value)| {
+            let part = |range: &Range<usize>| self.head.get(range.clone()).unwrap_or_default();
+            (core::str::from_utf8(part(name)).unwrap_or_default(), part(value))
+        })
+    }
+
+    /// The first value of a field whose value is text; names are compared without regard to case.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.iter()
+            .filter(|(found, _)| found.eq_ignore_ascii_case(name))
+            .find_map(|(_, value)| core::str::from_utf8(value).ok())
+    }
+
+    /// All values of a field in order.
+    pub fn get_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.iter()
+            .filter(move |(found, _)| found.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
+    }
+}
+
+/// Where `part`, a piece of `whole`, lies in it.
+fn span(whole: &[u8], part: &[u8]) -> Range<usize> {
+    let start = (part.as_ptr() as usize).wrapping_sub(whole.as_ptr() as usize);
+    start..start.wrapping_add(part.len())
+}
+
+/// A client's request.
+#[derive(Clone, Debug)]
+pub struct Request {
+    method: String,
+    target: String,
+    fields: Fields,
+    upgrade: Option<Arc<Asked>>,
+}
+
+/// What a request for a WebSocket asks for.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) key: String,
+    host: String,
+    origin: Option<String>,
+    resource_name: String,
+    pub(super) subprotocols: Vec<String>,
+}
+
+impl Request {
+    /// The method: `GET` when a WebSocket is asked for.
+    pub fn method(&self) -> &str {
+        &self.method
+    }
+
+    /// The request target as it was sent, for example `/chat?room=1`.
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+
+    /// The target up to its query.
+    pub fn path(&self) -> &str {
+        let target = self.resource_name();
+        target.split_once('?').map_or(target, |(path, _)| path)
+    }
+
+    /// The target from its path on, also when it was sent as a whole URI.
+    pub fn resource_name(&self) -> &str {
+        self.upgrade.as_ref().map_or(&self.target, |asked| &asked.resource_name)
+    }
+
+    /// The header fields.
+    pub fn fields(&self) -> &Fields {
+        &self.fields
+    }
+
+    /// The first value of a header field that is text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.fields.get(name)
+    }
+
+    /// Whether a WebSocket is asked for.
+    pub fn is_upgrade(&self) -> bool {
+        self.upgrade.is_some()
+    }
+
+    /// The host and port that the request goes to.
+    pub fn host(&self) -> Option<&str> {
+        match &self.upgrade {
+            Some(asked) => Some(&asked.host),
+            None => self.header("host"),
+        }
+    }
+
+    /// The Origin: the page of a browser that asks. `None` does not come from a browser
+    /// (RFC 6455 §4.2.1).
+    pub fn origin(&self) -> Option<&str> {
+        match &self.upgrade {
+            Some(asked) => asked.origin.as_deref(),
+            None => self.header("origin"),
+        }
+    }
+
+    /// The subprotocols that the client offers, the one that it likes best first.
+    pub fn subprotocols(&self) -> impl Iterator<Item = &str> {
+        self.upgrade.iter().flat_map(|asked| asked.subprotocols.iter().map(String::as_str))
+    }
+
+    pub(super) fn asked(&self) -> Option<&Asked> {
+        self.upgrade.as_deref()
+    }
+
+    /// Parses a head and checks what it asks for.
+    pub(super) fn parse(head: &Bytes, max_fields: usize) -> Result<Self, HandshakeError> {
+        let mut storage = alloc::vec![EMPTY_FIELD; max_fields];
+        let parsed = RequestHead::parse(head, &mut storage)?;
+        let upgrade = match parsed.classify()? {
+            RequestKind::Upgrade(upgrade) => Some(Arc::new(Asked::new(&upgrade))),
+            RequestKind::Plain => None,
+        };
+        Ok(Self {
+            method: parsed.method().into(),
+            target: parsed.target().into(),
+            fields: Fields::new(head, parsed.fields()),
+            upgrade,
+        })
+    }
+}
+
+impl Asked {
+    fn new(upgrade: &Upgrade<'_, '_>) -> Self {
+        Self {
+            key: upgrade.key().into(),
+            host: upgrade.host().into(),
+            origin: upgrade.origin().map(Into::into),
+            resource_name: upgrade.resource_name().into(),
+            subprotocols: upgrade.subprotocols().map(Into::into).collect(),
+        }
+    }
+
+    pub(super) fn host(&self) -> &str {
+        &self.host
+    }
+
+    pub(super) fn origin(&self) -> Option<&str> {
+        self.origin.as_deref()
+    }
+}
+
+/// A server's response.
+#[derive(Clone, Debug)]
+pub struct Response {
+    status: u16,
+    reason: String,
+    fields: Fields,
+    pub(super) body: Bytes,
+}
+
+impl Response {
+    /// The status code.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// The reason phrase, for people.
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    /// The header fields.
+    pub fn fields(&self) -> &Fields {
+        &self.fields
+    }
+
+    /// The first value of a header field that is text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.fields.get(name)
+    }
+
+    /// The body, as far as it came and up to [`Options::max_body`](super::Options::max_body); empty
+    /// when the WebSocket was opened.
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    pub(super) fn new(head: &Bytes, parsed: &ResponseHead<'_, '_>) -> Self {
+        Self {
+            status: parsed.status(),
+            reason: String::from_utf8_lossy(parsed.reason()).into_owned(),
+            fields: Fields::new(head, parsed.fields()),
+            body: Bytes::new(),
+        }
+    }
+}

@@ -1,0 +1,340 @@
+//! A whole WebSocket endpoint without I/O: opening handshake, messages, buffers.
+//!
+//! [`Endpoint`] is what a driver for some kind of stream is built on. The loop is always the same:
+//!
+//! 1. Poll events until there are none, and react to them.
+//! 2. Write [`output`](Endpoint::output) to the stream.
+//! 3. When [`wants_shutdown`](Endpoint::wants_shutdown), shut down the stream's write side; when
+//!    [`is_finished`](Endpoint::is_finished), drop it.
+//! 4. Read from the stream into [`read_buf`](Endpoint::read_buf) and tell by
+//!    [`filled`](Endpoint::filled), or pass bytes to [`receive`](Endpoint::receive); at the end of the
+//!    stream call [`receive_eof`](Endpoint::receive_eof).
+//!
+//! Calls may come in any order and any of them may be the last for a while: nothing is lost when a
+//! driver is cancelled between two.
+
+mod buffer;
+mod event;
+mod head;
+mod inbound;
+mod options;
+mod outbound;
+mod output;
+
+use alloc::string::ToString;
+use core::fmt;
+
+pub use event::{CloseInfo, Error, Event, EventRef, Opened, Unsent};
+pub use head::{Fields, Request, Response};
+pub use inbound::Inbound;
+pub use options::{Options, Origins};
+pub use outbound::{Outbound, Random};
+pub use output::Output;
+
+use crate::connection::{Receiver, Sender};
+use crate::handshake::{AcceptResponse, ClientKey, ClientRequest, HeadError, HttpResponse};
+use crate::{CloseCode, Instant, Message, PreparedMessage, Role, SendError};
+
+/// One side of a WebSocket connection, from its opening handshake to its end, without I/O.
+///
+/// It owns its buffers. Memory follows what has arrived, never what a peer declares.
+///
+/// ```
+/// use ws_core::endpoint::{Endpoint, Event, Options};
+/// use ws_core::handshake::AcceptResponse;
+/// use ws_core::Config;
+///
+/// let mut server = Endpoint::server(Config::default());
+/// server.receive(
+///     b"GET / HTTP/1.1\r\nHost: example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+///       Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n\
+///       \x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58",
+/// );
+/// while let Some(event) = server.poll_event()? {
+///     match event {
+///         Event::Request(_) => server.accept(&AcceptResponse::default())?,
+///         Event::Message(message) => server.send(message)?,
+///         _ => {}
+///     }
+/// }
+/// let output: Vec<u8> = server.output().slices().flatten().copied().collect();
+/// assert!(output.starts_with(b"HTTP/1.1 101 Switching Protocols\r\n"));
+/// assert!(output.ends_with(b"\x81\x05Hello"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Endpoint {
+    inbound: Inbound,
+    outbound: Outbound,
+}
+
+/// Why a request was not answered. Nothing was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenError {
+    /// No request waits for this answer.
+    NoRequest,
+    /// The answer is not valid.
+    Head(HeadError),
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoRequest => f.write_str("no request waits for this answer"),
+            Self::Head(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for OpenError {}
+
+impl From<HeadError> for OpenError {
+    fn from(error: HeadError) -> Self {
+        Self::Head(error)
+    }
+}
+
+impl Endpoint {
+    /// A server that waits for a request.
+    pub fn server(options: impl Into<Options>) -> Self {
+        let options = options.into();
+        let (receiver, sender) = halves(Role::Server, &options);
+        let outbound = Outbound::new(sender, None, &options);
+        Self { inbound: Inbound::opening(receiver, options, None), outbound }
+    }
+
+    /// A client whose request is in the output.
+    ///
+    /// `random` fills bytes from a cryptographic random generator: the key of the handshake and
+    /// the masking keys, which must not be foreseeable (RFC 6455 §10.3).
+    ///
+    /// # Errors
+    ///
+    /// Something in the request is not valid, or it has `extensions`: those are not for the caller to offer.
+    pub fn client(
+        request: &ClientRequest<'_>,
+        options: impl Into<Options>,
+        mut random: Random,
+    ) -> Result<Self, HeadError> {
+        if request.extensions.is_some() {
+            return Err(HeadError::InvalidExtension);
+        }
+        let options = options.into();
+        let mut nonce = [0; 16];
+        random(&mut nonce);
+        let key = ClientKey::from_nonce(nonce);
+        let (receiver, sender) = halves(Role::Client, &options);
+        let mut outbound = Outbound::new(sender, Some(random), &options);
+        outbound.head(|out| request.write(&key, out))?;
+        let offered = request.subprotocols.iter().map(ToString::to_string).collect();
+        Ok(Self { inbound: Inbound::opening(receiver, options, Some((key, offered))), outbound })
+    }
+
+    /// A server whose opening handshake was done elsewhere, as by an HTTP server; `leftover` is what
+    /// was read after the request's head.
+    pub fn server_after_handshake(options: impl Into<Options>, leftover: &[u8]) -> Self {
+        Self::after_handshake(Role::Server, options.into(), None, leftover)
+    }
+
+    /// A client whose opening handshake was done elsewhere; `leftover` is what was read after the
+    /// response's head.
+    pub fn client_after_handshake(
+        options: impl Into<Options>,
+        random: Random,
+        leftover: &[u8],
+    ) -> Self {
+        Self::after_handshake(Role::Client, options.into(), Some(random), leftover)
+    }
+
+    fn after_handshake(
+        role: Role,
+        options: Options,
+        random: Option<Random>,
+        leftover: &[u8],
+    ) -> Self {
+        let (receiver, sender) = halves(role, &options);
+        let mut outbound = Outbound::new(sender, random, &options);
+        outbound.open();
+        let mut inbound = Inbound::open(receiver);
+        inbound.preload(leftover);
+        Self { inbound, outbound }
+    }
+
+    /// Takes bytes that were read from the stream, as many as there is room for: poll events and
+    /// pass the rest again.
+    pub fn receive(&mut self, bytes: &[u8]) -> usize {
+        self.inbound.receive(bytes)
+    }
+
+    /// Room to read into, without the copy that [`receive`](Self::receive) makes.
+    ///
+    /// Poll events until there are none before: the room is empty when 64 KiB wait to be parsed.
+    pub fn read_buf(&mut self) -> &mut [u8] {
+        self.inbound.read_buf()
+    }
+
+    /// Tells that the first `count` bytes of [`read_buf`](Self::read_buf) were filled.
+    pub fn filled(&mut self, count: usize) {
+        self.inbound.filled(count);
+    }
+
+    /// Tells that the stream has ended, or was lost. Events that came before are still told.
+    pub fn receive_eof(&mut self) {
+        self.inbound.receive_eof();
+    }
+
+    /// The next event; `None` means that more bytes are needed.
+    ///
+    /// # Errors
+    ///
+    /// The connection has failed. It is told once, after all that preceded it; the Close frame or
+    /// HTTP response that tells the peer is in the output.
+    pub fn poll_event(&mut self) -> Result<Option<Event>, Error> {
+        self.inbound.poll_event(&mut self.outbound)
+    }
+
+    /// As [`poll_event`](Self::poll_event), but messages are lent from the read buffer: no allocation,
+    /// no copy. The sending side comes along, so that what is lent can be answered.
+    ///
+    /// ```
+    /// # use ws_core::endpoint::{Endpoint, EventRef, Error};
+    /// fn echo(endpoint: &mut Endpoint) -> Result<(), Box<dyn std::error::Error>> {
+    ///     while let Some((event, out)) = endpoint.poll_event_ref()? {
+    ///         if let EventRef::Message(message) = event {
+    ///             out.send_ref(message)?;
+    ///         }
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`poll_event`](Self::poll_event).
+    #[inline]
+    pub fn poll_event_ref(&mut self) -> Result<Option<(EventRef<'_>, &mut Outbound)>, Error> {
+        let event = self.inbound.poll_event_ref(&mut self.outbound)?;
+        Ok(event.map(|event| (event, &mut self.outbound)))
+    }
+
+    /// The two sides, for a driver that holds on to both.
+    pub fn sides(&mut self) -> (&mut Inbound, &mut Outbound) {
+        (&mut self.inbound, &mut self.outbound)
+    }
+
+    /// Answers a request for a WebSocket with 101.
+    ///
+    /// # Errors
+    ///
+    /// No such request waits, a subprotocol was not offered, or a header is not valid.
+    pub fn accept(&mut self, response: &AcceptResponse<'_>) -> Result<(), OpenError> {
+        self.inbound.accept(response, &mut self.outbound)
+    }
+
+    /// Answers a request, of either kind, with an HTTP response, body included, and ends.
+    ///
+    /// # Errors
+    ///
+    /// No request waits, or the response is not valid.
+    pub fn respond(&mut self, response: &HttpResponse<'_>) -> Result<(), OpenError> {
+        self.inbound.respond(response, &mut self.outbound)
+    }
+
+    /// As [`Outbound::send`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn send(&mut self, message: impl Into<Message>) -> Result<(), Unsent> {
+        self.outbound.send(message)
+    }
+
+    /// As [`Outbound::send_prepared`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn send_prepared(&mut self, prepared: &PreparedMessage) -> Result<(), SendError> {
+        self.outbound.send_prepared(prepared)
+    }
+
+    /// As [`Outbound::ping`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn ping(&mut self, payload: &[u8]) -> Result<(), SendError> {
+        self.outbound.ping(payload)
+    }
+
+    /// As [`Outbound::close`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn close(
+        &mut self,
+        code: impl Into<Option<CloseCode>>,
+        reason: &str,
+    ) -> Result<(), SendError> {
+        self.outbound.close(code, reason)
+    }
+
+    /// The bytes to write to the stream.
+    pub fn output(&mut self) -> &mut Output {
+        self.outbound.output()
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) has to be called at the latest.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.inbound.handshake_deadline().or_else(|| self.outbound.poll_timeout())
+    }
+
+    /// Tells the time: once right after creation, and then once per wake-up before events are polled.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.outbound.handle_timeout(now);
+        self.inbound.handle_timeout(now, &mut self.outbound);
+    }
+
+    /// Whether messages can be sent.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.outbound.is_open()
+    }
+
+    /// Whether nothing more will be received or sent: only output is left to be written.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.outbound.is_closed()
+    }
+
+    /// Whether the stream's write side should be shut down: all is written and it is this side's
+    /// turn (RFC 6455 §7.1.1).
+    #[must_use]
+    pub fn wants_shutdown(&self) -> bool {
+        self.outbound.wants_shutdown()
+    }
+
+    /// Whether the stream can be dropped: the peer has ended it, or the time for that is over.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.outbound.sender.is_finished()
+    }
+
+    /// How the connection was closed, once it was.
+    #[must_use]
+    pub fn close_info(&self) -> Option<&CloseInfo> {
+        self.inbound.close_info()
+    }
+
+    /// Lets go of buffers that hold nothing: for a driver with many idle connections.
+    pub fn release_buffers(&mut self) {
+        self.inbound.release();
+        self.outbound.output.release();
+    }
+}
+
+fn halves(role: Role, options: &Options) -> (Receiver, Sender) {
+    crate::Connection::new(role, options.config).split()
+}

@@ -1,0 +1,137 @@
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::handshake::{DEFAULT_MAX_FIELDS, DEFAULT_MAX_HEAD, HandshakeError, same_origin};
+use crate::{Config, time};
+
+/// Limits, time-outs and policies of an [`Endpoint`](crate::Endpoint); those of the open connection are
+/// its [`Config`].
+///
+/// ```
+/// use ws_core::{Config, endpoint::Options};
+///
+/// let options = Options::from(Config::new().max_message(1 << 20)).max_output(4 << 20);
+/// # let _ = options;
+/// ```
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub(super) config: Config,
+    pub(super) max_head: usize,
+    pub(super) max_fields: usize,
+    pub(super) max_body: usize,
+    pub(super) max_output: usize,
+    pub(super) handshake_timeout: u32,
+    pub(super) origins: Origins,
+}
+
+impl Options {
+    /// The defaults: a head of 16 KiB with 100 fields, 64 KiB of a refusal's body, 16 MiB of output that
+    /// waits, 10 seconds for the opening handshake, same-origin pages only.
+    pub fn new() -> Self {
+        Self {
+            config: Config::new(),
+            max_head: DEFAULT_MAX_HEAD,
+            max_fields: DEFAULT_MAX_FIELDS,
+            max_body: 64 * 1024,
+            max_output: 16 << 20,
+            handshake_timeout: time::millis(Some(Duration::from_secs(10))),
+            origins: Origins::Same,
+        }
+    }
+
+    /// The limits and time-outs of the open connection.
+    #[must_use]
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// The longest head of a request or response, in bytes; longer ones get 431 or 414. Default 16 KiB.
+    #[must_use]
+    pub fn max_head(mut self, bytes: usize) -> Self {
+        self.max_head = bytes;
+        self
+    }
+
+    /// The most header fields in a head; more get 431. Default 100.
+    #[must_use]
+    pub fn max_fields(mut self, fields: usize) -> Self {
+        self.max_fields = fields;
+        self
+    }
+
+    /// How much of the body of a server's refusal a client keeps, in bytes; the rest is dropped.
+    /// Default 64 KiB.
+    #[must_use]
+    pub fn max_body(mut self, bytes: usize) -> Self {
+        self.max_body = bytes;
+        self
+    }
+
+    /// How much output may wait before messages are refused, in bytes. Default 16 MiB.
+    ///
+    /// A single message may exceed it when nothing waits. Replies and Close frames are not refused, but
+    /// past it only the latest Ping is answered (RFC 6455 §5.5.3).
+    #[must_use]
+    pub fn max_output(mut self, bytes: usize) -> Self {
+        self.max_output = bytes;
+        self
+    }
+
+    /// How long the opening handshake may take, as a whole. Default 10 seconds; `None` means for ever.
+    #[must_use]
+    pub fn handshake_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.handshake_timeout = time::millis(timeout);
+        self
+    }
+
+    /// Which pages a server admits. Default [`Origins::Same`].
+    #[must_use]
+    pub fn origins(mut self, origins: Origins) -> Self {
+        self.origins = origins;
+        self
+    }
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl From<Config> for Options {
+    fn from(config: Config) -> Self {
+        Self::new().config(config)
+    }
+}
+
+/// The pages whose scripts a server admits, told by the request's Origin (RFC 6455 §10.2).
+///
+/// A request without an Origin does not come from a browser and is always admitted; anybody else
+/// can send whatever Origin they like, so this protects users of browsers, not the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Origins {
+    /// Pages from the host and port that the request goes to.
+    Same,
+    /// Those, and pages from these origins, such as `https://example.com`.
+    List(Vec<String>),
+    /// All.
+    Any,
+}
+
+impl Origins {
+    pub(super) fn check(&self, origin: Option<&str>, host: &str) -> Result<(), HandshakeError> {
+        let Some(origin) = origin else { return Ok(()) };
+        let admitted = match self {
+            Self::Any => true,
+            Self::Same => same_origin(origin, host),
+            Self::List(list) => {
+                same_origin(origin, host)
+                    || list.iter().any(|listed| listed.eq_ignore_ascii_case(origin))
+            }
+        };
+        if admitted { Ok(()) } else { Err(HandshakeError::OriginNotAllowed) }
+    }
+}

@@ -1,0 +1,382 @@
+use alloc::boxed::Box;
+use core::fmt;
+
+use super::event::Unsent;
+use super::output::{Output, SHARE};
+use crate::connection::{DataFrame, Reply, Sender, State};
+use crate::handshake::{HandshakeError, HeadError};
+use crate::message::MessageRef;
+use crate::{
+    CloseCode, Instant, MaskingKey, Message, MessageKind, PreparedMessage, Role, SendError,
+};
+
+/// Room for any control frame.
+const CONTROL: usize = 131;
+/// Bytes of masking keys that are made at once.
+const KEYS: usize = 256;
+
+/// Fills bytes from a cryptographic random generator.
+pub type Random = Box<dyn FnMut(&mut [u8]) + Send>;
+
+/// The sending side of an [`Endpoint`](crate::Endpoint): messages in, output out.
+#[derive(Debug)]
+pub struct Outbound {
+    pub(super) sender: Sender,
+    pub(super) output: Output,
+    keys: Option<Box<Keys>>,
+    phase: Phase,
+    max_output: usize,
+    close_timeout: u32,
+    pub(super) now: Instant,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Opening,
+    Open,
+    /// Ended without a WebSocket, at this time: an HTTP response was the last.
+    Over(Instant),
+}
+
+struct Keys {
+    random: Random,
+    block: [u8; KEYS],
+    used: usize,
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Keys(..)")
+    }
+}
+
+impl Keys {
+    fn next(&mut self) -> MaskingKey {
+        if self.used >= KEYS {
+            (self.random)(&mut self.block);
+            self.used = 0;
+        }
+        let key = self.block.get(self.used..).and_then(|rest| rest.first_chunk::<4>());
+        self.used = self.used.saturating_add(4);
+        MaskingKey::new(key.copied().unwrap_or_default())
+    }
+}
+
+impl Outbound {
+    pub(super) fn new(sender: Sender, random: Option<Random>, options: &super::Options) -> Self {
+        Self {
+            sender,
+            output: Output::default(),
+            keys: random.map(|random| Box::new(Keys { random, block: [0; KEYS], used: KEYS })),
+            phase: Phase::Opening,
+            max_output: options.max_output,
+            close_timeout: options.config.close_timeout,
+            now: Instant::from_millis(0),
+        }
+    }
+
+    fn role(&self) -> Role {
+        if self.keys.is_some() { Role::Client } else { Role::Server }
+    }
+
+    #[inline]
+    fn key(&mut self) -> Option<MaskingKey> {
+        self.keys.as_mut().map(|keys| keys.next())
+    }
+
+    /// Sends a message, text or binary.
+    ///
+    /// # Errors
+    ///
+    /// The message back, with the reason: [`SendError::NotOpen`], [`SendError::Closing`],
+    /// [`SendError::OutputFull`] (write some of the output, then try again), or
+    /// [`SendError::MessageOpen`] after [`send_fragment`](Self::send_fragment).
+    pub fn send(&mut self, message: impl Into<Message>) -> Result<(), Unsent> {
+        let message = message.into();
+        if self.role() == Role::Client || message.len() < SHARE {
+            return self.send_ref(message.as_ref()).map_err(|error| Unsent { error, message });
+        }
+        if let Err(error) = self.check(message.len()) {
+            return Err(Unsent { error, message });
+        }
+        let kind = message.kind();
+        let mut payload = message.into_bytes();
+        loop {
+            let len = payload.len().min(self.max_frame());
+            let fragment = payload.split_to(len);
+            let frame = frame(kind, payload.is_empty());
+            // What is checked above cannot fail any more.
+            if let Ok(head) = self.sender.head(frame, fragment.len() as u64, None) {
+                self.output.copied().extend_from_slice(&head);
+                let _ = self.sender.payload_written(fragment.len() as u64);
+                self.output.share(fragment);
+            }
+            if payload.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Sends a message that somebody else holds; its payload is copied into the output.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    #[inline]
+    pub fn send_ref<'m>(&mut self, message: impl Into<MessageRef<'m>>) -> Result<(), SendError> {
+        let message = message.into();
+        let (kind, payload) = (message.kind(), message.as_bytes());
+        self.check(payload.len())?;
+        let max = self.max_frame();
+        if payload.len() <= max {
+            return self.frame(frame(kind, true), payload);
+        }
+        let mut fragments = payload.chunks(max).peekable();
+        while let Some(fragment) = fragments.next() {
+            self.frame(frame(kind, fragments.peek().is_none()), fragment)?;
+        }
+        Ok(())
+    }
+
+    /// Sends a message that was encoded before: a server shares its bytes with all other receivers.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send); the caller still has the message.
+    pub fn send_prepared(&mut self, prepared: &PreparedMessage) -> Result<(), SendError> {
+        let (message, wire) = (prepared.message(), prepared.frame());
+        if self.role() == Role::Client || message.len() > self.max_frame() {
+            return self.send_ref(message.as_ref());
+        }
+        self.check(message.len())?;
+        let len = message.len() as u64;
+        self.sender.head(frame(message.kind(), true), len, None)?;
+        self.sender.payload_written(len)?;
+        if wire.len() < SHARE {
+            self.output.copied().extend_from_slice(wire);
+        } else {
+            self.output.share(wire.clone());
+        }
+        Ok(())
+    }
+
+    /// Sends one fragment of a message that is made piece by piece; `last` completes it. Text may be
+    /// cut inside a character, but must be UTF-8 as a whole.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send), and [`SendError::MessageOpen`] when the message that is open is of
+    /// the other kind.
+    pub fn send_fragment(
+        &mut self,
+        kind: MessageKind,
+        payload: &[u8],
+        last: bool,
+    ) -> Result<(), SendError> {
+        self.check_open(payload.len())?;
+        let mut fragments = payload.chunks(self.max_frame()).peekable();
+        if fragments.peek().is_none() {
+            return self.frame(frame(kind, last), &[]);
+        }
+        while let Some(fragment) = fragments.next() {
+            self.frame(frame(kind, last && fragments.peek().is_none()), fragment)?;
+        }
+        Ok(())
+    }
+
+    /// Sends a Ping.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::ControlTooLong`] over 125 bytes, or as [`send`](Self::send).
+    pub fn ping(&mut self, payload: &[u8]) -> Result<(), SendError> {
+        self.check_open(payload.len())?;
+        let key = self.key();
+        self.control(|sender, out| sender.ping(payload, key, out))
+    }
+
+    /// Sends a Pong that nobody asked for; Pings are answered without it.
+    ///
+    /// # Errors
+    ///
+    /// As [`ping`](Self::ping).
+    pub fn pong(&mut self, payload: &[u8]) -> Result<(), SendError> {
+        self.check_open(payload.len())?;
+        let key = self.key();
+        self.control(|sender, out| sender.pong(payload, key, out))
+    }
+
+    /// Starts the closing handshake; without a code, the reason must be empty.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::InvalidCloseCode`], [`SendError::ReasonTooLong`],
+    /// [`SendError::ReasonWithoutCode`], [`SendError::Closing`] when it was started before,
+    /// [`SendError::NotOpen`].
+    pub fn close(
+        &mut self,
+        code: impl Into<Option<CloseCode>>,
+        reason: &str,
+    ) -> Result<(), SendError> {
+        if self.phase == Phase::Opening {
+            return Err(SendError::NotOpen);
+        }
+        self.pump();
+        let code = code.into();
+        let key = self.key();
+        self.control(|sender, out| sender.close(code, reason, key, out))
+    }
+
+    fn control(
+        &mut self,
+        encode: impl FnOnce(&mut Sender, &mut [u8]) -> Result<usize, SendError>,
+    ) -> Result<(), SendError> {
+        let mut frame = [0; CONTROL];
+        let len = encode(&mut self.sender, &mut frame)?;
+        self.output.copied().extend_from_slice(frame.get(..len).unwrap_or_default());
+        Ok(())
+    }
+
+    #[inline]
+    fn frame(&mut self, frame: DataFrame, payload: &[u8]) -> Result<(), SendError> {
+        let key = self.key();
+        self.sender.encode_vec(frame, payload, key, self.output.copied())
+    }
+
+    fn max_frame(&self) -> usize {
+        usize::try_from(self.sender.max_outgoing_frame()).unwrap_or(usize::MAX)
+    }
+
+    #[inline]
+    fn check(&self, len: usize) -> Result<(), SendError> {
+        if self.sender.message_open() {
+            return Err(SendError::MessageOpen);
+        }
+        self.check_open(len)
+    }
+
+    #[inline]
+    fn check_open(&self, len: usize) -> Result<(), SendError> {
+        match self.phase {
+            Phase::Opening => return Err(SendError::NotOpen),
+            Phase::Over(_) => return Err(SendError::Closing),
+            Phase::Open => {}
+        }
+        if self.sender.state() != State::Open {
+            return Err(SendError::Closing);
+        }
+        let waiting = self.output.len();
+        if waiting != 0 && waiting.saturating_add(len) > self.max_output {
+            return Err(SendError::OutputFull);
+        }
+        Ok(())
+    }
+
+    /// The bytes to write to the stream, control frames included.
+    pub fn output(&mut self) -> &mut Output {
+        self.pump();
+        &mut self.output
+    }
+
+    /// Encodes pending control frames, as long as the output has room; a Close frame always has.
+    #[inline]
+    pub(super) fn pump(&mut self) {
+        while self.sender.wants_transmit()
+            && (self.output.len() < self.max_output || self.sender.state() != State::Open)
+        {
+            let key = self.key();
+            if self.control(|sender, out| sender.poll_transmit(out, key)).is_err() {
+                return;
+            }
+        }
+    }
+
+    #[inline]
+    pub(super) fn reply(&mut self, reply: Reply) {
+        self.sender.reply(reply);
+        self.pump();
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.phase == Phase::Open && self.sender.state() == State::Open
+    }
+
+    pub(super) fn open(&mut self) {
+        self.phase = Phase::Open;
+        self.sender.opened(self.now);
+    }
+
+    /// Ends without a WebSocket.
+    pub(super) fn over(&mut self) {
+        self.phase = Phase::Over(self.now);
+    }
+
+    /// Appends an HTTP head that `write` makes, given a slice that is long enough.
+    pub(super) fn head(
+        &mut self,
+        write: impl Fn(&mut [u8]) -> Result<usize, HeadError>,
+    ) -> Result<(), HeadError> {
+        let needed = match write(&mut []) {
+            Err(HeadError::BufferTooSmall { needed }) => needed,
+            other => other?,
+        };
+        let out = self.output.copied();
+        let from = out.len();
+        out.resize(from.saturating_add(needed), 0);
+        let written = write(out.get_mut(from..).unwrap_or_default());
+        out.truncate(from.saturating_add(*written.as_ref().unwrap_or(&0)));
+        written.map(drop)
+    }
+
+    pub(super) fn body(&mut self, body: &[u8]) {
+        self.output.copied().extend_from_slice(body);
+    }
+
+    /// Answers a faulty request.
+    pub(super) fn refuse(&mut self, error: HandshakeError) {
+        if self.role() == Role::Server && error.status().is_some() {
+            let _ = self.head(|out| error.write_response(out));
+        }
+        self.over();
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        matches!(self.phase, Phase::Over(_)) || self.sender.state() == State::Closed
+    }
+
+    pub(super) fn wants_shutdown(&self) -> bool {
+        self.output.is_empty()
+            && (matches!(self.phase, Phase::Over(_)) || self.sender.wants_shutdown())
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::Over(since) if self.close_timeout != 0 && !self.sender.is_finished() => {
+                Some(since.plus_millis(self.close_timeout))
+            }
+            Phase::Open => self.sender.poll_timeout(),
+            _ => None,
+        }
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        self.now = now;
+        match self.phase {
+            Phase::Over(since) => {
+                if self.close_timeout != 0 && now.millis_since(since) >= self.close_timeout {
+                    self.sender.end();
+                }
+            }
+            Phase::Open => {
+                self.sender.handle_timeout(now);
+                self.pump();
+            }
+            Phase::Opening => {}
+        }
+    }
+}
+
+const fn frame(kind: MessageKind, last: bool) -> DataFrame {
+    let frame = DataFrame::new(kind);
+    if last { frame } else { frame.more() }
+}

@@ -1,0 +1,175 @@
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use bytes::{Buf, Bytes};
+
+/// Payloads from this size on are shared instead of copied into the output, in bytes.
+pub(super) const SHARE: usize = 4096;
+/// A larger buffer is let go when it has been written.
+const KEEP: usize = 64 * 1024;
+
+/// Bytes that wait to be written to the stream: a queue of segments.
+///
+/// It is a [`Buf`]: write [`chunk`](Buf::chunk), or all that
+/// [`slices`](Output::slices) gives, and [`advance`](Buf::advance) by what was written.
+/// [`core::mem::take`] takes all of it, for a driver that writes while the endpoint is in use.
+#[derive(Debug, Default)]
+pub struct Output {
+    /// Heads, small payloads and masked payloads, one after the other.
+    copied: Vec<u8>,
+    /// How many of `copied` are written.
+    written: usize,
+    /// Shared payloads, each with the place in `copied` that it comes before.
+    shared: VecDeque<(usize, Bytes)>,
+    shared_len: usize,
+}
+
+impl Output {
+    /// How many bytes wait.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.copied.len().saturating_sub(self.written).saturating_add(self.shared_len)
+    }
+
+    /// Whether nothing waits.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.written == self.copied.len() && self.shared.is_empty()
+    }
+
+    /// The segments that wait, first to last.
+    pub fn slices(&self) -> impl Iterator<Item = &[u8]> {
+        let mut at = self.written;
+        let mut shared = self.shared.iter();
+        let mut next = shared.next();
+        core::iter::from_fn(move || {
+            let end = next.map_or(self.copied.len(), |(place, _)| *place);
+            if at < end {
+                let segment = self.copied.get(at..end);
+                at = end;
+                return segment;
+            }
+            let (_, segment) = next?;
+            next = shared.next();
+            Some(segment)
+        })
+    }
+
+    /// The buffer to append copied bytes to.
+    #[inline]
+    pub(super) fn copied(&mut self) -> &mut Vec<u8> {
+        if self.written == self.copied.len() && self.shared.is_empty() {
+            self.reset();
+        } else if self.written > KEEP && self.written > self.copied.len() / 2 {
+            self.copied.drain(..self.written);
+            for (place, _) in &mut self.shared {
+                *place = place.saturating_sub(self.written);
+            }
+            self.written = 0;
+        }
+        &mut self.copied
+    }
+
+    pub(super) fn share(&mut self, bytes: Bytes) {
+        if !bytes.is_empty() {
+            self.shared_len = self.shared_len.saturating_add(bytes.len());
+            self.shared.push_back((self.copied.len(), bytes));
+        }
+    }
+
+    fn reset(&mut self) {
+        self.written = 0;
+        if self.copied.capacity() > KEEP {
+            self.copied = Vec::new();
+        } else {
+            self.copied.clear();
+        }
+    }
+
+    /// Lets go of memory that holds nothing.
+    pub(super) fn release(&mut self) {
+        if self.is_empty() {
+            *self = Self::default();
+        }
+    }
+}
+
+impl Buf for Output {
+    #[inline]
+    fn remaining(&self) -> usize {
+        self.len()
+    }
+
+    #[inline]
+    fn chunk(&self) -> &[u8] {
+        self.slices().next().unwrap_or_default()
+    }
+
+    /// Takes `count` bytes off the front; more than there are take all.
+    fn advance(&mut self, count: usize) {
+        let mut left = count;
+        while left > 0 {
+            let end = self.shared.front().map_or(self.copied.len(), |(place, _)| *place);
+            let copied = end.saturating_sub(self.written);
+            if copied > 0 {
+                let step = copied.min(left);
+                self.written = self.written.saturating_add(step);
+                left = left.saturating_sub(step);
+                continue;
+            }
+            let Some((_, bytes)) = self.shared.front_mut() else { break };
+            let step = bytes.len().min(left);
+            bytes.advance(step);
+            left = left.saturating_sub(step);
+            self.shared_len = self.shared_len.saturating_sub(step);
+            if bytes.is_empty() {
+                self.shared.pop_front();
+            }
+        }
+        if self.is_empty() {
+            self.reset();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled() -> (Output, Vec<u8>) {
+        let mut output = Output::default();
+        output.share(Bytes::from_static(b"first"));
+        output.copied().extend_from_slice(b"head");
+        output.share(Bytes::from_static(b"payload"));
+        output.share(Bytes::from_static(b"more"));
+        output.share(Bytes::new());
+        output.copied().extend_from_slice(b"tail");
+        (output, b"firstheadpayloadmoretail".to_vec())
+    }
+
+    #[test]
+    fn output_keeps_its_order_whatever_is_written_at_once() {
+        for step in 1..30 {
+            let (mut output, expected) = filled();
+            let mut got = Vec::new();
+            while output.has_remaining() {
+                assert_eq!(output.len(), expected.len() - got.len());
+                assert_eq!(output.slices().map(<[u8]>::len).sum::<usize>(), output.len());
+                let all: Vec<u8> = output.slices().flatten().copied().collect();
+                let n = step.min(all.len());
+                got.extend_from_slice(&all[..n]);
+                output.advance(n);
+            }
+            assert_eq!(got, expected);
+            assert!(output.is_empty());
+        }
+    }
+
+    #[test]
+    fn output_advances_past_its_end_without_harm() {
+        let (mut output, _) = filled();
+        output.advance(usize::MAX);
+        assert!(output.is_empty());
+        assert_eq!(output.chunk(), b"");
+    }
+}

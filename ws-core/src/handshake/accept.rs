@@ -1,0 +1,170 @@
+//! The keys of the opening handshake: `Sec-WebSocket-Key` and `Sec-WebSocket-Accept`.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use core::fmt;
+use sha1::{Digest, Sha1};
+
+/// What a server appends to the client's key before hashing (RFC 6455 §1.3).
+const GUID: &[u8; 36] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+/// A client's `Sec-WebSocket-Key`: 16 random bytes in base64, 24 characters (RFC 6455 §4.1).
+///
+/// ```
+/// use ws_core::handshake::ClientKey;
+///
+/// // The nonce must be fresh and random for each connection.
+/// let key = ClientKey::from_nonce(*b"the sample nonce");
+/// assert_eq!(key.as_str(), "dGhlIHNhbXBsZSBub25jZQ==");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientKey([u8; 24]);
+
+impl ClientKey {
+    /// Encodes a nonce canonically: the pad bits are zero (RFC 6455 erratum 3150).
+    pub fn from_nonce(nonce: [u8; 16]) -> Self {
+        let mut text = [b'='; 24];
+        // 16 bytes are always 24 characters, so that this cannot fail.
+        let _ = STANDARD.encode_slice(nonce, &mut text);
+        Self(text)
+    }
+
+    /// Keeps a key that was received, or `None` if [`is_valid_key`] says no.
+    pub fn from_received(key: &str) -> Option<Self> {
+        if !is_valid_key(key) {
+            return None;
+        }
+        key.as_bytes().try_into().ok().map(Self)
+    }
+
+    /// The 24 characters of the field value.
+    pub fn as_str(&self) -> &str {
+        // Base64 is ASCII: the fallback is never taken.
+        core::str::from_utf8(&self.0).unwrap_or_default()
+    }
+
+    /// The answer that a server must give to this key.
+    pub fn accept_key(&self) -> AcceptKey {
+        accept_key(self.as_str())
+    }
+}
+
+impl fmt::Display for ClientKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A server's `Sec-WebSocket-Accept`: 20 bytes of SHA-1 in base64, 28 characters (RFC 6455 §4.2.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AcceptKey([u8; 28]);
+
+impl AcceptKey {
+    /// The 28 characters of the field value.
+    pub fn as_str(&self) -> &str {
+        // Base64 is ASCII: the fallback is never taken.
+        core::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for AcceptKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Derives `Sec-WebSocket-Accept` from a key: base64(SHA-1(key ‖ GUID)) (RFC 6455 §4.2.2).
+///
+/// The key is taken as it stands in the field; it is not decoded.
+///
+/// ```
+/// let accept = ws_core::handshake::accept_key("dGhlIHNhbXBsZSBub25jZQ==");
+/// assert_eq!(accept.as_str(), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+/// ```
+pub fn accept_key(key: &str) -> AcceptKey {
+    let mut hash = Sha1::new();
+    hash.update(key.as_bytes());
+    hash.update(GUID);
+    let mut text = [b'='; 28];
+    // 20 bytes are always 28 characters, so that this cannot fail.
+    let _ = STANDARD.encode_slice(hash.finalize(), &mut text);
+    AcceptKey(text)
+}
+
+/// Whether a key is 24 characters of base64 that decode to exactly 16 bytes (RFC 6455 §4.2.1).
+///
+/// Pad bits that are not zero are allowed: the RFC's own sample had them before erratum 3150.
+///
+/// ```
+/// use ws_core::handshake::is_valid_key;
+///
+/// assert!(is_valid_key("AQIDBAUGBwgJCgsMDQ4PEC=="));
+/// assert!(!is_valid_key("AQIDBAUGBwgJCgsMDQ4PECAB"));
+/// ```
+pub fn is_valid_key(key: &str) -> bool {
+    // 16 bytes are 22 characters (132 bits, the last four are padding) and two pad characters. With
+    // pad bits of any value allowed, every such text decodes, and nothing else does.
+    match key.as_bytes().split_at_checked(22) {
+        Some((text, b"==")) => {
+            text.iter().all(|&byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'))
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base64::engine::{GeneralPurpose, GeneralPurposeConfig};
+
+    // RFC 6455 §1.3 and §4.2.2; further values from python's hashlib.
+    #[test]
+    fn accept_key_vectors() {
+        for (key, accept) in [
+            ("dGhlIHNhbXBsZSBub25jZQ==", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
+            ("x3JJHMbDL1EzLkh9GBhXDw==", "HSmrc0sMlYUkAGmm5OPpG2HaGWk="),
+        ] {
+            assert_eq!(accept_key(key).as_str(), accept);
+        }
+    }
+
+    // RFC 6455 §4.1 and erratum 3150.
+    #[test]
+    fn client_key_is_16_bytes_canonical_base64() {
+        let nonce = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16];
+        let key = ClientKey::from_nonce(nonce);
+        assert_eq!(key.as_str(), "AQIDBAUGBwgJCgsMDQ4PEA==");
+        for seed in 0..=255_u8 {
+            let nonce = [seed; 16];
+            let key = ClientKey::from_nonce(nonce);
+            let mut decoded = [0; 18];
+            // The strict engine refuses pad bits that are not zero.
+            assert_eq!(STANDARD.decode_slice(key.as_str(), &mut decoded), Ok(16));
+            assert_eq!(decoded[..16], nonce);
+            assert_eq!(ClientKey::from_received(key.as_str()), Some(key));
+        }
+    }
+
+    // RFC 6455 §4.2.1: the short check agrees with a decoder that allows trailing bits.
+    #[test]
+    fn key_check_agrees_with_a_decoder() {
+        let lenient = GeneralPurpose::new(
+            &base64::alphabet::STANDARD,
+            GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
+        );
+        let base = *b"AQIDBAUGBwgJCgsMDQ4PEC==";
+        for position in 0..24 {
+            for byte in 0..128 {
+                let mut text = base;
+                text[position] = byte;
+                let text = core::str::from_utf8(&text).unwrap();
+                let mut decoded = [0; 18];
+                let expected = lenient.decode_slice(text, &mut decoded) == Ok(16);
+                assert_eq!(is_valid_key(text), expected, "{text:?}");
+            }
+        }
+        for text in ["", "==", "AQIDBAUGBwgJCgsMDQ4PEA=", "AQIDBAUGBwgJCgsMDQ4PEA===", "é"] {
+            assert!(!is_valid_key(text), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! What can be wrong with a handshake.
+
+use core::fmt;
+
+/// What was wrong with the peer's half of the opening handshake.
+///
+/// Servers meet the variants that have a [`status`](Self::status) and answer with
+/// [`write_response`](Self::write_response); clients have nothing to answer and close.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum HandshakeError {
+    // Syntax of any head.
+    /// A CR that no LF follows.
+    BareCr,
+    /// An LF that no CR precedes.
+    BareLf,
+    /// A NUL byte.
+    Nul,
+    /// Bytes that do not end with the head's empty line.
+    IncompleteHead,
+    /// A field name that is not a token, a folded line, or white space before the colon.
+    InvalidFieldName,
+    /// A control character in a field value.
+    InvalidFieldValue,
+    /// More fields than the caller has room for.
+    TooManyFields,
+    /// A `Content-Length` that is not a decimal number.
+    InvalidContentLength,
+    /// More than one `Content-Length`.
+    RepeatedContentLength,
+    /// `Content-Length` and `Transfer-Encoding` in one message.
+    ContentLengthAndTransferEncoding,
+    /// A `Transfer-Encoding` that does not delimit the body.
+    InvalidTransferEncoding,
+    /// A `Sec-WebSocket-Extensions` that does not follow the grammar.
+    InvalidExtensions,
+
+    // Requests.
+    /// A request line that does not end within the limit.
+    RequestLineTooLong,
+    /// A request head that does not end within the limit.
+    HeadTooLarge,
+    /// A request line other than method, target and version with one space between.
+    MalformedRequestLine,
+    /// A major version of HTTP other than 1.
+    UnsupportedHttpVersion,
+    /// No `Host`.
+    MissingHost,
+    /// More than one `Host`.
+    RepeatedHost,
+    /// A `Host` that is not a host and an optional port.
+    InvalidHost,
+    /// More than one `Origin`.
+    RepeatedOrigin,
+    /// An `Origin` with characters outside printable ASCII.
+    InvalidOrigin,
+    /// An `Origin` that the server does not serve. Raised by the application's policy.
+    OriginNotAllowed,
+    /// WebSocket fields in a request whose `Upgrade` lacks `websocket`.
+    MissingUpgrade,
+    /// An upgrade by another method than GET.
+    MethodNotAllowed,
+    /// A `Connection` without the token `upgrade`.
+    MissingConnectionUpgrade,
+    /// No `Sec-WebSocket-Version`.
+    MissingVersion,
+    /// More than one `Sec-WebSocket-Version`.
+    RepeatedVersion,
+    /// A `Sec-WebSocket-Version` that is not a number from 0 to 255 without leading zeros.
+    MalformedVersion,
+    /// A `Sec-WebSocket-Version` other than 13.
+    UnsupportedVersion,
+    /// No `Sec-WebSocket-Key`.
+    MissingKey,
+    /// More than one `Sec-WebSocket-Key`.
+    RepeatedKey,
+    /// A `Sec-WebSocket-Key` that is not 16 bytes in base64.
+    InvalidKey,
+    /// An upgrade request with a body.
+    RequestBody,
+    /// A target that is neither a path nor an absolute http or ws URI, or has a fragment.
+    InvalidTarget,
+    /// A `Sec-WebSocket-Protocol` that is empty or has an element that is not a token.
+    InvalidSubprotocol,
+    /// A subprotocol that is offered twice.
+    RepeatedSubprotocol,
+    /// More subprotocols than [`MAX_SUBPROTOCOLS`](super::MAX_SUBPROTOCOLS).
+    TooManySubprotocols,
+
+    // Responses.
+    /// A response head that does not end within the limit.
+    ResponseHeadTooLarge,
+    /// A status line other than version, three digits and an optional reason.
+    MalformedStatusLine,
+    /// A response of another version than HTTP/1, or a 101 of HTTP/1.0.
+    UnsupportedResponseVersion,
+    /// A status other than 101.
+    NotSwitchingProtocols,
+    /// An `Upgrade` in the response that is not exactly `websocket`.
+    ResponseUpgrade,
+    /// A `Connection` in the response without the token `upgrade`.
+    ResponseConnection,
+    /// No `Sec-WebSocket-Accept`.
+    MissingAccept,
+    /// More than one `Sec-WebSocket-Accept`.
+    RepeatedAccept,
+    /// A `Sec-WebSocket-Accept` that does not answer the key.
+    WrongAccept,
+    /// A subprotocol that was not offered.
+    UnofferedSubprotocol,
+    /// More than one `Sec-WebSocket-Protocol` in the response.
+    RepeatedResponseSubprotocol,
+    /// An extension that was not offered.
+    UnofferedExtension,
+    /// A 101 with a body.
+    ResponseBody,
+    /// A chunk of a body that is malformed.
+    InvalidChunk,
+    /// Chunk extensions and trailers larger than 16 KiB.
+    ChunkOverhead,
+    /// A body that ends before its declared length.
+    TruncatedBody,
+}
+
+impl HandshakeError {
+    /// The status code that a server answers with; `None` for what only a client can find.
+    ///
+    /// Syntax that either side may find, such as a bare LF, has the code that a server answers with.
+    pub const fn status(self) -> Option<u16> {
+        Some(match self {
+            Self::OriginNotAllowed => 403,
+            Self::MethodNotAllowed => 405,
+            Self::RequestLineTooLong => 414,
+            Self::UnsupportedVersion => 426,
+            Self::HeadTooLarge | Self::TooManyFields | Self::TooManySubprotocols => 431,
+            Self::UnsupportedHttpVersion => 505,
+            Self::ResponseHeadTooLarge
+            | Self::MalformedStatusLine
+            | Self::UnsupportedResponseVersion
+            | Self::NotSwitchingProtocols
+            | Self::ResponseUpgrade
+            | Self::ResponseConnection
+            | Self::MissingAccept
+            | Self::RepeatedAccept
+            | Self::WrongAccept
+            | Self::UnofferedSubprotocol
+            | Self::RepeatedResponseSubprotocol
+            | Self::UnofferedExtension
+            | Self::ResponseBody
+            | Self::InvalidChunk
+            | Self::ChunkOverhead
+            | Self::TruncatedBody => return None,
+            _ => 400,
+        })
+    }
+
+    /// What was found and which rule it breaks; never a byte of the peer's.
+    pub(super) const fn text(self) -> &'static str {
+        match self {
+            Self::BareCr => "CR without LF in the head (RFC 9112 §2.2)",
+            Self::BareLf => "LF without CR in the head (RFC 9112 §2.2)",
+            Self::Nul => "NUL in the head (RFC 9110 §5.5)",
+            Self::IncompleteHead => "head does not end with its empty line (RFC 9112 §2.1)",
+            Self::InvalidFieldName => {
+                "field name is not a token, or a line is folded (RFC 9112 §5.1, §5.2)"
+            }
+            Self::InvalidFieldValue => "control character in a field value (RFC 9110 §5.5)",
+            Self::TooManyFields => "too many fields in the head (RFC 6585 §5)",
+            Self::InvalidContentLength => "Content-Length is not a decimal number (RFC 9110 §8.6)",
+            Self::RepeatedContentLength => "more than one Content-Length (RFC 9112 §6.3)",
+            Self::ContentLengthAndTransferEncoding => {
+                "both Content-Length and Transfer-Encoding (RFC 9112 §6.1)"
+            }
+            Self::InvalidTransferEncoding => {
+                "Transfer-Encoding does not delimit the body (RFC 9112 §6.1)"
+            }
+            Self::InvalidExtensions => {
+                "Sec-WebSocket-Extensions does not follow its grammar (RFC 6455 §9.1)"
+            }
+            Self::RequestLineTooLong => "request line is too long (RFC 9112 §3)",
+            Self::HeadTooLarge => "head is too large (RFC 6585 §5)",
+            Self::MalformedRequestLine => {
+                "request line is not method, target and HTTP version (RFC 9112 §3)"
+            }
+            Self::UnsupportedHttpVersion => "HTTP version is not 1.x (RFC 9110 §15.6.6)",
+            Self::MissingHost => "no Host (RFC 9112 §3.2)",
+            Self::RepeatedHost => "more than one Host (RFC 9112 §3.2)",
+            Self::InvalidHost => "Host is not a host and an optional port (RFC 9110 §7.2)",
+            Self::RepeatedOrigin => "more than one Origin (RFC 6454 §7.3)",
+            Self::InvalidOrigin => "Origin is not printable ASCII (RFC 6454 §7.1)",
+            Self::OriginNotAllowed => "Origin is not allowed here (RFC 6455 §10.2)",
+            Self::MissingUpgrade => "Upgrade does not contain websocket (RFC 6455 §4.2.1)",
+            Self::MethodNotAllowed => "method of an upgrade is not GET (RFC 6455 §4.2.1)",
+            Self::MissingConnectionUpgrade => {
+                "Connection does not contain upgrade (RFC 6455 §4.2.1)"
+            }
+            Self::MissingVersion => "no Sec-WebSocket-Version (RFC 6455 §4.2.1)",
+            Self::RepeatedVersion => "more than one Sec-WebSocket-Version (RFC 6455 §11.3.5)",
+            Self::MalformedVersion => {
+                "Sec-WebSocket-Version is not a number from 0 to 255 (RFC 6455 §4.3)"
+            }
+            Self::UnsupportedVersion => "Sec-WebSocket-Version is not 13 (RFC 6455 §4.4)",
+            Self::MissingKey => "no Sec-WebSocket-Key (RFC 6455 §4.2.1)",
+            Self::RepeatedKey => "more than one Sec-WebSocket-Key (RFC 6455 §11.3.1)",
+            Self::InvalidKey => "Sec-WebSocket-Key is not 16 bytes in base64 (RFC 6455 §4.2.1)",
+            Self::RequestBody => "upgrade request with a body (RFC 9110 §7.8)",
+            Self::InvalidTarget => {
+                "target of an upgrade is neither a path nor an http URI (RFC 6455 §4.2.1)"
+            }
+            Self::InvalidSubprotocol => {
+                "Sec-WebSocket-Protocol is not a list of tokens (RFC 6455 §4.3)"
+            }
+            Self::RepeatedSubprotocol => "subprotocol offered twice (RFC 6455 §4.1)",
+            Self::TooManySubprotocols => "more than 64 subprotocols offered (RFC 6585 §5)",
+            Self::ResponseHeadTooLarge => "response head is larger than the limit",
+            Self::MalformedStatusLine => {
+                "status line is not HTTP version and three-digit status (RFC 9112 §4)"
+            }
+            Self::UnsupportedResponseVersion => {
+                "response is not of HTTP/1.1 (RFC 6455 §4.2.2, RFC 9110 §15.2)"
+            }
+            Self::NotSwitchingProtocols => "status is not 101 (RFC 6455 §4.1)",
+            Self::ResponseUpgrade => "Upgrade of the response is not websocket (RFC 6455 §4.1)",
+            Self::ResponseConnection => {
+                "Connection of the response does not contain upgrade (RFC 6455 §4.1)"
+            }
+            Self::MissingAccept => "no Sec-WebSocket-Accept (RFC 6455 §4.1)",
+            Self::RepeatedAccept => "more than one Sec-WebSocket-Accept (RFC 6455 §11.3.3)",
+            Self::WrongAccept => "Sec-WebSocket-Accept does not answer the key (RFC 6455 §4.1)",
+            Self::UnofferedSubprotocol => "subprotocol was not offered (RFC 6455 §4.1)",
+            Self::RepeatedResponseSubprotocol => {
+                "more than one Sec-WebSocket-Protocol in the response (RFC 6455 §11.3.4)"
+            }
+            Self::UnofferedExtension => "extension was not offered (RFC 6455 §4.1)",
+            Self::ResponseBody => "status 101 with a body (RFC 9112 §6.3)",
+            Self::InvalidChunk => "malformed chunk in the body (RFC 9112 §7.1)",
+            Self::ChunkOverhead => {
+                "chunk extensions and trailers over 16 KiB (RFC 9112 §7.1.1, §7.1.2)"
+            }
+            Self::TruncatedBody => "connection closed inside the body (RFC 9112 §8)",
+        }
+    }
+}
+
+impl fmt::Display for HandshakeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
+    }
+}
+
+impl core::error::Error for HandshakeError {}
+
+/// What is wrong with a head that the caller asks to be written. Nothing of it is to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum HeadError {
+    /// The output is shorter than the head, which takes exactly `needed` bytes.
+    BufferTooSmall {
+        /// The length of the head in bytes.
+        needed: usize,
+    },
+    /// A header name that is not a token.
+    InvalidHeaderName,
+    /// A header value with CR, LF, NUL or another control character.
+    InvalidHeaderValue,
+    /// A header that the library writes itself, or that would change what the message means.
+    ReservedHeader,
+    /// A target that does not begin with `/`, or has a character that may not be in one.
+    InvalidTarget,
+    /// A host that is not `host`, `host:port`, `[IPv6]` or `[IPv6]:port`.
+    InvalidHost,
+    /// A subprotocol that is not a token, or is given twice.
+    InvalidSubprotocol,
+    /// A subprotocol that the client did not offer.
+    UnofferedSubprotocol,
+    /// Extensions that do not follow the grammar of RFC 6455 §9.1.
+    InvalidExtension,
+    /// An extension that the client did not offer.
+    UnofferedExtension,
+    /// A key that is not 16 bytes in base64.
+    InvalidKey,
+    /// A status outside 200 to 599, or an error that has none.
+    InvalidStatus,
+    /// A body with a status that has none: 204, 205 or 304.
+    BodyNotAllowed,
+}
+
+impl fmt::Display for HeadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::BufferTooSmall { needed } => {
+                return write!(f, "output too small for the head of {needed} bytes");
+            }
+            Self::InvalidHeaderName => "header name is not a token (RFC 9110 §5.1)",
+            Self::InvalidHeaderValue => "control character in a header value (RFC 9110 §5.5)",
+            Self::ReservedHeader => "header is written by the library itself (RFC 6455 §4)",
+            Self::InvalidTarget => {
+                "target does not begin with / or has a character outside a URI (RFC 6455 §3)"
+            }
+            Self::InvalidHost => "host is not a host and an optional port (RFC 9110 §7.2)",
+            Self::InvalidSubprotocol => {
+                "subprotocol is not a token, or is given twice (RFC 6455 §4.1)"
+            }
+            Self::UnofferedSubprotocol => "subprotocol was not offered (RFC 6455 §4.2.2)",
+            Self::InvalidExtension => "extensions do not follow their grammar (RFC 6455 §9.1)",
+            Self::UnofferedExtension => "extension was not offered (RFC 6455 §4.2.2)",
+            Self::InvalidKey => "key is not 16 bytes in base64 (RFC 6455 §4.2.1)",
+            Self::InvalidStatus => "status is not from 200 to 599 (RFC 9110 §15)",
+            Self::BodyNotAllowed => "body with a status that has none (RFC 9110 §15.3.5, §15.4.5)",
+        })
+    }
+}
+
+impl core::error::Error for HeadError {}

@@ -1,0 +1,346 @@
+//! `Sec-WebSocket-Extensions` (RFC 6455 §9.1).
+//!
+//! ```text
+//! extension-list  = 1#extension
+//! extension       = extension-token *( ";" extension-param )
+//! extension-param = token [ "=" (token | quoted-string) ]
+//! ```
+//!
+//! A quoted value must be a token once its escapes are gone. White space may stand around each
+//! separator, as the RFC's notation (RFC 2616 §2.1) implies.
+
+use super::error::HandshakeError;
+use super::fields::FieldValues;
+use super::lists::is_token_byte;
+use core::fmt;
+
+/// The extensions of a list, over all fields of that name, in order.
+///
+/// Lists that heads give out were checked; iteration over another one ends before what is malformed.
+///
+/// ```
+/// use ws_core::handshake::Extensions;
+///
+/// let mut list = Extensions::from_value("permessage-deflate; server_max_window_bits=\"10\", x-y");
+/// let offer = list.next().unwrap();
+/// assert_eq!(offer.name(), "permessage-deflate");
+/// let (name, value) = offer.params().next().unwrap();
+/// assert_eq!((name, value.unwrap().as_str()), ("server_max_window_bits", Some("10")));
+/// assert_eq!(list.next().unwrap().name(), "x-y");
+/// assert!(list.next().is_none());
+/// ```
+#[derive(Clone, Debug)]
+pub struct Extensions<'a, 'h> {
+    values: FieldValues<'a, 'h>,
+    rest: Cursor<'h>,
+}
+
+impl<'a, 'h> Extensions<'a, 'h> {
+    /// The extensions of one field value.
+    pub fn from_value(value: &'h str) -> Self {
+        Self { values: FieldValues::new(&[], ""), rest: Cursor(value.as_bytes()) }
+    }
+
+    pub(super) fn new(values: FieldValues<'a, 'h>) -> Self {
+        Self { values, rest: Cursor(&[]) }
+    }
+
+    /// Checks what is left of the list and gives the number of its extensions.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidExtensions`](HandshakeError::InvalidExtensions) if it breaks the grammar.
+    pub fn validate(&self) -> Result<usize, HandshakeError> {
+        let mut list = self.clone();
+        let mut count = 0_usize;
+        while list.advance()?.is_some() {
+            count = count.saturating_add(1);
+        }
+        Ok(count)
+    }
+
+    fn advance(&mut self) -> Result<Option<Extension<'h>>, HandshakeError> {
+        loop {
+            match self.rest.extension() {
+                Ok(None) => match self.values.next() {
+                    Some(value) => self.rest = Cursor(value),
+                    None => return Ok(None),
+                },
+                Ok(found) => return Ok(found),
+                Err(Malformed) => return Err(HandshakeError::InvalidExtensions),
+            }
+        }
+    }
+}
+
+impl<'h> Iterator for Extensions<'_, 'h> {
+    type Item = Extension<'h>;
+
+    fn next(&mut self) -> Option<Extension<'h>> {
+        self.advance().unwrap_or(None)
+    }
+}
+
+/// One extension of a list: an offer in a request, an agreement in a response.
+#[derive(Clone, Copy, Debug)]
+pub struct Extension<'h> {
+    name: &'h str,
+    params: Cursor<'h>,
+}
+
+impl<'h> Extension<'h> {
+    /// The extension's name, to be compared exactly.
+    pub const fn name(&self) -> &'h str {
+        self.name
+    }
+
+    /// The parameters in order, repeated ones included.
+    pub const fn params(&self) -> Params<'h> {
+        Params(self.params)
+    }
+}
+
+/// The parameters of one extension, in order: names with optional values.
+#[derive(Clone, Debug)]
+pub struct Params<'h>(Cursor<'h>);
+
+impl<'h> Iterator for Params<'h> {
+    type Item = (&'h str, Option<ParamValue<'h>>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.param().unwrap_or(None)
+    }
+}
+
+/// The value of a parameter: a token, with or without quotes around it.
+#[derive(Clone, Copy, Debug)]
+pub struct ParamValue<'h> {
+    /// Token characters and the backslashes that escape them: a token itself has no backslash.
+    raw: &'h str,
+}
+
+impl<'h> ParamValue<'h> {
+    /// The value as it stands in the head; `None` if it has escapes, see [`bytes`](Self::bytes).
+    pub fn as_str(&self) -> Option<&'h str> {
+        if self.raw.contains('\\') { None } else { Some(self.raw) }
+    }
+
+    /// The bytes of the value, escapes resolved. They are ASCII, and at least one.
+    pub fn bytes(&self) -> impl Iterator<Item = u8> + Clone + use<'h> {
+        self.raw.bytes().filter(|&byte| byte != b'\\')
+    }
+}
+
+impl PartialEq<str> for ParamValue<'_> {
+    fn eq(&self, other: &str) -> bool {
+        self.bytes().eq(other.bytes())
+    }
+}
+
+impl PartialEq<&str> for ParamValue<'_> {
+    fn eq(&self, other: &&str) -> bool {
+        self == *other
+    }
+}
+
+impl fmt::Display for ParamValue<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.raw.split('\\').try_for_each(|part| f.write_str(part))
+    }
+}
+
+struct Malformed;
+
+/// Unread text of a list.
+#[derive(Clone, Copy, Debug)]
+struct Cursor<'h>(&'h [u8]);
+
+impl<'h> Cursor<'h> {
+    /// Takes the next extension with the comma behind it; `None` at the end.
+    fn extension(&mut self) -> Result<Option<Extension<'h>>, Malformed> {
+        // Empty elements are tolerated (RFC 9110 §5.6.1).
+        self.skip_space();
+        while self.eat(b',') {
+            self.skip_space();
+        }
+        if self.0.is_empty() {
+            return Ok(None);
+        }
+        let name = self.token()?;
+        let params = *self;
+        while self.param()?.is_some() {}
+        let params = Cursor(params.before(*self));
+        if self.0.is_empty() || self.eat(b',') {
+            Ok(Some(Extension { name, params }))
+        } else {
+            Err(Malformed)
+        }
+    }
+
+    /// Takes a semicolon and the parameter after it, and the white space around them.
+    fn param(&mut self) -> Result<Option<(&'h str, Option<ParamValue<'h>>)>, Malformed> {
+        self.skip_space();
+        if !self.eat(b';') {
+            return Ok(None);
+        }
+        self.skip_space();
+        let name = self.token()?;
+        self.skip_space();
+        if !self.eat(b'=') {
+            return Ok(Some((name, None)));
+        }
+        self.skip_space();
+        let raw = if self.eat(b'"') { self.quoted()? } else { self.token()? };
+        self.skip_space();
+        Ok(Some((name, Some(ParamValue { raw }))))
+    }
+
+    fn token(&mut self) -> Result<&'h str, Malformed> {
+        let start = *self;
+        while let [byte, tail @ ..] = self.0 {
+            if !is_token_byte(*byte) {
+                break;
+            }
+            self.0 = tail;
+        }
+        match core::str::from_utf8(start.before(*self)) {
+            Ok(token) if !token.is_empty() => Ok(token),
+            _ => Err(Malformed),
+        }
+    }
+
+    /// Takes the rest of a quoted string and its closing quote; the content must be a token.
+    fn quoted(&mut self) -> Result<&'h str, Malformed> {
+        let start = *self;
+        loop {
+            match self.0 {
+                [b'\\', byte, tail @ ..] | [byte, tail @ ..] if is_token_byte(*byte) => {
+                    self.0 = tail;
+                }
+                [b'"', ..] if self.0.len() < start.0.len() => break,
+                _ => return Err(Malformed),
+            }
+        }
+        let raw = core::str::from_utf8(start.before(*self)).map_err(|_| Malformed)?;
+        self.eat(b'"');
+        Ok(raw)
+    }
+
+    fn skip_space(&mut self) {
+        while let [b' ' | b'\t', tail @ ..] = self.0 {
+            self.0 = tail;
+        }
+    }
+
+    fn eat(&mut self, byte: u8) -> bool {
+        match self.0 {
+            [first, tail @ ..] if *first == byte => {
+                self.0 = tail;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// What lies between this cursor and a later one over the same text.
+    fn before(self, later: Self) -> &'h [u8] {
+        self.0.get(..self.0.len().saturating_sub(later.0.len())).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use std::string::{String, ToString};
+    use std::vec::Vec;
+
+    /// The list in one canonical line: names, `;`, parameters, `|` between extensions.
+    fn read(value: &str) -> Result<String, HandshakeError> {
+        let list = Extensions::from_value(value);
+        let count = list.validate()?;
+        let lines: Vec<String> = list
+            .map(|extension| {
+                let mut line = extension.name().to_string();
+                for (name, value) in extension.params() {
+                    line += ";";
+                    line += name;
+                    if let Some(value) = value {
+                        line += "=";
+                        line += &value.to_string();
+                    }
+                }
+                line
+            })
+            .collect();
+        assert_eq!(lines.len(), count);
+        Ok(lines.join("|"))
+    }
+
+    // RFC 6455 §9.1.
+    #[test]
+    fn extension_lists_follow_the_grammar() {
+        for (value, expected) in [
+            ("a", "a"),
+            ("a, b ,c", "a|b|c"),
+            (",, a,,b,", "a|b"),
+            ("a;p", "a;p"),
+            ("a ; p ; q = 1 , b", "a;p;q=1|b"),
+            ("a;p=\"x\";p=y", "a;p=x;p=y"),
+            (
+                "permessage-deflate; client_max_window_bits",
+                "permessage-deflate;client_max_window_bits",
+            ),
+        ] {
+            assert_eq!(read(value).as_deref(), Ok(expected), "{value:?}");
+        }
+        for value in [
+            "a;",
+            "a;;p",
+            ";p",
+            "a;p=",
+            "a;=1",
+            "a b",
+            "a;p q",
+            "a=1",
+            "a;p=1 2",
+            "a/b",
+            "é",
+            "a;p=é",
+            "a;p=\"1",
+            "a;p=1\"",
+            "a;p==1",
+            "\"a\"",
+            "a;\"p\"=1",
+        ] {
+            assert_eq!(read(value), Err(HandshakeError::InvalidExtensions), "{value:?}");
+        }
+        // A list needs one element: whether there is none is for the caller to judge.
+        assert_eq!(Extensions::from_value(" , ").validate(), Ok(0));
+    }
+
+    // RFC 6455 §9.1: after unescaping, a quoted value must be a token.
+    #[test]
+    fn ext_quoted_param_must_be_token() {
+        assert_eq!(read("a;p=\"1\\0\"").as_deref(), Ok("a;p=10"));
+        for value in [
+            "a;p=\"\"",
+            "a;p=\"1 0\"",
+            "a;p=\"1,0\"",
+            "a;p=\"\\\"\"",
+            "a;p=\"\\\\\"",
+            "a;p=\"1\\\"",
+            "a;p=\"\\\"",
+            "a;p=\"a;b\"",
+        ] {
+            assert_eq!(read(value), Err(HandshakeError::InvalidExtensions), "{value:?}");
+        }
+        let escaped = Extensions::from_value("a;p=\"1\\5\"").next().unwrap();
+        let (_, value) = escaped.params().next().unwrap();
+        let value = value.unwrap();
+        assert_eq!(value.as_str(), None);
+        assert_eq!(value, "15");
+        assert!(value != "1\\5" && value != "1");
+        assert!(value.bytes().eq(*b"15"));
+    }
+}

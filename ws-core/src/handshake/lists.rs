@@ -1,0 +1,138 @@
+//! Comma-separated lists over repeated fields, and tokens (RFC 9110 §5.6).
+
+use super::fields::FieldValues;
+
+/// Whether a text is a token: one or more of the characters that RFC 9110 §5.6.2 allows.
+///
+/// Field names, subprotocols and extension names are tokens.
+pub fn is_token(text: &[u8]) -> bool {
+    !text.is_empty() && text.iter().copied().all(is_token_byte)
+}
+
+/// The elements of a comma list over all fields of one name, in order (RFC 9110 §5.6.1).
+///
+/// Elements come without the white space around them; empty ones are skipped. Quoted strings are not
+/// looked for: [`Extensions`](super::Extensions) does that.
+#[derive(Clone, Debug)]
+pub struct ListElements<'a, 'h> {
+    values: FieldValues<'a, 'h>,
+    rest: &'h [u8],
+}
+
+impl<'a, 'h> ListElements<'a, 'h> {
+    pub(super) fn new(values: FieldValues<'a, 'h>) -> Self {
+        Self { values, rest: &[] }
+    }
+}
+
+impl<'h> Iterator for ListElements<'_, 'h> {
+    type Item = &'h [u8];
+
+    fn next(&mut self) -> Option<&'h [u8]> {
+        loop {
+            while !self.rest.is_empty() {
+                let element = take_element(&mut self.rest);
+                if !element.is_empty() {
+                    return Some(element);
+                }
+            }
+            self.rest = self.values.next()?;
+        }
+    }
+}
+
+/// The subprotocols that a request offers, in the client's order of preference (RFC 6455 §11.3.4).
+#[derive(Clone, Debug)]
+pub struct Subprotocols<'a, 'h>(pub(super) ListElements<'a, 'h>);
+
+impl<'h> Iterator for Subprotocols<'_, 'h> {
+    type Item = &'h str;
+
+    fn next(&mut self) -> Option<&'h str> {
+        // Offers were checked to be tokens, so that the search stops at the first element.
+        self.0.find_map(|element| core::str::from_utf8(element).ok())
+    }
+}
+
+/// The first of the server's subprotocols, in its order of preference, that the client offers.
+///
+/// Names are compared exactly. `None` means: send no `Sec-WebSocket-Protocol` (RFC 6455 §4.2.2).
+///
+/// ```
+/// use ws_core::handshake::select_subprotocol;
+///
+/// let offered = ["chat", "superchat"];
+/// assert_eq!(select_subprotocol(offered, &["superchat", "chat"]), Some("superchat"));
+/// assert_eq!(select_subprotocol(offered, &["Chat"]), None);
+/// ```
+pub fn select_subprotocol<'o, 's, I, S>(offered: I, supported: &'s [S]) -> Option<&'s str>
+where
+    I: IntoIterator<Item = &'o str>,
+    I::IntoIter: Clone,
+    S: AsRef<str>,
+{
+    let offered = offered.into_iter();
+    supported.iter().map(AsRef::as_ref).find(|name| offered.clone().any(|offer| offer == *name))
+}
+
+/// Whether a comma list contains a token, compared without regard to ASCII case.
+pub(super) fn contains_token(mut list: &[u8], token: &str) -> bool {
+    while !list.is_empty() {
+        if take_element(&mut list).eq_ignore_ascii_case(token.as_bytes()) {
+            return true;
+        }
+    }
+    false
+}
+
+pub(super) const fn is_token_byte(byte: u8) -> bool {
+    matches!(
+        byte,
+        b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'0'..=b'9' | b'A'..=b'Z' | b'^'..=b'z'
+            | b'|' | b'~'
+    )
+}
+
+/// The text without spaces and tabs around it (RFC 9110 §5.6.3).
+pub(super) fn trim(mut text: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', tail @ ..] = text {
+        text = tail;
+    }
+    while let [head @ .., b' ' | b'\t'] = text {
+        text = head;
+    }
+    text
+}
+
+/// Cuts the list before its first comma; the comma is dropped.
+fn take_element<'h>(list: &mut &'h [u8]) -> &'h [u8] {
+    let comma = list.iter().position(|&byte| byte == b',').unwrap_or(list.len());
+    let (element, tail) = list.split_at_checked(comma).unwrap_or((list, &[]));
+    *list = tail.split_first().map_or(&[], |(_, tail)| tail);
+    trim(element)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // RFC 9110 §5.6.2.
+    #[test]
+    fn http_field_name_token() {
+        let allowed = b"!#$%&'*+-.^_`|~";
+        for byte in 0..=255_u8 {
+            let expected = byte.is_ascii_alphanumeric() || allowed.contains(&byte);
+            assert_eq!(is_token(&[byte]), expected, "{byte:#04x}");
+        }
+        assert!(!is_token(b""));
+    }
+
+    // RFC 9110 §5.6.1.
+    #[test]
+    fn http_empty_list_elements() {
+        assert!(contains_token(b",, \t,keep-alive , UPGRADE,", "upgrade"));
+        assert!(!contains_token(b"", "upgrade"));
+        assert!(!contains_token(b"upgrades, up, grade", "upgrade"));
+        assert!(!contains_token(b"\"upgrade\"", "upgrade"));
+    }
+}

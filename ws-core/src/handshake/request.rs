@@ -1,0 +1,371 @@
+//! Reading a client's request (RFC 6455 §4.2.1).
+
+use super::body::{BodyLength, content_length, declared_length};
+use super::error::HandshakeError;
+use super::extensions::Extensions;
+use super::fields::{
+    Field, FieldValues, Single, parse_fields, parse_http_version, split_start_line,
+};
+use super::lists::{ListElements, Subprotocols, contains_token, is_token};
+use super::origin::Authority;
+use super::{MAX_SUBPROTOCOLS, is_valid_key};
+
+/// A request's head, taken apart; it borrows the head and the fields that the caller lent.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestHead<'f, 'h> {
+    method: &'h str,
+    target: &'h str,
+    minor_version: u8,
+    fields: &'f [Field<'h>],
+}
+
+/// What a request asks for.
+#[derive(Clone, Copy, Debug)]
+pub enum RequestKind<'f, 'h> {
+    /// An ordinary HTTP request, to be answered with an [`HttpResponse`](super::HttpResponse).
+    Plain,
+    /// A request for a WebSocket that keeps every rule of RFC 6455 §4.2.1.
+    Upgrade(Upgrade<'f, 'h>),
+}
+
+/// A request for a WebSocket, checked.
+#[derive(Clone, Copy, Debug)]
+pub struct Upgrade<'f, 'h> {
+    key: &'h str,
+    host: &'h str,
+    origin: Option<&'h str>,
+    resource_name: &'h str,
+    fields: &'f [Field<'h>],
+}
+
+impl<'f, 'h> RequestHead<'f, 'h> {
+    /// Parses a head: the bytes up to and including its empty line, and nothing after them.
+    ///
+    /// Empty lines before the request line are skipped (RFC 9112 §2.2). `storage` bounds the number
+    /// of fields.
+    ///
+    /// # Errors
+    ///
+    /// Syntax (status 400), [`TooManyFields`](HandshakeError::TooManyFields) (431) and, when the
+    /// syntax is right, [`UnsupportedHttpVersion`](HandshakeError::UnsupportedHttpVersion) (505).
+    pub fn parse(head: &'h [u8], storage: &'f mut [Field<'h>]) -> Result<Self, HandshakeError> {
+        let mut head = head;
+        while let [b'\r', b'\n', tail @ ..] = head {
+            head = tail;
+        }
+        let (line, section) = split_start_line(head)?;
+        let (method, target, version) = split_request_line(line)?;
+        let fields = parse_fields(section, storage)?;
+        match version {
+            Ok(minor_version) => Ok(Self { method, target, minor_version, fields }),
+            Err(()) => Err(HandshakeError::UnsupportedHttpVersion),
+        }
+    }
+
+    /// The method, as it was sent: methods are case-sensitive.
+    pub const fn method(&self) -> &'h str {
+        self.method
+    }
+
+    /// The request target, as it was sent.
+    pub const fn target(&self) -> &'h str {
+        self.target
+    }
+
+    /// The minor version of HTTP/1.
+    pub const fn minor_version(&self) -> u8 {
+        self.minor_version
+    }
+
+    /// All fields in order: names as sent, values without the white space around them.
+    pub fn fields(&self) -> impl Iterator<Item = (&'h str, &'h [u8])> + Clone + use<'f, 'h> {
+        self.fields.iter().map(|field| (field.name, field.value))
+    }
+
+    /// The first value of a field; the name is compared without regard to case.
+    pub fn field(&self, name: &str) -> Option<&'h [u8]> {
+        FieldValues::new(self.fields, name).next()
+    }
+
+    /// All values of a field in order; the name is compared without regard to case.
+    pub fn field_values<'a>(&self, name: &'a str) -> FieldValues<'a, 'h>
+    where
+        'f: 'a,
+    {
+        FieldValues::new(self.fields, name)
+    }
+
+    /// The elements of a comma list over all fields of one name.
+    pub fn list<'a>(&self, name: &'a str) -> ListElements<'a, 'h>
+    where
+        'f: 'a,
+    {
+        ListElements::new(self.field_values(name))
+    }
+
+    /// The first `Host`, if it is UTF-8. Only [`classify`](Self::classify) checks it.
+    pub fn host(&self) -> Option<&'h str> {
+        self.field("host").and_then(|value| core::str::from_utf8(value).ok())
+    }
+
+    /// The first `Origin`, if it is UTF-8. A request without one need not come from a browser.
+    pub fn origin(&self) -> Option<&'h str> {
+        self.field("origin").and_then(|value| core::str::from_utf8(value).ok())
+    }
+
+    /// How long the request's body is; [`None`](BodyLength::None) without a word about it.
+    ///
+    /// # Errors
+    ///
+    /// A bad, repeated or contradictory length (RFC 9112 §6.3).
+    pub fn body_length(&self) -> Result<BodyLength, HandshakeError> {
+        declared_length(self.fields, self.minor_version, BodyLength::None)
+    }
+
+    /// Says whether the request asks for a WebSocket, and checks it if so (RFC 6455 §4.2.1).
+    ///
+    /// A request is plain when its `Upgrade` does not contain `websocket`, or when it is of HTTP/1.0,
+    /// whose upgrades a server ignores (RFC 9110 §7.8).
+    ///
+    /// # Errors
+    ///
+    /// The first rule that is broken, in this order: `Content-Length`, `Host`, `Upgrade`, method,
+    /// `Connection`, version, key, body, target, `Origin`, subprotocols, extensions.
+    pub fn classify(&self) -> Result<RequestKind<'f, 'h>, HandshakeError> {
+        let found = Found::collect(self.fields);
+        let length = content_length(found.content_length)?;
+        if length.is_some() && found.transfer_encoding {
+            return Err(HandshakeError::ContentLengthAndTransferEncoding);
+        }
+        let host = self.checked_host(found.host)?;
+        let Some(host) = host.filter(|_| self.minor_version > 0) else {
+            return Ok(RequestKind::Plain);
+        };
+        if !found.upgrade_websocket {
+            return match (found.key.first, found.version.first) {
+                (None, None) => Ok(RequestKind::Plain),
+                _ => Err(HandshakeError::MissingUpgrade),
+            };
+        }
+        if self.method != "GET" {
+            return Err(HandshakeError::MethodNotAllowed);
+        }
+        if !found.connection_upgrade {
+            return Err(HandshakeError::MissingConnectionUpgrade);
+        }
+        check_version(found.version)?;
+        let key = check_key(found.key)?;
+        if length.unwrap_or(0) > 0 || found.transfer_encoding {
+            return Err(HandshakeError::RequestBody);
+        }
+        let (authority, resource_name) =
+            split_target(self.target).ok_or(HandshakeError::InvalidTarget)?;
+        let upgrade = Upgrade {
+            key,
+            // A host in the target outranks the field (RFC 9112 §3.2.2).
+            host: authority.unwrap_or(host),
+            origin: check_origin(found.origin)?,
+            resource_name,
+            fields: self.fields,
+        };
+        if found.protocol {
+            check_subprotocols(upgrade.subprotocols().0)?;
+        }
+        if found.extensions && upgrade.extensions().validate()? == 0 {
+            return Err(HandshakeError::InvalidExtensions);
+        }
+        Ok(RequestKind::Upgrade(upgrade))
+    }
+
+    /// The host; `None` is possible for HTTP/1.0 only (RFC 9112 §3.2).
+    fn checked_host(&self, host: Single<'h>) -> Result<Option<&'h str>, HandshakeError> {
+        if host.repeated {
+            return Err(HandshakeError::RepeatedHost);
+        }
+        match host.first {
+            None if self.minor_version == 0 => Ok(None),
+            None => Err(HandshakeError::MissingHost),
+            Some(value) => match core::str::from_utf8(value) {
+                Ok(host) if Authority::parse(host).is_some() => Ok(Some(host)),
+                _ => Err(HandshakeError::InvalidHost),
+            },
+        }
+    }
+}
+
+impl<'f, 'h> Upgrade<'f, 'h> {
+    /// The `Sec-WebSocket-Key`, which [`AcceptResponse`](super::AcceptResponse) answers.
+    pub const fn key(&self) -> &'h str {
+        self.key
+    }
+
+    /// The host and optional port that the request is for: of the target if it has one, else of
+    /// `Host`.
+    pub const fn host(&self) -> &'h str {
+        self.host
+    }
+
+    /// The `Origin`; browsers always send one, other clients need not (RFC 6455 §4.2.1, §10.2).
+    pub const fn origin(&self) -> Option<&'h str> {
+        self.origin
+    }
+
+    /// The path and query that the request is for (RFC 6455 §3); it begins with `/`.
+    pub const fn resource_name(&self) -> &'h str {
+        self.resource_name
+    }
+
+    /// The offered subprotocols in the client's order, each a token, none twice.
+    pub fn subprotocols(&self) -> Subprotocols<'f, 'h> {
+        let values = FieldValues::new(self.fields, "sec-websocket-protocol");
+        Subprotocols(ListElements::new(values))
+    }
+
+    /// The offered extensions in the client's order.
+    pub fn extensions(&self) -> Extensions<'f, 'h> {
+        Extensions::new(FieldValues::new(self.fields, "sec-websocket-extensions"))
+    }
+}
+
+/// The fields that decide, found in one pass.
+#[derive(Default)]
+struct Found<'h> {
+    host: Single<'h>,
+    origin: Single<'h>,
+    content_length: Single<'h>,
+    transfer_encoding: bool,
+    upgrade_websocket: bool,
+    connection_upgrade: bool,
+    key: Single<'h>,
+    version: Single<'h>,
+    protocol: bool,
+    extensions: bool,
+}
+
+impl<'h> Found<'h> {
+    fn collect(fields: &[Field<'h>]) -> Self {
+        let mut found = Self::default();
+        for field in fields {
+            let (name, value) = (field.name, field.value);
+            let is = |known: &str| name.eq_ignore_ascii_case(known);
+            // Most fields of a browser's request are none of these: their length tells.
+            match name.len() {
+                4 if is("host") => found.host.add(value),
+                6 if is("origin") => found.origin.add(value),
+                7 if is("upgrade") => found.upgrade_websocket |= contains_token(value, "websocket"),
+                10 if is("connection") => {
+                    found.connection_upgrade |= contains_token(value, "upgrade");
+                }
+                14 if is("content-length") => found.content_length.add(value),
+                17 if is("transfer-encoding") => found.transfer_encoding = true,
+                17 if is("sec-websocket-key") => found.key.add(value),
+                21 if is("sec-websocket-version") => found.version.add(value),
+                22 if is("sec-websocket-protocol") => found.protocol = true,
+                24 if is("sec-websocket-extensions") => found.extensions = true,
+                _ => {}
+            }
+        }
+        found
+    }
+}
+
+/// Splits at the first and the last space; what `httparse` does not: it refuses HTTP/1.2.
+#[allow(clippy::type_complexity)]
+fn split_request_line(line: &[u8]) -> Result<(&str, &str, Result<u8, ()>), HandshakeError> {
+    let split = || {
+        let (rest, version) = line.split_at_checked(line.len().checked_sub(9)?)?;
+        let version = parse_http_version(version.strip_prefix(b" ")?)?;
+        let space = rest.iter().position(|&byte| byte == b' ')?;
+        let (method, target) = rest.split_at_checked(space)?;
+        let target = target.get(1..)?;
+        let visible = target.iter().all(u8::is_ascii_graphic);
+        if !is_token(method) || target.is_empty() || !visible {
+            return None;
+        }
+        Some((core::str::from_utf8(method).ok()?, core::str::from_utf8(target).ok()?, version))
+    };
+    split().ok_or(HandshakeError::MalformedRequestLine)
+}
+
+fn check_version(version: Single<'_>) -> Result<(), HandshakeError> {
+    if version.repeated {
+        return Err(HandshakeError::RepeatedVersion);
+    }
+    match version.first {
+        None => Err(HandshakeError::MissingVersion),
+        Some(b"13") => Ok(()),
+        Some(value) if parse_version(value).is_some() => Err(HandshakeError::UnsupportedVersion),
+        Some(_) => Err(HandshakeError::MalformedVersion),
+    }
+}
+
+/// A number from 0 to 255 without leading zeros (RFC 6455 §4.3).
+pub(super) fn parse_version(value: &[u8]) -> Option<u8> {
+    match value {
+        [b'0', _, ..] | [b'+', ..] => None,
+        // The parser takes digits and a plus sign, and nothing above 255.
+        _ => core::str::from_utf8(value).ok()?.parse().ok(),
+    }
+}
+
+fn check_key(key: Single<'_>) -> Result<&str, HandshakeError> {
+    if key.repeated {
+        return Err(HandshakeError::RepeatedKey);
+    }
+    let value = key.first.ok_or(HandshakeError::MissingKey)?;
+    match core::str::from_utf8(value) {
+        Ok(key) if is_valid_key(key) => Ok(key),
+        _ => Err(HandshakeError::InvalidKey),
+    }
+}
+
+fn check_origin(origin: Single<'_>) -> Result<Option<&str>, HandshakeError> {
+    if origin.repeated {
+        return Err(HandshakeError::RepeatedOrigin);
+    }
+    let Some(value) = origin.first else { return Ok(None) };
+    if !value.iter().all(|byte| matches!(byte, b' '..=b'~')) {
+        return Err(HandshakeError::InvalidOrigin);
+    }
+    core::str::from_utf8(value).map(Some).map_err(|_| HandshakeError::InvalidOrigin)
+}
+
+/// The authority of an absolute target and the resource name (RFC 6455 §4.2.1, RFC 9112 §3.2).
+fn split_target(target: &str) -> Option<(Option<&str>, &str)> {
+    if target.contains('#') {
+        return None;
+    }
+    if target.starts_with('/') {
+        return Some((None, target));
+    }
+    let (scheme, rest) = target.split_once("://")?;
+    if !["http", "https", "ws", "wss"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
+        return None;
+    }
+    let (authority, path) = rest.split_at_checked(rest.find(['/', '?']).unwrap_or(rest.len()))?;
+    Authority::parse(authority)?;
+    match path.as_bytes() {
+        [] => Some((Some(authority), "/")),
+        [b'/', ..] => Some((Some(authority), path)),
+        // The resource name would be one that stands nowhere in the head.
+        _ => None,
+    }
+}
+
+/// One element at least, each a token, none twice (RFC 6455 §4.1, §4.3).
+fn check_subprotocols(offers: ListElements<'_, '_>) -> Result<(), HandshakeError> {
+    let mut count = 0_usize;
+    for (index, offer) in offers.clone().enumerate() {
+        if index >= MAX_SUBPROTOCOLS {
+            return Err(HandshakeError::TooManySubprotocols);
+        }
+        if !is_token(offer) {
+            return Err(HandshakeError::InvalidSubprotocol);
+        }
+        if offers.clone().take(index).any(|earlier| earlier == offer) {
+            return Err(HandshakeError::RepeatedSubprotocol);
+        }
+        count = index.saturating_add(1);
+    }
+    if count == 0 { Err(HandshakeError::InvalidSubprotocol) } else { Ok(()) }
+}

@@ -1,0 +1,120 @@
+//! Writing heads into a slice of the caller, and checking what the caller puts into them.
+
+use super::error::HeadError;
+use super::lists::is_token;
+
+/// Copies what fits and counts everything, so that a failed write knows the length it needs.
+pub(super) struct Writer<'o> {
+    out: &'o mut [u8],
+    length: usize,
+}
+
+impl<'o> Writer<'o> {
+    pub(super) fn new(out: &'o mut [u8]) -> Self {
+        Self { out, length: 0 }
+    }
+
+    pub(super) fn put(&mut self, text: &str) {
+        let end = self.length.saturating_add(text.len());
+        if let Some(room) = self.out.get_mut(self.length..end) {
+            room.copy_from_slice(text.as_bytes());
+        }
+        self.length = end;
+    }
+
+    /// Writes a field. The caller has checked name and value.
+    pub(super) fn field(&mut self, name: &str, value: &str) {
+        self.put(name);
+        self.put(": ");
+        self.put(value);
+        self.put("\r\n");
+    }
+
+    pub(super) fn decimal(&mut self, number: usize) {
+        let mut digits = [b'0'; 20];
+        let mut rest = number;
+        let mut start = digits.len();
+        for (position, digit) in digits.iter_mut().enumerate().rev() {
+            // The remainder is below ten.
+            *digit = b'0'.wrapping_add((rest % 10) as u8);
+            start = position;
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
+        self.put(
+            digits.get(start..).and_then(|text| core::str::from_utf8(text).ok()).unwrap_or("0"),
+        );
+    }
+
+    pub(super) fn finish(self) -> Result<usize, HeadError> {
+        if self.length <= self.out.len() {
+            Ok(self.length)
+        } else {
+            Err(HeadError::BufferTooSmall { needed: self.length })
+        }
+    }
+}
+
+/// Writes the caller's headers, after checking each; `reserved` says which ones are ours.
+pub(super) fn put_headers(
+    writer: &mut Writer<'_>,
+    headers: &[(&str, &str)],
+    reserved: impl Fn(&str) -> bool,
+) -> Result<(), HeadError> {
+    for (name, value) in headers {
+        if !is_token(name.as_bytes()) {
+            return Err(HeadError::InvalidHeaderName);
+        }
+        check_value(value)?;
+        if reserved(name) {
+            return Err(HeadError::ReservedHeader);
+        }
+        writer.field(name, value);
+    }
+    Ok(())
+}
+
+/// Refuses control characters, above all CR, LF and NUL; tabs are allowed (RFC 9110 §5.5).
+pub(super) fn check_value(value: &str) -> Result<(), HeadError> {
+    if value.bytes().any(|byte| byte.is_ascii_control() && byte != b'\t') {
+        return Err(HeadError::InvalidHeaderValue);
+    }
+    Ok(())
+}
+
+/// Whether a name is one of those given, without regard to case.
+pub(super) fn is_one_of(name: &str, names: &[&str]) -> bool {
+    names.iter().any(|known| known.eq_ignore_ascii_case(name))
+}
+
+/// Whether a name belongs to the handshake: `Sec-WebSocket-…`.
+pub(super) fn is_websocket_field(name: &str) -> bool {
+    name.get(..14).is_some_and(|start| start.eq_ignore_ascii_case("sec-websocket-"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writer_counts_past_the_end() {
+        let mut out = [0; 20];
+        for (number, text) in [(0, "0"), (7, "7"), (10, "10"), (65_535, "65535")] {
+            let mut writer = Writer::new(&mut out);
+            writer.decimal(number);
+            let length = writer.finish().unwrap();
+            assert_eq!(&out[..length], text.as_bytes());
+        }
+        let mut writer = Writer::new(&mut out);
+        writer.decimal(usize::MAX);
+        let needed = if usize::BITS == 64 { 20 } else { 10 };
+        assert_eq!(writer.finish(), Ok(needed));
+        let mut writer = Writer::new(&mut out[..3]);
+        writer.put("ab");
+        writer.put("cd");
+        writer.put("e");
+        assert_eq!(writer.finish(), Err(HeadError::BufferTooSmall { needed: 5 }));
+    }
+}
