@@ -1,1 +1,27 @@
-//! placeholder
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod client;
+mod error;
+mod random;
+mod server;
+mod socket;
+mod split;
+mod transport;
+mod url;
+
+pub use client::{Connector, connect};
+pub use error::{Deadline, Error, Result};
+pub use server::{Incoming, Listener, ListenerBuilder, Request, listen};
+pub use socket::{Replier, WebSocket};
+pub use split::{MAX_WAITING, Reader, Writer};
+pub use transport::{Plain, Transport};
+pub use url::UrlError;
+pub use ws_core;
+pub use ws_core::endpoint::{CloseInfo, Origins, Response};
+pub use ws_core::handshake::{AcceptResponse, HttpResponse};
+pub use ws_core::message::MessageRef;
+pub use ws_core::{CloseCode, Config, Message, MessageKind, PreparedMessage, Text};
+
+/// How long a write waits by default.
+const WRITE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);

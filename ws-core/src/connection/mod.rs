@@ -404,10 +404,4 @@ impl Connection {
     pub fn split(self) -> (Receiver, Sender) {
         (self.receiver, self.sender)
     }
-
-    /// Both halves, to be used side by side.
-    #[cfg(all(feature = "bytes", feature = "handshake"))]
-    pub(crate) fn halves(&mut self) -> (&mut Receiver, &mut Sender) {
-        (&mut self.receiver, &mut self.sender)
-    }
 }

@@ -102,23 +102,28 @@ impl ReadBuffer {
     pub(super) fn spare(&mut self, payload_left: u64) -> &mut [u8] {
         self.forget_parsed();
         let left = usize::try_from(payload_left).unwrap_or(usize::MAX);
-        let long = left >= self.read_size / 2;
-        let least = if long { 1 } else { self.read_size / 2 };
+        let half = self.read_size / 2;
+        let long = left >= half;
+        // What is long is not moved for the sake of the few bytes that it lacks.
+        let least = if left > 0 && self.held() >= half { left.min(half) } else { half };
         if self.data.len().saturating_sub(self.end) < least {
             self.compact();
         }
-        let free = self.data.len().saturating_sub(self.end);
-        if free < least || self.data.is_empty() {
-            // As much again as has arrived at the most, whatever is declared.
-            let more = if long { left.min(self.end.max(self.read_size)) } else { self.read_size };
-            let more = if long { more } else { more.max(self.end / 4) };
-            self.data.reserve_exact(self.end.saturating_add(more).saturating_sub(self.data.len()));
-            self.data.resize(self.end.saturating_add(more), 0);
+        if self.data.len().saturating_sub(self.end) < least {
+            // In proportion to what has arrived, whatever is declared.
+            let more = self.end.max(self.read_size);
+            let more = match long {
+                true if left / 2 <= more => left,
+                true => more,
+                false => self.read_size.max(self.end / 4),
+            };
+            let len = self.end.saturating_add(more);
+            self.data.reserve_exact(len.saturating_sub(self.data.len()));
+            self.data.resize(len, 0);
         }
         let free = self.data.get_mut(self.end..).unwrap_or_default();
-        let offered = if long { free.len().min(left) } else { free.len() };
-        self.offered = offered;
-        free.get_mut(..offered).unwrap_or_default()
+        self.offered = if long { free.len().min(left) } else { free.len() };
+        free.get_mut(..self.offered).unwrap_or_default()
     }
 
     /// Tells that `count` bytes were read into the free space.
@@ -127,7 +132,7 @@ impl ReadBuffer {
         {
             self.read_size = self.read_size.saturating_mul(2);
         }
-        self.end = self.end.saturating_add(count).min(self.data.len());
+        self.end = self.end.saturating_add(count.min(self.offered));
         self.offered = 0;
     }
 
@@ -156,6 +161,11 @@ impl ReadBuffer {
             self.end = front.saturating_add(self.unread_len());
             self.start = front;
         }
+    }
+
+    /// How many bytes must not be lost.
+    fn held(&self) -> usize {
+        self.message.as_ref().map_or(0, Range::len).saturating_add(self.unread_len())
     }
 
     /// Whether more may be buffered before what is there is parsed.

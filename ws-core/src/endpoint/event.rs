@@ -78,11 +78,17 @@ pub struct CloseInfo {
     pub by_us: bool,
 }
 
+impl CloseInfo {
+    /// A connection that ended without a Close frame: 1006 (RFC 6455 §7.1.5).
+    pub const fn abnormal() -> Self {
+        Self { code: CloseCode::ABNORMAL, reason: String::new(), clean: false, by_us: false }
+    }
+}
+
 /// Why an [`Endpoint`](crate::Endpoint) has failed.
 ///
 /// What tells the peer, a Close frame or an HTTP response, is in the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Error {
     /// The peer broke the protocol or a limit.
     Protocol(ProtocolError),

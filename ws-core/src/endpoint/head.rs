@@ -126,7 +126,7 @@ impl Request {
     }
 
     /// The subprotocols that the client offers, the one that it likes best first.
-    pub fn subprotocols(&self) -> impl Iterator<Item = &str> {
+    pub fn subprotocols(&self) -> impl Iterator<Item = &str> + Clone {
         self.upgrade.iter().flat_map(|asked| asked.subprotocols.iter().map(String::as_str))
     }
 

@@ -29,6 +29,8 @@ pub struct Inbound {
     phase: Phase,
     eof: bool,
     close: Option<CloseInfo>,
+    /// A message that [`peek`](Self::peek) has found.
+    ready: Option<(MessageKind, Range<usize>)>,
     pub(super) started: Option<Instant>,
 }
 
@@ -63,6 +65,18 @@ struct Refusal {
     reader: BodyReader,
     body: Vec<u8>,
     max: usize,
+    timeout: u32,
+}
+
+/// What [`Inbound::peek`] has found.
+#[derive(Debug)]
+pub enum Peeked {
+    /// More bytes are needed.
+    Nothing,
+    /// A message; [`Inbound::poll_event_ref`] gives it.
+    Message,
+    /// Anything else.
+    Event(Event),
 }
 
 /// An event, with messages as places in the buffer.
@@ -87,7 +101,15 @@ enum Step {
 
 impl Inbound {
     fn new(receiver: Receiver, phase: Phase) -> Self {
-        Self { receiver, buffer: ReadBuffer::new(), phase, eof: false, close: None, started: None }
+        Self {
+            receiver,
+            buffer: ReadBuffer::new(),
+            phase,
+            eof: false,
+            close: None,
+            ready: None,
+            started: None,
+        }
     }
 
     pub(super) fn opening(
@@ -117,7 +139,7 @@ impl Inbound {
 
     /// As [`Endpoint::read_buf`](crate::Endpoint::read_buf).
     pub fn read_buf(&mut self) -> &mut [u8] {
-        if !self.buffer.has_room() {
+        if !self.buffer.has_room() || self.ready.is_some() {
             return &mut [];
         }
         self.buffer.spare(self.receiver.payload_left())
@@ -143,15 +165,20 @@ impl Inbound {
         }
     }
 
-    pub(super) fn receive_eof(&mut self) {
+    /// As [`Endpoint::receive_eof`](crate::Endpoint::receive_eof).
+    pub fn receive_eof(&mut self) {
         self.eof = true;
     }
 
     pub(super) fn release(&mut self) {
-        self.buffer.release();
+        if self.ready.is_none() {
+            self.buffer.release();
+        }
     }
 
-    pub(super) fn close_info(&self) -> Option<&CloseInfo> {
+    /// As [`Endpoint::close_info`](crate::Endpoint::close_info).
+    #[must_use]
+    pub fn close_info(&self) -> Option<&CloseInfo> {
         self.close.as_ref()
     }
 
@@ -161,7 +188,13 @@ impl Inbound {
     ///
     /// As there.
     pub fn poll_event(&mut self, out: &mut Outbound) -> Result<Option<Event>, Error> {
-        let Some(found) = self.poll(out)? else { return Ok(None) };
+        match self.poll(out)? {
+            Some(found) => self.own(found, out),
+            None => Ok(None),
+        }
+    }
+
+    fn own(&mut self, found: Found, out: &mut Outbound) -> Result<Option<Event>, Error> {
         Ok(Some(match found {
             Found::Message(kind, range) => {
                 let payload = self.buffer.take(range);
@@ -212,8 +245,31 @@ impl Inbound {
         }))
     }
 
+    /// Looks for the next event, but leaves a message for
+    /// [`poll_event_ref`](Self::poll_event_ref): for a driver whose loop reads more when there is
+    /// none, and which returns the message with its borrow when there is.
+    ///
+    /// # Errors
+    ///
+    /// As [`poll_event`](Self::poll_event).
+    #[inline]
+    pub fn peek(&mut self, out: &mut Outbound) -> Result<Peeked, Error> {
+        if self.ready.is_some() {
+            return Ok(Peeked::Message);
+        }
+        let Some(found) = self.poll(out)? else { return Ok(Peeked::Nothing) };
+        if let Found::Message(kind, range) = found {
+            self.ready = Some((kind, range));
+            return Ok(Peeked::Message);
+        }
+        Ok(self.own(found, out)?.map_or(Peeked::Nothing, Peeked::Event))
+    }
+
     #[inline]
     fn poll(&mut self, out: &mut Outbound) -> Result<Option<Found>, Error> {
+        if let Some((kind, range)) = self.ready.take() {
+            return Ok(Some(Found::Message(kind, range)));
+        }
         if !matches!(self.phase, Phase::Open) {
             return self.poll_opening(out);
         }
@@ -332,9 +388,6 @@ impl Inbound {
                 // What still arrives is of no interest (RFC 6455 §1.4).
                 let rest = self.buffer.unread_len();
                 self.buffer.consume(rest);
-                if self.eof {
-                    out.sender.end();
-                }
                 Ok(None)
             }
         };
@@ -343,6 +396,9 @@ impl Inbound {
                 Error::Handshake(error) => out.refuse(error),
                 _ => out.over(),
             }
+        }
+        if self.eof && matches!(self.phase, Phase::Over) {
+            out.sender.end();
         }
         result
     }
@@ -401,6 +457,7 @@ impl Inbound {
                 reader: BodyReader::new(length),
                 body: Vec::new(),
                 max: options.max_body,
+                timeout: options.handshake_timeout,
             };
             return Ok(self.poll_body(Box::new(refusal), out));
         }
@@ -471,23 +528,37 @@ impl Inbound {
         Ok(())
     }
 
-    pub(super) fn handshake_deadline(&self) -> Option<Instant> {
+    fn handshake_deadline(&self) -> Option<Instant> {
         let timeout = match &self.phase {
             Phase::Head(opening) => opening.options.handshake_timeout,
+            Phase::Body(refusal) => refusal.timeout,
             _ => return None,
         };
         let started = self.started.unwrap_or(Instant::from_millis(0));
         (timeout != 0).then(|| started.plus_millis(timeout))
     }
 
-    pub(super) fn handle_timeout(&mut self, now: Instant, out: &mut Outbound) {
-        let started = *self.started.get_or_insert(now);
-        if let Phase::Head(opening) = &self.phase {
-            let timeout = opening.options.handshake_timeout;
-            if timeout != 0 && now.millis_since(started) >= timeout {
+    /// As [`Endpoint::poll_timeout`](crate::Endpoint::poll_timeout).
+    #[must_use]
+    pub fn poll_timeout(&self, out: &Outbound) -> Option<Instant> {
+        self.handshake_deadline().or_else(|| out.poll_timeout())
+    }
+
+    /// As [`Endpoint::handle_timeout`](crate::Endpoint::handle_timeout).
+    pub fn handle_timeout(&mut self, now: Instant, out: &mut Outbound) {
+        out.handle_timeout(now);
+        self.started.get_or_insert(now);
+        let late = self.handshake_deadline().is_some_and(|until| until.millis_since(now) == 0);
+        if !late {
+            return;
+        }
+        match &self.phase {
+            Phase::Head(_) => {
                 out.over();
                 self.phase = Phase::Failed(Error::HandshakeTimeout);
             }
+            // What has come of the body is what there is.
+            _ => self.eof = true,
         }
     }
 }

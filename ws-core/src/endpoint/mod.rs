@@ -26,7 +26,7 @@ use core::fmt;
 
 pub use event::{CloseInfo, Error, Event, EventRef, Opened, Unsent};
 pub use head::{Fields, Request, Response};
-pub use inbound::Inbound;
+pub use inbound::{Inbound, Peeked};
 pub use options::{Options, Origins};
 pub use outbound::{Outbound, Random};
 pub use output::Output;
@@ -222,6 +222,12 @@ impl Endpoint {
         (&mut self.inbound, &mut self.outbound)
     }
 
+    /// Takes the endpoint apart, for a driver that reads and writes in two places. Events are polled with
+    /// the sending side at hand, so that replies get there.
+    pub fn into_sides(self) -> (Inbound, Outbound) {
+        (self.inbound, self.outbound)
+    }
+
     /// Answers a request for a WebSocket with 101.
     ///
     /// # Errors
@@ -288,12 +294,11 @@ impl Endpoint {
     /// When [`handle_timeout`](Self::handle_timeout) has to be called at the latest.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.inbound.handshake_deadline().or_else(|| self.outbound.poll_timeout())
+        self.inbound.poll_timeout(&self.outbound)
     }
 
     /// Tells the time: once right after creation, and then once per wake-up before events are polled.
     pub fn handle_timeout(&mut self, now: Instant) {
-        self.outbound.handle_timeout(now);
         self.inbound.handle_timeout(now, &mut self.outbound);
     }
 
@@ -319,7 +324,7 @@ impl Endpoint {
     /// Whether the stream can be dropped: the peer has ended it, or the time for that is over.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        self.outbound.sender.is_finished()
+        self.outbound.is_finished()
     }
 
     /// How the connection was closed, once it was.
@@ -336,5 +341,6 @@ impl Endpoint {
 }
 
 fn halves(role: Role, options: &Options) -> (Receiver, Sender) {
-    crate::Connection::new(role, options.config).split()
+    // Nothing here inflates, so RSV1 has no meaning (RFC 6455 §5.2).
+    crate::Connection::new(role, options.config.compression(false)).split()
 }

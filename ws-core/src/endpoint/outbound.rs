@@ -93,7 +93,7 @@ impl Outbound {
     /// [`SendError::MessageOpen`] after [`send_fragment`](Self::send_fragment).
     pub fn send(&mut self, message: impl Into<Message>) -> Result<(), Unsent> {
         let message = message.into();
-        if self.role() == Role::Client || message.len() < SHARE {
+        if self.role() == Role::Client || message.len().min(self.max_frame()) < SHARE {
             return self.send_ref(message.as_ref()).map_err(|error| Unsent { error, message });
         }
         if let Err(error) = self.check(message.len()) {
@@ -218,8 +218,10 @@ impl Outbound {
         code: impl Into<Option<CloseCode>>,
         reason: &str,
     ) -> Result<(), SendError> {
-        if self.phase == Phase::Opening {
-            return Err(SendError::NotOpen);
+        match self.phase {
+            Phase::Opening => return Err(SendError::NotOpen),
+            Phase::Over(_) => return Err(SendError::Closing),
+            Phase::Open => {}
         }
         self.pump();
         let code = code.into();
@@ -297,7 +299,9 @@ impl Outbound {
         self.pump();
     }
 
-    pub(super) fn is_open(&self) -> bool {
+    /// As [`Endpoint::is_open`](crate::Endpoint::is_open).
+    #[must_use]
+    pub fn is_open(&self) -> bool {
         self.phase == Phase::Open && self.sender.state() == State::Open
     }
 
@@ -340,13 +344,23 @@ impl Outbound {
         self.over();
     }
 
-    pub(super) fn is_closed(&self) -> bool {
+    /// As [`Endpoint::is_closed`](crate::Endpoint::is_closed).
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
         matches!(self.phase, Phase::Over(_)) || self.sender.state() == State::Closed
     }
 
-    pub(super) fn wants_shutdown(&self) -> bool {
+    /// As [`Endpoint::wants_shutdown`](crate::Endpoint::wants_shutdown).
+    #[must_use]
+    pub fn wants_shutdown(&self) -> bool {
         self.output.is_empty()
             && (matches!(self.phase, Phase::Over(_)) || self.sender.wants_shutdown())
+    }
+
+    /// As [`Endpoint::is_finished`](crate::Endpoint::is_finished).
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.sender.is_finished()
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {

@@ -11,7 +11,7 @@ const KEEP: usize = 64 * 1024;
 /// Bytes that wait to be written to the stream: a queue of segments.
 ///
 /// It is a [`Buf`]: write [`chunk`](Buf::chunk), or all that
-/// [`slices`](Output::slices) gives, and [`advance`](Buf::advance) by what was written.
+/// [`slices`](Output::slices) gives, and [`advance`](Output::advance) by what was written.
 /// [`core::mem::take`] takes all of it, for a driver that writes while the endpoint is in use.
 #[derive(Debug, Default)]
 pub struct Output {
@@ -53,6 +53,32 @@ impl Output {
             next = shared.next();
             Some(segment)
         })
+    }
+
+    /// Takes `count` bytes off the front; more than there are take all.
+    pub fn advance(&mut self, count: usize) {
+        let mut left = count;
+        while left > 0 {
+            let end = self.shared.front().map_or(self.copied.len(), |(place, _)| *place);
+            let copied = end.saturating_sub(self.written);
+            if copied > 0 {
+                let step = copied.min(left);
+                self.written = self.written.saturating_add(step);
+                left = left.saturating_sub(step);
+                continue;
+            }
+            let Some((_, bytes)) = self.shared.front_mut() else { break };
+            let step = bytes.len().min(left);
+            bytes.advance(step);
+            left = left.saturating_sub(step);
+            self.shared_len = self.shared_len.saturating_sub(step);
+            if bytes.is_empty() {
+                self.shared.pop_front();
+            }
+        }
+        if self.is_empty() {
+            self.reset();
+        }
     }
 
     /// The buffer to append copied bytes to.
@@ -105,30 +131,8 @@ impl Buf for Output {
         self.slices().next().unwrap_or_default()
     }
 
-    /// Takes `count` bytes off the front; more than there are take all.
     fn advance(&mut self, count: usize) {
-        let mut left = count;
-        while left > 0 {
-            let end = self.shared.front().map_or(self.copied.len(), |(place, _)| *place);
-            let copied = end.saturating_sub(self.written);
-            if copied > 0 {
-                let step = copied.min(left);
-                self.written = self.written.saturating_add(step);
-                left = left.saturating_sub(step);
-                continue;
-            }
-            let Some((_, bytes)) = self.shared.front_mut() else { break };
-            let step = bytes.len().min(left);
-            bytes.advance(step);
-            left = left.saturating_sub(step);
-            self.shared_len = self.shared_len.saturating_sub(step);
-            if bytes.is_empty() {
-                self.shared.pop_front();
-            }
-        }
-        if self.is_empty() {
-            self.reset();
-        }
+        Output::advance(self, count);
     }
 }
 

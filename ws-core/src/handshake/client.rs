@@ -312,7 +312,6 @@ impl<'f, 'h> ResponseHead<'f, 'h> {
 }
 
 /// `HTTP/d.d`, a space, three digits, and possibly a space and a reason (RFC 9112 §4).
-#[allow(clippy::type_complexity)]
 fn split_status_line(line: &[u8]) -> Option<(Result<u8, ()>, u16, &[u8])> {
     let (version, rest) = line.split_at_checked(8)?;
     let version = parse_http_version(version)?;

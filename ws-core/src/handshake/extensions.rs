@@ -84,14 +84,15 @@ impl<'h> Iterator for Extensions<'_, 'h> {
 /// One extension of a list: an offer in a request, an agreement in a response.
 #[derive(Clone, Copy, Debug)]
 pub struct Extension<'h> {
-    name: &'h str,
+    /// A token, hence ASCII.
+    name: &'h [u8],
     params: Cursor<'h>,
 }
 
 impl<'h> Extension<'h> {
     /// The extension's name, to be compared exactly.
-    pub const fn name(&self) -> &'h str {
-        self.name
+    pub fn name(&self) -> &'h str {
+        ascii(self.name)
     }
 
     /// The parameters in order, repeated ones included.
@@ -108,7 +109,8 @@ impl<'h> Iterator for Params<'h> {
     type Item = (&'h str, Option<ParamValue<'h>>);
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.0.param().unwrap_or(None)
+        let (name, value) = self.0.param().unwrap_or(None)?;
+        Some((ascii(name), value))
     }
 }
 
@@ -116,18 +118,18 @@ impl<'h> Iterator for Params<'h> {
 #[derive(Clone, Copy, Debug)]
 pub struct ParamValue<'h> {
     /// Token characters and the backslashes that escape them: a token itself has no backslash.
-    raw: &'h str,
+    raw: &'h [u8],
 }
 
 impl<'h> ParamValue<'h> {
     /// The value as it stands in the head; `None` if it has escapes, see [`bytes`](Self::bytes).
     pub fn as_str(&self) -> Option<&'h str> {
-        if self.raw.contains('\\') { None } else { Some(self.raw) }
+        if self.raw.contains(&b'\\') { None } else { Some(ascii(self.raw)) }
     }
 
     /// The bytes of the value, escapes resolved. They are ASCII, and at least one.
     pub fn bytes(&self) -> impl Iterator<Item = u8> + Clone + use<'h> {
-        self.raw.bytes().filter(|&byte| byte != b'\\')
+        self.raw.iter().copied().filter(|&byte| byte != b'\\')
     }
 }
 
@@ -145,11 +147,19 @@ impl PartialEq<&str> for ParamValue<'_> {
 
 impl fmt::Display for ParamValue<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.raw.split('\\').try_for_each(|part| f.write_str(part))
+        ascii(self.raw).split('\\').try_for_each(|part| f.write_str(part))
     }
 }
 
 struct Malformed;
+
+/// A parameter's name, a token, and its value.
+type Param<'h> = (&'h [u8], Option<ParamValue<'h>>);
+
+/// What was checked to be made of token characters, as text. Not done while checking: it costs.
+fn ascii(token: &[u8]) -> &str {
+    core::str::from_utf8(token).unwrap_or_default()
+}
 
 /// Unread text of a list.
 #[derive(Clone, Copy, Debug)]
@@ -178,7 +188,7 @@ impl<'h> Cursor<'h> {
     }
 
     /// Takes a semicolon and the parameter after it, and the white space around them.
-    fn param(&mut self) -> Result<Option<(&'h str, Option<ParamValue<'h>>)>, Malformed> {
+    fn param(&mut self) -> Result<Option<Param<'h>>, Malformed> {
         self.skip_space();
         if !self.eat(b';') {
             return Ok(None);
@@ -195,22 +205,15 @@ impl<'h> Cursor<'h> {
         Ok(Some((name, Some(ParamValue { raw }))))
     }
 
-    fn token(&mut self) -> Result<&'h str, Malformed> {
-        let start = *self;
-        while let [byte, tail @ ..] = self.0 {
-            if !is_token_byte(*byte) {
-                break;
-            }
-            self.0 = tail;
-        }
-        match core::str::from_utf8(start.before(*self)) {
-            Ok(token) if !token.is_empty() => Ok(token),
-            _ => Err(Malformed),
-        }
+    fn token(&mut self) -> Result<&'h [u8], Malformed> {
+        let length = self.0.iter().position(|&byte| !is_token_byte(byte)).unwrap_or(self.0.len());
+        let (token, tail) = self.0.split_at_checked(length).ok_or(Malformed)?;
+        self.0 = tail;
+        if token.is_empty() { Err(Malformed) } else { Ok(token) }
     }
 
     /// Takes the rest of a quoted string and its closing quote; the content must be a token.
-    fn quoted(&mut self) -> Result<&'h str, Malformed> {
+    fn quoted(&mut self) -> Result<&'h [u8], Malformed> {
         let start = *self;
         loop {
             match self.0 {
@@ -221,7 +224,7 @@ impl<'h> Cursor<'h> {
                 _ => return Err(Malformed),
             }
         }
-        let raw = core::str::from_utf8(start.before(*self)).map_err(|_| Malformed)?;
+        let raw = start.before(*self);
         self.eat(b'"');
         Ok(raw)
     }

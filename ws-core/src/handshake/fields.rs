@@ -28,7 +28,11 @@ impl<'h> Iterator for FieldValues<'_, 'h> {
 
     fn next(&mut self) -> Option<&'h [u8]> {
         let name = self.name;
-        self.fields.find(|field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
+        let is = |field: &&Field<'h>| {
+            field.name.len() == name.len()
+                && (field.name == name || field.name.eq_ignore_ascii_case(name))
+        };
+        self.fields.find(is).map(|field| field.value)
     }
 }
 

@@ -85,6 +85,11 @@ impl HeadReader {
         while self.state != State::Complete {
             if self.state == State::InLine {
                 rest = skip_text(rest);
+                // The usual end of a line in one step; `step` would come to the same in three.
+                while let [b'\r', b'\n', 0x0e..=0xff, ..] = rest {
+                    self.start_line_ended = true;
+                    rest = skip_text(rest.get(2..).unwrap_or_default());
+                }
             }
             let Some((&byte, tail)) = rest.split_first() else { break };
             self.state = self.step(byte)?;

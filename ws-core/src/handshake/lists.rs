@@ -77,6 +77,10 @@ where
 
 /// Whether a comma list contains a token, compared without regard to ASCII case.
 pub(super) fn contains_token(mut list: &[u8], token: &str) -> bool {
+    // One element is the usual list.
+    if list.eq_ignore_ascii_case(token.as_bytes()) {
+        return true;
+    }
     while !list.is_empty() {
         if take_element(&mut list).eq_ignore_ascii_case(token.as_bytes()) {
             return true;
@@ -85,12 +89,23 @@ pub(super) fn contains_token(mut list: &[u8], token: &str) -> bool {
     false
 }
 
-pub(super) const fn is_token_byte(byte: u8) -> bool {
-    matches!(
-        byte,
-        b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'0'..=b'9' | b'A'..=b'Z' | b'^'..=b'z'
-            | b'|' | b'~'
-    )
+pub(super) fn is_token_byte(byte: u8) -> bool {
+    // A look-up: names and values are checked byte by byte, and a chain of ranges is slower.
+    #[allow(clippy::indexing_slicing, reason = "out of bounds, a constant does not compile")]
+    const TOKEN: [bool; 256] = {
+        let mut table = [false; 256];
+        let mut byte = 0;
+        while byte < 128 {
+            table[byte] = matches!(
+                byte as u8,
+                b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'0'..=b'9' | b'A'..=b'Z'
+                    | b'^'..=b'z' | b'|' | b'~'
+            );
+            byte += 1;
+        }
+        table
+    };
+    TOKEN.get(usize::from(byte)).copied().unwrap_or(false)
 }
 
 /// The text without spaces and tabs around it (RFC 9110 §5.6.3).

@@ -1,5 +1,6 @@
 //! Hosts and origins (RFC 9110 §7.2, RFC 6454).
 
+use super::lists::is_token_byte;
 use core::net::Ipv6Addr;
 
 /// Whether an `Origin` names the same host and port as a `Host` field.
@@ -93,18 +94,23 @@ fn is_reg_name(mut name: &[u8]) -> bool {
     if name.is_empty() {
         return false;
     }
+    // Without a branch per byte: names of hosts are made of these.
+    if name.iter().fold(true, |usual, &byte| {
+        usual & (byte.is_ascii_alphanumeric() | matches!(byte, b'-' | b'.' | b'_'))
+    }) {
+        return true;
+    }
     loop {
         name = match name {
             [] => return true,
             [b'%', high, low, tail @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
                 tail
             }
-            [b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z', tail @ ..] => tail,
-            [b'-' | b'.' | b'_' | b'~', tail @ ..] => tail,
-            [
-                b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=',
-                tail @ ..,
-            ] => tail,
+            // These characters of a token may not stand in a name unencoded.
+            [b'%' | b'#' | b'^' | b'`' | b'|', ..] => return false,
+            [byte, tail @ ..] if is_token_byte(*byte) => tail,
+            // And these of a name may not stand in a token.
+            [b'(' | b')' | b',' | b';' | b'=', tail @ ..] => tail,
             _ => return false,
         };
     }

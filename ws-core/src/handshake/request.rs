@@ -217,13 +217,13 @@ impl<'f, 'h> Upgrade<'f, 'h> {
 
     /// The offered subprotocols in the client's order, each a token, none twice.
     pub fn subprotocols(&self) -> Subprotocols<'f, 'h> {
-        let values = FieldValues::new(self.fields, "sec-websocket-protocol");
+        let values = FieldValues::new(self.fields, "Sec-WebSocket-Protocol");
         Subprotocols(ListElements::new(values))
     }
 
     /// The offered extensions in the client's order.
     pub fn extensions(&self) -> Extensions<'f, 'h> {
-        Extensions::new(FieldValues::new(self.fields, "sec-websocket-extensions"))
+        Extensions::new(FieldValues::new(self.fields, "Sec-WebSocket-Extensions"))
     }
 }
 
@@ -247,21 +247,22 @@ impl<'h> Found<'h> {
         let mut found = Self::default();
         for field in fields {
             let (name, value) = (field.name, field.value);
-            let is = |known: &str| name.eq_ignore_ascii_case(known);
+            // Most clients write the names as the RFC does, and that comparison is the fast one.
+            let is = |known: &str| name == known || name.eq_ignore_ascii_case(known);
             // Most fields of a browser's request are none of these: their length tells.
             match name.len() {
-                4 if is("host") => found.host.add(value),
-                6 if is("origin") => found.origin.add(value),
-                7 if is("upgrade") => found.upgrade_websocket |= contains_token(value, "websocket"),
-                10 if is("connection") => {
+                4 if is("Host") => found.host.add(value),
+                6 if is("Origin") => found.origin.add(value),
+                7 if is("Upgrade") => found.upgrade_websocket |= contains_token(value, "websocket"),
+                10 if is("Connection") => {
                     found.connection_upgrade |= contains_token(value, "upgrade");
                 }
-                14 if is("content-length") => found.content_length.add(value),
-                17 if is("transfer-encoding") => found.transfer_encoding = true,
-                17 if is("sec-websocket-key") => found.key.add(value),
-                21 if is("sec-websocket-version") => found.version.add(value),
-                22 if is("sec-websocket-protocol") => found.protocol = true,
-                24 if is("sec-websocket-extensions") => found.extensions = true,
+                14 if is("Content-Length") => found.content_length.add(value),
+                17 if is("Transfer-Encoding") => found.transfer_encoding = true,
+                17 if is("Sec-WebSocket-Key") => found.key.add(value),
+                21 if is("Sec-WebSocket-Version") => found.version.add(value),
+                22 if is("Sec-WebSocket-Protocol") => found.protocol = true,
+                24 if is("Sec-WebSocket-Extensions") => found.extensions = true,
                 _ => {}
             }
         }
@@ -270,7 +271,6 @@ impl<'h> Found<'h> {
 }
 
 /// Splits at the first and the last space; what `httparse` does not: it refuses HTTP/1.2.
-#[allow(clippy::type_complexity)]
 fn split_request_line(line: &[u8]) -> Result<(&str, &str, Result<u8, ()>), HandshakeError> {
     let split = || {
         let (rest, version) = line.split_at_checked(line.len().checked_sub(9)?)?;

@@ -1,0 +1,60 @@
+//! The smallest embedding: an echo server on plain slices, without an allocator.
+//!
+//! `echo` takes what was read and gives what is to be written; where bytes come from and go to is up to
+//! the caller. Here a client's bytes are in an array.
+
+use ws_core::handshake::{
+    AcceptResponse, DEFAULT_MAX_HEAD, EMPTY_FIELD, HandshakeError, HeadKind, HeadReader,
+    RequestHead, RequestKind,
+};
+use ws_core::{Config, Connection, Event, Input, ProtocolError, SendError};
+
+/// Answers the head of a request; gives the length of the answer.
+fn accept(head: &[u8], out: &mut [u8]) -> Result<usize, HandshakeError> {
+    let mut fields = [EMPTY_FIELD; 16];
+    let RequestKind::Upgrade(upgrade) = RequestHead::parse(head, &mut fields)?.classify()? else {
+        return Err(HandshakeError::MissingUpgrade);
+    };
+    let written = AcceptResponse::default().write(upgrade.key(), out);
+    Ok(written.expect("256 bytes suffice for an answer without extra headers"))
+}
+
+/// Echoes whatever is complete in `received`; gives the length of the output.
+fn echo(ws: &mut Connection, received: &mut [u8], out: &mut [u8]) -> Result<usize, SendError> {
+    let mut len = 0;
+    let mut input = Input::new(received);
+    loop {
+        let event: Result<_, ProtocolError> = ws.receive(&mut input);
+        // Replies first: pongs, and the Close frame that answers one or reports an error.
+        while ws.wants_transmit() {
+            len += ws.poll_transmit(&mut out[len..], None)?;
+        }
+        match event {
+            Ok(Some(Event::Data(chunk))) => {
+                len += ws.encode(chunk.frame(), chunk.bytes, None, &mut out[len..])?;
+            }
+            Ok(Some(_)) => {}
+            Ok(None) | Err(_) => return Ok(len),
+        }
+    }
+}
+
+fn main() {
+    let mut received = *b"GET / HTTP/1.1\r\nHost: device\r\nUpgrade: websocket\r\n\
+        Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+        Sec-WebSocket-Version: 13\r\n\r\n\
+        \x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58\x88\x80\0\0\0\0";
+    let mut out = [0; 512];
+
+    let mut reader = HeadReader::new(HeadKind::Request, DEFAULT_MAX_HEAD);
+    let end = reader.feed(&received).expect("a valid head").expect("a complete head");
+    let (head, frames) = received.split_at_mut(end);
+    let len = accept(head, &mut out).expect("a valid request");
+    print!("{}", String::from_utf8_lossy(&out[..len]));
+
+    let mut ws = Connection::server(Config::new().max_message(256));
+    let len = echo(&mut ws, frames, &mut out).expect("room for the output");
+    println!("frames: {:02x?}", &out[..len]);
+    assert_eq!(out[..len], *b"\x81\x05Hello\x88\x00");
+    assert!(ws.is_closed() && ws.wants_shutdown());
+}

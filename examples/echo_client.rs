@@ -1,0 +1,59 @@
+//! Sends messages and prints the replies: `cargo run --release --example echo_client -- URL [MESSAGE...]`.
+
+use std::io::{self, BufRead, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use ws_examples::Args;
+use ws_std::{CloseCode, Connector, Message, WebSocket};
+
+const USAGE: &str = "usage: echo_client [--timeout SECONDS] URL [MESSAGE...]\n\
+                     Without messages, each line of standard input is one.";
+
+fn main() -> ExitCode {
+    ws_examples::run("echo_client", USAGE, talk)
+}
+
+fn talk(mut args: Args) -> Result<(), Box<dyn std::error::Error>> {
+    let mut timeout = Duration::from_secs(10);
+    let url = loop {
+        match args.next() {
+            Some(arg) if arg == "--timeout" => {
+                timeout = Duration::from_secs(args.number(&arg)?.max(1))
+            }
+            Some(arg) if arg.starts_with("--") => return Err(args.unexpected(&arg)),
+            Some(url) => break url,
+            None => return Err(USAGE.into()),
+        }
+    };
+    let mut ws = Connector::builder()
+        .handshake_timeout(Some(timeout))
+        .read_timeout(Some(timeout))
+        .connect(&url)?;
+    let messages: Vec<String> = args.collect();
+    if messages.is_empty() {
+        for line in io::stdin().lock().lines() {
+            exchange(&mut ws, line?)?;
+        }
+    } else {
+        for message in messages {
+            exchange(&mut ws, message)?;
+        }
+    }
+    ws.close(CloseCode::NORMAL, "")?;
+    Ok(())
+}
+
+fn exchange(ws: &mut WebSocket, message: String) -> Result<(), Box<dyn std::error::Error>> {
+    ws.send(message)?;
+    let Some(reply) = ws.read()? else {
+        let info = ws.close_info().cloned().unwrap_or_else(ws_std::CloseInfo::abnormal);
+        return Err(format!("closed by the server: {} {:?}", info.code, info.reason).into());
+    };
+    let mut out = io::stdout().lock();
+    match reply {
+        Message::Text(text) => writeln!(out, "{text}")?,
+        Message::Binary(bytes) => writeln!(out, "{} bytes", bytes.len())?,
+    }
+    Ok(out.flush()?)
+}

@@ -1,0 +1,70 @@
+//! An echo server with a page to try it from: `cargo run --release --example echo_server -- [ADDR]`.
+
+use std::process::ExitCode;
+use std::thread;
+
+use ws_examples::Args;
+use ws_std::{Config, HttpResponse, Incoming, Listener, Origins, Result};
+
+const USAGE: &str = "usage: echo_server [ADDR] [--max-message BYTES] [--max-frame BYTES] \
+                     [--origin ORIGIN]... [--protocol NAME]...";
+const PAGE: &[u8] = include_bytes!("pages/echo.html");
+
+fn main() -> ExitCode {
+    ws_examples::run("echo_server", USAGE, serve)
+}
+
+fn serve(mut args: Args) -> std::result::Result<(), Box<dyn std::error::Error>> {
+    let mut config = Config::new();
+    let mut origins = Vec::new();
+    let mut protocols = Vec::new();
+    let mut address = None;
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--max-message" => config = config.max_message(args.number(&arg)?),
+            "--max-frame" => config = config.max_frame(args.number(&arg)?),
+            "--origin" => origins.push(args.value(&arg)?),
+            "--protocol" => protocols.push(args.value(&arg)?),
+            _ if address.is_none() && !arg.starts_with('-') => address = Some(arg),
+            _ => return Err(args.unexpected(&arg)),
+        }
+    }
+    let listener = Listener::builder()
+        .config(config)
+        .origins(if origins.is_empty() { Origins::Same } else { Origins::List(origins) })
+        .protocols(protocols)
+        .bind(address.as_deref().unwrap_or("127.0.0.1:9001"))?;
+    println!("listening on ws://{}", listener.local_addr()?);
+    for incoming in listener {
+        let incoming = incoming?;
+        let client = incoming.peer_addr();
+        let spawned = thread::Builder::new().spawn(move || match echo(incoming) {
+            Ok(how) => eprintln!("{client}: {how}"),
+            Err(error) => eprintln!("{client}: {error}"),
+        });
+        if let Err(error) = spawned {
+            eprintln!("{client}: no thread for it: {error}");
+        }
+    }
+    Ok(())
+}
+
+/// Serves one connection: the page, or an echo of every message until the client closes.
+fn echo(incoming: Incoming) -> Result<String> {
+    let request = incoming.request()?;
+    if !request.is_upgrade() {
+        let target = request.target().to_owned();
+        let (status, body) = if request.path() == "/" { (200, PAGE) } else { (404, &b""[..]) };
+        let headers = &[("Content-Type", "text/html; charset=utf-8")];
+        request.http(&HttpResponse { status, headers, body })?;
+        return Ok(format!("{status} for {}", target.escape_debug()));
+    }
+    let mut ws = request.accept()?;
+    while let Some((message, mut replier)) = ws.read_ref()? {
+        replier.queue(message)?;
+    }
+    Ok(match ws.close_info() {
+        Some(info) if info.clean => format!("closed, {} {:?}", info.code, info.reason),
+        _ => "lost".to_owned(),
+    })
+}

@@ -1,0 +1,203 @@
+//! A connection holds nothing but its own bytes: no allocation, whatever a peer sends.
+
+mod common;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use common::{BINARY, CONT, FIN, PING, ROLES, TEXT, key, length, to};
+use ws_core::message::SliceAssembler;
+use ws_core::{CloseCode, Config, Connection, DataFrame, Event, Input, Instant, Role};
+
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+}
+
+// SAFETY: every call is passed on to `System` as it is.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller's promise about `layout` is passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: `pointer` came from `System.alloc` with this `layout`.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Runs `case` and checks that this thread has not allocated in it.
+#[track_caller]
+fn without_allocation<T>(case: impl FnOnce() -> T) -> T {
+    let before = ALLOCATIONS.get();
+    let result = case();
+    assert_eq!(ALLOCATIONS.get() - before, 0, "allocations");
+    result
+}
+
+/// What came of some bytes, counted.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Counts {
+    chunks: usize,
+    messages: usize,
+    payload: usize,
+    controls: usize,
+}
+
+/// Receives `bytes` in place.
+fn receive(connection: &mut Connection, bytes: &mut [u8], counts: &mut Counts) {
+    let mut input = Input::new(bytes);
+    while let Some(event) = connection.receive(&mut input).unwrap() {
+        match event {
+            Event::Data(chunk) => {
+                counts.chunks += 1;
+                counts.messages += usize::from(chunk.end);
+                counts.payload += chunk.bytes.len();
+            }
+            _ => counts.controls += 1,
+        }
+    }
+}
+
+#[test]
+fn the_count_counts() {
+    let before = ALLOCATIONS.get();
+    drop(std::hint::black_box(vec![0u8; 100]));
+    assert_eq!(ALLOCATIONS.get() - before, 1);
+}
+
+#[test]
+fn connection_is_small() {
+    assert!(size_of::<Connection>() <= 512, "{} bytes", size_of::<Connection>());
+}
+
+#[test]
+fn messages_need_no_allocation() {
+    for role in ROLES {
+        let text = to(role, FIN | TEXT, "gr\u{fc}n".as_bytes());
+        let long = to(role, FIN | BINARY, &[7; 70_000]);
+        let ping = to(role, FIN | PING, &[1; 125]);
+        let close = to(role, FIN | 0x8, b"\x03\xe8bye");
+        let stream = [text, long, ping].concat();
+        let mut buffer = stream.clone();
+        let mut close = close;
+        without_allocation(|| {
+            let mut connection = Connection::new(role, Config::new());
+            let mut counts = Counts::default();
+            let mut out = [0; 131];
+            for _ in 0..10 {
+                buffer.copy_from_slice(&stream);
+                receive(&mut connection, &mut buffer, &mut counts);
+                assert!(connection.poll_transmit(&mut out, key(role)).unwrap() > 125);
+                connection.encode(DataFrame::TEXT, b"answer", key(role), &mut out).unwrap();
+                connection.head(DataFrame::BINARY, 6, key(role)).unwrap();
+                connection.mask_payload(&mut [0; 6]).unwrap();
+                connection.ping(b"", key(role), &mut out).unwrap();
+                connection.handle_timeout(Instant::from_millis(1));
+            }
+            assert_eq!(counts, Counts { chunks: 20, messages: 20, payload: 700_050, controls: 10 });
+            connection.close(CloseCode::NORMAL, "bye", key(role), &mut out).unwrap();
+            receive(&mut connection, &mut close, &mut counts);
+            assert_eq!(connection.close_frame().unwrap().reason, "bye");
+            connection.receive_eof();
+        });
+    }
+}
+
+// A length is a promise of the peer, nothing is set aside for it.
+#[test]
+fn a_declared_length_costs_nothing() {
+    for role in ROLES {
+        for len in [1u64 << 20, 1 << 40, 1 << 62] {
+            let mut bytes = length(role, FIN | BINARY, 127, &len.to_be_bytes());
+            bytes.extend([0; 14]);
+            without_allocation(|| {
+                let config = Config::new().max_frame(u64::MAX).max_message(u64::MAX);
+                let mut connection = Connection::new(role, config);
+                let mut counts = Counts::default();
+                receive(&mut connection, &mut bytes, &mut counts);
+                let payload = if role == Role::Server { 10 } else { 14 };
+                assert_eq!(counts, Counts { chunks: 1, payload, ..Counts::default() });
+            });
+        }
+    }
+}
+
+// 10^6 empty and 10^6 one-byte continuations of one message, then its end
+#[test]
+fn fragment_floods_cost_nothing() {
+    const FLOOD: usize = 1_000_000;
+    for role in ROLES {
+        for payload in [&b""[..], b"x"] {
+            let start = to(role, TEXT, b"");
+            let fragment = to(role, CONT, payload);
+            let end = to(role, FIN | CONT, b"");
+            let (mut start, mut buffer, mut end) = (start, fragment.clone(), end);
+            let mut storage = vec![0; FLOOD];
+            without_allocation(|| {
+                let mut connection = Connection::new(role, Config::new());
+                let mut messages = SliceAssembler::new(&mut storage);
+                let mut counts = Counts::default();
+                receive(&mut connection, &mut start, &mut counts);
+                for _ in 0..FLOOD {
+                    buffer.copy_from_slice(&fragment);
+                    let mut input = Input::new(&mut buffer);
+                    let Ok(Some(Event::Data(chunk))) = connection.receive(&mut input) else {
+                        panic!("a chunk for each frame");
+                    };
+                    assert_eq!(messages.push(&chunk), Ok(None));
+                }
+                let mut input = Input::new(&mut end);
+                let Ok(Some(Event::Data(chunk))) = connection.receive(&mut input) else {
+                    panic!("the message ends");
+                };
+                let (_, message) = messages.push(&chunk).unwrap().unwrap();
+                assert_eq!(message.len(), FLOOD * payload.len());
+            });
+        }
+    }
+}
+
+// 1 MiB in reads of one byte, header and all
+#[test]
+fn one_byte_reads_cost_nothing() {
+    for role in ROLES {
+        let mut bytes = to(role, FIN | BINARY, &vec![9; 1 << 20]);
+        without_allocation(|| {
+            let mut connection = Connection::new(role, Config::new());
+            let mut counts = Counts::default();
+            for byte in bytes.chunks_mut(1) {
+                receive(&mut connection, byte, &mut counts);
+            }
+            let expected = Counts { chunks: 1 << 20, messages: 1, payload: 1 << 20, controls: 0 };
+            assert_eq!(counts, expected);
+        });
+    }
+}
+
+// 10^5 pings, nothing written: one slot
+#[test]
+fn ping_floods_cost_nothing() {
+    for role in ROLES {
+        let ping = to(role, FIN | PING, &[3; 125]);
+        let mut buffer = ping.clone();
+        without_allocation(|| {
+            let mut connection = Connection::new(role, Config::new());
+            let mut counts = Counts::default();
+            for _ in 0..100_000 {
+                buffer.copy_from_slice(&ping);
+                receive(&mut connection, &mut buffer, &mut counts);
+            }
+            assert_eq!(counts.controls, 100_000);
+            let mut out = [0; 131];
+            assert!(connection.poll_transmit(&mut out, key(role)).unwrap() > 125);
+            assert_eq!(connection.poll_transmit(&mut out, key(role)), Ok(0));
+        });
+    }
+}

@@ -1,0 +1,497 @@
+//! The opening handshake of a server's endpoint: RFC 6455 §4.2.
+
+mod common;
+mod ends;
+
+use std::time::Duration;
+
+use common::*;
+use ends::*;
+use ws_core::endpoint::{Error, Event, OpenError, Options, Origins};
+use ws_core::handshake::HandshakeError::{self, *};
+use ws_core::handshake::{AcceptResponse, HeadError, HttpResponse};
+use ws_core::{CloseCode, Config, Endpoint, Instant, SendError};
+
+/// A server and what it makes of a stream that comes in pieces of this size, accepting what it can.
+fn serve(options: &Options, bytes: &[u8], piece: usize) -> (Endpoint, Vec<Told>) {
+    let mut server = Endpoint::server(options.clone());
+    let mut all = Vec::new();
+    for mut piece in bytes.chunks(piece.max(1)) {
+        while !piece.is_empty() {
+            let count = server.receive(piece);
+            assert_ne!(count, 0, "no progress");
+            piece = &piece[count..];
+            loop {
+                let events = told(&mut server);
+                let asked = matches!(events.last(), Some(Told::Request(..)));
+                all.extend(events);
+                if !asked {
+                    break;
+                }
+                server.accept(&AcceptResponse::default()).unwrap();
+            }
+        }
+    }
+    (server, all)
+}
+
+fn asked() -> Told {
+    Told::Request("GET".into(), "/chat?room=1".into())
+}
+
+/// A server with a request that waits for its answer.
+fn deciding(request: &str) -> Endpoint {
+    let mut server = Endpoint::server(Options::new());
+    assert_eq!(server.receive(request.as_bytes()), request.len());
+    assert!(matches!(told(&mut server)[..], [Told::Request(..) | Told::Http(..)]));
+    server
+}
+
+#[track_caller]
+fn ended(server: &Endpoint) {
+    assert!(server.is_closed());
+    assert!(!server.is_open());
+    assert!(server.wants_shutdown(), "all is written");
+}
+
+// RFC 6455 §4.2.2
+#[test]
+fn server_request_accept_open_messages() {
+    let mut server = Endpoint::server(Options::new());
+    assert_eq!(told(&mut server), []);
+    assert!(server.output().is_empty());
+    let request = REQUEST.replace(
+        "\r\n\r\n",
+        "\r\nSec-WebSocket-Protocol: chat, superchat\r\nCookie: a=b\r\nOrigin: http://example.com\r\n\r\n",
+    );
+    assert_eq!(server.receive(request.as_bytes()), request.len());
+    let Ok(Some(Event::Request(asked))) = server.poll_event() else { panic!("no request") };
+    assert_eq!(asked.method(), "GET");
+    assert_eq!(asked.target(), "/chat?room=1");
+    assert_eq!(asked.resource_name(), "/chat?room=1");
+    assert_eq!(asked.path(), "/chat");
+    assert_eq!(asked.host(), Some("example.com"));
+    assert_eq!(asked.origin(), Some("http://example.com"));
+    assert_eq!(asked.header("COOKIE"), Some("a=b"));
+    assert_eq!(asked.header("absent"), None);
+    assert_eq!(asked.fields().iter().count(), 8);
+    assert_eq!(asked.fields().get_all("host").collect::<Vec<_>>(), [b"example.com"]);
+    assert_eq!(asked.subprotocols().collect::<Vec<_>>(), ["chat", "superchat"]);
+    assert!(!server.is_open());
+
+    let answer = AcceptResponse {
+        subprotocol: Some("superchat"),
+        headers: &[("Set-Cookie", "c=d")],
+        ..AcceptResponse::default()
+    };
+    server.accept(&answer).unwrap();
+    assert_eq!(told(&mut server), [Told::Open(Some("superchat".into()))]);
+    assert_eq!(
+        take_str(&mut server),
+        RESPONSE.replace(
+            "\r\n\r\n",
+            "\r\nSec-WebSocket-Protocol: superchat\r\nSet-Cookie: c=d\r\n\r\n"
+        )
+    );
+    assert!(server.is_open());
+    assert_eq!(feed(&mut server, &to(server_role(), FIN | TEXT, b"hi")), [text("hi")]);
+    server.send("ho").unwrap();
+    assert_eq!(take(&mut server), by(server_role(), FIN | TEXT, b"ho"));
+}
+
+fn server_role() -> ws_core::Role {
+    ws_core::Role::Server
+}
+
+// PITFALLS: frames pipelined behind the request are delivered exactly once, at every split
+#[test]
+fn server_pipelined_frames_after_request() {
+    let frames = [
+        to(server_role(), FIN | TEXT, b"one"),
+        to(server_role(), FIN | PING, b"p"),
+        to(server_role(), FIN | BINARY, &[7; 300]),
+        to(server_role(), FIN | CLOSE, &close_body(1000, "bye")),
+    ]
+    .concat();
+    let stream = [REQUEST.as_bytes(), &frames].concat();
+    let expected = [
+        asked(),
+        Told::Open(None),
+        text("one"),
+        Told::Ping(b"p".to_vec()),
+        binary(&[7; 300]),
+        closed(CloseCode::NORMAL, "bye", true, false),
+    ];
+    let output = [
+        RESPONSE.as_bytes(),
+        &by(server_role(), FIN | PONG, b"p"),
+        &close_by(server_role(), CloseCode::NORMAL),
+    ]
+    .concat();
+    for at in 1..=stream.len() {
+        let (mut server, mut events) = serve(&Options::new(), &stream[..at], at);
+        events.extend({
+            let mut more = Vec::new();
+            let mut rest = &stream[at..];
+            while !rest.is_empty() {
+                let count = server.receive(rest);
+                rest = &rest[count..];
+                more.extend(told(&mut server));
+                if more.last() == Some(&asked()) {
+                    server.accept(&AcceptResponse::default()).unwrap();
+                    more.extend(told(&mut server));
+                }
+            }
+            more
+        });
+        assert_eq!(events, expected, "cut at {at}");
+        assert_eq!(take(&mut server), output, "cut at {at}");
+    }
+    for piece in [1, 2, 3, 7] {
+        let (mut server, events) = serve(&Options::new(), &stream, piece);
+        assert_eq!(events, expected, "pieces of {piece}");
+        assert_eq!(take(&mut server), output, "pieces of {piece}");
+    }
+}
+
+// The frames that come before the answer wait in a bounded buffer.
+#[test]
+fn server_frames_before_accept_are_bounded() {
+    let mut server = deciding(REQUEST);
+    let flood = to(server_role(), FIN | BINARY, &[1; 100]).repeat(5000);
+    let mut taken = 0;
+    loop {
+        let count = server.receive(&flood[taken..]);
+        if count == 0 {
+            break;
+        }
+        taken += count;
+        assert_eq!(told(&mut server), []);
+    }
+    assert!((64 * 1024..=256 * 1024).contains(&taken), "{taken}");
+    server.accept(&AcceptResponse::default()).unwrap();
+    let mut events = told(&mut server);
+    events.extend(feed(&mut server, &flood[taken..]));
+    assert_eq!(events.len(), 5001);
+    assert!(events[1..].iter().all(|event| *event == binary(&[1; 100])));
+}
+
+#[test]
+fn plain_http_is_an_ordinary_event() {
+    let request = "GET /page HTTP/1.1\r\nHost: a\r\n\r\n";
+    for piece in [1, 1000] {
+        let (mut server, events) = serve(&Options::new(), request.as_bytes(), piece);
+        assert_eq!(events, [Told::Http("GET".into(), "/page".into())]);
+        assert_eq!(server.accept(&AcceptResponse::default()), Err(OpenError::NoRequest));
+        assert!(server.output().is_empty());
+        assert!(!server.is_closed() && !server.wants_shutdown());
+        let page = HttpResponse {
+            status: 200,
+            headers: &[("Content-Type", "text/plain")],
+            body: b"hello",
+        };
+        server.respond(&page).unwrap();
+        assert!(server.is_closed());
+        assert!(!server.wants_shutdown(), "the answer is not written yet");
+        assert_eq!(
+            take_str(&mut server),
+            "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\
+             Content-Type: text/plain\r\n\r\nhello"
+        );
+        ended(&server);
+        assert_eq!(feed(&mut server, b"GET / HTTP/1.1\r\n\r\n"), []);
+        assert_eq!(server.respond(&page), Err(OpenError::NoRequest));
+        assert!(server.output().is_empty());
+    }
+}
+
+// RFC 9110 §9.3.2
+#[test]
+fn head_request_is_answered_without_body() {
+    let mut server = deciding("HEAD /page HTTP/1.1\r\nHost: a\r\n\r\n");
+    server.respond(&HttpResponse { status: 200, headers: &[], body: b"hello" }).unwrap();
+    assert_eq!(
+        take_str(&mut server),
+        "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\n"
+    );
+    ended(&server);
+}
+
+#[test]
+fn server_rejects_a_request_and_ends() {
+    let mut server = deciding(REQUEST);
+    server.respond(&HttpResponse { status: 404, headers: &[], body: b"" }).unwrap();
+    assert_eq!(
+        take_str(&mut server),
+        "HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+    );
+    ended(&server);
+    assert_eq!(server.accept(&AcceptResponse::default()), Err(OpenError::NoRequest));
+    assert_eq!(server.send("x").unwrap_err().error, SendError::Closing);
+    assert_eq!(server.ping(b""), Err(SendError::Closing));
+    assert_eq!(server.close(CloseCode::NORMAL, ""), Err(SendError::Closing));
+    assert!(server.output().is_empty(), "no frame follows an HTTP response");
+    assert_eq!(feed(&mut server, &to(server_role(), FIN | TEXT, b"late")), []);
+    assert!(!server.is_finished());
+    server.receive_eof();
+    assert_eq!(told(&mut server), []);
+    assert!(server.is_finished());
+    assert_eq!(server.close_info(), None);
+}
+
+// RFC 6455 §4.2.1, §4.4: each fault has its status, and ends the connection
+#[test]
+fn server_answers_each_fault_with_its_status() {
+    let change = |from: &str, to: &str| {
+        assert!(REQUEST.contains(from), "{from}");
+        REQUEST.replace(from, to)
+    };
+    let many = "X: y\r\n".repeat(96);
+    let version = "Sec-WebSocket-Version: 13\r\n";
+    let cases: &[(String, HandshakeError, u16)] = &[
+        (change("\r\nHost", "\nHost"), BareLf, 400),
+        (change("Host: example.com\r\n", ""), MissingHost, 400),
+        (change("example.com", "a b"), InvalidHost, 400),
+        (change("Upgrade: websocket\r\n", ""), MissingUpgrade, 400),
+        (change("Connection: Upgrade\r\n", ""), MissingConnectionUpgrade, 400),
+        (change("GET", "POST"), MethodNotAllowed, 405),
+        (change("HTTP/1.1", "HTTP/2.0"), UnsupportedHttpVersion, 505),
+        (change(version, ""), MissingVersion, 400),
+        (change("13", "8"), UnsupportedVersion, 426),
+        (change("13", "013"), MalformedVersion, 400),
+        (change("dGhl", "dGh"), InvalidKey, 400),
+        (change(version, &format!("{version}Content-Length: 1\r\n")), RequestBody, 400),
+        (
+            change(version, &format!("{version}Origin: http://evil.example\r\n")),
+            OriginNotAllowed,
+            403,
+        ),
+        (change(version, &format!("{version}{many}")), TooManyFields, 431),
+    ];
+    for (request, error, status) in cases {
+        for piece in [1, usize::MAX] {
+            let (mut server, events) = serve(&Options::new(), request.as_bytes(), piece);
+            assert_eq!(events, [Told::Failed(Error::Handshake(*error))], "{request}");
+            assert!(server.is_closed());
+            assert!(!server.wants_shutdown(), "the answer is not written yet");
+            let answer = take_str(&mut server);
+            let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+            assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{error:?}: {head}");
+            assert!(head.contains(&format!("Content-Length: {}", body.len())), "{head}");
+            assert_eq!(body, format!("{error}\n"));
+            if *status == 426 {
+                assert!(head.contains("\r\nSec-WebSocket-Version: 13"), "{head}");
+            }
+            ended(&server);
+            assert_eq!(server.send("x").unwrap_err().error, SendError::Closing);
+            assert!(server.output().is_empty());
+        }
+    }
+}
+
+// RFC 6585 §5: 16 KiB and 100 fields, inclusive
+#[test]
+fn server_limits_the_head() {
+    let padded = |len: usize| {
+        let start = REQUEST.strip_suffix("\r\n").unwrap();
+        let fill = len - start.len() - "A: \r\n\r\n".len();
+        format!("{start}A: {}\r\n\r\n", "x".repeat(fill))
+    };
+    let fits = padded(16 * 1024);
+    assert_eq!(fits.len(), 16 * 1024);
+    for piece in [1, usize::MAX] {
+        let (_, events) = serve(&Options::new(), fits.as_bytes(), piece);
+        assert_eq!(events, [asked(), Told::Open(None)]);
+        let (mut server, events) = serve(&Options::new(), padded(16 * 1024 + 1).as_bytes(), piece);
+        assert_eq!(events, [Told::Failed(HeadTooLarge.into())]);
+        assert!(take_str(&mut server).starts_with("HTTP/1.1 431 "));
+        ended(&server);
+    }
+    let line = format!("GET /{}", "x".repeat(17_000));
+    let (mut server, events) = serve(&Options::new(), line.as_bytes(), 100);
+    assert_eq!(events, [Told::Failed(RequestLineTooLong.into())]);
+    assert!(take_str(&mut server).starts_with("HTTP/1.1 414 "));
+
+    let fields = REQUEST.replace("\r\n\r\n", &format!("\r\n{}\r\n", "X: y\r\n".repeat(95)));
+    assert_eq!(serve(&Options::new(), fields.as_bytes(), 99).1, [asked(), Told::Open(None)]);
+    let (_, events) = serve(&Options::new().max_fields(99), fields.as_bytes(), 99);
+    assert_eq!(events, [Told::Failed(TooManyFields.into())]);
+    let (_, events) = serve(&Options::new().max_head(100), REQUEST.as_bytes(), 99);
+    assert_eq!(events, [Told::Failed(HeadTooLarge.into())]);
+}
+
+// RFC 6455 §10.2
+#[test]
+fn server_origin_403() {
+    let listed = Origins::List(vec!["https://friend.example".into()]);
+    for (origin, same, list) in [
+        ("http://example.com", true, true),
+        ("HTTPS://EXAMPLE.COM:443", true, true),
+        ("http://example.com:8080", false, false),
+        ("https://friend.example", false, true),
+        ("https://Friend.Example", false, true),
+        ("http://friend.example", false, false),
+        ("https://evil.example", false, false),
+        ("https://example.com.evil.example", false, false),
+        ("null", false, false),
+    ] {
+        let request = REQUEST.replace("\r\n\r\n", &format!("\r\nOrigin: {origin}\r\n\r\n"));
+        for (policy, admitted) in
+            [(Origins::Same, same), (listed.clone(), list), (Origins::Any, true)]
+        {
+            let options = Options::new().origins(policy.clone());
+            let (mut server, events) = serve(&options, request.as_bytes(), usize::MAX);
+            let output = take_str(&mut server);
+            if admitted {
+                assert_eq!(events, [asked(), Told::Open(None)], "{origin} {policy:?}");
+                assert_eq!(output, RESPONSE);
+            } else {
+                let refused = [Told::Failed(OriginNotAllowed.into())];
+                assert_eq!(events, refused, "{origin} {policy:?}");
+                assert!(output.starts_with("HTTP/1.1 403 Forbidden\r\n"), "{output}");
+                ended(&server);
+            }
+        }
+    }
+    // Not a browser: always admitted. A plain request is the application's matter.
+    for policy in [Origins::Same, listed, Origins::Any] {
+        let options = Options::new().origins(policy);
+        assert_eq!(serve(&options, REQUEST.as_bytes(), 1).1, [asked(), Told::Open(None)]);
+        let plain = "GET / HTTP/1.1\r\nHost: a\r\nOrigin: http://b\r\n\r\n";
+        let http = Told::Http("GET".into(), "/".into());
+        assert_eq!(serve(&options, plain.as_bytes(), 1).1, [http]);
+    }
+}
+
+// RFC 6455 §4.2.2
+#[test]
+fn server_answers_that_are_errors_write_nothing() {
+    let mut server = Endpoint::server(Options::new());
+    let page = HttpResponse { status: 200, headers: &[], body: b"" };
+    assert_eq!(server.accept(&AcceptResponse::default()), Err(OpenError::NoRequest));
+    assert_eq!(server.respond(&page), Err(OpenError::NoRequest));
+    assert!(server.output().is_empty());
+
+    let mut server = deciding(REQUEST);
+    let accept = AcceptResponse::default();
+    for (response, error) in [
+        (AcceptResponse { subprotocol: Some("chat"), ..accept }, HeadError::UnofferedSubprotocol),
+        (
+            AcceptResponse { extensions: Some("permessage-deflate"), ..accept },
+            HeadError::UnofferedExtension,
+        ),
+        (
+            AcceptResponse { headers: &[("A", "b\r\nC: d")], ..accept },
+            HeadError::InvalidHeaderValue,
+        ),
+        (AcceptResponse { headers: &[("A\r\n", "b")], ..accept }, HeadError::InvalidHeaderName),
+        (AcceptResponse { headers: &[("Upgrade", "b")], ..accept }, HeadError::ReservedHeader),
+    ] {
+        assert_eq!(server.accept(&response), Err(OpenError::Head(error)));
+        assert!(server.output().is_empty(), "{response:?}");
+    }
+    for (response, error) in [
+        (HttpResponse { status: 101, headers: &[], body: b"" }, HeadError::InvalidStatus),
+        (HttpResponse { status: 204, headers: &[], body: b"x" }, HeadError::BodyNotAllowed),
+        (
+            HttpResponse { status: 200, headers: &[("A", "\n")], body: b"" },
+            HeadError::InvalidHeaderValue,
+        ),
+    ] {
+        assert_eq!(server.respond(&response), Err(OpenError::Head(error)));
+        assert!(server.output().is_empty(), "{response:?}");
+    }
+    // It waits still, and is answered once.
+    server.accept(&accept).unwrap();
+    assert_eq!(take_str(&mut server), RESPONSE);
+    assert_eq!(server.accept(&accept), Err(OpenError::NoRequest));
+    assert_eq!(server.respond(&page), Err(OpenError::NoRequest));
+    assert!(server.output().is_empty());
+    assert_eq!(told(&mut server), [Told::Open(None)]);
+}
+
+// RFC 6455 §4.2.2: nothing goes out before the 101
+#[test]
+fn server_open_only_after_101_written() {
+    let mut server = Endpoint::server(Options::new());
+    for request in [None, Some(REQUEST)] {
+        if let Some(request) = request {
+            assert_eq!(feed(&mut server, request.as_bytes()), [asked()]);
+        }
+        let unsent = server.send("early").unwrap_err();
+        assert_eq!((unsent.message, unsent.error), ("early".into(), SendError::NotOpen));
+        assert_eq!(server.ping(b""), Err(SendError::NotOpen));
+        assert_eq!(server.close(CloseCode::NORMAL, ""), Err(SendError::NotOpen));
+        assert!(!server.is_open());
+        assert!(server.output().is_empty());
+    }
+    server.accept(&AcceptResponse::default()).unwrap();
+    server.send("first").unwrap();
+    assert_eq!(told(&mut server), [Told::Open(None)]);
+    let expected = [RESPONSE.as_bytes(), &by(server_role(), FIN | TEXT, b"first")].concat();
+    assert_eq!(take(&mut server), expected);
+}
+
+// One deadline for the whole of it, however the bytes trickle in.
+#[test]
+fn server_handshake_timeout() {
+    let at = Instant::from_millis;
+    let mut server = Endpoint::server(Options::new());
+    server.handle_timeout(at(5));
+    assert_eq!(server.poll_timeout(), Some(at(10_005)));
+    for now in 6..100 {
+        server.handle_timeout(at(now * 100));
+        assert_eq!(feed(&mut server, &REQUEST.as_bytes()[now as usize..][..1]), []);
+        assert_eq!(server.poll_timeout(), Some(at(10_005)));
+    }
+    server.handle_timeout(at(10_004));
+    assert_eq!(told(&mut server), []);
+    server.handle_timeout(at(10_005));
+    assert_eq!(told(&mut server), [Told::Failed(Error::HandshakeTimeout)]);
+    ended(&server);
+    // The peer gets as long to end as in the closing handshake.
+    assert_eq!(server.poll_timeout(), Some(at(15_005)));
+    server.handle_timeout(at(15_005));
+    assert!(server.is_finished());
+    assert_eq!(server.poll_timeout(), None);
+
+    let options = Options::new().handshake_timeout(Some(Duration::from_millis(7)));
+    let mut server = Endpoint::server(options);
+    server.handle_timeout(at(u32::MAX - 2));
+    assert_eq!(server.poll_timeout(), Some(at(4)));
+    assert_eq!(feed(&mut server, REQUEST.as_bytes()), [asked()]);
+    assert_eq!(server.poll_timeout(), None, "the application takes its time");
+    server.handle_timeout(at(100));
+    server.accept(&AcceptResponse::default()).unwrap();
+    server.handle_timeout(at(200));
+    assert_eq!(told(&mut server), [Told::Open(None)]);
+
+    let mut server = Endpoint::server(Options::new().handshake_timeout(None));
+    server.handle_timeout(at(0));
+    assert_eq!(server.poll_timeout(), None);
+}
+
+#[test]
+fn server_eof_in_the_handshake_is_told_once() {
+    for len in 0..=REQUEST.len() {
+        let mut server = Endpoint::server(Config::new());
+        let events = feed(&mut server, &REQUEST.as_bytes()[..len]);
+        assert_eq!(events, if len == REQUEST.len() { vec![asked()] } else { vec![] });
+        server.receive_eof();
+        server.receive_eof();
+        assert_eq!(told(&mut server), [Told::Failed(Error::HandshakeEof)], "{len}");
+        assert_eq!(server.accept(&AcceptResponse::default()), Err(OpenError::NoRequest));
+        assert!(server.output().is_empty());
+        ended(&server);
+        assert!(server.is_finished());
+    }
+    // With the end already known, a whole request is told all the same, and can be answered.
+    let mut server = Endpoint::server(Config::new());
+    server.receive(REQUEST.as_bytes());
+    server.receive_eof();
+    assert_eq!(next(&mut server, false), Some(asked()));
+    server.accept(&AcceptResponse::default()).unwrap();
+    let lost = closed(CloseCode::ABNORMAL, "", false, false);
+    assert_eq!(told(&mut server), [Told::Open(None), lost]);
+    assert!(server.is_finished());
+}

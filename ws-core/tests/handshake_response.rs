@@ -1,0 +1,339 @@
+//! Writing a server's answer (RFC 6455 §4.2.2, §4.4).
+#![cfg(feature = "handshake")]
+
+use ws_core::handshake::*;
+
+const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+
+/// Every error that a server meets, so that a table cannot forget one.
+const REQUEST_ERRORS: [HandshakeError; 37] = [
+    HandshakeError::BareCr,
+    HandshakeError::BareLf,
+    HandshakeError::Nul,
+    HandshakeError::IncompleteHead,
+    HandshakeError::InvalidFieldName,
+    HandshakeError::InvalidFieldValue,
+    HandshakeError::TooManyFields,
+    HandshakeError::InvalidContentLength,
+    HandshakeError::RepeatedContentLength,
+    HandshakeError::ContentLengthAndTransferEncoding,
+    HandshakeError::InvalidTransferEncoding,
+    HandshakeError::InvalidExtensions,
+    HandshakeError::RequestLineTooLong,
+    HandshakeError::HeadTooLarge,
+    HandshakeError::MalformedRequestLine,
+    HandshakeError::UnsupportedHttpVersion,
+    HandshakeError::MissingHost,
+    HandshakeError::RepeatedHost,
+    HandshakeError::InvalidHost,
+    HandshakeError::RepeatedOrigin,
+    HandshakeError::InvalidOrigin,
+    HandshakeError::OriginNotAllowed,
+    HandshakeError::MissingUpgrade,
+    HandshakeError::MethodNotAllowed,
+    HandshakeError::MissingConnectionUpgrade,
+    HandshakeError::MissingVersion,
+    HandshakeError::RepeatedVersion,
+    HandshakeError::MalformedVersion,
+    HandshakeError::UnsupportedVersion,
+    HandshakeError::MissingKey,
+    HandshakeError::RepeatedKey,
+    HandshakeError::InvalidKey,
+    HandshakeError::RequestBody,
+    HandshakeError::InvalidTarget,
+    HandshakeError::InvalidSubprotocol,
+    HandshakeError::RepeatedSubprotocol,
+    HandshakeError::TooManySubprotocols,
+];
+
+/// Writes with no room, with one byte too few, and with exactly enough.
+fn written(
+    mut write: impl FnMut(&mut [u8]) -> Result<usize, HeadError>,
+) -> Result<String, HeadError> {
+    let needed = match write(&mut []) {
+        Err(HeadError::BufferTooSmall { needed }) => needed,
+        Err(error) => return Err(error),
+        Ok(length) => panic!("{length} bytes into an empty slice"),
+    };
+    let mut out = vec![0; needed];
+    let short = write(&mut out[..needed - 1]);
+    assert_eq!(short, Err(HeadError::BufferTooSmall { needed }));
+    assert_eq!(write(&mut out), Ok(needed));
+    let mut larger = vec![0; needed + 9];
+    assert_eq!(write(&mut larger), Ok(needed));
+    assert_eq!(larger[..needed], out);
+    Ok(String::from_utf8(out).unwrap())
+}
+
+fn accept(response: AcceptResponse<'_>) -> Result<String, HeadError> {
+    written(|out| response.write(KEY, out))
+}
+
+fn http(status: u16, headers: &[(&str, &str)], body: &[u8]) -> Result<String, HeadError> {
+    written(|out| HttpResponse { status, headers, body }.write_head(out))
+}
+
+fn refusal(error: HandshakeError) -> String {
+    written(|out| error.write_response(out)).unwrap()
+}
+
+/// Reads an answer back with our own client's parser; gives status and the values of a field.
+fn read_back(text: &str, name: &str) -> (u16, Vec<String>) {
+    let end = text.find("\r\n\r\n").unwrap() + 4;
+    let mut reader = HeadReader::new(HeadKind::Response, DEFAULT_MAX_HEAD);
+    assert_eq!(reader.feed(text.as_bytes()), Ok(Some(end)));
+    let mut storage = [EMPTY_FIELD; 16];
+    let head = ResponseHead::parse(&text.as_bytes()[..end], &mut storage).unwrap();
+    let values = head.field_values(name).map(|value| String::from_utf8(value.to_vec()).unwrap());
+    (head.status(), values.collect())
+}
+
+// RFC 6455 §4.2.2-5.
+#[test]
+fn server_101_bytes_exact() {
+    assert_eq!(
+        accept(AcceptResponse::default()).unwrap(),
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+    );
+    let full = AcceptResponse {
+        subprotocol: Some("chat"),
+        extensions: Some("permessage-deflate; server_no_context_takeover"),
+        headers: &[("Set-Cookie", "a=b"), ("Set-Cookie", "c=\u{e9}\t"), ("Server", "x")],
+    };
+    assert_eq!(
+        accept(full).unwrap(),
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: chat\r\n\
+         Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover\r\n\
+         Set-Cookie: a=b\r\nSet-Cookie: c=\u{e9}\t\r\nServer: x\r\n\r\n"
+    );
+    for key in ["", "x", "dGhlIHNhbXBsZSBub25jZQ==\r\n"] {
+        let outcome = AcceptResponse::default().write(key, &mut [0; 300]);
+        assert_eq!(outcome, Err(HeadError::InvalidKey));
+    }
+}
+
+// RFC 6455 §4.2.2-4: a value that is not a token, the empty one above all, is not legal.
+#[test]
+fn server_no_subprotocol_header_when_none() {
+    assert!(!accept(AcceptResponse::default()).unwrap().contains("Protocol:"));
+    for name in ["", "a b", "a, b", "a\r\nX: y", "\u{e9}"] {
+        let response = AcceptResponse { subprotocol: Some(name), ..Default::default() };
+        assert_eq!(accept(response), Err(HeadError::InvalidSubprotocol), "{name:?}");
+    }
+}
+
+// RFC 6455 §4.2.2-4.
+#[test]
+fn server_subprotocol_from_offer_only() {
+    let response = AcceptResponse { subprotocol: Some("chat"), ..Default::default() };
+    let none = Extensions::from_value("");
+    assert_eq!(response.check_offered(["v2", "chat"], none.clone()), Ok(()));
+    for offered in [&["Chat", "chat2"][..], &[]] {
+        let outcome = response.check_offered(offered.iter().copied(), none.clone());
+        assert_eq!(outcome, Err(HeadError::UnofferedSubprotocol));
+    }
+    assert_eq!(AcceptResponse::default().check_offered([], none), Ok(()));
+}
+
+// RFC 6455 §4.2.2-4, §9.1.
+#[test]
+fn server_extensions_from_offer_only() {
+    let offers = Extensions::from_value("a; x=1, b, a");
+    for accepted in ["a", "b; y", "b, a; z=\"1\""] {
+        let response = AcceptResponse { extensions: Some(accepted), ..Default::default() };
+        assert_eq!(response.check_offered([], offers.clone()), Ok(()), "{accepted}");
+    }
+}
+
+// RFC 6455 §4.2.2-4, §9: nor is an empty field legal.
+#[test]
+fn server_no_unoffered_extension() {
+    let offers = Extensions::from_value("a; x=1, b");
+    for accepted in ["c", "a, c", "A", "x"] {
+        let response = AcceptResponse { extensions: Some(accepted), ..Default::default() };
+        let outcome = response.check_offered([], offers.clone());
+        assert_eq!(outcome, Err(HeadError::UnofferedExtension), "{accepted}");
+    }
+    for accepted in ["", ",", "a;", "a\r\nX: y", "a;b=\"\r\n\"", "a\0"] {
+        let response = AcceptResponse { extensions: Some(accepted), ..Default::default() };
+        assert_eq!(accept(response), Err(HeadError::InvalidExtension), "{accepted:?}");
+        assert_eq!(response.check_offered([], offers.clone()), Err(HeadError::InvalidExtension));
+    }
+    assert!(!accept(AcceptResponse::default()).unwrap().contains("Extensions:"));
+}
+
+// PITFALLS: caller strings × {CR, LF, NUL} → error.
+#[test]
+fn server_rejects_crlf_in_headers() {
+    for bad in ["\r", "\n", "\0", "\u{1}", "\u{7f}", "\r\nX: y"] {
+        let value = format!("a{bad}b");
+        for (header, error) in [
+            ((&*value, "x"), HeadError::InvalidHeaderName),
+            (("X", &*value), HeadError::InvalidHeaderValue),
+        ] {
+            let headers = [("A", "b"), header];
+            let response = AcceptResponse { headers: &headers, ..Default::default() };
+            assert_eq!(accept(response), Err(error), "{bad:?}");
+            assert_eq!(http(404, &headers, b""), Err(error), "{bad:?}");
+        }
+    }
+    for name in ["", "a b", "a:", "\u{e9}", "(x)"] {
+        assert_eq!(http(200, &[(name, "x")], b""), Err(HeadError::InvalidHeaderName));
+    }
+}
+
+#[test]
+fn own_headers_cannot_be_overridden() {
+    for name in
+        ["connection", "UPGRADE", "Content-Length", "transfer-encoding", "Sec-Websocket-Accept"]
+    {
+        let headers = [(name, "x")];
+        let response = AcceptResponse { headers: &headers, ..Default::default() };
+        assert_eq!(accept(response), Err(HeadError::ReservedHeader), "{name}");
+        assert_eq!(http(200, &headers, b""), Err(HeadError::ReservedHeader), "{name}");
+    }
+    for name in ["sec-websocket-protocol", "Sec-WebSocket-Extensions", "sec-websocket-x"] {
+        let headers = [(name, "x")];
+        let response = AcceptResponse { headers: &headers, ..Default::default() };
+        assert_eq!(accept(response), Err(HeadError::ReservedHeader), "{name}");
+    }
+    let version = [("sec-websocket-version", "8")];
+    assert_eq!(http(426, &version, b""), Err(HeadError::ReservedHeader));
+}
+
+// RFC 6455 §4.2.2-2: refusals are the application's to choose.
+#[test]
+fn server_hook_can_reject_401() {
+    let text = http(401, &[("WWW-Authenticate", "Basic realm=\"x\"")], b"who are you\n").unwrap();
+    assert_eq!(
+        text,
+        "HTTP/1.1 401 Unauthorized\r\nConnection: close\r\nContent-Length: 12\r\n\
+         WWW-Authenticate: Basic realm=\"x\"\r\n\r\n"
+    );
+}
+
+// RFC 6455 §4.2.2-3.
+#[test]
+fn server_hook_can_redirect() {
+    let text = http(302, &[("Location", "ws://example.com/")], b"").unwrap();
+    assert_eq!(
+        text,
+        "HTTP/1.1 302 Found\r\nConnection: close\r\nContent-Length: 0\r\n\
+         Location: ws://example.com/\r\n\r\n"
+    );
+}
+
+// RFC 6455 §4.2.2-4.
+#[test]
+fn server_hook_can_404() {
+    let text = http(404, &[], b"").unwrap();
+    assert_eq!(text, "HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+}
+
+// RFC 9110 §15: 1xx are not final answers; §8.6 and §15.3.5: none of a length in a 204.
+#[test]
+fn statuses_of_plain_answers() {
+    for status in (0..200).chain([600, 999, 1000, u16::MAX]) {
+        assert_eq!(http(status, &[], b""), Err(HeadError::InvalidStatus), "{status}");
+    }
+    for status in 200..600 {
+        let text = http(status, &[], b"").unwrap();
+        assert!(text.starts_with(&format!("HTTP/1.1 {status} ")), "{text}");
+        let (read, length) = read_back(&text, "Content-Length");
+        let expected = if matches!(status, 204 | 304) { vec![] } else { vec!["0".to_owned()] };
+        assert_eq!((read, length), (status, expected));
+    }
+    for status in [204, 205, 304] {
+        assert_eq!(http(status, &[], b"x"), Err(HeadError::BodyNotAllowed));
+    }
+    assert!(http(299, &[], b"").unwrap().starts_with("HTTP/1.1 299 \r\n"));
+    let page = http(200, &[("Content-Type", "text/html")], &[b'x'; 70_000]).unwrap();
+    assert_eq!(read_back(&page, "content-length"), (200, vec!["70000".to_owned()]));
+}
+
+// RFC 6455 §4.2.2-4, §10.2.
+#[test]
+fn server_origin_403() {
+    assert!(!same_origin("http://evil.org", "example.com"));
+    assert_eq!(
+        refusal(HandshakeError::OriginNotAllowed),
+        "HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: 45\r\n\
+         Content-Type: text/plain; charset=utf-8\r\n\r\n\
+         Origin is not allowed here (RFC 6455 §10.2)\n"
+    );
+}
+
+// RFC 6455 §4.2.2-4, §4.4; PITFALLS, websockets 17.4.
+#[test]
+fn server_426_carries_version_13() {
+    assert_eq!(
+        refusal(HandshakeError::UnsupportedVersion),
+        "HTTP/1.1 426 Upgrade Required\r\nUpgrade: websocket\r\nConnection: Upgrade, close\r\n\
+         Sec-WebSocket-Version: 13\r\nContent-Length: 49\r\n\
+         Content-Type: text/plain; charset=utf-8\r\n\r\n\
+         Sec-WebSocket-Version is not 13 (RFC 6455 §4.4)\n"
+    );
+    for error in REQUEST_ERRORS {
+        let expected = matches!(
+            error,
+            HandshakeError::UnsupportedVersion
+                | HandshakeError::MissingVersion
+                | HandshakeError::RepeatedVersion
+                | HandshakeError::MalformedVersion
+        );
+        let (_, versions) = read_back(&refusal(error), "sec-websocket-version");
+        let expected = if expected { vec!["13".to_owned()] } else { vec![] };
+        assert_eq!(versions, expected, "{error}");
+    }
+}
+
+// RFC 9110 §15.5.22: of an application's own 426, too.
+#[test]
+fn server_426_upgrade_header() {
+    for text in [refusal(HandshakeError::UnsupportedVersion), http(426, &[], b"").unwrap()] {
+        assert_eq!(read_back(&text, "upgrade"), (426, vec!["websocket".to_owned()]));
+        assert_eq!(read_back(&text, "connection").1, ["Upgrade, close"]);
+        assert_eq!(read_back(&text, "sec-websocket-version").1, ["13"]);
+    }
+}
+
+// RFC 9110 §15.5.6.
+#[test]
+fn server_405_allow_get() {
+    let text = refusal(HandshakeError::MethodNotAllowed);
+    assert_eq!(read_back(&text, "allow"), (405, vec!["GET".to_owned()]));
+    let text = http(405, &[], b"").unwrap();
+    assert_eq!(read_back(&text, "allow"), (405, vec!["GET".to_owned()]));
+    let text = http(405, &[("allow", "GET, HEAD")], b"").unwrap();
+    assert_eq!(read_back(&text, "allow"), (405, vec!["GET, HEAD".to_owned()]));
+}
+
+// RFC 9112 §9.6.
+#[test]
+fn server_error_response_well_formed() {
+    for error in REQUEST_ERRORS {
+        let text = refusal(error);
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert_eq!(body, format!("{error}\n"));
+        assert!(error.to_string().contains("RFC "), "{error}");
+        assert_eq!(head.matches("Connection: ").count(), 1, "{head}");
+        let (status, length) = read_back(&text, "content-length");
+        assert_eq!((Some(status), length), (error.status(), vec![body.len().to_string()]));
+        let (_, connection) = read_back(&text, "connection");
+        assert!(connection[0].ends_with("close"), "{connection:?}");
+        assert_eq!(read_back(&text, "content-type").1, ["text/plain; charset=utf-8"]);
+        assert!(text.len() <= 512);
+    }
+    // What only a client can find has no answer.
+    for error in [
+        HandshakeError::WrongAccept,
+        HandshakeError::MalformedStatusLine,
+        HandshakeError::ResponseHeadTooLarge,
+        HandshakeError::TruncatedBody,
+    ] {
+        assert_eq!(error.status(), None);
+        assert_eq!(error.write_response(&mut [0; 512]), Err(HeadError::InvalidStatus));
+    }
+}

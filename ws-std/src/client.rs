@@ -1,0 +1,226 @@
+use std::io;
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::time::{Duration, Instant};
+
+use ws_core::Config;
+use ws_core::endpoint::{Endpoint, Event, Options};
+use ws_core::handshake::ClientRequest;
+
+use crate::error::{Deadline, Error, Result};
+use crate::socket::{Driver, Link, WebSocket};
+use crate::transport::Transport;
+use crate::url::{Url, UrlError};
+use crate::{WRITE_TIMEOUT, random};
+
+/// Opens a WebSocket to a `ws://` URL, with the defaults of [`Connector`].
+///
+/// # Errors
+///
+/// As [`Connector::connect`].
+pub fn connect(url: &str) -> Result<WebSocket> {
+    Connector::builder().connect(url)
+}
+
+/// How to open a WebSocket as a client.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use ws_std::Connector;
+///
+/// let ws = Connector::builder()
+///     .protocols(["chat"])
+///     .header("Authorization", "Bearer 2YotnFZFEjr1zCsicMWpAA")
+///     .handshake_timeout(Some(Duration::from_secs(3)))
+///     .connect("ws://127.0.0.1:9001/room")?;
+/// assert_eq!(ws.subprotocol(), Some("chat"));
+/// # Ok::<(), ws_std::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Connector {
+    protocols: Vec<String>,
+    headers: Vec<(String, String)>,
+    origin: Option<String>,
+    options: Options,
+    handshake_timeout: Option<Duration>,
+    read_timeout: Option<Duration>,
+    write_timeout: Option<Duration>,
+}
+
+impl Connector {
+    /// The defaults: no subprotocols, headers or Origin, 10 seconds until the connection is open, the
+    /// limits of [`Config::new`], 30 seconds for the peer to take what is written.
+    pub fn builder() -> Self {
+        Self {
+            protocols: Vec::new(),
+            headers: Vec::new(),
+            origin: None,
+            options: Options::new(),
+            handshake_timeout: Some(Duration::from_secs(10)),
+            read_timeout: None,
+            write_timeout: Some(WRITE_TIMEOUT),
+        }
+    }
+
+    /// The subprotocols to offer, the preferred one first.
+    #[must_use]
+    pub fn protocols<S: Into<String>>(mut self, protocols: impl IntoIterator<Item = S>) -> Self {
+        self.protocols = protocols.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// One more header. The handshake's own headers cannot be set.
+    #[must_use]
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// The Origin to send; only browsers have to.
+    #[must_use]
+    pub fn origin(mut self, origin: impl Into<String>) -> Self {
+        self.origin = Some(origin.into());
+        self
+    }
+
+    /// The limits and time-outs of the open connection.
+    #[must_use]
+    pub fn config(mut self, config: Config) -> Self {
+        self.options = self.options.config(config);
+        self
+    }
+
+    /// How long it may take to connect, over all addresses of the host together, and to open the
+    /// WebSocket. Default 10 seconds; `None` means for ever. To look the name up is up to the system.
+    #[must_use]
+    pub fn handshake_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.handshake_timeout = timeout;
+        self
+    }
+
+    /// As [`WebSocket::set_read_timeout`].
+    #[must_use]
+    pub fn read_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.read_timeout = timeout;
+        self
+    }
+
+    /// As [`WebSocket::set_write_timeout`].
+    #[must_use]
+    pub fn write_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.write_timeout = timeout;
+        self
+    }
+
+    /// Connects to a `ws://` URL and opens a WebSocket. TCP_NODELAY is set.
+    ///
+    /// Redirects are not followed and nothing is retried. One connection at a time to a host is for
+    /// the caller to keep (RFC 6455 §4.1), as is a delay that grows before it tries again
+    /// (RFC 6455 §7.2.3).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Url`], [`Error::Io`] when no address answers, [`Error::Refused`] with what the server
+    /// says instead, [`Error::Handshake`] when its answer is not valid, [`Error::Timeout`],
+    /// [`Error::Open`] for a header or subprotocol that is not valid.
+    pub fn connect(&self, url: &str) -> Result<WebSocket> {
+        let start = Instant::now();
+        let url = Url::parse(url)?;
+        if url.secure {
+            return Err(UrlError::Tls.into());
+        }
+        // What is wrong with the request comes up before a connection is made.
+        let endpoint = self.endpoint(&url, start)?;
+        let stream = self.tcp(&url, start)?;
+        stream.set_nodelay(true)?;
+        self.open(endpoint, stream, start)
+    }
+
+    /// Opens a WebSocket over a stream that leads to the URL's host, such as one of TLS for `wss://`.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect).
+    pub fn connect_over<T: Transport>(&self, url: &str, stream: T) -> Result<WebSocket<T>> {
+        let start = Instant::now();
+        let endpoint = self.endpoint(&Url::parse(url)?, start)?;
+        self.open(endpoint, stream, start)
+    }
+
+    fn endpoint(&self, url: &Url<'_>, start: Instant) -> Result<Endpoint> {
+        random::check()?;
+        let protocols: Vec<&str> = self.protocols.iter().map(String::as_str).collect();
+        let headers: Vec<(&str, &str)> =
+            self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let request = ClientRequest {
+            host: &url.authority,
+            target: &url.resource_name,
+            origin: self.origin.as_deref(),
+            subprotocols: &protocols,
+            headers: &headers,
+            ..ClientRequest::default()
+        };
+        let options = self.options.clone().handshake_timeout(self.handshake_timeout);
+        let mut endpoint = Endpoint::client(&request, options, random::system())?;
+        endpoint.handle_timeout(ws_core::Instant::from_elapsed(start.elapsed()));
+        Ok(endpoint)
+    }
+
+    fn tcp(&self, url: &Url<'_>, start: Instant) -> Result<TcpStream> {
+        let addresses: Vec<SocketAddr> = (url.host, url.port).to_socket_addrs()?.collect();
+        let mut last = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
+        for (tried, address) in addresses.iter().enumerate() {
+            let result = match self.handshake_timeout {
+                None => TcpStream::connect(address),
+                Some(timeout) => {
+                    // What is left is shared by the addresses that are left.
+                    let left = timeout.saturating_sub(start.elapsed());
+                    let share = left / u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
+                    if share.is_zero() {
+                        return Err(Error::Timeout(Deadline::Handshake));
+                    }
+                    TcpStream::connect_timeout(address, share)
+                }
+            };
+            match result {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last = error,
+            }
+        }
+        if last.kind() == io::ErrorKind::TimedOut {
+            return Err(Error::Timeout(Deadline::Handshake));
+        }
+        Err(last.into())
+    }
+
+    fn open<T: Transport>(
+        &self,
+        endpoint: Endpoint,
+        stream: T,
+        start: Instant,
+    ) -> Result<WebSocket<T>> {
+        let mut link = Link::new(stream, start);
+        link.read_timeout = self.read_timeout;
+        link.write_timeout = earliest(self.write_timeout, self.handshake_timeout);
+        let mut driver = Driver::new(endpoint, link);
+        match driver.event(None) {
+            Ok(Some(Event::Open(opened))) => {
+                driver.link.write_timeout = self.write_timeout;
+                Ok(WebSocket::new(driver, opened, None))
+            }
+            Ok(Some(Event::Refused(response))) => {
+                driver.finish();
+                Err(Error::Refused(Box::new(response)))
+            }
+            Ok(_) => Err(Error::HandshakeEof),
+            Err(Error::Timeout(Deadline::Write)) => Err(Error::Timeout(Deadline::Handshake)),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn earliest(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}

@@ -1,0 +1,146 @@
+use std::{fmt, io};
+
+use ws_core::endpoint::{self, OpenError, Response, Unsent};
+use ws_core::handshake::{HandshakeError, HeadError};
+use ws_core::{ProtocolError, SendError};
+
+use crate::UrlError;
+
+/// A result of this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What can go wrong on a WebSocket.
+///
+/// That the peer closes is not among it: then [`read`](crate::WebSocket::read) gives `None`.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// The stream failed.
+    Io(io::Error),
+    /// The URL is not valid.
+    Url(UrlError),
+    /// A header, subprotocol or answer of the caller is not valid; nothing was sent.
+    Open(OpenError),
+    /// The peer's half of the opening handshake is not right. A server has answered with the
+    /// fitting status.
+    Handshake(HandshakeError),
+    /// The server does not open a WebSocket; it says this instead.
+    Refused(Box<Response>),
+    /// A plain HTTP request, where a WebSocket was expected; it was answered with 426.
+    NotAnUpgrade,
+    /// The stream ended during the opening handshake.
+    HandshakeEof,
+    /// The peer broke the protocol or a limit, and was told so by a Close frame.
+    Protocol(ProtocolError),
+    /// The message was not sent.
+    Send(SendError),
+    /// More threads wait to send than [`MAX_WAITING`](crate::MAX_WAITING).
+    Busy,
+    /// A deadline has passed.
+    Timeout(Deadline),
+}
+
+/// Which deadline has passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Deadline {
+    /// For the connection to be made and the opening handshake to be complete.
+    Handshake,
+    /// For the next message. Reading can go on.
+    Read,
+    /// For the peer to take what is written.
+    Write,
+    /// For the answer to a keepalive Ping.
+    Pong,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(error) => error.fmt(f),
+            Self::Url(error) => error.fmt(f),
+            Self::Open(error) => error.fmt(f),
+            Self::Handshake(error) => write!(f, "not a valid WebSocket handshake: {error}"),
+            Self::Refused(response) => {
+                write!(f, "the server refused: status {}", response.status())?;
+                if !response.reason().is_empty() {
+                    write!(f, " {}", response.reason().escape_debug())?;
+                }
+                Ok(())
+            }
+            Self::NotAnUpgrade => f.write_str("a plain HTTP request, not a WebSocket handshake"),
+            Self::HandshakeEof => f.write_str("the connection ended during the opening handshake"),
+            Self::Protocol(error) => error.fmt(f),
+            Self::Send(error) => error.fmt(f),
+            Self::Busy => f.write_str("too many threads wait to send"),
+            Self::Timeout(deadline) => f.write_str(match deadline {
+                Deadline::Handshake => "the opening handshake took too long",
+                Deadline::Read => "no message came in time",
+                Deadline::Write => "the peer did not take the data in time",
+                Deadline::Pong => "the peer did not answer a ping in time",
+            }),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io(error) => Some(error),
+            Self::Url(error) => Some(error),
+            Self::Open(error) => Some(error),
+            Self::Handshake(error) => Some(error),
+            Self::Protocol(error) => Some(error),
+            Self::Send(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<UrlError> for Error {
+    fn from(error: UrlError) -> Self {
+        Self::Url(error)
+    }
+}
+
+impl From<OpenError> for Error {
+    fn from(error: OpenError) -> Self {
+        Self::Open(error)
+    }
+}
+
+impl From<HeadError> for Error {
+    fn from(error: HeadError) -> Self {
+        Self::Open(OpenError::Head(error))
+    }
+}
+
+impl From<SendError> for Error {
+    fn from(error: SendError) -> Self {
+        Self::Send(error)
+    }
+}
+
+impl From<Unsent> for Error {
+    fn from(unsent: Unsent) -> Self {
+        Self::Send(unsent.error)
+    }
+}
+
+impl From<endpoint::Error> for Error {
+    fn from(error: endpoint::Error) -> Self {
+        match error {
+            endpoint::Error::Protocol(error) => Self::Protocol(error),
+            endpoint::Error::Handshake(error) => Self::Handshake(error),
+            endpoint::Error::HandshakeTimeout => Self::Timeout(Deadline::Handshake),
+            endpoint::Error::HandshakeEof => Self::HandshakeEof,
+            endpoint::Error::PongTimeout => Self::Timeout(Deadline::Pong),
+        }
+    }
+}

@@ -1,0 +1,356 @@
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ws_core::Config;
+use ws_core::endpoint::{self, Endpoint, Event, Options, Origins};
+use ws_core::handshake::{AcceptResponse, HttpResponse, select_subprotocol};
+
+use crate::WRITE_TIMEOUT;
+use crate::error::{Deadline, Error, Result};
+use crate::socket::{Driver, Link, WebSocket};
+
+/// Listens for WebSockets, with the defaults of [`ListenerBuilder`].
+///
+/// ```no_run
+/// for incoming in ws_std::listen("127.0.0.1:9001")? {
+///     std::thread::spawn(move || -> ws_std::Result<()> {
+///         let mut ws = incoming?.accept()?;
+///         while let Some(message) = ws.read()? {
+///             ws.queue(message)?;
+///         }
+///         Ok(())
+///     });
+/// }
+/// # Ok::<(), ws_std::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// The address cannot be listened on.
+pub fn listen(address: impl ToSocketAddrs) -> Result<Listener> {
+    Listener::builder().bind(address)
+}
+
+#[derive(Debug)]
+struct Settings {
+    options: Options,
+    protocols: Vec<String>,
+    read_timeout: Option<Duration>,
+    write_timeout: Option<Duration>,
+}
+
+/// How to listen for WebSockets.
+///
+/// ```no_run
+/// use ws_std::{Config, Listener, Origins};
+///
+/// let listener = Listener::builder()
+///     .config(Config::new().max_message(1 << 20))
+///     .origins(Origins::List(vec!["https://example.com".into()]))
+///     .protocols(["chat"])
+///     .bind("127.0.0.1:0")?;
+/// println!("listening on ws://{}", listener.local_addr()?);
+/// # Ok::<(), ws_std::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct ListenerBuilder {
+    options: Options,
+    protocols: Vec<String>,
+    read_timeout: Option<Duration>,
+    write_timeout: Option<Duration>,
+}
+
+impl ListenerBuilder {
+    /// The limits and time-outs of the open connections.
+    #[must_use]
+    pub fn config(mut self, config: Config) -> Self {
+        self.options = self.options.config(config);
+        self
+    }
+
+    /// Which pages may connect. Default [`Origins::Same`].
+    #[must_use]
+    pub fn origins(mut self, origins: Origins) -> Self {
+        self.options = self.options.origins(origins);
+        self
+    }
+
+    /// The subprotocols that the server speaks, the preferred one first. Of those that a client offers
+    /// the first of them is chosen; without one in common the connection has none.
+    #[must_use]
+    pub fn protocols<S: Into<String>>(mut self, protocols: impl IntoIterator<Item = S>) -> Self {
+        self.protocols = protocols.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The longest head of a request, in bytes. Default 16 KiB.
+    #[must_use]
+    pub fn max_head(mut self, bytes: usize) -> Self {
+        self.options = self.options.max_head(bytes);
+        self
+    }
+
+    /// How long a request may take to arrive as a whole. Default 10 seconds; `None` means for ever.
+    #[must_use]
+    pub fn handshake_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.options = self.options.handshake_timeout(timeout);
+        self
+    }
+
+    /// As [`WebSocket::set_read_timeout`].
+    #[must_use]
+    pub fn read_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.read_timeout = timeout;
+        self
+    }
+
+    /// As [`WebSocket::set_write_timeout`].
+    #[must_use]
+    pub fn write_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.write_timeout = timeout;
+        self
+    }
+
+    /// Listens on an address; port 0 takes a free one.
+    ///
+    /// # Errors
+    ///
+    /// The address cannot be listened on.
+    pub fn bind(self, address: impl ToSocketAddrs) -> Result<Listener> {
+        Ok(self.listen_on(TcpListener::bind(address)?))
+    }
+
+    /// Takes connections from a socket that is listening.
+    pub fn listen_on(self, tcp: TcpListener) -> Listener {
+        let Self { options, protocols, read_timeout, write_timeout } = self;
+        let settings = Settings { options, protocols, read_timeout, write_timeout };
+        Listener { tcp, settings: Arc::new(settings) }
+    }
+}
+
+/// A listening socket: an iterator over the connections that come in.
+#[derive(Debug)]
+pub struct Listener {
+    tcp: TcpListener,
+    settings: Arc<Settings>,
+}
+
+impl Listener {
+    /// The defaults: same-origin pages, no subprotocols, 10 seconds for the handshake, the limits
+    /// of [`Config::new`], 30 seconds for a peer to take what is written.
+    pub fn builder() -> ListenerBuilder {
+        ListenerBuilder {
+            options: Options::new(),
+            protocols: Vec::new(),
+            read_timeout: None,
+            write_timeout: Some(WRITE_TIMEOUT),
+        }
+    }
+
+    /// The address that is listened on.
+    ///
+    /// # Errors
+    ///
+    /// As of the socket.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.tcp.local_addr()
+    }
+
+    /// Waits for the next connection. Nothing is read from it yet, so a slow client delays nobody.
+    ///
+    /// While the system is short of file descriptors or memory it waits and tries again.
+    ///
+    /// # Errors
+    ///
+    /// The listening socket itself has failed.
+    pub fn accept(&self) -> Result<Incoming> {
+        let mut pause = Duration::from_millis(5);
+        loop {
+            match self.tcp.accept() {
+                Ok((stream, peer)) => {
+                    return Ok(Incoming { stream, peer, settings: self.settings.clone() });
+                }
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) if is_fatal(&error) => return Err(error.into()),
+                Err(_) => {
+                    thread::sleep(pause);
+                    pause = (pause * 2).min(Duration::from_secs(1));
+                }
+            }
+        }
+    }
+}
+
+/// The connection was gone before it was accepted.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::*;
+    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted | ConnectionRefused)
+}
+
+/// Trying again cannot help.
+fn is_fatal(error: &io::Error) -> bool {
+    use io::ErrorKind::*;
+    // EBADF has no kind of its own.
+    matches!(error.kind(), InvalidInput | NotConnected | Unsupported | PermissionDenied)
+        || error.raw_os_error() == Some(9)
+}
+
+impl Iterator for Listener {
+    type Item = Result<Incoming>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        Some(self.accept())
+    }
+}
+
+/// A TCP connection that was accepted and of which nothing was read.
+#[derive(Debug)]
+pub struct Incoming {
+    stream: TcpStream,
+    peer: SocketAddr,
+    settings: Arc<Settings>,
+}
+
+impl Incoming {
+    /// The address of the client.
+    pub fn peer_addr(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// Reads the request, which may ask for a WebSocket or be one of plain HTTP.
+    ///
+    /// # Errors
+    ///
+    /// A faulty request, which was answered with the fitting status; a time-out; a failed stream.
+    pub fn request(self) -> Result<Request> {
+        let settings = self.settings;
+        self.stream.set_nodelay(true)?;
+        let start = Instant::now();
+        let mut link = Link::new(self.stream, start);
+        link.read_timeout = settings.read_timeout;
+        link.write_timeout = settings.write_timeout;
+        let endpoint = Endpoint::server(settings.options.clone());
+        let mut driver = Driver::new(endpoint, link);
+        match driver.event(None)? {
+            Some(Event::Request(head) | Event::Http(head)) => {
+                Ok(Request { driver, head, peer: self.peer, settings })
+            }
+            _ => Err(Error::Timeout(Deadline::Handshake)),
+        }
+    }
+
+    /// Reads the request and opens the WebSocket that it asks for, with a subprotocol that both sides speak.
+    ///
+    /// # Errors
+    ///
+    /// As [`request`](Self::request), and [`Error::NotAnUpgrade`] for a plain HTTP request, which is
+    /// answered with 426.
+    pub fn accept(self) -> Result<WebSocket> {
+        self.request()?.accept()
+    }
+}
+
+/// A request that waits for its answer.
+///
+/// ```no_run
+/// # fn serve(incoming: ws_std::Incoming) -> ws_std::Result<()> {
+/// use ws_std::HttpResponse;
+///
+/// let request = incoming.request()?;
+/// if !request.is_upgrade() {
+///     let headers = &[("Content-Type", "text/plain")];
+///     return request.http(&HttpResponse { status: 200, headers, body: b"ok\n" });
+/// }
+/// if request.path() != "/chat" {
+///     return request.reject(404);
+/// }
+/// let mut ws = request.accept()?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Request {
+    driver: Driver<TcpStream>,
+    head: endpoint::Request,
+    peer: SocketAddr,
+    settings: Arc<Settings>,
+}
+
+impl std::ops::Deref for Request {
+    type Target = endpoint::Request;
+
+    /// The method, target and header fields.
+    fn deref(&self) -> &endpoint::Request {
+        &self.head
+    }
+}
+
+impl Request {
+    /// The address of the client.
+    pub fn peer_addr(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// Opens the WebSocket, with a subprotocol that both sides speak.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotAnUpgrade`] for a plain HTTP request, which is answered with 426, or a failed stream.
+    pub fn accept(self) -> Result<WebSocket> {
+        let settings = self.settings.clone();
+        let subprotocol = select_subprotocol(self.head.subprotocols(), &settings.protocols)
+            .map(ToOwned::to_owned);
+        self.accept_with(&AcceptResponse {
+            subprotocol: subprotocol.as_deref(),
+            ..AcceptResponse::default()
+        })
+    }
+
+    /// Opens the WebSocket with an answer of the caller's: a subprotocol that was offered, headers.
+    ///
+    /// # Errors
+    ///
+    /// As [`accept`](Self::accept), and [`Error::Open`] when the answer is not valid; the client
+    /// is then answered with 500.
+    pub fn accept_with(mut self, response: &AcceptResponse<'_>) -> Result<WebSocket> {
+        if !self.head.is_upgrade() {
+            let text = b"This address speaks WebSocket.\n";
+            let headers = &[("Content-Type", "text/plain; charset=utf-8")];
+            self.http(&HttpResponse { status: 426, headers, body: text })?;
+            return Err(Error::NotAnUpgrade);
+        }
+        if let Err(error) = self.driver.endpoint.accept(response) {
+            self.reject(500)?;
+            return Err(error.into());
+        }
+        self.driver.flush()?;
+        match self.driver.event(None)? {
+            Some(Event::Open(opened)) => Ok(WebSocket::new(self.driver, opened, Some(self.head))),
+            _ => Err(Error::HandshakeEof),
+        }
+    }
+
+    /// Refuses with a status, such as 401, 403, 404 or 503, and closes the connection.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Open`] for a status that is not 200–599, or a failed stream.
+    pub fn reject(self, status: u16) -> Result<()> {
+        self.http(&HttpResponse { status, headers: &[], body: b"" })
+    }
+
+    /// Answers with an HTTP response, a page or a refusal with headers, and closes the connection.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Open`] for a response that is not valid, or a failed stream.
+    pub fn http(mut self, response: &HttpResponse<'_>) -> Result<()> {
+        self.driver.endpoint.respond(response)?;
+        self.driver.flush()?;
+        self.driver.finish();
+        Ok(())
+    }
+}

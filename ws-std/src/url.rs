@@ -1,0 +1,197 @@
+//! ws:// URLs (RFC 6455 §3).
+
+use std::fmt;
+
+/// A WebSocket URL, taken apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Url<'u> {
+    pub(crate) secure: bool,
+    /// The host, without the brackets of an IPv6 address.
+    pub(crate) host: &'u str,
+    pub(crate) port: u16,
+    /// The value of the Host field.
+    pub(crate) authority: String,
+    /// Path and query.
+    pub(crate) resource_name: String,
+}
+
+/// What is wrong with a WebSocket URL (RFC 6455 §3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UrlError {
+    /// The scheme is neither `ws` nor `wss`.
+    Scheme,
+    /// The URL is `wss://`, which needs TLS: open a TLS stream and use
+    /// [`Connector::connect_over`](crate::Connector::connect_over).
+    Tls,
+    /// `user:password@` has no meaning in a WebSocket URL; send an Authorization header.
+    UserInfo,
+    /// The host is missing or has characters that are not allowed.
+    Host,
+    /// The port is not a number from 1 to 65535.
+    Port,
+    /// A fragment (`#…`) must not be used; a literal `#` is written `%23`.
+    Fragment,
+    /// The path or query has a character that has to be percent-encoded.
+    Path,
+}
+
+impl fmt::Display for UrlError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Scheme => "the URL has to begin with ws:// (RFC 6455 §3)",
+            Self::Tls => "wss:// needs TLS, which has to be brought along (see connect_over)",
+            Self::UserInfo => {
+                "user:password@ is not part of a WebSocket URL; send an Authorization header"
+            }
+            Self::Host => "the URL's host is missing or not valid (non-ASCII names as xn--…)",
+            Self::Port => "the URL's port is not a number from 1 to 65535",
+            Self::Fragment => "a WebSocket URL has no fragment; write # as %23 (RFC 6455 §3)",
+            Self::Path => "the URL's path has a character that must be percent-encoded",
+        })
+    }
+}
+
+impl std::error::Error for UrlError {}
+
+impl<'u> Url<'u> {
+    pub(crate) fn parse(url: &'u str) -> Result<Self, UrlError> {
+        let (scheme, rest) = url.split_once("://").ok_or(UrlError::Scheme)?;
+        let secure = match scheme {
+            _ if scheme.eq_ignore_ascii_case("ws") => false,
+            _ if scheme.eq_ignore_ascii_case("wss") => true,
+            _ => return Err(UrlError::Scheme),
+        };
+        if rest.contains('#') {
+            return Err(UrlError::Fragment);
+        }
+        let (authority, resource) = match rest.find(['/', '?']) {
+            Some(at) => rest.split_at(at),
+            None => (rest, ""),
+        };
+        if authority.contains('@') {
+            return Err(UrlError::UserInfo);
+        }
+        if !resource.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(UrlError::Path);
+        }
+        let (host, port) = match authority.strip_prefix('[') {
+            Some(rest) => {
+                let (host, port) = rest.split_once(']').ok_or(UrlError::Host)?;
+                host.parse::<std::net::Ipv6Addr>().map_err(|_| UrlError::Host)?;
+                match port.strip_prefix(':') {
+                    Some(port) => (host, Some(port)),
+                    None if port.is_empty() => (host, None),
+                    None => return Err(UrlError::Host),
+                }
+            }
+            None => {
+                let (host, port) = match authority.split_once(':') {
+                    Some((host, port)) => (host, Some(port)),
+                    None => (authority, None),
+                };
+                // A registered name (RFC 3986 §3.2.2) as far as names and addresses need it.
+                let valid =
+                    |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+                if host.is_empty() || !host.bytes().all(valid) {
+                    return Err(UrlError::Host);
+                }
+                (host, port)
+            }
+        };
+        let default = if secure { 443 } else { 80 };
+        let port = match port {
+            None | Some("") => default,
+            Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+                digits.parse().ok().filter(|port| *port != 0).ok_or(UrlError::Port)?
+            }
+            Some(_) => return Err(UrlError::Port),
+        };
+        let bracketed = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+        let authority = if port == default { bracketed } else { format!("{bracketed}:{port}") };
+        let slash = if resource.starts_with('/') { "" } else { "/" };
+        Ok(Self { secure, host, port, authority, resource_name: format!("{slash}{resource}") })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(url: &str) -> (bool, String, u16, String, String) {
+        let url = Url::parse(url).unwrap();
+        (url.secure, url.host.to_owned(), url.port, url.authority, url.resource_name)
+    }
+
+    fn parts(
+        host: &str,
+        port: u16,
+        authority: &str,
+        name: &str,
+    ) -> (bool, String, u16, String, String) {
+        (false, host.to_owned(), port, authority.to_owned(), name.to_owned())
+    }
+
+    // RFC 6455 §3
+    #[test]
+    fn uri_default_port_and_resource_name() {
+        assert_eq!(parsed("ws://h"), parts("h", 80, "h", "/"));
+        assert_eq!(parsed("WS://h:80/"), parts("h", 80, "h", "/"));
+        assert_eq!(parsed("ws://h:/a/b"), parts("h", 80, "h", "/a/b"));
+        assert_eq!(parsed("ws://h?q=1"), parts("h", 80, "h", "/?q=1"));
+        assert_eq!(parsed("ws://h:9001/a?b=c"), parts("h", 9001, "h:9001", "/a?b=c"));
+        assert_eq!(parsed("ws://[::1]:9001/"), parts("::1", 9001, "[::1]:9001", "/"));
+        assert_eq!(parsed("ws://[::1]"), parts("::1", 80, "[::1]", "/"));
+        let secure = Url::parse("wss://h/").unwrap();
+        assert_eq!((secure.secure, secure.port, &*secure.authority), (true, 443, "h"));
+    }
+
+    // RFC 6455 §3
+    #[test]
+    fn uri_fragment_rejected() {
+        assert_eq!(Url::parse("ws://h/p#f"), Err(UrlError::Fragment));
+        assert_eq!(Url::parse("ws://h#"), Err(UrlError::Fragment));
+    }
+
+    // RFC 6455 §3
+    #[test]
+    fn uri_percent23_kept() {
+        assert_eq!(parsed("ws://h/a%23b").4, "/a%23b");
+    }
+
+    // RFC 6455 §3
+    #[test]
+    fn uri_non_ascii_refused_or_encoded() {
+        assert_eq!(Url::parse("ws://exämple.com/"), Err(UrlError::Host));
+        assert_eq!(Url::parse("ws://h/ä"), Err(UrlError::Path));
+    }
+
+    // RFC 6455 §4.1
+    #[test]
+    fn uri_invalid_components_fail() {
+        for (url, error) in [
+            ("", UrlError::Scheme),
+            ("h", UrlError::Scheme),
+            ("http://h", UrlError::Scheme),
+            ("ws:/h", UrlError::Scheme),
+            ("ws://", UrlError::Host),
+            ("ws:///p", UrlError::Host),
+            ("ws://:80", UrlError::Host),
+            ("ws://a b/", UrlError::Host),
+            ("ws://h\r\n/", UrlError::Host),
+            ("ws://[::1", UrlError::Host),
+            ("ws://[::1]x", UrlError::Host),
+            ("ws://[zz]/", UrlError::Host),
+            ("ws://h:0", UrlError::Port),
+            ("ws://h:65536", UrlError::Port),
+            ("ws://h:+80", UrlError::Port),
+            ("ws://h:8x", UrlError::Port),
+            ("ws://user:pass@h/", UrlError::UserInfo),
+            ("ws://h/a b", UrlError::Path),
+            ("ws://h/a\r\nX: y", UrlError::Path),
+            ("ws://h/\0", UrlError::Path),
+        ] {
+            assert_eq!(Url::parse(url), Err(error), "{url:?}");
+        }
+    }
+}
