@@ -4,7 +4,7 @@ mod common;
 
 use common::*;
 use ws_core::ProtocolError::{self, *};
-use ws_core::{Config, Connection, Input, Role};
+use ws_core::{Config, Connection, Event, Input, Role};
 
 /// For both roles: the frames, then this error, whatever follows.
 #[track_caller]
@@ -87,6 +87,28 @@ fn pmd_rsv1_on_control_or_cont_fails() {
         let bytes = [to(role, 0x40 | TEXT, b"\xff"), to(role, FIN | CONT, b"\xfe")].concat();
         let expected = Outcome::open(vec![Seen::Text(bytes.len(), b"\xff\xfe".to_vec())]);
         assert_eq!(outcome_with(role, config, &bytes), expected);
+    }
+}
+
+// RFC 7692 §6.1: each message for itself; one that is not compressed is text again
+#[test]
+fn pmd_uncompressed_message_accepted() {
+    let config = Config::new().compression(true);
+    for role in ROLES {
+        let compressed = to(role, FIN | 0x40 | TEXT, b"\xff");
+        let bytes = [&compressed[..], &to(role, FIN | TEXT, b"\xff")].concat();
+        let seen = vec![Seen::Text(compressed.len(), b"\xff".to_vec())];
+        let expected = Outcome::failed(role, seen, InvalidUtf8);
+        assert_eq!(outcome_with(role, config, &bytes), expected);
+
+        let mut connection = Connection::new(role, config);
+        for (first, marked) in [(0x40 | TEXT, true), (FIN | CONT, true), (FIN | TEXT, false)] {
+            let mut bytes = to(role, first, b"a");
+            match connection.receive(&mut Input::new(&mut bytes)) {
+                Ok(Some(Event::Data(chunk))) => assert_eq!(chunk.compressed, marked),
+                other => panic!("{other:?}"),
+            }
+        }
     }
 }
 
@@ -422,4 +444,29 @@ fn a_call_takes_what_is_there() {
         assert_eq!((input.consumed(), input.is_empty()), (len, true));
     }
     assert_eq!(server.control_payload(), b"abc");
+}
+
+// RFC 6455 §5.5.3: a reply that a reader has not handed over is dropped, never mixed with the next
+// control frame
+#[test]
+fn split_halves_reply_to_the_latest_ping() {
+    for role in ROLES {
+        let (mut receiver, mut sender) = Connection::new(role, Config::new()).split();
+        let mut pong = to(role, FIN | PONG, b"xyz");
+        pong.pop();
+        let mut bytes = [to(role, FIN | PING, b"abc"), pong].concat();
+        let mut input = Input::new(&mut bytes);
+        assert!(matches!(receiver.receive(&mut input), Ok(Some(Event::Ping))));
+        assert!(matches!(receiver.receive(&mut input), Ok(None)));
+        assert!(receiver.take_reply().is_none());
+
+        let (mut receiver, _) = Connection::new(role, Config::new()).split();
+        let mut bytes = [to(role, FIN | PING, b"abc"), to(role, FIN | PING, b"de")].concat();
+        let mut input = Input::new(&mut bytes);
+        while receiver.receive(&mut input).unwrap().is_some() {}
+        sender.reply(receiver.take_reply().unwrap());
+        let mut out = [0; 131];
+        let len = sender.poll_transmit(&mut out, key(role)).unwrap();
+        assert_eq!(out[..len], by(role, FIN | PONG, b"de"));
+    }
 }

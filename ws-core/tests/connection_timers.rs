@@ -245,6 +245,18 @@ fn close_timeout() {
     });
 }
 
+// The first Close frame of the two starts the time.
+#[test]
+fn close_timeout_counts_from_the_first_close() {
+    each(Config::new(), |mut clock| {
+        clock.connection.close(None, "", key(clock.role), &mut [0; 6]).unwrap();
+        assert_eq!(clock.pass(4_000), b"");
+        clock.receive(to(clock.role, FIN | CLOSE, b""));
+        clock.connection.fail(ws_core::ProtocolError::InvalidUtf8);
+        assert_eq!(clock.next(), Some(5_000));
+    });
+}
+
 // RFC 6455 §7.1.1: a client waits for the server to end TCP, and not for ever
 #[test]
 fn client_waits_then_times_out() {

@@ -7,7 +7,7 @@ use ws_core::endpoint::{
     Response,
 };
 use ws_core::message::MessageRef;
-use ws_core::{CloseCode, Message, PreparedMessage};
+use ws_core::{CloseCode, Message, PreparedMessage, SendError};
 
 use crate::error::{Deadline, Error, Result};
 use crate::transport::Transport;
@@ -15,7 +15,7 @@ use crate::transport::Transport;
 /// Queued bytes beyond this are written without waiting for more.
 pub(crate) const QUEUE: usize = 64 * 1024;
 /// The most that is read and dropped while waiting for the peer to close the stream.
-pub(crate) const MAX_DISCARD: usize = 1 << 20;
+pub(crate) const MAX_DISCARD: usize = 64 << 20;
 /// The most slices that one write takes.
 const SLICES: usize = 16;
 
@@ -244,7 +244,7 @@ impl<T: Transport> Driver<T> {
         finish_write(&mut self.link, self.endpoint.sides().1);
         let mut shut = false;
         let mut left = MAX_DISCARD;
-        let mut scratch = [0; 4096];
+        let mut scratch = [0; 16 * 1024];
         while !self.endpoint.is_finished() && left > 0 {
             if !shut && self.endpoint.wants_shutdown() {
                 shut = true;
@@ -399,11 +399,17 @@ impl<T: Transport> WebSocket<T> {
     ///
     /// As [`send`](Self::send).
     pub fn queue(&mut self, message: impl Into<Message>) -> Result<()> {
-        let message = message.into();
+        let mut message = message.into();
         if self.driver.endpoint.output().len() >= QUEUE {
             self.driver.flush()?;
         }
-        self.driver.endpoint.send(message)?;
+        while let Err(unsent) = self.driver.endpoint.send(message) {
+            if unsent.error != SendError::OutputFull {
+                return Err(unsent.into());
+            }
+            self.driver.flush()?;
+            message = unsent.message;
+        }
         Ok(())
     }
 
@@ -416,7 +422,13 @@ impl<T: Transport> WebSocket<T> {
         if self.driver.endpoint.output().len() >= QUEUE {
             self.driver.flush()?;
         }
-        Ok(self.driver.endpoint.send_prepared(message)?)
+        match self.driver.endpoint.send_prepared(message) {
+            Err(SendError::OutputFull) => {
+                self.driver.flush()?;
+                Ok(self.driver.endpoint.send_prepared(message)?)
+            }
+            result => Ok(result?),
+        }
     }
 
     /// Writes all that is queued.
@@ -459,7 +471,7 @@ impl<T: Transport> WebSocket<T> {
     pub fn close(&mut self, code: impl Into<Option<CloseCode>>, reason: &str) -> Result<CloseInfo> {
         if !self.driver.endpoint.is_closed() && self.driver.endpoint.close_info().is_none() {
             match self.driver.endpoint.close(code, reason) {
-                Ok(()) | Err(ws_core::SendError::Closing) => {}
+                Ok(()) | Err(SendError::Closing) => {}
                 Err(error) => return Err(error.into()),
             }
             loop {
@@ -557,7 +569,7 @@ impl<T: Transport> Replier<'_, T> {
     ///
     /// As [`WebSocket::send`].
     pub fn send<'m>(&mut self, message: impl Into<MessageRef<'m>>) -> Result<()> {
-        self.outbound.send_ref(message)?;
+        self.queue(message)?;
         self.link.write(self.outbound.output())
     }
 
@@ -567,10 +579,17 @@ impl<T: Transport> Replier<'_, T> {
     ///
     /// As [`WebSocket::send`].
     pub fn queue<'m>(&mut self, message: impl Into<MessageRef<'m>>) -> Result<()> {
+        let message = message.into();
         if self.outbound.output().len() >= QUEUE {
             self.link.write(self.outbound.output())?;
         }
-        Ok(self.outbound.send_ref(message)?)
+        match self.outbound.send_ref(message) {
+            Err(SendError::OutputFull) => {
+                self.link.write(self.outbound.output())?;
+                Ok(self.outbound.send_ref(message)?)
+            }
+            result => Ok(result?),
+        }
     }
 
     /// As [`WebSocket::start_close`].

@@ -226,7 +226,7 @@ impl<T: Transport> Reader<T> {
         let _ = self.shared.flush(true);
         let mut shut = false;
         let mut left = MAX_DISCARD;
-        let mut scratch = [0; 4096];
+        let mut scratch = [0; 16 * 1024];
         loop {
             let (wants_shutdown, finished, until) = {
                 let outbound = self.shared.outbound();

@@ -392,6 +392,7 @@ impl Inbound {
             }
         };
         if let Err(error) = result {
+            self.phase = Phase::Over;
             match error {
                 Error::Handshake(error) => out.refuse(error),
                 _ => out.over(),

@@ -163,6 +163,8 @@ impl Driver {
                 Ok(None) => break,
                 Ok(Some(event)) => {
                     assert!(!ended, "{event:?} after the end");
+                    let close = matches!(event, Event::Close);
+                    assert!(!close || input.is_empty(), "bytes left after Close");
                     self.see(at, event);
                 }
                 Err(error) => {

@@ -1,0 +1,415 @@
+//! What a peer can make an endpoint allocate: DESIGN's rule is live bytes ≤ payload + a constant.
+
+mod common;
+mod ends;
+
+use core::cell::Cell;
+use std::alloc::{GlobalAlloc, Layout, System};
+
+use common::*;
+use ends::*;
+use ws_core::endpoint::{Event, EventRef, Options};
+use ws_core::{Config, Endpoint, Message, MessageKind, Role};
+
+/// Beside the payload, at any time.
+const CONSTANT: usize = 256 * 1024;
+const MIB: usize = 1 << 20;
+
+struct Counting;
+
+#[derive(Clone, Copy, Default)]
+struct Count {
+    live: isize,
+    peak: isize,
+    largest: usize,
+    calls: usize,
+}
+
+thread_local! {
+    static COUNT: Cell<Count> = const { Cell::new(Count { live: 0, peak: 0, largest: 0, calls: 0 }) };
+}
+
+fn count(freed: usize, allocated: usize) {
+    let _ = COUNT.try_with(|cell| {
+        let mut count = cell.get();
+        count.live += allocated as isize - freed as isize;
+        count.peak = count.peak.max(count.live);
+        if allocated > 0 {
+            count.largest = count.largest.max(allocated);
+            count.calls += 1;
+        }
+        cell.set(count);
+    });
+}
+
+// SAFETY: every call goes to the system's allocator as it came; the counter does not allocate.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(0, layout.size());
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count(0, layout.size());
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count(layout.size(), 0);
+        // SAFETY: the caller's promise.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count(layout.size(), size);
+        // SAFETY: the caller's promise.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// What a thread has allocated since it was made.
+struct Meter(Count);
+
+impl Meter {
+    fn new() -> Self {
+        let mut now = COUNT.get();
+        (now.peak, now.largest) = (now.live, 0);
+        COUNT.set(now);
+        Self(now)
+    }
+
+    fn live(&self) -> usize {
+        usize::try_from(COUNT.get().live - self.0.live).unwrap_or(0)
+    }
+
+    fn peak(&self) -> usize {
+        usize::try_from(COUNT.get().peak - self.0.live).unwrap_or(0)
+    }
+
+    fn largest(&self) -> usize {
+        COUNT.get().largest
+    }
+
+    fn calls(&self) -> usize {
+        COUNT.get().calls - self.0.calls
+    }
+}
+
+/// Passes bytes, counts messages and their bytes, and lets go of them; replies are dropped.
+fn swallow(endpoint: &mut Endpoint, bytes: &[u8], by_ref: bool) -> (usize, usize) {
+    let (mut rest, mut count, mut total) = (bytes, 0, 0);
+    while !rest.is_empty() {
+        let taken = endpoint.receive(rest);
+        assert_ne!(taken, 0, "no progress");
+        rest = &rest[taken..];
+        loop {
+            let len = if by_ref {
+                match endpoint.poll_event_ref().unwrap() {
+                    None => break,
+                    Some((EventRef::Message(message), _)) => message.as_bytes().len(),
+                    Some((other, _)) => panic!("{other:?}"),
+                }
+            } else {
+                match endpoint.poll_event().unwrap() {
+                    None => break,
+                    Some(Event::Message(message)) => message.len(),
+                    Some(other) => panic!("{other:?}"),
+                }
+            };
+            count += 1;
+            total += len;
+        }
+    }
+    (count, total)
+}
+
+/// An open server or client whose bytes are all counted.
+fn counted(role: Role) -> (Meter, Endpoint) {
+    let meter = Meter::new();
+    (meter, open(role, Options::new()))
+}
+
+// RUSTSEC-2022-0035
+#[test]
+fn declared_length_allocates_nothing() {
+    for role in ROLES {
+        let (meter, mut endpoint) = counted(role);
+        assert!(feed(&mut endpoint, &length(role, FIN | BINARY, 127, &(16 * MIB as u64).to_be_bytes())).is_empty());
+        endpoint.receive(&KEY);
+        assert!(told(&mut endpoint).is_empty());
+        assert!(endpoint.read_buf().len() <= 64 * 1024);
+        assert!(meter.peak() <= 16 * 1024, "{role:?} {}", meter.peak());
+
+        let config = Config::new().max_frame(u64::MAX).max_message(u64::MAX);
+        let meter = Meter::new();
+        let mut endpoint = open(role, config);
+        let head = length(role, FIN | BINARY, 127, &(1_u64 << 62).to_be_bytes());
+        assert!(feed(&mut endpoint, &[&head[..], &KEY].concat()).is_empty());
+        assert!(endpoint.read_buf().len() <= 64 * 1024);
+        assert!(meter.peak() <= 16 * 1024, "{role:?} {}", meter.peak());
+    }
+}
+
+// What arrives of a long frame is all that grows the buffer, however little comes at once.
+#[test]
+fn one_byte_reads_of_a_large_frame() {
+    for by_ref in [false, true] {
+        for role in ROLES {
+            let frame = to(role, FIN | BINARY, &vec![7; MIB]);
+            let (meter, mut endpoint) = counted(role);
+            let mut message = (0, 0);
+            for (at, byte) in frame.chunks(1).enumerate() {
+                message = swallow(&mut endpoint, byte, by_ref);
+                assert!(meter.live() <= 3 * at + CONSTANT, "{} after {at}", meter.live());
+            }
+            assert_eq!(message, (1, MIB));
+            assert!(meter.peak() <= MIB + CONSTANT, "{role:?} {}", meter.peak());
+        }
+    }
+}
+
+// CVE-2026-12151, CVE-2026-48779, CVE-2026-54274: bookkeeping per fragment
+#[test]
+fn a_million_fragments_cost_their_payload() {
+    for (payload, total) in [(&b"x"[..], 1_000_000), (b"", 0)] {
+        for role in ROLES {
+            let fragments = to(role, CONT, payload).repeat(1000);
+            let (meter, mut endpoint) = counted(role);
+            assert_eq!(swallow(&mut endpoint, &to(role, BINARY, b""), false), (0, 0));
+            for _ in 0..1000 {
+                assert_eq!(swallow(&mut endpoint, &fragments, false), (0, 0));
+            }
+            assert!(meter.peak() <= total + CONSTANT, "{role:?} {}", meter.peak());
+            assert_eq!(swallow(&mut endpoint, &to(role, FIN | CONT, b""), false), (1, total));
+            assert!(meter.live() <= 128 * 1024, "{role:?} {}", meter.live());
+        }
+    }
+}
+
+// With bytes that come one at a time, too.
+#[test]
+fn fragments_in_one_byte_reads_cost_their_payload() {
+    let role = Role::Server;
+    let stream = [
+        to(role, TEXT, b"a"),
+        to(role, CONT, b"b").repeat(20_000),
+        to(role, FIN | CONT, b"c"),
+    ]
+    .concat();
+    for by_ref in [false, true] {
+        let (meter, mut endpoint) = counted(role);
+        let mut message = (0, 0);
+        for byte in stream.chunks(1) {
+            message = swallow(&mut endpoint, byte, by_ref);
+        }
+        assert_eq!(message, (1, 20_002));
+        assert!(meter.peak() <= 20_002 + 16 * 1024, "{}", meter.peak());
+    }
+}
+
+// A kept message does not keep the buffer that it came in.
+#[test]
+fn kept_messages_retain_little_more_than_themselves() {
+    for role in ROLES {
+        let mut endpoint = open(role, Options::new());
+        // The buffer has grown to its full size.
+        let filler = to(role, FIN | BINARY, &[1; 1000]).repeat(1000);
+        swallow(&mut endpoint, &filler, false);
+        for (size, most) in [
+            (0, 0),
+            (16, 16),
+            (1000, 1000),
+            (4095, 4095),
+            (4096, 2 * 4096),
+            (5000, 2 * 5000),
+            (40_000, 2 * 40_000),
+            (100_000, 2 * 100_000),
+            (MIB, 2 * MIB),
+        ] {
+            for kind in [BINARY, TEXT] {
+                for before in [0, 1, 30] {
+                    let small = to(role, FIN | BINARY, &[1; 1000]).repeat(before);
+                    let stream = [small, to(role, FIN | kind, &vec![b'x'; size])].concat();
+                    endpoint.release_buffers();
+                    let meter = Meter::new();
+                    let mut kept = Vec::new();
+                    let mut rest = &stream[..];
+                    while !rest.is_empty() {
+                        let taken = endpoint.receive(rest);
+                        rest = &rest[taken..];
+                        while let Some(event) = endpoint.poll_event().unwrap() {
+                            let Event::Message(message) = event else { panic!("{event:?}") };
+                            kept.push(message);
+                        }
+                    }
+                    let message = kept.pop().unwrap();
+                    assert_eq!(message.len(), size);
+                    drop(kept);
+                    endpoint.release_buffers();
+                    assert!(meter.live() <= most + 64, "{role:?} {size} after {before}: {}", meter.live());
+                }
+            }
+        }
+    }
+}
+
+/// Reads a stream by `read_buf` in reads of at most this size; tells where the last payload byte of
+/// the last read was put.
+fn read_directly(endpoint: &mut Endpoint, stream: &[u8], most: usize) -> (Vec<Message>, usize) {
+    let (mut rest, mut messages, mut last) = (stream, Vec::new(), 0);
+    while !rest.is_empty() {
+        let free = endpoint.read_buf();
+        let count = free.len().min(rest.len()).min(most);
+        assert_ne!(count, 0, "no room");
+        free[..count].copy_from_slice(&rest[..count]);
+        last = free[count - 1..].as_ptr() as usize;
+        endpoint.filled(count);
+        rest = &rest[count..];
+        while let Some(event) = endpoint.poll_event().unwrap() {
+            let Event::Message(message) = event else { panic!("{event:?}") };
+            messages.push(message);
+        }
+    }
+    (messages, last)
+}
+
+// A large message is handed over with the buffer that it was read into.
+#[test]
+fn large_message_is_handed_over_uncopied() {
+    for role in ROLES {
+        for size in [10_000, 65_536, 100_000, MIB, 3 * MIB] {
+            for kind in [BINARY, TEXT] {
+                for most in [1000, usize::MAX] {
+                    let mut endpoint = open(role, Options::new());
+                    let stream = to(role, FIN | kind, &vec![b'x'; size]);
+                    let (messages, last) = read_directly(&mut endpoint, &stream, most);
+                    let [message] = &messages[..] else { panic!("{}", messages.len()) };
+                    assert_eq!(message.len(), size);
+                    let end = message.as_bytes()[size - 1..].as_ptr() as usize;
+                    assert_eq!(end, last, "{role:?} {size} by {most}");
+                }
+            }
+        }
+    }
+}
+
+// A long frame is read in long pieces, to its end and no further.
+#[test]
+fn long_frames_are_read_in_few_reads() {
+    for role in ROLES {
+        let mut endpoint = open(role, Options::new());
+        let frame = to(role, FIN | BINARY, &vec![1; MIB]);
+        let stream = frame.repeat(4);
+        let (mut rest, mut reads, mut messages) = (&stream[..], 0, 0);
+        while !rest.is_empty() {
+            let free = endpoint.read_buf();
+            let count = free.len().min(rest.len());
+            free[..count].copy_from_slice(&rest[..count]);
+            endpoint.filled(count);
+            rest = &rest[count..];
+            reads += 1;
+            while endpoint.poll_event().unwrap().is_some() {
+                messages += 1;
+                assert_eq!(rest.len() % frame.len(), 0, "nothing after the frame was read");
+            }
+        }
+        assert_eq!(messages, 4);
+        assert!(reads <= 4 * 12, "{reads}");
+    }
+}
+
+#[test]
+fn release_buffers_leaves_no_heap() {
+    for role in ROLES {
+        // A client's keys and their generator are state, not buffers.
+        let meter = Meter::new();
+        let mut endpoint = open(role, Options::new());
+        let fixed = meter.live();
+        assert!(fixed <= if role == Role::Client { 512 } else { 0 }, "{role:?} {fixed}");
+        let frame = to(role, FIN | BINARY, &[1; 1000]);
+        let busy = frame.repeat(200);
+        swallow(&mut endpoint, &busy, false);
+        endpoint.send("hello").unwrap();
+        assert!(meter.live() > fixed);
+        let waiting = endpoint.output().len();
+        endpoint.release_buffers();
+        assert_eq!(endpoint.output().len(), waiting, "what waits is kept");
+        endpoint.output().advance(waiting);
+        endpoint.release_buffers();
+        assert_eq!(meter.live(), fixed + busy.capacity() + frame.capacity(), "{role:?}");
+
+        // Half a frame is kept, and all goes on as before.
+        assert_eq!(swallow(&mut endpoint, &frame[..500], false), (0, 0));
+        endpoint.release_buffers();
+        assert_eq!(swallow(&mut endpoint, &frame[500..], false), (1, 1000));
+        endpoint.release_buffers();
+        assert_eq!(meter.live(), fixed + busy.capacity() + frame.capacity(), "{role:?}");
+        // Half a head, too, which lies in the fixed state.
+        assert_eq!(swallow(&mut endpoint, &frame[..1], false), (0, 0));
+        endpoint.release_buffers();
+        assert_eq!(meter.live(), fixed + busy.capacity() + frame.capacity(), "{role:?}");
+        assert_eq!(swallow(&mut endpoint, &frame[1..], true), (1, 1000));
+    }
+}
+
+#[test]
+fn steady_echo_allocates_nothing() {
+    for role in ROLES {
+        for size in [0, 16, 125, 1000] {
+            let mut endpoint = open(role, Options::new());
+            let batch = to(role, FIN | BINARY, &vec![7; size]).repeat(10);
+            let echo = |endpoint: &mut Endpoint| {
+                let (mut rest, mut echoed) = (&batch[..], 0);
+                while !rest.is_empty() {
+                    let taken = endpoint.receive(rest);
+                    rest = &rest[taken..];
+                    while let Some((event, out)) = endpoint.poll_event_ref().unwrap() {
+                        let EventRef::Message(message) = event else { panic!("{event:?}") };
+                        out.send_ref(message).unwrap();
+                        echoed += 1;
+                    }
+                }
+                assert_eq!(echoed, 10);
+                while !endpoint.output().is_empty() {
+                    let count = endpoint.output().slices().next().unwrap().len();
+                    endpoint.output().advance(count);
+                }
+            };
+            for _ in 0..100 {
+                echo(&mut endpoint);
+            }
+            let meter = Meter::new();
+            for _ in 0..1000 {
+                echo(&mut endpoint);
+            }
+            assert_eq!(meter.calls(), 0, "{role:?} {size}");
+        }
+    }
+}
+
+// A message for many receivers costs each of them its place in a queue.
+#[test]
+fn broadcast_shares_one_payload() {
+    let message = Message::from(vec![7; MIB]);
+    let prepared = ws_core::PreparedMessage::new(&message);
+    let mut servers: Vec<_> = (0..10).map(|_| server()).collect();
+    let meter = Meter::new();
+    for server in &mut servers {
+        server.send(message.clone()).unwrap();
+        server.send_prepared(&prepared).unwrap();
+    }
+    assert!(meter.live() <= 10 * 1024, "{}", meter.live());
+    // Fragments that are too small to be shared are copied, without a place in the queue for each.
+    let mut server = open(Role::Server, Config::new().max_outgoing_frame(100));
+    let meter = Meter::new();
+    server.send(message).unwrap();
+    assert!(meter.live() <= 2 * MIB + CONSTANT, "{}", meter.live());
+    drop(server);
+    assert_eq!(prepared.message().kind(), MessageKind::Binary);
+    assert!(meter.largest() <= 2 * MIB);
+}

@@ -1,0 +1,303 @@
+//! The opening handshake of a client's endpoint: RFC 6455 §4.1.
+
+mod common;
+mod ends;
+
+use std::time::Duration;
+
+use common::*;
+use ends::*;
+use ws_core::endpoint::{Error, Event, Options};
+use ws_core::handshake::HandshakeError::{self, *};
+use ws_core::handshake::{ClientRequest, HeadError};
+use ws_core::{CloseCode, Endpoint, Instant, Role, SendError};
+
+const OFFER: ClientRequest<'_> = ClientRequest {
+    host: "example.com",
+    target: "/chat?room=1",
+    origin: None,
+    subprotocols: &[],
+    extensions: None,
+    headers: &[],
+};
+
+/// What a client makes of this answer, in pieces of this size, and of the end of the stream.
+fn answered(options: &Options, answer: &[u8], piece: usize, eof: bool) -> (Endpoint, Vec<Told>) {
+    let mut client = asking(&OFFER, options.clone());
+    let mut all = Vec::new();
+    for piece in answer.chunks(piece.max(1)) {
+        all.extend(feed(&mut client, piece));
+    }
+    if eof {
+        client.receive_eof();
+        all.extend(told(&mut client));
+    }
+    assert!(take(&mut client).is_empty() || client.is_open() || client.close_info().is_some());
+    (client, all)
+}
+
+/// The same for every way to cut the answer that is tried.
+#[track_caller]
+fn tells(answer: &[u8], expected: &[Told]) -> Endpoint {
+    for piece in [1, 2, 3, 17] {
+        let (_, events) = answered(&Options::new(), answer, piece, false);
+        assert_eq!(events, expected, "pieces of {piece}");
+    }
+    let (client, events) = answered(&Options::new(), answer, usize::MAX, false);
+    assert_eq!(events, expected);
+    client
+}
+
+fn change(from: &str, to: &str) -> Vec<u8> {
+    assert!(RESPONSE.contains(from), "{from}");
+    RESPONSE.replace(from, to).into_bytes()
+}
+
+// RFC 6455 §4.1
+#[test]
+fn client_request_is_exact() {
+    let request = ClientRequest {
+        origin: Some("http://example.com"),
+        subprotocols: &["chat", "superchat"],
+        headers: &[("Cookie", "a=b")],
+        ..OFFER
+    };
+    let mut client = Endpoint::client(&request, Options::new(), random()).unwrap();
+    assert_eq!(told(&mut client), []);
+    assert_eq!(
+        take_str(&mut client),
+        "GET /chat?room=1 HTTP/1.1\r\nHost: example.com\r\nUpgrade: websocket\r\n\
+         Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+         Sec-WebSocket-Version: 13\r\nOrigin: http://example.com\r\n\
+         Sec-WebSocket-Protocol: chat, superchat\r\nCookie: a=b\r\n\r\n"
+    );
+    // The key is new for each connection (RFC 6455 §4.1, item 7).
+    let mut other = Endpoint::client(&request, Options::new(), Box::new(|key| key.fill(1)));
+    assert!(take_str(other.as_mut().unwrap()).contains("Sec-WebSocket-Key: AQEBAQEBAQEBAQEBAQEBAQ==\r\n"));
+}
+
+#[test]
+fn client_refuses_a_faulty_request() {
+    for (request, error) in [
+        (ClientRequest { target: "chat", ..OFFER }, HeadError::InvalidTarget),
+        (ClientRequest { target: "/a b", ..OFFER }, HeadError::InvalidTarget),
+        (ClientRequest { host: "a\r\nb", ..OFFER }, HeadError::InvalidHost),
+        (ClientRequest { headers: &[("A", "b\r\n")], ..OFFER }, HeadError::InvalidHeaderValue),
+        (ClientRequest { headers: &[("Host", "b")], ..OFFER }, HeadError::ReservedHeader),
+        (ClientRequest { subprotocols: &["a", "a"], ..OFFER }, HeadError::InvalidSubprotocol),
+        (ClientRequest { extensions: Some("x"), ..OFFER }, HeadError::InvalidExtension),
+    ] {
+        let client = Endpoint::client(&request, Options::new(), random());
+        assert_eq!(client.err(), Some(error), "{request:?}");
+    }
+}
+
+// RFC 6455 §4.1: no frame before the handshake is over
+#[test]
+fn client_sends_nothing_before_101() {
+    let mut client = asking(&OFFER, Options::new());
+    let half = RESPONSE.len() / 2;
+    for part in ["", &RESPONSE[..half]] {
+        assert_eq!(feed(&mut client, part.as_bytes()), []);
+        let unsent = client.send("early").unwrap_err();
+        assert_eq!((unsent.message, unsent.error), ("early".into(), SendError::NotOpen));
+        assert_eq!(client.ping(b""), Err(SendError::NotOpen));
+        assert_eq!(client.close(CloseCode::NORMAL, ""), Err(SendError::NotOpen));
+        assert!(client.output().is_empty());
+        assert!(!client.is_open() && !client.is_closed() && !client.wants_shutdown());
+    }
+    assert_eq!(feed(&mut client, &RESPONSE.as_bytes()[half..]), [Told::Open(None)]);
+    assert!(client.is_open());
+    client.send("first").unwrap();
+    let sent = take(&mut client);
+    assert_eq!(sent, raw(FIN | TEXT, Some(sent[2..6].try_into().unwrap()), b"first"));
+}
+
+#[test]
+fn client_pipelined_frames_after_response() {
+    let frames = [
+        to(Role::Client, FIN | TEXT, b"one"),
+        to(Role::Client, FIN | PING, b"p"),
+        to(Role::Client, FIN | BINARY, &[7; 300]),
+    ]
+    .concat();
+    let stream = [RESPONSE.as_bytes(), &frames].concat();
+    let expected =
+        [Told::Open(None), text("one"), Told::Ping(b"p".to_vec()), binary(&[7; 300])];
+    tells(&stream, &expected);
+    for at in 1..stream.len() {
+        let mut client = asking(&OFFER, Options::new());
+        let mut events = feed(&mut client, &stream[..at]);
+        events.extend(feed(&mut client, &stream[at..]));
+        assert_eq!(events, expected, "cut at {at}");
+        let pong = take(&mut client);
+        assert_eq!(pong, raw(FIN | PONG, Some(pong[2..6].try_into().unwrap()), b"p"));
+    }
+}
+
+#[test]
+fn client_learns_what_was_agreed() {
+    let request = ClientRequest { subprotocols: &["chat", "superchat"], ..OFFER };
+    let mut client = asking(&request, Options::new());
+    let answer = RESPONSE.replace("\r\n\r\n", "\r\nSec-WebSocket-Protocol: superchat\r\nA: b\r\n\r\n");
+    client.receive(answer.as_bytes());
+    let Ok(Some(Event::Open(opened))) = client.poll_event() else { panic!("not open") };
+    assert_eq!(opened.subprotocol.as_deref(), Some("superchat"));
+    let response = opened.response.unwrap();
+    assert_eq!((response.status(), response.reason()), (101, "Switching Protocols"));
+    assert_eq!((response.header("a"), response.body()), (Some("b"), &b""[..]));
+    assert_eq!(told(&mut client), []);
+}
+
+// RFC 6455 §4.1, items 1–6
+#[test]
+fn client_fails_on_a_wrong_101() {
+    let cases: &[(Vec<u8>, HandshakeError)] = &[
+        (change("s3pP", "S3pP"), WrongAccept),
+        (change("Sec-WebSocket-Accept", "X"), MissingAccept),
+        (change("Upgrade: websocket\r\n", ""), ResponseUpgrade),
+        (change("Connection: Upgrade\r\n", ""), ResponseConnection),
+        (change("HTTP/1.1", "HTTP/1.0"), UnsupportedResponseVersion),
+        (change("HTTP/1.1 101", "HTTP/1.1 1x1"), MalformedStatusLine),
+        (change("\r\n\r\n", "\r\nContent-Length: 1\r\n\r\n"), ResponseBody),
+        (change("\r\n\r\n", "\r\nSec-WebSocket-Protocol: chat\r\n\r\n"), UnofferedSubprotocol),
+        (
+            change("\r\n\r\n", "\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n"),
+            UnofferedExtension,
+        ),
+        (change("\r\nUpgrade", "\nUpgrade"), BareLf),
+        (change("\r\n\r\n", &format!("\r\n{}\r\n", "X: y\r\n".repeat(98))), TooManyFields),
+        (change("\r\n\r\n", &format!("\r\nX: {}", "y".repeat(17_000))), ResponseHeadTooLarge),
+    ];
+    for (answer, error) in cases {
+        let answer = [&answer[..], b"\x81\x02hi"].concat();
+        let mut client = tells(&answer, &[Told::Failed(Error::Handshake(*error))]);
+        assert!(client.is_closed() && client.wants_shutdown() && !client.is_open());
+        assert!(client.output().is_empty(), "a client answers nothing");
+        assert_eq!(client.send("x").unwrap_err().error, SendError::Closing);
+        client.receive_eof();
+        assert_eq!(told(&mut client), []);
+        assert!(client.is_finished());
+    }
+}
+
+// RFC 9110 §15.2
+#[test]
+fn client_skips_interim_responses() {
+    let interim = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n";
+    let answer = [interim, "HTTP/1.1 100 Continue\r\n\r\n", RESPONSE].concat();
+    tells(answer.as_bytes(), &[Told::Open(None)]);
+    let refusal = [interim, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"].concat();
+    tells(refusal.as_bytes(), &[Told::Refused(404, vec![])]);
+    // Together they keep the limit of a single head.
+    let flood = interim.repeat(1000);
+    tells(flood.as_bytes(), &[Told::Failed(ResponseHeadTooLarge.into())]);
+}
+
+// RFC 9112 §6.3: the three ways in which a body ends
+#[test]
+fn client_refusal_comes_with_its_body() {
+    let head = "HTTP/1.1 403 Forbidden\r\n";
+    for answer in [
+        format!("{head}Content-Length: 8\r\n\r\nno entryrest"),
+        format!("{head}Transfer-Encoding: chunked\r\n\r\n3\r\nno \r\n5\r\nentry\r\n0\r\n\r\nrest"),
+    ] {
+        let expected = [Told::Refused(403, b"no entry".to_vec())];
+        let mut client = tells(answer.as_bytes(), &expected);
+        assert!(client.is_closed() && client.wants_shutdown());
+        assert!(client.output().is_empty());
+        assert_eq!(client.close(CloseCode::NORMAL, ""), Err(SendError::Closing));
+        assert!(client.output().is_empty());
+        // The end may come before the body is complete.
+        let cut = answer.find("entry").unwrap() + 2;
+        let (client, events) = answered(&Options::new(), &answer.as_bytes()[..cut], 7, true);
+        assert_eq!(events, [Told::Refused(403, b"no en".to_vec())]);
+        assert!(client.is_finished());
+    }
+    let until_close = format!("{head}\r\nno entry");
+    for piece in [1, usize::MAX] {
+        let (client, events) =
+            answered(&Options::new(), until_close.as_bytes(), piece, false);
+        assert_eq!(events, [], "the end of the stream ends the body");
+        assert!(!client.is_closed() && !client.wants_shutdown());
+        let (client, events) = answered(&Options::new(), until_close.as_bytes(), piece, true);
+        assert_eq!(events, [Told::Refused(403, b"no entry".to_vec())]);
+        assert!(client.is_closed() && client.is_finished());
+    }
+    tells(b"HTTP/1.1 204 No Content\r\n\r\nrest", &[Told::Refused(204, vec![])]);
+    // A length in doubt, and a chunk that is none: what is certain is told.
+    let doubt = format!("{head}Content-Length: 1\r\nContent-Length: 2\r\n\r\nab");
+    tells(doubt.as_bytes(), &[Told::Refused(403, vec![])]);
+    let broken = format!("{head}Transfer-Encoding: chunked\r\n\r\n1\r\na\r\nx");
+    tells(broken.as_bytes(), &[Told::Refused(403, b"a".to_vec())]);
+}
+
+#[test]
+fn client_bounds_the_body_of_a_refusal() {
+    let body = "x".repeat(1000);
+    for (max, kept) in [(0, 0), (1, 1), (999, 999), (1000, 1000), (5000, 1000)] {
+        let options = Options::new().max_body(max);
+        for (field, body, eof) in [
+            ("Content-Length: 1000", body.clone(), false),
+            ("Transfer-Encoding: chunked", format!("3e8\r\n{body}\r\n0\r\n\r\n"), false),
+            ("Server: a", body.clone(), true),
+        ] {
+            let answer = format!("HTTP/1.1 500 Oops\r\n{field}\r\n\r\n{body}");
+            for piece in [1, 100, usize::MAX] {
+                let (client, events) = answered(&options, answer.as_bytes(), piece, eof);
+                assert_eq!(events, [Told::Refused(500, vec![b'x'; kept])], "{field} {max} {piece}");
+                assert!(client.is_closed());
+            }
+        }
+    }
+    // Without an end in sight the default limit ends it.
+    let mut client = asking(&OFFER, Options::new());
+    let mut events = feed(&mut client, b"HTTP/1.1 500 Oops\r\n\r\n");
+    for _ in 0..200 {
+        events.extend(feed(&mut client, &[b'x'; 1000]));
+    }
+    assert_eq!(events, [Told::Refused(500, vec![b'x'; 64 * 1024])]);
+}
+
+#[test]
+fn client_handshake_timeout() {
+    let at = Instant::from_millis;
+    let options = Options::new().handshake_timeout(Some(Duration::from_millis(100)));
+    let mut client = asking(&OFFER, options.clone());
+    client.handle_timeout(at(1000));
+    assert_eq!(client.poll_timeout(), Some(at(1100)));
+    assert_eq!(feed(&mut client, &RESPONSE.as_bytes()[..20]), []);
+    client.handle_timeout(at(1099));
+    assert_eq!(told(&mut client), []);
+    client.handle_timeout(at(1100));
+    assert!(client.is_closed());
+    assert_eq!(told(&mut client), [Told::Failed(Error::HandshakeTimeout)]);
+    assert!(client.wants_shutdown());
+    assert_eq!(feed(&mut client, &RESPONSE.as_bytes()[20..]), []);
+
+    // The same deadline ends a body that does not end: what has come of it is told.
+    let mut client = asking(&OFFER, options);
+    client.handle_timeout(at(1000));
+    assert_eq!(feed(&mut client, b"HTTP/1.1 500 Oops\r\n\r\nno"), []);
+    assert_eq!(client.poll_timeout(), Some(at(1100)));
+    client.handle_timeout(at(1100));
+    assert_eq!(told(&mut client), [Told::Refused(500, b"no".to_vec())]);
+    assert!(client.is_closed() && client.wants_shutdown());
+}
+
+#[test]
+fn client_eof_in_the_handshake_is_told_once() {
+    for len in 0..RESPONSE.len() {
+        let mut client = asking(&OFFER, Options::new());
+        assert_eq!(feed(&mut client, &RESPONSE.as_bytes()[..len]), []);
+        client.receive_eof();
+        assert_eq!(told(&mut client), [Told::Failed(Error::HandshakeEof)], "{len}");
+        client.receive_eof();
+        assert_eq!(told(&mut client), []);
+        assert!(client.is_closed() && client.is_finished() && client.output().is_empty());
+    }
+    let (client, events) = answered(&Options::new(), RESPONSE.as_bytes(), 1, true);
+    let lost = closed(CloseCode::ABNORMAL, "", false, false);
+    assert_eq!(events, [Told::Open(None), lost]);
+    assert!(client.is_finished());
+}
