@@ -139,7 +139,10 @@ fn counted(role: Role) -> (Meter, Endpoint) {
 fn declared_length_allocates_nothing() {
     for role in ROLES {
         let (meter, mut endpoint) = counted(role);
-        assert!(feed(&mut endpoint, &length(role, FIN | BINARY, 127, &(16 * MIB as u64).to_be_bytes())).is_empty());
+        assert!(
+            feed(&mut endpoint, &length(role, FIN | BINARY, 127, &(16 * MIB as u64).to_be_bytes()))
+                .is_empty()
+        );
         endpoint.receive(&KEY);
         assert!(told(&mut endpoint).is_empty());
         assert!(endpoint.read_buf().len() <= 64 * 1024);
@@ -195,12 +198,9 @@ fn a_million_fragments_cost_their_payload() {
 #[test]
 fn fragments_in_one_byte_reads_cost_their_payload() {
     let role = Role::Server;
-    let stream = [
-        to(role, TEXT, b"a"),
-        to(role, CONT, b"b").repeat(20_000),
-        to(role, FIN | CONT, b"c"),
-    ]
-    .concat();
+    let stream =
+        [to(role, TEXT, b"a"), to(role, CONT, b"b").repeat(20_000), to(role, FIN | CONT, b"c")]
+            .concat();
     for by_ref in [false, true] {
         let (meter, mut endpoint) = counted(role);
         let mut message = (0, 0);
@@ -251,7 +251,11 @@ fn kept_messages_retain_little_more_than_themselves() {
                     assert_eq!(message.len(), size);
                     drop(kept);
                     endpoint.release_buffers();
-                    assert!(meter.live() <= most + 64, "{role:?} {size} after {before}: {}", meter.live());
+                    assert!(
+                        meter.live() <= most + 64,
+                        "{role:?} {size} after {before}: {}",
+                        meter.live()
+                    );
                 }
             }
         }

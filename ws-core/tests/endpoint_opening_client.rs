@@ -73,7 +73,10 @@ fn client_request_is_exact() {
     );
     // The key is new for each connection (RFC 6455 §4.1, item 7).
     let mut other = Endpoint::client(&request, Options::new(), Box::new(|key| key.fill(1)));
-    assert!(take_str(other.as_mut().unwrap()).contains("Sec-WebSocket-Key: AQEBAQEBAQEBAQEBAQEBAQ==\r\n"));
+    assert!(
+        take_str(other.as_mut().unwrap())
+            .contains("Sec-WebSocket-Key: AQEBAQEBAQEBAQEBAQEBAQ==\r\n")
+    );
 }
 
 #[test]
@@ -122,8 +125,7 @@ fn client_pipelined_frames_after_response() {
     ]
     .concat();
     let stream = [RESPONSE.as_bytes(), &frames].concat();
-    let expected =
-        [Told::Open(None), text("one"), Told::Ping(b"p".to_vec()), binary(&[7; 300])];
+    let expected = [Told::Open(None), text("one"), Told::Ping(b"p".to_vec()), binary(&[7; 300])];
     tells(&stream, &expected);
     for at in 1..stream.len() {
         let mut client = asking(&OFFER, Options::new());
@@ -139,7 +141,8 @@ fn client_pipelined_frames_after_response() {
 fn client_learns_what_was_agreed() {
     let request = ClientRequest { subprotocols: &["chat", "superchat"], ..OFFER };
     let mut client = asking(&request, Options::new());
-    let answer = RESPONSE.replace("\r\n\r\n", "\r\nSec-WebSocket-Protocol: superchat\r\nA: b\r\n\r\n");
+    let answer =
+        RESPONSE.replace("\r\n\r\n", "\r\nSec-WebSocket-Protocol: superchat\r\nA: b\r\n\r\n");
     client.receive(answer.as_bytes());
     let Ok(Some(Event::Open(opened))) = client.poll_event() else { panic!("not open") };
     assert_eq!(opened.subprotocol.as_deref(), Some("superchat"));
@@ -216,8 +219,7 @@ fn client_refusal_comes_with_its_body() {
     }
     let until_close = format!("{head}\r\nno entry");
     for piece in [1, usize::MAX] {
-        let (client, events) =
-            answered(&Options::new(), until_close.as_bytes(), piece, false);
+        let (client, events) = answered(&Options::new(), until_close.as_bytes(), piece, false);
         assert_eq!(events, [], "the end of the stream ends the body");
         assert!(!client.is_closed() && !client.wants_shutdown());
         let (client, events) = answered(&Options::new(), until_close.as_bytes(), piece, true);

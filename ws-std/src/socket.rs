@@ -67,9 +67,6 @@ impl<T: Transport> Link<T> {
 
     /// Writes all output.
     pub(crate) fn write(&mut self, output: &mut Output) -> Result<()> {
-        if output.is_empty() {
-            return Ok(());
-        }
         if self.broken {
             output.advance(usize::MAX);
             return Err(io::Error::from(io::ErrorKind::BrokenPipe).into());
@@ -103,6 +100,18 @@ impl<T: Transport> Link<T> {
             Ok(()) => Ok(()),
             Err(error) if is_timeout(&error) => Err(Error::Timeout(Deadline::Write)),
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Writes all that `outbound` has to send. A pong that found the output full follows when there is
+    /// room for it.
+    pub(crate) fn flush(&mut self, outbound: &mut Outbound) -> Result<()> {
+        loop {
+            let output = outbound.output();
+            if output.is_empty() {
+                return Ok(());
+            }
+            self.write(output)?;
         }
     }
 
@@ -186,7 +195,7 @@ impl<T: Transport> Driver<T> {
 
     /// Writes all output.
     pub(crate) fn flush(&mut self) -> Result<()> {
-        self.link.write(self.endpoint.output())
+        self.link.flush(self.endpoint.sides().1)
     }
 
     /// The next event, waiting for it until `deadline`; `None` when the connection is over.
@@ -271,7 +280,7 @@ impl<T: Transport> Driver<T> {
 fn finish_write<T: Transport>(link: &mut Link<T>, outbound: &mut Outbound) {
     let patience = Duration::from_secs(5);
     link.write_timeout = Some(link.write_timeout.map_or(patience, |timeout| timeout.min(patience)));
-    let _ = link.write(outbound.output());
+    let _ = link.flush(outbound);
 }
 
 /// An open WebSocket on a blocking stream.
@@ -570,7 +579,7 @@ impl<T: Transport> Replier<'_, T> {
     /// As [`WebSocket::send`].
     pub fn send<'m>(&mut self, message: impl Into<MessageRef<'m>>) -> Result<()> {
         self.queue(message)?;
-        self.link.write(self.outbound.output())
+        self.link.flush(self.outbound)
     }
 
     /// As [`WebSocket::queue`]; the payload is copied once, into the output.
@@ -581,11 +590,11 @@ impl<T: Transport> Replier<'_, T> {
     pub fn queue<'m>(&mut self, message: impl Into<MessageRef<'m>>) -> Result<()> {
         let message = message.into();
         if self.outbound.output().len() >= QUEUE {
-            self.link.write(self.outbound.output())?;
+            self.link.flush(self.outbound)?;
         }
         match self.outbound.send_ref(message) {
             Err(SendError::OutputFull) => {
-                self.link.write(self.outbound.output())?;
+                self.link.flush(self.outbound)?;
                 Ok(self.outbound.send_ref(message)?)
             }
             result => Ok(result?),
@@ -599,6 +608,6 @@ impl<T: Transport> Replier<'_, T> {
     /// As [`WebSocket::start_close`].
     pub fn start_close(&mut self, code: impl Into<Option<CloseCode>>, reason: &str) -> Result<()> {
         self.outbound.close(code, reason)?;
-        self.link.write(self.outbound.output())
+        self.link.flush(self.outbound)
     }
 }

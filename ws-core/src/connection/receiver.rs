@@ -425,7 +425,8 @@ impl Receiver {
         if self.phase == Phase::Payload { self.left } else { 0 }
     }
 
-    pub(crate) fn end(&mut self) {
+    /// Tells that the stream has ended, or was given up.
+    pub fn end(&mut self) {
         if !matches!(self.phase, Phase::Failed { .. } | Phase::Ended { .. }) {
             self.phase = Phase::Ended { close_received: self.phase == Phase::CloseReceived };
         }

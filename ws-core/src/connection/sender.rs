@@ -544,7 +544,8 @@ impl Sender {
         }
     }
 
-    pub(crate) fn end(&mut self) {
+    /// Tells that the stream has ended, or was given up.
+    pub fn end(&mut self) {
         if self.end == End::No {
             self.end = End::Eof;
         }

@@ -251,10 +251,8 @@ impl Outbound {
 
     #[inline]
     fn check(&self, len: usize) -> Result<(), SendError> {
-        if self.sender.message_open() {
-            return Err(SendError::MessageOpen);
-        }
-        self.check_open(len)
+        self.check_open(len)?;
+        if self.sender.message_open() { Err(SendError::MessageOpen) } else { Ok(()) }
     }
 
     #[inline]

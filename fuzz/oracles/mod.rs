@@ -1,0 +1,76 @@
+//! What must hold for any input, as functions of the fuzzer's bytes that panic when it does not.
+//!
+//! The fuzz targets call them with inputs that the fuzzer makes up; `ws-core/tests/replay_corpus.rs`
+//! calls them with the committed corpora.
+#![allow(dead_code, reason = "each fuzz target uses a part of it")]
+
+pub(crate) mod endpoint;
+pub(crate) mod frame;
+pub(crate) mod handshake;
+pub(crate) mod receive;
+
+use ws_core::{MaskingKey, Role};
+
+/// The key of every frame that a client sends here.
+const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
+
+/// The first bytes of an input to all targets but `frame`: what is set up, and how the rest is cut.
+struct Setup<'a> {
+    /// Read bit by bit; the meaning is the target's.
+    flags: u8,
+    /// The sizes of the pieces, from 1 to 256 bytes, over and over.
+    sizes: [usize; 4],
+    stream: &'a [u8],
+}
+
+impl<'a> Setup<'a> {
+    const LEN: usize = 5;
+
+    fn of(data: &'a [u8]) -> Option<Self> {
+        let (&[flags, a, b, c, d], stream) = data.split_first_chunk::<{ Self::LEN }>()?;
+        let sizes = [a, b, c, d].map(|size| usize::from(size) + 1);
+        Some(Self { flags, sizes, stream })
+    }
+
+    fn flag(&self, bit: u8) -> bool {
+        self.flags >> bit & 1 != 0
+    }
+
+    fn role(&self) -> Role {
+        if self.flag(0) { Role::Client } else { Role::Server }
+    }
+
+    /// The ways to cut the stream: whole, as the input says, byte by byte.
+    fn cuts(&self) -> [Vec<&'a [u8]>; 3] {
+        let whole = if self.stream.is_empty() { Vec::new() } else { vec![self.stream] };
+        [whole, self.cut(&self.sizes), self.cut(&[1])]
+    }
+
+    fn cut(&self, sizes: &[usize]) -> Vec<&'a [u8]> {
+        let mut rest = self.stream;
+        let mut sizes = sizes.iter().cycle();
+        core::iter::from_fn(|| {
+            let (piece, tail) = rest.split_at((*sizes.next()?).min(rest.len()));
+            rest = tail;
+            (!piece.is_empty()).then_some(piece)
+        })
+        .collect()
+    }
+}
+
+/// The outcome of `run` for each way to cut the stream, if it is the same for all.
+#[track_caller]
+fn same_for_all_cuts<T: PartialEq + core::fmt::Debug>(
+    setup: &Setup<'_>,
+    run: impl Fn(&[&[u8]]) -> T,
+) -> T {
+    let [whole, as_told, bytes] = setup.cuts();
+    let outcome = run(&whole);
+    assert_eq!(run(&as_told), outcome, "in pieces of {:?}", setup.sizes);
+    assert_eq!(run(&bytes), outcome, "byte by byte");
+    outcome
+}
+
+fn key(role: Role) -> Option<MaskingKey> {
+    (role == Role::Client).then_some(MaskingKey::new(KEY))
+}
