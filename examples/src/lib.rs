@@ -65,3 +65,8 @@ pub fn run(
         }
     }
 }
+
+/// The programs in the README are compiled with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;

@@ -7,6 +7,7 @@
 pub(crate) mod endpoint;
 pub(crate) mod frame;
 pub(crate) mod handshake;
+mod model;
 pub(crate) mod receive;
 
 use ws_core::{MaskingKey, Role};

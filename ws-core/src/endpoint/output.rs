@@ -10,7 +10,7 @@ const KEEP: usize = 64 * 1024;
 
 /// Bytes that wait to be written to the stream: a queue of segments.
 ///
-/// It is a [`Buf`]: write [`chunk`](Buf::chunk), or all that
+/// It is a [`Buf`]: write [`chunk`](Output::chunk), or all that
 /// [`slices`](Output::slices) gives, and [`advance`](Output::advance) by what was written.
 /// [`core::mem::take`] takes all of it, for a driver that writes while the endpoint is in use.
 #[derive(Debug, Default)]
@@ -35,6 +35,12 @@ impl Output {
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.written == self.copied.len() && self.shared.is_empty()
+    }
+
+    /// The first segment that waits; empty when nothing does.
+    #[inline]
+    pub fn chunk(&self) -> &[u8] {
+        self.slices().next().unwrap_or_default()
     }
 
     /// The segments that wait, first to last.
@@ -128,7 +134,7 @@ impl Buf for Output {
 
     #[inline]
     fn chunk(&self) -> &[u8] {
-        self.slices().next().unwrap_or_default()
+        Output::chunk(self)
     }
 
     fn advance(&mut self, count: usize) {

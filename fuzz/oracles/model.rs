@@ -1,0 +1,245 @@
+//! What RFC 6455 says about a stream of frames, written down a second time in the plainest way:
+//! it has the whole stream at hand, allocates freely and knows nothing of `Connection`.
+
+use ws_core::{MessageKind, ProtocolError, Role};
+
+use super::KEY;
+
+/// What a stream comes to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Outcome {
+    pub(crate) seen: Vec<Seen>,
+    pub(crate) error: Option<ProtocolError>,
+    /// All that is sent, when each reply leaves before the next frame is looked at.
+    pub(crate) output: Vec<u8>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Seen {
+    Message { kind: MessageKind, compressed: bool, bytes: Vec<u8> },
+    Ping(Vec<u8>),
+    Pong(Vec<u8>),
+    Close(u16, String),
+}
+
+/// What else a chunk by chunk receiver tells.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Places {
+    /// How many bytes were consumed when each message, Ping and Pong was told.
+    pub(crate) ends: Vec<usize>,
+    /// What has arrived of a message that is not complete, if the connection is open.
+    pub(crate) partial: Vec<u8>,
+}
+
+pub(crate) struct Model {
+    pub(crate) role: Role,
+    pub(crate) compression: bool,
+    pub(crate) max_frame: u64,
+    pub(crate) max_message: u64,
+}
+
+/// The message that is open.
+struct Open {
+    kind: MessageKind,
+    compressed: bool,
+    bytes: Vec<u8>,
+    /// What the headers have declared so far.
+    declared: u64,
+}
+
+struct Header {
+    fin: bool,
+    rsv1: bool,
+    opcode: u8,
+    key: [u8; 4],
+    len: u64,
+    header_len: usize,
+}
+
+impl Model {
+    pub(crate) fn expect(&self, stream: &[u8]) -> (Outcome, Places) {
+        let mut outcome = Outcome::default();
+        let mut places = Places::default();
+        let mut open = None;
+        let mut at = 0;
+        loop {
+            match self.frame(&stream[at..], &mut open) {
+                Ok(None) => {
+                    places.partial = open.map(|open| open.bytes).unwrap_or_default();
+                    break;
+                }
+                Ok(Some((len, seen))) => {
+                    at += len;
+                    let Some(seen) = seen else { continue };
+                    if let Seen::Ping(payload) = &seen {
+                        outcome.output.extend(sent_by(self.role, 0x8a, payload));
+                    }
+                    let close = match &seen {
+                        Seen::Close(1005, _) => Some(sent_by(self.role, 0x88, &[])),
+                        Seen::Close(code, _) => {
+                            Some(sent_by(self.role, 0x88, &code.to_be_bytes()))
+                        }
+                        _ => None,
+                    };
+                    outcome.seen.push(seen);
+                    if let Some(close) = close {
+                        outcome.output.extend(close);
+                        break;
+                    }
+                    places.ends.push(at);
+                }
+                Err(error) => {
+                    let code = error.close_code().get();
+                    outcome.output.extend(sent_by(self.role, 0x88, &code.to_be_bytes()));
+                    outcome.error = Some(error);
+                    break;
+                }
+            }
+        }
+        (outcome, places)
+    }
+
+    /// The next frame: its length and what is told at its end; `None` when it is not complete.
+    fn frame(
+        &self,
+        bytes: &[u8],
+        open: &mut Option<Open>,
+    ) -> Result<Option<(usize, Option<Seen>)>, ProtocolError> {
+        let Some(header) = self.header(bytes, open.as_ref())? else { return Ok(None) };
+        let there = &bytes[header.header_len..];
+        let complete = header.len <= there.len() as u64;
+        let payload = if complete { &there[..header.len as usize] } else { there };
+        let payload: Vec<u8> =
+            payload.iter().zip(header.key.iter().cycle()).map(|(byte, key)| byte ^ key).collect();
+        let len = header.header_len + payload.len();
+        if header.opcode >= 8 {
+            return if complete { Ok(Some((len, Some(control(&header, payload)?)))) } else { Ok(None) };
+        }
+
+        let message = open.get_or_insert(Open {
+            kind: if header.opcode == 1 { MessageKind::Text } else { MessageKind::Binary },
+            compressed: header.rsv1,
+            bytes: Vec::new(),
+            declared: 0,
+        });
+        message.declared += header.len;
+        message.bytes.extend(payload);
+        let end = complete && header.fin;
+        if message.kind == MessageKind::Text && !message.compressed {
+            // RFC 6455 §8.1: a sequence that later bytes could complete is no error yet.
+            let checked = core::str::from_utf8(&message.bytes);
+            if checked.is_err_and(|error| end || error.error_len().is_some()) {
+                return Err(ProtocolError::InvalidUtf8);
+            }
+        }
+        if !complete {
+            return Ok(None);
+        }
+        let seen = if end { open.take() } else { None }.map(|message| Seen::Message {
+            kind: message.kind,
+            compressed: message.compressed,
+            bytes: message.bytes,
+        });
+        Ok(Some((len, seen)))
+    }
+
+    /// A header, its rules checked byte by byte (RFC 6455 §5.1, §5.2, §5.4, §5.5, §10.4).
+    fn header(&self, bytes: &[u8], open: Option<&Open>) -> Result<Option<Header>, ProtocolError> {
+        let Some(&first) = bytes.first() else { return Ok(None) };
+        let (fin, opcode) = (first & 0x80 != 0, first & 0x0f);
+        if !matches!(opcode, 0..=2 | 8..=10) {
+            return Err(ProtocolError::ReservedOpcode(opcode));
+        }
+        if opcode >= 8 && !fin {
+            return Err(ProtocolError::FragmentedControl);
+        }
+        let rsv1 = first & 0x70 == 0x40 && self.compression && matches!(opcode, 1 | 2);
+        if first & 0x70 != 0 && !rsv1 {
+            return Err(ProtocolError::ReservedBits);
+        }
+        if opcode == 0 && open.is_none() {
+            return Err(ProtocolError::UnexpectedContinuation);
+        }
+        if matches!(opcode, 1 | 2) && open.is_some() {
+            return Err(ProtocolError::InterleavedMessage);
+        }
+
+        let Some(&second) = bytes.get(1) else { return Ok(None) };
+        match (self.role, second & 0x80 != 0) {
+            (Role::Server, false) => return Err(ProtocolError::UnmaskedFrame),
+            (Role::Client, true) => return Err(ProtocolError::MaskedFrame),
+            _ => {}
+        }
+        if opcode >= 8 && second & 0x7f > 125 {
+            return Err(ProtocolError::ControlTooLong);
+        }
+
+        let (extended, least) = match second & 0x7f {
+            126 => (2, 126),
+            127 => (8, 65536),
+            _ => (0, 0),
+        };
+        let Some(length) = bytes.get(2..2 + extended) else { return Ok(None) };
+        let mut len = if extended == 0 { u64::from(second & 0x7f) } else { 0 };
+        for &byte in length {
+            len = len << 8 | u64::from(byte);
+        }
+        if len >> 63 != 0 {
+            return Err(ProtocolError::LengthOverflow);
+        }
+        if len < least {
+            return Err(ProtocolError::NonMinimalLength);
+        }
+        if opcode < 8 {
+            if len > self.max_frame {
+                return Err(ProtocolError::FrameTooLarge);
+            }
+            // What a compressed message comes to shows when it is inflated.
+            let compressed = rsv1 || open.is_some_and(|open| open.compressed);
+            let before = open.map_or(0, |open| open.declared);
+            if !compressed && before + len > self.max_message {
+                return Err(ProtocolError::MessageTooLarge);
+            }
+        }
+
+        let key_at = 2 + extended;
+        let key_len = if self.role == Role::Server { 4 } else { 0 };
+        let Some(key_bytes) = bytes.get(key_at..key_at + key_len) else { return Ok(None) };
+        let mut key = [0; 4];
+        key[..key_len].copy_from_slice(key_bytes);
+        Ok(Some(Header { fin, rsv1, opcode, key, len, header_len: key_at + key_len }))
+    }
+}
+
+/// What a control frame tells (RFC 6455 §5.5.1, §7.4).
+fn control(header: &Header, payload: Vec<u8>) -> Result<Seen, ProtocolError> {
+    Ok(match (header.opcode, &payload[..]) {
+        (9, _) => Seen::Ping(payload),
+        (10, _) => Seen::Pong(payload),
+        (_, []) => Seen::Close(1005, String::new()),
+        (_, [_]) => return Err(ProtocolError::CloseBodyTooShort),
+        (_, [high, low, reason @ ..]) => {
+            let code = u16::from_be_bytes([*high, *low]);
+            if !matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999) {
+                return Err(ProtocolError::InvalidCloseCode(code));
+            }
+            match core::str::from_utf8(reason) {
+                Ok(reason) => Seen::Close(code, reason.to_owned()),
+                Err(_) => return Err(ProtocolError::InvalidCloseReason),
+            }
+        }
+    })
+}
+
+/// A short frame as `role` sends it.
+fn sent_by(role: Role, first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![first, payload.len() as u8];
+    if role == Role::Client {
+        frame[1] |= 0x80;
+        frame.extend(KEY);
+        frame.extend(payload.iter().zip(KEY.iter().cycle()).map(|(byte, key)| byte ^ key));
+    } else {
+        frame.extend(payload);
+    }
+    frame
+}

@@ -1,0 +1,42 @@
+//! The fuzz targets' oracles over their committed corpora: what a fuzzer has found once, or should
+//! start from, is checked on every run, by a stable compiler.
+#![cfg(all(feature = "bytes", feature = "handshake"))]
+
+use std::path::Path;
+
+#[path = "../../fuzz/oracles/mod.rs"]
+mod oracles;
+
+fn replay(target: &str, check: fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(target);
+    let mut replayed = 0;
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        let data = std::fs::read(&path).unwrap();
+        // Captured output is shown for the file that fails.
+        println!("{}", path.display());
+        check(&data);
+        replayed += 1;
+    }
+    assert_ne!(replayed, 0, "{} is empty", folder.display());
+}
+
+#[test]
+fn frame_corpus() {
+    replay("frame", oracles::frame::check);
+}
+
+#[test]
+fn receive_corpus() {
+    replay("receive", oracles::receive::check);
+}
+
+#[test]
+fn handshake_corpus() {
+    replay("handshake", oracles::handshake::check);
+}
+
+#[test]
+fn endpoint_corpus() {
+    replay("endpoint", oracles::endpoint::check);
+}
