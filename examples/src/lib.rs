@@ -1,5 +1,4 @@
 //! What the examples share: command lines and the way a program ends.
-#![allow(clippy::print_stderr)]
 
 use std::error::Error;
 use std::process::ExitCode;

@@ -25,10 +25,8 @@ struct Setup<'a> {
 }
 
 impl<'a> Setup<'a> {
-    const LEN: usize = 5;
-
     fn of(data: &'a [u8]) -> Option<Self> {
-        let (&[flags, a, b, c, d], stream) = data.split_first_chunk::<{ Self::LEN }>()?;
+        let (&[flags, a, b, c, d], stream) = data.split_first_chunk::<5>()?;
         let sizes = [a, b, c, d].map(|size| usize::from(size) + 1);
         Some(Self { flags, sizes, stream })
     }

@@ -76,9 +76,7 @@ impl Model {
                     }
                     let close = match &seen {
                         Seen::Close(1005, _) => Some(sent_by(self.role, 0x88, &[])),
-                        Seen::Close(code, _) => {
-                            Some(sent_by(self.role, 0x88, &code.to_be_bytes()))
-                        }
+                        Seen::Close(code, _) => Some(sent_by(self.role, 0x88, &code.to_be_bytes())),
                         _ => None,
                     };
                     outcome.seen.push(seen);
@@ -113,7 +111,10 @@ impl Model {
             payload.iter().zip(header.key.iter().cycle()).map(|(byte, key)| byte ^ key).collect();
         let len = header.header_len + payload.len();
         if header.opcode >= 8 {
-            return if complete { Ok(Some((len, Some(control(&header, payload)?)))) } else { Ok(None) };
+            if !complete {
+                return Ok(None);
+            }
+            return Ok(Some((len, Some(control(&header, payload)?))));
         }
 
         let message = open.get_or_insert(Open {

@@ -10,7 +10,7 @@ use core::time::Duration;
 /// use ws_core::Instant;
 ///
 /// let earlier = Instant::from_millis(u32::MAX - 10);
-/// let later = earlier + Duration::from_millis(30);
+/// let later = earlier.saturating_add(Duration::from_millis(30));
 /// assert_eq!(later, Instant::from_millis(19));
 /// assert_eq!(later.saturating_since(earlier), Duration::from_millis(30));
 /// assert_eq!(earlier.saturating_since(later), Duration::ZERO);
@@ -49,6 +49,13 @@ impl Instant {
         Duration::from_millis(self.millis_since(earlier) as u64)
     }
 
+    /// The point that lies `duration` after this one, or 24 days when that is longer.
+    #[inline]
+    #[must_use]
+    pub const fn saturating_add(self, duration: Duration) -> Self {
+        if duration.is_zero() { self } else { self.plus_millis(millis(Some(duration))) }
+    }
+
     #[inline]
     pub(crate) const fn millis_since(self, earlier: Self) -> u32 {
         let span = self.0.wrapping_sub(earlier.0);
@@ -58,14 +65,6 @@ impl Instant {
     #[inline]
     pub(crate) const fn plus_millis(self, millis: u32) -> Self {
         Self(self.0.wrapping_add(millis))
-    }
-}
-
-impl core::ops::Add<Duration> for Instant {
-    type Output = Self;
-
-    fn add(self, duration: Duration) -> Self {
-        self.plus_millis(duration.as_millis() as u32)
     }
 }
 

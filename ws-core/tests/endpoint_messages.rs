@@ -317,6 +317,33 @@ fn server_shares_large_payloads_uncopied() {
     assert_eq!(plain(&one), expected);
 }
 
+// A slow reader: the rest of the output stays in order while more is added.
+#[test]
+fn partly_written_output_keeps_its_order() {
+    for role in ROLES {
+        for step in [1000, 9000, 25_000] {
+            let mut endpoint = open(role, Options::new());
+            let (mut sent, mut expected) = (Vec::new(), Vec::new());
+            let mut write = |endpoint: &mut Endpoint, most: usize| {
+                let output = endpoint.output();
+                let all: Vec<u8> = output.slices().flatten().copied().take(most).collect();
+                output.advance(all.len());
+                sent.extend(all);
+            };
+            for round in 0..200_u8 {
+                for len in [3000, 5000, 10, 4000] {
+                    endpoint.send(vec![round; len]).unwrap();
+                    expected.push((FIN | BINARY, vec![round; len]));
+                }
+                write(&mut endpoint, step);
+            }
+            write(&mut endpoint, usize::MAX);
+            assert!(endpoint.output().is_empty());
+            assert!(plain(&sent) == expected, "{role:?} {step}");
+        }
+    }
+}
+
 #[test]
 fn output_full_gives_the_message_back() {
     for role in ROLES {
@@ -436,15 +463,18 @@ fn peeked_message_stays_until_it_is_fetched() {
                 to(role, FIN | PING, b"p"),
                 to(role, FIN | CLOSE, b""),
             ];
-            endpoint.receive(&stream.concat());
+            endpoint.receive(&stream[0]);
             let (inbound, outbound) = endpoint.sides();
             for _ in 0..3 {
                 assert!(matches!(inbound.peek(outbound), Ok(Peeked::Message)));
             }
             assert!(inbound.read_buf().is_empty());
             endpoint.release_buffers();
-            endpoint.receive_eof();
             assert_eq!(next(&mut endpoint, by_ref), Some(text("one")));
+            let (inbound, outbound) = endpoint.sides();
+            assert!(matches!(inbound.peek(outbound), Ok(Peeked::Nothing)));
+            endpoint.receive(&stream[1..].concat());
+            endpoint.receive_eof();
             let (inbound, outbound) = endpoint.sides();
             assert!(matches!(inbound.peek(outbound), Ok(Peeked::Event(_))));
             let none = closed(CloseCode::NO_STATUS, "", true, false);

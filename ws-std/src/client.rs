@@ -174,7 +174,9 @@ impl Connector {
                 Some(timeout) => {
                     // What is left is shared by the addresses that are left.
                     let left = timeout.saturating_sub(start.elapsed());
-                    let share = left / u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
+                    let count = addresses.len().saturating_sub(tried);
+                    let count = u32::try_from(count).unwrap_or(u32::MAX);
+                    let share = left.checked_div(count).unwrap_or(left);
                     if share.is_zero() {
                         return Err(Error::Timeout(Deadline::Handshake));
                     }

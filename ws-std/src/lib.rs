@@ -1,5 +1,20 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
+// A peer's bytes must not be able to stop the program.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::indexing_slicing,
+        clippy::string_slice,
+        clippy::arithmetic_side_effects,
+        clippy::print_stdout,
+        clippy::print_stderr
+    )
+)]
 
 mod client;
 mod error;

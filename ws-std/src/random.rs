@@ -1,6 +1,7 @@
 use ws_core::endpoint::Random;
 
 /// Masking keys and nonces from the operating system's generator (RFC 6455 §10.3).
+#[allow(clippy::panic)]
 pub(crate) fn system() -> Random {
     Box::new(|bytes| {
         // Without randomness a client must not send: a foreseeable key defeats the mask.

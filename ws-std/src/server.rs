@@ -177,7 +177,7 @@ impl Listener {
                 Err(error) if is_fatal(&error) => return Err(error.into()),
                 Err(_) => {
                     thread::sleep(pause);
-                    pause = (pause * 2).min(Duration::from_secs(1));
+                    pause = pause.saturating_mul(2).min(Duration::from_secs(1));
                 }
             }
         }

@@ -59,6 +59,11 @@ impl<T: Transport> Link<T> {
         ws_core::Instant::from_elapsed(self.start.elapsed())
     }
 
+    /// When a read that begins now has to end.
+    pub(crate) fn deadline(&self) -> Option<ws_core::Instant> {
+        self.read_timeout.map(|timeout| self.now().saturating_add(timeout))
+    }
+
     /// The time left until a point on the endpoint's clock; at least a millisecond, as zero means
     /// for ever to a stream.
     fn left(&self, until: ws_core::Instant) -> Duration {
@@ -77,12 +82,12 @@ impl<T: Transport> Link<T> {
         }
         while !output.is_empty() {
             let mut slices = [IoSlice::new(&[]); SLICES];
-            let mut count = 0;
+            let mut count = 0_usize;
             for (slot, slice) in slices.iter_mut().zip(output.slices()) {
                 *slot = IoSlice::new(slice);
-                count += 1;
+                count = count.saturating_add(1);
             }
-            match self.stream.write_vectored(&slices[..count]) {
+            match self.stream.write_vectored(slices.get(..count).unwrap_or_default()) {
                 Ok(0) => {
                     self.broken = true;
                     return Err(io::Error::from(io::ErrorKind::WriteZero).into());
@@ -125,7 +130,7 @@ impl<T: Transport> Link<T> {
         // A time-out that is a little short is as good: waking up early does no harm.
         let fits = match (self.set_read, wanted) {
             (None, None) => true,
-            (Some(set), Some(wanted)) => set <= wanted && set >= wanted / 2,
+            (Some(set), Some(wanted)) => set <= wanted && set.saturating_mul(2) >= wanted,
             _ => false,
         };
         if !fits {
@@ -540,7 +545,7 @@ impl<T: Transport> WebSocket<T> {
 
     fn read_deadline(&self) -> Option<ws_core::Instant> {
         let link = &self.driver.link;
-        link.read_timeout.map(|timeout| link.now() + timeout)
+        link.deadline()
     }
 }
 

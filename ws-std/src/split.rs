@@ -163,7 +163,7 @@ impl<T: Transport> Reader<T> {
     ///
     /// As [`WebSocket::read`].
     pub fn read(&mut self) -> Result<Option<Message>> {
-        let deadline = self.link.read_timeout.map(|timeout| self.link.now() + timeout);
+        let deadline = self.link.deadline();
         loop {
             let (event, closed, timeout) = {
                 let mut outbound = self.shared.outbound();
@@ -188,9 +188,8 @@ impl<T: Transport> Reader<T> {
                 }
             }
             // What a peer that is gone has said before is still read.
-            match self.shared.flush(false) {
-                Err(Error::Timeout(deadline)) => return Err(Error::Timeout(deadline)),
-                Ok(()) | Err(_) => {}
+            if let Err(Error::Timeout(deadline)) = self.shared.flush(false) {
+                return Err(Error::Timeout(deadline));
             }
             let until = earlier(timeout, deadline, self.link.now());
             let filled = self.link.fill(&mut self.inbound, until)?;

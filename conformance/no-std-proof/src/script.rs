@@ -24,7 +24,7 @@ impl<'s> Script<'s> {
     }
 
     pub(crate) fn bytes(&mut self) -> &'s [u8] {
-        let len = self.number() as usize;
+        let len = (self.number() & 0x3ff) as usize;
         let (bytes, rest) = self.0.split_at_checked(len).unwrap_or((self.0, &[]));
         self.0 = rest;
         bytes

@@ -465,11 +465,7 @@ impl Inbound {
     }
 
     fn poll_body(&mut self, mut refusal: Box<Refusal>, out: &mut Outbound) -> Option<Found> {
-        loop {
-            let (consumed, part) = match refusal.reader.feed(self.buffer.unread()) {
-                Ok(fed) => fed,
-                Err(_) => break,
-            };
+        while let Ok((consumed, part)) = refusal.reader.feed(self.buffer.unread()) {
             if let BodyPart::Data(data) = part {
                 let room = refusal.max.saturating_sub(refusal.body.len());
                 refusal.body.extend_from_slice(data.get(..room).unwrap_or(data));
