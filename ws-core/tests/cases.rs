@@ -1,4 +1,5 @@
 //! The table of cases, run through every layer that receives, however the stream is cut.
+#![cfg(all(feature = "bytes", feature = "handshake"))]
 
 #[path = "cases/mod.rs"]
 mod cases;

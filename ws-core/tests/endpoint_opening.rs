@@ -1,4 +1,5 @@
 //! The opening handshake of a server's endpoint: RFC 6455 §4.2.
+#![cfg(all(feature = "bytes", feature = "handshake"))]
 
 mod common;
 mod ends;

@@ -22,6 +22,7 @@ mod random;
 mod server;
 mod socket;
 mod split;
+mod stream;
 mod transport;
 mod url;
 
@@ -30,6 +31,7 @@ pub use error::{Deadline, Error, Result};
 pub use server::{Incoming, Listener, ListenerBuilder, Request, listen};
 pub use socket::{Replier, WebSocket};
 pub use split::{MAX_WAITING, Reader, Writer};
+pub use stream::{MessageReader, MessageWriter};
 pub use transport::{Plain, Transport};
 pub use url::UrlError;
 pub use ws_core;

@@ -48,6 +48,11 @@ impl ReadBuffer {
         self.start = self.start.saturating_add(count).min(self.end);
     }
 
+    /// Where the last `len` bytes that were parsed lie.
+    pub(super) fn last(&self, len: usize) -> Range<usize> {
+        self.start.saturating_sub(len)..self.start
+    }
+
     /// Adds the chunk that ends where parsing has got to; gives the message that it completes.
     #[inline]
     pub(super) fn chunk(&mut self, len: usize, start: bool, end: bool) -> Option<Range<usize>> {

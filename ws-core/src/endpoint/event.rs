@@ -6,7 +6,7 @@ use bytes::Bytes;
 use super::head::{Request, Response};
 use crate::handshake::HandshakeError;
 use crate::message::MessageRef;
-use crate::{CloseCode, Message, ProtocolError, SendError};
+use crate::{CloseCode, Message, MessageKind, ProtocolError, SendError};
 
 /// What an [`Endpoint`](crate::Endpoint) has to tell.
 #[derive(Clone, Debug)]
@@ -23,6 +23,8 @@ pub enum Event {
     Refused(Response),
     /// A whole message.
     Message(Message),
+    /// A piece of a message, after [`set_streaming`](crate::Endpoint::set_streaming).
+    Chunk(Chunk<Bytes>),
     /// A Ping with its payload; the Pong is on its way.
     Ping(Bytes),
     /// A Pong with its payload.
@@ -45,12 +47,28 @@ pub enum EventRef<'a> {
     Refused(Response),
     /// As [`Event::Message`].
     Message(MessageRef<'a>),
+    /// As [`Event::Chunk`].
+    Chunk(Chunk<&'a [u8]>),
     /// As [`Event::Ping`].
     Ping(&'a [u8]),
     /// As [`Event::Pong`].
     Pong(&'a [u8]),
     /// As [`Event::Closed`].
     Closed(CloseInfo),
+}
+
+/// A piece of a message. The text of a piece can end inside a character.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Chunk<B> {
+    /// The kind of the message.
+    pub kind: MessageKind,
+    /// The payload.
+    pub bytes: B,
+    /// Whether the message starts here.
+    pub start: bool,
+    /// Whether the message ends here.
+    pub end: bool,
 }
 
 /// What was agreed upon when the connection opened.

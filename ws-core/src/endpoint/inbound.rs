@@ -6,7 +6,7 @@ use core::ops::Range;
 use bytes::Bytes;
 
 use super::buffer::ReadBuffer;
-use super::event::{CloseInfo, Error, Event, EventRef, Opened};
+use super::event::{Chunk, CloseInfo, Error, Event, EventRef, Opened};
 use super::head::{Request, Response};
 use super::options::Options;
 use super::outbound::Outbound;
@@ -29,6 +29,9 @@ pub struct Inbound {
     phase: Phase,
     eof: bool,
     close: Option<CloseInfo>,
+    streaming: bool,
+    /// The message that is open is told in pieces.
+    in_pieces: bool,
     /// A message that [`peek`](Self::peek) has found.
     ready: Option<(MessageKind, Range<usize>)>,
     pub(super) started: Option<Instant>,
@@ -85,6 +88,7 @@ enum Found {
     Open(Opened),
     Refused(Response),
     Message(MessageKind, Range<usize>),
+    Chunk(Chunk<Range<usize>>),
     Ping,
     Pong,
     Closed(CloseInfo),
@@ -107,6 +111,8 @@ impl Inbound {
             phase,
             eof: false,
             close: None,
+            streaming: false,
+            in_pieces: false,
             ready: None,
             started: None,
         }
@@ -165,6 +171,11 @@ impl Inbound {
         }
     }
 
+    /// As [`Endpoint::set_streaming`](crate::Endpoint::set_streaming).
+    pub fn set_streaming(&mut self, streaming: bool) {
+        self.streaming = streaming;
+    }
+
     /// As [`Endpoint::receive_eof`](crate::Endpoint::receive_eof).
     pub fn receive_eof(&mut self) {
         self.eof = true;
@@ -206,6 +217,9 @@ impl Inbound {
                     },
                 })
             }
+            Found::Chunk(Chunk { kind, bytes, start, end }) => {
+                Event::Chunk(Chunk { kind, bytes: self.buffer.take(bytes), start, end })
+            }
             Found::Ping => Event::Ping(Bytes::copy_from_slice(self.receiver.control_payload())),
             Found::Pong => Event::Pong(Bytes::copy_from_slice(self.receiver.control_payload())),
             Found::Request(request) if request.is_upgrade() => Event::Request(request),
@@ -234,6 +248,9 @@ impl Inbound {
                 }
                 let text = core::str::from_utf8(self.buffer.get(range));
                 EventRef::Message(MessageRef::Text(text.unwrap_or_default()))
+            }
+            Found::Chunk(Chunk { kind, bytes, start, end }) => {
+                EventRef::Chunk(Chunk { kind, bytes: self.buffer.get(bytes), start, end })
             }
             Found::Ping => EventRef::Ping(self.receiver.control_payload()),
             Found::Pong => EventRef::Pong(self.receiver.control_payload()),
@@ -275,8 +292,9 @@ impl Inbound {
         }
         loop {
             let mut input = Input::new(self.buffer.unread());
-            let result =
-                self.receiver.receive_checking(&mut input, TextCheck::CallerForWholeMessages);
+            let check =
+                if self.streaming { TextCheck::Here } else { TextCheck::CallerForWholeMessages };
+            let result = self.receiver.receive_checking(&mut input, check);
             let step = match result {
                 Ok(None) => Ok(Step::More),
                 Ok(Some(Frame::Data(chunk))) => Ok(Step::Data {
@@ -300,6 +318,13 @@ impl Inbound {
             }
             match step {
                 Ok(Step::Data { len, kind, start, end }) => {
+                    if start {
+                        self.in_pieces = self.streaming;
+                    }
+                    if self.in_pieces {
+                        let bytes = self.buffer.last(len);
+                        return Ok(Some(Found::Chunk(Chunk { kind, bytes, start, end })));
+                    }
                     if let Some(range) = self.buffer.chunk(len, start, end) {
                         return Ok(Some(Found::Message(kind, range)));
                     }

@@ -24,7 +24,7 @@ mod output;
 use alloc::string::ToString;
 use core::fmt;
 
-pub use event::{CloseInfo, Error, Event, EventRef, Opened, Unsent};
+pub use event::{Chunk, CloseInfo, Error, Event, EventRef, Opened, Unsent};
 pub use head::{Fields, Request, Response};
 pub use inbound::{Inbound, Peeked};
 pub use options::{Options, Origins};
@@ -33,7 +33,7 @@ pub use output::Output;
 
 use crate::connection::{Receiver, Sender};
 use crate::handshake::{AcceptResponse, ClientKey, ClientRequest, HeadError, HttpResponse};
-use crate::{CloseCode, Instant, Message, PreparedMessage, Role, SendError};
+use crate::{CloseCode, Instant, Message, MessageKind, PreparedMessage, Role, SendError};
 
 /// One side of a WebSocket connection, from its opening handshake to its end, without I/O.
 ///
@@ -178,6 +178,13 @@ impl Endpoint {
         self.inbound.filled(count);
     }
 
+    /// Whether messages are told in pieces as they arrive, [`Event::Chunk`], instead of whole: for
+    /// messages that need not fit in memory. It takes effect with the next message that starts; their
+    /// length is still bounded by [`Config::max_message`](crate::Config::max_message).
+    pub fn set_streaming(&mut self, streaming: bool) {
+        self.inbound.set_streaming(streaming);
+    }
+
     /// Tells that the stream has ended, or was lost. Events that came before are still told.
     pub fn receive_eof(&mut self) {
         self.inbound.receive_eof();
@@ -262,6 +269,20 @@ impl Endpoint {
     /// As there.
     pub fn send_prepared(&mut self, prepared: &PreparedMessage) -> Result<(), SendError> {
         self.outbound.send_prepared(prepared)
+    }
+
+    /// As [`Outbound::send_fragment`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn send_fragment(
+        &mut self,
+        kind: MessageKind,
+        payload: &[u8],
+        last: bool,
+    ) -> Result<(), SendError> {
+        self.outbound.send_fragment(kind, payload, last)
     }
 
     /// As [`Outbound::ping`].

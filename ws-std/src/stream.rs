@@ -1,0 +1,184 @@
+//! Messages that need not fit in memory.
+
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+
+use ws_core::MessageKind;
+use ws_core::endpoint::Event;
+use ws_core::utf8::Utf8Validator;
+
+use crate::error::{Error, Result};
+use crate::socket::{QUEUE, WebSocket};
+use crate::transport::Transport;
+
+/// A message that is read as it arrives: see [`WebSocket::read_stream`].
+///
+/// It ends where the message ends. When it is dropped before, the rest of the message is skipped.
+#[derive(Debug)]
+pub struct MessageReader<'w, T = TcpStream> {
+    ws: &'w mut WebSocket<T>,
+    kind: MessageKind,
+    chunk: bytes::Bytes,
+    ended: bool,
+}
+
+/// A message that is written piece by piece: see [`WebSocket::write_stream`].
+///
+/// Each write becomes a fragment, so write large pieces or use a [`io::BufWriter`]. Call
+/// [`finish`](Self::finish): without it the message stays open and nothing else can be sent.
+#[derive(Debug)]
+pub struct MessageWriter<'w, T = TcpStream> {
+    ws: &'w mut WebSocket<T>,
+    kind: MessageKind,
+    utf8: Utf8Validator,
+}
+
+impl<T: Transport> WebSocket<T> {
+    /// The next message, to be read as it arrives; `None` when the connection is over.
+    ///
+    /// How long it may become is still bounded by
+    /// [`Config::max_message`](crate::Config::max_message); memory is not needed for it.
+    ///
+    /// ```no_run
+    /// # fn save(mut ws: ws_std::WebSocket) -> Result<(), Box<dyn std::error::Error>> {
+    /// while let Some(mut message) = ws.read_stream()? {
+    ///     std::io::copy(&mut message, &mut std::fs::File::create("upload")?)?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    pub fn read_stream(&mut self) -> Result<Option<MessageReader<'_, T>>> {
+        self.driver.endpoint.set_streaming(true);
+        let deadline = self.driver.link.deadline();
+        loop {
+            match self.driver.event(deadline) {
+                Ok(Some(Event::Chunk(chunk))) if chunk.start => {
+                    self.driver.endpoint.set_streaming(false);
+                    return Ok(Some(MessageReader {
+                        ws: self,
+                        kind: chunk.kind,
+                        chunk: chunk.bytes,
+                        ended: chunk.end,
+                    }));
+                }
+                Ok(Some(Event::Closed(_)) | None) => {
+                    self.driver.finish();
+                    return Ok(None);
+                }
+                Ok(Some(_)) => {}
+                Err(error) => {
+                    self.driver.endpoint.set_streaming(false);
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// Begins a message that is written piece by piece.
+    ///
+    /// ```no_run
+    /// # fn upload(mut ws: ws_std::WebSocket) -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut message = ws.write_stream(ws_std::MessageKind::Binary);
+    /// std::io::copy(&mut std::fs::File::open("upload")?, &mut message)?;
+    /// message.finish()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn write_stream(&mut self, kind: MessageKind) -> MessageWriter<'_, T> {
+        MessageWriter { ws: self, kind, utf8: Utf8Validator::new() }
+    }
+}
+
+impl<T> MessageReader<'_, T> {
+    /// The kind of the message. Text is UTF-8 as a whole.
+    pub fn kind(&self) -> MessageKind {
+        self.kind
+    }
+}
+
+impl<T: Transport> Read for MessageReader<'_, T> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.chunk.is_empty() {
+            if self.ended || buffer.is_empty() {
+                return Ok(0);
+            }
+            let deadline = self.ws.driver.link.deadline();
+            match self.ws.driver.event(deadline).map_err(into_io)? {
+                Some(Event::Chunk(chunk)) => {
+                    self.ended = chunk.end;
+                    self.chunk = chunk.bytes;
+                }
+                Some(Event::Closed(_)) | None => {
+                    self.ws.driver.finish();
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+                Some(_) => {}
+            }
+        }
+        let count = buffer.len().min(self.chunk.len());
+        let piece = self.chunk.split_to(count);
+        if let Some(target) = buffer.get_mut(..count) {
+            target.copy_from_slice(&piece);
+        }
+        Ok(count)
+    }
+}
+
+impl<T: Transport> MessageWriter<'_, T> {
+    /// Completes the message; it is on the wire when this returns.
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::send`]. Text that ends inside a character is refused with
+    /// [`io::ErrorKind::InvalidData`].
+    pub fn finish(mut self) -> Result<()> {
+        if self.kind == MessageKind::Text && self.utf8.finish().is_err() {
+            return Err(io::Error::from(io::ErrorKind::InvalidData).into());
+        }
+        self.fragment(&[], true)?;
+        self.ws.flush()
+    }
+
+    fn fragment(&mut self, bytes: &[u8], last: bool) -> Result<()> {
+        let driver = &mut self.ws.driver;
+        if driver.endpoint.output().len() >= QUEUE {
+            driver.flush()?;
+        }
+        Ok(driver.endpoint.send_fragment(self.kind, bytes, last)?)
+    }
+}
+
+impl<T: Transport> Write for MessageWriter<'_, T> {
+    /// Queues a fragment; [`io::ErrorKind::InvalidData`] for text that is not UTF-8.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let bytes = bytes.get(..QUEUE).unwrap_or(bytes);
+        if bytes.is_empty() {
+            return Ok(0);
+        }
+        if self.kind == MessageKind::Text {
+            let mut utf8 = self.utf8;
+            utf8.push(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+            self.fragment(bytes, false).map_err(into_io)?;
+            self.utf8 = utf8;
+        } else {
+            self.fragment(bytes, false).map_err(into_io)?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.ws.flush().map_err(into_io)
+    }
+}
+
+fn into_io(error: Error) -> io::Error {
+    match error {
+        Error::Io(error) => error,
+        Error::Timeout(_) => io::Error::new(io::ErrorKind::TimedOut, error),
+        error => io::Error::other(error),
+    }
+}

@@ -1,0 +1,105 @@
+//! Messages that are read and written piece by piece.
+
+use std::io::{self, Read, Write};
+use std::thread;
+
+use ws_std::ws_core::SendError;
+use ws_std::{CloseCode, Config, Connector, Error, Listener, Message, MessageKind, WebSocket};
+
+fn pair(config: Config) -> (WebSocket, WebSocket) {
+    let listener = Listener::builder().config(config).bind("127.0.0.1:0").unwrap();
+    let url = format!("ws://{}", listener.local_addr().unwrap());
+    let server = thread::spawn(move || listener.accept().unwrap().accept().unwrap());
+    let client = Connector::builder().config(config).connect(&url).unwrap();
+    (client, server.join().unwrap())
+}
+
+fn pattern(at: usize) -> u8 {
+    (at * 31 + at / 251) as u8
+}
+
+// RFC 6455 §5.4: a message need not be buffered
+#[test]
+fn a_message_larger_than_any_buffer_streams_through() {
+    const LEN: usize = 24 << 20;
+    let (mut client, mut server) = pair(Config::new().max_message(LEN as u64));
+    let writer = thread::spawn(move || {
+        let mut message = client.write_stream(MessageKind::Binary);
+        let mut at = 0;
+        while at < LEN {
+            let piece: Vec<u8> = (at..LEN.min(at + 40_000)).map(pattern).collect();
+            message.write_all(&piece).unwrap();
+            at += piece.len();
+        }
+        message.finish().unwrap();
+        client.send("done").unwrap();
+        client.close(CloseCode::NORMAL, "").unwrap()
+    });
+    let mut message = server.read_stream().unwrap().unwrap();
+    assert_eq!(message.kind(), MessageKind::Binary);
+    let mut at = 0;
+    let mut buffer = vec![0; 10_007];
+    loop {
+        let count = message.read(&mut buffer).unwrap();
+        if count == 0 {
+            break;
+        }
+        assert!(buffer[..count].iter().enumerate().all(|(i, byte)| *byte == pattern(at + i)));
+        at += count;
+    }
+    assert_eq!(at, LEN);
+    assert_eq!(server.read().unwrap(), Some(Message::from("done")));
+    assert_eq!(server.read().unwrap(), None);
+    assert!(writer.join().unwrap().clean);
+}
+
+#[test]
+fn the_rest_of_a_dropped_message_is_skipped() {
+    let (mut client, mut server) = pair(Config::new().max_outgoing_frame(1000));
+    let sender = thread::spawn(move || {
+        client.send(vec![7; 500_000]).unwrap();
+        client.send("next").unwrap();
+        client.send("last").unwrap();
+        client
+    });
+    let mut start = [0; 10];
+    server.read_stream().unwrap().unwrap().read_exact(&mut start).unwrap();
+    assert_eq!(start, [7; 10]);
+    assert_eq!(server.read().unwrap(), Some(Message::from("next")));
+    let mut text = String::new();
+    server.read_stream().unwrap().unwrap().read_to_string(&mut text).unwrap();
+    assert_eq!(text, "last");
+    drop(sender.join().unwrap());
+    assert!(server.read_stream().unwrap().is_none());
+}
+
+#[test]
+fn an_unfinished_message_stays_open_and_blocks_others() {
+    let (mut client, mut server) = pair(Config::new());
+    let mut message = client.write_stream(MessageKind::Text);
+    message.write_all("caf".as_bytes()).unwrap();
+    message.write_all(&"é".as_bytes()[..1]).unwrap();
+    let error = message.write_all(b"x").unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    message.write_all(&"é".as_bytes()[1..]).unwrap();
+    drop(message);
+    let Err(Error::Send(error)) = client.send("other") else { panic!("sent into a message") };
+    assert_eq!(error, SendError::MessageOpen);
+    let mut message = client.write_stream(MessageKind::Text);
+    message.write_all(b"!").unwrap();
+    message.finish().unwrap();
+    assert_eq!(server.read().unwrap(), Some(Message::from("café!")));
+}
+
+#[test]
+fn a_message_cut_off_by_the_peer_is_an_unexpected_eof() {
+    let (mut client, mut server) = pair(Config::new());
+    let mut message = client.write_stream(MessageKind::Binary);
+    message.write_all(b"half").unwrap();
+    message.flush().unwrap();
+    drop(client);
+    let mut message = server.read_stream().unwrap().unwrap();
+    let error = message.read_to_end(&mut Vec::new()).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+    assert_eq!(server.close_info().unwrap().code, CloseCode::ABNORMAL);
+}
