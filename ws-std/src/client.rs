@@ -6,8 +6,10 @@ use ws_core::Config;
 use ws_core::endpoint::{Endpoint, Event, Options};
 use ws_core::handshake::ClientRequest;
 
+use crate::driver::Driver;
 use crate::error::{Deadline, Error, Result};
-use crate::socket::{Driver, Link, WebSocket};
+use crate::link::Link;
+use crate::socket::WebSocket;
 use crate::transport::Transport;
 use crate::url::{Url, UrlError};
 use crate::{WRITE_TIMEOUT, random};
@@ -202,27 +204,20 @@ impl Connector {
     ) -> Result<WebSocket<T>> {
         let mut link = Link::new(stream, start);
         link.read_timeout = self.read_timeout;
-        link.write_timeout = earliest(self.write_timeout, self.handshake_timeout);
+        link.write_timeout = self.write_timeout;
         let mut driver = Driver::new(endpoint, link);
-        match driver.event(None) {
-            Ok(Some(Event::Open(opened))) => {
-                driver.link.write_timeout = self.write_timeout;
-                Ok(WebSocket::new(driver, opened, None))
-            }
-            Ok(Some(Event::Refused(response))) => {
-                driver.finish();
-                Err(Error::Refused(Box::new(response)))
-            }
-            Ok(_) => Err(Error::HandshakeEof),
-            Err(Error::Timeout(Deadline::Write)) => Err(Error::Timeout(Deadline::Handshake)),
-            Err(error) => Err(error),
-        }
-    }
-}
-
-fn earliest(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
+        driver.write_by(self.handshake_timeout.and_then(|timeout| start.checked_add(timeout)));
+        let opened = driver.next(None);
+        driver.write_by(None);
+        let error = match opened {
+            Ok(Some(Event::Open(opened))) => return Ok(WebSocket::new(driver, opened, None)),
+            Ok(Some(Event::Refused(response))) => Error::Refused(Box::new(response)),
+            Ok(_) => Error::HandshakeEof,
+            Err(Error::Timeout(_)) => Error::Timeout(Deadline::Handshake),
+            Err(error) => error,
+        };
+        // The server has said what it had to say, and there is nothing to tell it.
+        driver.abandon();
+        Err(error)
     }
 }

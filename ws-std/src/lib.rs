@@ -17,7 +17,9 @@
 )]
 
 mod client;
+mod driver;
 mod error;
+mod link;
 mod random;
 mod server;
 mod socket;

@@ -9,8 +9,10 @@ use ws_core::endpoint::{self, Endpoint, Event, Options, Origins};
 use ws_core::handshake::{AcceptResponse, HttpResponse, select_subprotocol};
 
 use crate::WRITE_TIMEOUT;
+use crate::driver::Driver;
 use crate::error::{Deadline, Error, Result};
-use crate::socket::{Driver, Link, WebSocket};
+use crate::link::Link;
+use crate::socket::WebSocket;
 
 /// Listens for WebSockets, with the defaults of [`ListenerBuilder`].
 ///
@@ -234,11 +236,16 @@ impl Incoming {
         link.write_timeout = settings.write_timeout;
         let endpoint = Endpoint::server(settings.options.clone());
         let mut driver = Driver::new(endpoint, link);
-        match driver.event(None)? {
-            Some(Event::Request(head) | Event::Http(head)) => {
+        match driver.next(None) {
+            Ok(Some(Event::Request(head) | Event::Http(head))) => {
                 Ok(Request { driver, head, peer: self.peer, settings })
             }
-            _ => Err(Error::Timeout(Deadline::Handshake)),
+            Ok(_) => Err(Error::HandshakeEof),
+            Err(error @ Error::Timeout(Deadline::Handshake)) => {
+                driver.abandon();
+                Err(error)
+            }
+            Err(error) => Err(driver.failed(error)),
         }
     }
 
@@ -323,7 +330,7 @@ impl Request {
             return Err(Error::NotAnUpgrade);
         }
         if let Err(error) = self.driver.endpoint.accept(response) {
-            self.reject(500)?;
+            let _ = self.reject(500);
             return Err(error.into());
         }
         self.driver.flush()?;
@@ -337,7 +344,8 @@ impl Request {
     ///
     /// # Errors
     ///
-    /// [`Error::Open`] for a status that is not 200–599, or a failed stream.
+    /// [`Error::Open`] for a status that is not 200–599, and the client is answered with 500; or a
+    /// failed stream.
     pub fn reject(self, status: u16) -> Result<()> {
         self.http(&HttpResponse { status, headers: &[], body: b"" })
     }
@@ -346,11 +354,16 @@ impl Request {
     ///
     /// # Errors
     ///
-    /// [`Error::Open`] for a response that is not valid, or a failed stream.
+    /// [`Error::Open`] for a response that is not valid, and the client is answered with 500; or a
+    /// failed stream.
     pub fn http(mut self, response: &HttpResponse<'_>) -> Result<()> {
-        self.driver.endpoint.respond(response)?;
+        let fault = HttpResponse { status: 500, headers: &[], body: b"" };
+        let answered = match self.driver.endpoint.respond(response) {
+            Ok(()) => Ok(()),
+            Err(error) => self.driver.endpoint.respond(&fault).and(Err(error)),
+        };
         self.driver.flush()?;
         self.driver.finish();
-        Ok(())
+        Ok(answered?)
     }
 }

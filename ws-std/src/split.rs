@@ -5,24 +5,26 @@
 //! the stream: whoever holds it writes all output that there is, and looks again after it has let go.
 //! So a reader that owes a Pong while a writer is blocked leaves it in the output and reads on.
 
-use std::io;
 use std::mem;
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use ws_core::endpoint::{CloseInfo, Event, Inbound, Outbound, Output};
 use ws_core::{CloseCode, Message, PreparedMessage, SendError};
 
+use crate::driver::Driver;
 use crate::error::{Deadline, Error, Result};
-use crate::socket::{Driver, Filled, Link, MAX_DISCARD, WebSocket, earlier};
+use crate::link::{Filled, Link, Look, PATIENCE, earlier};
+use crate::socket::WebSocket;
 use crate::transport::Transport;
 
 /// How many threads may wait to send on one connection; more get [`Error::Busy`].
 pub const MAX_WAITING: usize = 64;
 
-/// How long the last words may take when the reader is dropped.
+/// How long the last words, and then the peer's end, may take when the reader is dropped.
 const FAREWELL: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
@@ -30,6 +32,10 @@ struct Shared<T> {
     outbound: Mutex<Outbound>,
     stream: Mutex<WriteSide<T>>,
     waiting: AtomicUsize,
+    /// How many writes have timed out.
+    timeouts: AtomicUsize,
+    /// When time zero of the endpoint was.
+    start: Instant,
 }
 
 #[derive(Debug)]
@@ -42,12 +48,15 @@ struct WriteSide<T> {
 /// The receiving half of a [`WebSocket`] after [`split`](WebSocket::split).
 ///
 /// It answers Pings and Close frames, and keeps the time-outs, while it reads; so keep it reading. When
-/// it is dropped, the connection is closed with 1001.
+/// it is dropped, the connection is closed with 1001, which takes two seconds at the most; a thread
+/// that is still blocked in [`Writer::send`] then fails.
 #[derive(Debug)]
 pub struct Reader<T: Transport = TcpStream> {
     inbound: Inbound,
     link: Link<T>,
     shared: Arc<Shared<T>>,
+    /// As in a connection that is not split.
+    came: Option<ws_core::Instant>,
     finished: bool,
 }
 
@@ -85,16 +94,18 @@ impl<T: Transport> WebSocket<T> {
     ///
     /// The stream has no second handle.
     pub fn split(self) -> Result<(Reader<T>, Writer<T>)> {
-        let Driver { endpoint, link, finished } = self.driver;
+        let Driver { endpoint, link, came, finished } = self.driver;
         let write = link.try_clone()?;
         let (inbound, outbound) = endpoint.into_sides();
         let shared = Arc::new(Shared {
             outbound: Mutex::new(outbound),
             stream: Mutex::new(WriteSide { link: write, batch: Output::default() }),
             waiting: AtomicUsize::new(0),
+            timeouts: AtomicUsize::new(0),
+            start: link.start,
         });
         let writer = Writer { shared: shared.clone() };
-        Ok((Reader { inbound, link, shared, finished }, writer))
+        Ok((Reader { inbound, link, shared, came, finished }, writer))
     }
 }
 
@@ -103,25 +114,77 @@ impl<T: Transport> Shared<T> {
         self.outbound.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes all output. With the stream in another's hands, it waits for it or leaves the
-    /// output to them.
-    fn flush(&self, mut wait: bool) -> Result<()> {
-        loop {
-            let side = if wait {
-                self.stream.lock().unwrap_or_else(PoisonError::into_inner)
-            } else {
-                match self.stream.try_lock() {
-                    Ok(side) => side,
-                    Err(TryLockError::Poisoned(side)) => side.into_inner(),
-                    Err(TryLockError::WouldBlock) => return Ok(()),
-                }
-            };
-            self.write_all(side)?;
-            // Somebody may have found the stream taken between the last look and its release.
-            if self.outbound().output().is_empty() {
-                return Ok(());
+    /// The sending side, told the time of what is about to be sent.
+    fn outbound_now(&self) -> MutexGuard<'_, Outbound> {
+        let mut outbound = self.outbound();
+        outbound.set_now(ws_core::Instant::from_elapsed(self.start.elapsed()));
+        outbound
+    }
+
+    /// Writes all output; waits for the stream while it is in another's hands.
+    fn flush(&self) -> Result<()> {
+        let timeouts = self.timeouts.load(Ordering::Relaxed);
+        let side = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
+        // A peer that kept another waiting so long is not worth as long again.
+        if self.timeouts.load(Ordering::Relaxed) != timeouts {
+            return Err(Error::Timeout(Deadline::Write));
+        }
+        self.write_all(side)?;
+        self.look_again()
+    }
+
+    /// Writes all output if the stream is free, or leaves it to whoever has it.
+    fn flush_or_leave(&self) -> Result<()> {
+        match self.try_stream() {
+            Some(side) => {
+                self.write_all(side)?;
+                self.look_again()
             }
-            wait = false;
+            None => Ok(()),
+        }
+    }
+
+    /// Somebody may have found the stream taken between the last look at the output and its release.
+    fn look_again(&self) -> Result<()> {
+        while !self.outbound().output().is_empty() {
+            let Some(side) = self.try_stream() else { break };
+            self.write_all(side)?;
+        }
+        Ok(())
+    }
+
+    /// The stream for writing, unless it is in another's hands: they look at the output again
+    /// after they have let go.
+    fn try_stream(&self) -> Option<MutexGuard<'_, WriteSide<T>>> {
+        match self.stream.try_lock() {
+            Ok(side) => Some(side),
+            Err(TryLockError::Poisoned(side)) => Some(side.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    /// Writes what waits, as a message was not taken because of it.
+    fn make_room(&self) -> Result<()> {
+        match self.flush() {
+            // Not a time-out to the caller, as that means that the message was taken.
+            Err(Error::Timeout(Deadline::Write)) => Err(SendError::OutputFull.into()),
+            result => result,
+        }
+    }
+
+    /// Writes the last output, within some time. Whoever has the stream is given as long to write it.
+    fn write_last(&self, patience: Duration) {
+        let begun = Instant::now();
+        loop {
+            if let Some(mut side) = self.try_stream() {
+                side.link.write_by = begun.checked_add(patience);
+                let _ = self.write_all(side);
+                return;
+            }
+            if begun.elapsed() >= patience {
+                return;
+            }
+            thread::sleep(Duration::from_millis(1));
         }
     }
 
@@ -134,7 +197,11 @@ impl<T: Transport> Shared<T> {
             if batch.is_empty() {
                 return Ok(());
             }
-            link.write(batch)?;
+            link.write(batch).inspect_err(|error| {
+                if matches!(error, Error::Timeout(_)) {
+                    self.timeouts.fetch_add(1, Ordering::Relaxed);
+                }
+            })?;
         }
     }
 
@@ -164,10 +231,17 @@ impl<T: Transport> Reader<T> {
     /// As [`WebSocket::read`].
     pub fn read(&mut self) -> Result<Option<Message>> {
         let deadline = self.link.deadline();
+        let mut late = false;
         loop {
-            let (event, closed, timeout) = {
+            let (event, closed, until) = {
                 let mut outbound = self.shared.outbound();
-                let event = self.inbound.poll_event(&mut outbound);
+                let mut event = self.inbound.poll_event(&mut outbound);
+                if matches!(event, Ok(None)) {
+                    if let Some(came) = self.came.take() {
+                        self.inbound.handle_timeout(came, &mut outbound);
+                        event = self.inbound.poll_event(&mut outbound);
+                    }
+                }
                 (event, outbound.is_closed(), self.inbound.poll_timeout(&outbound))
             };
             match event {
@@ -187,23 +261,26 @@ impl<T: Transport> Reader<T> {
                     return Err(error.into());
                 }
             }
+            if late {
+                return Err(Error::Timeout(Deadline::Read));
+            }
             // What a peer that is gone has said before is still read.
-            if let Err(Error::Timeout(deadline)) = self.shared.flush(false) {
+            if let Err(Error::Timeout(deadline)) = self.shared.flush_or_leave() {
                 return Err(Error::Timeout(deadline));
             }
-            let until = earlier(timeout, deadline, self.link.now());
+            let until = earlier(until, deadline, self.link.now());
             let filled = self.link.fill(&mut self.inbound, until)?;
             let now = self.link.now();
-            self.inbound.handle_timeout(now, &mut self.shared.outbound());
-            match filled {
-                Filled::Bytes => {}
-                Filled::Eof => self.inbound.receive_eof(),
-                Filled::TimedOut => {
-                    if deadline.is_some_and(|deadline| deadline.saturating_since(now).is_zero()) {
-                        return Err(Error::Timeout(Deadline::Read));
-                    }
-                }
+            if filled == Filled::Bytes {
+                self.shared.outbound().set_now(now);
+                self.came = Some(now);
+            } else {
+                self.inbound.handle_timeout(now, &mut self.shared.outbound());
             }
+            if filled == Filled::Eof {
+                self.inbound.receive_eof();
+            }
+            late = deadline.is_some_and(|deadline| deadline.saturating_since(now).is_zero());
         }
     }
 
@@ -222,34 +299,8 @@ impl<T: Transport> Reader<T> {
         if mem::replace(&mut self.finished, true) {
             return;
         }
-        let _ = self.shared.flush(true);
-        let mut shut = false;
-        let mut left = MAX_DISCARD;
-        let mut scratch = [0; 16 * 1024];
-        loop {
-            let (wants_shutdown, finished, until) = {
-                let outbound = self.shared.outbound();
-                let until = self.inbound.poll_timeout(&outbound);
-                (outbound.wants_shutdown(), outbound.is_finished(), until)
-            };
-            if !shut && wants_shutdown {
-                shut = true;
-                if self.link.stream.shutdown_write().is_err() {
-                    break;
-                }
-            }
-            let Some(until) = until.filter(|_| !finished && left > 0) else { break };
-            match self.link.read(&mut scratch, Some(until)) {
-                Ok((count, Filled::Bytes)) => left = left.saturating_sub(count),
-                Ok((_, Filled::TimedOut)) => {}
-                Ok((_, Filled::Eof)) | Err(_) => break,
-            }
-            let now = self.link.now();
-            self.inbound.handle_timeout(now, &mut self.shared.outbound());
-        }
-        if !shut {
-            let _ = self.link.stream.shutdown_write();
-        }
+        self.shared.write_last(PATIENCE);
+        self.link.linger(|now| Look::at(now, &mut self.shared.outbound()));
     }
 }
 
@@ -258,12 +309,14 @@ impl<T: Transport> Drop for Reader<T> {
         if self.finished {
             return;
         }
-        let _ = self.shared.outbound().close(CloseCode::GOING_AWAY, "");
-        if let Ok(mut side) = self.shared.stream.try_lock() {
-            side.link.write_timeout = Some(FAREWELL);
-            let _ = self.shared.write_all(side);
-        }
-        let _ = self.link.stream.shutdown_write();
+        let _ = self.shared.outbound_now().close(CloseCode::GOING_AWAY, "");
+        self.shared.write_last(FAREWELL);
+        let patience = self.link.now().saturating_add(FAREWELL);
+        self.link.linger(|now| {
+            let look = Look::at(now, &mut self.shared.outbound());
+            // Nobody is left to see the peer agree.
+            Look { wants_shutdown: true, until: Some(patience), ..look }
+        });
     }
 }
 
@@ -292,18 +345,18 @@ impl<T: Transport> Writer<T> {
         for message in messages {
             let mut message = message.into();
             loop {
-                let result = self.shared.outbound().send(message);
+                let result = self.shared.outbound_now().send(message);
                 match result {
                     Ok(()) => break,
                     Err(unsent) if unsent.error == SendError::OutputFull => {
                         message = unsent.message;
-                        self.shared.flush(true)?;
+                        self.shared.make_room()?;
                     }
                     Err(unsent) => return Err(unsent.into()),
                 }
             }
         }
-        self.shared.flush(true)
+        self.shared.flush()
     }
 
     /// Sends a message that was encoded before, as for many receivers.
@@ -314,10 +367,10 @@ impl<T: Transport> Writer<T> {
     pub fn send_prepared(&self, message: &PreparedMessage) -> Result<()> {
         let _place = self.shared.enter()?;
         loop {
-            let result = self.shared.outbound().send_prepared(message);
+            let result = self.shared.outbound_now().send_prepared(message);
             match result {
-                Ok(()) => return self.shared.flush(true),
-                Err(SendError::OutputFull) => self.shared.flush(true)?,
+                Ok(()) => return self.shared.flush(),
+                Err(SendError::OutputFull) => self.shared.make_room()?,
                 Err(error) => return Err(error.into()),
             }
         }
@@ -330,8 +383,8 @@ impl<T: Transport> Writer<T> {
     /// As [`send`](Self::send).
     pub fn ping(&self, payload: &[u8]) -> Result<()> {
         let _place = self.shared.enter()?;
-        self.shared.outbound().ping(payload)?;
-        self.shared.flush(true)
+        self.shared.outbound_now().ping(payload)?;
+        self.shared.flush()
     }
 
     /// Starts the closing handshake; the [`Reader`] sees its end.
@@ -340,21 +393,12 @@ impl<T: Transport> Writer<T> {
     ///
     /// As [`send`](Self::send), and [`Error::Send`] for a code or reason that is not allowed.
     pub fn close(&self, code: impl Into<Option<CloseCode>>, reason: &str) -> Result<()> {
-        self.shared.outbound().close(code, reason)?;
-        self.shared.flush(true)
+        self.shared.outbound_now().close(code, reason)?;
+        self.shared.flush()
     }
 
     /// Whether messages can be sent.
     pub fn is_open(&self) -> bool {
         self.shared.outbound().is_open()
-    }
-}
-
-impl<T: Transport> Link<T> {
-    /// A second handle to the stream, for writing.
-    fn try_clone(&self) -> io::Result<Self> {
-        let mut clone = Self::new(self.stream.try_clone()?, self.start);
-        clone.write_timeout = self.write_timeout;
-        Ok(clone)
     }
 }

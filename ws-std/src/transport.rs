@@ -11,14 +11,14 @@ pub trait Transport: Read + Write {
     ///
     /// # Errors
     ///
-    /// As of the stream.
+    /// As of the stream; [`io::ErrorKind::Unsupported`] when it has no time-outs: it is used without.
     fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()>;
 
     /// Bounds how long a write may block; `None` means for ever. The duration is never zero.
     ///
     /// # Errors
     ///
-    /// As of the stream.
+    /// As [`set_read_timeout`](Self::set_read_timeout).
     fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()>;
 
     /// Tells the peer that nothing more will be written.
@@ -76,6 +76,9 @@ impl Transport for std::os::unix::net::UnixStream {
 }
 
 /// A stream without deadlines: reads and writes may block for ever, and it cannot be split.
+///
+/// At the end of the connection the peer's end of the stream is not waited for, and the write side is
+/// only flushed: drop the WebSocket to close the stream.
 #[derive(Debug)]
 pub struct Plain<S>(pub S);
 
@@ -100,12 +103,12 @@ impl<S: Write> Write for Plain<S> {
 }
 
 impl<S: Read + Write> Transport for Plain<S> {
-    fn set_read_timeout(&self, _: Option<Duration>) -> io::Result<()> {
-        Ok(())
+    fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        if timeout.is_some() { Err(io::ErrorKind::Unsupported.into()) } else { Ok(()) }
     }
 
-    fn set_write_timeout(&self, _: Option<Duration>) -> io::Result<()> {
-        Ok(())
+    fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        if timeout.is_some() { Err(io::ErrorKind::Unsupported.into()) } else { Ok(()) }
     }
 
     fn shutdown_write(&mut self) -> io::Result<()> {

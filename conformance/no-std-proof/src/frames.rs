@@ -248,7 +248,7 @@ fn code(script: &mut Script<'_>) -> Option<CloseCode> {
 
 fn instant(script: &mut Script<'_>) -> Instant {
     let earlier = Instant::from_millis(script.number() as u32);
-    let later = earlier + Duration::from_millis(script.number());
+    let later = earlier.saturating_add(Duration::from_millis(script.number()));
     write(&[later.saturating_since(earlier).as_millis() as u8]);
     later
 }

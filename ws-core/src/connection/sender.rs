@@ -520,6 +520,12 @@ impl Sender {
         self.timers.start(now);
     }
 
+    /// Tells the time of what is about to be sent or received, and acts on nothing that is due.
+    #[cfg(all(feature = "bytes", feature = "handshake"))]
+    pub(crate) fn set_now(&mut self, now: Instant) {
+        self.timers.set_now(now);
+    }
+
     /// As [`Connection::poll_timeout`](crate::Connection::poll_timeout).
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {

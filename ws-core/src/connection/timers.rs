@@ -47,6 +47,11 @@ impl Timers {
         (self.now, self.last_received, self.last_data) = (now, now, now);
     }
 
+    #[cfg(all(feature = "bytes", feature = "handshake"))]
+    pub(super) fn set_now(&mut self, now: Instant) {
+        self.now = now;
+    }
+
     #[inline]
     pub(super) fn received(&mut self, data: bool) {
         self.last_received = self.now;

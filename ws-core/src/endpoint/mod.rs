@@ -17,6 +17,7 @@ mod buffer;
 mod event;
 mod head;
 mod inbound;
+mod opening;
 mod options;
 mod outbound;
 mod output;

@@ -361,7 +361,9 @@ impl Outbound {
         self.sender.is_finished()
     }
 
-    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+    /// As [`Endpoint::poll_timeout`](crate::Endpoint::poll_timeout), once the opening handshake is over.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
         match self.phase {
             Phase::Over(since) if self.close_timeout != 0 && !self.sender.is_finished() => {
                 Some(since.plus_millis(self.close_timeout))
@@ -371,7 +373,16 @@ impl Outbound {
         }
     }
 
-    pub(super) fn handle_timeout(&mut self, now: Instant) {
+    /// Tells the time of what is about to be sent, or of bytes that were read and wait to be parsed,
+    /// and acts on nothing that is due yet: for a driver that was away for longer than a time-out.
+    pub fn set_now(&mut self, now: Instant) {
+        self.now = now;
+        self.sender.set_now(now);
+    }
+
+    /// As [`Endpoint::handle_timeout`](crate::Endpoint::handle_timeout), once the opening handshake is
+    /// over.
+    pub fn handle_timeout(&mut self, now: Instant) {
         self.now = now;
         match self.phase {
             Phase::Over(since) => {

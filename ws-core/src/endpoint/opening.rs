@@ -1,0 +1,263 @@
+//! The opening handshake of an endpoint: heads, the application's answer, a refusal's body.
+
+use alloc::boxed::Box;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use super::OpenError;
+use super::event::{Error, Opened};
+use super::head::{Request, Response};
+use super::inbound::{Found, Inbound};
+use super::options::Options;
+use super::outbound::Outbound;
+use crate::Instant;
+use crate::connection::Receiver;
+use crate::handshake::{
+    AcceptResponse, BodyPart, BodyReader, ClientKey, EMPTY_FIELD, HeadKind, HeadReader,
+    HttpResponse, ResponseHead,
+};
+
+#[derive(Debug)]
+pub(super) enum Phase {
+    /// The head of a request or response is being received.
+    Head(Box<Opening>),
+    /// A request waits for the application's answer.
+    Deciding(Request),
+    /// The body of a server's refusal is being received.
+    Body(Box<Refusal>),
+    /// To be told with the next event.
+    Opened(Opened),
+    Open,
+    Failed(Error),
+    Over,
+}
+
+#[derive(Debug)]
+pub(super) struct Opening {
+    options: Options,
+    reader: HeadReader,
+    /// How many of the unread bytes the reader has seen.
+    seen: usize,
+    /// On a client, what it has offered.
+    offer: Option<(ClientKey, Vec<String>)>,
+}
+
+#[derive(Debug)]
+pub(super) struct Refusal {
+    response: Response,
+    reader: BodyReader,
+    body: Vec<u8>,
+    max: usize,
+    timeout: u32,
+}
+
+impl Inbound {
+    pub(super) fn opening(
+        receiver: Receiver,
+        options: Options,
+        offer: Option<(ClientKey, Vec<String>)>,
+    ) -> Self {
+        let kind = if offer.is_some() { HeadKind::Response } else { HeadKind::Request };
+        let reader = HeadReader::new(kind, options.max_head);
+        Self::new(receiver, Phase::Head(Box::new(Opening { options, reader, seen: 0, offer })))
+    }
+
+    #[cold]
+    pub(super) fn poll_opening(&mut self, out: &mut Outbound) -> Result<Option<Found>, Error> {
+        let result = match core::mem::replace(&mut self.phase, Phase::Over) {
+            Phase::Head(opening) => self.poll_head(opening, out),
+            Phase::Body(refusal) => Ok(self.poll_body(refusal, out)),
+            Phase::Opened(opened) => {
+                self.phase = Phase::Open;
+                Ok(Some(Found::Open(opened)))
+            }
+            Phase::Failed(error) => Err(error),
+            Phase::Deciding(request) => {
+                if self.eof {
+                    Err(Error::HandshakeEof)
+                } else {
+                    self.phase = Phase::Deciding(request);
+                    Ok(None)
+                }
+            }
+            Phase::Open => {
+                self.phase = Phase::Open;
+                Ok(None)
+            }
+            Phase::Over => {
+                // What still arrives is of no interest (RFC 6455 §1.4).
+                let rest = self.buffer.unread_len();
+                self.buffer.consume(rest);
+                Ok(None)
+            }
+        };
+        if let Err(error) = result {
+            self.phase = Phase::Over;
+            match error {
+                Error::Handshake(error) => out.refuse(error),
+                _ => out.over(),
+            }
+        }
+        if self.eof && matches!(self.phase, Phase::Over) {
+            out.sender.end();
+        }
+        result
+    }
+
+    fn poll_head(
+        &mut self,
+        mut opening: Box<Opening>,
+        out: &mut Outbound,
+    ) -> Result<Option<Found>, Error> {
+        loop {
+            let unread = self.buffer.unread();
+            let fresh = unread.get(opening.seen..).unwrap_or_default();
+            let Some(fresh_len) = opening.reader.feed(fresh)? else {
+                opening.seen = unread.len();
+                self.phase = Phase::Head(opening);
+                return if self.eof { Err(Error::HandshakeEof) } else { Ok(None) };
+            };
+            let len = opening.seen.saturating_add(fresh_len);
+            let head = Bytes::copy_from_slice(unread.get(..len).unwrap_or_default());
+            self.buffer.consume(len);
+            let options = &opening.options;
+            let Some((key, offered)) = &opening.offer else {
+                let request = Request::parse(&head, options.max_fields)?;
+                if let Some(asked) = request.asked() {
+                    options.origins.check(asked.origin(), asked.host())?;
+                }
+                self.phase = Phase::Deciding(request.clone());
+                return Ok(Some(Found::Request(request)));
+            };
+            let mut storage = alloc::vec![EMPTY_FIELD; options.max_fields];
+            let parsed = ResponseHead::parse(&head, &mut storage)?;
+            if parsed.is_interim() {
+                // Interim responses count towards the limit together.
+                opening.options.max_head = opening.options.max_head.saturating_sub(len);
+                opening.reader = HeadReader::new(HeadKind::Response, opening.options.max_head);
+                opening.seen = 0;
+                continue;
+            }
+            let mut response = Response::new(&head, &parsed);
+            if parsed.status() == 101 {
+                let accepted = parsed.accept(key, offered.iter().map(String::as_str), None)?;
+                let subprotocol = accepted.subprotocol.map(ToString::to_string);
+                out.open();
+                self.phase = Phase::Open;
+                response.body = Bytes::new();
+                let opened = Opened { subprotocol, response: Some(response) };
+                return Ok(Some(Found::Open(opened)));
+            }
+            // A body whose length is in doubt is not worth a second fault.
+            let Ok(length) = parsed.body_length() else {
+                out.over();
+                return Ok(Some(Found::Refused(response)));
+            };
+            let refusal = Refusal {
+                response,
+                reader: BodyReader::new(length),
+                body: Vec::new(),
+                max: options.max_body,
+                timeout: options.handshake_timeout,
+            };
+            return Ok(self.poll_body(Box::new(refusal), out));
+        }
+    }
+
+    fn poll_body(&mut self, mut refusal: Box<Refusal>, out: &mut Outbound) -> Option<Found> {
+        while let Ok((consumed, part)) = refusal.reader.feed(self.buffer.unread()) {
+            if let BodyPart::Data(data) = part {
+                let room = refusal.max.saturating_sub(refusal.body.len());
+                refusal.body.extend_from_slice(data.get(..room).unwrap_or(data));
+            }
+            let more = matches!(part, BodyPart::NeedMore);
+            let end = matches!(part, BodyPart::End) || refusal.body.len() >= refusal.max;
+            self.buffer.consume(consumed);
+            if end {
+                break;
+            }
+            if more {
+                if self.eof {
+                    break;
+                }
+                self.phase = Phase::Body(refusal);
+                return None;
+            }
+        }
+        Some(self.refused(*refusal, out))
+    }
+
+    fn refused(&mut self, mut refusal: Refusal, out: &mut Outbound) -> Found {
+        refusal.response.body = refusal.body.into();
+        out.over();
+        Found::Refused(refusal.response)
+    }
+
+    pub(super) fn accept(
+        &mut self,
+        response: &AcceptResponse<'_>,
+        out: &mut Outbound,
+    ) -> Result<(), OpenError> {
+        let Phase::Deciding(request) = &self.phase else { return Err(OpenError::NoRequest) };
+        let Some(asked) = request.asked() else { return Err(OpenError::NoRequest) };
+        let offered = asked.subprotocols.iter().map(String::as_str);
+        response.check_offered(offered, core::iter::empty())?;
+        out.head(|out| response.write(&asked.key, out))?;
+        let subprotocol = response.subprotocol.map(ToString::to_string);
+        out.open();
+        self.phase = Phase::Opened(Opened { subprotocol, response: None });
+        Ok(())
+    }
+
+    pub(super) fn respond(
+        &mut self,
+        response: &HttpResponse<'_>,
+        out: &mut Outbound,
+    ) -> Result<(), OpenError> {
+        let Phase::Deciding(request) = &self.phase else { return Err(OpenError::NoRequest) };
+        let with_body = request.method() != "HEAD";
+        out.head(|out| response.write_head(out))?;
+        if with_body && !matches!(response.status, 204 | 304) {
+            out.body(response.body);
+        }
+        out.over();
+        self.phase = Phase::Over;
+        Ok(())
+    }
+
+    fn handshake_deadline(&self) -> Option<Instant> {
+        let timeout = match &self.phase {
+            Phase::Head(opening) => opening.options.handshake_timeout,
+            Phase::Body(refusal) => refusal.timeout,
+            _ => return None,
+        };
+        let started = self.started.unwrap_or(Instant::from_millis(0));
+        (timeout != 0).then(|| started.plus_millis(timeout))
+    }
+
+    /// As [`Endpoint::poll_timeout`](crate::Endpoint::poll_timeout).
+    #[must_use]
+    pub fn poll_timeout(&self, out: &Outbound) -> Option<Instant> {
+        self.handshake_deadline().or_else(|| out.poll_timeout())
+    }
+
+    /// As [`Endpoint::handle_timeout`](crate::Endpoint::handle_timeout).
+    pub fn handle_timeout(&mut self, now: Instant, out: &mut Outbound) {
+        out.handle_timeout(now);
+        self.started.get_or_insert(now);
+        let late = self.handshake_deadline().is_some_and(|until| until.millis_since(now) == 0);
+        if !late {
+            return;
+        }
+        match &self.phase {
+            Phase::Head(_) => {
+                out.over();
+                self.phase = Phase::Failed(Error::HandshakeTimeout);
+            }
+            // What has come of the body is what there is.
+            _ => self.eof = true,
+        }
+    }
+}

@@ -1,0 +1,122 @@
+use std::time::Instant;
+
+use ws_core::endpoint::{Endpoint, Event};
+
+use crate::error::{Deadline, Error, Result};
+use crate::link::{Filled, Link, Look, earlier};
+use crate::transport::Transport;
+
+/// An endpoint on a stream.
+#[derive(Debug)]
+pub(crate) struct Driver<T> {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) link: Link<T>,
+    /// When bytes came. What is due is looked at when they are parsed: a Pong may be among them.
+    pub(crate) came: Option<ws_core::Instant>,
+    /// The stream has been shut down or given up.
+    pub(crate) finished: bool,
+}
+
+impl<T: Transport> Driver<T> {
+    pub(crate) fn new(mut endpoint: Endpoint, link: Link<T>) -> Self {
+        endpoint.handle_timeout(link.now());
+        Self { endpoint, link, came: None, finished: false }
+    }
+
+    /// Writes all output.
+    pub(crate) fn flush(&mut self) -> Result<()> {
+        self.link.flush(self.endpoint.sides().1)
+    }
+
+    /// The next event other than a Ping or Pong, waiting for it until `deadline`; `None` when the
+    /// connection is over. If it has failed, the peer is told.
+    pub(crate) fn event(&mut self, deadline: Option<ws_core::Instant>) -> Result<Option<Event>> {
+        self.next(deadline).map_err(|error| self.failed(error))
+    }
+
+    /// As [`event`](Self::event), but a failure is only told to the caller.
+    pub(crate) fn next(&mut self, deadline: Option<ws_core::Instant>) -> Result<Option<Event>> {
+        let mut late = false;
+        loop {
+            match self.endpoint.poll_event()? {
+                Some(Event::Ping(_) | Event::Pong(_)) => continue,
+                Some(event) => return Ok(Some(event)),
+                None => {}
+            }
+            if self.endpoint.is_closed() {
+                return Ok(None);
+            }
+            late = match self.wait(deadline, late)? {
+                Some(late) => late,
+                None => continue,
+            };
+        }
+    }
+
+    /// When all that came is parsed: acts on what is due, or else writes all output and reads once.
+    /// `late` and the result tell whether the deadline has passed; there may be an event nevertheless.
+    pub(crate) fn wait(
+        &mut self,
+        deadline: Option<ws_core::Instant>,
+        late: bool,
+    ) -> Result<Option<bool>> {
+        if let Some(came) = self.came.take() {
+            self.endpoint.handle_timeout(came);
+            return Ok(None);
+        }
+        if late {
+            return Err(Error::Timeout(Deadline::Read));
+        }
+        if let Err(error) = self.flush() {
+            // A peer that is gone may have said something before.
+            if !self.link.broken {
+                return Err(error);
+            }
+        }
+        let until = earlier(self.endpoint.poll_timeout(), deadline, self.link.now());
+        let filled = self.link.fill(self.endpoint.sides().0, until)?;
+        let now = self.link.now();
+        if filled == Filled::Bytes {
+            self.endpoint.sides().1.set_now(now);
+            self.came = Some(now);
+        } else {
+            self.endpoint.handle_timeout(now);
+        }
+        if filled == Filled::Eof {
+            self.endpoint.receive_eof();
+        }
+        Ok(Some(deadline.is_some_and(|deadline| deadline.saturating_since(now).is_zero())))
+    }
+
+    /// Ends the stream if the connection has failed, so that the peer is told; gives the error back.
+    pub(crate) fn failed(&mut self, error: Error) -> Error {
+        if self.endpoint.is_closed() {
+            self.finish();
+        }
+        error
+    }
+
+    /// Ends the stream: the output is written, the write side shut down when that is our part, and the
+    /// peer's end awaited within the bounds of the closing handshake.
+    pub(crate) fn finish(&mut self) {
+        if std::mem::replace(&mut self.finished, true) {
+            return;
+        }
+        let outbound = self.endpoint.sides().1;
+        self.link.write_last(outbound);
+        self.link.linger(|now| Look::at(now, outbound));
+        self.endpoint.receive_eof();
+    }
+
+    /// Ends the stream at once: nobody has to be told.
+    pub(crate) fn abandon(&mut self) {
+        self.finished = true;
+        let _ = self.link.stream.shutdown_write();
+        self.endpoint.receive_eof();
+    }
+
+    /// Bounds everything that is written by a point in time, or no more.
+    pub(crate) fn write_by(&mut self, by: Option<Instant>) {
+        self.link.write_by = by;
+    }
+}

@@ -1,0 +1,297 @@
+use std::io::{self, IoSlice};
+use std::time::{Duration, Instant};
+
+use ws_core::endpoint::{Inbound, Outbound, Output};
+
+use crate::error::{Deadline, Error, Result};
+use crate::transport::Transport;
+
+/// The most that is read and dropped while waiting for the peer to close the stream.
+const MAX_DISCARD: usize = 64 << 20;
+/// How long the last words may take, and the peer's end when no other bound is set.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+/// Zero means for ever to a stream.
+const MIN_WAIT: Duration = Duration::from_millis(1);
+/// The most slices that one write takes.
+const SLICES: usize = 16;
+
+/// A stream and what is needed to wait on it with deadlines.
+#[derive(Debug)]
+pub(crate) struct Link<T> {
+    pub(crate) stream: T,
+    /// When time zero of the endpoint was.
+    pub(crate) start: Instant,
+    pub(crate) read_timeout: Option<Duration>,
+    pub(crate) write_timeout: Option<Duration>,
+    /// When all writing has to be done, whatever its progress.
+    pub(crate) write_by: Option<Instant>,
+    /// The time-outs that the stream was given last, if it was.
+    set_read: Option<Option<Duration>>,
+    set_write: Option<Option<Duration>>,
+    /// The stream has no time-outs.
+    timeless: bool,
+    /// Something was written that the stream may hold back until it is flushed.
+    unflushed: bool,
+    /// Writing has failed: what can still be read is read, nothing more is written.
+    pub(crate) broken: bool,
+}
+
+/// What a read came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Filled {
+    Bytes,
+    Eof,
+    TimedOut,
+}
+
+/// How far a connection has come to its end, for [`Link::linger`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Look {
+    pub(crate) wants_shutdown: bool,
+    pub(crate) finished: bool,
+    pub(crate) until: Option<ws_core::Instant>,
+}
+
+impl Look {
+    /// Tells the time, and looks.
+    pub(crate) fn at(now: ws_core::Instant, outbound: &mut Outbound) -> Self {
+        outbound.handle_timeout(now);
+        Self {
+            wants_shutdown: outbound.wants_shutdown(),
+            finished: outbound.is_finished(),
+            until: outbound.poll_timeout(),
+        }
+    }
+}
+
+impl<T: Transport> Link<T> {
+    pub(crate) fn new(stream: T, start: Instant) -> Self {
+        Self {
+            stream,
+            start,
+            read_timeout: None,
+            write_timeout: None,
+            write_by: None,
+            set_read: None,
+            set_write: None,
+            timeless: false,
+            unflushed: false,
+            broken: false,
+        }
+    }
+
+    /// A second handle to the stream, for writing.
+    pub(crate) fn try_clone(&self) -> io::Result<Self> {
+        let mut clone = Self::new(self.stream.try_clone()?, self.start);
+        clone.write_timeout = self.write_timeout;
+        clone.unflushed = self.unflushed;
+        clone.broken = self.broken;
+        Ok(clone)
+    }
+
+    pub(crate) fn now(&self) -> ws_core::Instant {
+        ws_core::Instant::from_elapsed(self.start.elapsed())
+    }
+
+    /// When a read that begins now has to end.
+    pub(crate) fn deadline(&self) -> Option<ws_core::Instant> {
+        self.read_timeout.map(|timeout| self.now().saturating_add(timeout))
+    }
+
+    /// Tells the time of what is about to be sent, if any time-out depends on it.
+    pub(crate) fn tell_time(&self, outbound: &mut Outbound) {
+        if outbound.poll_timeout().is_some() {
+            outbound.set_now(self.now());
+        }
+    }
+
+    /// Writes all output, and flushes the stream.
+    pub(crate) fn write(&mut self, output: &mut Output) -> Result<()> {
+        while self.unflushed || !output.is_empty() {
+            if self.broken {
+                output.advance(usize::MAX);
+                self.unflushed = false;
+                return Err(io::Error::from(io::ErrorKind::BrokenPipe).into());
+            }
+            self.set_write_timeout()?;
+            match self.write_once(output) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if is_timeout(&error) => return Err(Error::Timeout(Deadline::Write)),
+                Err(error) => {
+                    self.broken = true;
+                    return Err(error.into());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn write_once(&mut self, output: &mut Output) -> io::Result<()> {
+        if output.is_empty() {
+            self.stream.flush()?;
+            self.unflushed = false;
+            return Ok(());
+        }
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let mut count = 0_usize;
+        for (slot, slice) in slices.iter_mut().zip(output.slices()) {
+            *slot = IoSlice::new(slice);
+            count = count.saturating_add(1);
+        }
+        let written = self.stream.write_vectored(slices.get(..count).unwrap_or_default())?;
+        if written == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        output.advance(written);
+        self.unflushed = true;
+        Ok(())
+    }
+
+    fn set_write_timeout(&mut self) -> Result<()> {
+        let mut wanted = self.write_timeout;
+        if let Some(by) = self.write_by {
+            let left = by.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(Error::Timeout(Deadline::Write));
+            }
+            wanted = Some(wanted.map_or(left, |timeout| timeout.min(left)));
+        }
+        let wanted = wanted.map(|timeout| timeout.max(MIN_WAIT));
+        if self.set_write != Some(wanted) {
+            match self.stream.set_write_timeout(wanted) {
+                Err(error) if error.kind() != io::ErrorKind::Unsupported => {
+                    return Err(error.into());
+                }
+                _ => self.set_write = Some(wanted),
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes all that `outbound` has to send. A pong that found the output full follows when there is
+    /// room for it.
+    pub(crate) fn flush(&mut self, outbound: &mut Outbound) -> Result<()> {
+        loop {
+            let output = outbound.output();
+            if output.is_empty() && !self.unflushed {
+                return Ok(());
+            }
+            self.write(output)?;
+        }
+    }
+
+    fn set_read_timeout(&mut self, deadline: Option<ws_core::Instant>) -> io::Result<()> {
+        let wanted = deadline.map(|deadline| deadline.saturating_since(self.now()).max(MIN_WAIT));
+        // A time-out that is a little short is as good: waking up early does no harm.
+        let fits = match (self.set_read, wanted) {
+            (Some(None), None) => true,
+            (Some(Some(set)), Some(wanted)) => set <= wanted && set.saturating_mul(2) >= wanted,
+            _ => false,
+        };
+        if fits {
+            return Ok(());
+        }
+        match self.stream.set_read_timeout(wanted) {
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => self.timeless = true,
+            result => result?,
+        }
+        self.set_read = Some(wanted);
+        Ok(())
+    }
+
+    /// Reads once, until `deadline` at the latest.
+    fn read(
+        &mut self,
+        buffer: &mut [u8],
+        deadline: Option<ws_core::Instant>,
+    ) -> Result<(usize, Filled)> {
+        self.set_read_timeout(deadline)?;
+        loop {
+            return match self.stream.read(buffer) {
+                Ok(0) => Ok((0, Filled::Eof)),
+                Ok(count) => Ok((count, Filled::Bytes)),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) if is_timeout(&error) => Ok((0, Filled::TimedOut)),
+                Err(error) if is_loss(&error) => Ok((0, Filled::Eof)),
+                Err(error) => Err(error.into()),
+            };
+        }
+    }
+
+    /// Reads into the endpoint once.
+    pub(crate) fn fill(
+        &mut self,
+        inbound: &mut Inbound,
+        deadline: Option<ws_core::Instant>,
+    ) -> Result<Filled> {
+        let (count, filled) = self.read(inbound.read_buf(), deadline)?;
+        inbound.filled(count);
+        Ok(filled)
+    }
+
+    /// Writes what is left, for as long as a peer may take to close.
+    pub(crate) fn write_last(&mut self, outbound: &mut Outbound) {
+        self.write_by = Instant::now().checked_add(PATIENCE);
+        let _ = self.flush(outbound);
+    }
+
+    /// Ends the stream, all output being written: the write side is shut down when that is our part, and
+    /// the peer's end awaited within the bounds that `look` gives. What still comes is dropped, for to
+    /// close a stream with unread bytes would destroy what the peer has not read yet.
+    ///
+    /// A stream without time-outs is not waited for.
+    pub(crate) fn linger(&mut self, mut look: impl FnMut(ws_core::Instant) -> Look) {
+        let patience = self.now().saturating_add(PATIENCE);
+        let mut shut = false;
+        let mut left = MAX_DISCARD;
+        let mut scratch = [0; 16 * 1024];
+        loop {
+            let now = self.now();
+            let Look { wants_shutdown, finished, until } = look(now);
+            if !shut && wants_shutdown {
+                shut = true;
+                if self.stream.shutdown_write().is_err() {
+                    return;
+                }
+            }
+            let until = until.unwrap_or(patience);
+            if finished || left == 0 || until.saturating_since(now).is_zero() {
+                break;
+            }
+            if self.set_read_timeout(Some(until)).is_err() || self.timeless {
+                break;
+            }
+            match self.read(&mut scratch, Some(until)) {
+                Ok((count, Filled::Bytes)) => left = left.saturating_sub(count),
+                Ok((_, Filled::TimedOut)) => {}
+                Ok((_, Filled::Eof)) | Err(_) => break,
+            }
+        }
+        if !shut {
+            let _ = self.stream.shutdown_write();
+        }
+    }
+}
+
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+}
+
+fn is_loss(error: &io::Error) -> bool {
+    use io::ErrorKind::*;
+    matches!(error.kind(), ConnectionReset | ConnectionAborted | BrokenPipe | UnexpectedEof)
+}
+
+/// The earlier of two points in time, as seen from `now`.
+pub(crate) fn earlier(
+    a: Option<ws_core::Instant>,
+    b: Option<ws_core::Instant>,
+    now: ws_core::Instant,
+) -> Option<ws_core::Instant> {
+    match (a, b) {
+        (Some(a), Some(b)) if a.saturating_since(now) <= b.saturating_since(now) => Some(a),
+        (Some(_), Some(b)) => Some(b),
+        (a, b) => a.or(b),
+    }
+}
