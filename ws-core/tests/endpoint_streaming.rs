@@ -8,8 +8,11 @@ fn client(config: Config) -> Endpoint {
     Endpoint::client_after_handshake(Options::from(config), Box::new(|bytes| bytes.fill(7)), &[])
 }
 
-/// Feeds `wire` in pieces of `step` bytes; gives the message's kind and bytes, and the events.
-fn collect(wire: &[u8], step: usize) -> Result<(Vec<(MessageKind, Vec<u8>)>, usize), Error> {
+/// The messages, and the number of Pings.
+type Told = (Vec<(MessageKind, Vec<u8>)>, usize);
+
+/// Feeds `wire` in pieces of `step` bytes.
+fn collect(wire: &[u8], step: usize) -> Result<Told, Error> {
     let mut endpoint = client(Config::new());
     endpoint.set_streaming(true);
     let mut messages: Vec<(MessageKind, Vec<u8>)> = Vec::new();

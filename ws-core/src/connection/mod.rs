@@ -17,16 +17,19 @@
 //! when [`wants_shutdown`](Connection::wants_shutdown) and lets go of the socket
 //! when the peer has closed, too, or [`is_finished`](Connection::is_finished).
 
+mod data_frame;
+mod ending;
 mod input;
 mod receiver;
 mod sender;
 mod timers;
 
+pub use data_frame::DataFrame;
 pub use input::{Chunk, Event, Input};
 #[cfg(all(feature = "bytes", feature = "handshake"))]
 pub(crate) use receiver::TextCheck;
 pub use receiver::{Receiver, Reply};
-pub use sender::{DataFrame, Sender};
+pub use sender::Sender;
 
 use core::ops::Range;
 

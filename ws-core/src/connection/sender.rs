@@ -1,68 +1,19 @@
 use core::ops::Range;
 
-use super::State;
+use super::data_frame::DataFrame;
+use super::ending::{Close, End};
 use super::receiver::{Reply, ReplyKind};
-use super::timers::{Due, Timers};
+use super::timers::Timers;
 use crate::frame::{
     FrameHead, FrameHeader, MAX_CONTROL_PAYLOAD, MAX_REASON_LEN, Masker, OpCode, mask, mask_into,
 };
-use crate::{CloseCode, Config, Instant, MaskingKey, MessageKind, Role, SendError};
-
-/// Which data frame is to be sent: its kind and its place in its message.
-///
-/// ```
-/// use ws_core::DataFrame;
-///
-/// let whole = DataFrame::TEXT;
-/// let first_of_several = DataFrame::TEXT.more();
-/// # assert_ne!(whole, first_of_several);
-/// ```
-///
-/// The fragments of a message all have its kind here; that all but the first go out as
-/// continuation frames is seen to by the connection (RFC 6455 §5.4).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DataFrame {
-    kind: MessageKind,
-    fin: bool,
-    compressed: bool,
-}
-
-impl DataFrame {
-    /// The last or only frame of a text message.
-    ///
-    /// That a message's frames together are UTF-8 is up to the caller (RFC 6455 §5.6).
-    pub const TEXT: Self = Self::new(MessageKind::Text);
-    /// The last or only frame of a binary message.
-    pub const BINARY: Self = Self::new(MessageKind::Binary);
-
-    /// The last or only frame of a message of this kind.
-    #[inline]
-    pub const fn new(kind: MessageKind) -> Self {
-        Self { kind, fin: true, compressed: false }
-    }
-
-    /// The same, but more frames of the message follow.
-    #[inline]
-    #[must_use]
-    pub const fn more(mut self) -> Self {
-        self.fin = false;
-        self
-    }
-
-    /// The same, marked as the first frame of a compressed message (RFC 7692 §6).
-    #[inline]
-    #[must_use]
-    pub const fn compressed(mut self, compressed: bool) -> Self {
-        self.compressed = compressed;
-        self
-    }
-}
+use crate::{CloseCode, Config, MaskingKey, MessageKind, Role, SendError};
 
 /// The sending half of a [`Connection`](crate::Connection): it builds frames and keeps the rules
 /// about what may be sent when.
 #[derive(Debug)]
 pub struct Sender {
-    role: Role,
+    pub(super) role: Role,
     compression: bool,
     max_outgoing_frame: u64,
     /// The message of which more fragments are to come.
@@ -72,30 +23,15 @@ pub struct Sender {
     payload_left: u64,
     pong: [u8; MAX_CONTROL_PAYLOAD],
     pong_len: Option<u8>,
-    ping_due: bool,
-    close: Close,
+    pub(super) ping_due: bool,
+    pub(super) close: Close,
     /// The peer's Close frame has come.
-    peer_closed: bool,
+    pub(super) peer_closed: bool,
     /// The peer has broken the protocol, or is lost.
-    failed: bool,
-    closed_first: bool,
-    end: End,
-    timers: Timers,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Close {
-    No,
-    Due(CloseCode),
-    Sent,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
-    No,
-    Eof,
-    Lost,
-    GivenUp,
+    pub(super) failed: bool,
+    pub(super) closed_first: bool,
+    pub(super) end: End,
+    pub(super) timers: Timers,
 }
 
 impl Sender {
@@ -458,7 +394,7 @@ impl Sender {
         }
     }
 
-    fn close_due(&mut self, code: CloseCode) {
+    pub(super) fn close_due(&mut self, code: CloseCode) {
         if self.close == Close::No && self.end == End::No {
             self.close = Close::Due(code);
             self.ping_due = false;
@@ -507,96 +443,6 @@ impl Sender {
         let written = self.control(OpCode::Close, body, key, out)?;
         self.close_frame_sent();
         Ok(written)
-    }
-
-    /// Tells the timers that bytes have arrived, and whether data was among them.
-    #[inline]
-    pub fn received(&mut self, data: bool) {
-        self.timers.received(data);
-    }
-
-    /// Tells the timers that the connection opens at `now`; without it, it has opened at the origin.
-    pub fn opened(&mut self, now: Instant) {
-        self.timers.start(now);
-    }
-
-    /// Tells the time of what is about to be sent or received, and acts on nothing that is due.
-    #[cfg(all(feature = "bytes", feature = "handshake"))]
-    pub(crate) fn set_now(&mut self, now: Instant) {
-        self.timers.set_now(now);
-    }
-
-    /// As [`Connection::poll_timeout`](crate::Connection::poll_timeout).
-    #[must_use]
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        if self.end == End::No { self.timers.next() } else { None }
-    }
-
-    /// As [`Connection::handle_timeout`](crate::Connection::handle_timeout).
-    pub fn handle_timeout(&mut self, now: Instant) {
-        if self.end != End::No {
-            return;
-        }
-        match self.timers.handle(now) {
-            Due::Nothing => {}
-            Due::Ping => self.ping_due = true,
-            Due::Idle => self.close_due(CloseCode::GOING_AWAY),
-            Due::Lost => {
-                self.failed = true;
-                self.close_due(CloseCode::INTERNAL_ERROR);
-                self.end = End::Lost;
-            }
-            Due::GiveUp => self.end = End::GivenUp,
-        }
-    }
-
-    /// Tells that the stream has ended, or was given up.
-    pub fn end(&mut self) {
-        if self.end == End::No {
-            self.end = End::Eof;
-        }
-    }
-
-    /// As [`Connection::state`](crate::Connection::state).
-    #[must_use]
-    pub fn state(&self) -> State {
-        let sent = self.close == Close::Sent;
-        if self.end != End::No || sent && (self.peer_closed || self.failed) {
-            State::Closed
-        } else if self.close != Close::No || self.peer_closed || self.failed {
-            State::Closing
-        } else {
-            State::Open
-        }
-    }
-
-    /// As [`Connection::wants_shutdown`](crate::Connection::wants_shutdown).
-    #[must_use]
-    pub fn wants_shutdown(&self) -> bool {
-        if matches!(self.close, Close::Due(_)) && self.end != End::GivenUp {
-            return false;
-        }
-        self.end != End::No
-            || self.close == Close::Sent
-                && (self.failed || self.peer_closed && self.role == Role::Server)
-    }
-
-    /// As [`Connection::is_finished`](crate::Connection::is_finished).
-    #[must_use]
-    pub fn is_finished(&self) -> bool {
-        self.end != End::No
-    }
-
-    /// As [`Connection::is_lost`](crate::Connection::is_lost).
-    #[must_use]
-    pub fn is_lost(&self) -> bool {
-        self.end == End::Lost
-    }
-
-    /// As [`Connection::closed_first`](crate::Connection::closed_first).
-    #[must_use]
-    pub fn closed_first(&self) -> bool {
-        self.closed_first
     }
 
     pub(crate) fn close_sent(&self) -> bool {
