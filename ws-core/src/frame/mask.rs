@@ -40,11 +40,12 @@ impl MaskingKey {
         u64::from_ne_bytes([a, b, c, d, a, b, c, d])
     }
 
+    /// The key, repeated: as many bytes as a block has, from wide copies.
     #[inline]
     fn block(self) -> [u8; BLOCK] {
         let mut block = [0; BLOCK];
-        for (byte, key) in block.iter_mut().zip(self.0.iter().cycle()) {
-            *byte = *key;
+        for word in block.chunks_exact_mut(8) {
+            word.copy_from_slice(&self.word().to_ne_bytes());
         }
         block
     }
@@ -77,11 +78,13 @@ impl core::fmt::Debug for MaskingKey {
 /// ```
 #[inline]
 pub fn mask(payload: &mut [u8], key: MaskingKey) {
-    let wide = key.block();
     let mut blocks = payload.chunks_exact_mut(BLOCK);
-    for block in &mut blocks {
-        for (byte, key) in block.iter_mut().zip(wide) {
-            *byte ^= key;
+    if blocks.len() != 0 {
+        let wide = key.block();
+        for block in &mut blocks {
+            for (byte, key) in block.iter_mut().zip(wide) {
+                *byte ^= key;
+            }
         }
     }
     let word = key.word();
@@ -105,12 +108,14 @@ pub fn mask_into(payload: &[u8], out: &mut [u8], key: MaskingKey) -> usize {
     let (Some(from), Some(to)) = (payload.get(..len), out.get_mut(..len)) else {
         return 0;
     };
-    let wide = key.block();
     let mut sources = from.chunks_exact(BLOCK);
     let mut targets = to.chunks_exact_mut(BLOCK);
-    for (target, source) in (&mut targets).zip(&mut sources) {
-        for ((target, source), key) in target.iter_mut().zip(source).zip(wide) {
-            *target = source ^ key;
+    if sources.len() != 0 {
+        let wide = key.block();
+        for (target, source) in (&mut targets).zip(&mut sources) {
+            for ((target, source), key) in target.iter_mut().zip(source).zip(wide) {
+                *target = source ^ key;
+            }
         }
     }
     let word = key.word();
