@@ -1,7 +1,7 @@
 use super::{Chunk, Event, Input};
 use crate::frame::{
-    CloseFrame, MAX_CONTROL_PAYLOAD, MAX_HEADER_LEN, Masker, OpCode, extended_length, first_byte,
-    second_byte,
+    CloseFrame, MAX_CONTROL_PAYLOAD, MAX_HEADER_LEN, Masker, OpCode, copy, extended_length,
+    first_byte, second_byte,
 };
 use crate::utf8::Utf8Validator;
 use crate::{CloseCode, Config, MaskingKey, MessageKind, ProtocolError, Role};
@@ -338,7 +338,7 @@ impl Receiver {
         let Some(slot) = self.control.get_mut(from..from.saturating_add(len)) else {
             return Err(ProtocolError::ControlTooLong);
         };
-        slot.copy_from_slice(bytes);
+        copy(bytes, slot);
         if self.role == Role::Server {
             self.masker.apply(slot);
         }

@@ -5,7 +5,8 @@ use super::ending::{Close, End};
 use super::receiver::{Reply, ReplyKind};
 use super::timers::Timers;
 use crate::frame::{
-    FrameHead, FrameHeader, MAX_CONTROL_PAYLOAD, MAX_REASON_LEN, Masker, OpCode, mask, mask_into,
+    FrameHead, FrameHeader, MAX_CONTROL_PAYLOAD, MAX_REASON_LEN, Masker, OpCode, copy, mask,
+    mask_into,
 };
 use crate::{CloseCode, Config, MaskingKey, MessageKind, Role, SendError};
 
@@ -218,7 +219,7 @@ impl Sender {
         else {
             return Err(SendError::BufferTooSmall { needed: end });
         };
-        head.copy_from_slice(&self.start(frame, len as u64, key));
+        copy(&self.start(frame, len as u64, key), head);
         self.payload_left = 0;
         if let Some(key) = key {
             mask(payload, key);
@@ -477,14 +478,10 @@ const fn header_len(len: usize, key: Option<MaskingKey>) -> usize {
 #[inline]
 fn put(head: &FrameHead, payload: &[u8], key: Option<MaskingKey>, out: &mut [u8]) -> usize {
     let Some((target, rest)) = out.split_at_mut_checked(head.len()) else { return 0 };
-    target.copy_from_slice(head);
+    copy(head, target);
     let written = match key {
         Some(key) => mask_into(payload, rest, key),
-        None => {
-            let Some(rest) = rest.get_mut(..payload.len()) else { return 0 };
-            rest.copy_from_slice(payload);
-            payload.len()
-        }
+        None => copy(payload, rest),
     };
     head.len().saturating_add(written)
 }

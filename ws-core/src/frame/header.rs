@@ -96,7 +96,7 @@ impl FrameHeader {
         let key = self.mask.map_or([0; 4], MaskingKey::to_bytes);
         let [k0, k1, k2, k3] = key;
         let key_len: u8 = if self.mask.is_some() { 4 } else { 0 };
-        let mut bytes = [0; MAX_HEADER_LEN];
+        let bytes: [u8; MAX_HEADER_LEN];
         let len = if self.len < 126 {
             let short = masked | self.len as u8;
             bytes = [first, short, k0, k1, k2, k3, 0, 0, 0, 0, 0, 0, 0, 0];
@@ -107,7 +107,7 @@ impl FrameHeader {
             4
         } else {
             let [a, b, c, d, e, f, g, h] = (self.len & (u64::MAX >> 1)).to_be_bytes();
-            bytes.copy_from_slice(&[first, masked | 127, a, b, c, d, e, f, g, h, k0, k1, k2, k3]);
+            bytes = [first, masked | 127, a, b, c, d, e, f, g, h, k0, k1, k2, k3];
             10
         };
         FrameHead { bytes, len: key_len.saturating_add(len) }

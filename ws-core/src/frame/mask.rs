@@ -40,14 +40,10 @@ impl MaskingKey {
         u64::from_ne_bytes([a, b, c, d, a, b, c, d])
     }
 
-    /// The key, repeated: as many bytes as a block has, from wide copies.
+    /// The key, repeated: as many bytes as a block has.
     #[inline]
-    fn block(self) -> [u8; BLOCK] {
-        let mut block = [0; BLOCK];
-        for word in block.chunks_exact_mut(8) {
-            word.copy_from_slice(&self.word().to_ne_bytes());
-        }
-        block
+    const fn block(self) -> [[u8; 4]; BLOCK / 4] {
+        [self.0; BLOCK / 4]
     }
 }
 
@@ -82,7 +78,7 @@ pub fn mask(payload: &mut [u8], key: MaskingKey) {
     if blocks.len() != 0 {
         let wide = key.block();
         for block in &mut blocks {
-            for (byte, key) in block.iter_mut().zip(wide) {
+            for (byte, key) in block.iter_mut().zip(wide.as_flattened()) {
                 *byte ^= key;
             }
         }
@@ -113,7 +109,7 @@ pub fn mask_into(payload: &[u8], out: &mut [u8], key: MaskingKey) -> usize {
     if sources.len() != 0 {
         let wide = key.block();
         for (target, source) in (&mut targets).zip(&mut sources) {
-            for ((target, source), key) in target.iter_mut().zip(source).zip(wide) {
+            for ((target, source), key) in target.iter_mut().zip(source).zip(wide.as_flattened()) {
                 *target = source ^ key;
             }
         }
@@ -131,6 +127,16 @@ pub fn mask_into(payload: &[u8], out: &mut [u8], key: MaskingKey) -> usize {
     let rest = targets.into_remainder().iter_mut().zip(sources.remainder());
     for ((target, source), key) in rest.zip(word.to_ne_bytes()) {
         *target = source ^ key;
+    }
+    len
+}
+
+/// Copies as much as there is room for; returns the bytes written. It has no way to panic.
+#[inline]
+pub(crate) fn copy(from: &[u8], to: &mut [u8]) -> usize {
+    let len = from.len().min(to.len());
+    if let (Some(from), Some(to)) = (from.get(..len), to.get_mut(..len)) {
+        to.copy_from_slice(from);
     }
     len
 }

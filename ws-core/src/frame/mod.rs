@@ -12,6 +12,6 @@ mod opcode;
 pub use close::{CloseCode, CloseFrame, MAX_REASON_LEN};
 pub use header::{FrameHead, FrameHeader, MAX_CONTROL_PAYLOAD, MAX_HEADER_LEN};
 pub(crate) use header::{extended_length, first_byte, second_byte};
-pub(crate) use mask::Masker;
+pub(crate) use mask::{Masker, copy};
 pub use mask::{MaskingKey, mask, mask_into};
 pub use opcode::OpCode;

@@ -1,5 +1,6 @@
 use super::MessageKind;
 use crate::connection::Chunk;
+use crate::frame::copy;
 
 /// The slice has no room for the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +67,7 @@ impl<'b> SliceAssembler<'b> {
             self.len = usize::MAX;
             return Err(Full);
         };
-        free.copy_from_slice(chunk.bytes);
+        copy(chunk.bytes, free);
         self.len = end;
         if !chunk.end {
             return Ok(None);
