@@ -34,6 +34,7 @@ pub(crate) fn check(data: &[u8]) {
         Role::Client => HeadKind::Response,
     };
     let end = same_for_all_cuts(&setup, |pieces| read_head(kind, max_head, pieces));
+    assert_eq!(end, expect_head(kind, max_head, setup.stream), "against the model");
     if let Ok(Some(end)) = end {
         let (head, rest) = setup.stream.split_at(end);
         assert!(end <= max_head);
@@ -51,6 +52,7 @@ pub(crate) fn check(data: &[u8]) {
             }
         }
     }
+    check_chunks(&setup);
     check_endpoint(&setup, max_head, max_fields);
 }
 
@@ -78,6 +80,37 @@ fn read_head(
         assert_eq!(reader.head_len(), before);
     }
     Ok(None)
+}
+
+/// The same, in the plainest way: byte after byte of the whole.
+fn expect_head(kind: HeadKind, max: usize, stream: &[u8]) -> Result<Option<usize>, HandshakeError> {
+    let window = &stream[..stream.len().min(max)];
+    let mut before = 0;
+    let (mut in_line, mut line_ended) = (false, false);
+    for (index, &byte) in window.iter().enumerate() {
+        match (before, byte) {
+            (b'\r', b'\n') => line_ended |= in_line,
+            (b'\r', _) => return Err(HandshakeError::BareCr),
+            (_, b'\n') => return Err(HandshakeError::BareLf),
+            (_, 0) => return Err(HandshakeError::Nul),
+            (_, b'\r') if kind == HeadKind::Response && !in_line => {
+                return Err(HandshakeError::MalformedStatusLine);
+            }
+            (_, b'\r') => {}
+            _ => in_line = true,
+        }
+        // Empty lines before a request do not end it.
+        if in_line && window[..=index].ends_with(b"\r\n\r\n") {
+            return Ok(Some(index + 1));
+        }
+        before = byte;
+    }
+    match kind {
+        _ if stream.len() < max => Ok(None),
+        HeadKind::Response => Err(HandshakeError::ResponseHeadTooLarge),
+        HeadKind::Request if line_ended => Err(HandshakeError::HeadTooLarge),
+        HeadKind::Request => Err(HandshakeError::RequestLineTooLong),
+    }
 }
 
 fn check_fields<'h>(fields: impl Iterator<Item = (&'h str, &'h [u8])>) {
@@ -234,6 +267,22 @@ fn read_body(
     let complete = reader.is_done();
     assert!(complete || length == BodyLength::UntilClose || reader.receive_eof().is_err());
     (body, at, Ok(complete))
+}
+
+/// A body that is sent in chunks is received whole, and what follows it is left.
+fn check_chunks(setup: &Setup<'_>) {
+    let mut wire = Vec::new();
+    for piece in setup.cut(&setup.sizes) {
+        wire.extend(format!("{:x}\r\n", piece.len()).bytes());
+        wire.extend(piece);
+        wire.extend(b"\r\n");
+    }
+    wire.extend(b"0\r\n\r\n");
+    let end = wire.len();
+    wire.extend(b"next");
+    let sent = Setup { stream: &wire, flags: setup.flags, sizes: setup.sizes };
+    let outcome = same_for_all_cuts(&sent, |pieces| read_body(BodyLength::Chunked, pieces));
+    assert_eq!(outcome, (setup.stream.to_vec(), end, Ok(true)));
 }
 
 /// What an endpoint has told, in words, and what it has sent.

@@ -104,7 +104,7 @@ fn server_role() -> ws_core::Role {
     ws_core::Role::Server
 }
 
-// PITFALLS: frames pipelined behind the request are delivered exactly once, at every split
+// frames pipelined behind the request are delivered exactly once, at every split
 #[test]
 fn server_pipelined_frames_after_request() {
     let frames = [

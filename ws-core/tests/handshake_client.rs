@@ -70,7 +70,7 @@ fn client_sends_version_13() {
     assert_eq!(written(EXAMPLE).unwrap().matches("\r\nSec-WebSocket-Version: 13\r\n").count(), 1);
 }
 
-// RFC 6455 §4.1-1; PITFALLS: caller strings × {CR, LF, NUL} → error.
+// RFC 6455 §4.1-1; caller strings × {CR, LF, NUL} → error.
 #[test]
 fn client_rejects_crlf_in_every_field() {
     for bad in ["\r", "\n", "\0", "\r\nX: y", "\r\n\r\n"] {
@@ -234,7 +234,7 @@ fn client_upgrade_header_checks() {
     }
 }
 
-// RFC 6455 §4.1-3r; PITFALLS, tungstenite: lists and repeated lines.
+// RFC 6455 §4.1-3r; As in tungstenite: lists and repeated lines.
 #[test]
 fn client_connection_header_checks() {
     for lines in [
@@ -280,7 +280,7 @@ fn client_duplicate_accept_rejected() {
     assert_eq!(check(&with("", &[GOOD[2]])), Err(HandshakeError::RepeatedAccept));
 }
 
-// RFC 6455 §4.1-5r; PITFALLS, tungstenite 0.30.
+// RFC 6455 §4.1-5r; As in tungstenite 0.30.
 #[test]
 fn client_unoffered_extension_fails() {
     let line = "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover";

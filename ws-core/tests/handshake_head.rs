@@ -131,7 +131,7 @@ fn http_leading_crlf_ignored() {
     assert_eq!(outcome, Err(HandshakeError::MalformedStatusLine));
 }
 
-// RFC 9112 §3 and RFC 6585 §5; PITFALLS: limits from the first byte too many, not later.
+// RFC 9112 §3 and RFC 6585 §5; limits from the first byte too many, not later.
 #[test]
 fn http_limits_414_431() {
     let head = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -156,7 +156,7 @@ fn http_limits_414_431() {
     assert_eq!(outcome, Err(HandshakeError::RequestLineTooLong));
 }
 
-// PITFALLS, tungstenite CVE-2023-43669: each byte is handed over once, however many calls it takes.
+// As in tungstenite CVE-2023-43669: each byte is handed over once, however many calls it takes.
 #[test]
 fn head_is_read_once_however_chunked() {
     let mut head = b"GET / HTTP/1.1\r\n".to_vec();

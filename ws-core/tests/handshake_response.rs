@@ -164,7 +164,7 @@ fn server_no_unoffered_extension() {
     assert!(!accept(AcceptResponse::default()).unwrap().contains("Extensions:"));
 }
 
-// PITFALLS: caller strings × {CR, LF, NUL} → error.
+// caller strings × {CR, LF, NUL} → error.
 #[test]
 fn server_rejects_crlf_in_headers() {
     for bad in ["\r", "\n", "\0", "\u{1}", "\u{7f}", "\r\nX: y"] {
@@ -265,7 +265,7 @@ fn server_origin_403() {
     );
 }
 
-// RFC 6455 §4.2.2-4, §4.4; PITFALLS, websockets 17.4.
+// RFC 6455 §4.2.2-4, §4.4; As in websockets 17.4.
 #[test]
 fn server_426_carries_version_13() {
     assert_eq!(

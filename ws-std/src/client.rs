@@ -116,8 +116,9 @@ impl Connector {
     /// Connects to a `ws://` URL and opens a WebSocket. TCP_NODELAY is set.
     ///
     /// Redirects are not followed and nothing is retried. One connection at a time to a host is for
-    /// the caller to keep (RFC 6455 §4.1), as is a delay that grows before it tries again
-    /// (RFC 6455 §7.2.3).
+    /// the caller to keep, and how many are being opened at once is not limited here
+    /// (RFC 6455 §4.1). Who connects again does so after a random delay of up to 5 seconds, then
+    /// after twice as long each time, up to a bound (RFC 6455 §7.2.3).
     ///
     /// # Errors
     ///

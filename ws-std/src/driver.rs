@@ -104,14 +104,15 @@ impl<T: Transport> Driver<T> {
         }
         let outbound = self.endpoint.sides().1;
         self.link.write_last(outbound);
-        self.link.linger(|now| Look::at(now, outbound));
+        self.link.linger(None, |now| Look::at(now, outbound));
         self.endpoint.receive_eof();
     }
 
     /// Ends the stream at once: nobody has to be told.
     pub(crate) fn abandon(&mut self) {
-        self.finished = true;
-        let _ = self.link.stream.shutdown_write();
+        if !std::mem::replace(&mut self.finished, true) {
+            let _ = self.link.stream.shutdown_write();
+        }
         self.endpoint.receive_eof();
     }
 

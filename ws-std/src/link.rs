@@ -240,8 +240,13 @@ impl<T: Transport> Link<T> {
     /// the peer's end awaited within the bounds that `look` gives. What still comes is dropped, for to
     /// close a stream with unread bytes would destroy what the peer has not read yet.
     ///
-    /// A stream without time-outs is not waited for.
-    pub(crate) fn linger(&mut self, mut look: impl FnMut(ws_core::Instant) -> Look) {
+    /// A stream without time-outs is not waited for; with `quiet`, neither is a peer that has been
+    /// silent for so long.
+    pub(crate) fn linger(
+        &mut self,
+        quiet: Option<Duration>,
+        mut look: impl FnMut(ws_core::Instant) -> Look,
+    ) {
         let patience = self.now().saturating_add(PATIENCE);
         let mut shut = false;
         let mut left = MAX_DISCARD;
@@ -259,12 +264,14 @@ impl<T: Transport> Link<T> {
             if finished || left == 0 || until.saturating_since(now).is_zero() {
                 break;
             }
-            if self.set_read_timeout(Some(until)).is_err() || self.timeless {
+            let until = earlier(Some(until), quiet.map(|quiet| now.saturating_add(quiet)), now);
+            if self.set_read_timeout(until).is_err() || self.timeless {
                 break;
             }
-            match self.read(&mut scratch, Some(until)) {
+            match self.read(&mut scratch, until) {
                 Ok((count, Filled::Bytes)) => left = left.saturating_sub(count),
-                Ok((_, Filled::TimedOut)) => {}
+                Ok((_, Filled::TimedOut)) if quiet.is_none() => {}
+                Ok((_, Filled::TimedOut)) => break,
                 Ok((_, Filled::Eof)) | Err(_) => break,
             }
         }

@@ -119,7 +119,7 @@ impl<T: Transport> WebSocket<T> {
             Err(error) => {
                 *finished = true;
                 link.write_last(outbound);
-                link.linger(|now| Look::at(now, outbound));
+                link.linger(None, |now| Look::at(now, outbound));
                 Err(error.into())
             }
         }
@@ -212,17 +212,21 @@ impl<T: Transport> WebSocket<T> {
     /// As [`start_close`](Self::start_close).
     pub fn close(&mut self, code: impl Into<Option<CloseCode>>, reason: &str) -> Result<CloseInfo> {
         if !self.driver.endpoint.is_closed() && self.driver.endpoint.close_info().is_none() {
-            self.driver.endpoint.sides().1.set_now(self.driver.link.now());
+            let now = self.driver.link.now();
+            self.driver.endpoint.sides().1.set_now(now);
             match self.driver.endpoint.close(code, reason) {
                 Ok(()) | Err(SendError::Closing) => {}
                 Err(error) => return Err(error.into()),
             }
+            let patience = self.driver.endpoint.poll_timeout();
+            let patience = patience.map(|until| until.saturating_since(now));
+            self.driver.write_by(patience.and_then(|left| Instant::now().checked_add(left)));
             loop {
                 match self.driver.event(None) {
                     Ok(Some(Event::Closed(_)) | None) => break,
                     Ok(Some(_)) => {}
                     Err(error) => {
-                        self.driver.finish();
+                        self.driver.abandon();
                         return Err(error);
                     }
                 }
@@ -270,11 +274,6 @@ impl<T: Transport> WebSocket<T> {
     /// The stream. To read from it or write to it breaks the connection.
     pub fn stream(&self) -> &T {
         &self.driver.link.stream
-    }
-
-    fn read_deadline(&self) -> Option<ws_core::Instant> {
-        let link = &self.driver.link;
-        link.deadline()
     }
 }
 

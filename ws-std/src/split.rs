@@ -26,6 +26,8 @@ pub const MAX_WAITING: usize = 64;
 
 /// How long the last words, and then the peer's end, may take when the reader is dropped.
 const FAREWELL: Duration = Duration::from_secs(1);
+/// A peer that has sent nothing for so long is not waited for then.
+const QUIET: Duration = Duration::from_millis(100);
 
 #[derive(Debug)]
 struct Shared<T> {
@@ -300,7 +302,7 @@ impl<T: Transport> Reader<T> {
             return;
         }
         self.shared.write_last(PATIENCE);
-        self.link.linger(|now| Look::at(now, &mut self.shared.outbound()));
+        self.link.linger(None, |now| Look::at(now, &mut self.shared.outbound()));
     }
 }
 
@@ -312,7 +314,7 @@ impl<T: Transport> Drop for Reader<T> {
         let _ = self.shared.outbound_now().close(CloseCode::GOING_AWAY, "");
         self.shared.write_last(FAREWELL);
         let patience = self.link.now().saturating_add(FAREWELL);
-        self.link.linger(|now| {
+        self.link.linger(Some(QUIET), |now| {
             let look = Look::at(now, &mut self.shared.outbound());
             // Nobody is left to see the peer agree.
             Look { wants_shutdown: true, until: Some(patience), ..look }

@@ -82,7 +82,6 @@ fn an_unfinished_message_stays_open_and_blocks_others() {
     let error = message.write_all(b"x").unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::InvalidData);
     message.write_all(&"é".as_bytes()[1..]).unwrap();
-    drop(message);
     let Err(Error::Send(error)) = client.send("other") else { panic!("sent into a message") };
     assert_eq!(error, SendError::MessageOpen);
     let mut message = client.write_stream(MessageKind::Text);

@@ -89,7 +89,9 @@ pub(crate) fn write(mut bytes: &[u8]) {
 pub(crate) fn exit(status: usize) -> ! {
     // SAFETY: exit(2) takes a number and does not return.
     unsafe { call(60, status, 0, 0) };
-    loop {}
+    loop {
+        core::hint::spin_loop();
+    }
 }
 
 /// # Safety

@@ -2,6 +2,7 @@
 
 use super::error::HeadError;
 use super::lists::is_token;
+use crate::frame::copy;
 
 /// Copies what fits and counts everything, so that a failed write knows the length it needs.
 pub(super) struct Writer<'o> {
@@ -17,7 +18,7 @@ impl<'o> Writer<'o> {
     pub(super) fn put(&mut self, text: &str) {
         let end = self.length.saturating_add(text.len());
         if let Some(room) = self.out.get_mut(self.length..end) {
-            room.copy_from_slice(text.as_bytes());
+            copy(text.as_bytes(), room);
         }
         self.length = end;
     }
