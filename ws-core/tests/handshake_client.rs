@@ -234,7 +234,7 @@ fn client_upgrade_header_checks() {
     }
 }
 
-// RFC 6455 §4.1-3r; As in tungstenite: lists and repeated lines.
+// RFC 6455 §4.1-3r; seen broken in tungstenite: lists and repeated lines.
 #[test]
 fn client_connection_header_checks() {
     for lines in [
@@ -280,7 +280,7 @@ fn client_duplicate_accept_rejected() {
     assert_eq!(check(&with("", &[GOOD[2]])), Err(HandshakeError::RepeatedAccept));
 }
 
-// RFC 6455 §4.1-5r; As in tungstenite 0.30.
+// RFC 6455 §4.1-5r; seen broken in tungstenite 0.30.
 #[test]
 fn client_unoffered_extension_fails() {
     let line = "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover";

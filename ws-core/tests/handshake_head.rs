@@ -156,7 +156,7 @@ fn http_limits_414_431() {
     assert_eq!(outcome, Err(HandshakeError::RequestLineTooLong));
 }
 
-// As in tungstenite CVE-2023-43669: each byte is handed over once, however many calls it takes.
+// Seen broken in tungstenite CVE-2023-43669: each byte is handed over once, however many calls it takes.
 #[test]
 fn head_is_read_once_however_chunked() {
     let mut head = b"GET / HTTP/1.1\r\n".to_vec();

@@ -74,7 +74,7 @@ fn server_rejects_each_missing_header() {
     }
 }
 
-// As in tokio-tungstenite #134: a plain request is an ordinary outcome.
+// Seen broken in tokio-tungstenite #134: a plain request is an ordinary outcome.
 #[test]
 fn plain_http_is_an_ordinary_outcome() {
     for line in ["GET / HTTP/1.1", "HEAD /x HTTP/1.1", "OPTIONS * HTTP/1.1", "POST / HTTP/1.9"] {
@@ -239,7 +239,7 @@ fn server_upgrade_header_checks() {
     }
 }
 
-// RFC 6455 §4.2.1-4; As in tungstenite: lists and repeated lines.
+// RFC 6455 §4.2.1-4; seen broken in tungstenite: lists and repeated lines.
 #[test]
 fn server_connection_header_checks() {
     for lines in [
@@ -295,7 +295,7 @@ fn server_duplicate_key_rejected() {
     assert_eq!(HandshakeError::RepeatedKey.status(), Some(400));
 }
 
-// RFC 6455 §4.2.1-6, §4.3, §4.4; As in ws: exact grammar.
+// RFC 6455 §4.2.1-6, §4.3, §4.4; seen broken in ws: exact grammar.
 #[test]
 fn server_version_checks() {
     for value in ["0", "8", "12", "14", "255"] {
@@ -467,7 +467,7 @@ fn http_bad_value_bytes() {
     assert_eq!(HandshakeError::InvalidFieldValue.status(), Some(400));
 }
 
-// As in httparse: the parser is strict without the reader, too.
+// Seen broken in httparse: the parser is strict without the reader, too.
 #[test]
 fn parser_is_strict_on_its_own() {
     let good = compose("GET / HTTP/1.1", &GOOD);

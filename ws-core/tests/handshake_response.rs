@@ -265,7 +265,7 @@ fn server_origin_403() {
     );
 }
 
-// RFC 6455 §4.2.2-4, §4.4; As in websockets 17.4.
+// RFC 6455 §4.2.2-4, §4.4; seen broken in websockets 17.4.
 #[test]
 fn server_426_carries_version_13() {
     assert_eq!(

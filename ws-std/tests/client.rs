@@ -62,7 +62,7 @@ fn client_fails_on_every_bad_101_and_sends_nothing_more() {
             let response = change(answer(&raw.head()));
             raw.write(response.as_bytes());
             // The connection is kept open: the client must not wait for its end.
-            raw.to_end()
+            raw.read_to_the_end()
         });
         let begun = Instant::now();
         let error = within(move || offer(&url)).unwrap_err();
@@ -79,7 +79,7 @@ fn client_gets_the_status_headers_and_body_of_a_refusal() {
         raw.write(
             b"HTTP/1.1 401 Who are you\r\nWWW-Authenticate: Basic\r\nContent-Length: 4\r\n\r\nsign",
         );
-        raw.to_end()
+        raw.read_to_the_end()
     });
     let error = within(move || offer(&url)).unwrap_err();
     assert_eq!(error.to_string(), "the server refused: status 401 Who are you");
@@ -111,7 +111,7 @@ fn client_does_not_follow_redirects() {
         raw.write(
             b"HTTP/1.1 302 Found\r\nLocation: ws://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n",
         );
-        raw.to_end()
+        raw.read_to_the_end()
     });
     let error = within(move || offer(&url)).unwrap_err();
     let Error::Refused(response) = error else { panic!("{error:?}") };
@@ -132,7 +132,7 @@ fn client_handshake_deadline_covers_the_whole_handshake() {
                 }
                 thread::sleep(Duration::from_millis(20));
             }
-            let _ = raw.to_end();
+            let _ = raw.read_to_the_end();
         });
         let begun = Instant::now();
         let timeout = Duration::from_millis(500);
@@ -163,7 +163,7 @@ fn client_opens_whatever_the_chunks_of_the_answer() {
 fn client_reports_a_server_that_does_not_speak_http() {
     let (url, server) = play(|mut raw| {
         raw.write(b"220 mail.example.com ESMTP\r\n\r\n");
-        raw.to_end().map(|request| request.starts_with(b"GET / HTTP/1.1\r\n"))
+        raw.read_to_the_end().map(|request| request.starts_with(b"GET / HTTP/1.1\r\n"))
     });
     let error = within(move || offer(&url)).unwrap_err();
     let Error::Handshake(found) = error else { panic!("{error:?}") };
@@ -372,7 +372,7 @@ fn client_waits_for_the_server_to_close_tcp() {
         let early = raw.stream.read(&mut [0; 1]);
         raw.shutdown();
         raw.stream.set_read_timeout(Some(LONG)).unwrap();
-        (end, early.map_err(|error| error.kind()), raw.to_end().unwrap())
+        (end, early.map_err(|error| error.kind()), raw.read_to_the_end().unwrap())
     });
     let mut ws = within(move || connect(&url)).unwrap();
     let info = within(move || ws.close(CloseCode::NORMAL, "done")).unwrap();
@@ -390,7 +390,7 @@ fn client_close_waits_a_bounded_time_for_a_silent_server() {
     let (url, server) = play(|mut raw| {
         let response = answer(&raw.head());
         raw.write(response.as_bytes());
-        (raw.frame().payload, raw.to_end().unwrap())
+        (raw.frame().payload, raw.read_to_the_end().unwrap())
     });
     let timeout = Duration::from_millis(400);
     let client = Connector::builder().config(Config::new().close_timeout(Some(timeout)));
@@ -412,7 +412,7 @@ fn client_fails_on_a_masked_frame_from_a_server() {
         bytes.extend(frame(TEXT, b"kept", None));
         bytes.extend(masked(TEXT, b"bad"));
         raw.write(&bytes);
-        (raw.frame().payload, raw.to_end().unwrap())
+        (raw.frame().payload, raw.read_to_the_end().unwrap())
     });
     let mut ws = within(move || connect(&url)).unwrap();
     assert_eq!(ws.read().unwrap(), Some(Message::from("kept")));

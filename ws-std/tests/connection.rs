@@ -31,7 +31,7 @@ fn a_bad_frame_is_answered_after_the_messages_before_it() {
     client.expect(TEXT, b"one");
     client.expect(BINARY, b"two");
     client.expect(CLOSE, &close(1002, ""));
-    assert_eq!(client.to_end().unwrap(), b"");
+    assert_eq!(client.read_to_the_end().unwrap(), b"");
     drop(client);
     assert!(matches!(finish(server), Err(Error::Protocol(_))));
 }
@@ -53,7 +53,7 @@ fn invalid_utf8_fails_by_either_way_of_reading() {
         // The client is still sending.
         client.write(&[masked(TEXT, b"\xff"), vec![0; 3 << 20]].concat());
         client.expect(CLOSE, &close(1007, ""));
-        assert_eq!(client.to_end().unwrap(), b"");
+        assert_eq!(client.read_to_the_end().unwrap(), b"");
         drop(client);
         let (error, how) = finish(server);
         assert!(matches!(error, Error::Protocol(ProtocolError::InvalidUtf8)), "{error:?}");
@@ -66,7 +66,7 @@ fn a_message_over_the_limit_gets_1009_while_the_client_still_sends() {
     let (server, mut client) = echoing();
     client.write(&masked(BINARY, &vec![1; (16 << 20) + 1]));
     client.expect(CLOSE, &close(1009, ""));
-    assert_eq!(client.to_end().unwrap(), b"");
+    assert_eq!(client.read_to_the_end().unwrap(), b"");
     drop(client);
     assert!(matches!(finish(server), Err(Error::Protocol(_))));
 }
@@ -126,7 +126,7 @@ fn a_half_closed_client_still_gets_its_answers() {
     client.write(&masked(TEXT, b"last words"));
     client.shutdown();
     client.expect(TEXT, b"last words");
-    assert_eq!(client.to_end().unwrap(), b"");
+    assert_eq!(client.read_to_the_end().unwrap(), b"");
     assert_eq!(finish(server).unwrap(), CloseInfo::abnormal());
 }
 
@@ -183,7 +183,7 @@ fn server_that_starts_to_close_reads_the_rest_and_closes_tcp_first() {
     client.expect(CLOSE, &close(4000, "enough"));
     client.write(&[masked(TEXT, b"but"), masked(CLOSE, &close(4000, "enough"))].concat());
     // The server closes although the client does not.
-    assert_eq!(client.to_end().unwrap(), b"");
+    assert_eq!(client.read_to_the_end().unwrap(), b"");
     drop(client);
     let (rest, how) = finish(server);
     assert_eq!(rest, [Message::from("but")]);
@@ -333,7 +333,7 @@ fn keepalive_pings_an_idle_client_and_gives_up_a_silent_one() {
     }
     client.expect(PING, b"");
     client.expect(CLOSE, &close(1011, ""));
-    assert_eq!(client.to_end().unwrap(), b"");
+    assert_eq!(client.read_to_the_end().unwrap(), b"");
     let (first, second, how) = finish(server);
     assert!(matches!(first, Err(Error::Timeout(Deadline::Pong))), "{first:?}");
     assert_eq!(second.unwrap(), None);
@@ -403,7 +403,7 @@ fn a_lent_message_is_answered_and_the_closing_begun_by_its_replier() {
     client.write(&masked(TEXT, b"end"));
     client.expect(CLOSE, &close(1000, ""));
     client.write(&masked(CLOSE, &close(1000, "")));
-    assert_eq!(client.to_end().unwrap(), b"");
+    assert_eq!(client.read_to_the_end().unwrap(), b"");
     drop(client);
     assert_eq!(finish(server), info(CloseCode::NORMAL, "", true, true));
 }
@@ -412,7 +412,7 @@ fn a_lent_message_is_answered_and_the_closing_begun_by_its_replier() {
 fn nothing_is_read_after_the_end_of_a_dropped_connection() {
     let (ws, mut client) = open(Listener::builder());
     drop(ws);
-    assert_eq!(client.to_end().unwrap(), b"");
+    assert_eq!(client.read_to_the_end().unwrap(), b"");
     client.stream.set_nonblocking(true).unwrap();
     assert_ne!(client.stream.read(&mut [0]).map_err(|e| e.kind()), Err(ErrorKind::WouldBlock));
 }

@@ -31,7 +31,7 @@ fn server_tells_the_request_and_opens() {
     client.expect(TEXT, b"hello");
     client.write(&masked(CLOSE, &close(1000, "bye")));
     client.expect(CLOSE, &close(1000, ""));
-    assert_eq!(client.to_end().unwrap(), b"");
+    assert_eq!(client.read_to_the_end().unwrap(), b"");
     drop(client);
     assert_eq!(finish(server), (address, true));
 }
@@ -75,7 +75,7 @@ fn answered(
     let (address, server) = serve(Listener::builder(), handler);
     let mut client = Raw::connect(address);
     client.write(bytes);
-    let response = String::from_utf8(client.to_end().unwrap()).unwrap();
+    let response = String::from_utf8(client.read_to_the_end().unwrap()).unwrap();
     drop(client);
     (response, finish(server))
 }
@@ -162,7 +162,7 @@ fn server_answers_bad_requests_with_the_fitting_status_and_fin() {
             let mut client = Raw::connect(address);
             client.write(request.as_bytes());
             client.write(&vec![b'x'; more]);
-            let response = String::from_utf8(client.to_end().unwrap()).unwrap();
+            let response = String::from_utf8(client.read_to_the_end().unwrap()).unwrap();
             drop(client);
             assert!(response.starts_with(&format!("HTTP/1.1 {status} ")), "{response}");
             assert_eq!(
@@ -267,7 +267,7 @@ fn server_receives_frames_that_follow_the_request_at_once() {
     client.expect(PONG, b"two");
     client.expect(BINARY, &[7; 100_000]);
     client.expect(CLOSE, &close(1000, ""));
-    assert_eq!(client.to_end().unwrap(), b"");
+    assert_eq!(client.read_to_the_end().unwrap(), b"");
     drop(client);
     assert!(finish(server).clean);
 }

@@ -216,7 +216,8 @@ fn waiting_senders_time_out_together() {
     let begun = Instant::now();
     assert!(matches!(finish(blocked), Error::Timeout(Deadline::Write)));
     for thread in waiting {
-        assert!(matches!(finish(thread), Err(Error::Timeout(Deadline::Write))));
+        let result = finish(thread);
+        assert!(matches!(result, Err(Error::Timeout(Deadline::Write))), "{result:?}");
     }
     assert!(begun.elapsed() < 10 * timeout, "one after the other: {:?}", begun.elapsed());
 }
@@ -274,7 +275,7 @@ fn dropping_the_reader_closes_with_1001_in_order() {
     let dropping = thread::spawn(move || drop(reader));
     client.expect(TEXT, b"before");
     client.expect(CLOSE, &close(1001, ""));
-    assert_eq!(client.to_end().unwrap(), b"");
+    assert_eq!(client.read_to_the_end().unwrap(), b"");
     drop(client);
     finish(dropping);
     assert!(!writer.is_open());
@@ -325,7 +326,7 @@ fn a_bad_frame_is_answered_by_the_reader() {
     let reading = thread::spawn(move || (reader.read(), reader.read(), reader.read()));
     client.write(&[&masked(TEXT, b"good")[..], &[0xff; 100_000]].concat());
     client.expect(CLOSE, &close(1002, ""));
-    assert_eq!(client.to_end().unwrap(), b"");
+    assert_eq!(client.read_to_the_end().unwrap(), b"");
     drop(client);
     let (good, bad, end) = finish(reading);
     assert_eq!(good.unwrap(), Some(Message::from("good")));
@@ -357,7 +358,7 @@ fn time_outs_are_kept_by_the_reader() {
         }
         assert_eq!(frame.first, PING);
     }
-    assert_eq!(client.to_end().unwrap(), b"");
+    assert_eq!(client.read_to_the_end().unwrap(), b"");
     let (hello, lost) = finish(reading);
     assert_eq!(hello.unwrap(), Some(Message::from("hello")));
     assert!(matches!(lost, Err(Error::Timeout(Deadline::Pong))), "{lost:?}");

@@ -149,7 +149,7 @@ impl Raw {
     }
 
     /// All that still comes; an error unless it ends by FIN.
-    pub fn to_end(&mut self) -> io::Result<Vec<u8>> {
+    pub fn read_to_the_end(&mut self) -> io::Result<Vec<u8>> {
         let mut rest = Vec::new();
         self.stream.read_to_end(&mut rest)?;
         Ok(rest)
