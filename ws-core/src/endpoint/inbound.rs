@@ -162,7 +162,11 @@ impl Inbound {
                     MessageKind::Binary => Message::Binary(payload),
                     MessageKind::Text => match Text::try_from(payload) {
                         Ok(text) => Message::Text(text),
-                        Err(_) => return Err(self.fail(ProtocolError::InvalidUtf8, out)),
+                        Err(_) => {
+                            self.phase = Phase::Over;
+                            let error = ProtocolError::InvalidUtf8;
+                            return Err(fail(&mut self.receiver, &mut self.close, error, out));
+                        }
                     },
                 })
             }
@@ -192,11 +196,14 @@ impl Inbound {
                 EventRef::Message(MessageRef::Binary(self.buffer.get(range)))
             }
             Found::Message(MessageKind::Text, range) => {
-                if core::str::from_utf8(self.buffer.get(range.clone())).is_err() {
-                    return Err(self.fail(ProtocolError::InvalidUtf8, out));
+                match core::str::from_utf8(self.buffer.get(range)) {
+                    Ok(text) => EventRef::Message(MessageRef::Text(text)),
+                    Err(_) => {
+                        self.phase = Phase::Over;
+                        let error = ProtocolError::InvalidUtf8;
+                        return Err(fail(&mut self.receiver, &mut self.close, error, out));
+                    }
                 }
-                let text = core::str::from_utf8(self.buffer.get(range));
-                EventRef::Message(MessageRef::Text(text.unwrap_or_default()))
             }
             Found::Chunk(Chunk { kind, bytes, start, end }) => {
                 EventRef::Chunk(Chunk { kind, bytes: self.buffer.get(bytes), start, end })
@@ -321,18 +328,33 @@ impl Inbound {
     }
 
     fn ended(&mut self, code: CloseCode, reason: &str, clean: bool, out: &Outbound) -> CloseInfo {
-        let by_us = out.sender.closed_first();
-        let info = CloseInfo { code, reason: reason.into(), clean, by_us };
-        self.close.get_or_insert(info).clone()
+        ended(&mut self.close, code, reason, clean, out)
     }
+}
 
-    fn fail(&mut self, error: ProtocolError, out: &mut Outbound) -> Error {
-        self.receiver.fail(error);
-        if let Some(reply) = self.receiver.take_reply() {
-            out.reply(reply);
-        }
-        self.phase = Phase::Over;
-        self.ended(CloseCode::ABNORMAL, "", false, out);
-        error.into()
+/// Notes how the connection has ended; the first answer stays.
+fn ended(
+    close: &mut Option<CloseInfo>,
+    code: CloseCode,
+    reason: &str,
+    clean: bool,
+    out: &Outbound,
+) -> CloseInfo {
+    let by_us = out.sender.closed_first();
+    close.get_or_insert_with(|| CloseInfo { code, reason: reason.into(), clean, by_us }).clone()
+}
+
+/// Fails the connection with a fault that is found above it.
+fn fail(
+    receiver: &mut Receiver,
+    close: &mut Option<CloseInfo>,
+    error: ProtocolError,
+    out: &mut Outbound,
+) -> Error {
+    receiver.fail(error);
+    if let Some(reply) = receiver.take_reply() {
+        out.reply(reply);
     }
+    ended(close, CloseCode::ABNORMAL, "", false, out);
+    error.into()
 }
