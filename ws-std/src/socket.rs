@@ -132,7 +132,8 @@ impl<T: Transport> WebSocket<T> {
     /// # Errors
     ///
     /// [`Error::Send`] when the connection is closing, [`Error::Io`], or [`Error::Timeout`] with
-    /// [`Deadline::Write`]: then the rest goes out with the next write.
+    /// [`Deadline::Write`]: the message was taken, and the rest goes out with the next write. When 16 MiB
+    /// wait by then, messages are not taken: [`SendError::OutputFull`].
     pub fn send(&mut self, message: impl Into<Message>) -> Result<()> {
         self.queue(message)?;
         self.driver.flush()
@@ -209,7 +210,7 @@ impl<T: Transport> WebSocket<T> {
     ///
     /// # Errors
     ///
-    /// As [`start_close`](Self::start_close).
+    /// As [`start_close`](Self::start_close); the connection is given up.
     pub fn close(&mut self, code: impl Into<Option<CloseCode>>, reason: &str) -> Result<CloseInfo> {
         if !self.driver.endpoint.is_closed() && self.driver.endpoint.close_info().is_none() {
             let now = self.driver.link.now();

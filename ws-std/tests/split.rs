@@ -20,24 +20,27 @@ fn pair() -> (WebSocket, WebSocket) {
     (within(move || connect(&format!("ws://{address}")).unwrap()), finish(server))
 }
 
-/// A server whose writers are blocked by a client that does not read, and the client.
-fn blocked(builder: ws_std::ListenerBuilder) -> (Reader, Writer, thread::JoinHandle<Error>, Raw) {
-    let (ws, client) = open(builder);
+/// A server with a writer that is blocked by a client that does not read, and the client.
+fn blocked(write_timeout: Option<Duration>) -> (Reader, Writer, thread::JoinHandle<Error>, Raw) {
+    let (mut ws, client) = open(Listener::builder());
+    // The buffers of TCP are full, and part of a message is left.
+    ws.set_write_timeout(Some(Duration::from_millis(100)));
+    while ws.send(vec![0; 1 << 20]).is_ok() {}
+    ws.set_write_timeout(write_timeout);
     let (reader, writer) = ws.split().unwrap();
     let (tell, told) = mpsc::channel();
-    let blocked = writer.clone();
+    let sender = writer.clone();
     let thread = thread::spawn(move || {
+        tell.send(()).unwrap();
         loop {
-            let begun = Instant::now();
-            let result = blocked.send(vec![0; 1 << 20]);
-            let _ = tell.send(begun.elapsed());
-            if let Err(error) = result {
+            if let Err(error) = sender.send(vec![0; 1 << 20]) {
                 return error;
             }
         }
     });
-    // Silence means that the buffers of TCP are full.
-    while told.recv_timeout(Duration::from_millis(500)).is_ok() {}
+    told.recv_timeout(LONG).unwrap();
+    // Nothing shows that it has come to its system call.
+    thread::sleep(Duration::from_millis(500));
     (reader, writer, thread, client)
 }
 
@@ -124,12 +127,8 @@ fn load_from_all_sides_does_not_deadlock() {
                 }));
             }
         }
-        let echo = server_writer.clone();
-        threads.push(thread::spawn(move || {
-            while let Ok(Some(message)) = server_reader.read() {
-                let _ = echo.send(message);
-            }
-        }));
+        // To answer from the thread that reads would be a deadlock of the application's making.
+        threads.push(thread::spawn(move || while let Ok(Some(_)) = server_reader.read() {}));
         let (done, wait) = mpsc::channel();
         threads.push(thread::spawn(move || {
             for _ in 0..50 {
@@ -149,7 +148,7 @@ fn load_from_all_sides_does_not_deadlock() {
 
 #[test]
 fn reader_does_not_wait_behind_a_blocked_writer_and_its_pong_follows() {
-    let (mut reader, _writer, blocked, mut client) = blocked(Listener::builder());
+    let (mut reader, _writer, blocked, mut client) = blocked(Some(LONG));
     let (tell, told) = mpsc::channel();
     let reading = thread::spawn(move || {
         while let Ok(Some(message)) = reader.read() {
@@ -177,7 +176,7 @@ fn reader_does_not_wait_behind_a_blocked_writer_and_its_pong_follows() {
 
 #[test]
 fn too_many_waiting_senders_get_busy_and_nothing_is_sent_for_them() {
-    let (reader, writer, blocked, client) = blocked(Listener::builder());
+    let (reader, writer, blocked, client) = blocked(Some(LONG));
     let (tell, told) = mpsc::channel();
     let waiting: Vec<_> = (0..MAX_WAITING + 5)
         .map(|_| {
@@ -205,8 +204,7 @@ fn too_many_waiting_senders_get_busy_and_nothing_is_sent_for_them() {
 #[test]
 fn waiting_senders_time_out_together() {
     let timeout = Duration::from_secs(2);
-    let builder = Listener::builder().write_timeout(Some(timeout));
-    let (_reader, writer, blocked, _client) = blocked(builder);
+    let (_reader, writer, blocked, _client) = blocked(Some(timeout));
     let waiting: Vec<_> = (0..20)
         .map(|_| {
             let writer = writer.clone();
@@ -285,7 +283,7 @@ fn dropping_the_reader_closes_with_1001_in_order() {
 
 #[test]
 fn dropping_the_reader_wakes_a_blocked_writer_in_bounded_time() {
-    let (reader, _writer, blocked, client) = blocked(Listener::builder().write_timeout(None));
+    let (reader, _writer, blocked, client) = blocked(None);
     let begun = Instant::now();
     finish(thread::spawn(move || drop(reader)));
     let error = finish(blocked);
@@ -296,8 +294,7 @@ fn dropping_the_reader_wakes_a_blocked_writer_in_bounded_time() {
 
 #[test]
 fn a_close_frame_ends_the_connection_although_a_writer_is_blocked() {
-    let (mut reader, _writer, blocked, mut client) =
-        blocked(Listener::builder().write_timeout(None));
+    let (mut reader, _writer, blocked, mut client) = blocked(None);
     client.write(&masked(CLOSE, &close(1000, "enough")));
     let (last, how) = within(move || (reader.read().unwrap(), reader.close_info().cloned()));
     assert_eq!((last, how.unwrap().reason), (None, "enough".to_owned()));
