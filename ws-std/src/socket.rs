@@ -22,6 +22,9 @@ pub(crate) const QUEUE: usize = 64 * 1024;
 /// frames returned while reading. For messages without a copy see [`read_ref`](Self::read_ref),
 /// for reading and writing at the same time [`split`](Self::split).
 ///
+/// To drop it ends the stream without a Close frame, and what is queued is lost: call
+/// [`close`](Self::close) first.
+///
 /// ```no_run
 /// let mut ws = ws_std::connect("ws://127.0.0.1:9001/")?;
 /// ws.send("hello")?;

@@ -78,6 +78,9 @@ impl<T: Transport> Clone for Writer<T> {
 impl<T: Transport> WebSocket<T> {
     /// Splits the connection into a half that reads and one that writes, for threads of their own.
     ///
+    /// Send from other threads than the one that reads: when both peers stop reading until they
+    /// have written, each waits for the other until the write time-out ends it.
+    ///
     /// ```no_run
     /// let (mut reader, writer) = ws_std::connect("ws://127.0.0.1:9001/")?.split()?;
     /// let ticker = std::thread::spawn(move || {
