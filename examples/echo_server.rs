@@ -29,11 +29,13 @@ fn serve(mut args: Args) -> std::result::Result<(), Box<dyn std::error::Error>> 
             _ => return Err(args.unexpected(&arg)),
         }
     }
+    let address = address.unwrap_or_else(|| "127.0.0.1:9001".to_owned());
     let listener = Listener::builder()
         .config(config)
         .origins(if origins.is_empty() { Origins::Same } else { Origins::List(origins) })
         .protocols(protocols)
-        .bind(address.as_deref().unwrap_or("127.0.0.1:9001"))?;
+        .bind(&address)
+        .map_err(|error| format!("{address}: {error}"))?;
     println!("listening on ws://{}", listener.local_addr()?);
     for incoming in listener {
         let incoming = incoming?;

@@ -32,7 +32,7 @@ fn serve(mut stream: TcpStream) -> Result<(), Box<dyn Error>> {
             ws.output().advance(written);
         }
         if ws.wants_shutdown() {
-            stream.shutdown(Shutdown::Write)?;
+            let _ = stream.shutdown(Shutdown::Write); // the client may be gone by now
         }
         match stream.read(ws.read_buf())? {
             0 => ws.receive_eof(),

@@ -1,4 +1,4 @@
-//! What a peer can make an endpoint allocate: DESIGN's rule is live bytes ≤ payload + a constant.
+//! What a peer can make an endpoint allocate: live bytes ≤ payload + a constant.
 #![cfg(all(feature = "bytes", feature = "handshake"))]
 
 mod common;

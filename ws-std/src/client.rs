@@ -188,7 +188,7 @@ impl Connector {
             };
             match result {
                 Ok(stream) => return Ok(stream),
-                Err(error) => last = error,
+                Err(error) => last = io::Error::new(error.kind(), format!("{address}: {error}")),
             }
         }
         if last.kind() == io::ErrorKind::TimedOut {

@@ -19,7 +19,8 @@ pub enum Error {
     Io(io::Error),
     /// The URL is not valid.
     Url(UrlError),
-    /// A header, subprotocol or answer of the caller is not valid; nothing was sent.
+    /// A header, subprotocol or answer of the caller is not valid. A client has sent nothing then, a
+    /// server has answered with 500.
     Open(OpenError),
     /// The peer's half of the opening handshake is not right. A server has answered with the
     /// fitting status.

@@ -95,6 +95,9 @@ impl<T: Transport> WebSocket<T> {
     /// # Ok::<(), ws_std::Error>(())
     /// ```
     ///
+    /// What the opening handshake has agreed upon, as [`subprotocol`](Self::subprotocol), is to be
+    /// taken before. To drop the last [`Writer`] changes nothing for the reader.
+    ///
     /// # Errors
     ///
     /// The stream has no second handle.

@@ -112,7 +112,7 @@ pub enum Error {
     Protocol(ProtocolError),
     /// The opening handshake was not right.
     Handshake(HandshakeError),
-    /// The opening handshake took too long.
+    /// The opening handshake took too long. A client may drop the stream at once.
     HandshakeTimeout,
     /// The stream ended during the opening handshake.
     HandshakeEof,

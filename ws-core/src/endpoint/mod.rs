@@ -10,6 +10,10 @@
 //!    [`filled`](Endpoint::filled), or pass bytes to [`receive`](Endpoint::receive); at the end of the
 //!    stream call [`receive_eof`](Endpoint::receive_eof).
 //!
+//! With time-outs, a driver tells the time by [`handle_timeout`](Endpoint::handle_timeout), once right
+//! after creation and once after each wait, and waits at most until
+//! [`poll_timeout`](Endpoint::poll_timeout): no time-out holds without that.
+//!
 //! Calls may come in any order and any of them may be the last for a while: nothing is lost when a
 //! driver is cancelled between two.
 
@@ -38,7 +42,8 @@ use crate::{CloseCode, Instant, Message, MessageKind, PreparedMessage, Role, Sen
 
 /// One side of a WebSocket connection, from its opening handshake to its end, without I/O.
 ///
-/// It owns its buffers. Memory follows what has arrived, never what a peer declares.
+/// Its events are [`endpoint::Event`](Event), not those of a [`Connection`](crate::Connection). It owns its
+/// buffers. Memory follows what has arrived, never what a peer declares.
 ///
 /// ```
 /// use ws_core::endpoint::{Endpoint, Event, Options};
@@ -108,6 +113,24 @@ impl Endpoint {
     ///
     /// `random` fills bytes from a cryptographic random generator: the key of the handshake and
     /// the masking keys, which must not be foreseeable (RFC 6455 §10.3).
+    ///
+    /// ```
+    /// use ws_core::endpoint::{Endpoint, Event};
+    /// use ws_core::handshake::ClientRequest;
+    /// use ws_core::{Config, Instant};
+    ///
+    /// let request = ClientRequest { host: "example.com", target: "/chat", ..ClientRequest::default() };
+    /// let random = Box::new(|bytes: &mut [u8]| bytes.fill(7)); // yours: a cryptographic generator
+    /// let mut client = Endpoint::client(&request, Config::default(), random)?;
+    /// client.handle_timeout(Instant::from_millis(0));
+    /// // Write client.output() to the stream, read the answer, and so on:
+    /// assert!(client.output().chunk().starts_with(b"GET /chat HTTP/1.1\r\nHost: example.com\r\n"));
+    /// // No answer comes in 10 seconds.
+    /// let deadline = client.poll_timeout().expect("a handshake has a deadline");
+    /// client.handle_timeout(deadline);
+    /// assert!(client.poll_event().is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -189,6 +212,9 @@ impl Endpoint {
     /// Tells that the stream has ended, or was lost. Events that came before are still told.
     pub fn receive_eof(&mut self) {
         self.inbound.receive_eof();
+        if self.outbound.is_closed() {
+            self.outbound.sender.end();
+        }
     }
 
     /// The next event; `None` means that more bytes are needed.
@@ -313,7 +339,8 @@ impl Endpoint {
         self.outbound.output()
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) has to be called at the latest.
+    /// When [`handle_timeout`](Self::handle_timeout) has to be called at the latest; `None` when
+    /// nothing is waited for.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.inbound.poll_timeout(&self.outbound)
@@ -337,7 +364,7 @@ impl Endpoint {
     }
 
     /// Whether the stream's write side should be shut down: all is written and it is this side's
-    /// turn (RFC 6455 §7.1.1).
+    /// turn (RFC 6455 §7.1.1). It stays true: shut down once. The peer may be gone by then.
     #[must_use]
     pub fn wants_shutdown(&self) -> bool {
         self.outbound.wants_shutdown()
@@ -349,7 +376,7 @@ impl Endpoint {
         self.outbound.is_finished()
     }
 
-    /// How the connection was closed, once it was.
+    /// How the connection was closed, once it was; `None` when it has never been open.
     #[must_use]
     pub fn close_info(&self) -> Option<&CloseInfo> {
         self.inbound.close_info()

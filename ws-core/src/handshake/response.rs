@@ -125,8 +125,8 @@ pub struct HttpResponse<'a> {
     pub status: u16,
     /// Further headers, such as `Content-Type` or `Location`.
     pub headers: &'a [(&'a str, &'a str)],
-    /// The body that the caller sends after the head (not after a HEAD request); only its length
-    /// matters here.
+    /// The body. [`write_head`](Self::write_head) uses its length only: a caller of that sends it
+    /// after the head, but not after a HEAD request. `Endpoint::respond` sends it by itself.
     pub body: &'a [u8],
 }
 
