@@ -49,7 +49,7 @@ struct Server {
 
 impl Server {
     fn start(name: &str, args: &[&str]) -> Self {
-        let mut child = example(name).args(args).stderr(Stdio::null()).spawn().unwrap();
+        let mut child = example(name).args(args).spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let (done, wait) = mpsc::channel();
         thread::spawn(move || done.send(stdout.lines().next()));
@@ -58,6 +58,16 @@ impl Server {
         server.url = line.strip_prefix("listening on ").expect("an address").to_owned();
         assert!(server.url.starts_with("ws://127.0.0.1:") && !server.url.ends_with(":0"));
         server
+    }
+
+    /// Ends the server, which must be at rest: all that it has said on standard error.
+    fn stop(mut self) -> String {
+        // What is said about a connection comes after its end.
+        thread::sleep(Duration::from_millis(200));
+        self.child.kill().unwrap();
+        let mut said = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        said
     }
 
     /// Speaks HTTP to the server: all that it answers.
@@ -147,12 +157,14 @@ fn echo_server_keeps_to_its_options() {
 #[test]
 fn echo_client_says_why_it_fails_and_exits_with_1() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let nobody = format!("ws://{}/", listener.local_addr().unwrap());
+    let address = listener.local_addr().unwrap();
+    let nobody = format!("ws://{address}/");
+    let refused = format!("{address}: Connection refused");
     drop(listener);
     let missing = answering(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
     let mail = answering(b"220 mail.example.com ESMTP\r\n\r\n");
     let cases = [
-        (vec![&*nobody, "x"], "Connection refused"),
+        (vec![&*nobody, "x"], &*refused),
         (vec![&*missing, "x"], "the server refused: status 404 Not Found"),
         (vec![&*mail, "x"], "not a valid WebSocket handshake: "),
         (vec!["http://127.0.0.1/"], "the URL has to begin with ws://"),
@@ -269,4 +281,6 @@ fn endpoint_echo_answers_the_echo_client() {
     assert_eq!(outcome(&output), (Some(0), format!("hello\n{long}\n"), String::new()));
     let page = server.http("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
     assert!(page.starts_with("HTTP/1.1 426 Upgrade Required\r\n"), "{page}");
+    let complaints = server.stop();
+    assert_eq!(complaints, "", "nothing has failed");
 }
