@@ -40,12 +40,14 @@ pub struct WebSocket<T = TcpStream> {
     pub(crate) subprotocol: Option<String>,
     pub(crate) request: Option<Request>,
     pub(crate) response: Option<Response>,
+    /// A message was begun by `write_stream` and not finished.
+    pub(crate) unfinished: bool,
 }
 
 impl<T: Transport> WebSocket<T> {
     pub(crate) fn new(driver: Driver<T>, opened: Opened, request: Option<Request>) -> Self {
         let Opened { subprotocol, response, .. } = opened;
-        Self { driver, subprotocol, request, response }
+        Self { driver, subprotocol, request, response, unfinished: false }
     }
 
     /// A WebSocket whose opening handshake was done elsewhere, as by an HTTP server:

@@ -59,6 +59,8 @@ pub struct Reader<T: Transport = TcpStream> {
     shared: Arc<Shared<T>>,
     /// As in a connection that is not split.
     came: Option<ws_core::Instant>,
+    /// The longest wait before the sending side is looked at again.
+    look: Duration,
     finished: bool,
 }
 
@@ -105,6 +107,7 @@ impl<T: Transport> WebSocket<T> {
         let Driver { endpoint, link, came, finished } = self.driver;
         let write = link.try_clone()?;
         let (inbound, outbound) = endpoint.into_sides();
+        let look = outbound.close_timeout().map_or(PATIENCE, |timeout| timeout.min(PATIENCE));
         let shared = Arc::new(Shared {
             outbound: Mutex::new(outbound),
             stream: Mutex::new(WriteSide { link: write, batch: Output::default() }),
@@ -113,7 +116,7 @@ impl<T: Transport> WebSocket<T> {
             start: link.start,
         });
         let writer = Writer { shared: shared.clone() };
-        Ok((Reader { inbound, link, shared, came, finished }, writer))
+        Ok((Reader { inbound, link, shared, came, look, finished }, writer))
     }
 }
 
@@ -141,8 +144,12 @@ impl<T: Transport> Shared<T> {
         self.look_again()
     }
 
-    /// Writes all output if the stream is free, or leaves it to whoever has it.
+    /// Writes all output if nobody else is about to: the reader must not wait behind the messages of
+    /// others. They look at the output again when they are done.
     fn flush_or_leave(&self) -> Result<()> {
+        if self.waiting.load(Ordering::Relaxed) > 0 {
+            return Ok(());
+        }
         match self.try_stream() {
             Some(side) => {
                 self.write_all(side)?;
@@ -213,6 +220,16 @@ impl<T: Transport> Shared<T> {
         }
     }
 
+    /// Queues output and writes it. What the reader has left to us meanwhile is written, too: it has seen
+    /// our place before we gave it up, so that what it owes is in the output when we look again.
+    fn send(&self, queue: impl FnOnce() -> Result<()>) -> Result<()> {
+        let place = self.enter()?;
+        queue()?;
+        self.flush()?;
+        drop(place);
+        self.look_again()
+    }
+
     /// A place among those who wait to send.
     fn enter(&self) -> Result<Place<'_>> {
         let place = Place(&self.waiting);
@@ -276,7 +293,10 @@ impl<T: Transport> Reader<T> {
             if let Err(Error::Timeout(deadline)) = self.shared.flush_or_leave() {
                 return Err(Error::Timeout(deadline));
             }
-            let until = earlier(until, deadline, self.link.now());
+            // A writer may start the closing handshake, or leave something unwritten, while this waits.
+            let now = self.link.now();
+            let look = Some(now.saturating_add(self.look));
+            let until = earlier(earlier(until, deadline, now), look, now);
             let filled = self.link.fill(&mut self.inbound, until)?;
             let now = self.link.now();
             if filled == Filled::Bytes {
@@ -349,22 +369,22 @@ impl<T: Transport> Writer<T> {
         &self,
         messages: impl IntoIterator<Item = M>,
     ) -> Result<()> {
-        let _place = self.shared.enter()?;
-        for message in messages {
-            let mut message = message.into();
-            loop {
-                let result = self.shared.outbound_now().send(message);
-                match result {
-                    Ok(()) => break,
-                    Err(unsent) if unsent.error == SendError::OutputFull => {
-                        message = unsent.message;
-                        self.shared.make_room()?;
-                    }
-                    Err(unsent) => return Err(unsent.into()),
+        let messages: Vec<Message> = messages.into_iter().map(Into::into).collect();
+        self.shared.send(|| messages.into_iter().try_for_each(|message| self.queue(message)))
+    }
+
+    fn queue(&self, mut message: Message) -> Result<()> {
+        loop {
+            let result = self.shared.outbound_now().send(message);
+            match result {
+                Ok(()) => return Ok(()),
+                Err(unsent) if unsent.error == SendError::OutputFull => {
+                    message = unsent.message;
+                    self.shared.make_room()?;
                 }
+                Err(unsent) => return Err(unsent.into()),
             }
         }
-        self.shared.flush()
     }
 
     /// Sends a message that was encoded before, as for many receivers.
@@ -373,15 +393,16 @@ impl<T: Transport> Writer<T> {
     ///
     /// As [`send`](Self::send).
     pub fn send_prepared(&self, message: &PreparedMessage) -> Result<()> {
-        let _place = self.shared.enter()?;
-        loop {
-            let result = self.shared.outbound_now().send_prepared(message);
-            match result {
-                Ok(()) => return self.shared.flush(),
-                Err(SendError::OutputFull) => self.shared.make_room()?,
-                Err(error) => return Err(error.into()),
+        self.shared.send(|| {
+            loop {
+                let result = self.shared.outbound_now().send_prepared(message);
+                match result {
+                    Ok(()) => return Ok(()),
+                    Err(SendError::OutputFull) => self.shared.make_room()?,
+                    Err(error) => return Err(error.into()),
+                }
             }
-        }
+        })
     }
 
     /// Sends a Ping with up to 125 bytes.
@@ -390,9 +411,7 @@ impl<T: Transport> Writer<T> {
     ///
     /// As [`send`](Self::send).
     pub fn ping(&self, payload: &[u8]) -> Result<()> {
-        let _place = self.shared.enter()?;
-        self.shared.outbound_now().ping(payload)?;
-        self.shared.flush()
+        self.shared.send(|| Ok(self.shared.outbound_now().ping(payload)?))
     }
 
     /// Starts the closing handshake; the [`Reader`] sees its end.

@@ -3,9 +3,9 @@
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 
-use ws_core::MessageKind;
 use ws_core::endpoint::Event;
 use ws_core::utf8::Utf8Validator;
+use ws_core::{MessageKind, SendError};
 
 use crate::error::{Error, Result};
 use crate::socket::{QUEUE, WebSocket};
@@ -25,12 +25,15 @@ pub struct MessageReader<'w, T = TcpStream> {
 /// A message that is written piece by piece: see [`WebSocket::write_stream`].
 ///
 /// Each write becomes a fragment, so write large pieces or use a [`io::BufWriter`]. Call
-/// [`finish`](Self::finish): without it the message stays open and nothing else can be sent.
+/// [`finish`](Self::finish): without it the message stays open for good, and all that can still be done is
+/// to close the connection.
 #[derive(Debug)]
 pub struct MessageWriter<'w, T = TcpStream> {
     ws: &'w mut WebSocket<T>,
     kind: MessageKind,
     utf8: Utf8Validator,
+    /// Another message was left open.
+    blocked: bool,
 }
 
 impl<T: Transport> WebSocket<T> {
@@ -65,6 +68,16 @@ impl<T: Transport> WebSocket<T> {
                         ended: chunk.end,
                     }));
                 }
+                // It had begun before, and was waited for in vain.
+                Ok(Some(Event::Message(message))) => {
+                    self.driver.endpoint.set_streaming(false);
+                    return Ok(Some(MessageReader {
+                        ws: self,
+                        kind: message.kind(),
+                        chunk: message.into_bytes(),
+                        ended: true,
+                    }));
+                }
                 Ok(Some(Event::Closed(_)) | None) => {
                     self.driver.finish();
                     return Ok(None);
@@ -89,7 +102,8 @@ impl<T: Transport> WebSocket<T> {
     /// # }
     /// ```
     pub fn write_stream(&mut self, kind: MessageKind) -> MessageWriter<'_, T> {
-        MessageWriter { ws: self, kind, utf8: Utf8Validator::new() }
+        let blocked = self.unfinished;
+        MessageWriter { ws: self, kind, utf8: Utf8Validator::new(), blocked }
     }
 }
 
@@ -140,10 +154,15 @@ impl<T: Transport> MessageWriter<'_, T> {
             return Err(io::Error::from(io::ErrorKind::InvalidData).into());
         }
         self.fragment(&[], true)?;
+        self.ws.unfinished = false;
         self.ws.flush()
     }
 
     fn fragment(&mut self, bytes: &[u8], last: bool) -> Result<()> {
+        if self.blocked {
+            return Err(SendError::MessageOpen.into());
+        }
+        self.ws.unfinished = true;
         let driver = &mut self.ws.driver;
         if driver.endpoint.output().len() >= QUEUE {
             driver.flush()?;

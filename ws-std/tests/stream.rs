@@ -74,7 +74,7 @@ fn the_rest_of_a_dropped_message_is_skipped() {
 }
 
 #[test]
-fn an_unfinished_message_stays_open_and_blocks_others() {
+fn an_unfinished_message_stays_open_and_blocks_all_but_close() {
     let (mut client, mut server) = pair(Config::new());
     let mut message = client.write_stream(MessageKind::Text);
     message.write_all("caf".as_bytes()).unwrap();
@@ -85,9 +85,31 @@ fn an_unfinished_message_stays_open_and_blocks_others() {
     let Err(Error::Send(error)) = client.send("other") else { panic!("sent into a message") };
     assert_eq!(error, SendError::MessageOpen);
     let mut message = client.write_stream(MessageKind::Text);
-    message.write_all(b"!").unwrap();
+    message.write_all(b"!").unwrap_err();
+    let Err(Error::Send(error)) = message.finish() else { panic!("finished another message") };
+    assert_eq!(error, SendError::MessageOpen);
+    client.start_close(CloseCode::GOING_AWAY, "").unwrap();
+    assert_eq!(server.read().unwrap(), None);
+    assert_eq!(server.close_info().unwrap().code, CloseCode::GOING_AWAY);
+}
+
+#[test]
+fn a_message_that_a_time_out_has_cut_streams_as_a_whole() {
+    let (mut client, mut server) = pair(Config::new());
+    let mut message = client.write_stream(MessageKind::Binary);
+    message.write_all(b"He").unwrap();
+    message.flush().unwrap();
+    server.set_read_timeout(Some(std::time::Duration::from_millis(50)));
+    assert!(matches!(server.read(), Err(Error::Timeout(_))));
+    server.set_read_timeout(None);
+    message.write_all(b"llo").unwrap();
     message.finish().unwrap();
-    assert_eq!(server.read().unwrap(), Some(Message::from("café!")));
+    client.send("two").unwrap();
+    for expected in ["Hello", "two"] {
+        let mut whole = String::new();
+        server.read_stream().unwrap().unwrap().read_to_string(&mut whole).unwrap();
+        assert_eq!(whole, expected);
+    }
 }
 
 #[test]

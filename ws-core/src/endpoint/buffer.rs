@@ -86,7 +86,9 @@ impl ReadBuffer {
     /// fills at least half of that; so what a message keeps alive is at most twice its size.
     pub(super) fn take(&mut self, message: Range<usize>) -> Bytes {
         let len = message.len();
-        if len < HAND_OVER || self.data.len() / 2 > len || message.end > self.data.len() {
+        let worth = len >= HAND_OVER && self.data.len() / 2 <= len;
+        // Bytes may have been read into the space that is on offer.
+        if !worth || self.offered != 0 || message.end > self.data.len() {
             return Bytes::copy_from_slice(self.get(message));
         }
         let data = core::mem::take(&mut self.data);
@@ -137,7 +139,12 @@ impl ReadBuffer {
         {
             self.read_size = self.read_size.saturating_mul(2);
         }
-        self.end = self.end.saturating_add(count.min(self.offered));
+        self.end = self.end.saturating_add(count.min(self.offered)).min(self.data.len());
+        self.offered = 0;
+    }
+
+    /// Takes the offer of free space back.
+    pub(super) fn withdraw(&mut self) {
         self.offered = 0;
     }
 
@@ -180,7 +187,7 @@ impl ReadBuffer {
 
     /// Lets go of memory that holds nothing.
     pub(super) fn release(&mut self) {
-        if self.message.is_none() && self.start == self.end {
+        if self.message.is_none() && self.start == self.end && self.offered == 0 {
             *self = Self { read_size: self.read_size, ..Self::new() };
         }
     }

@@ -46,6 +46,11 @@ impl Fields {
     }
 }
 
+/// How many slots the fields of a head need at the most: the shortest field has four bytes.
+pub(super) fn field_slots(head: &[u8], max_fields: usize) -> usize {
+    max_fields.min(head.len() / 4)
+}
+
 /// Where `part`, a piece of `whole`, lies in it.
 fn span(whole: &[u8], part: &[u8]) -> Range<usize> {
     let start = (part.as_ptr() as usize).wrapping_sub(whole.as_ptr() as usize);
@@ -136,7 +141,7 @@ impl Request {
 
     /// Parses a head and checks what it asks for.
     pub(super) fn parse(head: &Bytes, max_fields: usize) -> Result<Self, HandshakeError> {
-        let mut storage = alloc::vec![EMPTY_FIELD; max_fields];
+        let mut storage = alloc::vec![EMPTY_FIELD; field_slots(head, max_fields)];
         let parsed = RequestHead::parse(head, &mut storage)?;
         let upgrade = match parsed.classify()? {
             RequestKind::Upgrade(upgrade) => Some(Arc::new(Asked::new(&upgrade))),

@@ -95,6 +95,7 @@ impl Inbound {
         // A head is bounded by its own limit, which may be larger.
         let head = matches!(self.phase, Phase::Head(_));
         if !(head || self.buffer.has_room()) || self.ready.is_some() {
+            self.buffer.withdraw();
             return &mut [];
         }
         self.buffer.spare(self.receiver.payload_left())

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::OpenError;
 use super::event::{Error, Opened};
-use super::head::{Request, Response};
+use super::head::{Request, Response, field_slots};
 use super::inbound::{Found, Inbound};
 use super::options::Options;
 use super::outbound::Outbound;
@@ -75,7 +75,8 @@ impl Inbound {
             }
             Phase::Failed(error) => Err(error),
             Phase::Deciding(request) => {
-                if self.eof {
+                // Who asks for a page may have closed its side and still wait for the answer.
+                if self.eof && request.is_upgrade() {
                     Err(Error::HandshakeEof)
                 } else {
                     self.phase = Phase::Deciding(request);
@@ -131,7 +132,7 @@ impl Inbound {
                 self.phase = Phase::Deciding(request.clone());
                 return Ok(Some(Found::Request(request)));
             };
-            let mut storage = alloc::vec![EMPTY_FIELD; options.max_fields];
+            let mut storage = alloc::vec![EMPTY_FIELD; field_slots(&head, options.max_fields)];
             let parsed = ResponseHead::parse(&head, &mut storage)?;
             if parsed.is_interim() {
                 // Interim responses count towards the limit together.
@@ -245,8 +246,14 @@ impl Inbound {
 
     /// As [`Endpoint::handle_timeout`](crate::Endpoint::handle_timeout).
     pub fn handle_timeout(&mut self, now: Instant, out: &mut Outbound) {
+        if self.started.is_none() {
+            self.started = Some(now);
+            // Opened elsewhere: its time begins here.
+            if matches!(self.phase, Phase::Open) {
+                out.sender.opened(now);
+            }
+        }
         out.handle_timeout(now);
-        self.started.get_or_insert(now);
         let late = self.handshake_deadline().is_some_and(|until| until.millis_since(now) == 0);
         if !late {
             return;

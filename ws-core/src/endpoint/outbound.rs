@@ -1,5 +1,6 @@
 use alloc::boxed::Box;
 use core::fmt;
+use core::time::Duration;
 
 use super::event::Unsent;
 use super::output::{Output, SHARE};
@@ -282,7 +283,9 @@ impl Outbound {
     #[inline]
     pub(super) fn pump(&mut self) {
         while self.sender.wants_transmit()
-            && (self.output.len() < self.max_output || self.sender.state() != State::Open)
+            && (self.output.is_empty()
+                || self.output.len() < self.max_output
+                || self.sender.state() != State::Open)
         {
             let key = self.key();
             if self.control(|sender, out| sender.poll_transmit(out, key)).is_err() {
@@ -353,6 +356,13 @@ impl Outbound {
     pub fn wants_shutdown(&self) -> bool {
         self.output.is_empty()
             && (matches!(self.phase, Phase::Over(_)) || self.sender.wants_shutdown())
+    }
+
+    /// [`Config::close_timeout`](crate::Config::close_timeout).
+    #[must_use]
+    pub fn close_timeout(&self) -> Option<Duration> {
+        let millis = u64::from(self.close_timeout);
+        (millis != 0).then(|| Duration::from_millis(millis))
     }
 
     /// As [`Endpoint::is_finished`](crate::Endpoint::is_finished).
