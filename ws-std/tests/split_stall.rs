@@ -1,0 +1,140 @@
+//! A split connection whose peer is slow, silent or busy sending.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use ws_std::{CloseCode, Config, Connector, Deadline, Error, Listener, WebSocket};
+
+/// Long enough for any machine, short enough to see that something hangs.
+const LONG: Duration = Duration::from_secs(60);
+
+/// Runs `test` on a thread of its own, for a bounded time.
+fn bounded(test: impl FnOnce() + Send + 'static) {
+    let (done, wait) = mpsc::channel();
+    let runs = thread::spawn(move || {
+        test();
+        let _ = done.send(());
+    });
+    if let Err(mpsc::RecvTimeoutError::Timeout) = wait.recv_timeout(LONG) {
+        panic!("it hangs");
+    }
+    runs.join().unwrap();
+}
+
+/// A client and the raw stream of its server, after the handshake.
+fn raw_pair(connector: Connector) -> (WebSocket, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("ws://{}/", listener.local_addr().unwrap());
+    let server = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            head.push(byte[0]);
+        }
+        let head = String::from_utf8(head).unwrap();
+        let key = head.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: ")).unwrap();
+        let accept = ws_std::ws_core::handshake::accept_key(key);
+        let answer = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Accept: {accept}\r\n\r\n"
+        );
+        stream.write_all(answer.as_bytes()).unwrap();
+        stream
+    });
+    let client = connector.connect(&url).unwrap();
+    (client, server.join().unwrap())
+}
+
+// A peer that echoes reads only when it has written: the reader must go on reading.
+#[test]
+fn large_messages_of_several_threads_come_back_from_an_echo() {
+    const THREADS: usize = 6;
+    const LEN: usize = 12 << 20;
+    bounded(|| {
+        let listener = Listener::builder().bind("127.0.0.1:0").unwrap();
+        let url = format!("ws://{}/", listener.local_addr().unwrap());
+        let server = thread::spawn(move || {
+            let mut ws = listener.accept().unwrap().accept().unwrap();
+            while let Some((message, mut replier)) = ws.read_ref().unwrap() {
+                replier.queue(message).unwrap();
+            }
+        });
+        let (mut reader, writer) = ws_std::connect(&url).unwrap().split().unwrap();
+        let senders: Vec<_> = (0..THREADS)
+            .map(|id| {
+                let writer = writer.clone();
+                thread::spawn(move || writer.send(vec![id as u8; LEN]).unwrap())
+            })
+            .collect();
+        let mut seen = [false; THREADS];
+        for _ in 0..THREADS {
+            let message = reader.read().unwrap().unwrap();
+            let bytes = message.as_bytes();
+            assert_eq!(bytes.len(), LEN);
+            assert!(bytes.iter().all(|byte| *byte == bytes[0]));
+            assert!(!std::mem::replace(&mut seen[usize::from(bytes[0])], true));
+        }
+        senders.into_iter().for_each(|sender| sender.join().unwrap());
+        writer.close(CloseCode::NORMAL, "").unwrap();
+        assert_eq!(reader.read().unwrap(), None);
+        server.join().unwrap();
+    });
+}
+
+#[test]
+fn a_parked_reader_keeps_the_close_time_out_of_a_writers_close() {
+    bounded(|| {
+        let config = Config::new().close_timeout(Some(Duration::from_millis(200)));
+        let (client, silent) = raw_pair(Connector::builder().config(config));
+        let (mut reader, writer) = client.split().unwrap();
+        let closes = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(300));
+            writer.close(CloseCode::NORMAL, "").unwrap();
+        });
+        assert_eq!(reader.read().unwrap(), None);
+        let info = reader.close_info().unwrap();
+        assert_eq!((info.code, info.clean, info.by_us), (CloseCode::ABNORMAL, false, true));
+        closes.join().unwrap();
+        drop(silent);
+    });
+}
+
+#[test]
+fn what_a_writer_has_left_unwritten_goes_out_once_the_peer_reads() {
+    const LEN: usize = 12 << 20;
+    bounded(|| {
+        let config = Config::new().close_timeout(Some(Duration::from_millis(200)));
+        let connector =
+            Connector::builder().config(config).write_timeout(Some(Duration::from_millis(500)));
+        let (client, mut peer) = raw_pair(connector);
+        let (mut reader, writer) = client.split().unwrap();
+        let sender = thread::spawn(move || {
+            let error = writer.send(vec![7; LEN]).unwrap_err();
+            assert!(matches!(error, Error::Timeout(Deadline::Write)), "{error}");
+            writer
+        });
+        // The reader goes on, whatever it is told of the writing.
+        let reads = thread::spawn(move || {
+            loop {
+                match reader.read() {
+                    Err(Error::Timeout(Deadline::Write)) => {}
+                    result => return result,
+                }
+            }
+        });
+        peer.write_all(b"\x89\x04ping").unwrap();
+        let writer = sender.join().unwrap();
+        // A frame of 12 MiB with a header of 14 bytes, and the pong, 10 bytes, in either order.
+        let mut received = vec![0; 14 + LEN + 10];
+        peer.read_exact(&mut received).unwrap();
+        assert!(received.starts_with(&[0x82]) || received.starts_with(&[0x8a]));
+        drop(peer);
+        assert_eq!(reads.join().unwrap().unwrap(), None);
+        drop(writer);
+    });
+}
