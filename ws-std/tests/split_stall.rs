@@ -54,6 +54,7 @@ fn raw_pair(connector: Connector) -> (WebSocket, TcpStream) {
 #[test]
 fn large_messages_of_several_threads_come_back_from_an_echo() {
     const THREADS: usize = 6;
+    const EACH: usize = 6;
     const LEN: usize = 12 << 20;
     bounded(|| {
         let listener = Listener::builder().bind("127.0.0.1:0").unwrap();
@@ -68,20 +69,66 @@ fn large_messages_of_several_threads_come_back_from_an_echo() {
         let senders: Vec<_> = (0..THREADS)
             .map(|id| {
                 let writer = writer.clone();
-                thread::spawn(move || writer.send(vec![id as u8; LEN]).unwrap())
+                thread::spawn(move || {
+                    for _ in 0..EACH {
+                        writer.send(vec![id as u8; LEN]).unwrap();
+                    }
+                })
             })
             .collect();
-        let mut seen = [false; THREADS];
-        for _ in 0..THREADS {
+        let mut seen = [0; THREADS];
+        for _ in 0..THREADS * EACH {
             let message = reader.read().unwrap().unwrap();
             let bytes = message.as_bytes();
             assert_eq!(bytes.len(), LEN);
             assert!(bytes.iter().all(|byte| *byte == bytes[0]));
-            assert!(!std::mem::replace(&mut seen[usize::from(bytes[0])], true));
+            seen[usize::from(bytes[0])] += 1;
         }
+        assert_eq!(seen, [EACH; THREADS]);
         senders.into_iter().for_each(|sender| sender.join().unwrap());
         writer.close(CloseCode::NORMAL, "").unwrap();
         assert_eq!(reader.read().unwrap(), None);
+        server.join().unwrap();
+    });
+}
+
+// As above, and the messages take their time to be made.
+#[test]
+fn a_slow_batch_of_large_messages_comes_back_from_an_echo() {
+    const LEN: usize = 15 << 20;
+    bounded(|| {
+        let listener = Listener::builder().bind("127.0.0.1:0").unwrap();
+        let url = format!("ws://{}/", listener.local_addr().unwrap());
+        let server = thread::spawn(move || {
+            let mut ws = listener.accept().unwrap().accept().unwrap();
+            while let Some((message, mut replier)) = ws.read_ref().unwrap() {
+                replier.queue(message).unwrap();
+            }
+        });
+        let mut client = ws_std::connect(&url).unwrap();
+        client.set_read_timeout(Some(Duration::from_millis(20)));
+        let (mut reader, writer) = client.split().unwrap();
+        let sender = thread::spawn(move || {
+            let slow = (0..4u8).map(|id| {
+                thread::sleep(Duration::from_millis(200));
+                vec![id; LEN]
+            });
+            writer.send_batch(slow).unwrap();
+            writer
+        });
+        let mut expected = 0;
+        while expected < 4 {
+            match reader.read() {
+                Err(Error::Timeout(Deadline::Read)) => {}
+                message => {
+                    let message = message.unwrap().unwrap();
+                    assert_eq!((message.len(), message.as_bytes()[0]), (LEN, expected));
+                    expected += 1;
+                }
+            }
+        }
+        sender.join().unwrap().close(CloseCode::NORMAL, "").unwrap();
+        while !matches!(reader.read(), Ok(None)) {}
         server.join().unwrap();
     });
 }
