@@ -9,7 +9,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 
 use common::*;
 use ends::*;
-use ws_core::endpoint::{Event, EventRef, Options};
+use ws_core::endpoint::{Buffers, Event, EventRef, Options};
 use ws_core::{Config, Endpoint, Message, MessageKind, Role};
 
 /// Beside the payload, at any time.
@@ -417,4 +417,48 @@ fn broadcast_shares_one_payload() {
     drop(server);
     assert_eq!(prepared.message().kind(), MessageKind::Binary);
     assert!(meter.largest() <= 2 * MIB);
+}
+
+// An idle connection in an event loop holds no buffer.
+#[test]
+fn shared_buffers_leave_an_idle_endpoint_without_memory() {
+    let mut buffers = Buffers::new();
+    for role in ROLES {
+        // The first use allocates the buffers.
+        let mut warm = open(role, Options::new());
+        let mut ws = warm.with_buffers(&mut buffers);
+        assert_eq!(feed(&mut ws, &to(role, FIN | TEXT, b"x")), [text("x")]);
+        ws.send_fragment(MessageKind::Binary, &[0; 100], true).unwrap();
+        ws.output().advance(usize::MAX);
+        drop(ws);
+
+        let frames = [0, 10, 4_000, 30_000].map(|len| (len, to(role, FIN | BINARY, &vec![7; len])));
+        let part = to(role, FIN | BINARY, &[7; 1000]);
+        let (meter, mut endpoint) = counted(role);
+        let idle = meter.live();
+        let calls = meter.calls();
+        for (len, frame) in &frames {
+            let mut ws = endpoint.with_buffers(&mut buffers);
+            assert_eq!(swallow(&mut ws, frame, true), (1, *len));
+            ws.send_fragment(MessageKind::Binary, b"echo", true).unwrap();
+            ws.output().advance(usize::MAX);
+            drop(ws);
+            assert_eq!(meter.live(), idle, "{role:?} {len}");
+        }
+        assert_eq!(meter.calls(), calls, "{role:?}");
+
+        // What has come in part is kept in as much memory as it needs.
+        swallow(&mut endpoint.with_buffers(&mut buffers), &part[..300], true);
+        assert!(meter.live() <= idle + 300, "{role:?} {}", meter.live());
+        let mut ws = endpoint.with_buffers(&mut buffers);
+        assert_eq!(swallow(&mut ws, &part[300..], true), (1, 1000));
+        drop(ws);
+        assert_eq!(meter.live(), idle, "{role:?}");
+    }
+}
+
+// Ten thousand of them are the reason that it stays small.
+#[test]
+fn an_endpoint_is_small() {
+    assert!(size_of::<Endpoint>() <= 704, "{}", size_of::<Endpoint>());
 }

@@ -542,3 +542,44 @@ fn server_request_body_refused() {
         }
     }
 }
+
+// A head that another HTTP server has parsed is judged as one that is parsed here.
+#[test]
+fn from_parts_judges_as_parse() {
+    let more: [&[&str]; 9] = [
+        &[],
+        &["Host: second"],
+        &["Sec-WebSocket-Version: 12"],
+        &["Origin: http://example.com"],
+        &["Origin: a", "Origin: b"],
+        &["Content-Length: 3"],
+        &["Sec-WebSocket-Protocol: chat, superchat"],
+        &["Sec-WebSocket-Protocol: a a"],
+        &["Sec-WebSocket-Extensions: ;"],
+    ];
+    for line in ["GET / HTTP/1.1", "POST / HTTP/1.1", "GET /a HTTP/1.0", "GET #x HTTP/1.1"] {
+        for name in ["", "Host", "Upgrade", "Connection", "Sec-WebSocket-Key"] {
+            for lines in more {
+                let text = compose(line, &with(name, lines));
+                let mut storage = [EMPTY_FIELD; DEFAULT_MAX_FIELDS];
+                let parsed = RequestHead::parse(text.as_bytes(), &mut storage).unwrap();
+                let fields: Vec<Field<'_>> =
+                    parsed.fields().map(|(name, value)| Field { name, value }).collect();
+                let (method, target) = (parsed.method(), parsed.target());
+                let given =
+                    RequestHead::from_parts(method, target, parsed.minor_version(), &fields);
+                assert_eq!(
+                    format!("{:?}", given.unwrap().classify()),
+                    format!("{:?}", parsed.classify()),
+                    "{text}"
+                );
+            }
+        }
+    }
+    for (method, target) in
+        [("", "/"), ("G T", "/"), ("GET", ""), ("GET", "/a b"), ("GET", "/\r\n")]
+    {
+        let head = RequestHead::from_parts(method, target, 1, &[]);
+        assert_eq!(head.unwrap_err(), HandshakeError::MalformedRequestLine, "{method} {target}");
+    }
+}

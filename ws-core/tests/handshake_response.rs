@@ -337,3 +337,39 @@ fn server_error_response_well_formed() {
         assert_eq!(error.write_response(&mut [0; 512]), Err(HeadError::InvalidStatus));
     }
 }
+
+// What another HTTP server is to write is what is written here.
+#[test]
+fn fields_are_those_of_the_written_head() {
+    let response = AcceptResponse {
+        subprotocol: Some("chat"),
+        extensions: Some("x; y=1"),
+        headers: &[("Set-Cookie", "a=b"), ("X", "")],
+    };
+    let mut lines = String::from("HTTP/1.1 101 Switching Protocols\r\n");
+    response.fields(KEY, |name, value| lines += &format!("{name}: {value}\r\n")).unwrap();
+    assert_eq!(accept(response).unwrap(), lines + "\r\n");
+    for wrong in [
+        AcceptResponse { subprotocol: Some("a b"), ..response },
+        AcceptResponse { extensions: Some(","), ..response },
+        AcceptResponse { headers: &[("Upgrade", "h2c")], ..response },
+        AcceptResponse { headers: &[("X", "a\r\nB: c")], ..response },
+    ] {
+        assert_eq!(wrong.fields(KEY, |_, _| {}), accept(wrong).map(drop));
+        assert!(wrong.fields(KEY, |_, _| {}).is_err());
+    }
+    assert_eq!(response.fields("short", |_, _| {}), Err(HeadError::InvalidKey));
+}
+
+#[test]
+fn fields_of_a_refusal_are_in_its_head() {
+    for error in REQUEST_ERRORS {
+        let text = refusal(error);
+        for (name, value) in error.fields() {
+            let (_, found) = read_back(&text, name);
+            assert!(found.iter().any(|found| found.starts_with(value)), "{error:?} {name}");
+        }
+        let upgrade = error.fields().iter().any(|(name, _)| *name == "Upgrade");
+        assert_eq!(upgrade, error.status() == Some(426), "{error:?}");
+    }
+}

@@ -25,11 +25,21 @@ pub(super) struct ReadBuffer {
     end: usize,
     read_size: usize,
     offered: usize,
+    /// The memory is shared with other connections and goes back to them.
+    lent: bool,
 }
 
 impl ReadBuffer {
     pub(super) const fn new() -> Self {
-        Self { data: Vec::new(), message: None, start: 0, end: 0, read_size: MIN_READ, offered: 0 }
+        Self {
+            data: Vec::new(),
+            message: None,
+            start: 0,
+            end: 0,
+            read_size: MIN_READ,
+            offered: 0,
+            lent: false,
+        }
     }
 
     /// The bytes that are not parsed yet.
@@ -173,6 +183,42 @@ impl ReadBuffer {
             self.end = front.saturating_add(self.unread_len());
             self.start = front;
         }
+    }
+
+    /// Takes shared memory to work in, with what is held; unless that is worth memory of its own.
+    pub(super) fn lend(&mut self, shared: &mut Vec<u8>) {
+        if self.lent || self.offered != 0 || self.held() > HAND_OVER {
+            return;
+        }
+        if shared.len() < MAX_READ {
+            *shared = alloc::vec![0; MAX_READ];
+        }
+        self.move_to(core::mem::take(shared));
+        self.lent = true;
+    }
+
+    /// Gives shared memory back; what is held goes on in memory of its own.
+    pub(super) fn give_back(&mut self, shared: &mut Vec<u8>) {
+        if !core::mem::take(&mut self.lent) {
+            return;
+        }
+        self.offered = 0;
+        let held = self.held();
+        // Handed over with a message, or grown for a large one: then it is not to be shared again.
+        if self.data.len() == MAX_READ {
+            *shared = self.move_to(alloc::vec![0; held]);
+        } else if held == 0 {
+            self.release();
+        }
+    }
+
+    /// Goes on in other memory, which is large enough for what is held.
+    fn move_to(&mut self, mut data: Vec<u8>) -> Vec<u8> {
+        self.compact();
+        if let Some(to) = data.get_mut(..self.end) {
+            to.copy_from_slice(self.data.get(..self.end).unwrap_or_default());
+        }
+        core::mem::replace(&mut self.data, data)
     }
 
     /// How many bytes must not be lost.

@@ -1,4 +1,5 @@
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use core::ops::Range;
 
 use bytes::Bytes;
@@ -129,6 +130,19 @@ impl Inbound {
     /// As [`Endpoint::receive_eof`](crate::Endpoint::receive_eof).
     pub fn receive_eof(&mut self) {
         self.eof = true;
+    }
+
+    pub(super) fn lend(&mut self, shared: &mut Vec<u8>) {
+        if self.ready.is_none() {
+            self.buffer.lend(shared);
+        }
+    }
+
+    pub(super) fn give_back(&mut self, shared: &mut Vec<u8>) {
+        // A message that was peeked at, and not taken, keeps the memory.
+        if self.ready.is_none() {
+            self.buffer.give_back(shared);
+        }
     }
 
     pub(super) fn release(&mut self) {

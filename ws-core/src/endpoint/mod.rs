@@ -18,6 +18,7 @@
 //! driver is cancelled between two.
 
 mod buffer;
+mod buffers;
 mod event;
 mod head;
 mod inbound;
@@ -29,6 +30,7 @@ mod output;
 use alloc::string::ToString;
 use core::fmt;
 
+pub use buffers::{Buffers, WithBuffers};
 pub use event::{Chunk, CloseInfo, Error, Event, EventRef, Opened, Unsent};
 pub use head::{Fields, Request, Response};
 pub use inbound::{Inbound, Peeked};
@@ -382,7 +384,8 @@ impl Endpoint {
         self.inbound.close_info()
     }
 
-    /// Lets go of buffers that hold nothing: for a driver with many idle connections.
+    /// Lets go of buffers that hold nothing: for a driver with many idle connections, when they do not
+    /// [share](Self::with_buffers) them.
     pub fn release_buffers(&mut self) {
         self.inbound.release();
         self.outbound.output.release();

@@ -24,11 +24,11 @@ pub(super) enum Phase {
     /// The head of a request or response is being received.
     Head(Box<Opening>),
     /// A request waits for the application's answer.
-    Deciding(Request),
+    Deciding(Box<Request>),
     /// The body of a server's refusal is being received.
     Body(Box<Refusal>),
     /// To be told with the next event.
-    Opened(Opened),
+    Opened(Box<Opened>),
     Open,
     Failed(Error),
     Over,
@@ -71,7 +71,7 @@ impl Inbound {
             Phase::Body(refusal) => Ok(self.poll_body(refusal, out)),
             Phase::Opened(opened) => {
                 self.phase = Phase::Open;
-                Ok(Some(Found::Open(opened)))
+                Ok(Some(Found::Open(*opened)))
             }
             Phase::Failed(error) => Err(error),
             Phase::Deciding(request) => {
@@ -129,7 +129,7 @@ impl Inbound {
                 if let Some(asked) = request.asked() {
                     options.origins.check(asked.origin(), asked.host())?;
                 }
-                self.phase = Phase::Deciding(request.clone());
+                self.phase = Phase::Deciding(Box::new(request.clone()));
                 return Ok(Some(Found::Request(request)));
             };
             let mut storage = alloc::vec![EMPTY_FIELD; field_slots(&head, options.max_fields)];
@@ -208,7 +208,7 @@ impl Inbound {
         out.head(|out| response.write(&asked.key, out))?;
         let subprotocol = response.subprotocol.map(ToString::to_string);
         out.open();
-        self.phase = Phase::Opened(Opened { subprotocol, response: None });
+        self.phase = Phase::Opened(Box::new(Opened { subprotocol, response: None }));
         Ok(())
     }
 

@@ -122,7 +122,13 @@ pub enum Origins {
 }
 
 impl Origins {
-    pub(super) fn check(&self, origin: Option<&str>, host: &str) -> Result<(), HandshakeError> {
+    /// Checks a request's Origin against the host that it goes to. [`Endpoint`](super::Endpoint) does
+    /// so by itself; where another HTTP server has parsed the request, its handler has to.
+    ///
+    /// # Errors
+    ///
+    /// [`OriginNotAllowed`](HandshakeError::OriginNotAllowed), whose status is 403.
+    pub fn check(&self, origin: Option<&str>, host: &str) -> Result<(), HandshakeError> {
         let Some(origin) = origin else { return Ok(()) };
         let admitted = match self {
             Self::Any => true,

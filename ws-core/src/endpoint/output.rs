@@ -118,6 +118,21 @@ impl Output {
         }
     }
 
+    /// Takes shared memory to work in, if it has none.
+    pub(super) fn lend(&mut self, shared: &mut Vec<u8>) {
+        if self.is_empty() && self.copied.capacity() == 0 {
+            self.copied = core::mem::take(shared);
+        }
+    }
+
+    /// Gives memory back if nothing waits in it.
+    pub(super) fn give_back(&mut self, shared: &mut Vec<u8>) {
+        if self.is_empty() {
+            self.reset();
+            *shared = core::mem::take(self).copied;
+        }
+    }
+
     /// Lets go of memory that holds nothing.
     pub(super) fn release(&mut self) {
         if self.is_empty() {

@@ -87,7 +87,8 @@ impl ClientRequest<'_> {
             check_extensions(extensions)?;
             writer.field("Sec-WebSocket-Extensions", extensions);
         }
-        put_headers(&mut writer, self.headers, |name| {
+        let put = |name: &str, value: &str| writer.field(name, value);
+        put_headers(self.headers, put, |name| {
             is_websocket_field(name)
                 || is_one_of(
                     name,

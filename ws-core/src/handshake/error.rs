@@ -154,6 +154,34 @@ impl HandshakeError {
         })
     }
 
+    /// The fields that belong into the answer beside its status, name and value.
+    ///
+    /// [`write_response`](Self::write_response) writes them; another HTTP server, which writes the
+    /// answer itself, needs them from here.
+    ///
+    /// ```
+    /// use ws_core::handshake::HandshakeError;
+    ///
+    /// assert_eq!(HandshakeError::MethodNotAllowed.status(), Some(405));
+    /// assert_eq!(HandshakeError::MethodNotAllowed.fields(), [("Allow", "GET")]);
+    /// ```
+    pub const fn fields(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::MethodNotAllowed => &[("Allow", "GET")],
+            // RFC 6455 §4.4: the answer says which version would do.
+            Self::MissingVersion | Self::RepeatedVersion | Self::MalformedVersion => {
+                &[("Sec-WebSocket-Version", "13")]
+            }
+            // RFC 9110 §15.5.22.
+            Self::UnsupportedVersion => &[
+                ("Upgrade", "websocket"),
+                ("Connection", "Upgrade"),
+                ("Sec-WebSocket-Version", "13"),
+            ],
+            _ => &[],
+        }
+    }
+
     /// What was found and which rule it breaks; never a byte of the peer's.
     pub(super) const fn text(self) -> &'static str {
         match self {

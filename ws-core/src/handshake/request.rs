@@ -62,6 +62,51 @@ impl<'f, 'h> RequestHead<'f, 'h> {
         }
     }
 
+    /// A head that another HTTP server has parsed.
+    ///
+    /// `fields` are all fields in order, values without the white space around them; repeated ones are
+    /// not to be joined. Here the fields of a map such as `http::HeaderMap` are in a plain array:
+    ///
+    /// ```
+    /// use ws_core::handshake::{AcceptResponse, Field, RequestHead, RequestKind};
+    ///
+    /// let map = [
+    ///     ("host", &b"example.com"[..]),
+    ///     ("upgrade", b"websocket"),
+    ///     ("connection", b"Upgrade"),
+    ///     ("sec-websocket-key", b"dGhlIHNhbXBsZSBub25jZQ=="),
+    ///     ("sec-websocket-version", b"13"),
+    /// ];
+    /// let fields: Vec<Field> = map.iter().map(|&(name, value)| Field { name, value }).collect();
+    /// let head = RequestHead::from_parts("GET", "/chat", 1, &fields)?;
+    /// let RequestKind::Upgrade(upgrade) = head.classify()? else { panic!("a plain request") };
+    ///
+    /// let mut answer = Vec::new();
+    /// AcceptResponse::default().fields(upgrade.key(), |name, value| {
+    ///     answer.push((name.to_owned(), value.to_owned()));
+    /// })?;
+    /// assert_eq!(answer[2].0, "Sec-WebSocket-Accept");
+    /// assert_eq!(answer[2].1, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`MalformedRequestLine`](HandshakeError::MalformedRequestLine) for a method that is not a token,
+    /// or a target that is empty or has other than visible characters. The fields are checked by
+    /// [`classify`](Self::classify).
+    pub fn from_parts(
+        method: &'h str,
+        target: &'h str,
+        minor_version: u8,
+        fields: &'f [Field<'h>],
+    ) -> Result<Self, HandshakeError> {
+        if !is_token(method.as_bytes()) || !is_target(target.as_bytes()) {
+            return Err(HandshakeError::MalformedRequestLine);
+        }
+        Ok(Self { method, target, minor_version, fields })
+    }
+
     /// The method, as it was sent: methods are case-sensitive.
     pub const fn method(&self) -> &'h str {
         self.method
@@ -278,13 +323,16 @@ fn split_request_line(line: &[u8]) -> Result<(&str, &str, Result<u8, ()>), Hands
         let space = rest.iter().position(|&byte| byte == b' ')?;
         let (method, target) = rest.split_at_checked(space)?;
         let target = target.get(1..)?;
-        let visible = target.iter().all(u8::is_ascii_graphic);
-        if !is_token(method) || target.is_empty() || !visible {
+        if !is_token(method) || !is_target(target) {
             return None;
         }
         Some((core::str::from_utf8(method).ok()?, core::str::from_utf8(target).ok()?, version))
     };
     split().ok_or(HandshakeError::MalformedRequestLine)
+}
+
+fn is_target(target: &[u8]) -> bool {
+    !target.is_empty() && target.iter().all(u8::is_ascii_graphic)
 }
 
 fn check_version(version: Single<'_>) -> Result<(), HandshakeError> {

@@ -42,35 +42,43 @@ impl AcceptResponse<'_> {
     /// [`HeadError`], with the length needed if `out` is too short: an empty slice asks for it. After
     /// an error the content of `out` is unspecified.
     pub fn write(&self, key: &str, out: &mut [u8]) -> Result<usize, HeadError> {
+        let mut writer = Writer::new(out);
+        writer.put("HTTP/1.1 101 Switching Protocols\r\n");
+        self.fields(key, |name, value| writer.field(name, value))?;
+        writer.put("\r\n");
+        writer.finish()
+    }
+
+    /// Passes on the fields that answer a key, name and value: for another HTTP server, which
+    /// writes the status line itself. The status is 101.
+    ///
+    /// # Errors
+    ///
+    /// [`HeadError`]. What was passed on before an error is of no use.
+    pub fn fields(&self, key: &str, mut field: impl FnMut(&str, &str)) -> Result<(), HeadError> {
         if !is_valid_key(key) {
             return Err(HeadError::InvalidKey);
         }
-        let mut writer = Writer::new(out);
-        writer.put(
-            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Accept: ",
-        );
-        writer.put(accept_key(key).as_str());
-        writer.put("\r\n");
+        field("Upgrade", "websocket");
+        field("Connection", "Upgrade");
+        field("Sec-WebSocket-Accept", accept_key(key).as_str());
         if let Some(subprotocol) = self.subprotocol {
             if !is_token(subprotocol.as_bytes()) {
                 return Err(HeadError::InvalidSubprotocol);
             }
-            writer.field("Sec-WebSocket-Protocol", subprotocol);
+            field("Sec-WebSocket-Protocol", subprotocol);
         }
         if let Some(extensions) = self.extensions {
             check_extensions(extensions)?;
-            writer.field("Sec-WebSocket-Extensions", extensions);
+            field("Sec-WebSocket-Extensions", extensions);
         }
-        put_headers(&mut writer, self.headers, |name| {
+        put_headers(self.headers, field, |name| {
             is_websocket_field(name)
                 || is_one_of(
                     name,
                     &["upgrade", "connection", "content-length", "transfer-encoding"],
                 )
-        })?;
-        writer.put("\r\n");
-        writer.finish()
+        })
     }
 
     /// Checks that the client offered the subprotocol and each extension by name (RFC 6455 §4.2.2).
@@ -140,7 +148,8 @@ impl HttpResponse<'_> {
     pub fn write_head(&self, out: &mut [u8]) -> Result<usize, HeadError> {
         let mut writer = Writer::new(out);
         put_head(&mut writer, self.status, self.body.len(), |writer| {
-            put_headers(writer, self.headers, |name| {
+            let put = |name: &str, value: &str| writer.field(name, value);
+            put_headers(self.headers, put, |name| {
                 is_one_of(
                     name,
                     &[
@@ -179,13 +188,9 @@ impl HandshakeError {
         let mut writer = Writer::new(out);
         put_head(&mut writer, status, text.len().saturating_add(1), |writer| {
             writer.field("Content-Type", "text/plain; charset=utf-8");
-            match self {
-                Self::MethodNotAllowed => writer.field("Allow", "GET"),
-                // RFC 6455 §4.4: the answer says which version would do.
-                Self::MissingVersion | Self::RepeatedVersion | Self::MalformedVersion => {
-                    writer.field("Sec-WebSocket-Version", "13");
-                }
-                _ => {}
+            // A 426 has them from its status.
+            if status != 426 {
+                self.fields().iter().for_each(|(name, value)| writer.field(name, value));
             }
             Ok(())
         })?;

@@ -58,10 +58,10 @@ impl<'o> Writer<'o> {
     }
 }
 
-/// Writes the caller's headers, after checking each; `reserved` says which ones are ours.
+/// Passes the caller's headers on, after checking each; `reserved` says which ones are ours.
 pub(super) fn put_headers(
-    writer: &mut Writer<'_>,
     headers: &[(&str, &str)],
+    mut field: impl FnMut(&str, &str),
     reserved: impl Fn(&str) -> bool,
 ) -> Result<(), HeadError> {
     for (name, value) in headers {
@@ -72,7 +72,7 @@ pub(super) fn put_headers(
         if reserved(name) {
             return Err(HeadError::ReservedHeader);
         }
-        writer.field(name, value);
+        field(name, value);
     }
     Ok(())
 }

@@ -1,0 +1,87 @@
+//! Memory that many endpoints share.
+
+use alloc::vec::Vec;
+use core::ops::{Deref, DerefMut};
+
+use super::Endpoint;
+
+/// Read and write buffers for any number of endpoints that are driven by one thread.
+///
+/// An endpoint that borrows them, by [`Endpoint::with_buffers`], keeps memory of its own only for what
+/// it must not lose: a frame or message that has come in part, output that is not written yet. An idle
+/// connection holds none.
+#[derive(Debug, Default)]
+pub struct Buffers {
+    read: Vec<u8>,
+    output: Vec<u8>,
+}
+
+impl Buffers {
+    /// Buffers that are allocated when they are first used: 64 KiB to read, as much as is needed up to
+    /// 64 KiB to write.
+    pub const fn new() -> Self {
+        Self { read: Vec::new(), output: Vec::new() }
+    }
+}
+
+/// An [`Endpoint`] that works in shared [`Buffers`], until this is dropped.
+#[derive(Debug)]
+pub struct WithBuffers<'a> {
+    endpoint: &'a mut Endpoint,
+    buffers: &'a mut Buffers,
+}
+
+impl Deref for WithBuffers<'_> {
+    type Target = Endpoint;
+
+    fn deref(&self) -> &Endpoint {
+        self.endpoint
+    }
+}
+
+impl DerefMut for WithBuffers<'_> {
+    fn deref_mut(&mut self) -> &mut Endpoint {
+        self.endpoint
+    }
+}
+
+impl Drop for WithBuffers<'_> {
+    fn drop(&mut self) {
+        self.endpoint.inbound.give_back(&mut self.buffers.read);
+        self.endpoint.outbound.output.give_back(&mut self.buffers.output);
+    }
+}
+
+impl Endpoint {
+    /// Lends the endpoint buffers that it shares with others, until the result is dropped: for an event
+    /// loop with many connections, which wraps each visit of a connection into one.
+    ///
+    /// ```
+    /// use ws_core::endpoint::{Buffers, Endpoint, Event};
+    /// use ws_core::Config;
+    ///
+    /// let mut buffers = Buffers::new();
+    /// let mut connections = [(); 3].map(|()| Endpoint::server_after_handshake(Config::new(), b""));
+    /// for connection in &mut connections {
+    ///     let mut ws = connection.with_buffers(&mut buffers);
+    ///     ws.receive(b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58");
+    ///     while let Some(event) = ws.poll_event()? {
+    ///         if let Event::Message(message) = event {
+    ///             ws.send(message)?;
+    ///         }
+    ///     }
+    ///     assert_eq!(ws.output().chunk(), b"\x81\x05Hello");
+    ///     ws.output().advance(7); // as written to the stream
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// Bytes that were read into [`read_buf`](Self::read_buf) are to be told by
+    /// [`filled`](Self::filled) before. While a message of more than 4 KiB is incomplete, it is put
+    /// together in memory of its own.
+    pub fn with_buffers<'a>(&'a mut self, buffers: &'a mut Buffers) -> WithBuffers<'a> {
+        self.inbound.lend(&mut buffers.read);
+        self.outbound.output.lend(&mut buffers.output);
+        WithBuffers { endpoint: self, buffers }
+    }
+}
