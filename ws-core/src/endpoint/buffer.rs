@@ -9,6 +9,8 @@ use bytes::Bytes;
 const MIN_READ: usize = 4 * 1024;
 /// The most that is read at once, unless a single frame is longer.
 const MAX_READ: usize = 64 * 1024;
+/// A buffer that connections share: a frame with [`MAX_READ`] bytes of payload fits in.
+const SHARED: usize = MAX_READ + 14;
 /// Payloads from this size on are handed over with their buffer instead of being copied.
 const HAND_OVER: usize = 4 * 1024;
 
@@ -162,7 +164,7 @@ impl ReadBuffer {
     fn forget_parsed(&mut self) {
         if self.message.is_none() && self.start == self.end {
             (self.start, self.end) = (0, 0);
-            if self.data.len() > MAX_READ || self.data.len() < self.read_size {
+            if self.data.len() > SHARED || self.data.len() < self.read_size {
                 self.data = alloc::vec![0; self.read_size];
             }
         }
@@ -190,8 +192,8 @@ impl ReadBuffer {
         if self.lent || self.offered != 0 || self.held() > HAND_OVER {
             return;
         }
-        if shared.len() < MAX_READ {
-            *shared = alloc::vec![0; MAX_READ];
+        if shared.len() < SHARED {
+            *shared = alloc::vec![0; SHARED];
         }
         self.move_to(core::mem::take(shared));
         self.lent = true;
@@ -205,7 +207,7 @@ impl ReadBuffer {
         self.offered = 0;
         let held = self.held();
         // Handed over with a message, or grown for a large one: then it is not to be shared again.
-        if self.data.len() == MAX_READ {
+        if self.data.len() == SHARED {
             *shared = self.move_to(alloc::vec![0; held]);
         } else if held == 0 {
             self.release();
