@@ -296,6 +296,38 @@ fn close_info_says_how_it_ended() {
 
 const AT: fn(u32) -> Instant = Instant::from_millis;
 
+// A loop that runs until it is finished, whatever the order of its steps, has written the Close frame.
+#[test]
+fn a_lost_peer_is_told_before_the_end() {
+    let config = Config::new()
+        .ping_interval(Some(Duration::from_millis(100)))
+        .pong_timeout(Some(Duration::from_millis(50)))
+        .close_timeout(Some(Duration::from_millis(30)));
+    for role in ROLES {
+        for written in [true, false] {
+            let mut endpoint = open(role, config);
+            endpoint.handle_timeout(AT(0));
+            endpoint.handle_timeout(AT(100));
+            take(&mut endpoint);
+            endpoint.handle_timeout(AT(150));
+            assert!(!endpoint.is_finished() && endpoint.is_closed());
+            assert_eq!(endpoint.poll_timeout(), Some(AT(180)));
+            assert_eq!(told(&mut endpoint), [Told::Failed(Error::PongTimeout)]);
+            endpoint.handle_timeout(AT(179));
+            assert!(!endpoint.is_finished());
+            if written {
+                assert_eq!(close_sent(&mut endpoint, role, b""), Some(1011));
+            } else {
+                // Nor does it take what is written.
+                endpoint.handle_timeout(AT(180));
+                assert!(endpoint.output().is_empty());
+            }
+            assert!(endpoint.is_finished() && endpoint.wants_shutdown());
+            assert_eq!(endpoint.poll_timeout(), None);
+        }
+    }
+}
+
 #[test]
 fn keepalive_ping_without_answer_is_a_pong_timeout() {
     let config = Config::new()

@@ -29,6 +29,8 @@ pub struct Outbound {
     max_output: usize,
     close_timeout: u32,
     pub(super) now: Instant,
+    /// When the peer was given up for lost.
+    lost: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +75,7 @@ impl Outbound {
             max_output: options.max_output,
             close_timeout: options.config.close_timeout,
             now: Instant::from_millis(0),
+            lost: None,
         }
     }
 
@@ -368,7 +371,8 @@ impl Outbound {
     /// As [`Endpoint::is_finished`](crate::Endpoint::is_finished).
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        self.sender.is_finished()
+        // Who is lost is told so: their silence may have been ours, too.
+        self.sender.is_finished() && (self.lost.is_none() || self.output.is_empty())
     }
 
     /// As [`Endpoint::poll_timeout`](crate::Endpoint::poll_timeout), once the opening handshake is over.
@@ -378,7 +382,12 @@ impl Outbound {
             Phase::Over(since) if self.close_timeout != 0 && !self.sender.is_finished() => {
                 Some(since.plus_millis(self.close_timeout))
             }
-            Phase::Open => self.sender.poll_timeout(),
+            Phase::Open => match self.lost {
+                Some(since) if self.close_timeout != 0 && !self.output.is_empty() => {
+                    Some(since.plus_millis(self.close_timeout))
+                }
+                _ => self.sender.poll_timeout(),
+            },
             _ => None,
         }
     }
@@ -403,6 +412,12 @@ impl Outbound {
             Phase::Open => {
                 self.sender.handle_timeout(now);
                 self.pump();
+                if self.sender.is_lost() {
+                    let since = *self.lost.get_or_insert(now);
+                    if self.close_timeout != 0 && now.millis_since(since) >= self.close_timeout {
+                        self.output.advance(usize::MAX);
+                    }
+                }
             }
             Phase::Opening => {}
         }
