@@ -114,3 +114,82 @@ fn an_upgrade_whose_client_is_gone_is_over() {
     assert!(endpoint.poll_event().unwrap().is_none());
     assert!(endpoint.is_finished());
 }
+
+const AT: fn(u32) -> Instant = Instant::from_millis;
+
+/// A client that has sent its keepalive Ping and waits for the Pong until 150.
+fn pinged() -> Endpoint {
+    let config = Config::new()
+        .ping_interval(Some(Duration::from_millis(100)))
+        .pong_timeout(Some(Duration::from_millis(50)));
+    let mut endpoint = client(config);
+    endpoint.handle_timeout(AT(0));
+    endpoint.handle_timeout(AT(100));
+    let ping = endpoint.output().len();
+    assert_eq!(ping, 6);
+    endpoint.output().advance(ping);
+    assert_eq!(endpoint.poll_timeout(), Some(AT(150)));
+    endpoint
+}
+
+// A driver that was held up reads the Pong and tells the time in the order that it likes.
+#[test]
+fn a_pong_among_the_bytes_that_came_counts_whenever_the_time_is_told() {
+    for time_first in [true, false] {
+        let mut endpoint = pinged();
+        if time_first {
+            endpoint.handle_timeout(AT(149));
+        }
+        endpoint.receive(b"\x8a\x00\x82\x01x\x82");
+        if !time_first {
+            endpoint.handle_timeout(AT(1_000));
+        }
+        assert!(matches!(endpoint.poll_event(), Ok(Some(Event::Pong(_)))));
+        assert!(matches!(endpoint.poll_event(), Ok(Some(Event::Message(_)))));
+        assert_eq!(endpoint.poll_event().unwrap().map(drop), None);
+        let heard = if time_first { 149 } else { 1_000 };
+        assert_eq!(endpoint.poll_timeout(), Some(AT(heard + 100)));
+        // What is due is not forgotten: the half of a header that is left is nothing new.
+        endpoint.handle_timeout(AT(heard + 100));
+        assert_eq!(endpoint.output().len(), 6);
+        endpoint.output().advance(6);
+        endpoint.handle_timeout(AT(heard + 150));
+        assert_eq!(endpoint.poll_event().unwrap_err(), Error::PongTimeout);
+    }
+}
+
+#[test]
+fn what_is_due_happens_after_the_bytes_that_came() {
+    let config = Config::new().idle_timeout(Some(Duration::from_millis(100)));
+    let mut endpoint = client(config);
+    endpoint.handle_timeout(AT(0));
+    endpoint.receive(b"\x89\x00");
+    endpoint.handle_timeout(AT(100));
+    assert!(matches!(endpoint.poll_event(), Ok(Some(Event::Ping(_)))));
+    assert!(endpoint.is_open());
+    assert!(endpoint.poll_event().unwrap().is_none());
+    assert!(!endpoint.is_open(), "idle, but for a Ping");
+
+    // A request that is complete is not too late.
+    let mut server = Endpoint::server(Options::new());
+    server.handle_timeout(AT(0));
+    server.receive(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    server.handle_timeout(AT(60_000));
+    assert!(matches!(server.poll_event(), Ok(Some(Event::Http(_)))));
+    let mut server = Endpoint::server(Options::new());
+    server.handle_timeout(AT(0));
+    server.receive(b"GET / HTTP/1.1\r\nHost: a\r\n");
+    server.handle_timeout(AT(60_000));
+    assert_eq!(server.poll_event().unwrap_err(), Error::HandshakeTimeout);
+}
+
+// Unparsed bytes do not keep a connection alive for ever.
+#[test]
+fn a_driver_that_does_not_parse_is_not_waited_for() {
+    let mut endpoint = pinged();
+    endpoint.receive(b"\x82\x01x");
+    endpoint.handle_timeout(AT(150));
+    assert!(endpoint.is_open());
+    endpoint.handle_timeout(AT(200));
+    assert!(endpoint.is_closed());
+}

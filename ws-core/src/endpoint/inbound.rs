@@ -27,6 +27,10 @@ pub struct Inbound {
     /// A message that [`peek`](Self::peek) has found.
     ready: Option<(MessageKind, Range<usize>)>,
     pub(super) started: Option<Instant>,
+    /// Bytes have come that are yet to be parsed.
+    fresh: bool,
+    /// A time that was told while there were such bytes: what is due is looked at after them.
+    due: Option<Instant>,
 }
 
 /// What [`Inbound::peek`] has found.
@@ -73,6 +77,8 @@ impl Inbound {
             in_pieces: false,
             ready: None,
             started: None,
+            fresh: false,
+            due: None,
         }
     }
 
@@ -104,6 +110,7 @@ impl Inbound {
 
     /// As [`Endpoint::filled`](crate::Endpoint::filled).
     pub fn filled(&mut self, count: usize) {
+        self.fresh |= count > 0;
         self.buffer.filled(count);
     }
 
@@ -253,8 +260,40 @@ impl Inbound {
         Ok(self.own(found, out)?.map_or(Peeked::Nothing, Peeked::Event))
     }
 
+    /// As [`Endpoint::handle_timeout`](crate::Endpoint::handle_timeout).
+    pub fn handle_timeout(&mut self, now: Instant, out: &mut Outbound) {
+        if self.started.is_none() {
+            self.started = Some(now);
+            // Opened elsewhere: its time begins here.
+            if matches!(self.phase, Phase::Open) {
+                out.sender.opened(now);
+            }
+        }
+        // A Pong may be among the bytes. A driver that does not come to parse them is not waited for.
+        if self.fresh && self.due.is_none() {
+            out.set_now(now);
+            self.due = Some(now);
+        } else {
+            self.due = None;
+            self.act(now, out);
+        }
+    }
+
     #[inline]
     fn poll(&mut self, out: &mut Outbound) -> Result<Option<Found>, Error> {
+        let found = self.parse(out)?;
+        if found.is_none() {
+            self.fresh = false;
+            if let Some(now) = self.due.take() {
+                self.act(now, out);
+                return self.parse(out);
+            }
+        }
+        Ok(found)
+    }
+
+    #[inline]
+    fn parse(&mut self, out: &mut Outbound) -> Result<Option<Found>, Error> {
         if let Some((kind, range)) = self.ready.take() {
             return Ok(Some(Found::Message(kind, range)));
         }

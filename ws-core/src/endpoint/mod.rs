@@ -348,7 +348,11 @@ impl Endpoint {
         self.inbound.poll_timeout(&self.outbound)
     }
 
-    /// Tells the time: once right after creation, and then once per wake-up before events are polled.
+    /// Tells the time: once right after creation, and then once after each wait, before or after the
+    /// bytes that have come are given.
+    ///
+    /// While there are bytes that are not parsed yet, a Pong may be among them: what is due is then
+    /// looked at when [`poll_event`](Self::poll_event) has come to their end.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.inbound.handle_timeout(now, &mut self.outbound);
     }

@@ -244,15 +244,8 @@ impl Inbound {
         self.handshake_deadline().or_else(|| out.poll_timeout())
     }
 
-    /// As [`Endpoint::handle_timeout`](crate::Endpoint::handle_timeout).
-    pub fn handle_timeout(&mut self, now: Instant, out: &mut Outbound) {
-        if self.started.is_none() {
-            self.started = Some(now);
-            // Opened elsewhere: its time begins here.
-            if matches!(self.phase, Phase::Open) {
-                out.sender.opened(now);
-            }
-        }
+    /// Does what is due.
+    pub(super) fn act(&mut self, now: Instant, out: &mut Outbound) {
         out.handle_timeout(now);
         let late = self.handshake_deadline().is_some_and(|until| until.millis_since(now) == 0);
         if !late {
