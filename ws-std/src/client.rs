@@ -10,6 +10,7 @@ use crate::driver::Driver;
 use crate::error::{Deadline, Error, Result};
 use crate::link::Link;
 use crate::socket::WebSocket;
+use crate::trace::{Hook, Trace, Tracer};
 use crate::transport::Transport;
 use crate::url::{Url, UrlError};
 use crate::{WRITE_TIMEOUT, random};
@@ -46,6 +47,7 @@ pub struct Connector {
     handshake_timeout: Option<Duration>,
     read_timeout: Option<Duration>,
     write_timeout: Option<Duration>,
+    trace: Option<Hook>,
 }
 
 impl Connector {
@@ -60,6 +62,7 @@ impl Connector {
             handshake_timeout: Some(Duration::from_secs(10)),
             read_timeout: None,
             write_timeout: Some(WRITE_TIMEOUT),
+            trace: None,
         }
     }
 
@@ -113,6 +116,14 @@ impl Connector {
         self
     }
 
+    /// What is to be called with each head and frame that goes over the connection, on the thread that
+    /// reads or writes it, such as `|trace| eprintln!("{trace}")`.
+    #[must_use]
+    pub fn trace(mut self, hook: impl Fn(&Trace<'_>) + Send + Sync + 'static) -> Self {
+        self.trace = Some(Hook::new(hook));
+        self
+    }
+
     /// Connects to a `ws://` URL and opens a WebSocket. TCP_NODELAY is set.
     ///
     /// Redirects are not followed and nothing is retried. One connection at a time to a host is for
@@ -135,7 +146,8 @@ impl Connector {
         let endpoint = self.endpoint(&url, start)?;
         let stream = self.tcp(&url, start)?;
         stream.set_nodelay(true)?;
-        self.open(endpoint, stream, start)
+        let peer = stream.peer_addr().ok();
+        self.open(endpoint, stream, start, peer)
     }
 
     /// Opens a WebSocket over a stream that leads to the URL's host, such as one of TLS for `wss://`.
@@ -146,7 +158,7 @@ impl Connector {
     pub fn connect_over<T: Transport>(&self, url: &str, stream: T) -> Result<WebSocket<T>> {
         let start = Instant::now();
         let endpoint = self.endpoint(&Url::parse(url)?, start)?;
-        self.open(endpoint, stream, start)
+        self.open(endpoint, stream, start, None)
     }
 
     fn endpoint(&self, url: &Url<'_>, start: Instant) -> Result<Endpoint> {
@@ -202,8 +214,10 @@ impl Connector {
         endpoint: Endpoint,
         stream: T,
         start: Instant,
+        peer: Option<SocketAddr>,
     ) -> Result<WebSocket<T>> {
         let mut link = Link::new(stream, start);
+        link.tracer = Tracer::boxed(self.trace.as_ref(), peer);
         link.read_timeout = self.read_timeout;
         link.write_timeout = self.write_timeout;
         let mut driver = Driver::new(endpoint, link);

@@ -19,21 +19,25 @@
 mod client;
 mod driver;
 mod error;
+mod hub;
 mod link;
 mod random;
 mod server;
 mod socket;
 mod split;
 mod stream;
+mod trace;
 mod transport;
 mod url;
 
 pub use client::{Connector, connect};
 pub use error::{Deadline, Error, Result};
+pub use hub::{Hub, Member, MemberId};
 pub use server::{Incoming, Listener, ListenerBuilder, Request, listen};
 pub use socket::{Replier, WebSocket};
 pub use split::{MAX_WAITING, Reader, Writer};
 pub use stream::{MessageReader, MessageWriter};
+pub use trace::{Direction, TRACED_PAYLOAD, Trace, Traced};
 pub use transport::{Plain, Transport};
 pub use url::UrlError;
 pub use ws_core;

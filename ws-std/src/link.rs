@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 use ws_core::endpoint::{Inbound, Outbound, Output};
 
 use crate::error::{Deadline, Error, Result};
+use crate::trace::Tracer;
 use crate::transport::Transport;
 
 /// The most that is read and dropped while waiting for the peer to close the stream.
@@ -34,6 +35,8 @@ pub(crate) struct Link<T> {
     unflushed: bool,
     /// Writing has failed: what can still be read is read, nothing more is written.
     pub(crate) broken: bool,
+    /// Follows what is read and written.
+    pub(crate) tracer: Option<Box<Tracer>>,
 }
 
 /// What a read came to.
@@ -77,6 +80,7 @@ impl<T: Transport> Link<T> {
             timeless: false,
             unflushed: false,
             broken: false,
+            tracer: None,
         }
     }
 
@@ -86,6 +90,7 @@ impl<T: Transport> Link<T> {
         clone.write_timeout = self.write_timeout;
         clone.unflushed = self.unflushed;
         clone.broken = self.broken;
+        clone.tracer = self.tracer.clone();
         Ok(clone)
     }
 
@@ -142,6 +147,14 @@ impl<T: Transport> Link<T> {
         let written = self.stream.write_vectored(slices.get(..count).unwrap_or_default())?;
         if written == 0 {
             return Err(io::ErrorKind::WriteZero.into());
+        }
+        if let Some(tracer) = &mut self.tracer {
+            let mut left = written;
+            for slice in output.slices() {
+                let (now, _) = slice.split_at(left.min(slice.len()));
+                left = left.saturating_sub(now.len());
+                tracer.sent(now);
+            }
         }
         output.advance(written);
         self.unflushed = true;
@@ -210,7 +223,12 @@ impl<T: Transport> Link<T> {
         loop {
             return match self.stream.read(buffer) {
                 Ok(0) => Ok((0, Filled::Eof)),
-                Ok(count) => Ok((count, Filled::Bytes)),
+                Ok(count) => {
+                    if let Some(tracer) = &mut self.tracer {
+                        tracer.received(buffer.get(..count).unwrap_or_default());
+                    }
+                    Ok((count, Filled::Bytes))
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) if is_timeout(&error) => Ok((0, Filled::TimedOut)),
                 Err(error) if is_loss(&error) => Ok((0, Filled::Eof)),

@@ -13,6 +13,7 @@ use crate::driver::Driver;
 use crate::error::{Deadline, Error, Result};
 use crate::link::Link;
 use crate::socket::WebSocket;
+use crate::trace::{Hook, Trace, Tracer};
 
 /// Listens for WebSockets, with the defaults of [`ListenerBuilder`].
 ///
@@ -42,6 +43,7 @@ struct Settings {
     protocols: Vec<String>,
     read_timeout: Option<Duration>,
     write_timeout: Option<Duration>,
+    trace: Option<Hook>,
 }
 
 /// How to listen for WebSockets.
@@ -63,6 +65,7 @@ pub struct ListenerBuilder {
     protocols: Vec<String>,
     read_timeout: Option<Duration>,
     write_timeout: Option<Duration>,
+    trace: Option<Hook>,
 }
 
 impl ListenerBuilder {
@@ -116,6 +119,14 @@ impl ListenerBuilder {
         self
     }
 
+    /// What is to be called with each head and frame that goes over a connection, on the thread that
+    /// reads or writes it, such as `|trace| eprintln!("{trace}")`.
+    #[must_use]
+    pub fn trace(mut self, hook: impl Fn(&Trace<'_>) + Send + Sync + 'static) -> Self {
+        self.trace = Some(Hook::new(hook));
+        self
+    }
+
     /// Listens on an address; port 0 takes a free one.
     ///
     /// # Errors
@@ -127,8 +138,8 @@ impl ListenerBuilder {
 
     /// Takes connections from a socket that is listening.
     pub fn listen_on(self, tcp: TcpListener) -> Listener {
-        let Self { options, protocols, read_timeout, write_timeout } = self;
-        let settings = Settings { options, protocols, read_timeout, write_timeout };
+        let Self { options, protocols, read_timeout, write_timeout, trace } = self;
+        let settings = Settings { options, protocols, read_timeout, write_timeout, trace };
         Listener { tcp, settings: Arc::new(settings) }
     }
 }
@@ -149,6 +160,7 @@ impl Listener {
             protocols: Vec::new(),
             read_timeout: None,
             write_timeout: Some(WRITE_TIMEOUT),
+            trace: None,
         }
     }
 
@@ -234,6 +246,7 @@ impl Incoming {
         let mut link = Link::new(self.stream, start);
         link.read_timeout = settings.read_timeout;
         link.write_timeout = settings.write_timeout;
+        link.tracer = Tracer::boxed(settings.trace.as_ref(), Some(self.peer));
         let endpoint = Endpoint::server(settings.options.clone());
         let mut driver = Driver::new(endpoint, link);
         match driver.next(None) {

@@ -393,15 +393,29 @@ impl<T: Transport> Writer<T> {
     ///
     /// As [`send`](Self::send).
     pub fn send_prepared(&self, message: &PreparedMessage) -> Result<()> {
+        self.send_prepared_batch([message])
+    }
+
+    /// Sends several messages that were encoded before with as few writes as possible.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_batch`](Self::send_batch).
+    pub fn send_prepared_batch<'m>(
+        &self,
+        messages: impl IntoIterator<Item = &'m PreparedMessage>,
+    ) -> Result<()> {
         self.shared.send(|| {
-            loop {
-                let result = self.shared.outbound_now().send_prepared(message);
-                match result {
-                    Ok(()) => return Ok(()),
-                    Err(SendError::OutputFull) => self.shared.make_room()?,
-                    Err(error) => return Err(error.into()),
+            messages.into_iter().try_for_each(|message| {
+                loop {
+                    let result = self.shared.outbound_now().send_prepared(message);
+                    match result {
+                        Ok(()) => return Ok(()),
+                        Err(SendError::OutputFull) => self.shared.make_room()?,
+                        Err(error) => return Err(error.into()),
+                    }
                 }
-            }
+            })
         })
     }
 
@@ -421,6 +435,17 @@ impl<T: Transport> Writer<T> {
     /// As [`send`](Self::send), and [`Error::Send`] for a code or reason that is not allowed.
     pub fn close(&self, code: impl Into<Option<CloseCode>>, reason: &str) -> Result<()> {
         self.shared.outbound_now().close(code, reason)?;
+        self.shared.flush()
+    }
+
+    /// Puts a Close frame behind what waits to be written, and writes nothing.
+    pub(crate) fn start_close(&self, code: CloseCode, reason: &str) {
+        // If it fails, the connection is closing already.
+        let _ = self.shared.outbound_now().close(code, reason);
+    }
+
+    /// Writes what waits.
+    pub(crate) fn flush(&self) -> Result<()> {
         self.shared.flush()
     }
 

@@ -1,0 +1,347 @@
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use ws_core::endpoint::CloseInfo;
+use ws_core::{CloseCode, Message, PreparedMessage};
+
+use crate::error::Result;
+use crate::socket::WebSocket;
+use crate::split::{Reader, Writer};
+use crate::transport::Transport;
+
+/// Stack of a thread that writes.
+const STACK: usize = 128 * 1024;
+
+/// Connections that get each other's messages: a chat, a ticker, a page that several people edit.
+///
+/// Each member has a bounded queue and a thread that writes it, which [`join`](Self::join) starts and which
+/// ends with the membership. To broadcast puts a message, encoded once, into the queues, and waits
+/// for nobody: no lock is held while anything is written. All members get messages in the same order.
+///
+/// A member whose queue is full is too slow: it is out at once, what waits for it is dropped, and its
+/// connection is closed with [`CloseCode::TRY_AGAIN_LATER`] (1013).
+///
+/// ```no_run
+/// let hub = ws_std::Hub::new();
+/// for incoming in ws_std::listen("127.0.0.1:9001")? {
+///     let hub = hub.clone();
+///     std::thread::spawn(move || -> ws_std::Result<()> {
+///         let mut member = hub.join(incoming?.accept()?)?;
+///         while let Some(message) = member.read()? {
+///             hub.broadcast_except(member.id(), message);
+///         }
+///         Ok(())
+///     });
+/// }
+/// # Ok::<(), ws_std::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Hub {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    members: Mutex<Members>,
+    max_messages: usize,
+    max_bytes: usize,
+}
+
+#[derive(Debug, Default)]
+struct Members {
+    last: u64,
+    queues: BTreeMap<MemberId, Arc<Queue>>,
+}
+
+/// Names a [`Member`] of a [`Hub`], never another one. It tells nothing about who that is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MemberId(u64);
+
+impl fmt::Display for MemberId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Hub {
+    /// With queues of 1,024 messages and 1 MiB, whatever is reached first.
+    pub fn new() -> Self {
+        Self::with_limits(1024, 1 << 20)
+    }
+
+    /// With other limits for what waits for one member. A message that is larger than `max_bytes` is
+    /// queued when nothing else waits.
+    pub fn with_limits(max_messages: usize, max_bytes: usize) -> Self {
+        Self { shared: Arc::new(Shared { members: Mutex::default(), max_messages, max_bytes }) }
+    }
+
+    /// Takes a connection in. It gets what is broadcast from now on.
+    ///
+    /// # Errors
+    ///
+    /// The stream has no second handle, or the system no thread.
+    pub fn join<T>(&self, ws: WebSocket<T>) -> Result<Member<T>>
+    where
+        T: Transport + Send + 'static,
+    {
+        let (reader, writer) = ws.split()?;
+        let queue = Arc::new(Queue::new(writer.clone()));
+        let id = {
+            let mut members = self.shared.members();
+            members.last = members.last.saturating_add(1);
+            let id = MemberId(members.last);
+            members.queues.insert(id, queue.clone());
+            id
+        };
+        let member = Member { id, reader, queue: queue.clone(), hub: self.clone() };
+        let hub = self.clone();
+        thread::Builder::new()
+            .name(format!("hub {id}"))
+            .stack_size(STACK)
+            .spawn(move || hub.write(id, &queue, &writer))?;
+        Ok(member)
+    }
+
+    /// Sends a message to all; gives to how many.
+    pub fn broadcast(&self, message: impl Into<Message>) -> usize {
+        self.broadcast_where(|_| true, message)
+    }
+
+    /// Sends a message to all but one, such as the one that it came from; gives to how many.
+    pub fn broadcast_except(&self, id: MemberId, message: impl Into<Message>) -> usize {
+        self.broadcast_where(|member| member != id, message)
+    }
+
+    /// Sends a message to those that are chosen, such as the members of a room; gives to how many.
+    pub fn broadcast_where(
+        &self,
+        mut choose: impl FnMut(MemberId) -> bool,
+        message: impl Into<Message>,
+    ) -> usize {
+        let message = PreparedMessage::new(&message.into());
+        let mut members = self.shared.members();
+        let mut count = 0_usize;
+        members.queues.retain(|id, queue| {
+            if !choose(*id) {
+                return true;
+            }
+            let taken = queue.push(&message, &self.shared);
+            count = count.saturating_add(usize::from(taken));
+            taken
+        });
+        count
+    }
+
+    /// Sends a message to one; gives whether that is a member still.
+    pub fn send_to(&self, id: MemberId, message: impl Into<Message>) -> bool {
+        let message = PreparedMessage::new(&message.into());
+        let mut members = self.shared.members();
+        let Some(queue) = members.queues.get(&id) else { return false };
+        let taken = queue.push(&message, &self.shared);
+        if !taken {
+            members.queues.remove(&id);
+        }
+        taken
+    }
+
+    /// Closes the connection of one, after what waits for it; gives whether that was a member still.
+    pub fn close(&self, id: MemberId, code: CloseCode, reason: &str) -> bool {
+        let queue = self.shared.members().queues.remove(&id);
+        if let Some(queue) = &queue {
+            queue.end(End::Close(code, reason.to_owned()));
+        }
+        queue.is_some()
+    }
+
+    /// Who is in it, the longest member first.
+    pub fn members(&self) -> Vec<MemberId> {
+        self.shared.members().queues.keys().copied().collect()
+    }
+
+    /// How many are in it.
+    pub fn len(&self) -> usize {
+        self.shared.members().queues.len()
+    }
+
+    /// Whether nobody is in it.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Writes what is queued for one member, until it leaves or its connection fails.
+    fn write<T: Transport>(&self, id: MemberId, queue: &Queue, writer: &Writer<T>) {
+        let mut written = 0;
+        while let Some(batch) = queue.next(written) {
+            written = batch.iter().map(|message| message.frame().len()).sum();
+            if writer.send_prepared_batch(&batch).is_err() {
+                // It takes nothing: the reader sees the connection end.
+                self.shared.members().queues.remove(&id);
+                queue.too_slow();
+                break;
+            }
+        }
+        let end = std::mem::replace(&mut queue.state().end, End::Left);
+        let _ = match end {
+            End::Close(code, reason) => writer.close(code, &reason),
+            End::TooSlow => writer.flush(),
+            End::No | End::Left => Ok(()),
+        };
+    }
+}
+
+impl Default for Hub {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Shared {
+    fn members(&self) -> MutexGuard<'_, Members> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What waits for one member.
+struct Queue {
+    state: Mutex<State>,
+    changed: Condvar,
+    /// Starts the closing handshake without a write.
+    start_close: StartClose,
+}
+
+type StartClose = Box<dyn Fn(CloseCode, &str) + Send + Sync>;
+
+#[derive(Debug)]
+struct State {
+    messages: VecDeque<PreparedMessage>,
+    /// Of all that waits, and of what is being written.
+    bytes: usize,
+    end: End,
+}
+
+#[derive(Debug)]
+enum End {
+    No,
+    /// When all is written.
+    Close(CloseCode, String),
+    TooSlow,
+    Left,
+}
+
+impl fmt::Debug for Queue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.state.fmt(f)
+    }
+}
+
+impl Queue {
+    fn new<T: Transport + Send + 'static>(writer: Writer<T>) -> Self {
+        let state = State { messages: VecDeque::new(), bytes: 0, end: End::No };
+        Self {
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+            start_close: Box::new(move |code, reason| writer.start_close(code, reason)),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives whether the message was taken; if not, the member is out.
+    fn push(&self, message: &PreparedMessage, limits: &Shared) -> bool {
+        let mut state = self.state();
+        if !matches!(state.end, End::No) {
+            return false;
+        }
+        let bytes = state.bytes.saturating_add(message.frame().len());
+        let full = state.messages.len() >= limits.max_messages || bytes > limits.max_bytes;
+        if full && state.bytes > 0 {
+            drop(state);
+            self.too_slow();
+            return false;
+        }
+        state.bytes = bytes;
+        state.messages.push_back(message.clone());
+        self.changed.notify_one();
+        true
+    }
+
+    fn too_slow(&self) {
+        self.end(End::TooSlow);
+        (self.start_close)(CloseCode::TRY_AGAIN_LATER, "too slow");
+    }
+
+    /// The first end counts.
+    fn end(&self, end: End) {
+        let mut state = self.state();
+        if matches!(state.end, End::No) {
+            if !matches!(end, End::Close(..)) {
+                state.messages.clear();
+            }
+            state.end = end;
+        }
+        self.changed.notify_one();
+    }
+
+    /// Waits for messages to write, `written` bytes being written; `None` at the end.
+    fn next(&self, written: usize) -> Option<VecDeque<PreparedMessage>> {
+        let mut state = self.state();
+        state.bytes = state.bytes.saturating_sub(written);
+        loop {
+            if !state.messages.is_empty() {
+                return Some(std::mem::take(&mut state.messages));
+            }
+            if !matches!(state.end, End::No) {
+                return None;
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+/// A connection in a [`Hub`], and its receiving half.
+///
+/// When it is dropped, it leaves the hub and the connection is closed, as by a [`Reader`].
+#[derive(Debug)]
+pub struct Member<T: Transport = std::net::TcpStream> {
+    id: MemberId,
+    reader: Reader<T>,
+    queue: Arc<Queue>,
+    hub: Hub,
+}
+
+impl<T: Transport> Member<T> {
+    /// Its name in the hub.
+    pub fn id(&self) -> MemberId {
+        self.id
+    }
+
+    /// The hub that it is in.
+    pub fn hub(&self) -> &Hub {
+        &self.hub
+    }
+
+    /// As [`WebSocket::read`].
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::read`].
+    pub fn read(&mut self) -> Result<Option<Message>> {
+        self.reader.read()
+    }
+
+    /// As [`WebSocket::close_info`].
+    pub fn close_info(&self) -> Option<&CloseInfo> {
+        self.reader.close_info()
+    }
+}
+
+impl<T: Transport> Drop for Member<T> {
+    fn drop(&mut self) {
+        self.hub.shared.members().queues.remove(&self.id);
+        self.queue.end(End::Left);
+    }
+}

@@ -1,0 +1,369 @@
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use ws_core::ProtocolError;
+use ws_core::frame::{CloseFrame, FrameHeader, MAX_HEADER_LEN, OpCode, mask};
+
+/// How much of a payload a trace shows, in bytes.
+pub const TRACED_PAYLOAD: usize = 1024;
+
+/// A head that is longer is not followed.
+const MAX_HEAD: usize = 64 * 1024;
+
+/// Something that has gone over a connection; printed, it is one line per line of a head, and one per frame.
+///
+/// Heads can hold secrets, such as cookies.
+///
+/// ```no_run
+/// let mut ws = ws_std::Connector::builder()
+///     .trace(|trace| eprintln!("{trace}"))
+///     .connect("ws://127.0.0.1:9001/")?;
+/// ws.send("hello")?;
+/// // > GET / HTTP/1.1
+/// // > Host: 127.0.0.1:9001
+/// // …
+/// // < HTTP/1.1 101 Switching Protocols
+/// // …
+/// // > text, 5 bytes: "hello"
+/// # Ok::<(), ws_std::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Trace<'a> {
+    /// The other end, if it has an address.
+    pub peer: Option<SocketAddr>,
+    /// Which way it went.
+    pub direction: Direction,
+    /// What it was.
+    pub what: Traced<'a>,
+}
+
+/// Which way something went, seen from here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// To the peer.
+    Sent,
+    /// From the peer.
+    Received,
+}
+
+/// What a [`Trace`] is of.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Traced<'a> {
+    /// The head of a request or response, up to and including its empty line.
+    Head(&'a [u8]),
+    /// A frame: its header, and the payload without its mask, of which the first
+    /// [`TRACED_PAYLOAD`] bytes are there.
+    Frame(FrameHeader, &'a [u8]),
+    /// Bytes that are no frame; what follows is not looked at.
+    Fault(ProtocolError),
+}
+
+impl fmt::Display for Trace<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let arrow = match self.direction {
+            Direction::Sent => '>',
+            Direction::Received => '<',
+        };
+        match self.what {
+            Traced::Head(head) => {
+                let head = String::from_utf8_lossy(head);
+                for (at, line) in head.trim_end().lines().enumerate() {
+                    let start = if at == 0 { "" } else { "\n" };
+                    write!(f, "{start}{arrow} {}", line.escape_debug())?;
+                }
+                Ok(())
+            }
+            Traced::Frame(header, payload) => {
+                write!(f, "{arrow} ")?;
+                fmt_frame(&header, payload, f)
+            }
+            Traced::Fault(error) => write!(f, "{arrow} no frame: {error}"),
+        }
+    }
+}
+
+fn fmt_frame(header: &FrameHeader, payload: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let name = match header.opcode {
+        OpCode::Continuation => "continuation",
+        OpCode::Text => "text",
+        OpCode::Binary => "binary",
+        OpCode::Close => "close",
+        OpCode::Ping => "ping",
+        OpCode::Pong => "pong",
+    };
+    f.write_str(name)?;
+    if !header.fin {
+        f.write_str(", to be continued")?;
+    }
+    for (set, name) in [(header.rsv1, "RSV1"), (header.rsv2, "RSV2"), (header.rsv3, "RSV3")] {
+        if set {
+            write!(f, ", {name}")?;
+        }
+    }
+    let plural = if header.len == 1 { "" } else { "s" };
+    write!(f, ", {} byte{plural}", header.len)?;
+    match (header.opcode, CloseFrame::decode(payload)) {
+        (_, _) if payload.is_empty() => Ok(()),
+        (OpCode::Close, Ok(frame)) => write!(f, ": {} {:?}", frame.code.get(), frame.reason),
+        _ => fmt_payload(header, payload, f),
+    }
+}
+
+/// As text where that is what it is, otherwise in hexadecimal.
+fn fmt_payload(header: &FrameHeader, payload: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    const SHOWN: usize = 64;
+    let shown = payload.get(..SHOWN).unwrap_or(payload);
+    let more = if shown.len() as u64 == header.len { "" } else { "…" };
+    // A character may be cut at the end.
+    let text = match std::str::from_utf8(shown) {
+        Ok(text) => Some(text),
+        Err(error) if error.error_len().is_none() => {
+            shown.get(..error.valid_up_to()).and_then(|text| std::str::from_utf8(text).ok())
+        }
+        Err(_) => None,
+    };
+    match text.filter(|_| header.opcode != OpCode::Binary) {
+        Some(text) => write!(f, ": {text:?}{more}"),
+        None => {
+            f.write_str(": ")?;
+            shown.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
+            f.write_str(more)
+        }
+    }
+}
+
+/// What looks on.
+#[derive(Clone)]
+pub(crate) struct Hook(Arc<dyn Fn(&Trace<'_>) + Send + Sync>);
+
+impl Hook {
+    pub(crate) fn new(hook: impl Fn(&Trace<'_>) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(hook))
+    }
+}
+
+impl fmt::Debug for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hook(..)")
+    }
+}
+
+/// Follows both directions of one connection.
+#[derive(Clone, Debug)]
+pub(crate) struct Tracer {
+    hook: Hook,
+    peer: Option<SocketAddr>,
+    sent: Side,
+    received: Side,
+}
+
+#[derive(Clone, Debug)]
+struct Side {
+    direction: Direction,
+    phase: Phase,
+    /// What has come of a head or of a frame that is to be told.
+    held: Vec<u8>,
+    /// How much of a payload is still to pass by.
+    skip: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Head,
+    Frames,
+    /// Not followed.
+    Other,
+}
+
+impl Tracer {
+    /// From the opening handshake on, if there is a hook.
+    pub(crate) fn boxed(hook: Option<&Hook>, peer: Option<SocketAddr>) -> Option<Box<Self>> {
+        let hook = hook?.clone();
+        let side = |direction| Side { direction, phase: Phase::Head, held: Vec::new(), skip: 0 };
+        let (sent, received) = (side(Direction::Sent), side(Direction::Received));
+        Some(Box::new(Self { hook, peer, sent, received }))
+    }
+
+    pub(crate) fn sent(&mut self, bytes: &[u8]) {
+        self.sent.feed(bytes, &self.hook, self.peer);
+    }
+
+    pub(crate) fn received(&mut self, bytes: &[u8]) {
+        self.received.feed(bytes, &self.hook, self.peer);
+    }
+}
+
+impl Side {
+    fn feed(&mut self, bytes: &[u8], hook: &Hook, peer: Option<SocketAddr>) {
+        let mut rest = bytes;
+        while !rest.is_empty() && self.phase != Phase::Other {
+            let skipped = usize::try_from(self.skip).unwrap_or(usize::MAX).min(rest.len());
+            self.skip = self.skip.saturating_sub(skipped as u64);
+            rest = rest.get(skipped..).unwrap_or_default();
+            rest = match self.phase {
+                Phase::Head => self.head(rest, hook, peer),
+                _ => self.frame(rest, hook, peer),
+            };
+        }
+    }
+
+    /// Takes bytes of a head; gives those after it.
+    fn head<'b>(&mut self, bytes: &'b [u8], hook: &Hook, peer: Option<SocketAddr>) -> &'b [u8] {
+        // The end may have begun before.
+        let before = self.held.len();
+        self.held.extend_from_slice(bytes);
+        let from = before.saturating_sub(3);
+        let end = self.held.get(from..).and_then(|tail| {
+            let at = tail.windows(4).position(|four| four == b"\r\n\r\n")?;
+            at.checked_add(from)?.checked_add(4)
+        });
+        let Some(end) = end else {
+            if self.held.len() > MAX_HEAD {
+                self.phase = Phase::Other;
+                self.held = Vec::new();
+            }
+            return &[];
+        };
+        self.held.truncate(end);
+        let head = std::mem::take(&mut self.held);
+        self.tell(Traced::Head(&head), hook, peer);
+        self.phase = after(&head);
+        end.checked_sub(before).and_then(|taken| bytes.get(taken..)).unwrap_or_default()
+    }
+
+    /// Takes bytes of a frame; gives those after what is told of it.
+    fn frame<'b>(&mut self, bytes: &'b [u8], hook: &Hook, peer: Option<SocketAddr>) -> &'b [u8] {
+        let before = self.held.len();
+        let most = TRACED_PAYLOAD.saturating_add(MAX_HEADER_LEN);
+        let room = most.saturating_sub(before);
+        self.held.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+        let (header, start) = match FrameHeader::decode(&self.held) {
+            Ok(Some(found)) => found,
+            Ok(None) => return &[],
+            Err(error) => {
+                self.phase = Phase::Other;
+                self.held = Vec::new();
+                self.tell(Traced::Fault(error), hook, peer);
+                return &[];
+            }
+        };
+        let shown = usize::try_from(header.len).unwrap_or(usize::MAX).min(TRACED_PAYLOAD);
+        let end = start.saturating_add(shown);
+        let Some(payload) = self.held.get_mut(start..end) else { return &[] };
+        if let Some(key) = header.mask {
+            mask(payload, key);
+        }
+        self.held.truncate(end);
+        let held = std::mem::take(&mut self.held);
+        let payload = held.get(start..).unwrap_or_default();
+        self.tell(Traced::Frame(header, payload), hook, peer);
+        self.skip = header.len.saturating_sub(shown as u64);
+        end.checked_sub(before).and_then(|taken| bytes.get(taken..)).unwrap_or_default()
+    }
+
+    fn tell(&self, what: Traced<'_>, hook: &Hook, peer: Option<SocketAddr>) {
+        (hook.0)(&Trace { peer, direction: self.direction, what });
+    }
+}
+
+/// What follows a head: frames behind a request for a WebSocket and behind a 101, another head behind an
+/// interim response.
+fn after(head: &[u8]) -> Phase {
+    let text = String::from_utf8_lossy(head).to_ascii_lowercase();
+    let status = text.strip_prefix("http/1.1 ").and_then(|rest| rest.get(..3));
+    let asks =
+        || text.lines().any(|line| line.starts_with("upgrade:") && line.contains("websocket"));
+    match status {
+        Some("101") => Phase::Frames,
+        Some(status) if status.starts_with('1') => Phase::Head,
+        None if asks() => Phase::Frames,
+        _ => Phase::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: WebSocket\r\n\r\n";
+
+    /// What is told of these bytes, cut into pieces of this size.
+    fn told(bytes: &[u8], size: usize) -> Vec<String> {
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let log = lines.clone();
+        let hook = Hook::new(move |trace| log.lock().unwrap().push(trace.to_string()));
+        let mut tracer = Tracer::boxed(Some(&hook), None).unwrap();
+        bytes.chunks(size).for_each(|piece| tracer.received(piece));
+        drop((tracer, hook));
+        Arc::into_inner(lines).unwrap().into_inner().unwrap()
+    }
+
+    #[test]
+    fn a_trace_is_the_same_however_bytes_are_cut() {
+        let long = "x".repeat(3000);
+        let cases: [(&[u8], Vec<String>); 8] = [
+            (b"\x81\x05Hello", vec!["< text, 5 bytes: \"Hello\"".into()]),
+            // RFC 6455 §5.7: masked, fragmented, a Ping.
+            (
+                b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58\x01\x03Hel\x80\x02lo\x89\x01p",
+                vec![
+                    "< text, 5 bytes: \"Hello\"".into(),
+                    "< text, to be continued, 3 bytes: \"Hel\"".into(),
+                    "< continuation, 2 bytes: \"lo\"".into(),
+                    "< ping, 1 byte: \"p\"".into(),
+                ],
+            ),
+            (
+                b"\x88\x05\x03\xe8bye\x88\x00\x8a\x00",
+                vec![
+                    "< close, 5 bytes: 1000 \"bye\"".into(),
+                    "< close, 0 bytes".into(),
+                    "< pong, 0 bytes".into(),
+                ],
+            ),
+            (
+                b"\xc2\x03\x00\x7f\xff\x82\x00",
+                vec!["< binary, RSV1, 3 bytes: 007fff".into(), "< binary, 0 bytes".into()],
+            ),
+            (b"\x81\x03\xff\x1b[", vec!["< text, 3 bytes: ff1b5b".into()]),
+            // A terminal is not to be written to by a peer.
+            (b"\x81\x04\x1b[2J", vec!["< text, 4 bytes: \"\\u{1b}[2J\"".into()]),
+            (b"\x81\x02ok\x83\x00\x81\x00", {
+                let fault = ProtocolError::ReservedOpcode(3);
+                vec!["< text, 2 bytes: \"ok\"".into(), format!("< no frame: {fault}")]
+            }),
+            (
+                &[b"\x81\x7e\x0b\xb8", long.as_bytes(), b"\x81\x01y"].concat(),
+                vec![
+                    format!("< text, 3000 bytes: \"{}\"…", "x".repeat(64)),
+                    "< text, 1 byte: \"y\"".into(),
+                ],
+            ),
+        ];
+        let head: Vec<_> = vec!["< GET / HTTP/1.1\n< Host: a\n< Upgrade: WebSocket".to_owned()];
+        for (frames, lines) in cases {
+            let bytes = [REQUEST, frames].concat();
+            let expected = [&head[..], &lines].concat();
+            for size in [1, 2, 3, 7, 100, 5000] {
+                assert_eq!(told(&bytes, size), expected, "{size}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_websocket_is_not_followed() {
+        let page = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n\x81\x02ab";
+        assert_eq!(told(page, 3), ["< HTTP/1.1 200 OK\n< Content-Length: 4"]);
+        let interim = b"HTTP/1.1 103 Early\r\n\r\nHTTP/1.1 101 Yes\r\n\r\n\x8a\x00";
+        let lines = ["< HTTP/1.1 103 Early", "< HTTP/1.1 101 Yes", "< pong, 0 bytes"];
+        assert_eq!(told(interim, 4), lines);
+        let plain = b"GET / HTTP/1.1\r\n\r\n\x81\x02ab";
+        assert_eq!(told(plain, 1), ["< GET / HTTP/1.1"]);
+        assert_eq!(told(&vec![b'x'; 200_000], 1000), [""; 0]);
+    }
+}

@@ -1,0 +1,258 @@
+//! One message for many connections, some of which are slow.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::*;
+use ws_std::ws_core::Endpoint;
+use ws_std::{
+    CloseCode, CloseInfo, Config, Hub, Listener, ListenerBuilder, MemberId, Transport, WebSocket,
+};
+
+/// How the connections of a server have ended.
+type Ends = Arc<Mutex<BTreeMap<MemberId, Option<CloseInfo>>>>;
+
+/// A server that says what its members say to all others.
+fn relay(hub: &Hub, builder: ListenerBuilder) -> (SocketAddr, Ends) {
+    let listener = builder.bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (hub, ends) = (hub.clone(), Ends::default());
+    let result = ends.clone();
+    thread::spawn(move || {
+        for incoming in listener {
+            let (hub, ends) = (hub.clone(), ends.clone());
+            thread::spawn(move || {
+                let mut member = hub.join(incoming.unwrap().accept().unwrap()).unwrap();
+                while let Ok(Some(message)) = member.read() {
+                    hub.broadcast_except(member.id(), message);
+                }
+                ends.lock().unwrap().insert(member.id(), member.close_info().cloned());
+            });
+        }
+    });
+    (address, result)
+}
+
+/// Waits until it is so.
+fn until(what: &str, mut is: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is() {
+        assert!(begun.elapsed() < LONG, "it is not so: {what}");
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// A client that is a member.
+fn member(hub: &Hub, address: SocketAddr) -> (Raw, MemberId) {
+    let before = hub.members();
+    let raw = Raw::open(address);
+    until("one more member", || hub.len() == before.len() + 1);
+    (raw, *hub.members().last().unwrap())
+}
+
+#[test]
+fn all_others_and_one() {
+    let hub = Hub::new();
+    let (address, ends) = relay(&hub, Listener::builder());
+    let (mut a, id_a) = member(&hub, address);
+    let (mut b, id_b) = member(&hub, address);
+    let (mut c, id_c) = member(&hub, address);
+    assert_eq!(hub.members(), [id_a, id_b, id_c]);
+
+    assert_eq!(hub.broadcast("all"), 3);
+    assert_eq!(hub.broadcast_except(id_a, "not a"), 2);
+    assert!(hub.send_to(id_c, vec![1, 2, 3]));
+    assert_eq!(hub.broadcast_where(|id| id != id_b, "not b"), 2);
+    a.write(&masked(TEXT, b"from a"));
+    a.expect(TEXT, b"all");
+    a.expect(TEXT, b"not b");
+    for (raw, rest) in [(&mut b, &[][..]), (&mut c, &[(BINARY, &[1, 2, 3][..]), (TEXT, b"not b")])]
+    {
+        raw.expect(TEXT, b"all");
+        raw.expect(TEXT, b"not a");
+        rest.iter().for_each(|(first, payload)| raw.expect(*first, payload));
+        raw.expect(TEXT, b"from a");
+    }
+
+    // Who leaves is out, and the others go on.
+    a.write(&masked(CLOSE, &close(1000, "")));
+    a.expect(CLOSE, &close(1000, ""));
+    until("a is out", || hub.len() == 2);
+    assert!(!hub.send_to(id_a, "gone") && !hub.close(id_a, CloseCode::NORMAL, ""));
+    drop(b);
+    until("b is out", || hub.members() == [id_c]);
+    assert_eq!(hub.broadcast("rest"), 1);
+    assert!(hub.close(id_c, CloseCode::POLICY_VIOLATION, "out"));
+    assert!(hub.is_empty() && hub.broadcast("nobody") == 0);
+    // What was sent before comes before.
+    c.expect(TEXT, b"rest");
+    c.expect(CLOSE, &close(1008, "out"));
+    c.write(&masked(CLOSE, &close(1008, "out")));
+    assert_eq!(c.read_to_the_end().unwrap(), b"");
+    until("all have ended", || ends.lock().unwrap().len() == 3);
+    assert!(ends.lock().unwrap()[&id_a].as_ref().unwrap().clean);
+    assert!(ends.lock().unwrap()[&id_c].as_ref().unwrap().by_us);
+}
+
+// One of five hundred does not read: nobody waits for it, and it is out when its queue is full.
+#[test]
+fn five_hundred_and_one_of_them_stuck() {
+    const COUNT: u32 = 500;
+    const ROUNDS: u32 = 200;
+    let limit = 256 * 1024;
+    let hub = Hub::with_limits(1024, limit);
+    let (address, ends) = relay(&hub, Listener::builder());
+    let (mut stuck, stuck_id) = member(&hub, address);
+    let others: Vec<_> = (1..COUNT).map(|_| Raw::open(address)).collect();
+    until("all are members", || hub.len() == COUNT as usize);
+
+    let (done, finished) = mpsc::channel();
+    for mut raw in others {
+        let done = done.clone();
+        let reader = thread::Builder::new().stack_size(64 * 1024);
+        reader
+            .spawn(move || {
+                for round in 0..ROUNDS {
+                    raw.expect(TEXT, round.to_string().as_bytes());
+                }
+                done.send(raw).unwrap();
+            })
+            .unwrap();
+    }
+    // It is fed until it is full, while the others are served.
+    let large = vec![0; 100_000];
+    let mut fed = 0;
+    let mut longest = Duration::ZERO;
+    for round in 0..ROUNDS {
+        let begun = Instant::now();
+        if hub.send_to(stuck_id, large.clone()) {
+            fed += large.len();
+        }
+        hub.broadcast(round.to_string());
+        longest = longest.max(begun.elapsed());
+        thread::sleep(Duration::from_millis(2));
+    }
+    assert!(!hub.send_to(stuck_id, "out"), "it took {fed} bytes");
+    assert_eq!(hub.len(), COUNT as usize - 1);
+    // Nothing waits for a socket: this is far less than any time-out, and far more than it takes.
+    assert!(longest < Duration::from_secs(5), "{longest:?}");
+    let rest: Vec<_> =
+        (1..COUNT).map(|_| finished.recv_timeout(LONG).expect("the others have all")).collect();
+    assert_eq!(hub.broadcast("after"), rest.len());
+
+    // It wakes up: what was written, then the reason, and no more.
+    let mut got = 0;
+    let end = loop {
+        let frame = stuck.frame();
+        if frame.first == CLOSE {
+            break frame.payload;
+        }
+        got += frame.payload.len();
+    };
+    assert_eq!(end, close(1013, "too slow"));
+    assert!(got <= fed && got + limit >= fed, "{got} of {fed}");
+    until("its reader has ended", || ends.lock().unwrap().contains_key(&stuck_id));
+}
+
+// It never wakes up: its threads and its socket are let go of nevertheless.
+#[test]
+fn a_member_that_never_reads_again_is_let_go() {
+    let hub = Hub::with_limits(4, 1 << 20);
+    let (address, ends) = relay(&hub, Listener::builder());
+    let (stuck, id) = member(&hub, address);
+    let large = vec![0; 1 << 20];
+    until("its queue is full", || !hub.send_to(id, large.clone()));
+    until("its reader has ended", || ends.lock().unwrap().contains_key(&id));
+    let info = ends.lock().unwrap()[&id].clone().unwrap();
+    assert!(info.by_us && !info.clean, "{info:?}");
+    drop(stuck);
+}
+
+// The order is the same for all.
+#[test]
+fn everybody_sees_one_order() {
+    const EACH: usize = 200;
+    let hub = Hub::new();
+    let (address, _) = relay(&hub, Listener::builder());
+    let mut members: Vec<_> = (0..8).map(|_| member(&hub, address).0).collect();
+    let speakers: Vec<_> = (0..4)
+        .map(|speaker| {
+            let hub = hub.clone();
+            thread::spawn(move || {
+                for at in 0..EACH {
+                    assert_eq!(hub.broadcast(format!("{speaker} {at}")), 8);
+                }
+            })
+        })
+        .collect();
+    speakers.into_iter().for_each(finish);
+    let mut heard: Vec<Vec<_>> = members
+        .iter_mut()
+        .map(|raw| (0..4 * EACH).map(|_| raw.frame().payload).collect())
+        .collect();
+    let first = heard.remove(0);
+    assert!(heard.iter().all(|other| *other == first));
+}
+
+/// A stream that shows by the count of its token how many handles there are.
+struct Counted(TcpStream, Arc<()>);
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl Transport for Counted {
+    fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.0.set_read_timeout(timeout)
+    }
+
+    fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.0.set_write_timeout(timeout)
+    }
+
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        self.0.shutdown(Shutdown::Write)
+    }
+
+    fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self(self.0.try_clone()?, self.1.clone()))
+    }
+}
+
+// A member that is dropped says goodbye, and its thread lets go of the stream.
+#[test]
+fn a_member_leaves_by_being_dropped() {
+    let hub = Hub::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut client = Raw::connect(listener.local_addr().unwrap());
+    let token = Arc::new(());
+    let stream = Counted(listener.accept().unwrap().0, token.clone());
+    let endpoint = Endpoint::server_after_handshake(Config::new(), b"");
+    let member = hub.join(WebSocket::from_endpoint(endpoint, stream)).unwrap();
+    assert_eq!((hub.len(), member.hub().len()), (1, 1));
+    assert!(Arc::strong_count(&token) > 1);
+    let leaving = thread::spawn(move || drop(member));
+    client.expect(CLOSE, &close(1001, ""));
+    drop(client);
+    finish(leaving);
+    assert!(hub.is_empty());
+    until("its thread has ended", || Arc::strong_count(&token) == 1);
+}

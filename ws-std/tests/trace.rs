@@ -1,0 +1,59 @@
+//! What goes over a connection, told to a hook.
+
+mod common;
+
+use std::sync::{Arc, Mutex};
+
+use common::*;
+use ws_std::{Connector, Listener, Trace};
+
+type Lines = Arc<Mutex<Vec<String>>>;
+
+fn hook(lines: &Lines) -> impl Fn(&Trace<'_>) + Send + Sync + 'static {
+    let lines = lines.clone();
+    move |trace| {
+        assert!(trace.peer.is_some_and(|peer| peer.ip().is_loopback()));
+        lines.lock().unwrap().push(trace.to_string());
+    }
+}
+
+#[test]
+fn both_ends_tell_the_same() {
+    let (ours, theirs) = (Lines::default(), Lines::default());
+    let builder = Listener::builder().trace(hook(&theirs));
+    let (address, server) = serve(builder, |incoming| {
+        let (mut reader, writer) = incoming.accept().unwrap().split().unwrap();
+        while let Some(message) = reader.read().unwrap() {
+            writer.send(message).unwrap();
+        }
+    });
+    let connector = Connector::builder().trace(hook(&ours));
+    within(move || {
+        let mut ws = connector.connect(&format!("ws://{address}/")).unwrap();
+        ws.send("hello").unwrap();
+        assert_eq!(ws.read().unwrap().unwrap().as_text(), Some("hello"));
+        ws.send(vec![7; 100_000]).unwrap();
+        assert_eq!(ws.read().unwrap().unwrap().len(), 100_000);
+        ws.close(None, "").unwrap();
+    });
+    finish(server);
+    let ours = ours.lock().unwrap().clone();
+    assert!(ours[0].starts_with("> GET / HTTP/1.1\n> Host: "), "{ours:?}");
+    assert!(ours[1].starts_with("< HTTP/1.1 101 "), "{ours:?}");
+    let bytes = format!("binary, 100000 bytes: {}…", "07".repeat(64));
+    let frames = [
+        "> text, 5 bytes: \"hello\"".to_owned(),
+        "< text, 5 bytes: \"hello\"".to_owned(),
+        format!("> {bytes}"),
+        format!("< {bytes}"),
+        "> close, 0 bytes".to_owned(),
+        "< close, 0 bytes".to_owned(),
+    ];
+    assert_eq!(ours[2..], frames);
+    let turned = |line: &String| match line.split_at(1) {
+        (">", rest) => format!("<{}", rest.replace("\n>", "\n<")),
+        (_, rest) => format!(">{}", rest.replace("\n<", "\n>")),
+    };
+    let theirs = theirs.lock().unwrap().clone();
+    assert_eq!(theirs, ours.iter().map(turned).collect::<Vec<_>>());
+}
