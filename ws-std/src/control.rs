@@ -1,0 +1,166 @@
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How many connections beyond the limit are told so at the same time; more are dropped.
+const MAX_REFUSED: usize = 64;
+/// How long it may take to wake the thread that accepts.
+const WAKE: Duration = Duration::from_secs(1);
+
+/// What a listener knows of its connections: how many there are, and how to end them.
+#[derive(Debug)]
+pub(crate) struct Control {
+    max: usize,
+    /// Where the thread that accepts can be reached.
+    address: Option<SocketAddr>,
+    stopping: AtomicBool,
+    cut: AtomicBool,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    last: u64,
+    live: HashMap<u64, Arc<TcpStream>>,
+    refused: usize,
+    /// When connections that are left are cut.
+    until: Option<Instant>,
+}
+
+/// The place of a connection. It is given up when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Place {
+    control: Arc<Control>,
+    id: u64,
+    refused: bool,
+}
+
+impl Control {
+    pub(crate) fn new(max: usize, address: Option<SocketAddr>) -> Self {
+        Self {
+            max,
+            address,
+            stopping: AtomicBool::new(false),
+            cut: AtomicBool::new(false),
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A place for a connection; past the limit one that is to be [refused](Place::is_refused), and
+    /// `None` when too many of these are being told.
+    pub(crate) fn enter(self: &Arc<Self>, tcp: &Arc<TcpStream>) -> Option<Place> {
+        let mut state = self.state();
+        let refused = state.live.len().saturating_sub(state.refused) >= self.max;
+        if refused {
+            if state.refused >= MAX_REFUSED {
+                return None;
+            }
+            state.refused = state.refused.saturating_add(1);
+        }
+        state.last = state.last.wrapping_add(1);
+        let id = state.last;
+        state.live.insert(id, tcp.clone());
+        Some(Place { control: self.clone(), id, refused })
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    /// How many connections there are.
+    pub(crate) fn len(&self) -> usize {
+        let state = self.state();
+        state.live.len().saturating_sub(state.refused)
+    }
+
+    /// Begins to end all connections; those that are left after some time are cut.
+    pub(crate) fn stop(&self, patience: Duration) {
+        let mut state = self.state();
+        let until = Instant::now().checked_add(patience);
+        // Who is in more of a hurry wins.
+        state.until = match (state.until, until) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        self.stopping.store(true, Ordering::Release);
+        // What waits in a read sees the end of the stream, and looks.
+        for tcp in state.live.values() {
+            let _ = tcp.shutdown(Shutdown::Read);
+        }
+        drop(state);
+        self.changed.notify_all();
+        // What waits in `accept` gets a connection, and looks.
+        if let Some(address) = self.address {
+            let _ = TcpStream::connect_timeout(&reachable(address), WAKE);
+        }
+    }
+
+    /// Waits until all connections have ended, then cuts those that are left.
+    pub(crate) fn drain(&self) {
+        let mut state = self.state();
+        while !state.live.is_empty() {
+            let left = state.until.map(|until| until.saturating_duration_since(Instant::now()));
+            match left {
+                Some(left) if left.is_zero() => break,
+                Some(left) => {
+                    let result = self.changed.wait_timeout(state, left);
+                    state = result.unwrap_or_else(PoisonError::into_inner).0;
+                }
+                None => {
+                    state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                }
+            }
+        }
+        self.cut.store(true, Ordering::Release);
+        for tcp in state.live.values() {
+            let _ = tcp.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+impl Place {
+    /// The listener had all the connections that it may have.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.refused
+    }
+
+    /// The connection is to be closed: the listener shuts down.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.control.is_stopping()
+    }
+
+    /// It had the time to close.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.control.cut.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut state = self.control.state();
+        state.live.remove(&self.id);
+        if self.refused {
+            state.refused = state.refused.saturating_sub(1);
+        }
+        drop(state);
+        self.control.changed.notify_all();
+    }
+}
+
+/// An address of this host that leads to one that a listener is bound to.
+fn reachable(bound: SocketAddr) -> SocketAddr {
+    let ip = match bound.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, bound.port())
+}
