@@ -55,9 +55,12 @@ impl Control {
     }
 
     /// A place for a connection; past the limit one that is to be [refused](Place::is_refused), and
-    /// `None` when too many of these are being told.
+    /// `None` when too many of these are being told or the listener shuts down.
     pub(crate) fn enter(self: &Arc<Self>, tcp: &Arc<TcpStream>) -> Option<Place> {
         let mut state = self.state();
+        if self.is_stopping() {
+            return None;
+        }
         let refused = state.live.len().saturating_sub(state.refused) >= self.max;
         if refused {
             if state.refused >= MAX_REFUSED {
@@ -137,9 +140,9 @@ impl Place {
         self.control.is_stopping()
     }
 
-    /// It had the time to close.
-    pub(crate) fn is_cut(&self) -> bool {
-        self.control.cut.load(Ordering::Acquire)
+    /// An end of the stream means that the listener shuts down, and nothing about the peer.
+    pub(crate) fn is_woken(&self) -> bool {
+        self.is_stopping() && !self.control.cut.load(Ordering::Acquire)
     }
 }
 

@@ -3,7 +3,7 @@ use std::time::Instant;
 use ws_core::endpoint::{Endpoint, Event};
 
 use crate::error::{Deadline, Error, Result};
-use crate::link::{Filled, Link, Look, earlier};
+use crate::link::{Link, Look, earlier};
 use crate::transport::Transport;
 
 /// An endpoint on a stream.
@@ -11,8 +11,6 @@ use crate::transport::Transport;
 pub(crate) struct Driver<T> {
     pub(crate) endpoint: Endpoint,
     pub(crate) link: Link<T>,
-    /// When bytes came. What is due is looked at when they are parsed: a Pong may be among them.
-    pub(crate) came: Option<ws_core::Instant>,
     /// The stream has been shut down or given up.
     pub(crate) finished: bool,
 }
@@ -20,7 +18,7 @@ pub(crate) struct Driver<T> {
 impl<T: Transport> Driver<T> {
     pub(crate) fn new(mut endpoint: Endpoint, link: Link<T>) -> Self {
         endpoint.handle_timeout(link.now());
-        Self { endpoint, link, came: None, finished: false }
+        Self { endpoint, link, finished: false }
     }
 
     /// Writes all output.
@@ -46,24 +44,13 @@ impl<T: Transport> Driver<T> {
             if self.endpoint.is_closed() {
                 return Ok(None);
             }
-            late = match self.wait(deadline, late)? {
-                Some(late) => late,
-                None => continue,
-            };
+            late = self.wait(deadline, late)?;
         }
     }
 
-    /// When all that came is parsed: acts on what is due, or else writes all output and reads once.
-    /// `late` and the result tell whether the deadline has passed; there may be an event nevertheless.
-    pub(crate) fn wait(
-        &mut self,
-        deadline: Option<ws_core::Instant>,
-        late: bool,
-    ) -> Result<Option<bool>> {
-        if let Some(came) = self.came.take() {
-            self.endpoint.handle_timeout(came);
-            return Ok(None);
-        }
+    /// When all that came is parsed: writes all output and reads once. `late` and the result tell whether
+    /// the deadline has passed; there may be an event nevertheless.
+    pub(crate) fn wait(&mut self, deadline: Option<ws_core::Instant>, late: bool) -> Result<bool> {
         if late {
             return Err(Error::Timeout(Deadline::Read));
         }
@@ -76,16 +63,9 @@ impl<T: Transport> Driver<T> {
         let until = earlier(self.endpoint.poll_timeout(), deadline, self.link.now());
         let filled = self.link.fill(self.endpoint.sides().0, until)?;
         let now = self.link.now();
-        if filled == Filled::Bytes {
-            self.endpoint.sides().1.set_now(now);
-            self.came = Some(now);
-        } else {
-            self.endpoint.handle_timeout(now);
-        }
-        if filled == Filled::Eof {
-            self.endpoint.receive_eof();
-        }
-        Ok(Some(deadline.is_some_and(|deadline| deadline.saturating_since(now).is_zero())))
+        let (inbound, outbound) = self.endpoint.sides();
+        self.link.react(filled, now, inbound, outbound);
+        Ok(deadline.is_some_and(|deadline| deadline.saturating_since(now).is_zero()))
     }
 
     /// Ends the stream if the connection has failed, so that the peer is told; gives the error back.

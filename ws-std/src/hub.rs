@@ -9,7 +9,7 @@ use ws_core::{CloseCode, Message, PreparedMessage};
 use crate::error::Result;
 use crate::socket::WebSocket;
 use crate::split::{Reader, Writer};
-use crate::transport::Transport;
+use crate::transport::{Stream, Transport};
 
 /// Stack of a thread that writes.
 const STACK: usize = 128 * 1024;
@@ -306,7 +306,7 @@ impl Queue {
 ///
 /// When it is dropped, it leaves the hub and the connection is closed, as by a [`Reader`].
 #[derive(Debug)]
-pub struct Member<T: Transport = std::net::TcpStream> {
+pub struct Member<T: Transport = Stream> {
     id: MemberId,
     reader: Reader<T>,
     queue: Arc<Queue>,

@@ -1,4 +1,6 @@
-#![doc = include_str!("../README.md")]
+// What the README shows needs every feature.
+#![cfg_attr(any(not(doctest), feature = "rustls"), doc = include_str!("../README.md"))]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 // A peer's bytes must not be able to stop the program.
 #![cfg_attr(
@@ -17,6 +19,7 @@
 )]
 
 mod client;
+mod control;
 mod driver;
 mod error;
 mod hub;
@@ -26,6 +29,9 @@ mod server;
 mod socket;
 mod split;
 mod stream;
+mod tcp;
+#[cfg(feature = "rustls")]
+mod tls;
 mod trace;
 mod transport;
 mod url;
@@ -33,12 +39,17 @@ mod url;
 pub use client::{Connector, connect};
 pub use error::{Deadline, Error, Result};
 pub use hub::{Hub, Member, MemberId};
-pub use server::{Incoming, Listener, ListenerBuilder, Request, listen};
+#[cfg(feature = "rustls")]
+pub use rustls;
+pub use server::{Incoming, Listener, ListenerBuilder, ListenerHandle, Request, listen};
 pub use socket::{Replier, WebSocket};
 pub use split::{MAX_WAITING, Reader, Writer};
 pub use stream::{MessageReader, MessageWriter};
+pub use tcp::Tcp;
+#[cfg(feature = "rustls")]
+pub use tls::{TlsError, TlsStream};
 pub use trace::{Direction, TRACED_PAYLOAD, Trace, Traced};
-pub use transport::{Plain, Transport};
+pub use transport::{Plain, Stream, Transport};
 pub use url::UrlError;
 pub use ws_core;
 pub use ws_core::endpoint::{CloseInfo, Origins, Response};

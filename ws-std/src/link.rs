@@ -1,8 +1,11 @@
 use std::io::{self, IoSlice};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ws_core::endpoint::{Inbound, Outbound, Output};
+use ws_core::{CloseCode, SendError};
 
+use crate::control::Place;
 use crate::error::{Deadline, Error, Result};
 use crate::trace::Tracer;
 use crate::transport::Transport;
@@ -12,7 +15,7 @@ const MAX_DISCARD: usize = 64 << 20;
 /// How long the last words may take, and the peer's end when no other bound is set.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 /// Zero means for ever to a stream.
-const MIN_WAIT: Duration = Duration::from_millis(1);
+pub(crate) const MIN_WAIT: Duration = Duration::from_millis(1);
 /// The most slices that one write takes.
 const SLICES: usize = 16;
 
@@ -32,11 +35,13 @@ pub(crate) struct Link<T> {
     /// The stream has no time-outs.
     timeless: bool,
     /// Something was written that the stream may hold back until it is flushed.
-    unflushed: bool,
+    pub(crate) unflushed: bool,
     /// Writing has failed: what can still be read is read, nothing more is written.
     pub(crate) broken: bool,
     /// Follows what is read and written.
     pub(crate) tracer: Option<Box<Tracer>>,
+    /// Of a listener's connection.
+    pub(crate) place: Option<Arc<Place>>,
 }
 
 /// What a read came to.
@@ -81,6 +86,7 @@ impl<T: Transport> Link<T> {
             unflushed: false,
             broken: false,
             tracer: None,
+            place: None,
         }
     }
 
@@ -91,7 +97,13 @@ impl<T: Transport> Link<T> {
         clone.unflushed = self.unflushed;
         clone.broken = self.broken;
         clone.tracer = self.tracer.clone();
+        clone.place = self.place.clone();
         Ok(clone)
+    }
+
+    /// Whether the listener shuts down, and this connection has to be closed.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.place.as_ref().is_some_and(|place| place.is_stopping())
     }
 
     pub(crate) fn now(&self) -> ws_core::Instant {
@@ -219,8 +231,8 @@ impl<T: Transport> Link<T> {
         buffer: &mut [u8],
         deadline: Option<ws_core::Instant>,
     ) -> Result<(usize, Filled)> {
-        self.set_read_timeout(deadline)?;
         loop {
+            self.set_read_timeout(deadline)?;
             return match self.stream.read(buffer) {
                 Ok(0) => Ok((0, Filled::Eof)),
                 Ok(count) => {
@@ -229,7 +241,13 @@ impl<T: Transport> Link<T> {
                     }
                     Ok((count, Filled::Bytes))
                 }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                    // A peer that sends a record in small pieces must not move the deadline.
+                    if deadline.is_some_and(|by| by.saturating_since(self.now()).is_zero()) {
+                        return Ok((0, Filled::TimedOut));
+                    }
+                    continue;
+                }
                 Err(error) if is_timeout(&error) => Ok((0, Filled::TimedOut)),
                 Err(error) if is_loss(&error) => Ok((0, Filled::Eof)),
                 Err(error) => Err(error.into()),
@@ -246,6 +264,26 @@ impl<T: Transport> Link<T> {
         let (count, filled) = self.read(inbound.read_buf(), deadline)?;
         inbound.filled(count);
         Ok(filled)
+    }
+
+    /// Tells what a read has come to.
+    pub(crate) fn react(
+        &self,
+        filled: Filled,
+        now: ws_core::Instant,
+        inbound: &mut Inbound,
+        outbound: &mut Outbound,
+    ) {
+        inbound.handle_timeout(now, outbound);
+        if filled == Filled::Eof {
+            inbound.receive_eof();
+        }
+        if self.is_stopping() {
+            // What is not open yet has nobody to say goodbye to.
+            if outbound.close(CloseCode::GOING_AWAY, "") == Err(SendError::NotOpen) {
+                inbound.receive_eof();
+            }
+        }
     }
 
     /// Writes what is left, for as long as a peer may take to close.
@@ -288,6 +326,8 @@ impl<T: Transport> Link<T> {
             }
             match self.read(&mut scratch, until) {
                 Ok((count, Filled::Bytes)) => left = left.saturating_sub(count),
+                // Here the peer's end does not show.
+                Ok((_, Filled::TimedOut)) if shut && self.is_stopping() => break,
                 Ok((_, Filled::TimedOut)) if quiet.is_none() => {}
                 Ok((_, Filled::TimedOut)) => break,
                 Ok((_, Filled::Eof)) | Err(_) => break,
@@ -299,11 +339,11 @@ impl<T: Transport> Link<T> {
     }
 }
 
-fn is_timeout(error: &io::Error) -> bool {
+pub(crate) fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
 
-fn is_loss(error: &io::Error) -> bool {
+pub(crate) fn is_loss(error: &io::Error) -> bool {
     use io::ErrorKind::*;
     matches!(error.kind(), ConnectionReset | ConnectionAborted | BrokenPipe | UnexpectedEof)
 }

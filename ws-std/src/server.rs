@@ -1,5 +1,5 @@
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -9,11 +9,14 @@ use ws_core::endpoint::{self, Endpoint, Event, Options, Origins};
 use ws_core::handshake::{AcceptResponse, HttpResponse, select_subprotocol};
 
 use crate::WRITE_TIMEOUT;
+use crate::control::{Control, Place};
 use crate::driver::Driver;
 use crate::error::{Deadline, Error, Result};
 use crate::link::Link;
 use crate::socket::WebSocket;
+use crate::tcp::Tcp;
 use crate::trace::{Hook, Trace, Tracer};
+use crate::transport::Stream;
 
 /// Listens for WebSockets, with the defaults of [`ListenerBuilder`].
 ///
@@ -37,15 +40,6 @@ pub fn listen(address: impl ToSocketAddrs) -> Result<Listener> {
     Listener::builder().bind(address)
 }
 
-#[derive(Debug)]
-struct Settings {
-    options: Options,
-    protocols: Vec<String>,
-    read_timeout: Option<Duration>,
-    write_timeout: Option<Duration>,
-    trace: Option<Hook>,
-}
-
 /// How to listen for WebSockets.
 ///
 /// ```no_run
@@ -65,6 +59,9 @@ pub struct ListenerBuilder {
     protocols: Vec<String>,
     read_timeout: Option<Duration>,
     write_timeout: Option<Duration>,
+    #[cfg(feature = "rustls")]
+    tls: Option<Arc<rustls::ServerConfig>>,
+    max_connections: usize,
     trace: Option<Hook>,
 }
 
@@ -119,6 +116,41 @@ impl ListenerBuilder {
         self
     }
 
+    /// Speaks TLS, and only TLS, with this configuration. The handshake is part of
+    /// [`Incoming::request`] and of its deadline.
+    #[cfg(feature = "rustls")]
+    #[must_use]
+    pub fn tls(mut self, config: Arc<rustls::ServerConfig>) -> Self {
+        self.tls = Some(config);
+        self
+    }
+
+    /// As [`tls`](Self::tls), with the defaults for one certificate: its chain, the server's own
+    /// first, and its private key (PKCS #8, PKCS #1 or SEC 1), as PEM.
+    ///
+    /// ```no_run
+    /// let listener = ws_std::Listener::builder()
+    ///     .certificate(&std::fs::read("chain.pem")?, &std::fs::read("key.pem")?)?
+    ///     .bind("0.0.0.0:443")?;
+    /// # Ok::<(), ws_std::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Tls`] when one of them is not valid, or the key is not that of the certificate.
+    #[cfg(feature = "rustls")]
+    pub fn certificate(self, chain: &[u8], key: &[u8]) -> Result<Self> {
+        Ok(self.tls(crate::tls::server_from_pem(chain, key)?))
+    }
+
+    /// How many connections there may be at once, those that are being opened and plain HTTP requests
+    /// included. A client past it is answered with 503. Default: no limit but the system's.
+    #[must_use]
+    pub fn max_connections(mut self, count: usize) -> Self {
+        self.max_connections = count;
+        self
+    }
+
     /// What is to be called with each head and frame that goes over a connection, on the thread that
     /// reads or writes it, such as `|trace| eprintln!("{trace}")`.
     #[must_use]
@@ -138,17 +170,69 @@ impl ListenerBuilder {
 
     /// Takes connections from a socket that is listening.
     pub fn listen_on(self, tcp: TcpListener) -> Listener {
-        let Self { options, protocols, read_timeout, write_timeout, trace } = self;
-        let settings = Settings { options, protocols, read_timeout, write_timeout, trace };
-        Listener { tcp, settings: Arc::new(settings) }
+        let control = Arc::new(Control::new(self.max_connections, tcp.local_addr().ok()));
+        Listener { tcp, settings: Arc::new(self), control }
+    }
+
+    /// The stream of a connection whose endpoint has just been told that time is zero.
+    #[cfg(feature = "rustls")]
+    fn open(&self, tcp: Tcp, endpoint: &Endpoint) -> Result<Stream> {
+        let Some(config) = &self.tls else { return Ok(Stream::Tcp(tcp)) };
+        let zero = ws_core::Instant::from_elapsed(Duration::ZERO);
+        let timeout = endpoint.poll_timeout().map(|until| until.saturating_since(zero));
+        Ok(Stream::Tls(crate::TlsStream::server(tcp, config.clone(), timeout)?))
+    }
+
+    #[cfg(not(feature = "rustls"))]
+    fn open(&self, tcp: Tcp, _: &Endpoint) -> Result<Stream> {
+        Ok(Stream::Tcp(tcp))
     }
 }
 
-/// A listening socket: an iterator over the connections that come in.
+/// A listening socket: an iterator over the connections that come in, until it is
+/// [shut down](ListenerHandle::shutdown).
 #[derive(Debug)]
 pub struct Listener {
     tcp: TcpListener,
-    settings: Arc<Settings>,
+    settings: Arc<ListenerBuilder>,
+    control: Arc<Control>,
+}
+
+/// What other threads can do with a [`Listener`], such as one that waits for Ctrl-C.
+#[derive(Clone, Debug)]
+pub struct ListenerHandle {
+    control: Arc<Control>,
+}
+
+impl ListenerHandle {
+    /// Ends the listener and its connections, and returns at once.
+    ///
+    /// No more connections are accepted. Each that is open is closed with
+    /// [`CloseCode::GOING_AWAY`](crate::CloseCode::GOING_AWAY) (1001) as soon as it reads, and its
+    /// `read` gives `None` when the peer has answered. When all have ended, or else after `patience`, when
+    /// those that are left are cut, the listener's iterator ends, too: so a program whose
+    /// accepting loop is over can exit.
+    ///
+    /// ```no_run
+    /// let listener = ws_std::listen("127.0.0.1:9001")?;
+    /// let handle = listener.handle();
+    /// std::thread::spawn(move || {
+    ///     let _ = std::io::stdin().read_line(&mut String::new()); // or Ctrl-C
+    ///     handle.shutdown(std::time::Duration::from_secs(5));
+    /// });
+    /// for incoming in listener {
+    ///     std::thread::spawn(move || incoming?.accept()?.read().map(drop));
+    /// }
+    /// # Ok::<(), ws_std::Error>(())
+    /// ```
+    pub fn shutdown(&self, patience: Duration) {
+        self.control.stop(patience);
+    }
+
+    /// How many connections there are.
+    pub fn connections(&self) -> usize {
+        self.control.len()
+    }
 }
 
 impl Listener {
@@ -160,6 +244,9 @@ impl Listener {
             protocols: Vec::new(),
             read_timeout: None,
             write_timeout: Some(WRITE_TIMEOUT),
+            #[cfg(feature = "rustls")]
+            tls: None,
+            max_connections: usize::MAX,
             trace: None,
         }
     }
@@ -173,19 +260,35 @@ impl Listener {
         self.tcp.local_addr()
     }
 
+    /// To shut it down, from another thread.
+    pub fn handle(&self) -> ListenerHandle {
+        ListenerHandle { control: self.control.clone() }
+    }
+
     /// Waits for the next connection. Nothing is read from it yet, so a slow client delays nobody.
     ///
     /// While the system is short of file descriptors or memory it waits and tries again.
     ///
     /// # Errors
     ///
-    /// The listening socket itself has failed.
+    /// The listening socket itself has failed; [`Error::Shutdown`] after
+    /// [`ListenerHandle::shutdown`].
     pub fn accept(&self) -> Result<Incoming> {
         let mut pause = Duration::from_millis(5);
         loop {
-            match self.tcp.accept() {
-                Ok((stream, peer)) => {
-                    return Ok(Incoming { stream, peer, settings: self.settings.clone() });
+            let accepted = self.tcp.accept();
+            if self.control.is_stopping() {
+                drop(accepted);
+                self.control.drain();
+                return Err(Error::Shutdown);
+            }
+            match accepted {
+                Ok((tcp, peer)) => {
+                    let tcp = Arc::new(tcp);
+                    let Some(place) = self.control.enter(&tcp) else { continue };
+                    let place = Arc::new(place);
+                    let tcp = Tcp::new(tcp, place.clone());
+                    return Ok(Incoming { tcp, place, peer, settings: self.settings.clone() });
                 }
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) if is_fatal(&error) => return Err(error.into()),
@@ -216,16 +319,20 @@ impl Iterator for Listener {
     type Item = Result<Incoming>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        Some(self.accept())
+        match self.accept() {
+            Err(Error::Shutdown) => None,
+            result => Some(result),
+        }
     }
 }
 
 /// A TCP connection that was accepted and of which nothing was read.
 #[derive(Debug)]
 pub struct Incoming {
-    stream: TcpStream,
+    tcp: Tcp,
+    place: Arc<Place>,
     peer: SocketAddr,
-    settings: Arc<Settings>,
+    settings: Arc<ListenerBuilder>,
 }
 
 impl Incoming {
@@ -238,20 +345,30 @@ impl Incoming {
     ///
     /// # Errors
     ///
-    /// A faulty request, which was answered with the fitting status; a time-out; a failed stream.
+    /// A faulty request, which was answered with the fitting status; a time-out; a failed stream;
+    /// [`Error::TooManyConnections`];
+    /// with the feature `rustls`, `Error::Tls` when the client's handshake fails.
     pub fn request(self) -> Result<Request> {
         let settings = self.settings;
-        self.stream.set_nodelay(true)?;
+        self.tcp.set_nodelay(true)?;
         let start = Instant::now();
-        let mut link = Link::new(self.stream, start);
+        let mut endpoint = Endpoint::server(settings.options.clone());
+        endpoint.handle_timeout(ws_core::Instant::from_elapsed(Duration::ZERO));
+        let stream = settings.open(self.tcp, &endpoint)?;
+        let mut link = Link::new(stream, start);
         link.read_timeout = settings.read_timeout;
         link.write_timeout = settings.write_timeout;
         link.tracer = Tracer::boxed(settings.trace.as_ref(), Some(self.peer));
-        let endpoint = Endpoint::server(settings.options.clone());
+        link.place = Some(self.place.clone());
         let mut driver = Driver::new(endpoint, link);
         match driver.next(None) {
             Ok(Some(Event::Request(head) | Event::Http(head))) => {
-                Ok(Request { driver, head, peer: self.peer, settings })
+                let request = Request { driver, head, peer: self.peer, settings };
+                if self.place.is_refused() {
+                    request.reject(503)?;
+                    return Err(Error::TooManyConnections);
+                }
+                Ok(request)
             }
             Ok(_) => Err(Error::HandshakeEof),
             Err(error @ Error::Timeout(Deadline::Handshake)) => {
@@ -293,10 +410,10 @@ impl Incoming {
 /// ```
 #[derive(Debug)]
 pub struct Request {
-    driver: Driver<TcpStream>,
+    driver: Driver<Stream>,
     head: endpoint::Request,
     peer: SocketAddr,
-    settings: Arc<Settings>,
+    settings: Arc<ListenerBuilder>,
 }
 
 impl std::ops::Deref for Request {
@@ -312,6 +429,11 @@ impl Request {
     /// The address of the client.
     pub fn peer_addr(&self) -> SocketAddr {
         self.peer
+    }
+
+    /// The stream. To read from it or write to it breaks the connection.
+    pub fn stream(&self) -> &Stream {
+        &self.driver.link.stream
     }
 
     /// Opens the WebSocket, with a subprotocol that both sides speak.

@@ -6,7 +6,6 @@
 //! So a reader that owes a Pong while a writer is blocked leaves it in the output and reads on.
 
 use std::mem;
-use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread;
@@ -17,9 +16,9 @@ use ws_core::{CloseCode, Message, PreparedMessage, SendError};
 
 use crate::driver::Driver;
 use crate::error::{Deadline, Error, Result};
-use crate::link::{Filled, Link, Look, PATIENCE, earlier};
+use crate::link::{Link, Look, PATIENCE, earlier};
 use crate::socket::WebSocket;
-use crate::transport::Transport;
+use crate::transport::{Stream, Transport};
 
 /// How many threads may wait to send on one connection; more get [`Error::Busy`].
 pub const MAX_WAITING: usize = 64;
@@ -53,12 +52,10 @@ struct WriteSide<T> {
 /// it is dropped, the connection is closed with 1001, which takes two seconds at the most; a thread
 /// that is still blocked in [`Writer::send`] then fails.
 #[derive(Debug)]
-pub struct Reader<T: Transport = TcpStream> {
+pub struct Reader<T: Transport = Stream> {
     inbound: Inbound,
     link: Link<T>,
     shared: Arc<Shared<T>>,
-    /// As in a connection that is not split.
-    came: Option<ws_core::Instant>,
     /// The longest wait before the sending side is looked at again.
     look: Duration,
     finished: bool,
@@ -67,7 +64,7 @@ pub struct Reader<T: Transport = TcpStream> {
 /// The sending half of a [`WebSocket`] after [`split`](WebSocket::split); clone it for each
 /// thread that sends.
 #[derive(Debug)]
-pub struct Writer<T: Transport = TcpStream> {
+pub struct Writer<T: Transport = Stream> {
     shared: Arc<Shared<T>>,
 }
 
@@ -104,7 +101,7 @@ impl<T: Transport> WebSocket<T> {
     ///
     /// The stream has no second handle.
     pub fn split(self) -> Result<(Reader<T>, Writer<T>)> {
-        let Driver { endpoint, link, came, finished } = self.driver;
+        let Driver { endpoint, link, finished } = self.driver;
         let write = link.try_clone()?;
         let (inbound, outbound) = endpoint.into_sides();
         let look = outbound.close_timeout().map_or(PATIENCE, |timeout| timeout.min(PATIENCE));
@@ -116,7 +113,7 @@ impl<T: Transport> WebSocket<T> {
             start: link.start,
         });
         let writer = Writer { shared: shared.clone() };
-        Ok((Reader { inbound, link, shared, came, look, finished }, writer))
+        Ok((Reader { inbound, link, shared, look, finished }, writer))
     }
 }
 
@@ -209,7 +206,7 @@ impl<T: Transport> Shared<T> {
             if batch.is_empty() {
                 mem::swap(batch, self.outbound().output());
             }
-            if batch.is_empty() {
+            if batch.is_empty() && !link.unflushed {
                 return Ok(());
             }
             link.write(batch).inspect_err(|error| {
@@ -260,13 +257,7 @@ impl<T: Transport> Reader<T> {
         loop {
             let (event, closed, until) = {
                 let mut outbound = self.shared.outbound();
-                let mut event = self.inbound.poll_event(&mut outbound);
-                if matches!(event, Ok(None)) {
-                    if let Some(came) = self.came.take() {
-                        self.inbound.handle_timeout(came, &mut outbound);
-                        event = self.inbound.poll_event(&mut outbound);
-                    }
-                }
+                let event = self.inbound.poll_event(&mut outbound);
                 (event, outbound.is_closed(), self.inbound.poll_timeout(&outbound))
             };
             match event {
@@ -299,15 +290,7 @@ impl<T: Transport> Reader<T> {
             let until = earlier(earlier(until, deadline, now), look, now);
             let filled = self.link.fill(&mut self.inbound, until)?;
             let now = self.link.now();
-            if filled == Filled::Bytes {
-                self.shared.outbound().set_now(now);
-                self.came = Some(now);
-            } else {
-                self.inbound.handle_timeout(now, &mut self.shared.outbound());
-            }
-            if filled == Filled::Eof {
-                self.inbound.receive_eof();
-            }
+            self.link.react(filled, now, &mut self.inbound, &mut self.shared.outbound());
             late = deadline.is_some_and(|deadline| deadline.saturating_since(now).is_zero());
         }
     }
