@@ -38,6 +38,9 @@ impl<T: Transport> Driver<T> {
         loop {
             match self.endpoint.poll_event()? {
                 Some(Event::Ping(_) | Event::Pong(_)) => continue,
+                Some(Event::Message(_)) if self.link.is_too_late(self.endpoint.sides().1) => {
+                    continue;
+                }
                 Some(event) => return Ok(Some(event)),
                 None => {}
             }

@@ -266,6 +266,12 @@ impl<T: Transport> Link<T> {
         Ok(filled)
     }
 
+    /// Whether a message is one that came after the goodbye of a listener that shuts down, when nothing
+    /// can be answered any more.
+    pub(crate) fn is_too_late(&self, outbound: &Outbound) -> bool {
+        self.is_stopping() && !outbound.is_open()
+    }
+
     /// Tells what a read has come to.
     pub(crate) fn react(
         &self,
@@ -278,7 +284,8 @@ impl<T: Transport> Link<T> {
         if filled == Filled::Eof {
             inbound.receive_eof();
         }
-        if self.is_stopping() {
+        // What had come before is still read and answered.
+        if self.is_stopping() && filled != Filled::Bytes {
             // What is not open yet has nobody to say goodbye to.
             if outbound.close(CloseCode::GOING_AWAY, "") == Err(SendError::NotOpen) {
                 inbound.receive_eof();

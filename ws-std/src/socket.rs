@@ -99,6 +99,10 @@ impl<T: Transport> WebSocket<T> {
         loop {
             let (inbound, outbound) = self.driver.endpoint.sides();
             match inbound.peek(outbound) {
+                Ok(Peeked::Message) if self.driver.link.is_too_late(outbound) => {
+                    let _ = inbound.poll_event_ref(outbound);
+                    continue;
+                }
                 Ok(Peeked::Message) => break,
                 Ok(Peeked::Event(Event::Closed(_))) => {
                     self.driver.finish();

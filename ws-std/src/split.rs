@@ -255,12 +255,14 @@ impl<T: Transport> Reader<T> {
         let deadline = self.link.deadline();
         let mut late = false;
         loop {
-            let (event, closed, until) = {
+            let (event, too_late, closed, until) = {
                 let mut outbound = self.shared.outbound();
                 let event = self.inbound.poll_event(&mut outbound);
-                (event, outbound.is_closed(), self.inbound.poll_timeout(&outbound))
+                let too_late = self.link.is_too_late(&outbound);
+                (event, too_late, outbound.is_closed(), self.inbound.poll_timeout(&outbound))
             };
             match event {
+                Ok(Some(Event::Message(_))) if too_late => continue,
                 Ok(Some(Event::Message(message))) => return Ok(Some(message)),
                 Ok(Some(Event::Closed(_))) => {
                     self.finish();

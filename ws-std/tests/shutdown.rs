@@ -1,0 +1,278 @@
+//! The end of a listener, and its limit.
+
+mod common;
+
+use std::io::Read;
+use std::net::SocketAddr;
+use std::sync::mpsc::{self, Receiver};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use common::*;
+use ws_std::{
+    CloseCode, CloseInfo, Config, Error, HttpResponse, Hub, Incoming, Listener, ListenerBuilder,
+    ListenerHandle,
+};
+
+struct Server {
+    address: SocketAddr,
+    handle: ListenerHandle,
+    /// Ends when the iterator does.
+    accepting: JoinHandle<()>,
+    /// How each connection has ended.
+    ends: Receiver<Result<CloseInfo, Error>>,
+}
+
+/// Serves each connection on a thread of its own.
+fn start(
+    builder: ListenerBuilder,
+    serve: impl Fn(Incoming) -> Result<CloseInfo, Error> + Clone + Send + 'static,
+) -> Server {
+    let listener = builder.bind("127.0.0.1:0").unwrap();
+    let (address, handle) = (listener.local_addr().unwrap(), listener.handle());
+    let (tell, ends) = mpsc::channel();
+    let accepting = thread::spawn(move || {
+        for incoming in listener {
+            let (serve, tell) = (serve.clone(), tell.clone());
+            thread::spawn(move || tell.send(serve(incoming.unwrap())));
+        }
+    });
+    Server { address, handle, accepting, ends }
+}
+
+fn echoing(incoming: Incoming) -> Result<CloseInfo, Error> {
+    echo(&mut incoming.accept()?)
+}
+
+fn split(incoming: Incoming) -> Result<CloseInfo, Error> {
+    let (mut reader, writer) = incoming.accept()?.split()?;
+    while let Some(message) = reader.read()? {
+        writer.send(message)?;
+    }
+    Ok(reader.close_info().unwrap().clone())
+}
+
+/// Waits until there are so many.
+fn connections(handle: &ListenerHandle, count: usize) {
+    let begun = Instant::now();
+    while handle.connections() != count {
+        assert!(begun.elapsed() < LONG, "{} of {count}", handle.connections());
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn everybody_is_told_and_answers() {
+    for serve in [echoing, split] {
+        let server = start(Listener::builder(), serve);
+        let mut clients: Vec<_> = (0..20).map(|_| Raw::open(server.address)).collect();
+        connections(&server.handle, 20);
+        clients[0].write(&masked(TEXT, b"hello"));
+        clients[0].expect(TEXT, b"hello");
+        let begun = Instant::now();
+        server.handle.shutdown(LONG);
+        for raw in &mut clients {
+            raw.expect(CLOSE, &close(1001, ""));
+        }
+        // What comes after the goodbye changes nothing, and the peer's answer is awaited.
+        clients[1].write(&masked(TEXT, b"one more"));
+        thread::sleep(Duration::from_millis(50));
+        assert!(!server.accepting.is_finished());
+        for raw in &mut clients {
+            raw.write(&masked(CLOSE, &close(1001, "")));
+        }
+        // By FIN, not by RST.
+        clients.iter_mut().for_each(|raw| assert_eq!(raw.read_to_the_end().unwrap(), b""));
+        finish(server.accepting);
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+        assert_eq!(server.handle.connections(), 0);
+        for _ in 0..20 {
+            let info = server.ends.recv_timeout(LONG).unwrap().unwrap();
+            assert!(info.clean && info.by_us && info.code == CloseCode::GOING_AWAY, "{info:?}");
+        }
+        // Nobody listens any more.
+        assert!(std::net::TcpStream::connect(server.address).is_err());
+    }
+}
+
+// What had come before is answered before.
+#[test]
+fn what_came_before_is_answered() {
+    for by_ref in [true, false] {
+        let server = start(Listener::builder(), move |incoming| {
+            let mut ws = incoming.accept()?;
+            if !by_ref {
+                return echo(&mut ws);
+            }
+            while let Some((message, mut replier)) = ws.read_ref()? {
+                // Slow enough for the shutdown to come in between.
+                thread::sleep(Duration::from_millis(100));
+                replier.queue(message)?;
+            }
+            Ok(ws.close_info().unwrap().clone())
+        });
+        let mut raw = Raw::open(server.address);
+        connections(&server.handle, 1);
+        for text in [&b"one"[..], b"two", b"three"] {
+            raw.write(&masked(TEXT, text));
+        }
+        thread::sleep(Duration::from_millis(50));
+        server.handle.shutdown(LONG);
+        for text in [&b"one"[..], b"two", b"three"] {
+            raw.expect(TEXT, text);
+        }
+        raw.expect(CLOSE, &close(1001, ""));
+        raw.write(&[masked(TEXT, b"late"), masked(CLOSE, &close(1001, ""))].concat());
+        assert_eq!(raw.read_to_the_end().unwrap(), b"");
+        finish(server.accepting);
+        assert!(server.ends.recv_timeout(LONG).unwrap().unwrap().clean);
+    }
+}
+
+#[test]
+fn who_does_not_answer_is_cut() {
+    for serve in [echoing, split] {
+        let server = start(Listener::builder(), serve);
+        let mut silent = Raw::open(server.address);
+        // It does not read either, and the server's writes are stuck.
+        let mut stuck = Raw::open(server.address);
+        connections(&server.handle, 2);
+        stuck.stream.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
+        let large = masked(BINARY, &vec![1; 1 << 20]);
+        while std::io::Write::write_all(&mut stuck.stream, &large).is_ok() {}
+        let begun = Instant::now();
+        server.handle.shutdown(Duration::from_millis(700));
+        finish(server.accepting);
+        let took = begun.elapsed();
+        assert!(took >= Duration::from_millis(700) && took < Duration::from_secs(5), "{took:?}");
+        silent.expect(CLOSE, &close(1001, ""));
+        let mut rest = Vec::new();
+        let _ = silent.stream.read_to_end(&mut rest);
+        assert_eq!(rest, b"");
+        // Their threads end, too.
+        for _ in 0..2 {
+            let _ = server.ends.recv_timeout(LONG).unwrap();
+        }
+    }
+}
+
+#[test]
+fn members_of_a_hub_are_told() {
+    let hub = Hub::new();
+    let ours = hub.clone();
+    let server = start(Listener::builder(), move |incoming| {
+        let mut member = ours.join(incoming.accept()?)?;
+        while let Some(message) = member.read()? {
+            ours.broadcast(message);
+        }
+        Ok(member.close_info().unwrap().clone())
+    });
+    let mut raw = Raw::open(server.address);
+    connections(&server.handle, 1);
+    raw.write(&masked(TEXT, b"hello"));
+    raw.expect(TEXT, b"hello");
+    server.handle.shutdown(LONG);
+    raw.expect(CLOSE, &close(1001, ""));
+    raw.write(&masked(CLOSE, &close(1001, "")));
+    assert_eq!(raw.read_to_the_end().unwrap(), b"");
+    finish(server.accepting);
+    assert!(hub.is_empty() || server.ends.recv_timeout(LONG).unwrap().unwrap().clean);
+}
+
+#[test]
+fn requests_and_strangers_do_not_hold_it_up() {
+    let server = start(Listener::builder(), echoing);
+    let mut half = Raw::connect(server.address);
+    half.write(b"GET / HTTP/1.1\r\nHost: a\r\n");
+    let mut silent = Raw::connect(server.address);
+    connections(&server.handle, 2);
+    server.handle.shutdown(LONG);
+    finish(server.accepting);
+    for raw in [&mut half, &mut silent] {
+        let _ = raw.read_to_the_end();
+    }
+    // A second time changes nothing, and the shorter patience counts.
+    server.handle.shutdown(Duration::ZERO);
+}
+
+#[test]
+fn shutdown_before_accept_and_twice() {
+    let listener = Listener::builder().bind("127.0.0.1:0").unwrap();
+    let handle = listener.handle();
+    handle.shutdown(LONG);
+    handle.shutdown(Duration::ZERO);
+    within(move || {
+        assert!(matches!(listener.accept(), Err(Error::Shutdown)));
+        assert_eq!(listener.count(), 0);
+    });
+}
+
+// The close time-out may be none: it is the patience of the shutdown that counts.
+#[test]
+fn without_a_close_timeout() {
+    let config = Config::new().close_timeout(None);
+    let server = start(Listener::builder().config(config), echoing);
+    let mut raw = Raw::open(server.address);
+    connections(&server.handle, 1);
+    server.handle.shutdown(Duration::from_millis(300));
+    finish(server.accepting);
+    raw.expect(CLOSE, &close(1001, ""));
+    let _ = server.ends.recv_timeout(LONG).unwrap();
+}
+
+#[test]
+fn the_limit_is_told_by_503() {
+    let serve = |incoming: Incoming| {
+        let request = incoming.request()?;
+        if !request.is_upgrade() {
+            request.http(&HttpResponse { status: 200, headers: &[], body: b"page" })?;
+            return Ok(CloseInfo::abnormal());
+        }
+        echo(&mut request.accept()?)
+    };
+    let server = start(Listener::builder().max_connections(2), serve);
+    let mut clients: Vec<_> = (0..2).map(|_| Raw::open(server.address)).collect();
+    for request in [REQUEST, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"] {
+        let mut third = Raw::connect(server.address);
+        third.write(request.as_bytes());
+        assert!(third.head().starts_with("HTTP/1.1 503 Service Unavailable\r\n"));
+        third.read_to_the_end().unwrap();
+        let end = server.ends.recv_timeout(LONG).unwrap();
+        assert!(matches!(end, Err(Error::TooManyConnections)), "{end:?}");
+    }
+    assert_eq!(server.handle.connections(), 2);
+    // Those that are there are not disturbed, and a place that is given up is free.
+    let mut first = clients.remove(0);
+    first.write(&masked(CLOSE, b""));
+    first.expect(CLOSE, b"");
+    drop(first);
+    connections(&server.handle, 1);
+    let mut next = Raw::open(server.address);
+    next.write(&masked(TEXT, b"in"));
+    next.expect(TEXT, b"in");
+    clients[0].write(&masked(TEXT, b"still"));
+    clients[0].expect(TEXT, b"still");
+}
+
+// Those who are told that it is full do not pile up.
+#[test]
+fn a_crowd_before_a_full_house_is_bounded() {
+    let server = start(Listener::builder().max_connections(1), echoing);
+    let mut first = Raw::open(server.address);
+    // They say nothing, so that nothing can be answered.
+    let crowd: Vec<_> = (0..100).map(|_| Raw::connect(server.address)).collect();
+    let mut dropped = 0;
+    let begun = Instant::now();
+    while dropped < 30 {
+        assert!(begun.elapsed() < LONG, "{dropped} were dropped");
+        dropped = 0;
+        for raw in &crowd {
+            raw.stream.set_nonblocking(true).unwrap();
+            dropped += usize::from(matches!((&raw.stream).read(&mut [0]), Ok(0)));
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(server.handle.connections(), 1);
+    first.write(&masked(TEXT, b"still"));
+    first.expect(TEXT, b"still");
+}
