@@ -1,4 +1,6 @@
-//! What the examples share: command lines and the way a program ends.
+//! What the examples share: command lines, the way a program ends, and [applications](app).
+
+pub mod app;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -8,6 +10,8 @@ use std::process::ExitCode;
 pub struct Args {
     rest: std::vec::IntoIter<String>,
     usage: &'static str,
+    address: Option<String>,
+    self_check: bool,
 }
 
 impl Iterator for Args {
@@ -38,6 +42,30 @@ impl Args {
         value.parse().map_err(|_| format!("{option} {value:?}: not a whole number").into())
     }
 
+    /// Takes an argument that every server has: its address, or `--self-check`.
+    ///
+    /// # Errors
+    ///
+    /// It is neither.
+    pub fn common(&mut self, arg: String) -> Result<(), Box<dyn Error>> {
+        match arg.as_str() {
+            "--self-check" => self.self_check = true,
+            _ if self.address.is_none() && !arg.starts_with('-') => self.address = Some(arg),
+            _ => return Err(self.unexpected(&arg)),
+        }
+        Ok(())
+    }
+
+    /// The address to listen on.
+    pub fn address(&self) -> &str {
+        self.address.as_deref().unwrap_or("127.0.0.1:9001")
+    }
+
+    /// Whether the program is to check itself.
+    pub fn self_check(&self) -> bool {
+        self.self_check
+    }
+
     /// The complaint about an argument that makes no sense.
     pub fn unexpected(&self, arg: &str) -> Box<dyn Error> {
         format!("unexpected argument {arg:?}; {}", self.usage).into()
@@ -56,7 +84,7 @@ pub fn run(
         eprintln!("{usage}");
         return ExitCode::SUCCESS;
     }
-    match program(Args { rest: args.into_iter(), usage }) {
+    match program(Args { rest: args.into_iter(), usage, address: None, self_check: false }) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{name}: {error}");

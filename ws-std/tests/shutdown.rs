@@ -237,6 +237,7 @@ fn the_limit_is_told_by_503() {
         third.write(request.as_bytes());
         assert!(third.head().starts_with("HTTP/1.1 503 Service Unavailable\r\n"));
         third.read_to_the_end().unwrap();
+        drop(third);
         let end = server.ends.recv_timeout(LONG).unwrap();
         assert!(matches!(end, Err(Error::TooManyConnections)), "{end:?}");
     }

@@ -1,0 +1,174 @@
+//! What the applications share: pages and WebSockets on one port, until Ctrl-C.
+
+use std::error::Error;
+use std::io;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use crate::Args;
+use ws_std::{Config, HttpResponse, Incoming, Listener, ListenerBuilder, Request, WebSocket};
+
+/// How long connections have to close when the program ends.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A page, and the WebSockets that it opens.
+pub trait App: Send + Sync + 'static {
+    /// The page, in HTML. It finds its WebSocket at `ws`, relative to itself.
+    fn page(&self) -> &'static str;
+
+    /// Talks to one client, on a thread of its own, until the connection is over.
+    ///
+    /// # Errors
+    ///
+    /// As of the connection.
+    fn talk(&self, ws: WebSocket) -> ws_std::Result<()>;
+
+    /// Answers another request below the page by a status and a text; `None` is a 404.
+    fn http(&self, _method: &str, _path: &str) -> Option<(u16, String)> {
+        None
+    }
+
+    /// Talks to itself as a client would, at this URL.
+    ///
+    /// # Errors
+    ///
+    /// It does not do what it should.
+    fn check(&self, url: &str) -> Result<(), Box<dyn Error>>;
+}
+
+/// Applications and their paths: `""` is the root, `"/chat"` has its page at `/chat/`.
+pub type Apps = Vec<(&'static str, Arc<dyn App>)>;
+
+/// The settings that a server on the open net needs: dead peers are found out, messages and connections
+/// are limited.
+pub fn listener() -> ListenerBuilder {
+    let config = Config::new().ping_interval(Some(Duration::from_secs(30))).max_message(64 * 1024);
+    Listener::builder().config(config).max_connections(10_000)
+}
+
+/// Serves applications until Ctrl-C, when all connections are closed; or has them check themselves.
+///
+/// # Errors
+///
+/// The address cannot be listened on, or a check has failed.
+pub fn run(args: &Args, builder: ListenerBuilder, apps: Apps) -> Result<(), Box<dyn Error>> {
+    if args.self_check() {
+        return self_check(builder, apps);
+    }
+    let address = args.address();
+    let listener = builder.bind(address).map_err(|error| format!("{address}: {error}"))?;
+    let address = listener.local_addr()?;
+    println!("listening on ws://{address}");
+    eprintln!("open http://{address}/ in a browser; Ctrl-C ends the server");
+    close_at_ctrl_c(&listener)?;
+    let apps = Arc::new(apps);
+    for incoming in listener {
+        let (incoming, apps) = (incoming?, apps.clone());
+        let client = incoming.peer_addr();
+        let answer = move || {
+            if let Err(error) = answer(incoming, &apps) {
+                eprintln!("{client}: {error}");
+            }
+        };
+        if let Err(error) = thread::Builder::new().spawn(answer) {
+            eprintln!("{client}: no thread for it: {error}");
+        }
+    }
+    Ok(())
+}
+
+/// At Ctrl-C, closes the connections of a listener and ends its loop; the second time, the program.
+///
+/// # Errors
+///
+/// The signal has a handler already.
+pub fn close_at_ctrl_c(listener: &Listener) -> Result<(), Box<dyn Error>> {
+    let handle = listener.handle();
+    let mut before = false;
+    ctrlc::set_handler(move || {
+        if std::mem::replace(&mut before, true) {
+            std::process::exit(130);
+        }
+        handle.shutdown(PATIENCE);
+    })?;
+    Ok(())
+}
+
+/// Starts applications on a free port, and has each check itself.
+fn self_check(builder: ListenerBuilder, apps: Apps) -> Result<(), Box<dyn Error>> {
+    let listener = builder.bind("127.0.0.1:0")?;
+    let (address, handle) = (listener.local_addr()?, listener.handle());
+    let apps = Arc::new(apps);
+    let served = apps.clone();
+    let server = thread::spawn(move || {
+        for incoming in listener.map_while(Result::ok) {
+            let apps = served.clone();
+            thread::spawn(move || answer(incoming, &apps));
+        }
+    });
+    for (path, app) in apps.iter() {
+        app.check(&format!("ws://{address}{path}/ws"))
+            .map_err(|error| format!("{path}: {error}"))?;
+        println!("{} is well", if path.is_empty() { "/" } else { path });
+    }
+    handle.shutdown(PATIENCE);
+    server.join().map_err(|_| io::Error::other("the server has panicked"))?;
+    Ok(())
+}
+
+/// Waits for a text; for checks.
+///
+/// # Errors
+///
+/// Another message comes, or none.
+pub fn expect(ws: &mut WebSocket, text: &str) -> Result<(), Box<dyn Error>> {
+    ws.set_read_timeout(Some(PATIENCE));
+    match ws.read()? {
+        Some(message) if message.as_text() == Some(text) => Ok(()),
+        other => Err(format!("expected {text:?}, got {other:?}").into()),
+    }
+}
+
+/// Answers one request: the WebSocket of an application, its page, or what else it has.
+fn answer(incoming: Incoming, apps: &Apps) -> ws_std::Result<()> {
+    let request = incoming.request()?;
+    let of = |(path, _): &&(&'static str, Arc<dyn App>)| below(request.path(), path).is_some();
+    // The root is below every path: the longest one counts.
+    let Some((path, app)) = apps.iter().filter(of).max_by_key(|(path, _)| path.len()) else {
+        return request.reject(404);
+    };
+    let rest = below(request.path(), path).unwrap_or_default().to_owned();
+    match (request.method(), rest.as_str()) {
+        ("GET", "/ws") if request.is_upgrade() => app.talk(request.accept()?),
+        ("GET", "/ws") => request.reject(426),
+        ("GET", "/") => send(request, 200, "text/html", app.page()),
+        ("GET", "/app.css") => send(request, 200, "text/css", include_str!("../pages/app.css")),
+        ("GET", "/socket.js") => {
+            send(request, 200, "text/javascript", include_str!("../pages/socket.js"))
+        }
+        ("GET", "") => {
+            // Relative links need the slash.
+            let headers = &[("Location", &*format!("{path}/"))];
+            request.http(&HttpResponse { status: 308, headers, body: b"" })
+        }
+        (method, rest) => match app.http(method, rest) {
+            Some((status, text)) => send(request, status, "text/plain", &text),
+            None => send(request, 404, "text/plain", "There is nothing here.\n"),
+        },
+    }
+}
+
+/// What follows `path` in a request's path: nothing, or what begins with a slash.
+fn below<'r>(requested: &'r str, path: &str) -> Option<&'r str> {
+    requested.strip_prefix(path).filter(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+fn send(request: Request, status: u16, kind: &str, body: &str) -> ws_std::Result<()> {
+    let headers = &[
+        ("Content-Type", &*format!("{kind}; charset=utf-8")),
+        ("Cache-Control", "no-cache"),
+        ("X-Content-Type-Options", "nosniff"),
+    ];
+    request.http(&HttpResponse { status, headers, body: body.as_bytes() })
+}
