@@ -1,10 +1,11 @@
 //! What the applications share: pages and WebSockets on one port, until Ctrl-C.
 
 use std::error::Error;
-use std::io;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::Args;
 use ws_std::{Config, HttpResponse, Incoming, Listener, ListenerBuilder, Request, WebSocket};
@@ -108,13 +109,33 @@ fn self_check(builder: ListenerBuilder, apps: Apps) -> Result<(), Box<dyn Error>
         }
     });
     for (path, app) in apps.iter() {
-        app.check(&format!("ws://{address}{path}/ws"))
-            .map_err(|error| format!("{path}: {error}"))?;
-        println!("{} is well", if path.is_empty() { "/" } else { path });
+        let name = if path.is_empty() { "/" } else { path };
+        get(address, &format!("{path}/"))
+            .and_then(|page| if page == app.page() { Ok(()) } else { Err("another page".into()) })
+            .and_then(|()| app.check(&format!("ws://{address}{path}/ws")))
+            .map_err(|error| format!("{name}: {error}"))?;
+        println!("{name} is well");
     }
     handle.shutdown(PATIENCE);
     server.join().map_err(|_| io::Error::other("the server has panicked"))?;
     Ok(())
+}
+
+/// What plain HTTP finds at a path; for checks.
+///
+/// # Errors
+///
+/// There is nothing.
+pub fn get(address: SocketAddr, path: &str) -> Result<String, Box<dyn Error>> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n")?;
+    let mut response = String::new();
+    stream.read_to_string(&mut response)?;
+    match response.split_once("\r\n\r\n") {
+        Some((head, body)) if head.starts_with("HTTP/1.1 200 ") => Ok(body.to_owned()),
+        _ => Err(format!("{path}: {:?}", response.lines().next()).into()),
+    }
 }
 
 /// Waits for a text; for checks.
@@ -123,11 +144,75 @@ fn self_check(builder: ListenerBuilder, apps: Apps) -> Result<(), Box<dyn Error>
 ///
 /// Another message comes, or none.
 pub fn expect(ws: &mut WebSocket, text: &str) -> Result<(), Box<dyn Error>> {
-    ws.set_read_timeout(Some(PATIENCE));
-    match ws.read()? {
-        Some(message) if message.as_text() == Some(text) => Ok(()),
-        other => Err(format!("expected {text:?}, got {other:?}").into()),
+    match read_text(ws, PATIENCE)? {
+        got if got == text => Ok(()),
+        got => Err(format!("expected {text:?}, got {got:?}").into()),
     }
+}
+
+/// Waits for the next text; for checks.
+///
+/// # Errors
+///
+/// There is none.
+pub fn read_text(ws: &mut WebSocket, patience: Duration) -> Result<String, Box<dyn Error>> {
+    ws.set_read_timeout(Some(patience));
+    match ws.read()? {
+        Some(message) => Ok(message.as_text().ok_or("a binary message")?.to_owned()),
+        None => Err(format!("no more messages: {:?}", ws.close_info()).into()),
+    }
+}
+
+/// Calls something at intervals, on a thread of its own, for as long as the program runs.
+///
+/// # Errors
+///
+/// The interval is zero or more than a day, or the system has no thread.
+pub fn at_intervals(
+    every: Duration,
+    mut call: impl FnMut() + Send + 'static,
+) -> Result<(), Box<dyn Error>> {
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    if every.is_zero() || every > DAY {
+        return Err(format!("an interval of {every:?}: it is 1 ms to a day").into());
+    }
+    thread::Builder::new().spawn(move || {
+        let mut next = Instant::now();
+        loop {
+            // From when it was due, so that nothing adds up; after a pause of the system nothing is made up for.
+            next = (next + every).max(Instant::now());
+            thread::sleep(next.saturating_duration_since(Instant::now()));
+            call();
+        }
+    })?;
+    Ok(())
+}
+
+/// Checks that all clients, one that comes late included, get the same texts at intervals; gives the last two.
+///
+/// # Errors
+///
+/// They do not.
+pub fn same_for_all(url: &str, every: Duration) -> Result<[String; 2], Box<dyn Error>> {
+    let patience = every + PATIENCE;
+    let mut early = ws_std::connect(url)?;
+    read_text(&mut early, patience)?;
+    let mut late = ws_std::connect(url)?;
+    let first = read_text(&mut late, patience)?;
+    // What came before the late one did, which takes a moment.
+    let begun = Instant::now();
+    while read_text(&mut early, patience)? != first {
+        if begun.elapsed() > patience {
+            return Err(format!("only one of two clients got {first:?}").into());
+        }
+    }
+    let (second, other) = (read_text(&mut early, patience)?, read_text(&mut late, patience)?);
+    if second != other {
+        return Err(format!("one client got {second:?}, the other {other:?}").into());
+    }
+    early.close(None, "")?;
+    late.close(None, "")?;
+    Ok([first, second])
 }
 
 /// Answers one request: the WebSocket of an application, its page, or what else it has.

@@ -4,6 +4,7 @@ pub mod app;
 
 use std::error::Error;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// The arguments of a command line, first to last.
 #[derive(Debug)]
@@ -40,6 +41,44 @@ impl Args {
     pub fn number(&mut self, option: &str) -> Result<u64, Box<dyn Error>> {
         let value = self.value(option)?;
         value.parse().map_err(|_| format!("{option} {value:?}: not a whole number").into())
+    }
+
+    /// The time that follows an option, such as `500ms`, `5s` or `1m`.
+    ///
+    /// # Errors
+    ///
+    /// There is none, or it is not one, or none that passes.
+    pub fn duration(&mut self, option: &str) -> Result<Duration, Box<dyn Error>> {
+        let value = self.value(option)?;
+        let unit = value.trim_start_matches(|c: char| c.is_ascii_digit());
+        let millis = match unit {
+            "ms" => Some(1),
+            "s" => Some(1000),
+            "m" => Some(60_000),
+            _ => None,
+        };
+        let count = value.strip_suffix(unit).and_then(|digits| digits.parse().ok());
+        millis
+            .zip(count)
+            .and_then(|(millis, count): (u64, u64)| millis.checked_mul(count))
+            .filter(|millis| *millis > 0)
+            .map(Duration::from_millis)
+            .ok_or_else(|| format!("{option} {value:?}: not a time such as 500ms, 5s or 1m").into())
+    }
+
+    /// The origin that follows an option, such as `https://example.com`.
+    ///
+    /// # Errors
+    ///
+    /// There is none, or it is not as browsers write them, so that it would never be let in.
+    pub fn origin(&mut self, option: &str) -> Result<String, Box<dyn Error>> {
+        let value = self.value(option)?;
+        match value.split_once("://") {
+            Some((scheme, host)) if !(scheme.is_empty() || host.is_empty() || host.contains('/')) => {
+                Ok(value)
+            }
+            _ => Err(format!("{option} {value:?}: not an origin such as https://example.com").into()),
+        }
     }
 
     /// Takes an argument that every server has: its address, or `--self-check`.
@@ -91,6 +130,23 @@ pub fn run(
             ExitCode::FAILURE
         }
     }
+}
+
+/// A peer's text for a terminal, on one line: what would steer the terminal, or turn the order of
+/// characters around, is escaped.
+pub fn printable(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                line.extend(c.escape_unicode());
+            }
+            '\u{2028}' | '\u{2029}' => line.extend(c.escape_unicode()),
+            c if c.is_control() => line.extend(c.escape_debug()),
+            c => line.push(c),
+        }
+    }
+    line
 }
 
 /// The programs in the README are compiled with the tests.

@@ -1,0 +1,84 @@
+//! Instant messages, to everybody but the one who writes: `cargo run --release --example im -- [ADDR]`.
+
+use std::error::Error;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ws_examples::app::{self, App};
+use ws_std::{CloseCode, Hub, Message, WebSocket};
+
+/// The longest message, in characters; the page has it, too.
+const MAX: usize = 1000;
+/// How long a client waits after a message, so that a flood of one does not fill the queues of the others.
+const PAUSE: Duration = Duration::from_millis(10);
+
+#[derive(Debug, Default)]
+pub(crate) struct Im {
+    hub: Hub,
+}
+
+impl App for Im {
+    fn page(&self) -> &'static str {
+        include_str!("pages/im.html")
+    }
+
+    fn talk(&self, ws: WebSocket) -> ws_std::Result<()> {
+        let mut member = self.hub.join(ws)?;
+        // Tells connections apart in the log. It does not tell who somebody is.
+        let id = member.id();
+        while let Some(message) = member.read()? {
+            if let Err((code, reason)) = check(&message) {
+                return member.close(code, reason);
+            }
+            // Escaped: a peer's text must not write lines of its own, or steer the terminal.
+            eprintln!("{id}: {:?}", message.as_text().unwrap_or_default());
+            self.hub.broadcast_except(id, message);
+            thread::sleep(PAUSE);
+        }
+        Ok(())
+    }
+
+    fn check(&self, url: &str) -> Result<(), Box<dyn Error>> {
+        let mut clients = [ws_std::connect(url)?, ws_std::connect(url)?, ws_std::connect(url)?];
+        let begun = Instant::now();
+        while self.hub.len() < clients.len() {
+            if begun.elapsed() > Duration::from_secs(5) {
+                return Err("they have not joined".into());
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        for (text, from) in [("from the first", 0), ("from the second", 1)] {
+            clients[from].send(text)?;
+            for (at, client) in clients.iter_mut().enumerate() {
+                // Had the first got its own, it would not get the second's next.
+                if at != from {
+                    app::expect(client, text)?;
+                }
+            }
+        }
+        clients.iter_mut().try_for_each(|client| Ok(client.close(None, "").map(drop)?))
+    }
+}
+
+/// What is passed on: texts that are not too long.
+fn check(message: &Message) -> Result<(), (CloseCode, &'static str)> {
+    match message.as_text() {
+        None => Err((CloseCode::UNSUPPORTED_DATA, "only text")),
+        Some(text) if text.chars().count() > MAX => {
+            Err((CloseCode::MESSAGE_TOO_BIG, "1000 characters at the most"))
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+#[allow(dead_code, reason = "the demo has its own")]
+fn main() -> ExitCode {
+    ws_examples::run("im", "usage: im [ADDR] [--self-check]", |mut args| {
+        while let Some(arg) = args.next() {
+            args.common(arg)?;
+        }
+        app::run(&args, app::listener(), vec![("", Arc::new(Im::default()))])
+    })
+}
