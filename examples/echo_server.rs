@@ -4,10 +4,10 @@ use std::process::ExitCode;
 use std::thread;
 
 use ws_examples::Args;
-use ws_std::{Config, HttpResponse, Incoming, Listener, Origins, Result};
+use ws_std::{Config, HttpResponse, Incoming, Listener, ListenerBuilder, Origins, Result};
 
 const USAGE: &str = "usage: echo_server [ADDR] [--max-message BYTES] [--max-frame BYTES] \
-                     [--origin ORIGIN]... [--protocol NAME]...";
+                     [--origin ORIGIN]... [--protocol NAME]... [--tls CHAIN.pem KEY.pem]";
 const PAGE: &[u8] = include_bytes!("pages/echo.html");
 
 fn main() -> ExitCode {
@@ -19,24 +19,29 @@ fn serve(mut args: Args) -> std::result::Result<(), Box<dyn std::error::Error>> 
     let mut origins = Vec::new();
     let mut protocols = Vec::new();
     let mut address = None;
+    let mut tls = None;
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--max-message" => config = config.max_message(args.number(&arg)?),
             "--max-frame" => config = config.max_frame(args.number(&arg)?),
             "--origin" => origins.push(args.value(&arg)?),
             "--protocol" => protocols.push(args.value(&arg)?),
+            "--tls" => tls = Some((args.value(&arg)?, args.value(&arg)?)),
             _ if address.is_none() && !arg.starts_with('-') => address = Some(arg),
             _ => return Err(args.unexpected(&arg)),
         }
     }
     let address = address.unwrap_or_else(|| "127.0.0.1:9001".to_owned());
-    let listener = Listener::builder()
+    let mut builder = Listener::builder()
         .config(config)
         .origins(if origins.is_empty() { Origins::Same } else { Origins::List(origins) })
-        .protocols(protocols)
-        .bind(&address)
-        .map_err(|error| format!("{address}: {error}"))?;
-    println!("listening on ws://{}", listener.local_addr()?);
+        .protocols(protocols);
+    let scheme = if tls.is_some() { "wss" } else { "ws" };
+    if let Some((chain, key)) = tls {
+        builder = with_tls(builder, &chain, &key)?;
+    }
+    let listener = builder.bind(&address).map_err(|error| format!("{address}: {error}"))?;
+    println!("listening on {scheme}://{}", listener.local_addr()?);
     for incoming in listener {
         let incoming = incoming?;
         let client = incoming.peer_addr();
@@ -49,6 +54,25 @@ fn serve(mut args: Args) -> std::result::Result<(), Box<dyn std::error::Error>> 
         }
     }
     Ok(())
+}
+
+#[cfg(feature = "rustls")]
+fn with_tls(
+    builder: ListenerBuilder,
+    chain: &str,
+    key: &str,
+) -> std::result::Result<ListenerBuilder, Box<dyn std::error::Error>> {
+    let read = |path| std::fs::read(path).map_err(|error| format!("{path}: {error}"));
+    Ok(builder.certificate(&read(chain)?, &read(key)?)?)
+}
+
+#[cfg(not(feature = "rustls"))]
+fn with_tls(
+    _: ListenerBuilder,
+    _: &str,
+    _: &str,
+) -> std::result::Result<ListenerBuilder, Box<dyn std::error::Error>> {
+    Err("--tls needs a build with --features rustls".into())
 }
 
 /// Serves one connection: the page, or an echo of every message until the client closes.

@@ -239,7 +239,9 @@ fn autobahn_client_runs_all_cases_and_asks_for_the_reports() {
                     ws.close(CloseCode::NORMAL, "").unwrap();
                 }
                 // A case that the client has to fail is not the end of the run.
-                "/runCase?case=2&agent=us" => drop(ws.stream().shutdown(std::net::Shutdown::Both)),
+                "/runCase?case=2&agent=us" => {
+                    drop(ws.stream().tcp().shutdown(std::net::Shutdown::Both))
+                }
                 _ => {}
             }
             while let Ok(Some(_)) = ws.read() {}

@@ -10,11 +10,12 @@ use crate::driver::Driver;
 use crate::error::{Deadline, Error, Result};
 use crate::link::Link;
 use crate::socket::WebSocket;
-use crate::transport::Transport;
-use crate::url::{Url, UrlError};
+use crate::transport::{Stream, Transport};
+use crate::url::Url;
 use crate::{WRITE_TIMEOUT, random};
 
-/// Opens a WebSocket to a `ws://` URL, with the defaults of [`Connector`].
+/// Opens a WebSocket to a `ws://` URL or, with the feature `rustls`, a `wss://` URL, with the defaults
+/// of [`Connector`].
 ///
 /// # Errors
 ///
@@ -46,6 +47,8 @@ pub struct Connector {
     handshake_timeout: Option<Duration>,
     read_timeout: Option<Duration>,
     write_timeout: Option<Duration>,
+    #[cfg(feature = "rustls")]
+    tls: Option<std::sync::Arc<rustls::ClientConfig>>,
 }
 
 impl Connector {
@@ -60,6 +63,8 @@ impl Connector {
             handshake_timeout: Some(Duration::from_secs(10)),
             read_timeout: None,
             write_timeout: Some(WRITE_TIMEOUT),
+            #[cfg(feature = "rustls")]
+            tls: None,
         }
     }
 
@@ -113,7 +118,19 @@ impl Connector {
         self
     }
 
-    /// Connects to a `ws://` URL and opens a WebSocket. TCP_NODELAY is set.
+    /// How TLS is done for `wss://` URLs: own roots, a client's certificate.
+    ///
+    /// Without it, certificates are trusted as the platform does, by its own verifier or
+    /// with the roots that it has installed, TLS 1.2 and 1.3 are spoken, and ALPN offers `http/1.1`.
+    #[cfg(feature = "rustls")]
+    #[must_use]
+    pub fn tls(mut self, config: std::sync::Arc<rustls::ClientConfig>) -> Self {
+        self.tls = Some(config);
+        self
+    }
+
+    /// Connects to a `ws://` URL or, with the feature `rustls`, a `wss://` URL and opens a WebSocket.
+    /// TCP_NODELAY is set. Nothing is sent to a `wss://` server before its certificate is verified.
     ///
     /// Redirects are not followed and nothing is retried. One connection at a time to a host is for
     /// the caller to keep, and how many are being opened at once is not limited here
@@ -124,21 +141,19 @@ impl Connector {
     ///
     /// [`Error::Url`], [`Error::Io`] when no address answers, [`Error::Refused`] with what the server
     /// says instead, [`Error::Handshake`] when its answer is not valid, [`Error::Timeout`],
-    /// [`Error::Open`] for a header or subprotocol that is not valid.
+    /// [`Error::Open`] for a header or subprotocol that is not valid, `Error::Tls` when the server's
+    /// certificate is not trusted or TLS fails otherwise.
     pub fn connect(&self, url: &str) -> Result<WebSocket> {
         let start = Instant::now();
         let url = Url::parse(url)?;
-        if url.secure {
-            return Err(UrlError::Tls.into());
-        }
         // What is wrong with the request comes up before a connection is made.
         let endpoint = self.endpoint(&url, start)?;
-        let stream = self.tcp(&url, start)?;
-        stream.set_nodelay(true)?;
+        let stream =
+            if url.secure { self.tls_stream(&url, start)? } else { self.tcp(&url, start)?.into() };
         self.open(endpoint, stream, start)
     }
 
-    /// Opens a WebSocket over a stream that leads to the URL's host, such as one of TLS for `wss://`.
+    /// Opens a WebSocket over a stream that leads to the URL's host; for `wss://` it has to be one of TLS.
     ///
     /// # Errors
     ///
@@ -168,6 +183,22 @@ impl Connector {
         Ok(endpoint)
     }
 
+    #[cfg(feature = "rustls")]
+    fn tls_stream(&self, url: &Url<'_>, start: Instant) -> Result<Stream> {
+        let config = match &self.tls {
+            Some(config) => config.clone(),
+            None => crate::tls::default_client()?,
+        };
+        let tcp = self.tcp(url, start)?;
+        let left = self.handshake_timeout.map(|timeout| timeout.saturating_sub(start.elapsed()));
+        Ok(Stream::Tls(crate::TlsStream::client(tcp, url.host, config, left)?))
+    }
+
+    #[cfg(not(feature = "rustls"))]
+    fn tls_stream(&self, _: &Url<'_>, _: Instant) -> Result<Stream> {
+        Err(crate::UrlError::Tls.into())
+    }
+
     fn tcp(&self, url: &Url<'_>, start: Instant) -> Result<TcpStream> {
         let addresses: Vec<SocketAddr> = (url.host, url.port).to_socket_addrs()?.collect();
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
@@ -187,7 +218,10 @@ impl Connector {
                 }
             };
             match result {
-                Ok(stream) => return Ok(stream),
+                Ok(stream) => {
+                    stream.set_nodelay(true)?;
+                    return Ok(stream);
+                }
                 Err(error) => last = io::Error::new(error.kind(), format!("{address}: {error}")),
             }
         }

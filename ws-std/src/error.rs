@@ -17,6 +17,9 @@ pub type Result<T> = std::result::Result<T, Error>;
 pub enum Error {
     /// The stream failed.
     Io(io::Error),
+    /// TLS failed, or a certificate or key of the caller's is not valid.
+    #[cfg(feature = "rustls")]
+    Tls(crate::TlsError),
     /// The URL is not valid.
     Url(UrlError),
     /// A header, subprotocol or answer of the caller is not valid. A client has sent nothing then, a
@@ -59,6 +62,8 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Io(error) => error.fmt(f),
+            #[cfg(feature = "rustls")]
+            Self::Tls(error) => error.fmt(f),
             Self::Url(error) => error.fmt(f),
             Self::Open(error) => error.fmt(f),
             Self::Handshake(error) => write!(f, "not a valid WebSocket handshake: {error}"),
@@ -88,6 +93,8 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Io(error) => Some(error),
+            #[cfg(feature = "rustls")]
+            Self::Tls(error) => Some(error),
             Self::Url(error) => Some(error),
             Self::Open(error) => Some(error),
             Self::Handshake(error) => Some(error),
@@ -99,6 +106,12 @@ impl std::error::Error for Error {
 }
 
 impl From<io::Error> for Error {
+    #[cfg(feature = "rustls")]
+    fn from(error: io::Error) -> Self {
+        crate::tls::from_io(error)
+    }
+
+    #[cfg(not(feature = "rustls"))]
     fn from(error: io::Error) -> Self {
         Self::Io(error)
     }

@@ -1,4 +1,6 @@
-#![doc = include_str!("../README.md")]
+// What the README shows needs every feature.
+#![cfg_attr(any(not(doctest), feature = "rustls"), doc = include_str!("../README.md"))]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 // A peer's bytes must not be able to stop the program.
 #![cfg_attr(
@@ -25,16 +27,22 @@ mod server;
 mod socket;
 mod split;
 mod stream;
+#[cfg(feature = "rustls")]
+mod tls;
 mod transport;
 mod url;
 
 pub use client::{Connector, connect};
 pub use error::{Deadline, Error, Result};
+#[cfg(feature = "rustls")]
+pub use rustls;
 pub use server::{Incoming, Listener, ListenerBuilder, Request, listen};
 pub use socket::{Replier, WebSocket};
 pub use split::{MAX_WAITING, Reader, Writer};
 pub use stream::{MessageReader, MessageWriter};
-pub use transport::{Plain, Transport};
+#[cfg(feature = "rustls")]
+pub use tls::{TlsError, TlsStream};
+pub use transport::{Plain, Stream, Transport};
 pub use url::UrlError;
 pub use ws_core;
 pub use ws_core::endpoint::{CloseInfo, Origins, Response};

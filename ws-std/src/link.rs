@@ -11,7 +11,7 @@ const MAX_DISCARD: usize = 64 << 20;
 /// How long the last words may take, and the peer's end when no other bound is set.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 /// Zero means for ever to a stream.
-const MIN_WAIT: Duration = Duration::from_millis(1);
+pub(crate) const MIN_WAIT: Duration = Duration::from_millis(1);
 /// The most slices that one write takes.
 const SLICES: usize = 16;
 
@@ -31,7 +31,7 @@ pub(crate) struct Link<T> {
     /// The stream has no time-outs.
     timeless: bool,
     /// Something was written that the stream may hold back until it is flushed.
-    unflushed: bool,
+    pub(crate) unflushed: bool,
     /// Writing has failed: what can still be read is read, nothing more is written.
     pub(crate) broken: bool,
 }
@@ -206,12 +206,18 @@ impl<T: Transport> Link<T> {
         buffer: &mut [u8],
         deadline: Option<ws_core::Instant>,
     ) -> Result<(usize, Filled)> {
-        self.set_read_timeout(deadline)?;
         loop {
+            self.set_read_timeout(deadline)?;
             return match self.stream.read(buffer) {
                 Ok(0) => Ok((0, Filled::Eof)),
                 Ok(count) => Ok((count, Filled::Bytes)),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                    // A peer that sends a record in small pieces must not move the deadline.
+                    if deadline.is_some_and(|by| by.saturating_since(self.now()).is_zero()) {
+                        return Ok((0, Filled::TimedOut));
+                    }
+                    continue;
+                }
                 Err(error) if is_timeout(&error) => Ok((0, Filled::TimedOut)),
                 Err(error) if is_loss(&error) => Ok((0, Filled::Eof)),
                 Err(error) => Err(error.into()),
@@ -281,11 +287,11 @@ impl<T: Transport> Link<T> {
     }
 }
 
-fn is_timeout(error: &io::Error) -> bool {
+pub(crate) fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
 
-fn is_loss(error: &io::Error) -> bool {
+pub(crate) fn is_loss(error: &io::Error) -> bool {
     use io::ErrorKind::*;
     matches!(error.kind(), ConnectionReset | ConnectionAborted | BrokenPipe | UnexpectedEof)
 }

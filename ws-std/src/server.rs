@@ -13,6 +13,7 @@ use crate::driver::Driver;
 use crate::error::{Deadline, Error, Result};
 use crate::link::Link;
 use crate::socket::WebSocket;
+use crate::transport::Stream;
 
 /// Listens for WebSockets, with the defaults of [`ListenerBuilder`].
 ///
@@ -36,14 +37,6 @@ pub fn listen(address: impl ToSocketAddrs) -> Result<Listener> {
     Listener::builder().bind(address)
 }
 
-#[derive(Debug)]
-struct Settings {
-    options: Options,
-    protocols: Vec<String>,
-    read_timeout: Option<Duration>,
-    write_timeout: Option<Duration>,
-}
-
 /// How to listen for WebSockets.
 ///
 /// ```no_run
@@ -63,6 +56,8 @@ pub struct ListenerBuilder {
     protocols: Vec<String>,
     read_timeout: Option<Duration>,
     write_timeout: Option<Duration>,
+    #[cfg(feature = "rustls")]
+    tls: Option<Arc<rustls::ServerConfig>>,
 }
 
 impl ListenerBuilder {
@@ -116,6 +111,33 @@ impl ListenerBuilder {
         self
     }
 
+    /// Speaks TLS, and only TLS, with this configuration. The handshake is part of
+    /// [`Incoming::request`] and of its deadline.
+    #[cfg(feature = "rustls")]
+    #[must_use]
+    pub fn tls(mut self, config: Arc<rustls::ServerConfig>) -> Self {
+        self.tls = Some(config);
+        self
+    }
+
+    /// As [`tls`](Self::tls), with the defaults for one certificate: its chain, the server's own
+    /// first, and its private key (PKCS #8, PKCS #1 or SEC 1), as PEM.
+    ///
+    /// ```no_run
+    /// let listener = ws_std::Listener::builder()
+    ///     .certificate(&std::fs::read("chain.pem")?, &std::fs::read("key.pem")?)?
+    ///     .bind("0.0.0.0:443")?;
+    /// # Ok::<(), ws_std::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Tls`] when one of them is not valid, or the key is not that of the certificate.
+    #[cfg(feature = "rustls")]
+    pub fn certificate(self, chain: &[u8], key: &[u8]) -> Result<Self> {
+        Ok(self.tls(crate::tls::server_from_pem(chain, key)?))
+    }
+
     /// Listens on an address; port 0 takes a free one.
     ///
     /// # Errors
@@ -127,9 +149,21 @@ impl ListenerBuilder {
 
     /// Takes connections from a socket that is listening.
     pub fn listen_on(self, tcp: TcpListener) -> Listener {
-        let Self { options, protocols, read_timeout, write_timeout } = self;
-        let settings = Settings { options, protocols, read_timeout, write_timeout };
-        Listener { tcp, settings: Arc::new(settings) }
+        Listener { tcp, settings: Arc::new(self) }
+    }
+
+    /// The stream of a connection whose endpoint has just been told that time is zero.
+    #[cfg(feature = "rustls")]
+    fn open(&self, tcp: TcpStream, endpoint: &Endpoint) -> Result<Stream> {
+        let Some(config) = &self.tls else { return Ok(tcp.into()) };
+        let zero = ws_core::Instant::from_elapsed(Duration::ZERO);
+        let timeout = endpoint.poll_timeout().map(|until| until.saturating_since(zero));
+        Ok(Stream::Tls(crate::TlsStream::server(tcp, config.clone(), timeout)?))
+    }
+
+    #[cfg(not(feature = "rustls"))]
+    fn open(&self, tcp: TcpStream, _: &Endpoint) -> Result<Stream> {
+        Ok(tcp.into())
     }
 }
 
@@ -137,7 +171,7 @@ impl ListenerBuilder {
 #[derive(Debug)]
 pub struct Listener {
     tcp: TcpListener,
-    settings: Arc<Settings>,
+    settings: Arc<ListenerBuilder>,
 }
 
 impl Listener {
@@ -149,6 +183,8 @@ impl Listener {
             protocols: Vec::new(),
             read_timeout: None,
             write_timeout: Some(WRITE_TIMEOUT),
+            #[cfg(feature = "rustls")]
+            tls: None,
         }
     }
 
@@ -213,7 +249,7 @@ impl Iterator for Listener {
 pub struct Incoming {
     stream: TcpStream,
     peer: SocketAddr,
-    settings: Arc<Settings>,
+    settings: Arc<ListenerBuilder>,
 }
 
 impl Incoming {
@@ -226,15 +262,18 @@ impl Incoming {
     ///
     /// # Errors
     ///
-    /// A faulty request, which was answered with the fitting status; a time-out; a failed stream.
+    /// A faulty request, which was answered with the fitting status; a time-out; a failed stream;
+    /// with the feature `rustls`, `Error::Tls` when the client's handshake fails.
     pub fn request(self) -> Result<Request> {
         let settings = self.settings;
         self.stream.set_nodelay(true)?;
         let start = Instant::now();
-        let mut link = Link::new(self.stream, start);
+        let mut endpoint = Endpoint::server(settings.options.clone());
+        endpoint.handle_timeout(ws_core::Instant::from_elapsed(Duration::ZERO));
+        let stream = settings.open(self.stream, &endpoint)?;
+        let mut link = Link::new(stream, start);
         link.read_timeout = settings.read_timeout;
         link.write_timeout = settings.write_timeout;
-        let endpoint = Endpoint::server(settings.options.clone());
         let mut driver = Driver::new(endpoint, link);
         match driver.next(None) {
             Ok(Some(Event::Request(head) | Event::Http(head))) => {
@@ -280,10 +319,10 @@ impl Incoming {
 /// ```
 #[derive(Debug)]
 pub struct Request {
-    driver: Driver<TcpStream>,
+    driver: Driver<Stream>,
     head: endpoint::Request,
     peer: SocketAddr,
-    settings: Arc<Settings>,
+    settings: Arc<ListenerBuilder>,
 }
 
 impl std::ops::Deref for Request {
@@ -299,6 +338,11 @@ impl Request {
     /// The address of the client.
     pub fn peer_addr(&self) -> SocketAddr {
         self.peer
+    }
+
+    /// The stream. To read from it or write to it breaks the connection.
+    pub fn stream(&self) -> &Stream {
+        &self.driver.link.stream
     }
 
     /// Opens the WebSocket, with a subprotocol that both sides speak.

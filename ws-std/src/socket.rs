@@ -1,5 +1,5 @@
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use ws_core::endpoint::{
@@ -11,7 +11,7 @@ use ws_core::{CloseCode, Message, PreparedMessage, SendError};
 use crate::driver::Driver;
 use crate::error::{Deadline, Error, Result};
 use crate::link::{Link, Look};
-use crate::transport::Transport;
+use crate::transport::{Stream, Transport};
 
 /// Queued bytes beyond this are written without waiting for more.
 pub(crate) const QUEUE: usize = 64 * 1024;
@@ -35,7 +35,7 @@ pub(crate) const QUEUE: usize = 64 * 1024;
 /// # Ok::<(), ws_std::Error>(())
 /// ```
 #[derive(Debug)]
-pub struct WebSocket<T = TcpStream> {
+pub struct WebSocket<T = Stream> {
     pub(crate) driver: Driver<T>,
     pub(crate) subprotocol: Option<String>,
     pub(crate) request: Option<Request>,
@@ -283,14 +283,14 @@ impl<T: Transport> WebSocket<T> {
     }
 }
 
-impl WebSocket<TcpStream> {
+impl WebSocket<Stream> {
     /// The address of the peer.
     ///
     /// # Errors
     ///
     /// As of the stream.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.driver.link.stream.peer_addr()
+        self.stream().tcp().peer_addr()
     }
 
     /// The address of this side.
@@ -299,7 +299,7 @@ impl WebSocket<TcpStream> {
     ///
     /// As of the stream.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.driver.link.stream.local_addr()
+        self.stream().tcp().local_addr()
     }
 }
 

@@ -6,7 +6,6 @@
 //! So a reader that owes a Pong while a writer is blocked leaves it in the output and reads on.
 
 use std::mem;
-use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread;
@@ -19,7 +18,7 @@ use crate::driver::Driver;
 use crate::error::{Deadline, Error, Result};
 use crate::link::{Filled, Link, Look, PATIENCE, earlier};
 use crate::socket::WebSocket;
-use crate::transport::Transport;
+use crate::transport::{Stream, Transport};
 
 /// How many threads may wait to send on one connection; more get [`Error::Busy`].
 pub const MAX_WAITING: usize = 64;
@@ -53,7 +52,7 @@ struct WriteSide<T> {
 /// it is dropped, the connection is closed with 1001, which takes two seconds at the most; a thread
 /// that is still blocked in [`Writer::send`] then fails.
 #[derive(Debug)]
-pub struct Reader<T: Transport = TcpStream> {
+pub struct Reader<T: Transport = Stream> {
     inbound: Inbound,
     link: Link<T>,
     shared: Arc<Shared<T>>,
@@ -67,7 +66,7 @@ pub struct Reader<T: Transport = TcpStream> {
 /// The sending half of a [`WebSocket`] after [`split`](WebSocket::split); clone it for each
 /// thread that sends.
 #[derive(Debug)]
-pub struct Writer<T: Transport = TcpStream> {
+pub struct Writer<T: Transport = Stream> {
     shared: Arc<Shared<T>>,
 }
 
@@ -209,7 +208,7 @@ impl<T: Transport> Shared<T> {
             if batch.is_empty() {
                 mem::swap(batch, self.outbound().output());
             }
-            if batch.is_empty() {
+            if batch.is_empty() && !link.unflushed {
                 return Ok(());
             }
             link.write(batch).inspect_err(|error| {

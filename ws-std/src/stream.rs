@@ -1,7 +1,6 @@
 //! Messages that need not fit in memory.
 
 use std::io::{self, Read, Write};
-use std::net::TcpStream;
 
 use ws_core::endpoint::Event;
 use ws_core::utf8::Utf8Validator;
@@ -9,13 +8,13 @@ use ws_core::{MessageKind, SendError};
 
 use crate::error::{Error, Result};
 use crate::socket::{QUEUE, WebSocket};
-use crate::transport::Transport;
+use crate::transport::{Stream, Transport};
 
 /// A message that is read as it arrives: see [`WebSocket::read_stream`].
 ///
 /// It ends where the message ends. When it is dropped before, the rest of the message is skipped.
 #[derive(Debug)]
-pub struct MessageReader<'w, T = TcpStream> {
+pub struct MessageReader<'w, T = Stream> {
     ws: &'w mut WebSocket<T>,
     kind: MessageKind,
     chunk: bytes::Bytes,
@@ -28,7 +27,7 @@ pub struct MessageReader<'w, T = TcpStream> {
 /// [`finish`](Self::finish): without it the message stays open for good, and all that can still be done is
 /// to close the connection.
 #[derive(Debug)]
-pub struct MessageWriter<'w, T = TcpStream> {
+pub struct MessageWriter<'w, T = Stream> {
     ws: &'w mut WebSocket<T>,
     kind: MessageKind,
     utf8: Utf8Validator,

@@ -4,8 +4,13 @@ use std::time::Duration;
 
 /// A blocking stream that can carry a WebSocket, with deadlines.
 ///
-/// It is implemented for [`TcpStream`] and, on Unix, for `UnixStream`. A stream that is only
+/// It is implemented for [`Stream`], [`TcpStream`] and, on Unix, `UnixStream`. A stream that is only
 /// [`Read`] and [`Write`] goes into [`Plain`].
+///
+/// A stream may hold back what is written until it is flushed, as one of TLS does. A write or flush
+/// that times out has then kept what it was given, and the next one goes on with it. An error of the kind
+/// [`Interrupted`](io::ErrorKind::Interrupted) asks for the same call again, once the deadlines are
+/// looked at.
 pub trait Transport: Read + Write {
     /// Bounds how long a read may block; `None` means for ever. The duration is never zero.
     ///
@@ -53,6 +58,97 @@ impl Transport for TcpStream {
 
     fn try_clone(&self) -> io::Result<Self> {
         TcpStream::try_clone(self)
+    }
+}
+
+/// What [`connect`](crate::connect) and [`Listener`](crate::Listener) run a WebSocket over: TCP or,
+/// with the feature `rustls`, TLS over TCP.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Stream {
+    /// TCP alone.
+    Tcp(TcpStream),
+    /// TLS over TCP.
+    #[cfg(feature = "rustls")]
+    Tls(crate::TlsStream),
+}
+
+impl Stream {
+    /// The TCP socket. To read from it or write to it breaks the connection.
+    pub fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Tcp(tcp) => tcp,
+            #[cfg(feature = "rustls")]
+            Self::Tls(tls) => tls.get_ref(),
+        }
+    }
+}
+
+impl From<TcpStream> for Stream {
+    fn from(tcp: TcpStream) -> Self {
+        Self::Tcp(tcp)
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(tcp) => tcp.read(buffer),
+            #[cfg(feature = "rustls")]
+            Self::Tls(tls) => tls.read(buffer),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(tcp) => tcp.write(bytes),
+            #[cfg(feature = "rustls")]
+            Self::Tls(tls) => tls.write(bytes),
+        }
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(tcp) => tcp.write_vectored(slices),
+            #[cfg(feature = "rustls")]
+            Self::Tls(tls) => tls.write_vectored(slices),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Tcp(tcp) => tcp.flush(),
+            #[cfg(feature = "rustls")]
+            Self::Tls(tls) => tls.flush(),
+        }
+    }
+}
+
+impl Transport for Stream {
+    fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.tcp().set_read_timeout(timeout)
+    }
+
+    fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.tcp().set_write_timeout(timeout)
+    }
+
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        match self {
+            Self::Tcp(tcp) => tcp.shutdown_write(),
+            #[cfg(feature = "rustls")]
+            Self::Tls(tls) => tls.shutdown_write(),
+        }
+    }
+
+    fn try_clone(&self) -> io::Result<Self> {
+        match self {
+            Self::Tcp(tcp) => tcp.try_clone().map(Self::Tcp),
+            #[cfg(feature = "rustls")]
+            Self::Tls(tls) => tls.try_clone().map(Self::Tls),
+        }
     }
 }
 

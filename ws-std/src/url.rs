@@ -21,7 +21,7 @@ pub(crate) struct Url<'u> {
 pub enum UrlError {
     /// The scheme is neither `ws` nor `wss`.
     Scheme,
-    /// The URL is `wss://`, which needs TLS: open a TLS stream and use
+    /// The URL is `wss://`, which needs TLS: the feature `rustls`, or a TLS stream of the caller's in
     /// [`Connector::connect_over`](crate::Connector::connect_over).
     Tls,
     /// `user:password@` has no meaning in a WebSocket URL; send an Authorization header.
@@ -39,8 +39,8 @@ pub enum UrlError {
 impl fmt::Display for UrlError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Scheme => "the URL has to begin with ws:// (RFC 6455 §3)",
-            Self::Tls => "wss:// needs TLS, which has to be brought along (see connect_over)",
+            Self::Scheme => "the URL has to begin with ws:// or wss:// (RFC 6455 §3)",
+            Self::Tls => "wss:// needs TLS: the feature rustls, or a TLS stream in connect_over",
             Self::UserInfo => {
                 "user:password@ is not part of a WebSocket URL; send an Authorization header"
             }

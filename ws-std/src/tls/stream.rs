@@ -1,0 +1,429 @@
+//! TLS on a blocking stream, for one thread or for two.
+//!
+//! The handles to a stream share one rustls connection, behind a mutex that is held to encrypt or to
+//! decrypt, never across a system call. What was encrypted is queued, and the lock of the queue is held
+//! to write it: so records leave in the order in which they were encrypted. A reader does not wait for
+//! that lock: what it owes, an alert, is left to the holder, who looks again after having let go. The answer
+//! to a KeyUpdate needs no reader: rustls puts it before the next record that is encrypted.
+//!
+//! A thread that needs several of the locks takes them in the order of [`Shared`]'s fields.
+
+use std::io::{self, IoSlice, Read, Write};
+use std::net::TcpStream;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::{Duration, Instant};
+
+use rustls::pki_types::ServerName;
+use rustls::{
+    ClientConfig, ClientConnection, Connection, InvalidMessage, ServerConfig, ServerConnection,
+};
+
+use super::TlsError;
+use super::error::into_io;
+use crate::error::{Deadline, Error, Result};
+use crate::link::{MIN_WAIT, PATIENCE, is_loss, is_timeout};
+use crate::transport::Transport;
+use crate::url::UrlError;
+
+/// Bytes that are encrypted at once, and beyond which those that wait are written first.
+const QUEUE: usize = 64 * 1024;
+/// Bytes that are read at once: a record of the largest size and some.
+const INCOMING: usize = 20 * 1024;
+/// Room for this much is kept when the queue has been written.
+const KEPT: usize = 20 * 1024;
+
+/// A stream under TLS whose handshake is done.
+///
+/// What is written leaves when it is flushed, or when 64 KiB have gathered. A write or flush whose
+/// time-out passes keeps what it was given: the next one goes on with it. The end of the stream without the
+/// peer's `close_notify` is [`io::ErrorKind::UnexpectedEof`], to which a WebSocket pays no heed
+/// once it has seen the peer's Close.
+#[derive(Debug)]
+pub struct TlsStream<T = TcpStream> {
+    stream: T,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    incoming: Mutex<Incoming>,
+    outgoing: Mutex<Outgoing>,
+    connection: Mutex<Connection>,
+}
+
+/// What was read and not decrypted. The lock is held while reading: there is one reader at a time.
+#[derive(Debug)]
+struct Incoming {
+    buffer: Box<[u8]>,
+    start: usize,
+    end: usize,
+}
+
+/// What was encrypted and not written.
+#[derive(Debug, Default)]
+struct Outgoing {
+    queue: Vec<u8>,
+    written: usize,
+    /// `close_notify` is in the queue or was written.
+    closed: bool,
+}
+
+impl<T: Transport> TlsStream<T> {
+    /// Does a client's handshake with the server that is `host`, a name or an IP address: that is what the
+    /// certificate has to be for.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Tls`] with the cause, [`Error::Url`] for a host that is none,
+    /// [`Error::Timeout`] after `timeout`, [`Error::HandshakeEof`], [`Error::Io`].
+    pub fn client(
+        stream: T,
+        host: &str,
+        config: Arc<ClientConfig>,
+        timeout: Option<Duration>,
+    ) -> Result<Self> {
+        let name = ServerName::try_from(host).map_err(|_| UrlError::Host)?.to_owned();
+        let connection = ClientConnection::new(config, name)?;
+        Self::handshake(stream, connection.into(), timeout)
+    }
+
+    /// Does a server's handshake.
+    ///
+    /// # Errors
+    ///
+    /// As [`client`](Self::client).
+    pub fn server(stream: T, config: Arc<ServerConfig>, timeout: Option<Duration>) -> Result<Self> {
+        let connection = ServerConnection::new(config)?;
+        Self::handshake(stream, connection.into(), timeout)
+    }
+
+    /// The stream below. To read from it or write to it breaks the connection.
+    pub fn get_ref(&self) -> &T {
+        &self.stream
+    }
+
+    /// Lends the TLS connection, for what was agreed upon in the handshake: the peer's certificates, the
+    /// name that a client asked for. Reads and writes wait until it is given back.
+    pub fn with_connection<R>(&self, look: impl FnOnce(&Connection) -> R) -> R {
+        look(&self.shared.connection())
+    }
+
+    fn handshake(stream: T, mut connection: Connection, timeout: Option<Duration>) -> Result<Self> {
+        let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        connection.set_buffer_limit(Some(QUEUE));
+        let shared = Shared {
+            incoming: Mutex::new(Incoming::new()),
+            outgoing: Mutex::default(),
+            connection: Mutex::new(connection),
+        };
+        let mut tls = Self { stream, shared: Arc::new(shared) };
+        loop {
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                return Err(Error::Timeout(Deadline::Handshake));
+            }
+            match tls.handshake_step(left.map(|left| left.max(MIN_WAIT))) {
+                Ok(true) => return Ok(tls),
+                Ok(false) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if is_timeout(&error) => {
+                    return Err(Error::Timeout(Deadline::Handshake));
+                }
+                Err(error) if is_loss(&error) => return Err(Error::HandshakeEof),
+                Err(error) => return Err(name_cause(error.into())),
+            }
+        }
+    }
+
+    /// Writes what there is, and reads once if that is not the end of the handshake.
+    fn handshake_step(&mut self, timeout: Option<Duration>) -> io::Result<bool> {
+        self.set_timeouts(timeout)?;
+        self.flush()?;
+        if !self.shared.connection().is_handshaking() {
+            self.set_timeouts(None)?;
+            return Ok(true);
+        }
+        let result = {
+            let mut incoming = self.shared.incoming();
+            if incoming.read(&mut self.stream)? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            // What follows the handshake is left for later.
+            let mut connection = self.shared.connection();
+            let mut result = Ok(());
+            while result.is_ok() && connection.is_handshaking() && !incoming.is_empty() {
+                result = incoming.feed(&mut connection);
+            }
+            result
+        };
+        if result.is_err() {
+            self.tell();
+        }
+        result.map(|()| false)
+    }
+
+    fn set_timeouts(&self, timeout: Option<Duration>) -> io::Result<()> {
+        for result in
+            [self.stream.set_write_timeout(timeout), self.stream.set_read_timeout(timeout)]
+        {
+            match result {
+                Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
+                result => result?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what the reader owes, an alert, unless another is about to.
+    fn tell(&mut self) {
+        if let Some(outgoing) = self.shared.try_outgoing() {
+            let _ = write_all(&mut self.stream, &self.shared, outgoing);
+        }
+    }
+}
+
+impl<T: Transport> Read for TlsStream<T> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        let result = read(&mut self.stream, &self.shared, buffer);
+        if self.shared.connection().wants_write() {
+            self.tell();
+        }
+        result
+    }
+}
+
+impl<T: Transport> Write for TlsStream<T> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_vectored(&[IoSlice::new(bytes)])
+    }
+
+    /// Encrypts the slices as one sequence of bytes: a record is filled across their borders.
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let mut outgoing = self.shared.outgoing();
+        if outgoing.closed {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        if outgoing.left().len() >= QUEUE {
+            outgoing.write(&mut self.stream)?;
+        }
+        let mut connection = self.shared.connection();
+        let taken = connection.writer().write_vectored(slices)?;
+        outgoing.take_from(&mut connection)?;
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        write_all(&mut self.stream, &self.shared, self.shared.outgoing())?;
+        self.stream.flush()
+    }
+}
+
+impl<T: Transport> Transport for TlsStream<T> {
+    fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.stream.set_read_timeout(timeout)
+    }
+
+    fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.stream.set_write_timeout(timeout)
+    }
+
+    /// Sends `close_notify` and shuts down the write side of the stream below.
+    ///
+    /// While another thread is blocked in a write, there is no way to send anything: that write fails
+    /// as it would without TLS.
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        let begun = Instant::now();
+        while let Some(mut outgoing) = self.shared.try_outgoing() {
+            outgoing.closed = true;
+            self.shared.connection().send_close_notify();
+            let result = write_all(&mut self.stream, &self.shared, outgoing);
+            let partly = result.is_err_and(|error| error.kind() == io::ErrorKind::Interrupted);
+            if !partly || begun.elapsed() > PATIENCE {
+                break;
+            }
+        }
+        self.stream.shutdown_write()
+    }
+
+    fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self { stream: self.stream.try_clone()?, shared: self.shared.clone() })
+    }
+}
+
+impl Shared {
+    fn incoming(&self) -> MutexGuard<'_, Incoming> {
+        self.incoming.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn outgoing(&self) -> MutexGuard<'_, Outgoing> {
+        self.outgoing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn try_outgoing(&self) -> Option<MutexGuard<'_, Outgoing>> {
+        match self.outgoing.try_lock() {
+            Ok(outgoing) => Some(outgoing),
+            Err(TryLockError::Poisoned(outgoing)) => Some(outgoing.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    fn connection(&self) -> MutexGuard<'_, Connection> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Decrypts what was read before or, if that gives nothing, what one more read brings. When that is
+/// only part of a record, the caller is asked to look at the time and to call again.
+fn read(stream: &mut impl Read, shared: &Shared, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut incoming = shared.incoming();
+    if let Some(count) = incoming.decrypt(&mut shared.connection(), buffer)? {
+        return Ok(count);
+    }
+    if incoming.read(stream)? == 0 {
+        shared.connection().read_tls(&mut io::empty())?;
+    }
+    let decrypted = incoming.decrypt(&mut shared.connection(), buffer)?;
+    decrypted.ok_or_else(|| io::ErrorKind::Interrupted.into())
+}
+
+/// Writes the queue. What a reader has left there meanwhile is written, too: it found the lock taken.
+fn write_all<'s>(
+    stream: &mut impl Write,
+    shared: &'s Shared,
+    mut outgoing: MutexGuard<'s, Outgoing>,
+) -> io::Result<()> {
+    loop {
+        outgoing.take_from(&mut shared.connection())?;
+        outgoing.write(stream)?;
+        drop(outgoing);
+        if !shared.connection().wants_write() {
+            return Ok(());
+        }
+        outgoing = match shared.try_outgoing() {
+            Some(outgoing) => outgoing,
+            None => return Ok(()),
+        };
+    }
+}
+
+impl Incoming {
+    fn new() -> Self {
+        Self { buffer: vec![0; INCOMING].into(), start: 0, end: 0 }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// Reads once, all that was read before being decrypted.
+    fn read(&mut self, stream: &mut impl Read) -> io::Result<usize> {
+        (self.start, self.end) = (0, 0);
+        self.end = stream.read(&mut self.buffer)?;
+        Ok(self.end)
+    }
+
+    /// Gives some of what was read to the connection.
+    fn feed(&mut self, connection: &mut Connection) -> io::Result<()> {
+        let mut bytes = self.buffer.get(self.start..self.end).unwrap_or_default();
+        let count = connection.read_tls(&mut bytes)?;
+        self.start = self.start.saturating_add(count);
+        connection.process_new_packets().map_err(into_io)?;
+        Ok(())
+    }
+
+    /// Decrypts what was read, as far as there is room for it; `None` when more has to be read.
+    fn decrypt(
+        &mut self,
+        connection: &mut Connection,
+        buffer: &mut [u8],
+    ) -> io::Result<Option<usize>> {
+        let mut filled = 0_usize;
+        // It comes behind what was decrypted before, and again with the next call.
+        let mut fault = None;
+        loop {
+            let free = buffer.get_mut(filled..).unwrap_or_default();
+            let error = match connection.reader().read(free) {
+                // The peer's end, or no room.
+                Ok(0) => return Ok(Some(filled)),
+                Ok(count) => {
+                    filled = filled.saturating_add(count);
+                    continue;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => fault,
+                Err(error) => Some(error),
+            };
+            match error {
+                None if !self.is_empty() => fault = self.feed(connection).err(),
+                _ if filled > 0 => return Ok(Some(filled)),
+                Some(error) => return Err(error),
+                None => {
+                    connection.process_new_packets().map_err(into_io)?;
+                    return Ok(None);
+                }
+            }
+        }
+    }
+}
+
+impl Outgoing {
+    fn left(&self) -> &[u8] {
+        self.queue.get(self.written..).unwrap_or_default()
+    }
+
+    /// Queues what the connection has encrypted.
+    fn take_from(&mut self, connection: &mut Connection) -> io::Result<()> {
+        while connection.wants_write() {
+            connection.write_tls(&mut self.queue)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the queue. When the stream takes only part of it, the caller is asked to look at the time and
+    /// to call again.
+    fn write(&mut self, stream: &mut impl Write) -> io::Result<()> {
+        while !self.left().is_empty() {
+            match stream.write(self.left()) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => {
+                    self.written = self.written.saturating_add(count);
+                    if !self.left().is_empty() {
+                        return Err(io::ErrorKind::Interrupted.into());
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.queue.clear();
+        self.queue.shrink_to(KEPT);
+        self.written = 0;
+        Ok(())
+    }
+}
+
+/// What a failed handshake says of a peer that does not know TLS.
+fn name_cause(error: Error) -> Error {
+    match error {
+        Error::Tls(TlsError::Failed(rustls::Error::InvalidMessage(
+            InvalidMessage::InvalidContentType,
+        ))) => TlsError::NotTls.into(),
+        error => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_room_of_a_long_queue_is_given_back() {
+        let mut outgoing = Outgoing { queue: vec![0; 100_000], ..Outgoing::default() };
+        let mut written = Vec::new();
+        outgoing.write(&mut written).unwrap();
+        assert_eq!((written.len(), outgoing.left().len()), (100_000, 0));
+        assert!(outgoing.queue.capacity() <= KEPT);
+    }
+}
