@@ -1,13 +1,16 @@
 // npm `ws` as a server of the clients under test, on a free port. JSON lines: {"port": N}, then one
 // object per check of a fuzzing case, or {"event": "end", "id": ...} per other connection.
 //
-//   node server.mjs
+//   node server.mjs [CHAIN.pem KEY.pem]     (with a certificate: over TLS)
 //
 // /echo           echoes in three fragments, with a ping before, inside and after each reply
 // /close-first    echoes one message and closes with 1001
 // /close-on-open  closes with 4000 at once
 // // /getCaseCount, /runCase?case=N&agent=A, /updateReports?agent=A   as the Autobahn fuzzing server
 
+import { readFileSync } from "node:fs";
+import http from "node:http";
+import https from "node:https";
 import { WebSocketServer } from "ws";
 import { LIMIT, MIB, SIZES, check, endWithInput, inbox, next, payload, pieces, report, require, sameMessage } from "./shared.mjs";
 
@@ -117,8 +120,10 @@ const paths = {
 };
 
 endWithInput();
-const server = new WebSocketServer({ host: "127.0.0.1", port: 0, maxPayload: 4 * LIMIT });
-server.on("listening", () => report({ port: server.address().port, cases: cases.length }));
+const [chain, key] = process.argv.slice(2).map((path) => readFileSync(path));
+const listener = chain ? https.createServer({ cert: chain, key }) : http.createServer();
+const server = new WebSocketServer({ server: listener, maxPayload: 4 * LIMIT });
+listener.listen(0, "127.0.0.1", () => report({ port: listener.address().port, cases: cases.length }));
 server.on("connection", (ws, request) => {
   const url = new URL(request.url, "http://localhost");
   ws.on("error", () => {});

@@ -1,7 +1,7 @@
 """Python `websockets` as a server of the clients under test, on a free port. JSON lines:
 {"port": N}, then one object per check of a fuzzing case or {"event": "end", "id": ...} per other connection.
 
-  python server.py
+  python server.py [CHAIN.pem KEY.pem]     (with a certificate: over TLS)
 
 /echo           echoes in three fragments, with a ping before, inside and after each reply
 /close-first    echoes one message and closes with 1001
@@ -9,6 +9,8 @@
 /getCaseCount, /runCase?case=N&agent=A, /updateReports?agent=A   as the Autobahn fuzzing server
 """
 import asyncio
+import ssl
+import sys
 import urllib.parse
 
 from websockets.asyncio.server import serve
@@ -160,7 +162,11 @@ async def handle(ws):
 
 
 async def main():
-    async with serve(handle, "127.0.0.1", 0, max_size=4 * LIMIT, ping_interval=None) as server:
+    context = None
+    if sys.argv[1:]:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(*sys.argv[1:])
+    async with serve(handle, "127.0.0.1", 0, ssl=context, max_size=4 * LIMIT, ping_interval=None) as server:
         report({"port": server.sockets[0].getsockname()[1], "cases": len(CASES)})
         await asyncio.Future()
 

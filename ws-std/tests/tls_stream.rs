@@ -19,12 +19,13 @@ use ws_std::{
     Writer, rustls,
 };
 
-/// A TCP stream that takes and gives at most so many bytes at once, counts its writes and keeps what
-/// was written.
+/// A TCP stream that takes and gives at most so many bytes at once, and takes its time to read; it
+/// counts its writes and keeps what was written.
 #[derive(Debug)]
 struct Watched {
     stream: TcpStream,
     most: usize,
+    pause: Duration,
     writes: Arc<AtomicUsize>,
     written: Arc<Mutex<Vec<u8>>>,
 }
@@ -32,13 +33,20 @@ struct Watched {
 impl Watched {
     fn new(stream: TcpStream, most: usize) -> Self {
         stream.set_nodelay(true).unwrap();
-        Self { stream, most, writes: Arc::default(), written: Arc::default() }
+        Self {
+            stream,
+            most,
+            pause: Duration::ZERO,
+            writes: Arc::default(),
+            written: Arc::default(),
+        }
     }
 }
 
 impl Read for Watched {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let most = buffer.len().min(self.most);
+        thread::sleep(self.pause);
         self.stream.read(&mut buffer[..most])
     }
 }
@@ -81,16 +89,23 @@ impl Transport for Watched {
     }
 }
 
-/// A server's WebSocket over TLS on a stream of the test's, after all handshakes, and its client.
-fn watched(most: usize) -> (WebSocket<TlsStream<Watched>>, RawTls) {
+/// A server's stream over TLS on a stream of the test's, and its client.
+fn accepted<T: Transport + Send + 'static>(
+    wrap: impl FnOnce(TcpStream) -> T,
+) -> (TlsStream<T>, RawTls) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut client = RawTls::client(listener.local_addr().unwrap());
-    let near = Watched::new(accept(&listener).stream, most);
+    let near = wrap(accept(&listener).stream);
     let server = thread::spawn(move || {
         TlsStream::server(near, Arc::new(server_config("server")), Some(LONG)).unwrap()
     });
     client.handshake().unwrap();
-    let tls = finish(server);
+    (finish(server), client)
+}
+
+/// A server's WebSocket on a stream that is watched once all handshakes are done, and its client.
+fn watched(most: usize) -> (WebSocket<TlsStream<Watched>>, RawTls) {
+    let (tls, client) = accepted(|tcp| Watched::new(tcp, most));
     tls.get_ref().writes.store(0, SeqCst);
     tls.get_ref().written.lock().unwrap().clear();
     (WebSocket::from_endpoint(Endpoint::server_after_handshake(Config::new(), b""), tls), client)
@@ -107,8 +122,13 @@ fn data_along_with_the_end_of_the_handshake_is_kept() {
     });
     client.handshake_but_last().unwrap();
     let sent: Vec<u8> = (0..60_000_u32).map(|n| n as u8).collect();
-    assert_eq!(client.tls.writer().write(&sent).unwrap(), sent.len());
-    client.flush();
+    // In small records, which are decrypted as soon as they are there.
+    let mut bytes = Vec::new();
+    for piece in sent.chunks(1000) {
+        client.tls.writer().write_all(piece).unwrap();
+        bytes.extend(client.encrypted());
+    }
+    client.tcp.write_all(&bytes).unwrap();
     let mut server = finish(server);
     let mut came = vec![0; sent.len()];
     server.read_exact(&mut came).unwrap();
@@ -390,26 +410,36 @@ fn a_read_that_times_out_goes_on_later() {
     assert_eq!(ws.read().unwrap(), Some(Message::from("in two parts")));
 }
 
+/// Pauses so short that no time-out of the stream passes: a record takes two seconds.
+const PAUSE: Duration = Duration::from_micros(100);
+
 #[test]
 fn a_record_in_pieces_does_not_move_the_read_deadline() {
-    let (mut ws, mut client) = open_tls();
-    ws.set_read_timeout(Some(Duration::from_millis(300)));
-    client.tls.writer().write_all(&masked(BINARY, &[0; 4000])).unwrap();
-    let bytes = client.encrypted();
-    let slow = thread::spawn(move || {
-        for byte in bytes {
-            client.tcp.write_all(&[byte]).unwrap();
-            // Faster than any time-out.
-            thread::sleep(Duration::from_micros(400));
-        }
-        client
-    });
+    let (server, mut client) = accepted(|tcp| Watched { pause: PAUSE, ..Watched::new(tcp, 1) });
+    let endpoint = Endpoint::server_after_handshake(Config::new(), b"");
+    let mut ws = WebSocket::from_endpoint(endpoint, server);
+    client.write(&masked(BINARY, &[5; 16_000]));
+    ws.set_read_timeout(Some(Duration::from_millis(50)));
     let begun = Instant::now();
     assert!(matches!(ws.read(), Err(Error::Timeout(Deadline::Read))));
-    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_millis(1500), "{:?}", begun.elapsed());
     ws.set_read_timeout(Some(LONG));
-    assert_eq!(ws.read().unwrap(), Some(Message::from(vec![0; 4000])));
-    drop(finish(slow));
+    assert_eq!(ws.read().unwrap(), Some(Message::from(vec![5; 16_000])));
+}
+
+#[test]
+fn a_record_in_pieces_does_not_move_the_handshakes_deadline() {
+    let (url, server) = play(|mut raw| {
+        raw.write(&[&[HANDSHAKE, 3, 3, 0x40, 0, 2, 0, 0x3f, 0xfc], &[0; 16_380][..]].concat());
+        let _ = raw.read_to_the_end();
+    });
+    let tcp = TcpStream::connect(url.strip_prefix("ws://").unwrap()).unwrap();
+    let slow = Watched { pause: PAUSE, ..Watched::new(tcp, 1) };
+    let config = Arc::new(client_config(ALL));
+    let timeout = Some(Duration::from_millis(50));
+    let error = TlsStream::client(slow, "localhost", config, timeout).unwrap_err();
+    assert!(matches!(error, Error::Timeout(Deadline::Handshake)), "{error:?}");
+    finish(server);
 }
 
 // RFC 8446 §6.1: without close_notify an end may be a truncation, which the Close frame tells.
