@@ -29,8 +29,8 @@ impl App for Im {
         // Tells connections apart in the log. It does not tell who somebody is.
         let id = member.id();
         while let Some(message) = member.read()? {
-            if let Err((code, reason)) = check(&message) {
-                return member.close(code, reason);
+            if let Err((code, reason)) = may_pass(&message) {
+                return member.close(code, reason).map(drop);
             }
             // Escaped: a peer's text must not write lines of its own, or steer the terminal.
             eprintln!("{id}: {:?}", message.as_text().unwrap_or_default());
@@ -63,7 +63,7 @@ impl App for Im {
 }
 
 /// What is passed on: texts that are not too long.
-fn check(message: &Message) -> Result<(), (CloseCode, &'static str)> {
+fn may_pass(message: &Message) -> Result<(), (CloseCode, &'static str)> {
     match message.as_text() {
         None => Err((CloseCode::UNSUPPORTED_DATA, "only text")),
         Some(text) if text.chars().count() > MAX => {

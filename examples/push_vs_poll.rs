@@ -154,7 +154,7 @@ fn push(address: SocketAddr, measured: &Measured) -> Result<(), Box<dyn Error>> 
     for (name, value) in BROWSER {
         connector = connector.header(*name, *value);
     }
-    let stream = Plain::new(Counted::connect(address, &measured.pushes)?);
+    let stream = Plain(Counted::connect(address, &measured.pushes)?);
     let mut ws = connector.connect_over(&format!("ws://{address}/value"), stream)?;
     for at in 0..measured.count {
         match ws.read()? {
@@ -163,4 +163,69 @@ fn push(address: SocketAddr, measured: &Measured) -> Result<(), Box<dyn Error>> 
         }
     }
     Ok(ws.close(CloseCode::NORMAL, "").map(drop)?)
+}
+
+impl fmt::Display for Measured {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { count, polls, pushes } = self;
+        writeln!(f, "{:12}{:>10}{:>12}{:>10}{:>13}", "", "bytes up", "bytes down", "total", "per message")?;
+        for (name, bytes) in [("polls", polls), ("pushes", pushes)] {
+            let ([up, down], total) = (bytes.both(), bytes.total());
+            let each = total as f64 / *count as f64;
+            writeln!(f, "{:12}{up:>10}{down:>12}{total:>10}{each:>13.1}", format!("{count} {name}"))?;
+        }
+        let ratio = polls.total() as f64 / pushes.total() as f64;
+        write!(f, "To poll takes {ratio:.0} times the bytes of the pushes, their handshakes included.")
+    }
+}
+
+/// The measurement, made once, for the demo's page.
+#[derive(Debug, Default)]
+pub(crate) struct PushVsPoll {
+    measured: OnceLock<Result<Measured, String>>,
+}
+
+impl App for PushVsPoll {
+    fn page(&self) -> &'static str {
+        include_str!("pages/push_vs_poll.html")
+    }
+
+    fn talk(&self, mut ws: WebSocket) -> ws_std::Result<()> {
+        match self.measured.get_or_init(|| measure(600).map_err(|error| error.to_string())) {
+            Ok(Measured { count, polls, pushes }) => {
+                let (polls, pushes) = (polls.both(), pushes.both());
+                ws.send(format!(r#"{{"count":{count},"polls":{polls:?},"pushes":{pushes:?}}}"#))?;
+                while ws.read()?.is_some() {}
+            }
+            Err(error) => {
+                eprintln!("push_vs_poll: {error}");
+                ws.close(CloseCode::INTERNAL_ERROR, "the measurement has failed")?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check(&self, url: &str) -> Result<(), Box<dyn Error>> {
+        let mut ws = ws_std::connect(url)?;
+        let text = app::read_text(&mut ws, 3 * PATIENCE)?;
+        let json: serde_json::Value = serde_json::from_str(&text)?;
+        let total = |name: &str| Some(json[name][0].as_u64()? + json[name][1].as_u64()?);
+        match (json["count"].as_u64(), total("polls"), total("pushes")) {
+            (Some(600), Some(polls), Some(pushes)) if polls > 10 * pushes && pushes > 600 * 3 => {}
+            _ => return Err(format!("this cannot be: {text}").into()),
+        }
+        Ok(ws.close(None, "").map(drop)?)
+    }
+}
+
+#[allow(dead_code, reason = "the demo has its own")]
+fn main() -> ExitCode {
+    ws_examples::run("push_vs_poll", "usage: push_vs_poll [COUNT]", |mut args| {
+        let count = args.next().map_or(Ok(600), |count| {
+            let parsed = count.parse().ok().filter(|count| (1..=10_000).contains(count));
+            parsed.ok_or_else(|| format!("{count:?}: not a number from 1 to 10000"))
+        })?;
+        println!("{}", measure(count)?);
+        Ok(())
+    })
 }

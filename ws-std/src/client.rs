@@ -15,7 +15,8 @@ use crate::transport::{Stream, Transport};
 use crate::url::Url;
 use crate::{WRITE_TIMEOUT, random};
 
-/// Opens a WebSocket to a `ws://` or, with the feature `rustls`, `wss://` URL, with the defaults of [`Connector`].
+/// Opens a WebSocket to a `ws://` URL or, with the feature `rustls`, a `wss://` URL, with the defaults
+/// of [`Connector`].
 ///
 /// # Errors
 ///

@@ -333,6 +333,17 @@ impl<T: Transport> Member<T> {
         self.reader.read()
     }
 
+    /// Leaves the hub and closes the connection, after what waits for it; as [`WebSocket::close`] then.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<CloseInfo> {
+        self.hub.close(self.id, code, reason);
+        while self.read()?.is_some() {}
+        Ok(self.close_info().cloned().unwrap_or_else(CloseInfo::abnormal))
+    }
+
     /// As [`WebSocket::close_info`].
     pub fn close_info(&self) -> Option<&CloseInfo> {
         self.reader.close_info()

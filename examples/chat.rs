@@ -1,0 +1,203 @@
+//! A chat with names, rooms and who is there: `cargo run --release --example chat -- [ADDR]`.
+//!
+//! All that is said is a named event, `{"event": "chat", "data": "Hello"}`:
+//!
+//! | from a client | data | what comes of it |
+//! |---|---|---|
+//! | `name` | a name | `named` to everybody |
+//! | `chat` | a text | `chat` to everybody, the sender too |
+//! | `typing` | anything | `typing` to everybody else |
+//! | `subscribe`, `unsubscribe` | a room | `subscribed`, `unsubscribed` to the sender |
+//! | `publish` | `{"room", "text"}` | `publish` to those who have subscribed to the room |
+//!
+//! A client gets `welcome` with its id and who is there, then `joined` and `left`; and `error` with a
+//! text for an event that makes no sense.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use ws_examples::app::{self, App};
+use ws_std::{Hub, Member, MemberId, WebSocket};
+
+/// Of people and rooms, in characters.
+const MAX_NAME: usize = 32;
+const MAX_TEXT: usize = 2000;
+/// That one may be in.
+const MAX_ROOMS: usize = 16;
+/// Between two events of a client. Nobody types faster, and who floods us waits in their own TCP.
+const PACE: Duration = Duration::from_millis(10);
+
+#[derive(Debug, Default)]
+pub(crate) struct Chat {
+    hub: Hub,
+    /// Changed and told of under one lock: everybody sees the same things in the same order. It is held
+    /// while messages are queued, never while they are written.
+    people: Mutex<BTreeMap<MemberId, Person>>,
+}
+
+/// The id tells connections apart, it does not prove who somebody is, and anybody can take any name.
+/// A chat that has to know asks for a token or a cookie in the opening handshake.
+#[derive(Debug)]
+struct Person {
+    name: String,
+    rooms: BTreeSet<String>,
+}
+
+impl Chat {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    fn people(&self) -> MutexGuard<'_, BTreeMap<MemberId, Person>> {
+        self.people.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn enter(&self, ws: WebSocket) -> ws_std::Result<Member> {
+        let mut people = self.people();
+        let member = self.hub.join(ws)?;
+        let (id, name) = (member.id(), format!("Guest {}", member.id()));
+        people.insert(id, Person { name: name.clone(), rooms: BTreeSet::new() });
+        let list = people.iter().map(|(id, person)| who(*id, &person.name));
+        let welcome = json!({ "id": id.to_string(), "people": list.collect::<Vec<_>>() });
+        self.hub.send_to(id, event("welcome", welcome));
+        self.hub.broadcast_except(id, event("joined", who(id, &name)));
+        Ok(member)
+    }
+
+    fn leave(&self, id: MemberId) {
+        let mut people = self.people();
+        if let Some(person) = people.remove(&id) {
+            self.hub.broadcast_except(id, event("left", who(id, &person.name)));
+        }
+    }
+
+    /// Does what a client asks for; the error is for its eyes.
+    fn handle(&self, id: MemberId, text: Option<&str>) -> Result<(), &'static str> {
+        let asked: Option<Value> = text.and_then(|text| serde_json::from_str(text).ok());
+        let asked = asked.ok_or("an event is a text in JSON")?;
+        let data = &asked["data"];
+        let mut people = self.people();
+        let Some(person) = people.get_mut(&id) else { return Ok(()) };
+        let mut from = who(id, &person.name);
+        match asked["event"].as_str().unwrap_or_default() {
+            "name" => {
+                person.name = name(data)?;
+                self.hub.broadcast(event("named", who(id, &person.name)));
+            }
+            "chat" => {
+                from["text"] = words(data)?.into();
+                self.hub.broadcast(event("chat", from));
+            }
+            "typing" => {
+                self.hub.broadcast_except(id, event("typing", from));
+            }
+            "subscribe" => {
+                let room = name(data)?;
+                if person.rooms.len() >= MAX_ROOMS && !person.rooms.contains(&room) {
+                    return Err("these are too many rooms");
+                }
+                person.rooms.insert(room.clone());
+                self.hub.send_to(id, event("subscribed", room.into()));
+            }
+            "unsubscribe" => {
+                let room = name(data)?;
+                person.rooms.remove(&room);
+                self.hub.send_to(id, event("unsubscribed", room.into()));
+            }
+            "publish" => {
+                let room = name(&data["room"])?;
+                from["text"] = words(&data["text"])?.into();
+                from["room"] = room.clone().into();
+                let inside = |id| people.get(&id).is_some_and(|to| to.rooms.contains(&room));
+                self.hub.broadcast_where(inside, event("publish", from));
+            }
+            _ => return Err("there is no such event"),
+        }
+        Ok(())
+    }
+}
+
+fn event(event: &str, data: Value) -> String {
+    json!({ "event": event, "data": data }).to_string()
+}
+
+fn who(id: MemberId, name: &str) -> Value {
+    json!({ "id": id.to_string(), "name": name })
+}
+
+/// The name of a person or a room.
+fn name(data: &Value) -> Result<String, &'static str> {
+    let name = data.as_str().unwrap_or_default().trim();
+    let fits = (1..=MAX_NAME).contains(&name.chars().count());
+    (fits && !name.contains(char::is_control))
+        .then(|| name.to_owned())
+        .ok_or("a name has 1 to 32 characters")
+}
+
+fn words(data: &Value) -> Result<&str, &'static str> {
+    let text = data.as_str().unwrap_or_default();
+    let fits = !text.trim().is_empty() && text.chars().count() <= MAX_TEXT;
+    fits.then_some(text).ok_or("a text has 1 to 2000 characters")
+}
+
+impl App for Chat {
+    fn page(&self) -> &'static str {
+        include_str!("pages/chat.html")
+    }
+
+    fn talk(&self, ws: WebSocket) -> ws_std::Result<()> {
+        let mut member = self.enter(ws)?;
+        let id = member.id();
+        let mut listen = || {
+            while let Some(message) = member.read()? {
+                if let Err(why) = self.handle(id, message.as_text()) {
+                    self.hub.send_to(id, event("error", why.into()));
+                }
+                thread::sleep(PACE);
+            }
+            Ok(())
+        };
+        let result = listen();
+        self.leave(id);
+        result
+    }
+
+    fn check(&self, url: &str) -> Result<(), Box<dyn Error>> {
+        let say = |ws: &mut WebSocket, name, data| ws.send(event(name, data));
+        let (mut ann, welcome) = (ws_std::connect(url)?, "welcome");
+        let id = app::event(&mut ann, welcome)?["id"].take();
+        let mut bob = ws_std::connect(url)?;
+        let people = app::event(&mut bob, welcome)?["people"].take();
+        app::ensure(people[0]["id"] == id && people[1]["id"] != id, "ids differ")?;
+        app::event(&mut ann, "joined")?;
+        say(&mut ann, "typing", json!(true))?;
+        app::ensure(app::event(&mut bob, "typing")?["id"] == id, "bob sees ann typing")?;
+        say(&mut ann, "chat", json!("<b>tea?</b>"))?;
+        for ws in [&mut ann, &mut bob] {
+            app::ensure(app::event(ws, "chat")?["text"] == "<b>tea?</b>", "both get the text")?;
+        }
+        say(&mut bob, "subscribe", json!("tea"))?;
+        app::event(&mut bob, "subscribed")?;
+        say(&mut ann, "publish", json!({ "room": "tea", "text": "milk" }))?;
+        app::ensure(app::event(&mut bob, "publish")?["text"] == "milk", "the room gets it")?;
+        bob.close(None, "")?;
+        // What was published did not go to Ann, who is not in the room.
+        app::event(&mut ann, "left")?;
+        Ok(ann.close(None, "").map(drop)?)
+    }
+}
+
+#[allow(dead_code, reason = "the demo has its own")]
+fn main() -> ExitCode {
+    ws_examples::run("chat", "usage: chat [ADDR] [--self-check]", |mut args| {
+        while let Some(arg) = args.next() {
+            args.common(arg)?;
+        }
+        app::run(&args, app::listener(), vec![("", Arc::new(Chat::new()))])
+    })
+}
