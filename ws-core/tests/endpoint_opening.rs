@@ -364,6 +364,28 @@ fn server_origin_403() {
     }
 }
 
+// RFC 6454 §4: the scheme is part of an origin. Over plain TCP it is not known which one the browser used.
+#[test]
+fn under_tls_a_page_that_came_without_is_from_elsewhere() {
+    let listed = Origins::List(vec!["http://friend.example".into()]);
+    for (origin, policy, plain, secure) in [
+        ("http://example.com", Origins::Same, true, false),
+        ("https://example.com", Origins::Same, true, true),
+        ("HTTPS://Example.Com:443", Origins::Same, true, true),
+        ("http://example.com", listed.clone(), true, false),
+        ("http://friend.example", listed, true, true),
+        ("http://example.com", Origins::Any, true, true),
+        ("httpsx", Origins::Same, false, false),
+    ] {
+        let request = REQUEST.replace("\r\n\r\n", &format!("\r\nOrigin: {origin}\r\n\r\n"));
+        for (tls, admitted) in [(false, plain), (true, secure)] {
+            let options = Options::new().origins(policy.clone()).secure(tls);
+            let (_, events) = serve(&options, request.as_bytes(), usize::MAX);
+            assert_eq!(events[0] == asked(), admitted, "{origin} {policy:?} {tls}");
+        }
+    }
+}
+
 // RFC 6455 §4.2.2
 #[test]
 fn server_answers_that_are_errors_write_nothing() {

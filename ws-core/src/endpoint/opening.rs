@@ -127,7 +127,8 @@ impl Inbound {
             let Some((key, offered)) = &opening.offer else {
                 let request = Request::parse(&head, options.max_fields)?;
                 if let Some(asked) = request.asked() {
-                    options.origins.check(asked.origin(), asked.host())?;
+                    let (origin, host) = (asked.origin(), asked.host());
+                    options.origins.check_scheme(origin, host, options.secure)?;
                 }
                 self.phase = Phase::Deciding(Box::new(request.clone()));
                 return Ok(Some(Found::Request(request)));

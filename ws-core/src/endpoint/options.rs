@@ -23,6 +23,7 @@ pub struct Options {
     pub(super) max_output: usize,
     pub(super) handshake_timeout: u32,
     pub(super) origins: Origins,
+    pub(super) secure: bool,
 }
 
 impl Options {
@@ -37,6 +38,7 @@ impl Options {
             max_output: 16 << 20,
             handshake_timeout: time::millis(Some(Duration::from_secs(10))),
             origins: Origins::Same,
+            secure: false,
         }
     }
 
@@ -92,6 +94,15 @@ impl Options {
         self.origins = origins;
         self
     }
+
+    /// Whether a server's stream is under TLS. Of the pages from its own host, only those that came over
+    /// TLS, too, are then admitted: `https://host`, and not `http://host`, which anybody on the way can
+    /// change. Default `false`.
+    #[must_use]
+    pub fn secure(mut self, secure: bool) -> Self {
+        self.secure = secure;
+        self
+    }
 }
 
 impl Default for Options {
@@ -129,13 +140,24 @@ impl Origins {
     ///
     /// [`OriginNotAllowed`](HandshakeError::OriginNotAllowed), whose status is 403.
     pub fn check(&self, origin: Option<&str>, host: &str) -> Result<(), HandshakeError> {
+        self.check_scheme(origin, host, false)
+    }
+
+    /// As [`check`](Self::check); when `secure`, a page is from the same host only if it came over TLS.
+    pub(super) fn check_scheme(
+        &self,
+        origin: Option<&str>,
+        host: &str,
+        secure: bool,
+    ) -> Result<(), HandshakeError> {
         let Some(origin) = origin else { return Ok(()) };
+        let https = || origin.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("https://"));
+        let same = || same_origin(origin, host) && (!secure || https());
         let admitted = match self {
             Self::Any => true,
-            Self::Same => same_origin(origin, host),
+            Self::Same => same(),
             Self::List(list) => {
-                same_origin(origin, host)
-                    || list.iter().any(|listed| listed.eq_ignore_ascii_case(origin))
+                same() || list.iter().any(|listed| listed.eq_ignore_ascii_case(origin))
             }
         };
         if admitted { Ok(()) } else { Err(HandshakeError::OriginNotAllowed) }
