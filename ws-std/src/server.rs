@@ -117,11 +117,12 @@ impl ListenerBuilder {
     }
 
     /// Speaks TLS, and only TLS, with this configuration. The handshake is part of
-    /// [`Incoming::request`] and of its deadline.
+    /// [`Incoming::request`] and of its deadline. Pages from the same host have to have come over TLS, too.
     #[cfg(feature = "rustls")]
     #[must_use]
     pub fn tls(mut self, config: Arc<rustls::ServerConfig>) -> Self {
         self.tls = Some(config);
+        self.options = self.options.secure(true);
         self
     }
 

@@ -275,6 +275,8 @@ fn a_page_from_the_same_host_may_connect_over_tls() {
         ("https://localhost", "localhost:9001", false),
         ("https://another.example", "localhost", false),
         ("null", "localhost", false),
+        // Who is on the way can change what comes without TLS (RFC 6454 §4).
+        ("http://localhost", "localhost", false),
     ] {
         let (address, server) = serve(listener(), |incoming| incoming.accept().is_ok());
         let mut client = RawTls::client(address);
