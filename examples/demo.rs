@@ -2,12 +2,14 @@
 
 use std::error::Error;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use ws_examples::app::{self, App, Apps};
 use ws_std::{CloseCode, WebSocket};
 
+#[path = "chat.rs"]
+mod chat;
 #[path = "clock.rs"]
 mod clock;
 #[path = "greet.rs"]
@@ -16,6 +18,8 @@ mod greet;
 mod im;
 #[path = "push_vs_poll.rs"]
 mod push_vs_poll;
+#[path = "scheduler.rs"]
+mod scheduler;
 #[path = "ticker.rs"]
 mod ticker;
 
@@ -36,8 +40,8 @@ impl App for Index {
         let mut ws = ws_std::connect(url)?;
         ws.read()?;
         match ws.close_info() {
-            Some(info) if info.code == CloseCode::NORMAL && info.clean => {}
-            other => return Err(format!("not closed well: {other:?}").into()),
+            Some(info) if info.clean && info.reason == "each application has its own" => {}
+            other => return Err(format!("closed otherwise: {other:?}").into()),
         }
         for path in &self.0 {
             if !self.page().contains(&format!("href=\"{}/\"", path.trim_start_matches('/'))) {
@@ -72,6 +76,44 @@ impl App for Echo {
     }
 }
 
+/// What `push_vs_poll` finds: measured once, when it is asked for first.
+#[derive(Debug, Default)]
+struct PushVsPoll(OnceLock<Result<[push_vs_poll::Bytes; 2], String>>);
+
+impl App for PushVsPoll {
+    fn page(&self) -> &'static str {
+        include_str!("pages/push_vs_poll.html")
+    }
+
+    fn talk(&self, mut ws: WebSocket) -> ws_std::Result<()> {
+        let measure = || push_vs_poll::measure(600).map_err(|error| error.to_string());
+        match self.0.get_or_init(measure) {
+            Ok([polls, pushes]) => {
+                ws.send(format!(r#"{{"count":600,"polls":{polls:?},"pushes":{pushes:?}}}"#))?;
+                while ws.read()?.is_some() {}
+            }
+            Err(error) => {
+                eprintln!("push_vs_poll: {error}");
+                ws.close(CloseCode::INTERNAL_ERROR, "the measurement has failed")?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check(&self, url: &str) -> Result<(), Box<dyn Error>> {
+        let mut ws = ws_std::connect(url)?;
+        let text = app::read_text(&mut ws, Duration::from_secs(30))?;
+        let json: serde_json::Value = serde_json::from_str(&text)?;
+        let total = |name: &str| Some(json[name][0].as_u64()? + json[name][1].as_u64()?);
+        match (total("polls"), total("pushes")) {
+            // A push takes two bytes more than its text.
+            (Some(polls), Some(pushes)) if pushes > 600 * 3 && polls > 10 * pushes => {}
+            _ => return Err(format!("this cannot be: {text}").into()),
+        }
+        Ok(ws.close(None, "").map(drop)?)
+    }
+}
+
 fn apps() -> Result<Apps, Box<dyn Error>> {
     let every = Duration::from_secs(1);
     let mut apps: Apps = vec![
@@ -79,8 +121,10 @@ fn apps() -> Result<Apps, Box<dyn Error>> {
         ("/greet", Arc::new(greet::Greet)),
         ("/clock", Arc::new(clock::Clock::new(every, Vec::new())?)),
         ("/ticker", Arc::new(ticker::Ticker::new(every)?)),
+        ("/chat", Arc::new(chat::Chat::new())),
         ("/im", Arc::new(im::Im::default())),
-        ("/push_vs_poll", Arc::new(push_vs_poll::PushVsPoll::default())),
+        ("/scheduler", Arc::new(scheduler::Scheduler::new())),
+        ("/push_vs_poll", Arc::new(PushVsPoll::default())),
     ];
     let paths = apps.iter().map(|(path, _)| *path).collect();
     apps.insert(0, ("", Arc::new(Index(paths))));

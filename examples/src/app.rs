@@ -7,8 +7,10 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use crate::Args;
-use ws_std::{Config, HttpResponse, Incoming, Listener, ListenerBuilder, Request, WebSocket};
+use ws_std::{Config, HttpResponse, Incoming, Listener, ListenerBuilder, Origins, Request, WebSocket};
 
 /// How long connections have to close when the program ends.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -25,7 +27,8 @@ pub trait App: Send + Sync + 'static {
     /// As of the connection.
     fn talk(&self, ws: WebSocket) -> ws_std::Result<()>;
 
-    /// Answers another request below the page by a status and a text; `None` is a 404.
+    /// Answers another request below the page by a status and a text; `None` is a 404. What is not
+    /// a GET or HEAD comes from a page of the same origin, or from no page at all.
     fn http(&self, _method: &str, _path: &str) -> Option<(u16, String)> {
         None
     }
@@ -127,15 +130,28 @@ fn self_check(builder: ListenerBuilder, apps: Apps) -> Result<(), Box<dyn Error>
 ///
 /// There is nothing.
 pub fn get(address: SocketAddr, path: &str) -> Result<String, Box<dyn Error>> {
+    match http("GET", &format!("http://{address}{path}"))? {
+        (200, body) => Ok(body),
+        (status, _) => Err(format!("{path}: status {status}").into()),
+    }
+}
+
+/// Asks by plain HTTP, without a body: the status and text of the answer; for checks.
+///
+/// # Errors
+///
+/// There is no answer.
+pub fn http(method: &str, url: &str) -> Result<(u16, String), Box<dyn Error>> {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let (address, path) = rest.split_once('/').unwrap_or((rest, ""));
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(PATIENCE))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n")?;
+    write!(stream, "{method} /{path} HTTP/1.1\r\nHost: {address}\r\n\r\n")?;
     let mut response = String::new();
     stream.read_to_string(&mut response)?;
-    match response.split_once("\r\n\r\n") {
-        Some((head, body)) if head.starts_with("HTTP/1.1 200 ") => Ok(body.to_owned()),
-        _ => Err(format!("{path}: {:?}", response.lines().next()).into()),
-    }
+    let (head, body) = response.split_once("\r\n\r\n").ok_or("not an HTTP response")?;
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+    Ok((status.ok_or("a response without a status")?, body.to_owned()))
 }
 
 /// Waits for a text; for checks.
@@ -161,6 +177,31 @@ pub fn read_text(ws: &mut WebSocket, patience: Duration) -> Result<String, Box<d
         Some(message) => Ok(message.as_text().ok_or("a binary message")?.to_owned()),
         None => Err(format!("no more messages: {:?}", ws.close_info()).into()),
     }
+}
+
+/// Waits for the next event, `{"event", "data"}` in JSON, which has to be this one: its data; for checks.
+///
+/// # Errors
+///
+/// It is another one, or none comes.
+pub fn event(ws: &mut WebSocket, name: &str) -> Result<Value, Box<dyn Error>> {
+    let text = read_text(ws, PATIENCE)?;
+    let mut event: Value = serde_json::from_str(&text)?;
+    let data = event["data"].take();
+    if event["event"] == name {
+        Ok(data)
+    } else {
+        Err(format!("expected the event {name:?}, got {text}").into())
+    }
+}
+
+/// For checks: fails with `rule` where it does not hold.
+///
+/// # Errors
+///
+/// It does not.
+pub fn ensure(holds: bool, rule: &str) -> Result<(), Box<dyn Error>> {
+    if holds { Ok(()) } else { Err(format!("it does not hold that {rule}").into()) }
 }
 
 /// Calls something at intervals, on a thread of its own, for as long as the program runs.
@@ -234,11 +275,22 @@ fn answer(incoming: Incoming, apps: &Apps) -> ws_std::Result<()> {
             let headers = &[("Location", &*format!("{path}/"))];
             request.http(&HttpResponse { status: 308, headers, body: b"" })
         }
+        // A browser tells which page a request comes from: one elsewhere cannot change anything here
+        // with the user's rights. Other programs send no Origin, and need other proof.
+        (method, _) if !matches!(method, "GET" | "HEAD") && !is_own_page(&request) => {
+            send(request, 403, "text/plain", "Not from a page of another origin.\n")
+        }
         (method, rest) => match app.http(method, rest) {
             Some((status, text)) => send(request, status, "text/plain", &text),
             None => send(request, 404, "text/plain", "There is nothing here.\n"),
         },
     }
+}
+
+/// Whether a request is from a page of this server, or not from a page at all.
+fn is_own_page(request: &Request) -> bool {
+    let host = request.host().unwrap_or_default();
+    Origins::Same.check(request.origin(), host).is_ok()
 }
 
 /// What follows `path` in a request's path: nothing, or what begins with a slash.

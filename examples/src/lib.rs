@@ -74,10 +74,14 @@ impl Args {
     pub fn origin(&mut self, option: &str) -> Result<String, Box<dyn Error>> {
         let value = self.value(option)?;
         match value.split_once("://") {
-            Some((scheme, host)) if !(scheme.is_empty() || host.is_empty() || host.contains('/')) => {
+            Some((scheme, host))
+                if !(scheme.is_empty() || host.is_empty() || host.contains('/')) =>
+            {
                 Ok(value)
             }
-            _ => Err(format!("{option} {value:?}: not an origin such as https://example.com").into()),
+            _ => {
+                Err(format!("{option} {value:?}: not an origin such as https://example.com").into())
+            }
         }
     }
 

@@ -1,0 +1,181 @@
+//! A client that comes back: `cargo run --example reconnect -- [--base 5s] [--max 1m] URL`.
+//!
+//! It prints what becomes of its connection, one line each, and what it receives. Lines of standard input
+//! are sent; while there is no connection they wait where they are. Ctrl-C closes.
+
+use std::hash::{BuildHasher, RandomState};
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ws_examples::{Args, printable};
+use ws_std::{CloseCode, Config, Connector, Error, Reader, Writer};
+
+const USAGE: &str = "usage: reconnect [--base 5s] [--max 1m] [--ping-interval 20s] URL";
+
+/// The connection, for those who send and who close.
+#[derive(Default)]
+struct Link {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+enum State {
+    #[default]
+    Down,
+    Up(Writer),
+    /// Closed, and not to be opened again.
+    Ending,
+}
+
+impl Link {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, state: State) -> State {
+        let before = std::mem::replace(&mut *self.state(), state);
+        self.changed.notify_all();
+        before
+    }
+
+    /// Waits for the connection that there is, or for the next.
+    fn writer(&self) -> Writer {
+        let mut state = self.state();
+        loop {
+            if let State::Up(writer) = &*state {
+                return writer.clone();
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    ws_examples::run("reconnect", USAGE, program)
+}
+
+fn program(mut args: Args) -> Result<(), Box<dyn std::error::Error>> {
+    // RFC 6455 §7.2.3: the first time after a random delay of up to five seconds.
+    let (mut base, mut max) = (Duration::from_secs(5), Duration::from_secs(60));
+    let mut ping_interval = Duration::from_secs(20);
+    let mut url = None;
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--base" => base = args.duration(&arg)?,
+            "--max" => max = args.duration(&arg)?,
+            "--ping-interval" => ping_interval = args.duration(&arg)?,
+            _ if url.is_none() && !arg.starts_with('-') => url = Some(arg),
+            _ => return Err(args.unexpected(&arg)),
+        }
+    }
+    let url = url.ok_or(USAGE)?;
+    // A server that vanishes says nothing, and neither does the net: only pings find out.
+    let config = Config::new().ping_interval(Some(ping_interval)).pong_timeout(Some(ping_interval));
+    let connector = Connector::builder().config(config);
+    let link = Arc::new(Link::default());
+    let (typed, ended) = (link.clone(), link.clone());
+    thread::spawn(move || send_lines(&typed));
+    ctrlc::set_handler(move || close(&ended))?;
+
+    let mut attempts = 0;
+    loop {
+        say(format_args!("connecting to {url}"))?;
+        match connector.connect(&url) {
+            Ok(ws) => {
+                let (mut reader, writer) = ws.split()?;
+                say("open")?;
+                let since = Instant::now();
+                link.set(State::Up(writer));
+                let lost = receive(&mut reader);
+                let by_us = matches!(link.set(State::Down), State::Ending);
+                let code = reader.close_info().map(|info| info.code);
+                if by_us || code == Some(CloseCode::NORMAL) {
+                    return Ok(say(format_args!("closed, {lost}"))?);
+                }
+                say(format_args!("lost, {lost}"))?;
+                // A server that accepts and fails at once must not be asked more often for that.
+                if since.elapsed() > ceiling(base, max, attempts) {
+                    attempts = 0;
+                }
+            }
+            Err(error) if can_change(&error) => say(format_args!("failed, {error}"))?,
+            Err(error) => return Err(error.into()),
+        }
+        // From zero up, not about an average: clients that were lost together come back apart.
+        let pause = ceiling(base, max, attempts).mul_f64(random());
+        attempts += 1;
+        say(format_args!("retrying in {} ms", pause.as_millis()))?;
+        thread::sleep(pause);
+    }
+}
+
+/// Prints what comes, to the end; gives why that was.
+fn receive(reader: &mut Reader) -> String {
+    loop {
+        match (reader.read(), reader.close_info()) {
+            (Ok(Some(message)), _) => {
+                let text = message.as_text().map_or("(binary)".into(), printable);
+                let _ = say(format_args!("received, {text}"));
+            }
+            (Ok(None), Some(info)) if info.code != CloseCode::ABNORMAL => {
+                return format!("code {} {:?}", info.code.get(), info.reason);
+            }
+            (Ok(None), _) => return "the connection broke off".into(),
+            (Err(error), _) => return error.to_string(),
+        }
+    }
+}
+
+/// Whether it may go better another time.
+fn can_change(error: &Error) -> bool {
+    match error {
+        Error::Io(_) | Error::Timeout(_) | Error::HandshakeEof => true,
+        // Too late, too often, or the server's own trouble; 404 stays 404.
+        Error::Refused(response) => matches!(response.status(), 408 | 429 | 500..),
+        _ => false,
+    }
+}
+
+/// The longest pause after so many attempts: twice as long each time, up to a bound.
+fn ceiling(base: Duration, max: Duration, attempts: u32) -> Duration {
+    base.saturating_mul(2_u32.saturating_pow(attempts)).min(max)
+}
+
+/// From 0 to 1. The standard library seeds its hash tables from the system's random generator, which is
+/// all that a delay needs.
+fn random() -> f64 {
+    let bits = RandomState::new().hash_one(()) >> 32;
+    bits as f64 / f64::from(u32::MAX)
+}
+
+/// Sends the lines of standard input. One that could not be sent is sent again on the next connection;
+/// one that was sent as the connection died may be lost: only an answer of the peer tells.
+fn send_lines(link: &Link) {
+    for line in io::stdin().lines().map_while(Result::ok) {
+        while link.writer().send(&*line).is_err() {
+            // Until that is noticed.
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+/// Closes with 1000; the main thread sees the end. Without a connection this is the end.
+fn close(link: &Link) {
+    match link.set(State::Ending) {
+        State::Up(writer) => drop(writer.close(CloseCode::NORMAL, "")),
+        State::Down => {
+            let _ = say("closed, there was no connection");
+            std::process::exit(0);
+        }
+        // The second time.
+        State::Ending => std::process::exit(130),
+    }
+}
+
+fn say(line: impl std::fmt::Display) -> io::Result<()> {
+    writeln!(io::stdout(), "{line}")
+}

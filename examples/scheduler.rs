@@ -1,0 +1,164 @@
+//! Appointments that several people book at once: `cargo run --release --example scheduler -- [ADDR]`.
+//!
+//! A page books and cancels over its WebSocket; without one, a request does:
+//! `curl -X PUT http://127.0.0.1:9001/slots/9/Ann`, `curl -X DELETE http://127.0.0.1:9001/slots/9`.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde_json::{Value, json};
+use ws_examples::app::{self, App};
+use ws_std::{Hub, Member, WebSocket};
+
+const HOURS: std::ops::RangeInclusive<u64> = 9..=16;
+/// In characters.
+const MAX_NAME: usize = 32;
+
+/// Whoever reaches the server may book and cancel, under any name. One that has to know who that is
+/// wants a cookie or a token, in the opening handshake and with each `PUT` and `DELETE`.
+#[derive(Debug)]
+pub(crate) struct Scheduler {
+    hub: Hub,
+    /// Each hour and who has it. A change is made and told of under one lock, and so is the state that
+    /// a page gets as it joins: nobody misses a change, and an older state never follows a later one.
+    slots: Mutex<BTreeMap<u64, Option<String>>>,
+}
+
+/// An HTTP status, and a text for who asked.
+type Answer = (u16, String);
+
+impl Scheduler {
+    pub(crate) fn new() -> Self {
+        let free = HOURS.map(|hour| (hour, None)).collect();
+        Self { hub: Hub::new(), slots: Mutex::new(free) }
+    }
+
+    fn slots(&self) -> MutexGuard<'_, BTreeMap<u64, Option<String>>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn enter(&self, ws: WebSocket) -> ws_std::Result<Member> {
+        let slots = self.slots();
+        let member = self.hub.join(ws)?;
+        self.hub.send_to(member.id(), state(&slots));
+        Ok(member)
+    }
+
+    fn book(&self, hour: u64, name: &str) -> Answer {
+        let name = name.trim();
+        let fits = (1..=MAX_NAME).contains(&name.chars().count());
+        if !fits || name.contains(char::is_control) {
+            return (400, format!("a name has 1 to {MAX_NAME} characters"));
+        }
+        let mut slots = self.slots();
+        match slots.get_mut(&hour) {
+            None => (404, "there is no such hour".into()),
+            Some(Some(other)) => (409, format!("{hour}:00 is taken by {other}")),
+            Some(free) => {
+                *free = Some(name.into());
+                self.hub.broadcast(state(&slots));
+                (200, format!("{hour}:00 is booked for {name}"))
+            }
+        }
+    }
+
+    fn cancel(&self, hour: u64) -> Answer {
+        let mut slots = self.slots();
+        match slots.get_mut(&hour).map(Option::take) {
+            None => (404, "there is no such hour".into()),
+            Some(None) => (409, format!("{hour}:00 is free already")),
+            Some(Some(name)) => {
+                self.hub.broadcast(state(&slots));
+                (200, format!("{hour}:00 is no longer booked for {name}"))
+            }
+        }
+    }
+
+    fn handle(&self, text: Option<&str>) -> Answer {
+        let asked: Value =
+            text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        let (data, name) = (&asked["data"], asked["data"]["name"].as_str());
+        match (asked["event"].as_str(), data["hour"].as_u64(), name) {
+            (Some("book"), Some(hour), Some(name)) => self.book(hour, name),
+            (Some("cancel"), Some(hour), _) => self.cancel(hour),
+            _ => (400, r#"an event is {"event": "book", "data": {"hour": 9, "name": "Ann"}}"#.into()),
+        }
+    }
+}
+
+/// All of it, each time: it is small, and a client that knows the latest knows everything.
+fn state(slots: &BTreeMap<u64, Option<String>>) -> String {
+    let list = slots.iter().map(|(hour, name)| json!({ "hour": hour, "name": name }));
+    json!({ "event": "slots", "data": list.collect::<Vec<_>>() }).to_string()
+}
+
+/// Undoes the percent-encoding of a part of a path (RFC 3986 §2.1); `None` if it is not valid.
+fn decoded(part: &str) -> Option<String> {
+    let mut pieces = part.split('%');
+    let mut bytes = pieces.next()?.as_bytes().to_vec();
+    for piece in pieces {
+        let (digits, rest) = piece.split_at_checked(2)?;
+        let digit = |at| digits.chars().nth(at)?.to_digit(16);
+        bytes.push(u8::try_from(digit(0)? * 16 + digit(1)?).ok()?);
+        bytes.extend(rest.as_bytes());
+    }
+    String::from_utf8(bytes).ok()
+}
+
+impl App for Scheduler {
+    fn page(&self) -> &'static str {
+        include_str!("pages/scheduler.html")
+    }
+
+    fn talk(&self, ws: WebSocket) -> ws_std::Result<()> {
+        let mut member = self.enter(ws)?;
+        while let Some(message) = member.read()? {
+            let (status, text) = self.handle(message.as_text());
+            let event = if status == 200 { "done" } else { "error" };
+            let answer = json!({ "event": event, "data": text }).to_string();
+            self.hub.send_to(member.id(), answer);
+        }
+        Ok(())
+    }
+
+    fn http(&self, method: &str, path: &str) -> Option<Answer> {
+        let mut parts = path.strip_prefix("/slots/")?.split('/');
+        let hour = parts.next()?.parse().ok()?;
+        let (status, text) = match (method, parts.next().map(decoded), parts.next()) {
+            ("PUT", Some(Some(name)), None) => self.book(hour, &name),
+            ("PUT", Some(None), None) => (400, "the name is not UTF-8, percent-encoded".into()),
+            ("DELETE", None, None) => self.cancel(hour),
+            _ => return None,
+        };
+        Some((status, text + "\n"))
+    }
+
+    fn check(&self, url: &str) -> Result<(), Box<dyn Error>> {
+        let mut page = ws_std::connect(url)?;
+        let at_nine = |page: &mut WebSocket| app::event(page, "slots").map(|mut all| all[0].take());
+        let (free, booked) = (json!({ "hour": 9, "name": null }), json!({ "hour": 9, "name": "Ann" }));
+        app::ensure(at_nine(&mut page)? == free, "9:00 is free")?;
+        let slot = url.replace("/ws", "/slots/9");
+        app::ensure(app::http("PUT", &format!("{slot}/A%6En"))?.0 == 200, "PUT books")?;
+        app::ensure(at_nine(&mut page)? == booked, "a page sees it")?;
+        app::ensure(at_nine(&mut ws_std::connect(url)?)? == booked, "so does a later one")?;
+        page.send(r#"{"event":"book","data":{"hour":9,"name":"Bob"}}"#)?;
+        let error = app::event(&mut page, "error")?;
+        app::ensure(error == "9:00 is taken by Ann", "a conflict is refused")?;
+        app::ensure(app::http("DELETE", &slot)?.0 == 200, "DELETE cancels")?;
+        app::ensure(at_nine(&mut page)? == free, "9:00 is free again")?;
+        Ok(page.close(None, "").map(drop)?)
+    }
+}
+
+#[allow(dead_code, reason = "the demo has its own")]
+fn main() -> ExitCode {
+    ws_examples::run("scheduler", "usage: scheduler [ADDR] [--self-check]", |mut args| {
+        while let Some(arg) = args.next() {
+            args.common(arg)?;
+        }
+        app::run(&args, app::listener(), vec![("", Arc::new(Scheduler::new()))])
+    })
+}

@@ -1,0 +1,255 @@
+//! A WebSocket on the command line: `cargo run --release --example ws -- connect URL`, or `… serve ADDR`.
+//!
+//! `connect` sends the lines of standard input and prints what comes, one message per line. At the end of
+//! the input it closes and prints what still comes, or goes on with `--stay`. It ends with status 0 when
+//! the connection was closed for no fault (by this side, or with 1000, 1001 or no code), otherwise with 1.
+//! `wss://` takes a build with `--features rustls`.
+//!
+//! `serve` prints what clients say, repeats it to them (`--echo`) or to the others (`--broadcast`), and
+//! sends the lines of standard input to all unless it echoes. With `--header`, both send more header fields.
+
+use std::error::Error;
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::sync::{Arc, OnceLock};
+use std::thread;
+
+use ws_examples::{Args, app, printable};
+use ws_std::{
+    AcceptResponse, CloseCode, CloseInfo, Config, Connector, Hub, Incoming, Listener, Message,
+    Origins, Trace, UrlError, Writer,
+};
+
+const USAGE: &str = "usage: ws connect URL [--binary] [--stay] [OPTION]..., or ws serve ADDR \
+                     [--echo | --broadcast] [OPTION]...; options: --header 'NAME: VALUE', \
+                     --protocol NAME, --origin ORIGIN, --ping-interval 10s, --max-message BYTES, --trace";
+
+fn main() -> ExitCode {
+    ws_examples::run("ws", USAGE, |mut args| match args.next().as_deref() {
+        Some("connect") => connect(args),
+        Some("serve") => serve(args),
+        Some(other) => Err(args.unexpected(other)),
+        None => Err(USAGE.into()),
+    })
+}
+
+/// The options that both have.
+#[derive(Default)]
+struct Options {
+    config: Config,
+    headers: Vec<(String, String)>,
+    protocols: Vec<String>,
+    origins: Vec<String>,
+    trace: bool,
+}
+
+impl Options {
+    fn take(&mut self, arg: &str, args: &mut Args) -> Result<bool, Box<dyn Error>> {
+        match arg {
+            "--header" => {
+                let field = args.value(arg)?;
+                let (name, value) =
+                    field.split_once(':').ok_or_else(|| format!("{field:?}: not NAME: VALUE"))?;
+                self.headers.push((name.trim().into(), value.trim().into()));
+            }
+            "--protocol" => self.protocols.push(args.value(arg)?),
+            "--origin" => self.origins.push(args.value(arg)?),
+            "--ping-interval" => {
+                self.config = self.config.ping_interval(Some(args.duration(arg)?));
+            }
+            "--max-message" => {
+                let bytes = args.number(arg)?;
+                self.config = self.config.max_message(bytes).max_frame(bytes);
+            }
+            "--trace" => self.trace = true,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+}
+
+fn connect(mut args: Args) -> Result<(), Box<dyn Error>> {
+    let mut options = Options::default();
+    let (mut url, mut binary, mut stay) = (None, false, false);
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--binary" => binary = true,
+            "--stay" => stay = true,
+            _ if options.take(&arg, &mut args)? => {}
+            _ if url.is_none() && !arg.starts_with('-') => url = Some(arg),
+            _ => return Err(args.unexpected(&arg)),
+        }
+    }
+    let url = url.ok_or(USAGE)?;
+    let mut connector = Connector::builder().config(options.config).protocols(options.protocols);
+    for (name, value) in options.headers {
+        connector = connector.header(name, value);
+    }
+    if let Some(origin) = options.origins.pop() {
+        connector = connector.origin(origin);
+    }
+    if options.trace {
+        connector = connector.trace(|trace| eprintln!("{trace}"));
+    }
+    let ws = connector.connect(&url).map_err(|error| match error {
+        ws_std::Error::Url(UrlError::Tls) => "wss:// needs a build with --features rustls".into(),
+        error => error.to_string(),
+    })?;
+    let protocol = ws.subprotocol().map(|name| format!(", subprotocol {name}"));
+    eprintln!("open{}", protocol.unwrap_or_default());
+
+    let (mut reader, writer) = ws.split()?;
+    let fault = Arc::new(OnceLock::new());
+    let (closer, told) = (writer.clone(), fault.clone());
+    ctrlc::set_handler(move || drop(closer.close(CloseCode::NORMAL, "")))?;
+    thread::spawn(move || {
+        let result = send_lines(&writer, binary);
+        if !stay || result.is_err() {
+            let _ = result.map_err(|error| told.set(error.to_string()));
+            let _ = writer.close(CloseCode::NORMAL, "");
+        }
+    });
+    while let Some(message) = reader.read()? {
+        say(shown(&message))?;
+    }
+    match (fault.get(), reader.close_info()) {
+        (Some(fault), _) => Err(fault.as_str().into()),
+        (None, Some(info)) if is_fine(info) => Ok(()),
+        (None, info) => Err(format!("the connection ended: {}", ending(info)).into()),
+    }
+}
+
+/// Sends the lines of standard input, until its end or that of the connection.
+fn send_lines(writer: &Writer, binary: bool) -> Result<(), String> {
+    for line in io::stdin().lines() {
+        let line = line.map_err(|error| format!("standard input: {error}"))?;
+        let message: Message = if binary { bytes(&line)?.into() } else { line.into() };
+        if writer.send(message).is_err() {
+            // Why that is, the reader tells.
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The bytes that a line tells in hexadecimal.
+fn bytes(line: &str) -> Result<Vec<u8>, String> {
+    let digits: Option<Vec<u32>> =
+        line.chars().filter(|c| !c.is_whitespace()).map(|c| c.to_digit(16)).collect();
+    match digits {
+        Some(digits) if digits.len() % 2 == 0 => {
+            Ok(digits.chunks_exact(2).map(|two| (two[0] << 4 | two[1]) as u8).collect())
+        }
+        _ => Err(format!("{line:?}: not bytes in hexadecimal")),
+    }
+}
+
+/// What becomes of a client's messages, besides that they are printed.
+#[derive(Clone, Copy, PartialEq)]
+enum Mode {
+    Print,
+    Echo,
+    Broadcast,
+}
+
+fn serve(mut args: Args) -> Result<(), Box<dyn Error>> {
+    let mut options = Options::default();
+    let mut mode = Mode::Print;
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--echo" if mode == Mode::Print => mode = Mode::Echo,
+            "--broadcast" if mode == Mode::Print => mode = Mode::Broadcast,
+            _ if options.take(&arg, &mut args)? => {}
+            "--self-check" => return Err(args.unexpected(&arg)),
+            _ => args.common(arg)?,
+        }
+    }
+    let mut builder = Listener::builder().config(options.config).protocols(options.protocols);
+    if !options.origins.is_empty() {
+        builder = builder.origins(Origins::List(options.origins));
+    }
+    if options.trace {
+        builder = builder.trace(trace);
+    }
+    let address = args.address();
+    let listener = builder.bind(address).map_err(|error| format!("{address}: {error}"))?;
+    say(format_args!("listening on ws://{}", listener.local_addr()?))?;
+    app::close_at_ctrl_c(&listener)?;
+
+    let hub = Hub::new();
+    if mode != Mode::Echo {
+        let hub = hub.clone();
+        thread::spawn(move || {
+            io::stdin().lines().map_while(Result::ok).for_each(|line| drop(hub.broadcast(line)));
+        });
+    }
+    for incoming in listener {
+        let (incoming, hub) = (incoming?, hub.clone());
+        let peer = incoming.peer_addr();
+        let spawned = thread::Builder::new().spawn(move || match talk(incoming, mode, &hub) {
+            Ok(end) => eprintln!("{peer}: {end}"),
+            Err(error) => eprintln!("{peer}: {error}"),
+        });
+        if let Err(error) = spawned {
+            eprintln!("{peer}: no thread for it: {error}");
+        }
+    }
+    Ok(())
+}
+
+/// Serves a client to the end; gives what that was.
+fn talk(incoming: Incoming, mode: Mode, hub: &Hub) -> ws_std::Result<String> {
+    let peer = incoming.peer_addr();
+    let print = |message: &Message| say(format_args!("{peer}: {}", shown(message)));
+    let mut ws = incoming.accept()?;
+    eprintln!("{peer}: open");
+    if mode == Mode::Echo {
+        // Without the hub: a client that sends and does not read waits, it is not dropped.
+        while let Some(message) = ws.read()? {
+            print(&message)?;
+            ws.queue(message)?;
+        }
+        return Ok(ending(ws.close_info()));
+    }
+    let mut member = hub.join(ws)?;
+    while let Some(message) = member.read()? {
+        print(&message)?;
+        if mode == Mode::Broadcast {
+            hub.broadcast_except(member.id(), message);
+        }
+    }
+    Ok(ending(member.close_info()))
+}
+
+/// Prints heads and frames, each line with whose it is.
+fn trace(trace: &Trace<'_>) {
+    let peer = trace.peer.map(|peer| peer.to_string()).unwrap_or_default();
+    for line in trace.to_string().lines() {
+        eprintln!("{peer} {line}");
+    }
+}
+
+/// A message on one line, with nothing in it that would steer the terminal.
+fn shown(message: &Message) -> String {
+    match message.as_text() {
+        Some(text) => printable(text),
+        None => message.as_bytes().iter().fold("binary: ".into(), |line, byte| format!("{line}{byte:02x}")),
+    }
+}
+
+fn is_fine(info: &CloseInfo) -> bool {
+    let fine = [CloseCode::NORMAL, CloseCode::GOING_AWAY, CloseCode::NO_STATUS];
+    info.clean && (info.by_us || fine.contains(&info.code))
+}
+
+fn ending(info: Option<&CloseInfo>) -> String {
+    match info {
+        Some(info) if info.clean => format!("closed, {} {:?}", info.code.get(), info.reason),
+        _ => "lost without a Close frame".into(),
+    }
+}
+
+fn say(line: impl Display) -> io::Result<()> {
+    writeln!(io::stdout(), "{line}")
+}
