@@ -165,30 +165,36 @@ impl Receiver {
     /// Reads a header; `false` means that more bytes are needed and all were taken.
     #[inline]
     fn header(&mut self, input: &mut Input<'_>) -> Result<bool, ProtocolError> {
-        if self.spilled == 0 {
-            if let Some(len) = self.parse(input.remaining())? {
-                input.take(len);
-                return Ok(true);
-            }
-        }
-        self.split_header(input)
-    }
-
-    /// Reads a header that does not lie in the input as a whole, byte by byte.
-    #[cold]
-    fn split_header(&mut self, input: &mut Input<'_>) -> Result<bool, ProtocolError> {
-        while let [byte] = input.take(1) {
-            let at = usize::from(self.spilled);
-            let Some(slot) = self.spill.get_mut(at) else { break };
-            *slot = *byte;
-            self.spilled = self.spilled.saturating_add(1);
+        loop {
             let spill = self.spill;
-            if self.parse(spill.get(..usize::from(self.spilled)).unwrap_or_default())?.is_some() {
+            let whole = self.spilled == 0;
+            let bytes = if whole {
+                input.remaining()
+            } else {
+                spill.get(..usize::from(self.spilled)).unwrap_or_default()
+            };
+            if let Some(len) = self.parse(bytes)? {
+                if whole {
+                    input.take(len);
+                }
                 self.spilled = 0;
                 return Ok(true);
             }
+            // It does not lie in the input as a whole: byte by byte, then.
+            if !self.spill(input) {
+                return Ok(false);
+            }
         }
-        Ok(false)
+    }
+
+    /// Keeps one more byte of a header; `false` if there is none.
+    #[cold]
+    fn spill(&mut self, input: &mut Input<'_>) -> bool {
+        let [byte] = input.take(1) else { return false };
+        let Some(slot) = self.spill.get_mut(usize::from(self.spilled)) else { return false };
+        *slot = *byte;
+        self.spilled = self.spilled.saturating_add(1);
+        true
     }
 
     /// Checks as much of a header as is there, in the order of its bytes, so that the error is the

@@ -353,7 +353,7 @@ impl Sender {
 
     /// Encodes a control frame, between data frames.
     fn control(
-        &mut self,
+        &self,
         opcode: OpCode,
         payload: &[u8],
         key: Option<MaskingKey>,
@@ -426,23 +426,27 @@ impl Sender {
         if !self.wants_transmit() {
             return Ok(0);
         }
-        if let Some(len) = self.pong_len {
-            let payload = self.pong;
-            let payload = payload.get(..usize::from(len)).unwrap_or_default();
-            let written = self.control(OpCode::Pong, payload, key, out)?;
-            self.pong_len = None;
-            return Ok(written);
+        let code;
+        let (opcode, payload): (_, &[u8]) = if let Some(len) = self.pong_len {
+            (OpCode::Pong, self.pong.get(..usize::from(len)).unwrap_or_default())
+        } else if self.ping_due {
+            (OpCode::Ping, &[])
+        } else {
+            match self.close {
+                Close::Due(CloseCode::NO_STATUS) => (OpCode::Close, &[]),
+                Close::Due(due) => {
+                    code = due.get().to_be_bytes();
+                    (OpCode::Close, &code)
+                }
+                Close::No | Close::Sent => return Ok(0),
+            }
+        };
+        let written = self.control(opcode, payload, key, out)?;
+        match opcode {
+            OpCode::Pong => self.pong_len = None,
+            OpCode::Ping => self.ping_due = false,
+            _ => self.close_frame_sent(),
         }
-        if self.ping_due {
-            let written = self.control(OpCode::Ping, &[], key, out)?;
-            self.ping_due = false;
-            return Ok(written);
-        }
-        let Close::Due(code) = self.close else { return Ok(0) };
-        let body = code.get().to_be_bytes();
-        let body: &[u8] = if code == CloseCode::NO_STATUS { &[] } else { &body };
-        let written = self.control(OpCode::Close, body, key, out)?;
-        self.close_frame_sent();
         Ok(written)
     }
 

@@ -6,6 +6,16 @@
 /// Bytes that one step of the wide loop handles.
 const BLOCK: usize = 64;
 
+/// Whether the target has vector instructions: without them the wide loop gains nothing.
+const VECTORS: bool = cfg!(any(
+    target_pointer_width = "64",
+    target_feature = "sse2",
+    target_feature = "neon",
+    target_feature = "simd128",
+    target_feature = "altivec",
+    target_feature = "vector",
+));
+
 /// The four bytes with which a client masks the payload of one frame.
 ///
 /// A client must take a fresh, unpredictable key for every frame (RFC 6455 §10.3): fill it from a
@@ -74,6 +84,11 @@ impl core::fmt::Debug for MaskingKey {
 /// ```
 #[inline]
 pub fn mask(payload: &mut [u8], key: MaskingKey) {
+    if VECTORS { mask_wide(payload, key) } else { mask_small(payload, key) }
+}
+
+#[inline]
+fn mask_wide(payload: &mut [u8], key: MaskingKey) {
     let mut blocks = payload.chunks_exact_mut(BLOCK);
     if blocks.len() != 0 {
         let wide = key.block();
@@ -91,6 +106,21 @@ pub fn mask(payload: &mut [u8], key: MaskingKey) {
         }
     }
     for (byte, key) in words.into_remainder().iter_mut().zip(word.to_ne_bytes()) {
+        *byte ^= key;
+    }
+}
+
+/// A word at a time. Not inlined: where there are no vectors, size counts.
+#[inline(never)]
+fn mask_small(payload: &mut [u8], key: MaskingKey) {
+    let mut words = payload.chunks_exact_mut(4);
+    for bytes in &mut words {
+        if let Ok(bytes) = <&mut [u8; 4]>::try_from(bytes) {
+            let word = u32::from_ne_bytes(*bytes) ^ u32::from_ne_bytes(key.0);
+            *bytes = word.to_ne_bytes();
+        }
+    }
+    for (byte, key) in words.into_remainder().iter_mut().zip(key.0) {
         *byte ^= key;
     }
 }
@@ -186,6 +216,10 @@ mod tests {
                 let mut in_place = source;
                 mask(&mut in_place[start..start + len], key.into());
                 assert_eq!(in_place[start..start + len], expected[..len]);
+
+                let mut small = source;
+                mask_small(&mut small[start..start + len], key.into());
+                assert_eq!(small, in_place);
 
                 let mut copied = [0u8; 300];
                 assert_eq!(mask_into(payload, &mut copied[..len], key.into()), len);

@@ -1,7 +1,7 @@
 //! The body of a message that is not an upgrade: how long it is, and reading it (RFC 9112 §6, §7).
 
 use super::error::HandshakeError;
-use super::fields::{Field, FieldValues, Single};
+use super::fields::{Field, FieldValues, Single, decimal};
 use super::lists::ListElements;
 
 /// The most bytes of chunk extensions and trailers in one body.
@@ -201,14 +201,7 @@ pub(super) fn content_length(field: Single<'_>) -> Result<Option<u64>, Handshake
     if field.repeated {
         return Err(HandshakeError::RepeatedContentLength);
     }
-    if value.is_empty() {
-        return Err(HandshakeError::InvalidContentLength);
-    }
-    let length = value.iter().try_fold(0_u64, |length, byte| {
-        let digit = (*byte as char).to_digit(10)?;
-        length.checked_mul(10)?.checked_add(u64::from(digit))
-    });
-    length.map(Some).ok_or(HandshakeError::InvalidContentLength)
+    decimal(value).map(Some).ok_or(HandshakeError::InvalidContentLength)
 }
 
 /// What `Content-Length` and `Transfer-Encoding` say; `default` if they say nothing.

@@ -1,5 +1,6 @@
 //! The field section of a head (RFC 9112 §5), parsed by `httparse`.
 
+use super::SHORT_CUTS;
 use super::error::HandshakeError;
 
 /// One field of a head: a name and a value without the white space around it.
@@ -30,7 +31,7 @@ impl<'h> Iterator for FieldValues<'_, 'h> {
         let name = self.name;
         let is = |field: &&Field<'h>| {
             field.name.len() == name.len()
-                && (field.name == name || field.name.eq_ignore_ascii_case(name))
+                && (SHORT_CUTS && field.name == name || field.name.eq_ignore_ascii_case(name))
         };
         self.fields.find(is).map(|field| field.value)
     }
@@ -93,10 +94,21 @@ pub(super) fn parse_fields<'f, 'h>(
     }
 }
 
+/// One or more decimal digits; `None` also for a number above 64 bits.
+pub(super) fn decimal(text: &[u8]) -> Option<u64> {
+    if text.is_empty() {
+        return None;
+    }
+    text.iter().try_fold(0_u64, |number, byte| {
+        let digit = (*byte as char).to_digit(10)?;
+        number.checked_mul(10)?.checked_add(u64::from(digit))
+    })
+}
+
 /// The minor version of an `HTTP/d.d` text: `Ok(None)` for another major version than 1.
 pub(super) fn parse_http_version(text: &[u8]) -> Option<Result<u8, ()>> {
-    match text {
-        [b'H', b'T', b'T', b'P', b'/', major @ b'0'..=b'9', b'.', minor @ b'0'..=b'9'] => {
+    match text.strip_prefix(b"HTTP/")? {
+        [major @ b'0'..=b'9', b'.', minor @ b'0'..=b'9'] => {
             Some(if *major == b'1' { Ok(minor.wrapping_sub(b'0')) } else { Err(()) })
         }
         _ => None,

@@ -1,5 +1,6 @@
 //! Finding the end of a head in bytes that arrive in pieces.
 
+use super::SHORT_CUTS;
 use super::error::HandshakeError;
 
 /// Which kind of head is read: it decides about empty lines before it and about the errors.
@@ -83,7 +84,7 @@ impl HeadReader {
         let window = bytes.get(..room).unwrap_or(bytes);
         let mut rest = window;
         while self.state != State::Complete {
-            if self.state == State::InLine {
+            if SHORT_CUTS && self.state == State::InLine {
                 rest = skip_text(rest);
                 // The usual end of a line in one step; `step` would come to the same in three.
                 while let [b'\r', b'\n', 0x0e..=0xff, ..] = rest {
@@ -138,7 +139,8 @@ impl HeadReader {
 fn skip_text(mut rest: &[u8]) -> &[u8] {
     const LOW: u64 = u64::from_ne_bytes([0x0e; 8]);
     const TOP: u64 = u64::from_ne_bytes([0x80; 8]);
-    while let Some((word, tail)) = rest.split_first_chunk::<8>() {
+    while SHORT_CUTS {
+        let Some((word, tail)) = rest.split_first_chunk::<8>() else { break };
         // Eight bytes at once: the subtraction sets the top bit of each byte below 0x0e. A borrow may
         // set more of them, but only after the first, and the first is all that counts: in a
         // little-endian word it is the lowest.

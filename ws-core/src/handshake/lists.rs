@@ -1,5 +1,6 @@
 //! Comma-separated lists over repeated fields, and tokens (RFC 9110 §5.6).
 
+use super::SHORT_CUTS;
 use super::fields::FieldValues;
 
 /// Whether a text is a token: one or more of the characters that RFC 9110 §5.6.2 allows.
@@ -78,7 +79,7 @@ where
 /// Whether a comma list contains a token, compared without regard to ASCII case.
 pub(super) fn contains_token(mut list: &[u8], token: &str) -> bool {
     // One element is the usual list.
-    if list.eq_ignore_ascii_case(token.as_bytes()) {
+    if SHORT_CUTS && list.eq_ignore_ascii_case(token.as_bytes()) {
         return true;
     }
     while !list.is_empty() {
@@ -90,22 +91,24 @@ pub(super) fn contains_token(mut list: &[u8], token: &str) -> bool {
 }
 
 pub(super) fn is_token_byte(byte: u8) -> bool {
-    // A look-up: names and values are checked byte by byte, and a chain of ranges is slower.
+    // A look-up, one bit for each byte: names and values are checked byte by byte, and a chain of ranges
+    // is slower.
     #[allow(clippy::indexing_slicing, reason = "out of bounds, a constant does not compile")]
-    const TOKEN: [bool; 256] = {
-        let mut table = [false; 256];
+    const TOKEN: [u32; 8] = {
+        let mut table = [0; 8];
         let mut byte = 0;
         while byte < 128 {
-            table[byte] = matches!(
+            let token = matches!(
                 byte as u8,
                 b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'0'..=b'9' | b'A'..=b'Z'
                     | b'^'..=b'z' | b'|' | b'~'
             );
+            table[byte / 32] |= (token as u32) << (byte % 32);
             byte += 1;
         }
         table
     };
-    TOKEN.get(usize::from(byte)).copied().unwrap_or(false)
+    TOKEN.get(usize::from(byte / 32)).is_some_and(|bits| bits >> (byte % 32) & 1 != 0)
 }
 
 /// The text without spaces and tabs around it (RFC 9110 §5.6.3).
@@ -117,6 +120,11 @@ pub(super) fn trim(mut text: &[u8]) -> &[u8] {
         text = head;
     }
     text
+}
+
+/// Cuts a text before the first of some ASCII characters; `None` without one.
+pub(super) fn split_at_first<'t>(text: &'t str, of: &[u8]) -> Option<(&'t str, &'t str)> {
+    text.split_at_checked(text.bytes().position(|byte| of.contains(&byte))?)
 }
 
 /// Cuts the list before its first comma; the comma is dropped.

@@ -1,7 +1,8 @@
 //! Hosts and origins (RFC 9110 §7.2, RFC 6454).
 
-use super::lists::is_token_byte;
-use core::net::Ipv6Addr;
+use super::SHORT_CUTS;
+use super::fields::decimal;
+use super::lists::{is_token_byte, split_at_first};
 
 /// Whether an `Origin` names the same host and port as a `Host` field.
 ///
@@ -18,7 +19,7 @@ use core::net::Ipv6Addr;
 /// assert!(!same_origin("null", "example.com"));
 /// ```
 pub fn same_origin(origin: &str, host: &str) -> bool {
-    let Some((scheme, authority)) = origin.split_once("://") else { return false };
+    let Some((scheme, authority)) = split_scheme(origin) else { return false };
     let default_port = if scheme.eq_ignore_ascii_case("http") {
         80
     } else if scheme.eq_ignore_ascii_case("https") {
@@ -35,6 +36,12 @@ pub fn same_origin(origin: &str, host: &str) -> bool {
     }
 }
 
+/// What stands before and after `://`.
+pub(super) fn split_scheme(text: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = split_at_first(text, b":")?;
+    Some((scheme, rest.strip_prefix("://")?))
+}
+
 /// A host and an optional port: what `Host` holds (RFC 9110 §7.2), without user information.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Authority<'a> {
@@ -46,34 +53,29 @@ pub(super) struct Authority<'a> {
 pub(super) enum HostName<'a> {
     /// A name or an IPv4 address.
     Name(&'a str),
-    Ipv6(Ipv6Addr),
+    Ipv6([u16; 8]),
 }
 
 impl<'a> Authority<'a> {
     pub(super) fn parse(text: &'a str) -> Option<Self> {
         let (host, port) = match text.strip_prefix('[') {
             Some(literal) => {
-                let (address, port) = literal.split_once(']')?;
-                (HostName::Ipv6(address.parse().ok()?), port)
+                let (address, port) = split_at_first(literal, b"]")?;
+                (HostName::Ipv6(parse_ipv6(address.as_bytes())?), port.get(1..)?)
             }
             None => {
-                let (name, port) = text.split_at_checked(text.find(':').unwrap_or(text.len()))?;
+                let (name, port) = split_at_first(text, b":").unwrap_or((text, ""));
                 if !is_reg_name(name.as_bytes()) {
                     return None;
                 }
                 (HostName::Name(name), port)
             }
         };
-        let port = match port.strip_prefix(':') {
-            None if port.is_empty() => None,
-            None => return None,
+        let port = match port.as_bytes() {
             // The grammar allows a colon without a port (RFC 3986 §3.2.3).
-            Some("") => None,
-            // `parse` alone would allow a sign.
-            Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
-                Some(digits.parse().ok()?)
-            }
-            Some(_) => return None,
+            [] | [b':'] => None,
+            [b':', digits @ ..] => Some(u16::try_from(decimal(digits)?).ok()?),
+            _ => return None,
         };
         Some(Self { host, port })
     }
@@ -95,30 +97,126 @@ fn is_reg_name(mut name: &[u8]) -> bool {
         return false;
     }
     // Without a branch per byte: names of hosts are made of these.
-    if name.iter().fold(true, |usual, &byte| {
-        usual & (byte.is_ascii_alphanumeric() | matches!(byte, b'-' | b'.' | b'_'))
-    }) {
+    if SHORT_CUTS
+        && name.iter().fold(true, |usual, &byte| {
+            usual & (byte.is_ascii_alphanumeric() | matches!(byte, b'-' | b'.' | b'_'))
+        })
+    {
         return true;
     }
-    loop {
-        name = match name {
-            [] => return true,
-            [b'%', high, low, tail @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
+    while let [byte, tail @ ..] = name {
+        name = match (byte, tail) {
+            (b'%', [high, low, tail @ ..])
+                if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() =>
+            {
                 tail
             }
             // These characters of a token may not stand in a name unencoded.
-            [b'%' | b'#' | b'^' | b'`' | b'|', ..] => return false,
-            [byte, tail @ ..] if is_token_byte(*byte) => tail,
+            (b'%' | b'#' | b'^' | b'`' | b'|', _) => return false,
             // And these of a name may not stand in a token.
-            [b'(' | b')' | b',' | b';' | b'=', tail @ ..] => tail,
+            (b'(' | b')' | b',' | b';' | b'=', _) => tail,
+            (byte, _) if is_token_byte(*byte) => tail,
             _ => return false,
         };
     }
+    true
+}
+
+/// The groups of an IPv6 address in any of its forms (RFC 4291 §2.2), without a zone.
+fn parse_ipv6(text: &[u8]) -> Option<[u16; 8]> {
+    let mut groups = [0; 8];
+    let mut count = 0_usize;
+    // How many groups stand before the `::`.
+    let mut gap = None;
+    let mut rest = text;
+    if let [b':', b':', tail @ ..] = rest {
+        gap = Some(0);
+        rest = tail;
+    }
+    while !rest.is_empty() {
+        let length = rest.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+        let (digits, tail) = rest.split_at_checked(length)?;
+        if tail.first() == Some(&b'.') {
+            let address = parse_ipv4(rest)?;
+            *groups.get_mut(count)? = (address >> 16) as u16;
+            *groups.get_mut(count.saturating_add(1))? = address as u16;
+            count = count.saturating_add(2);
+            break;
+        }
+        if !matches!(length, 1..=4) {
+            return None;
+        }
+        *groups.get_mut(count)? = digits.iter().fold(0, |group, byte| {
+            let digit = if byte.is_ascii_digit() { *byte } else { byte.wrapping_add(9) };
+            group << 4 | u16::from(digit & 0xf)
+        });
+        count = count.saturating_add(1);
+        rest = match tail {
+            [] => tail,
+            [b':', b':', tail @ ..] if gap.is_none() => {
+                gap = Some(count);
+                tail
+            }
+            [b':', tail @ ..] if !tail.is_empty() => tail,
+            _ => return None,
+        };
+    }
+    match gap {
+        None if count == 8 => Some(groups),
+        // What stands behind the gap, of at least one group, moves to the end.
+        Some(gap) if count < 8 => {
+            let mut to = groups.len();
+            while count > gap {
+                count = count.saturating_sub(1);
+                to = to.saturating_sub(1);
+                let group = core::mem::take(groups.get_mut(count)?);
+                *groups.get_mut(to)? = group;
+            }
+            Some(groups)
+        }
+        _ => None,
+    }
+}
+
+/// An IPv4 address: four numbers up to 255 without leading zeros.
+fn parse_ipv4(text: &[u8]) -> Option<u32> {
+    let mut address = 0_u32;
+    let mut count = 0_u8;
+    for digits in text.split(|byte| *byte == b'.') {
+        if matches!(digits, [b'0', _, ..]) || count == 4 {
+            return None;
+        }
+        address = address << 8 | u32::from(u8::try_from(decimal(digits)?).ok()?);
+        count = count.saturating_add(1);
+    }
+    if count == 4 { Some(address) } else { None }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use core::net::Ipv6Addr;
+    use proptest::prelude::*;
+    use std::string::ToString;
+
+    proptest! {
+        // RFC 4291 §2.2: what core's parser takes, too.
+        #[test]
+        fn ipv6_addresses(
+            text in prop_oneof![
+                "[0-9a-fA-F:.]{0,12}",
+                "([0-9a-fA-F]{0,5}:{1,2}){0,8}[0-9a-fA-F]{0,4}",
+                "([0-9a-f]{0,4}:{1,2}){0,7}[0-9]{1,3}([.][0-9]{1,3}){3,4}",
+                any::<[u16; 8]>().prop_map(|groups| Ipv6Addr::from(groups).to_string()),
+                any::<(u16, [u8; 4])>().prop_map(|(group, [a, b, c, d])| {
+                    std::format!("::{group:x}:{a}.{b}.{c}.{d}")
+                }),
+            ]
+        ) {
+            let expected = text.parse::<Ipv6Addr>().ok().map(|address| address.segments());
+            prop_assert_eq!(parse_ipv6(text.as_bytes()), expected, "{}", text);
+        }
+    }
 
     // RFC 6455 §10.2, RFC 6454 §5.
     #[test]

@@ -4,11 +4,11 @@ use super::body::{BodyLength, content_length, declared_length};
 use super::error::HandshakeError;
 use super::extensions::Extensions;
 use super::fields::{
-    Field, FieldValues, Single, parse_fields, parse_http_version, split_start_line,
+    Field, FieldValues, Single, decimal, parse_fields, parse_http_version, split_start_line,
 };
-use super::lists::{ListElements, Subprotocols, contains_token, is_token};
-use super::origin::Authority;
-use super::{MAX_SUBPROTOCOLS, is_valid_key};
+use super::lists::{ListElements, Subprotocols, contains_token, is_token, split_at_first};
+use super::origin::{Authority, split_scheme};
+use super::{MAX_SUBPROTOCOLS, SHORT_CUTS, is_valid_key};
 
 /// A request's head, taken apart; it borrows the head and the fields that the caller lent.
 #[derive(Clone, Copy, Debug)]
@@ -293,7 +293,7 @@ impl<'h> Found<'h> {
         for field in fields {
             let (name, value) = (field.name, field.value);
             // Most clients write the names as the RFC does, and that comparison is the fast one.
-            let is = |known: &str| name == known || name.eq_ignore_ascii_case(known);
+            let is = |known: &str| SHORT_CUTS && name == known || name.eq_ignore_ascii_case(known);
             // Most fields of a browser's request are none of these: their length tells.
             match name.len() {
                 4 if is("Host") => found.host.add(value),
@@ -350,9 +350,8 @@ fn check_version(version: Single<'_>) -> Result<(), HandshakeError> {
 /// A number from 0 to 255 without leading zeros (RFC 6455 §4.3).
 pub(super) fn parse_version(value: &[u8]) -> Option<u8> {
     match value {
-        [b'0', _, ..] | [b'+', ..] => None,
-        // The parser takes digits and a plus sign, and nothing above 255.
-        _ => core::str::from_utf8(value).ok()?.parse().ok(),
+        [b'0', _, ..] => None,
+        _ => u8::try_from(decimal(value)?).ok(),
     }
 }
 
@@ -380,17 +379,17 @@ fn check_origin(origin: Single<'_>) -> Result<Option<&str>, HandshakeError> {
 
 /// The authority of an absolute target and the resource name (RFC 6455 §4.2.1, RFC 9112 §3.2).
 fn split_target(target: &str) -> Option<(Option<&str>, &str)> {
-    if target.contains('#') {
+    if split_at_first(target, b"#").is_some() {
         return None;
     }
     if target.starts_with('/') {
         return Some((None, target));
     }
-    let (scheme, rest) = target.split_once("://")?;
+    let (scheme, rest) = split_scheme(target)?;
     if !["http", "https", "ws", "wss"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
         return None;
     }
-    let (authority, path) = rest.split_at_checked(rest.find(['/', '?']).unwrap_or(rest.len()))?;
+    let (authority, path) = split_at_first(rest, b"/?").unwrap_or((rest, ""));
     Authority::parse(authority)?;
     match path.as_bytes() {
         [] => Some((Some(authority), "/")),
