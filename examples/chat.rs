@@ -18,19 +18,16 @@ use std::error::Error;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
 
 use serde_json::{Value, json};
-use ws_examples::app::{self, App};
+use ws_examples::app::{self, App, ensure};
+use ws_examples::events::{self, event, name};
 use ws_std::{Hub, Member, MemberId, WebSocket};
 
-/// Of people and rooms, in characters.
-const MAX_NAME: usize = 32;
+/// In characters.
 const MAX_TEXT: usize = 2000;
 /// That one may be in.
 const MAX_ROOMS: usize = 16;
-/// Between two events of a client. Nobody types faster, and who floods us waits in their own TCP.
-const PACE: Duration = Duration::from_millis(10);
 
 #[derive(Debug, Default)]
 pub(crate) struct Chat {
@@ -78,40 +75,39 @@ impl Chat {
 
     /// Does what a client asks for; the error is for its eyes.
     fn handle(&self, id: MemberId, text: Option<&str>) -> Result<(), &'static str> {
-        let asked: Option<Value> = text.and_then(|text| serde_json::from_str(text).ok());
-        let asked = asked.ok_or("an event is a text in JSON")?;
-        let data = &asked["data"];
+        let (asked, data) = events::parse(text);
+        let string = |data: &Value| data.as_str().unwrap_or_default().to_owned();
         let mut people = self.people();
         let Some(person) = people.get_mut(&id) else { return Ok(()) };
         let mut from = who(id, &person.name);
-        match asked["event"].as_str().unwrap_or_default() {
+        match asked.as_str() {
             "name" => {
-                person.name = name(data)?;
+                person.name = name(&string(&data))?;
                 self.hub.broadcast(event("named", who(id, &person.name)));
             }
             "chat" => {
-                from["text"] = words(data)?.into();
+                from["text"] = words(string(&data))?.into();
                 self.hub.broadcast(event("chat", from));
             }
             "typing" => {
                 self.hub.broadcast_except(id, event("typing", from));
             }
             "subscribe" => {
-                let room = name(data)?;
+                let room = name(&string(&data))?;
                 if person.rooms.len() >= MAX_ROOMS && !person.rooms.contains(&room) {
                     return Err("these are too many rooms");
                 }
                 person.rooms.insert(room.clone());
-                self.hub.send_to(id, event("subscribed", room.into()));
+                self.hub.send_to(id, event("subscribed", room));
             }
             "unsubscribe" => {
-                let room = name(data)?;
+                let room = name(&string(&data))?;
                 person.rooms.remove(&room);
-                self.hub.send_to(id, event("unsubscribed", room.into()));
+                self.hub.send_to(id, event("unsubscribed", room));
             }
             "publish" => {
-                let room = name(&data["room"])?;
-                from["text"] = words(&data["text"])?.into();
+                let room = name(&string(&data["room"]))?;
+                from["text"] = words(string(&data["text"]))?.into();
                 from["room"] = room.clone().into();
                 let inside = |id| people.get(&id).is_some_and(|to| to.rooms.contains(&room));
                 self.hub.broadcast_where(inside, event("publish", from));
@@ -122,25 +118,11 @@ impl Chat {
     }
 }
 
-fn event(event: &str, data: Value) -> String {
-    json!({ "event": event, "data": data }).to_string()
-}
-
 fn who(id: MemberId, name: &str) -> Value {
     json!({ "id": id.to_string(), "name": name })
 }
 
-/// The name of a person or a room.
-fn name(data: &Value) -> Result<String, &'static str> {
-    let name = data.as_str().unwrap_or_default().trim();
-    let fits = (1..=MAX_NAME).contains(&name.chars().count());
-    (fits && !name.contains(char::is_control))
-        .then(|| name.to_owned())
-        .ok_or("a name has 1 to 32 characters")
-}
-
-fn words(data: &Value) -> Result<&str, &'static str> {
-    let text = data.as_str().unwrap_or_default();
+fn words(text: String) -> Result<String, &'static str> {
     let fits = !text.trim().is_empty() && text.chars().count() <= MAX_TEXT;
     fits.then_some(text).ok_or("a text has 1 to 2000 characters")
 }
@@ -156,9 +138,9 @@ impl App for Chat {
         let mut listen = || {
             while let Some(message) = member.read()? {
                 if let Err(why) = self.handle(id, message.as_text()) {
-                    self.hub.send_to(id, event("error", why.into()));
+                    self.hub.send_to(id, event("error", why));
                 }
-                thread::sleep(PACE);
+                thread::sleep(app::PACE);
             }
             Ok(())
         };
@@ -168,26 +150,26 @@ impl App for Chat {
     }
 
     fn check(&self, url: &str) -> Result<(), Box<dyn Error>> {
-        let say = |ws: &mut WebSocket, name, data| ws.send(event(name, data));
+        let say = |ws: &mut WebSocket, name, data: Value| ws.send(event(name, data));
         let (mut ann, welcome) = (ws_std::connect(url)?, "welcome");
-        let id = app::event(&mut ann, welcome)?["id"].take();
+        let id = events::expect(&mut ann, welcome)?["id"].take();
         let mut bob = ws_std::connect(url)?;
-        let people = app::event(&mut bob, welcome)?["people"].take();
-        app::ensure(people[0]["id"] == id && people[1]["id"] != id, "ids differ")?;
-        app::event(&mut ann, "joined")?;
+        let people = events::expect(&mut bob, welcome)?["people"].take();
+        ensure(people[0]["id"] == id && people[1]["id"] != id, "ids differ")?;
+        events::expect(&mut ann, "joined")?;
         say(&mut ann, "typing", json!(true))?;
-        app::ensure(app::event(&mut bob, "typing")?["id"] == id, "bob sees ann typing")?;
+        ensure(events::expect(&mut bob, "typing")?["id"] == id, "bob sees ann typing")?;
         say(&mut ann, "chat", json!("<b>tea?</b>"))?;
         for ws in [&mut ann, &mut bob] {
-            app::ensure(app::event(ws, "chat")?["text"] == "<b>tea?</b>", "both get the text")?;
+            ensure(events::expect(ws, "chat")?["text"] == "<b>tea?</b>", "both get the text")?;
         }
         say(&mut bob, "subscribe", json!("tea"))?;
-        app::event(&mut bob, "subscribed")?;
+        events::expect(&mut bob, "subscribed")?;
         say(&mut ann, "publish", json!({ "room": "tea", "text": "milk" }))?;
-        app::ensure(app::event(&mut bob, "publish")?["text"] == "milk", "the room gets it")?;
+        ensure(events::expect(&mut bob, "publish")?["text"] == "milk", "the room gets it")?;
         bob.close(None, "")?;
         // What was published did not go to Ann, who is not in the room.
-        app::event(&mut ann, "left")?;
+        events::expect(&mut ann, "left")?;
         Ok(ann.close(None, "").map(drop)?)
     }
 }

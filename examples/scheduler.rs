@@ -7,14 +7,14 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 
-use serde_json::{Value, json};
-use ws_examples::app::{self, App};
+use serde_json::json;
+use ws_examples::app::{self, App, ensure};
+use ws_examples::events::{self, event};
 use ws_std::{Hub, Member, WebSocket};
 
 const HOURS: std::ops::RangeInclusive<u64> = 9..=16;
-/// In characters.
-const MAX_NAME: usize = 32;
 
 /// Whoever reaches the server may book and cancel, under any name. One that has to know who that is
 /// wants a cookie or a token, in the opening handshake and with each `PUT` and `DELETE`.
@@ -47,17 +47,16 @@ impl Scheduler {
     }
 
     fn book(&self, hour: u64, name: &str) -> Answer {
-        let name = name.trim();
-        let fits = (1..=MAX_NAME).contains(&name.chars().count());
-        if !fits || name.contains(char::is_control) {
-            return (400, format!("a name has 1 to {MAX_NAME} characters"));
-        }
+        let name = match events::name(name) {
+            Ok(name) => name,
+            Err(why) => return (400, why.into()),
+        };
         let mut slots = self.slots();
         match slots.get_mut(&hour) {
             None => (404, "there is no such hour".into()),
             Some(Some(other)) => (409, format!("{hour}:00 is taken by {other}")),
             Some(free) => {
-                *free = Some(name.into());
+                *free = Some(name.clone());
                 self.hub.broadcast(state(&slots));
                 (200, format!("{hour}:00 is booked for {name}"))
             }
@@ -77,13 +76,11 @@ impl Scheduler {
     }
 
     fn handle(&self, text: Option<&str>) -> Answer {
-        let asked: Value =
-            text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-        let (data, name) = (&asked["data"], asked["data"]["name"].as_str());
-        match (asked["event"].as_str(), data["hour"].as_u64(), name) {
-            (Some("book"), Some(hour), Some(name)) => self.book(hour, name),
-            (Some("cancel"), Some(hour), _) => self.cancel(hour),
-            _ => (400, r#"an event is {"event": "book", "data": {"hour": 9, "name": "Ann"}}"#.into()),
+        let (asked, data) = events::parse(text);
+        match (asked.as_str(), data["hour"].as_u64(), data["name"].as_str()) {
+            ("book", Some(hour), Some(name)) => self.book(hour, name),
+            ("cancel", Some(hour), _) => self.cancel(hour),
+            _ => (400, "an event is to book an hour for a name, or to cancel an hour".into()),
         }
     }
 }
@@ -91,7 +88,7 @@ impl Scheduler {
 /// All of it, each time: it is small, and a client that knows the latest knows everything.
 fn state(slots: &BTreeMap<u64, Option<String>>) -> String {
     let list = slots.iter().map(|(hour, name)| json!({ "hour": hour, "name": name }));
-    json!({ "event": "slots", "data": list.collect::<Vec<_>>() }).to_string()
+    event("slots", list.collect::<Vec<_>>())
 }
 
 /// Undoes the percent-encoding of a part of a path (RFC 3986 §2.1); `None` if it is not valid.
@@ -116,9 +113,9 @@ impl App for Scheduler {
         let mut member = self.enter(ws)?;
         while let Some(message) = member.read()? {
             let (status, text) = self.handle(message.as_text());
-            let event = if status == 200 { "done" } else { "error" };
-            let answer = json!({ "event": event, "data": text }).to_string();
+            let answer = event(if status == 200 { "done" } else { "error" }, text);
             self.hub.send_to(member.id(), answer);
+            thread::sleep(app::PACE);
         }
         Ok(())
     }
@@ -137,18 +134,20 @@ impl App for Scheduler {
 
     fn check(&self, url: &str) -> Result<(), Box<dyn Error>> {
         let mut page = ws_std::connect(url)?;
-        let at_nine = |page: &mut WebSocket| app::event(page, "slots").map(|mut all| all[0].take());
-        let (free, booked) = (json!({ "hour": 9, "name": null }), json!({ "hour": 9, "name": "Ann" }));
-        app::ensure(at_nine(&mut page)? == free, "9:00 is free")?;
-        let slot = url.replace("/ws", "/slots/9");
-        app::ensure(app::http("PUT", &format!("{slot}/A%6En"))?.0 == 200, "PUT books")?;
-        app::ensure(at_nine(&mut page)? == booked, "a page sees it")?;
-        app::ensure(at_nine(&mut ws_std::connect(url)?)? == booked, "so does a later one")?;
+        let at_nine =
+            |page: &mut WebSocket| events::expect(page, "slots").map(|mut all| all[0].take());
+        let (free, booked) =
+            (json!({ "hour": 9, "name": null }), json!({ "hour": 9, "name": "Ann" }));
+        ensure(at_nine(&mut page)? == free, "9:00 is free")?;
+        let slot = format!("{}/slots/9", url.trim_end_matches("/ws"));
+        ensure(app::http("PUT", &format!("{slot}/A%6En"))?.0 == 200, "PUT books")?;
+        ensure(at_nine(&mut page)? == booked, "a page sees it")?;
+        ensure(at_nine(&mut ws_std::connect(url)?)? == booked, "so does a later one")?;
         page.send(r#"{"event":"book","data":{"hour":9,"name":"Bob"}}"#)?;
-        let error = app::event(&mut page, "error")?;
-        app::ensure(error == "9:00 is taken by Ann", "a conflict is refused")?;
-        app::ensure(app::http("DELETE", &slot)?.0 == 200, "DELETE cancels")?;
-        app::ensure(at_nine(&mut page)? == free, "9:00 is free again")?;
+        let error = events::expect(&mut page, "error")?;
+        ensure(error == "9:00 is taken by Ann", "a conflict is refused")?;
+        ensure(app::http("DELETE", &slot)?.0 == 200, "DELETE cancels")?;
+        ensure(at_nine(&mut page)? == free, "9:00 is free again")?;
         Ok(page.close(None, "").map(drop)?)
     }
 }

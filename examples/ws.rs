@@ -6,7 +6,7 @@
 //! `wss://` takes a build with `--features rustls`.
 //!
 //! `serve` prints what clients say, repeats it to them (`--echo`) or to the others (`--broadcast`), and
-//! sends the lines of standard input to all unless it echoes. With `--header`, both send more header fields.
+//! sends the lines of standard input to all unless it echoes.
 
 use std::error::Error;
 use std::fmt::Display;
@@ -17,13 +17,13 @@ use std::thread;
 
 use ws_examples::{Args, app, printable};
 use ws_std::{
-    AcceptResponse, CloseCode, CloseInfo, Config, Connector, Hub, Incoming, Listener, Message,
-    Origins, Trace, UrlError, Writer,
+    CloseCode, CloseInfo, Config, Connector, Hub, Incoming, Listener, Message, Origins, Trace,
+    UrlError, Writer,
 };
 
-const USAGE: &str = "usage: ws connect URL [--binary] [--stay] [OPTION]..., or ws serve ADDR \
-                     [--echo | --broadcast] [OPTION]...; options: --header 'NAME: VALUE', \
-                     --protocol NAME, --origin ORIGIN, --ping-interval 10s, --max-message BYTES, --trace";
+const USAGE: &str = "usage: ws connect URL [--header 'NAME: VALUE']... [--binary] [--stay] [OPTION]..., \
+                     or ws serve ADDR [--echo | --broadcast] [OPTION]...; options: --protocol NAME, \
+                     --origin ORIGIN, --ping-interval 10s, --max-message BYTES, --trace";
 
 fn main() -> ExitCode {
     ws_examples::run("ws", USAGE, |mut args| match args.next().as_deref() {
@@ -38,7 +38,6 @@ fn main() -> ExitCode {
 #[derive(Default)]
 struct Options {
     config: Config,
-    headers: Vec<(String, String)>,
     protocols: Vec<String>,
     origins: Vec<String>,
     trace: bool,
@@ -47,12 +46,6 @@ struct Options {
 impl Options {
     fn take(&mut self, arg: &str, args: &mut Args) -> Result<bool, Box<dyn Error>> {
         match arg {
-            "--header" => {
-                let field = args.value(arg)?;
-                let (name, value) =
-                    field.split_once(':').ok_or_else(|| format!("{field:?}: not NAME: VALUE"))?;
-                self.headers.push((name.trim().into(), value.trim().into()));
-            }
             "--protocol" => self.protocols.push(args.value(arg)?),
             "--origin" => self.origins.push(args.value(arg)?),
             "--ping-interval" => {
@@ -72,8 +65,15 @@ impl Options {
 fn connect(mut args: Args) -> Result<(), Box<dyn Error>> {
     let mut options = Options::default();
     let (mut url, mut binary, mut stay) = (None, false, false);
+    let mut connector = Connector::builder();
     while let Some(arg) = args.next() {
         match arg.as_str() {
+            "--header" => {
+                let field = args.value(&arg)?;
+                let (name, value) =
+                    field.split_once(':').ok_or_else(|| format!("{field:?}: not NAME: VALUE"))?;
+                connector = connector.header(name.trim(), value.trim());
+            }
             "--binary" => binary = true,
             "--stay" => stay = true,
             _ if options.take(&arg, &mut args)? => {}
@@ -82,10 +82,7 @@ fn connect(mut args: Args) -> Result<(), Box<dyn Error>> {
         }
     }
     let url = url.ok_or(USAGE)?;
-    let mut connector = Connector::builder().config(options.config).protocols(options.protocols);
-    for (name, value) in options.headers {
-        connector = connector.header(name, value);
-    }
+    connector = connector.config(options.config).protocols(options.protocols);
     if let Some(origin) = options.origins.pop() {
         connector = connector.origin(origin);
     }
@@ -155,14 +152,14 @@ enum Mode {
 
 fn serve(mut args: Args) -> Result<(), Box<dyn Error>> {
     let mut options = Options::default();
-    let mut mode = Mode::Print;
+    let (mut address, mut mode) = (None, Mode::Print);
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--echo" if mode == Mode::Print => mode = Mode::Echo,
             "--broadcast" if mode == Mode::Print => mode = Mode::Broadcast,
             _ if options.take(&arg, &mut args)? => {}
-            "--self-check" => return Err(args.unexpected(&arg)),
-            _ => args.common(arg)?,
+            _ if address.is_none() && !arg.starts_with('-') => address = Some(arg),
+            _ => return Err(args.unexpected(&arg)),
         }
     }
     let mut builder = Listener::builder().config(options.config).protocols(options.protocols);
@@ -172,8 +169,8 @@ fn serve(mut args: Args) -> Result<(), Box<dyn Error>> {
     if options.trace {
         builder = builder.trace(trace);
     }
-    let address = args.address();
-    let listener = builder.bind(address).map_err(|error| format!("{address}: {error}"))?;
+    let address = address.ok_or(USAGE)?;
+    let listener = builder.bind(&address).map_err(|error| format!("{address}: {error}"))?;
     say(format_args!("listening on ws://{}", listener.local_addr()?))?;
     app::close_at_ctrl_c(&listener)?;
 
@@ -181,7 +178,9 @@ fn serve(mut args: Args) -> Result<(), Box<dyn Error>> {
     if mode != Mode::Echo {
         let hub = hub.clone();
         thread::spawn(move || {
-            io::stdin().lines().map_while(Result::ok).for_each(|line| drop(hub.broadcast(line)));
+            io::stdin().lines().map_while(Result::ok).for_each(|line| {
+                hub.broadcast(line);
+            });
         });
     }
     for incoming in listener {
@@ -232,10 +231,16 @@ fn trace(trace: &Trace<'_>) {
 
 /// A message on one line, with nothing in it that would steer the terminal.
 fn shown(message: &Message) -> String {
-    match message.as_text() {
-        Some(text) => printable(text),
-        None => message.as_bytes().iter().fold("binary: ".into(), |line, byte| format!("{line}{byte:02x}")),
+    if let Some(text) = message.as_text() {
+        return printable(text);
     }
+    let mut line = "binary: ".to_owned();
+    for byte in message.as_bytes() {
+        line.extend(
+            [byte >> 4, byte & 15].map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)])),
+        );
+    }
+    line
 }
 
 fn is_fine(info: &CloseInfo) -> bool {

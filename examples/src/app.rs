@@ -7,13 +7,17 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
-
 use crate::Args;
-use ws_std::{Config, HttpResponse, Incoming, Listener, ListenerBuilder, Origins, Request, WebSocket};
+use ws_std::{
+    Config, HttpResponse, Incoming, Listener, ListenerBuilder, Origins, Request, WebSocket,
+};
 
 /// How long connections have to close when the program ends.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long an application waits between two messages of a client, where each goes to many. Nobody
+/// types faster, and what somebody floods us with waits in their own TCP.
+pub const PACE: Duration = Duration::from_millis(10);
 
 /// A page, and the WebSockets that it opens.
 pub trait App: Send + Sync + 'static {
@@ -176,22 +180,6 @@ pub fn read_text(ws: &mut WebSocket, patience: Duration) -> Result<String, Box<d
     match ws.read()? {
         Some(message) => Ok(message.as_text().ok_or("a binary message")?.to_owned()),
         None => Err(format!("no more messages: {:?}", ws.close_info()).into()),
-    }
-}
-
-/// Waits for the next event, `{"event", "data"}` in JSON, which has to be this one: its data; for checks.
-///
-/// # Errors
-///
-/// It is another one, or none comes.
-pub fn event(ws: &mut WebSocket, name: &str) -> Result<Value, Box<dyn Error>> {
-    let text = read_text(ws, PATIENCE)?;
-    let mut event: Value = serde_json::from_str(&text)?;
-    let data = event["data"].take();
-    if event["event"] == name {
-        Ok(data)
-    } else {
-        Err(format!("expected the event {name:?}, got {text}").into())
     }
 }
 

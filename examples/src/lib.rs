@@ -1,6 +1,8 @@
-//! What the examples share: command lines, the way a program ends, and [applications](app).
+//! What the examples share: command lines, the way a program ends, [applications](app) and what
+//! their pages [tell each other](events).
 
 pub mod app;
+pub mod events;
 
 use std::error::Error;
 use std::process::ExitCode;

@@ -6,7 +6,7 @@ use std::thread;
 use ws_core::endpoint::CloseInfo;
 use ws_core::{CloseCode, Message, PreparedMessage};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::socket::WebSocket;
 use crate::split::{Reader, Writer};
 use crate::transport::{Stream, Transport};
@@ -146,7 +146,8 @@ impl Hub {
         taken
     }
 
-    /// Closes the connection of one, after what waits for it; gives whether that was a member still.
+    /// Closes the connection of one, after what waits for it; gives whether that was a member still. In
+    /// place of a code or reason that cannot be sent, it gets [`CloseCode::INTERNAL_ERROR`] (1011).
     pub fn close(&self, id: MemberId, code: CloseCode, reason: &str) -> bool {
         let queue = self.shared.members().queues.remove(&id);
         if let Some(queue) = &queue {
@@ -184,7 +185,11 @@ impl Hub {
         }
         let end = std::mem::replace(&mut queue.state().end, End::Left);
         let _ = match end {
-            End::Close(code, reason) => writer.close(code, &reason),
+            End::Close(code, reason) => match writer.close(code, &reason) {
+                // They cannot be sent; it ends nevertheless.
+                Err(Error::Send(_)) => writer.close(CloseCode::INTERNAL_ERROR, ""),
+                result => result,
+            },
             End::TooSlow => writer.flush(),
             End::No | End::Left => Ok(()),
         };
@@ -333,7 +338,8 @@ impl<T: Transport> Member<T> {
         self.reader.read()
     }
 
-    /// Leaves the hub and closes the connection, after what waits for it; as [`WebSocket::close`] then.
+    /// Leaves the hub, closes the connection after what waits for it, as [`Hub::close`], and waits until the
+    /// peer agrees; messages that still come are dropped.
     ///
     /// # Errors
     ///

@@ -256,3 +256,37 @@ fn a_member_leaves_by_being_dropped() {
     assert!(hub.is_empty());
     until("its thread has ended", || Arc::strong_count(&token) == 1);
 }
+
+// What waits for it comes before the Close frame, and what its peer still says is dropped.
+#[test]
+fn a_member_closes_its_connection() {
+    let cases = [
+        (CloseCode::POLICY_VIOLATION, "out".to_owned(), close(1008, "out")),
+        (CloseCode::NO_STATUS, String::new(), close(1011, "")),
+        (CloseCode::NORMAL, "x".repeat(124), close(1011, "")),
+    ];
+    for (code, reason, expected) in cases {
+        let hub = Hub::new();
+        let listener = Listener::builder().bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let inside = hub.clone();
+        let server = thread::spawn(move || {
+            let mut member = inside.join(listener.accept().unwrap().accept().unwrap()).unwrap();
+            inside.broadcast("last words");
+            let info = member.close(code, &reason).unwrap();
+            // Once more changes nothing.
+            assert_eq!(member.close(CloseCode::NORMAL, "").unwrap(), info);
+            info
+        });
+        let mut client = Raw::open(address);
+        client.write(&masked(TEXT, b"too late"));
+        client.expect(TEXT, b"last words");
+        client.expect(CLOSE, &expected);
+        assert!(hub.is_empty());
+        client.write(&masked(CLOSE, &expected));
+        assert_eq!(client.read_to_the_end().unwrap(), b"");
+        let info = finish(server);
+        assert!(info.clean && info.by_us, "{info:?}");
+        assert_eq!(close(info.code.get(), &info.reason), expected);
+    }
+}

@@ -1,0 +1,205 @@
+//! The server: one client at a time, from its request to its last frame.
+
+use core::time::Duration;
+
+use ws_core::handshake::{
+    EMPTY_FIELD, HandshakeError, HeadKind, HeadReader, RequestHead, RequestKind, accept_key,
+    same_origin,
+};
+use ws_core::{Config, Connection, DataFrame, Event, Input, Instant};
+
+use crate::{Line, NoCarrier, millis};
+
+/// The memory for a client's bytes: first for the head of its request (those of browsers have about 600
+/// bytes), then for what is read and what is sent.
+pub const BUFFER: usize = 1024;
+/// The most that is read at once.
+const INPUT: usize = 256;
+/// The room for the header of a frame that is sent.
+const HEADROOM: usize = 4;
+/// The most fields of a head; browsers send about 16.
+const MAX_FIELDS: usize = 24;
+/// How long a client may take for its request, in milliseconds.
+const REQUEST_TIME: u32 = 10_000;
+/// The longest control frame: 125 bytes of payload behind two of header.
+const MAX_CONTROL_FRAME: usize = 127;
+
+/// A lost client holds up all others: it is noticed within 15 seconds.
+const CONFIG: Config = Config::new()
+    .max_frame(1 << 20)
+    .max_message(1 << 20)
+    .ping_interval(Some(Duration::from_secs(10)))
+    .pong_timeout(Some(Duration::from_secs(5)));
+
+/// Serves the client that is there, to its end. `buffer` is all the memory for its bytes.
+pub fn serve(line: &mut Line, buffer: &mut [u8; BUFFER]) {
+    if let Ok(Some(received)) = open(line, buffer) {
+        let (input, output) = buffer.split_at_mut(INPUT);
+        // An end without Close is nothing to report to anybody.
+        let _ = echo(line, input, received, output);
+    }
+    line.hang_up();
+}
+
+/// The opening handshake. If it opens a WebSocket, the bytes that followed the request are moved to
+/// the start of the buffer, and their number is returned: no more than one read has brought.
+#[inline(never)]
+fn open(line: &mut Line, buffer: &mut [u8; BUFFER]) -> Result<Option<usize>, NoCarrier> {
+    let start = millis();
+    let mut reader = HeadReader::new(HeadKind::Request, BUFFER);
+    let mut filled = 0;
+    while millis().wrapping_sub(start) < REQUEST_TIME {
+        let Some(room) = buffer.get_mut(filled..) else { break };
+        let limit = room.len().min(INPUT);
+        let Some(room) = room.get_mut(..limit) else { break };
+        let count = line.read(room)?;
+        let head = reader.feed(room.get(..count).unwrap_or_default());
+        filled += count;
+        let answer = match head {
+            Ok(None) => continue,
+            Ok(Some(_)) => answer(line, buffer.get(..reader.head_len()).unwrap_or_default()),
+            Err(error) => Err(error),
+        };
+        match answer {
+            Ok(true) => {
+                let count = filled - reader.head_len();
+                // As `copy_within`, without a way to panic.
+                for to in 0..count {
+                    let byte = buffer.get(reader.head_len() + to).copied();
+                    if let (Some(slot), Some(byte)) = (buffer.get_mut(to), byte) {
+                        *slot = byte;
+                    }
+                }
+                return Ok(Some(count));
+            }
+            Ok(false) => {}
+            Err(error) => refuse(line, error.status().unwrap_or(400)),
+        }
+        break;
+    }
+    Ok(None)
+}
+
+/// Answers a request; `true` when that has opened a WebSocket.
+fn answer(line: &mut Line, head: &[u8]) -> Result<bool, HandshakeError> {
+    let mut fields = [EMPTY_FIELD; MAX_FIELDS];
+    let request = RequestHead::parse(head, &mut fields)?;
+    let RequestKind::Upgrade(upgrade) = request.classify()? else {
+        plain(line, &request);
+        return Ok(false);
+    };
+    if upgrade.origin().is_some_and(|origin| !same_origin(origin, upgrade.host())) {
+        return Err(HandshakeError::OriginNotAllowed);
+    }
+    line.write(
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+          Sec-WebSocket-Accept: ",
+    );
+    line.write(accept_key(upgrade.key()).as_str().as_bytes());
+    line.write(b"\r\n\r\n");
+    Ok(true)
+}
+
+/// Answers a request that asks for no WebSocket.
+#[cfg(not(feature = "page"))]
+fn plain(line: &mut Line, _: &RequestHead<'_, '_>) {
+    refuse(line, 426);
+}
+
+/// Answers a request that asks for no WebSocket: with a page that asks for one.
+#[cfg(feature = "page")]
+fn plain(line: &mut Line, request: &RequestHead<'_, '_>) {
+    if request.target() != "/" {
+        return refuse(line, 404);
+    }
+    // The end of the connection is the end of the page.
+    line.write(
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: text/html; charset=utf-8\r\n\r\n",
+    );
+    if request.method() == "GET" {
+        line.write(include_bytes!("../../../pages/echo.html"));
+    }
+}
+
+/// Answers with a status and without a body. What belongs to 405 and 426 alone may stand in all others.
+fn refuse(line: &mut Line, status: u16) {
+    let digit = |place: u16| b'0' + (status / place % 10) as u8;
+    line.write(b"HTTP/1.1 ");
+    line.write(&[digit(100), digit(10), digit(1)]);
+    line.write(
+        b" \r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+          Allow: GET\r\nContent-Length: 0\r\n\r\n",
+    );
+}
+
+/// Sends each message back until the connection is closed: as one frame if it fits into `output`, else
+/// in fragments as it arrives.
+#[inline(never)]
+fn echo(
+    line: &mut Line,
+    input: &mut [u8],
+    mut received: usize,
+    output: &mut [u8],
+) -> Result<(), NoCarrier> {
+    let mut connection = Connection::server(CONFIG);
+    connection.opened(now());
+    // Where the payload ends that waits in `output`.
+    let mut end = HEADROOM;
+    loop {
+        connection.handle_timeout(now());
+        let mut bytes = Input::new(input.get_mut(..received).unwrap_or_default());
+        loop {
+            // An error has queued its Close frame; after it nothing more is received.
+            let event = connection.receive(&mut bytes).unwrap_or(None);
+            if let Some(Event::Data(chunk)) = &event {
+                let frame = DataFrame::new(chunk.kind);
+                for byte in chunk.bytes.iter() {
+                    if end == output.len() {
+                        send(line, &mut connection, frame.more(), output, &mut end);
+                    }
+                    if let Some(slot) = output.get_mut(end) {
+                        *slot = *byte;
+                    }
+                    end += 1;
+                }
+                if chunk.end {
+                    send(line, &mut connection, frame, output, &mut end);
+                }
+            }
+            transmit(line, &mut connection);
+            if event.is_none() {
+                break;
+            }
+        }
+        if connection.wants_shutdown() {
+            return Ok(());
+        }
+        received = line.read(input)?;
+    }
+}
+
+/// Sends the payload that lies in `output` behind the room for a header.
+fn send(
+    line: &mut Line,
+    connection: &mut Connection,
+    frame: DataFrame,
+    output: &mut [u8],
+    end: &mut usize,
+) {
+    // After a Close frame nothing may be sent, and nothing is.
+    if let Ok(frame) = connection.encode_in_place(frame, output, HEADROOM..*end, None) {
+        line.write(output.get(frame).unwrap_or_default());
+    }
+    *end = HEADROOM;
+}
+
+fn transmit(line: &mut Line, connection: &mut Connection) {
+    let mut out = [0; MAX_CONTROL_FRAME];
+    while let Ok(written @ 1..) = connection.poll_transmit(&mut out, None) {
+        line.write(out.get(..written).unwrap_or_default());
+    }
+}
+
+fn now() -> Instant {
+    Instant::from_millis(millis())
+}
