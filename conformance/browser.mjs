@@ -4,83 +4,18 @@
 // connecting, open, closing, closed, and a list #log with one <li> of class open, sent, received,
 // close or error per event; a close entry holds the code and `clean` or `unclean`.
 
-import { execFileSync, spawn } from "node:child_process";
-import { existsSync, mkdirSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import path from "node:path";
-import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { chromium } from "playwright-core";
+import { FREE, Server, check as checkNamed, example, out, require, run } from "./lib/chromium.mjs";
 
-const here = path.dirname(fileURLToPath(import.meta.url));
-const root = path.dirname(here);
-const out = path.join(here, "out");
-const SECONDS = 30;
 const { values: options } = parseArgs({ options: { "server-cmd": { type: "string" } } });
+const check = (name, run) => checkNamed(`browser: ${name}`, run);
 
-const started = Date.now();
-const totals = { ok: 0, FAIL: 0 };
-const children = [];
-let browser;
-
-async function check(name, run) {
-  const start = performance.now();
-  let outcome = "ok";
-  let detail = "";
-  try {
-    detail = (await within(SECONDS, run())) ?? "";
-  } catch (error) {
-    outcome = "FAIL";
-    detail = error.message;
-  }
-  totals[outcome] += 1;
-  const seconds = ((performance.now() - start) / 1000).toFixed(3).padStart(8);
-  const rest = String(detail).replace(/\s+/g, " ").slice(0, 400);
-  console.log(`${outcome.padEnd(7)} ${seconds} s  browser: ${name}${rest ? `: ${rest}` : ""}`);
-}
-
-function within(seconds, promise) {
-  let timer;
-  const deadline = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no end within ${seconds} s`)), seconds * 1000);
-  });
-  return Promise.race([promise, deadline]).finally(() => clearTimeout(timer));
-}
-
-function require(condition, message) {
-  if (!condition) throw new Error(message);
-}
-
-// The echo server on a free port, and its address.
-async function serve(...more) {
-  let command = options["server-cmd"]?.split(/\s+/);
-  if (!command) {
-    const program = path.join(root, "target", "release", "examples", "echo_server");
-    if (!existsSync(program)) {
-      execFileSync("cargo", ["build", "--release", "--examples"], { cwd: root, stdio: ["ignore", 2, 2] });
-    }
-    command = [program];
-  }
-  const child = spawn(command[0], [...command.slice(1), "127.0.0.1:0", ...more], { stdio: ["ignore", "pipe", "inherit"] });
-  children.push(child);
-  const first = new Promise((resolve, reject) => {
-    createInterface({ input: child.stdout }).once("line", resolve);
-    child.once("error", reject);
-    child.once("exit", (code) => reject(new Error(`the server ended with status ${code}`)));
-  });
-  const line = await within(20, first);
-  const found = /^listening on ws:\/\/(127\.0\.0\.1:\d+)\/?$/.exec(line);
-  require(found, `the server's first line is ${line}`);
-  return { child, address: found[1] };
-}
-
-async function stop() {
-  await within(10, browser?.close() ?? Promise.resolve()).catch(() => {});
-  for (const child of children) child.kill("SIGKILL");
-}
-
-for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"]) {
-  process.on(signal, () => stop().finally(() => process.exit(1)));
+// The echo server on a free port.
+function serve(...more) {
+  const [command, ...args] = options["server-cmd"]?.split(/\s+/) ?? [example("echo_server")];
+  return Server.start(command, ...args, FREE, ...more);
 }
 
 // The page
@@ -284,40 +219,19 @@ async function scriptChecks(page, server) {
   });
 }
 
-async function main() {
+await run(async (browser) => {
   const server = await serve();
-  browser = await chromium.launch({
-    executablePath: "/usr/bin/chromium",
-    headless: true,
-    timeout: 60000,
-    args: [
-      "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
-      "--disable-default-apps", "--disable-domain-reliability", "--no-pings", "--no-first-run", "--no-proxy-server",
-      // No name but the loopback address resolves, so nothing can leave this machine.
-      "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-    ],
-  });
   const page = await (await browser.newContext()).newPage();
   page.setDefaultTimeout(10000);
   await pageChecks(page, server);
   await scriptChecks(page, server);
   await check("the page shows a connection that ends without Close as unclean", async () => {
-    require(server.child.exitCode === null && server.child.signalCode === null, "the server has ended by itself");
+    require(server.status === undefined, "the server has ended by itself");
     await state(page, "open");
-    server.child.kill("SIGKILL");
+    await server.signal("SIGKILL");
     await state(page, "closed");
     const text = await entry(page, "close", 2);
     require(/\b1006\b/.test(text) && /\bunclean\b/.test(text), `the entry says ${text}`);
     return text;
   });
-}
-
-try {
-  await main();
-} catch (error) {
-  console.log(`FAIL       0.000 s  browser: could not start: ${error.message.replace(/\s+/g, " ").slice(0, 400)}`);
-  totals.FAIL += 1;
-}
-await stop();
-console.log(`${totals.ok} ok, ${totals.FAIL} failed, ${((Date.now() - started) / 1000).toFixed(1)} s`);
-process.exit(totals.FAIL || !totals.ok ? 1 : 0);
+});

@@ -21,8 +21,8 @@ use std::thread;
 
 use serde_json::{Value, json};
 use ws_examples::app::{self, App, ensure};
-use ws_examples::events::{self, event, name};
-use ws_std::{Hub, Member, MemberId, WebSocket};
+use ws_examples::events::{self, event, name, text};
+use ws_std::{Hub, Member, MemberId, Message, WebSocket};
 
 /// In characters.
 const MAX_TEXT: usize = 2000;
@@ -74,45 +74,44 @@ impl Chat {
     }
 
     /// Does what a client asks for; the error is for its eyes.
-    fn handle(&self, id: MemberId, text: Option<&str>) -> Result<(), &'static str> {
-        let (asked, data) = events::parse(text);
-        let string = |data: &Value| data.as_str().unwrap_or_default().to_owned();
+    fn handle(&self, id: MemberId, message: &Message) -> Result<(), String> {
+        let (asked, data) = events::parse(message.as_text());
         let mut people = self.people();
         let Some(person) = people.get_mut(&id) else { return Ok(()) };
         let mut from = who(id, &person.name);
         match asked.as_str() {
             "name" => {
-                person.name = name(&string(&data))?;
+                person.name = name(data.as_str())?;
                 self.hub.broadcast(event("named", who(id, &person.name)));
             }
             "chat" => {
-                from["text"] = words(string(&data))?.into();
+                from["text"] = text(data.as_str(), MAX_TEXT)?.into();
                 self.hub.broadcast(event("chat", from));
             }
             "typing" => {
                 self.hub.broadcast_except(id, event("typing", from));
             }
             "subscribe" => {
-                let room = name(&string(&data))?;
+                let room = name(data.as_str())?;
                 if person.rooms.len() >= MAX_ROOMS && !person.rooms.contains(&room) {
-                    return Err("these are too many rooms");
+                    return Err("that is one room too many".into());
                 }
                 person.rooms.insert(room.clone());
                 self.hub.send_to(id, event("subscribed", room));
             }
             "unsubscribe" => {
-                let room = name(&string(&data))?;
+                let room = name(data.as_str())?;
                 person.rooms.remove(&room);
                 self.hub.send_to(id, event("unsubscribed", room));
             }
             "publish" => {
-                let room = name(&string(&data["room"]))?;
-                from["text"] = words(string(&data["text"]))?.into();
+                let room = name(data["room"].as_str())?;
+                from["text"] = text(data["text"].as_str(), MAX_TEXT)?.into();
                 from["room"] = room.clone().into();
                 let inside = |id| people.get(&id).is_some_and(|to| to.rooms.contains(&room));
                 self.hub.broadcast_where(inside, event("publish", from));
             }
-            _ => return Err("there is no such event"),
+            _ => return Err("there is no such event".into()),
         }
         Ok(())
     }
@@ -120,11 +119,6 @@ impl Chat {
 
 fn who(id: MemberId, name: &str) -> Value {
     json!({ "id": id.to_string(), "name": name })
-}
-
-fn words(text: String) -> Result<String, &'static str> {
-    let fits = !text.trim().is_empty() && text.chars().count() <= MAX_TEXT;
-    fits.then_some(text).ok_or("a text has 1 to 2000 characters")
 }
 
 impl App for Chat {
@@ -137,7 +131,7 @@ impl App for Chat {
         let id = member.id();
         let mut listen = || {
             while let Some(message) = member.read()? {
-                if let Err(why) = self.handle(id, message.as_text()) {
+                if let Err(why) = self.handle(id, &message) {
                     self.hub.send_to(id, event("error", why));
                 }
                 thread::sleep(app::PACE);
@@ -150,25 +144,24 @@ impl App for Chat {
     }
 
     fn check(&self, url: &str) -> Result<(), Box<dyn Error>> {
-        let say = |ws: &mut WebSocket, name, data: Value| ws.send(event(name, data));
-        let (mut ann, welcome) = (ws_std::connect(url)?, "welcome");
-        let id = events::expect(&mut ann, welcome)?["id"].take();
+        let mut ann = ws_std::connect(url)?;
+        let id = events::expect(&mut ann, "welcome")?["id"].take();
         let mut bob = ws_std::connect(url)?;
-        let people = events::expect(&mut bob, welcome)?["people"].take();
-        ensure(people[0]["id"] == id && people[1]["id"] != id, "ids differ")?;
+        let other = events::expect(&mut bob, "welcome")?["id"].take();
+        ensure(id != other, "each connection has an id of its own")?;
         events::expect(&mut ann, "joined")?;
-        say(&mut ann, "typing", json!(true))?;
-        ensure(events::expect(&mut bob, "typing")?["id"] == id, "bob sees ann typing")?;
-        say(&mut ann, "chat", json!("<b>tea?</b>"))?;
+        ann.send(event("typing", true))?;
+        ensure(events::expect(&mut bob, "typing")?["id"] == id, "Bob sees that Ann types")?;
+        ann.send(event("chat", "<b>tea?</b>"))?;
         for ws in [&mut ann, &mut bob] {
             ensure(events::expect(ws, "chat")?["text"] == "<b>tea?</b>", "both get the text")?;
         }
-        say(&mut bob, "subscribe", json!("tea"))?;
+        bob.send(event("subscribe", "tea"))?;
         events::expect(&mut bob, "subscribed")?;
-        say(&mut ann, "publish", json!({ "room": "tea", "text": "milk" }))?;
+        ann.send(event("publish", json!({ "room": "tea", "text": "milk" })))?;
         ensure(events::expect(&mut bob, "publish")?["text"] == "milk", "the room gets it")?;
         bob.close(None, "")?;
-        // What was published did not go to Ann, who is not in the room.
+        // Next: what was published was not for Ann, who is not in the room.
         events::expect(&mut ann, "left")?;
         Ok(ann.close(None, "").map(drop)?)
     }

@@ -72,8 +72,9 @@ fn main() -> ExitCode {
                 _ => args.common(arg)?,
             }
         }
-        eprintln!("pages are let in from this server and {origins:?}");
         let clock = Clock::new(every, origins.clone())?;
+        let names = origins.iter().map(|origin| format!(", {origin}")).collect::<String>();
+        eprintln!("pages are let in from this server{names}");
         let listener = app::listener().origins(Origins::List(origins));
         app::run(&args, listener, vec![("", Arc::new(clock))])
     })

@@ -4,13 +4,13 @@
 //! are sent; while there is no connection they wait where they are. Ctrl-C closes.
 
 use std::hash::{BuildHasher, RandomState};
-use std::io::{self, Write};
+use std::io;
 use std::process::ExitCode;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ws_examples::{Args, printable};
+use ws_examples::{Args, printable, say};
 use ws_std::{CloseCode, Config, Connector, Error, Reader, Writer};
 
 const USAGE: &str = "usage: reconnect [--base 5s] [--max 1m] [--ping-interval 20s] URL";
@@ -32,24 +32,20 @@ enum State {
 }
 
 impl Link {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn set(&self, state: State) -> State {
-        let before = std::mem::replace(&mut *self.state(), state);
+        let before = std::mem::replace(&mut *self.state.lock().unwrap(), state);
         self.changed.notify_all();
         before
     }
 
     /// Waits for the connection that there is, or for the next.
     fn writer(&self) -> Writer {
-        let mut state = self.state();
+        let mut state = self.state.lock().unwrap();
         loop {
             if let State::Up(writer) = &*state {
                 return writer.clone();
             }
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self.changed.wait(state).unwrap();
         }
     }
 }
@@ -98,15 +94,14 @@ fn program(mut args: Args) -> Result<(), Box<dyn std::error::Error>> {
                 }
                 say(format_args!("lost, {lost}"))?;
                 // A server that accepts and fails at once must not be asked more often for that.
-                if since.elapsed() > ceiling(base, max, attempts) {
+                if since.elapsed() > max {
                     attempts = 0;
                 }
             }
             Err(error) if can_change(&error) => say(format_args!("failed, {error}"))?,
             Err(error) => return Err(error.into()),
         }
-        // From zero up, not about an average: clients that were lost together come back apart.
-        let pause = ceiling(base, max, attempts).mul_f64(random());
+        let pause = pause(base, max, attempts);
         attempts += 1;
         say(format_args!("retrying in {} ms", pause.as_millis()))?;
         thread::sleep(pause);
@@ -140,16 +135,13 @@ fn can_change(error: &Error) -> bool {
     }
 }
 
-/// The longest pause after so many attempts: twice as long each time, up to a bound.
-fn ceiling(base: Duration, max: Duration, attempts: u32) -> Duration {
-    base.saturating_mul(2_u32.saturating_pow(attempts)).min(max)
-}
-
-/// From 0 to 1. The standard library seeds its hash tables from the system's random generator, which is
-/// all that a delay needs.
-fn random() -> f64 {
-    let bits = RandomState::new().hash_one(()) >> 32;
-    bits as f64 / f64::from(u32::MAX)
+/// Before the next attempt: random, up to a bound that is twice as high each time. From zero up, so that
+/// clients that were lost together come back apart.
+fn pause(base: Duration, max: Duration, attempts: u32) -> Duration {
+    let bound = base.saturating_mul(2_u32.saturating_pow(attempts)).min(max);
+    // The standard library seeds each hasher at random, which is all that a delay needs.
+    let random = RandomState::new().hash_one(()) >> 32;
+    bound.mul_f64(random as f64 / f64::from(u32::MAX))
 }
 
 /// Sends the lines of standard input. One that could not be sent is sent again on the next connection;
@@ -174,8 +166,4 @@ fn close(link: &Link) {
         // The second time.
         State::Ending => std::process::exit(130),
     }
-}
-
-fn say(line: impl std::fmt::Display) -> io::Result<()> {
-    writeln!(io::stdout(), "{line}")
 }

@@ -46,10 +46,10 @@ impl Scheduler {
         Ok(member)
     }
 
-    fn book(&self, hour: u64, name: &str) -> Answer {
+    fn book(&self, hour: u64, name: Option<&str>) -> Answer {
         let name = match events::name(name) {
             Ok(name) => name,
-            Err(why) => return (400, why.into()),
+            Err(why) => return (400, format!("a name: {why}")),
         };
         let mut slots = self.slots();
         match slots.get_mut(&hour) {
@@ -77,9 +77,9 @@ impl Scheduler {
 
     fn handle(&self, text: Option<&str>) -> Answer {
         let (asked, data) = events::parse(text);
-        match (asked.as_str(), data["hour"].as_u64(), data["name"].as_str()) {
-            ("book", Some(hour), Some(name)) => self.book(hour, name),
-            ("cancel", Some(hour), _) => self.cancel(hour),
+        match (asked.as_str(), data["hour"].as_u64()) {
+            ("book", Some(hour)) => self.book(hour, data["name"].as_str()),
+            ("cancel", Some(hour)) => self.cancel(hour),
             _ => (400, "an event is to book an hour for a name, or to cancel an hour".into()),
         }
     }
@@ -123,9 +123,8 @@ impl App for Scheduler {
     fn http(&self, method: &str, path: &str) -> Option<Answer> {
         let mut parts = path.strip_prefix("/slots/")?.split('/');
         let hour = parts.next()?.parse().ok()?;
-        let (status, text) = match (method, parts.next().map(decoded), parts.next()) {
-            ("PUT", Some(Some(name)), None) => self.book(hour, &name),
-            ("PUT", Some(None), None) => (400, "the name is not UTF-8, percent-encoded".into()),
+        let (status, text) = match (method, parts.next(), parts.next()) {
+            ("PUT", Some(name), None) => self.book(hour, decoded(name).as_deref()),
             ("DELETE", None, None) => self.cancel(hour),
             _ => return None,
         };

@@ -2,23 +2,23 @@
 //!
 //! `connect` sends the lines of standard input and prints what comes, one message per line. At the end of
 //! the input it closes and prints what still comes, or goes on with `--stay`. It ends with status 0 when
-//! the connection was closed for no fault (by this side, or with 1000, 1001 or no code), otherwise with 1.
+//! the connection was closed with 1000, 1001 or no code, otherwise with 1.
 //! `wss://` takes a build with `--features rustls`.
 //!
 //! `serve` prints what clients say, repeats it to them (`--echo`) or to the others (`--broadcast`), and
 //! sends the lines of standard input to all unless it echoes.
 
 use std::error::Error;
-use std::fmt::Display;
-use std::io::{self, Write};
+use std::io;
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 use std::thread;
+use std::time::Duration;
 
-use ws_examples::{Args, app, printable};
+use ws_examples::{Args, app, printable, say};
 use ws_std::{
-    CloseCode, CloseInfo, Config, Connector, Hub, Incoming, Listener, Message, Origins, Trace,
-    UrlError, Writer,
+    CloseCode, CloseInfo, Config, Connector, Hub, Incoming, Message, Origins, Trace, UrlError,
+    Writer,
 };
 
 const USAGE: &str = "usage: ws connect URL [--header 'NAME: VALUE']... [--binary] [--stay] [OPTION]..., \
@@ -35,7 +35,6 @@ fn main() -> ExitCode {
 }
 
 /// The options that both have.
-#[derive(Default)]
 struct Options {
     config: Config,
     protocols: Vec<String>,
@@ -44,6 +43,12 @@ struct Options {
 }
 
 impl Options {
+    fn new() -> Self {
+        // A peer that vanishes says nothing, and proxies end what is silent.
+        let config = Config::new().ping_interval(Some(Duration::from_secs(30)));
+        Self { config, protocols: Vec::new(), origins: Vec::new(), trace: false }
+    }
+
     fn take(&mut self, arg: &str, args: &mut Args) -> Result<bool, Box<dyn Error>> {
         match arg {
             "--protocol" => self.protocols.push(args.value(arg)?),
@@ -63,7 +68,7 @@ impl Options {
 }
 
 fn connect(mut args: Args) -> Result<(), Box<dyn Error>> {
-    let mut options = Options::default();
+    let mut options = Options::new();
     let (mut url, mut binary, mut stay) = (None, false, false);
     let mut connector = Connector::builder();
     while let Some(arg) = args.next() {
@@ -93,17 +98,16 @@ fn connect(mut args: Args) -> Result<(), Box<dyn Error>> {
         ws_std::Error::Url(UrlError::Tls) => "wss:// needs a build with --features rustls".into(),
         error => error.to_string(),
     })?;
-    let protocol = ws.subprotocol().map(|name| format!(", subprotocol {name}"));
-    eprintln!("open{}", protocol.unwrap_or_default());
-
+    let open = ws.subprotocol().map_or("open".into(), |name| format!("open, subprotocol {name}"));
     let (mut reader, writer) = ws.split()?;
     let fault = Arc::new(OnceLock::new());
     let (closer, told) = (writer.clone(), fault.clone());
     ctrlc::set_handler(move || drop(closer.close(CloseCode::NORMAL, "")))?;
+    eprintln!("{open}");
     thread::spawn(move || {
         let result = send_lines(&writer, binary);
         if !stay || result.is_err() {
-            let _ = result.map_err(|error| told.set(error.to_string()));
+            let _ = result.map_err(|error| told.set(error));
             let _ = writer.close(CloseCode::NORMAL, "");
         }
     });
@@ -132,14 +136,11 @@ fn send_lines(writer: &Writer, binary: bool) -> Result<(), String> {
 
 /// The bytes that a line tells in hexadecimal.
 fn bytes(line: &str) -> Result<Vec<u8>, String> {
-    let digits: Option<Vec<u32>> =
-        line.chars().filter(|c| !c.is_whitespace()).map(|c| c.to_digit(16)).collect();
-    match digits {
-        Some(digits) if digits.len() % 2 == 0 => {
-            Ok(digits.chunks_exact(2).map(|two| (two[0] << 4 | two[1]) as u8).collect())
-        }
-        _ => Err(format!("{line:?}: not bytes in hexadecimal")),
-    }
+    let digits = line.chars().filter(|c| !c.is_whitespace()).map(|c| c.to_digit(16));
+    let digits: Option<Vec<u32>> = digits.collect();
+    let digits = digits.filter(|digits| digits.len() % 2 == 0);
+    let digits = digits.ok_or_else(|| format!("{line:?}: not bytes in hexadecimal"))?;
+    Ok(digits.chunks_exact(2).map(|two| (two[0] << 4 | two[1]) as u8).collect())
 }
 
 /// What becomes of a client's messages, besides that they are printed.
@@ -151,7 +152,7 @@ enum Mode {
 }
 
 fn serve(mut args: Args) -> Result<(), Box<dyn Error>> {
-    let mut options = Options::default();
+    let mut options = Options::new();
     let (mut address, mut mode) = (None, Mode::Print);
     while let Some(arg) = args.next() {
         match arg.as_str() {
@@ -162,7 +163,7 @@ fn serve(mut args: Args) -> Result<(), Box<dyn Error>> {
             _ => return Err(args.unexpected(&arg)),
         }
     }
-    let mut builder = Listener::builder().config(options.config).protocols(options.protocols);
+    let mut builder = app::listener().config(options.config).protocols(options.protocols);
     if !options.origins.is_empty() {
         builder = builder.origins(Origins::List(options.origins));
     }
@@ -171,34 +172,22 @@ fn serve(mut args: Args) -> Result<(), Box<dyn Error>> {
     }
     let address = address.ok_or(USAGE)?;
     let listener = builder.bind(&address).map_err(|error| format!("{address}: {error}"))?;
-    say(format_args!("listening on ws://{}", listener.local_addr()?))?;
     app::close_at_ctrl_c(&listener)?;
+    say(format_args!("listening on ws://{}", listener.local_addr()?))?;
 
     let hub = Hub::new();
     if mode != Mode::Echo {
         let hub = hub.clone();
         thread::spawn(move || {
-            io::stdin().lines().map_while(Result::ok).for_each(|line| {
+            for line in io::stdin().lines().map_while(Result::ok) {
                 hub.broadcast(line);
-            });
+            }
         });
     }
-    for incoming in listener {
-        let (incoming, hub) = (incoming?, hub.clone());
-        let peer = incoming.peer_addr();
-        let spawned = thread::Builder::new().spawn(move || match talk(incoming, mode, &hub) {
-            Ok(end) => eprintln!("{peer}: {end}"),
-            Err(error) => eprintln!("{peer}: {error}"),
-        });
-        if let Err(error) = spawned {
-            eprintln!("{peer}: no thread for it: {error}");
-        }
-    }
-    Ok(())
+    app::for_each_client(listener, move |incoming| talk(incoming, mode, &hub))
 }
 
-/// Serves a client to the end; gives what that was.
-fn talk(incoming: Incoming, mode: Mode, hub: &Hub) -> ws_std::Result<String> {
+fn talk(incoming: Incoming, mode: Mode, hub: &Hub) -> ws_std::Result<()> {
     let peer = incoming.peer_addr();
     let print = |message: &Message| say(format_args!("{peer}: {}", shown(message)));
     let mut ws = incoming.accept()?;
@@ -209,7 +198,8 @@ fn talk(incoming: Incoming, mode: Mode, hub: &Hub) -> ws_std::Result<String> {
             print(&message)?;
             ws.queue(message)?;
         }
-        return Ok(ending(ws.close_info()));
+        eprintln!("{peer}: {}", ending(ws.close_info()));
+        return Ok(());
     }
     let mut member = hub.join(ws)?;
     while let Some(message) = member.read()? {
@@ -218,7 +208,8 @@ fn talk(incoming: Incoming, mode: Mode, hub: &Hub) -> ws_std::Result<String> {
             hub.broadcast_except(member.id(), message);
         }
     }
-    Ok(ending(member.close_info()))
+    eprintln!("{peer}: {}", ending(member.close_info()));
+    Ok(())
 }
 
 /// Prints heads and frames, each line with whose it is.
@@ -236,16 +227,14 @@ fn shown(message: &Message) -> String {
     }
     let mut line = "binary: ".to_owned();
     for byte in message.as_bytes() {
-        line.extend(
-            [byte >> 4, byte & 15].map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)])),
-        );
+        line.push_str(&format!("{byte:02x}"));
     }
     line
 }
 
 fn is_fine(info: &CloseInfo) -> bool {
     let fine = [CloseCode::NORMAL, CloseCode::GOING_AWAY, CloseCode::NO_STATUS];
-    info.clean && (info.by_us || fine.contains(&info.code))
+    info.clean && fine.contains(&info.code)
 }
 
 fn ending(info: Option<&CloseInfo>) -> String {
@@ -253,8 +242,4 @@ fn ending(info: Option<&CloseInfo>) -> String {
         Some(info) if info.clean => format!("closed, {} {:?}", info.code.get(), info.reason),
         _ => "lost without a Close frame".into(),
     }
-}
-
-fn say(line: impl Display) -> io::Result<()> {
-    writeln!(io::stdout(), "{line}")
 }

@@ -67,19 +67,33 @@ pub fn run(args: &Args, builder: ListenerBuilder, apps: Apps) -> Result<(), Box<
     let address = args.address();
     let listener = builder.bind(address).map_err(|error| format!("{address}: {error}"))?;
     let address = listener.local_addr()?;
+    close_at_ctrl_c(&listener)?;
     println!("listening on ws://{address}");
     eprintln!("open http://{address}/ in a browser; Ctrl-C ends the server");
-    close_at_ctrl_c(&listener)?;
     let apps = Arc::new(apps);
+    for_each_client(listener, move |incoming| answer(incoming, &apps))
+}
+
+/// Calls something for each client, on a thread of its own, until the listener is shut down. What goes
+/// wrong is of one client, and is told on standard error.
+///
+/// # Errors
+///
+/// The listener has failed.
+pub fn for_each_client(
+    listener: Listener,
+    talk: impl Fn(Incoming) -> ws_std::Result<()> + Send + Sync + 'static,
+) -> Result<(), Box<dyn Error>> {
+    let talk = Arc::new(talk);
     for incoming in listener {
-        let (incoming, apps) = (incoming?, apps.clone());
+        let (incoming, talk) = (incoming?, talk.clone());
         let client = incoming.peer_addr();
-        let answer = move || {
-            if let Err(error) = answer(incoming, &apps) {
+        let talk = move || {
+            if let Err(error) = talk(incoming) {
                 eprintln!("{client}: {error}");
             }
         };
-        if let Err(error) = thread::Builder::new().spawn(answer) {
+        if let Err(error) = thread::Builder::new().spawn(talk) {
             eprintln!("{client}: no thread for it: {error}");
         }
     }

@@ -28,12 +28,21 @@ pub fn parse(text: Option<&str>) -> (String, Value) {
 ///
 /// # Errors
 ///
-/// It is empty or too long, or has a line break or the like.
-pub fn name(chosen: &str) -> Result<String, &'static str> {
-    let name = chosen.trim();
-    let fits = (1..=MAX_NAME).contains(&name.chars().count());
-    let fits = fits && !name.contains(char::is_control);
-    fits.then(|| name.to_owned()).ok_or("a name has 1 to 32 characters")
+/// It is missing or too long, or has a line break or the like.
+pub fn name(chosen: Option<&str>) -> Result<String, String> {
+    let name = text(chosen.map(str::trim), MAX_NAME)?;
+    if name.contains(char::is_control) { Err("a name is one line".into()) } else { Ok(name) }
+}
+
+/// A text of limited length.
+///
+/// # Errors
+///
+/// It is missing, blank or too long.
+pub fn text(text: Option<&str>, max_chars: usize) -> Result<String, String> {
+    text.filter(|text| !text.trim().is_empty() && text.chars().count() <= max_chars)
+        .map(str::to_owned)
+        .ok_or_else(|| format!("1 to {max_chars} characters are needed"))
 }
 
 /// Waits for the next event, which has to be this one: its data; for checks.

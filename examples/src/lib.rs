@@ -5,6 +5,8 @@ pub mod app;
 pub mod events;
 
 use std::error::Error;
+use std::fmt::Display;
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -138,16 +140,24 @@ pub fn run(
     }
 }
 
+/// Prints a line on standard output, whose reader may be gone.
+///
+/// # Errors
+///
+/// It is.
+pub fn say(line: impl Display) -> io::Result<()> {
+    writeln!(io::stdout(), "{line}")
+}
+
 /// A peer's text for a terminal, on one line: what would steer the terminal, or turn the order of
 /// characters around, is escaped.
 pub fn printable(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
-            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+            '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
                 line.extend(c.escape_unicode());
             }
-            '\u{2028}' | '\u{2029}' => line.extend(c.escape_unicode()),
             c if c.is_control() => line.extend(c.escape_debug()),
             c => line.push(c),
         }

@@ -285,6 +285,7 @@ fn a_member_closes_its_connection() {
         assert!(hub.is_empty());
         client.write(&masked(CLOSE, &expected));
         assert_eq!(client.read_to_the_end().unwrap(), b"");
+        drop(client);
         let info = finish(server);
         assert!(info.clean && info.by_us, "{info:?}");
         assert_eq!(close(info.code.get(), &info.reason), expected);

@@ -4,10 +4,10 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc;
+use std::process::{Child, ChildStdin, Command, Output, Stdio};
+use std::sync::mpsc::{self, Receiver};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub const LONG: Duration = Duration::from_secs(60);
 
@@ -60,6 +60,11 @@ impl Server {
         server
     }
 
+    /// The URL of a WebSocket below the server's.
+    pub fn url_of(&self, path: &str) -> String {
+        format!("{}{path}", self.url)
+    }
+
     /// Ends the server, which must be at rest: all that it has said on standard error.
     pub fn stop(mut self) -> String {
         // What is said about a connection comes after its end.
@@ -86,4 +91,89 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A program to talk with, line by line; it is ended with the test.
+pub struct Program {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    stdout: Receiver<String>,
+    stderr: Receiver<String>,
+}
+
+impl Program {
+    pub fn start(name: &str, args: &[&str]) -> Self {
+        let mut child = example(name).args(args).stdin(Stdio::piped()).spawn().unwrap();
+        let stdin = child.stdin.take();
+        let stdout = lines_of(child.stdout.take().unwrap());
+        let stderr = lines_of(child.stderr.take().unwrap());
+        Self { child, stdin, stdout, stderr }
+    }
+
+    /// Says a line on standard input.
+    pub fn say(&mut self, line: &str) {
+        writeln!(self.stdin.as_mut().unwrap(), "{line}").unwrap();
+    }
+
+    /// Ends standard input.
+    pub fn end_input(&mut self) {
+        self.stdin = None;
+    }
+
+    /// The next line of standard output.
+    pub fn line(&self) -> String {
+        self.stdout.recv_timeout(LONG).expect("a line of output")
+    }
+
+    /// The next line of standard error.
+    pub fn complaint(&self) -> String {
+        self.stderr.recv_timeout(LONG).expect("a line of errors")
+    }
+
+    /// Waits for a line of standard error that holds this.
+    pub fn complains(&self, part: &str) -> String {
+        let mut seen = Vec::new();
+        loop {
+            match self.stderr.recv_timeout(LONG) {
+                Ok(line) if line.contains(part) => return line,
+                Ok(line) => seen.push(line),
+                Err(_) => panic!("no {part:?} in {seen:#?}"),
+            }
+        }
+    }
+
+    /// As Ctrl-C does.
+    #[cfg(unix)]
+    pub fn interrupt(&self) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    }
+
+    /// Waits for the end: the status, and what was not read of standard output and standard error.
+    pub fn end(mut self) -> (Option<i32>, Vec<String>, Vec<String>) {
+        let begun = Instant::now();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(begun.elapsed() < LONG, "the program does not end");
+            thread::sleep(Duration::from_millis(10));
+        };
+        (status.code(), self.stdout.iter().collect(), self.stderr.iter().collect())
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn lines_of(pipe: impl Read + Send + 'static) -> Receiver<String> {
+    let (found, lines) = mpsc::channel();
+    thread::spawn(move || {
+        BufReader::new(pipe).lines().map_while(Result::ok).try_for_each(|line| found.send(line))
+    });
+    lines
 }
