@@ -193,3 +193,147 @@ fn a_driver_that_does_not_parse_is_not_waited_for() {
     endpoint.handle_timeout(AT(200));
     assert!(endpoint.is_closed());
 }
+
+// A plain request whose client has half-closed can still be answered, for as long as a closing
+// handshake may take. A driver has nothing to read meanwhile.
+#[test]
+fn a_request_that_nobody_answers_comes_to_an_end() {
+    let asked = || {
+        let options = Config::new().close_timeout(Some(Duration::from_millis(100)));
+        let mut server = Endpoint::server(options);
+        server.handle_timeout(AT(0));
+        server.receive(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert!(matches!(server.poll_event(), Ok(Some(Event::Http(_)))));
+        assert!(server.wants_read());
+        assert_eq!(server.poll_timeout(), None, "the application may take its time");
+        server.receive_eof();
+        assert!(server.poll_event().unwrap().is_none());
+        assert!(!server.wants_read() && !server.is_finished());
+        server.handle_timeout(AT(1000));
+        assert_eq!(server.poll_timeout(), Some(AT(1100)));
+        server.handle_timeout(AT(1099));
+        assert!(!server.is_finished());
+        server
+    };
+    let mut server = asked();
+    server.handle_timeout(AT(1100));
+    assert!(server.is_finished() && server.is_closed() && server.poll_event().unwrap().is_none());
+    let page = HttpResponse { status: 200, headers: &[], body: b"page" };
+    assert!(server.respond(&page).is_err() && server.output().is_empty());
+
+    let mut server = asked();
+    server.respond(&page).unwrap();
+    assert!(server.output().chunk().ends_with(b"page"));
+    server.output().advance(usize::MAX);
+    assert!(server.wants_shutdown());
+}
+
+#[test]
+fn wants_read_when_there_is_room_to_read_into() {
+    let mut server = Endpoint::server(Options::new());
+    let request = b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+    server.receive(request);
+    assert!(matches!(server.poll_event(), Ok(Some(Event::Request(_)))));
+    // Frames wait until the request is answered, and there is an end to them.
+    let pings = [0x89, 0x80, 0, 0, 0, 0].repeat(100_000);
+    let mut taken = 0;
+    while server.wants_read() {
+        assert!(!server.read_buf().is_empty());
+        taken += server.receive(&pings[taken..][..1000]);
+    }
+    assert!(taken >= 64 * 1024 && taken < 256 * 1024, "{taken}");
+    assert!(server.read_buf().is_empty());
+    server.accept(&Default::default()).unwrap();
+    while server.poll_event().unwrap().is_some() {}
+    assert!(server.wants_read());
+    server.receive_eof();
+    assert!(!server.wants_read());
+}
+
+#[test]
+fn the_failure_is_kept() {
+    let mut endpoint = client(Config::new());
+    assert_eq!(endpoint.failure(), None);
+    endpoint.receive(b"\x81\x01x\xff\xff");
+    assert!(matches!(endpoint.poll_event(), Ok(Some(Event::Message(_)))));
+    assert_eq!(endpoint.failure(), None);
+    let error = endpoint.poll_event().unwrap_err();
+    assert!(endpoint.poll_event().unwrap().is_none());
+    assert_eq!(endpoint.failure(), Some(error));
+    // Of text that is found to be none where it is taken out, too.
+    for by_ref in [true, false] {
+        let mut endpoint = client(Config::new());
+        endpoint.receive(b"\x81\x01\xff");
+        let failed = if by_ref {
+            endpoint.poll_event_ref().is_err()
+        } else {
+            endpoint.poll_event().is_err()
+        };
+        assert!(failed && endpoint.failure().is_some(), "{by_ref}");
+    }
+    let mut server = Endpoint::server(Options::new());
+    server.receive_eof();
+    assert_eq!(server.poll_event().unwrap_err(), Error::HandshakeEof);
+    assert_eq!(server.failure(), Some(Error::HandshakeEof));
+}
+
+// Who takes a long message bit by bit cannot answer a Ping that lies behind it.
+#[test]
+fn who_takes_what_waits_is_alive() {
+    for (step, alive) in [(10_000, true), (0, false)] {
+        let config = Config::new()
+            .ping_interval(Some(Duration::from_millis(100)))
+            .pong_timeout(Some(Duration::from_millis(50)));
+        let mut endpoint = client(config);
+        endpoint.handle_timeout(AT(0));
+        endpoint.send(vec![7; 1_000_000]).unwrap();
+        for at in (0..2_000).step_by(20) {
+            endpoint.handle_timeout(AT(at));
+            endpoint.output().advance(step);
+        }
+        assert_eq!(endpoint.is_open(), alive);
+        // From now on it takes nothing.
+        (2_000..2_200).step_by(20).for_each(|at| endpoint.handle_timeout(AT(at)));
+        assert!(endpoint.is_closed());
+    }
+    // The kernel takes small messages for a peer that has vanished: that is no sign of life.
+    let mut endpoint = pinged();
+    for at in 100..=150 {
+        endpoint.send("tick").unwrap();
+        endpoint.handle_timeout(AT(at));
+        endpoint.output().advance(usize::MAX);
+    }
+    assert!(endpoint.is_closed());
+}
+
+// Nor does what it has not taken keep a driver that writes before it looks.
+#[test]
+fn who_is_given_up_gets_nothing_more() {
+    let config = Config::new().close_timeout(Some(Duration::from_millis(100)));
+    let mut endpoint = client(config);
+    endpoint.handle_timeout(AT(0));
+    endpoint.send(vec![7; 1_000_000]).unwrap();
+    endpoint.close(None, "").unwrap();
+    endpoint.handle_timeout(AT(99));
+    assert!(!endpoint.is_finished() && endpoint.output().len() > 1_000_000);
+    endpoint.handle_timeout(AT(100));
+    assert!(endpoint.is_finished() && endpoint.output().is_empty());
+
+    // A page goes out for as long as its client takes it.
+    let page = HttpResponse { status: 200, headers: &[], body: &[b'x'; 100_000] };
+    let mut server = Endpoint::server(config);
+    server.handle_timeout(AT(0));
+    server.receive(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(matches!(server.poll_event(), Ok(Some(Event::Http(_)))));
+    server.respond(&page).unwrap();
+    assert!(server.poll_event().unwrap().is_none());
+    for at in (10..1_000).step_by(90) {
+        server.handle_timeout(AT(at));
+        server.output().advance(1_000);
+    }
+    assert!(!server.is_finished() && server.output().len() > 50_000);
+    server.handle_timeout(AT(1_000));
+    server.handle_timeout(AT(1_100));
+    assert!(server.is_finished() && server.output().is_empty());
+}

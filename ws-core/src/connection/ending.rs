@@ -105,6 +105,12 @@ impl Sender {
         self.end == End::Lost
     }
 
+    /// Whether the peer was not waited for any longer.
+    #[cfg(all(feature = "bytes", feature = "handshake"))]
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.end == End::GivenUp
+    }
+
     /// As [`Connection::closed_first`](crate::Connection::closed_first).
     #[must_use]
     pub fn closed_first(&self) -> bool {

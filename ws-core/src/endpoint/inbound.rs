@@ -31,6 +31,9 @@ pub struct Inbound {
     fresh: bool,
     /// A time that was told while there were such bytes: what is due is looked at after them.
     due: Option<Instant>,
+    failure: Option<Error>,
+    /// When the peer was seen to have ended its side while its request waits for an answer.
+    pub(super) forsaken: Option<Instant>,
 }
 
 /// What [`Inbound::peek`] has found.
@@ -79,6 +82,8 @@ impl Inbound {
             started: None,
             fresh: false,
             due: None,
+            failure: None,
+            forsaken: None,
         }
     }
 
@@ -99,13 +104,23 @@ impl Inbound {
 
     /// As [`Endpoint::read_buf`](crate::Endpoint::read_buf).
     pub fn read_buf(&mut self) -> &mut [u8] {
-        // A head is bounded by its own limit, which may be larger.
-        let head = matches!(self.phase, Phase::Head(_));
-        if !(head || self.buffer.has_room()) || self.ready.is_some() {
+        if !self.has_room() {
             self.buffer.withdraw();
             return &mut [];
         }
         self.buffer.spare(self.receiver.payload_left())
+    }
+
+    /// As [`Endpoint::wants_read`](crate::Endpoint::wants_read).
+    #[must_use]
+    pub fn wants_read(&self) -> bool {
+        !self.eof && self.has_room()
+    }
+
+    fn has_room(&self) -> bool {
+        // A head is bounded by its own limit, which may be larger.
+        let head = matches!(self.phase, Phase::Head(_));
+        (head || self.buffer.has_room()) && self.ready.is_none()
     }
 
     /// As [`Endpoint::filled`](crate::Endpoint::filled).
@@ -158,6 +173,12 @@ impl Inbound {
         }
     }
 
+    /// As [`Endpoint::failure`](crate::Endpoint::failure).
+    #[must_use]
+    pub fn failure(&self) -> Option<Error> {
+        self.failure
+    }
+
     /// As [`Endpoint::close_info`](crate::Endpoint::close_info).
     #[must_use]
     pub fn close_info(&self) -> Option<&CloseInfo> {
@@ -187,7 +208,9 @@ impl Inbound {
                         Err(_) => {
                             self.phase = Phase::Over;
                             let error = ProtocolError::InvalidUtf8;
-                            return Err(fail(&mut self.receiver, &mut self.close, error, out));
+                            let error = fail(&mut self.receiver, &mut self.close, error, out);
+                            self.failure = Some(error);
+                            return Err(error);
                         }
                     },
                 })
@@ -223,7 +246,9 @@ impl Inbound {
                     Err(_) => {
                         self.phase = Phase::Over;
                         let error = ProtocolError::InvalidUtf8;
-                        return Err(fail(&mut self.receiver, &mut self.close, error, out));
+                        let error = fail(&mut self.receiver, &mut self.close, error, out);
+                        self.failure = Some(error);
+                        return Err(error);
                     }
                 }
             }
@@ -281,15 +306,18 @@ impl Inbound {
 
     #[inline]
     fn poll(&mut self, out: &mut Outbound) -> Result<Option<Found>, Error> {
-        let found = self.parse(out)?;
-        if found.is_none() {
+        let mut result = self.parse(out);
+        if matches!(result, Ok(None)) {
             self.fresh = false;
             if let Some(now) = self.due.take() {
                 self.act(now, out);
-                return self.parse(out);
+                result = self.parse(out);
             }
         }
-        Ok(found)
+        if let Err(error) = result {
+            self.failure = Some(error);
+        }
+        result
     }
 
     #[inline]

@@ -199,6 +199,13 @@ impl Endpoint {
         self.inbound.read_buf()
     }
 
+    /// Whether more can be read. If not, what there is has to be polled first, a request has to be answered,
+    /// or the stream has ended: then wait for nothing but [`poll_timeout`](Self::poll_timeout).
+    #[must_use]
+    pub fn wants_read(&self) -> bool {
+        self.inbound.wants_read()
+    }
+
     /// Tells that the first `count` bytes of [`read_buf`](Self::read_buf) were filled.
     pub fn filled(&mut self, count: usize) {
         self.inbound.filled(count);
@@ -357,6 +364,12 @@ impl Endpoint {
         self.inbound.handle_timeout(now, &mut self.outbound);
     }
 
+    /// Tells the time of what is about to be sent, and acts on nothing that is due: for a driver that
+    /// sends long after it was woken last.
+    pub fn set_now(&mut self, now: Instant) {
+        self.outbound.set_now(now);
+    }
+
     /// Whether messages can be sent.
     #[must_use]
     pub fn is_open(&self) -> bool {
@@ -380,6 +393,13 @@ impl Endpoint {
     #[must_use]
     pub fn is_finished(&self) -> bool {
         self.outbound.is_finished()
+    }
+
+    /// The error that [`poll_event`](Self::poll_event) has told, for a driver that reports it when the
+    /// output is written.
+    #[must_use]
+    pub fn failure(&self) -> Option<Error> {
+        self.inbound.failure()
     }
 
     /// How the connection was closed, once it was; `None` when it has never been open.

@@ -242,11 +242,28 @@ impl Inbound {
     /// As [`Endpoint::poll_timeout`](crate::Endpoint::poll_timeout).
     #[must_use]
     pub fn poll_timeout(&self, out: &Outbound) -> Option<Instant> {
+        if self.is_forsaken() && out.close_timeout != 0 {
+            let until = |since: Instant| since.plus_millis(out.close_timeout);
+            return Some(self.forsaken.map_or(out.now, until));
+        }
         self.handshake_deadline().or_else(|| out.poll_timeout())
+    }
+
+    /// Whether the peer has ended its side while its request waits for an answer.
+    fn is_forsaken(&self) -> bool {
+        self.eof && matches!(self.phase, Phase::Deciding(_))
     }
 
     /// Does what is due.
     pub(super) fn act(&mut self, now: Instant, out: &mut Outbound) {
+        if self.is_forsaken() && out.close_timeout != 0 {
+            let since = *self.forsaken.get_or_insert(now);
+            if now.millis_since(since) >= out.close_timeout {
+                self.phase = Phase::Over;
+                out.over();
+                out.sender.end();
+            }
+        }
         out.handle_timeout(now);
         let late = self.handshake_deadline().is_some_and(|until| until.millis_since(now) == 0);
         if !late {

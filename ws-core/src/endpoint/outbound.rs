@@ -3,7 +3,7 @@ use core::fmt;
 use core::time::Duration;
 
 use super::event::Unsent;
-use super::output::{Output, SHARE};
+use super::output::{Output, Progress, SHARE};
 use crate::connection::{DataFrame, Reply, Sender, State};
 use crate::handshake::{HandshakeError, HeadError};
 use crate::message::MessageRef;
@@ -27,10 +27,12 @@ pub struct Outbound {
     keys: Option<Box<Keys>>,
     phase: Phase,
     max_output: usize,
-    close_timeout: u32,
+    pub(super) close_timeout: u32,
     pub(super) now: Instant,
     /// When the peer was given up for lost.
     lost: Option<Instant>,
+    /// How far the output had got when the time was told last, if some of it was waiting.
+    backlog: Option<Progress>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +78,7 @@ impl Outbound {
             close_timeout: options.config.close_timeout,
             now: Instant::from_millis(0),
             lost: None,
+            backlog: None,
         }
     }
 
@@ -403,16 +406,25 @@ impl Outbound {
     /// over.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.now = now;
+        let taking = self.is_taking();
         match self.phase {
+            Phase::Over(_) if taking => self.phase = Phase::Over(now),
             Phase::Over(since) => {
                 if self.close_timeout != 0 && now.millis_since(since) >= self.close_timeout {
                     self.sender.end();
+                    self.output.advance(usize::MAX);
                 }
             }
             Phase::Open => {
+                if taking {
+                    self.sender.set_now(now);
+                    self.sender.received(false);
+                }
                 self.sender.handle_timeout(now);
                 self.pump();
-                if self.sender.is_lost() {
+                if self.sender.is_given_up() {
+                    self.output.advance(usize::MAX);
+                } else if self.sender.is_lost() {
                     let since = *self.lost.get_or_insert(now);
                     if self.close_timeout != 0 && now.millis_since(since) >= self.close_timeout {
                         self.output.advance(usize::MAX);
@@ -421,6 +433,14 @@ impl Outbound {
             }
             Phase::Opening => {}
         }
+    }
+
+    /// Whether the peer has taken some of what waits for it all the time since the last look: it is alive,
+    /// even if a Pong of its cannot come before it has the rest.
+    fn is_taking(&mut self) -> bool {
+        let before = self.backlog;
+        self.backlog = if self.output.is_empty() { None } else { Some(self.output.progress()) };
+        matches!((before, self.backlog), (Some(before), Some(now)) if now.follows(before))
     }
 }
 

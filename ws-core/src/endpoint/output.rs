@@ -22,6 +22,21 @@ pub struct Output {
     /// Shared payloads, each with the place in `copied` that it comes before.
     shared: VecDeque<(usize, Bytes)>,
     shared_len: usize,
+    progress: Progress,
+}
+
+/// How far an output has got.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Progress {
+    written: u32,
+    emptied: u32,
+}
+
+impl Progress {
+    /// Whether some was written since, and there has always been more.
+    pub(super) fn follows(self, before: Self) -> bool {
+        self.emptied == before.emptied && self.written != before.written
+    }
 }
 
 impl Output {
@@ -64,6 +79,8 @@ impl Output {
     /// Takes `count` bytes off the front; more than there are take all.
     pub fn advance(&mut self, count: usize) {
         let mut left = count;
+        // Only that it changes counts.
+        self.progress.written = self.progress.written.wrapping_add(count as u32);
         while left > 0 {
             let end = self.shared.front().map_or(self.copied.len(), |(place, _)| *place);
             let copied = end.saturating_sub(self.written);
@@ -109,7 +126,12 @@ impl Output {
         }
     }
 
+    pub(super) fn progress(&self) -> Progress {
+        self.progress
+    }
+
     fn reset(&mut self) {
+        self.progress.emptied = self.progress.emptied.wrapping_add(1);
         self.written = 0;
         if self.copied.capacity() > KEEP {
             self.copied = Vec::new();
@@ -129,14 +151,15 @@ impl Output {
     pub(super) fn give_back(&mut self, shared: &mut Vec<u8>) {
         if self.is_empty() {
             self.reset();
-            *shared = core::mem::take(self).copied;
+            *shared = core::mem::take(&mut self.copied);
+            self.shared = VecDeque::new();
         }
     }
 
     /// Lets go of memory that holds nothing.
     pub(super) fn release(&mut self) {
         if self.is_empty() {
-            *self = Self::default();
+            *self = Self { progress: self.progress, ..Self::default() };
         }
     }
 }
@@ -154,6 +177,12 @@ impl Buf for Output {
 
     fn advance(&mut self, count: usize) {
         Output::advance(self, count);
+    }
+
+    #[cfg(feature = "std")]
+    fn chunks_vectored<'a>(&'a self, to: &mut [std::io::IoSlice<'a>]) -> usize {
+        let segments = self.slices();
+        to.iter_mut().zip(segments).map(|(to, from)| *to = std::io::IoSlice::new(from)).count()
     }
 }
 
@@ -187,6 +216,19 @@ mod tests {
             }
             assert_eq!(got, expected);
             assert!(output.is_empty());
+        }
+    }
+
+    #[cfg(feature = "std")]
+    #[test]
+    fn output_is_written_by_vectored_writes() {
+        let (output, expected) = filled();
+        for room in 0..8 {
+            let mut slices = [std::io::IoSlice::new(&[]); 8];
+            let count = output.chunks_vectored(&mut slices[..room]);
+            assert_eq!(count, room.min(5));
+            let got: Vec<u8> = slices[..count].iter().flat_map(|slice| slice.to_vec()).collect();
+            assert!(expected.starts_with(&got) && (room < 5 || got == expected));
         }
     }
 

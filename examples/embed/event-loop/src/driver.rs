@@ -63,7 +63,7 @@ impl Connection {
                 return Ok(Next::Over);
             }
             if parsed {
-                if !readable {
+                if !readable || !ws.wants_read() {
                     return Ok(Next::Wait(ws.poll_timeout()));
                 }
                 let buffer = ws.read_buf();

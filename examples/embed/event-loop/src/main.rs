@@ -1,7 +1,7 @@
 //! A WebSocket echo server on one thread, for ten thousand connections and more: a loop over mio, one
 //! pair of buffers for all, and no memory but its state for a connection that is idle.
 //!
-//! `cargo run --release -p embed-event-loop -- [ADDR]`. What it leaves out: more threads, each with a
+//! `cargo run --release -p embed-event-loop -- [ADDR [HANDSHAKE_MS]]`. What it leaves out: more threads, each with a
 //! loop like this one.
 
 mod driver;
@@ -116,7 +116,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let config = Config::new()
         .ping_interval(Some(Duration::from_secs(30)))
         .pong_timeout(Some(Duration::from_secs(20)));
-    let options = Options::new().config(config);
+    let millis = std::env::args().nth(2).unwrap_or_else(|| "10000".to_owned()).parse()?;
+    let options =
+        Options::new().config(config).handshake_timeout(Some(Duration::from_millis(millis)));
     let (connections, wakes, buffers) = (Slab::new(), BTreeSet::new(), Buffers::new());
     Server { poll, listener, options, connections, wakes, buffers }.run()?;
     Ok(())
