@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::thread;
 
-use ws_examples::Args;
+use ws_examples::{Args, app};
 use ws_std::{Config, HttpResponse, Incoming, Listener, ListenerBuilder, Origins, Result};
 
 const USAGE: &str = "usage: echo_server [ADDR] [--max-message BYTES] [--max-frame BYTES] \
@@ -42,6 +42,7 @@ fn serve(mut args: Args) -> std::result::Result<(), Box<dyn std::error::Error>> 
     }
     let listener = builder.bind(&address).map_err(|error| format!("{address}: {error}"))?;
     println!("listening on {scheme}://{}", listener.local_addr()?);
+    app::close_at_ctrl_c(&listener)?;
     for incoming in listener {
         let incoming = incoming?;
         let client = incoming.peer_addr();

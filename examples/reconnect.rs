@@ -33,19 +33,20 @@ enum State {
 
 impl Link {
     fn set(&self, state: State) -> State {
-        let before = std::mem::replace(&mut *self.state.lock().unwrap(), state);
+        let before =
+            std::mem::replace(&mut *self.state.lock().expect("no panic while it is locked"), state);
         self.changed.notify_all();
         before
     }
 
     /// Waits for the connection that there is, or for the next.
     fn writer(&self) -> Writer {
-        let mut state = self.state.lock().unwrap();
+        let mut state = self.state.lock().expect("no panic while it is locked");
         loop {
             if let State::Up(writer) = &*state {
                 return writer.clone();
             }
-            state = self.changed.wait(state).unwrap();
+            state = self.changed.wait(state).expect("no panic while it is locked");
         }
     }
 }

@@ -234,12 +234,14 @@ fn shown(message: &Message) -> String {
 
 fn is_fine(info: &CloseInfo) -> bool {
     let fine = [CloseCode::NORMAL, CloseCode::GOING_AWAY, CloseCode::NO_STATUS];
-    info.clean && fine.contains(&info.code)
+    fine.contains(&info.code)
 }
 
 fn ending(info: Option<&CloseInfo>) -> String {
     match info {
-        Some(info) if info.clean => format!("closed, {} {:?}", info.code.get(), info.reason),
+        Some(info) if info.code != CloseCode::ABNORMAL => {
+            format!("closed, {} {:?}", info.code.get(), info.reason)
+        }
         _ => "lost without a Close frame".into(),
     }
 }
