@@ -91,7 +91,7 @@ fn echo(incoming: Incoming) -> Result<String> {
         replier.queue(message)?;
     }
     Ok(match ws.close_info() {
-        Some(info) if info.clean => format!("closed, {} {:?}", info.code, info.reason),
+        Some(info) if info.clean => format!("closed, {info}"),
         _ => "lost".to_owned(),
     })
 }

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ws_examples::{Args, printable, say};
-use ws_std::{CloseCode, Config, Connector, Error, Reader, Writer};
+use ws_std::{CloseCode, CloseInfo, Config, Connector, Reader, Writer};
 
 const USAGE: &str = "usage: reconnect [--base 5s] [--max 1m] [--ping-interval 20s] URL";
 
@@ -99,7 +99,7 @@ fn program(mut args: Args) -> Result<(), Box<dyn std::error::Error>> {
                     attempts = 0;
                 }
             }
-            Err(error) if can_change(&error) => say(format_args!("failed, {error}"))?,
+            Err(error) if error.is_transient() => say(format_args!("failed, {error}"))?,
             Err(error) => return Err(error.into()),
         }
         let pause = pause(base, max, attempts);
@@ -112,27 +112,14 @@ fn program(mut args: Args) -> Result<(), Box<dyn std::error::Error>> {
 /// Prints what comes, to the end; gives why that was.
 fn receive(reader: &mut Reader) -> String {
     loop {
-        match (reader.read(), reader.close_info()) {
-            (Ok(Some(message)), _) => {
+        match reader.read() {
+            Ok(Some(message)) => {
                 let text = message.as_text().map_or("(binary)".into(), printable);
                 let _ = say(format_args!("received, {text}"));
             }
-            (Ok(None), Some(info)) if info.code != CloseCode::ABNORMAL => {
-                return format!("code {} {:?}", info.code.get(), info.reason);
-            }
-            (Ok(None), _) => return "the connection broke off".into(),
-            (Err(error), _) => return error.to_string(),
+            Ok(None) => return reader.close_info().map_or_else(String::new, CloseInfo::to_string),
+            Err(error) => return error.to_string(),
         }
-    }
-}
-
-/// Whether it may go better another time.
-fn can_change(error: &Error) -> bool {
-    match error {
-        Error::Io(_) | Error::Timeout(_) | Error::HandshakeEof => true,
-        // Too late, too often, or the server's own trouble; 404 stays 404.
-        Error::Refused(response) => matches!(response.status(), 408 | 429 | 500..),
-        _ => false,
     }
 }
 

@@ -240,7 +240,7 @@ fn is_fine(info: &CloseInfo) -> bool {
 fn ending(info: Option<&CloseInfo>) -> String {
     match info {
         Some(info) if info.code != CloseCode::ABNORMAL => {
-            format!("closed, {} {:?}", info.code.get(), info.reason)
+            format!("closed, {info}")
         }
         _ => "lost without a Close frame".into(),
     }

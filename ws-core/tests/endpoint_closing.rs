@@ -405,3 +405,13 @@ fn silent_peer_is_given_up_while_closing() {
         assert!(endpoint.close_info().unwrap().clean);
     }
 }
+
+#[test]
+fn close_info_in_a_log() {
+    let mut server = server();
+    let close = to(Role::Server, FIN | CLOSE, &close_body(1000, "bye \"\n"));
+    assert_eq!(feed(&mut server, &close).len(), 1);
+    assert_eq!(server.close_info().unwrap().to_string(), r#"1000 "bye \"\n""#);
+    let abnormal = ws_core::endpoint::CloseInfo::abnormal();
+    assert_eq!(abnormal.to_string(), "no Close frame");
+}

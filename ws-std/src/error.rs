@@ -62,6 +62,19 @@ pub enum Deadline {
     Pong,
 }
 
+impl Error {
+    /// Whether the same may go well another time: the stream failed, a deadline has passed, or the server
+    /// refused with a status that says so (408, 429, 5xx). For a client that
+    /// connects again, after a random delay that grows (RFC 6455 §7.2.3).
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Io(_) | Self::Timeout(_) | Self::HandshakeEof => true,
+            Self::Refused(response) => matches!(response.status(), 408 | 429 | 500..),
+            _ => false,
+        }
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -59,6 +59,13 @@ struct Members {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MemberId(u64);
 
+impl MemberId {
+    /// The number, for a protocol of the application's.
+    pub fn get(self) -> u64 {
+        self.0
+    }
+}
+
 impl fmt::Display for MemberId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

@@ -103,6 +103,16 @@ impl CloseInfo {
     }
 }
 
+/// For a log: the code and the reason, escaped.
+impl fmt::Display for CloseInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.code {
+            CloseCode::ABNORMAL => f.write_str("no Close frame"),
+            code => write!(f, "{} {:?}", code.get(), self.reason),
+        }
+    }
+}
+
 /// Why an [`Endpoint`](crate::Endpoint) has failed.
 ///
 /// What tells the peer, a Close frame or an HTTP response, is in the output.
