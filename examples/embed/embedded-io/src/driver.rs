@@ -46,7 +46,7 @@ pub async fn serve<S: Stream>(
                 }
                 Ok(None) if !core::mem::take(&mut due) => break,
                 Ok(None) => ws.handle_timeout(S::now()), // after what has come: it may be a Pong
-                _ => {} // an error is told in the Close frame
+                _ => {}                                  // an error is told in the Close frame
             }
         }
         stream.flush().await?;
