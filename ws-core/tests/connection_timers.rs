@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use common::*;
 use ws_core::connection::{Ending, State};
-use ws_core::{CloseCode, Config, Connection, DataFrame, Input, Instant, Role};
+use ws_core::{CloseCode, Config, Connection, DataFrame, Event, Input, Instant, Role};
 
 /// Origins of the driver's clock, from which each case runs: at zero, and over the wrap.
 const ORIGINS: [u32; 4] = [0, u32::MAX - 1, u32::MAX - 40_000, i32::MAX as u32 - 5_000];
@@ -344,4 +344,26 @@ fn time_outs_are_capped() {
     each(Config::new().idle_timeout(Some(Duration::ZERO)), |clock| {
         assert_eq!(clock.next(), Some(1));
     });
+}
+
+// A driver that was held up: the Pong was there in time.
+#[test]
+fn a_pong_that_waited_counts() {
+    for told in [true, false] {
+        each(Config::new().ping_interval(seconds(10)).pong_timeout(seconds(3)), |mut clock| {
+            assert_eq!(clock.pass(10_000), clock.ping());
+            let late = clock.at(20_000);
+            let mut pong = to(clock.role, FIN | PONG, b"");
+            if told {
+                clock.connection.set_now(late);
+                let event = clock.connection.receive(&mut Input::new(&mut pong));
+                assert!(matches!(event, Ok(Some(Event::Pong))));
+            }
+            clock.connection.handle_timeout(late);
+            assert_eq!(clock.connection.is_lost(), !told);
+            if told {
+                assert_eq!(clock.next(), Some(30_000));
+            }
+        });
+    }
 }

@@ -32,9 +32,8 @@ impl Sender {
         self.timers.start(now);
     }
 
-    /// Tells the time of what is about to be sent or received, and acts on nothing that is due.
-    #[cfg(all(feature = "bytes", feature = "handshake"))]
-    pub(crate) fn set_now(&mut self, now: Instant) {
+    /// As [`Connection::set_now`](crate::Connection::set_now).
+    pub fn set_now(&mut self, now: Instant) {
         self.timers.set_now(now);
     }
 

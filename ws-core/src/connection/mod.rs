@@ -341,7 +341,8 @@ impl Connection {
         self.sender.poll_timeout()
     }
 
-    /// Tells the time. Call it once per wake-up, before [`receive`](Self::receive).
+    /// Tells the time. Call it once per wake-up; with bytes to parse, after them, and
+    /// [`set_now`](Self::set_now) before: a Pong may be among them.
     ///
     /// What is due happens: a keepalive Ping or a Close frame becomes pending, or the connection is
     /// given up, see [`is_finished`](Self::is_finished).
@@ -350,6 +351,30 @@ impl Connection {
         if self.sender.is_finished() {
             self.receiver.end();
         }
+    }
+
+    /// Tells the time of what is about to be received or sent, and acts on nothing that is due.
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use ws_core::{Config, Connection, Input, Instant};
+    ///
+    /// let config = Config::new()
+    ///     .ping_interval(Some(Duration::from_secs(20)))
+    ///     .pong_timeout(Some(Duration::from_secs(5)));
+    /// let mut connection = Connection::client(config);
+    /// connection.handle_timeout(Instant::from_millis(20_000)); // a Ping is due
+    /// // The driver is held up. When it comes back, the Pong has been there for long.
+    /// let now = Instant::from_millis(26_000);
+    /// connection.set_now(now);
+    /// let mut pong = *b"\x8a\x00";
+    /// connection.receive(&mut Input::new(&mut pong))?;
+    /// connection.handle_timeout(now);
+    /// assert!(!connection.is_lost());
+    /// # Ok::<(), ws_core::ProtocolError>(())
+    /// ```
+    pub fn set_now(&mut self, now: Instant) {
+        self.sender.set_now(now);
     }
 
     /// How far the connection has come to its end.
@@ -387,6 +412,19 @@ impl Connection {
     #[must_use]
     pub fn is_lost(&self) -> bool {
         self.sender.is_lost()
+    }
+
+    /// What has failed the connection, once it has: what [`receive`](Self::receive) has told.
+    #[must_use]
+    pub fn error(&self) -> Option<ProtocolError> {
+        self.receiver.error()
+    }
+
+    /// How many bytes of payload the frame that is being received still lacks: for an echo or a relay that
+    /// sends frames on as they come.
+    #[must_use]
+    pub fn payload_left(&self) -> u64 {
+        self.receiver.payload_left()
     }
 
     /// Whether this side sent its Close frame before one of the peer had come.

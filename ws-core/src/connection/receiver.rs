@@ -425,9 +425,9 @@ impl Receiver {
         if let Phase::Failed { error, .. } = self.phase { Some(error) } else { None }
     }
 
-    /// The bytes that the frame which is being received still lacks.
-    #[cfg(all(feature = "bytes", feature = "handshake"))]
-    pub(crate) fn payload_left(&self) -> u64 {
+    /// As [`Connection::payload_left`](crate::Connection::payload_left).
+    #[must_use]
+    pub fn payload_left(&self) -> u64 {
         if self.phase == Phase::Payload { self.left } else { 0 }
     }
 

@@ -47,7 +47,6 @@ impl Timers {
         (self.now, self.last_received, self.last_data) = (now, now, now);
     }
 
-    #[cfg(all(feature = "bytes", feature = "handshake"))]
     pub(super) fn set_now(&mut self, now: Instant) {
         self.now = now;
     }

@@ -2,8 +2,9 @@
 
 use async_io::Timer;
 use futures_lite::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, FutureExt};
+use std::future::{pending, ready};
 use std::{io, io::IoSlice, time::Duration, time::Instant};
-use ws_core::endpoint::{self, Endpoint, Event};
+use ws_core::endpoint::{Endpoint, Event};
 
 /// A WebSocket on a stream. While output waits, nothing is read. Any of the futures may be dropped:
 /// nothing that was read is lost, and what was not written follows with the next one.
@@ -11,35 +12,33 @@ pub struct WebSocket<S> {
     stream: S,
     endpoint: Endpoint,
     start: Instant,
-    failed: Option<endpoint::Error>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     pub fn new(stream: S, mut endpoint: Endpoint) -> Self {
         endpoint.handle_timeout(ws_core::Instant::from_millis(0));
-        Self { stream, endpoint, start: Instant::now(), failed: None }
+        Self { stream, endpoint, start: Instant::now() }
     }
 
     /// For what does not wait, such as `accept` and `close`. Its output leaves as after `queue`.
     pub fn endpoint(&mut self) -> &mut Endpoint {
-        self.endpoint.sides().1.set_now(ws_core::Instant::from_elapsed(self.start.elapsed()));
+        self.endpoint.set_now(self.now());
         &mut self.endpoint
     }
 
     /// The next event. `None`, or a failure, comes when the peer was told and the stream is over.
     pub async fn event(&mut self) -> io::Result<Option<Event>> {
-        let mut ended = false; // and nothing more comes, even if a request is not answered
+        let mut lost = false;
         loop {
             match self.endpoint.poll_event() {
                 Ok(Some(event)) => return Ok(Some(event)),
-                Err(error) => self.failed = Some(error),
-                Ok(None) if ended || self.endpoint.is_finished() => {
-                    let _ = self.wait(false).await; // it is this side's turn to end, too
-                    return self.failed.take().map_or(Ok(None), |why| Err(io::Error::other(why)));
-                }
-                Ok(None) => ended = self.wait(true).await.is_err(), // a stream that is lost has ended
+                Ok(None) if lost || self.endpoint.is_finished() => break,
+                Ok(None) => lost = self.wait(true).await.is_err(),
+                Err(_) => {} // `failure` tells it when the peer was told
             }
         }
+        let _ = self.wait(false).or(ready(Ok(true))).await; // this side ends, too, but waits no more
+        self.endpoint.failure().map_or(Ok(None), |error| Err(io::Error::other(error)))
     }
 
     /// Sends a message: it is written when this returns.
@@ -50,21 +49,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     /// Sends a message with the next `flush`, when `event` has to wait, or past 64 KiB: one write for many.
     pub async fn queue(&mut self, message: ws_core::Message) -> io::Result<()> {
-        while self.endpoint.output().len() + message.len() > 1 << 16 && !self.wait(false).await? {}
+        if self.endpoint.output().len() + message.len() > 1 << 16 {
+            self.flush().await?;
+        }
         self.endpoint().send(message).map_err(io::Error::other)
     }
 
     pub async fn flush(&mut self) -> io::Result<()> {
-        while !self.wait(false).await? {}
-        Ok(())
+        while !self.endpoint.is_finished() {
+            if self.wait(false).await? {
+                return Ok(());
+            }
+        }
+        Err(io::ErrorKind::BrokenPipe.into()) // what waited may have been dropped
     }
 
     /// Writes all output, then reads once if asked to; `false` when a deadline came before.
     async fn wait(&mut self, read: bool) -> io::Result<bool> {
-        let now = ws_core::Instant::from_elapsed(self.start.elapsed());
-        let finished = self.endpoint.is_finished();
-        let rest = if finished { Duration::ZERO } else { Duration::MAX };
-        let left = self.endpoint.poll_timeout().map_or(rest, |until| until.saturating_since(now));
+        let left = self.endpoint.poll_timeout().map(|until| until.saturating_since(self.now()));
         let step = async {
             while !self.endpoint.output().is_empty() {
                 let output = self.endpoint.output();
@@ -78,22 +80,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             if self.endpoint.wants_shutdown() {
                 let _ = self.stream.close().await; // the peer may be gone
             }
-            if read {
+            if read && !self.endpoint.wants_read() {
+                pending::<()>().await; // until a deadline, or an answer
+            } else if read {
                 match self.stream.read(self.endpoint.read_buf()).await? {
-                    0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                    0 => self.endpoint.receive_eof(),
                     count => self.endpoint.filled(count),
                 }
             }
             Ok(true)
         };
         let late = async {
-            Timer::after(left).await;
-            if finished { Err(io::ErrorKind::TimedOut.into()) } else { Ok(false) }
+            Timer::after(left.unwrap_or(Duration::MAX)).await;
+            Ok(false)
         };
         let done = step.or(late).await;
-        if read || !matches!(done, Ok(true)) {
-            self.endpoint.handle_timeout(ws_core::Instant::from_elapsed(self.start.elapsed()));
+        if read || matches!(done, Ok(false)) {
+            self.endpoint.handle_timeout(self.now());
         }
-        done.inspect_err(|_| self.endpoint.receive_eof())
+        done.inspect_err(|_| self.endpoint.receive_eof()) // a stream that is lost has ended
+    }
+
+    fn now(&self) -> ws_core::Instant {
+        ws_core::Instant::from_elapsed(self.start.elapsed())
     }
 }

@@ -1,0 +1,100 @@
+//! A WebSocket server on `embedded-io-async`: no std, no allocator, one buffer of the caller's.
+#![no_std]
+
+use core::{future::Future, ops::Range, time::Duration};
+
+use embedded_io_async::{Read, Write};
+use ws_core::connection::{Chunk, Connection, DataFrame, Ending, Event, Input};
+use ws_core::handshake::*;
+use ws_core::{Config, Instant};
+
+/// A stream and a clock. `read` loses nothing when it is cancelled; `write` and `flush` do not wait for
+/// ever, but fail. On embassy: `TcpSocket`, its `close`, `embassy_time::Instant::now`, `with_timeout`.
+pub trait Stream: Read + Write {
+    fn shutdown_write(&mut self);
+    fn now() -> Instant;
+    fn within<F: Future>(limit: Duration, operation: F) -> impl Future<Output = Option<F::Output>>;
+}
+
+/// Serves one client, from its request to its end. `opening` is the time that the request has, `buffer`
+/// the room for it. Messages come in pieces as they arrive, whatever their length; `reply` says what
+/// is sent for a piece.
+pub async fn serve<S: Stream>(
+    mut stream: S,
+    (config, opening): (Config, Duration),
+    buffer: &mut [u8],
+    mut reply: impl for<'c> FnMut(Chunk<'c>) -> Option<(DataFrame, &'c [u8])>,
+) -> Result<Ending, S::Error> {
+    let opened = S::within(opening, open(&mut stream, buffer)).await.transpose()?.flatten();
+    let Some(mut unread) = opened else { return Ok(Ending::Abnormal) };
+    let mut ws = Connection::server(config);
+    ws.opened(S::now());
+    loop {
+        let (mut input, mut out, mut due) = (Input::new(&mut buffer[unread]), [0; 131], true);
+        loop {
+            let event = ws.receive(&mut input);
+            while let Ok(len @ 1..) = ws.poll_transmit(&mut out, None) {
+                stream.write_all(&out[..len]).await?;
+            }
+            match event {
+                Ok(Some(Event::Data(chunk))) => {
+                    let Some((frame, payload)) = reply(chunk) else { continue };
+                    let Ok(head) = ws.head(frame, payload.len() as u64, None) else { continue };
+                    stream.write_all(&head).await?;
+                    stream.write_all(payload).await?;
+                    let _ = ws.payload_written(payload.len() as u64);
+                }
+                Ok(None) if !core::mem::take(&mut due) => break,
+                Ok(None) => ws.handle_timeout(S::now()), // after what has come: it may be a Pong
+                _ => {}                                  // an error is told in the Close frame
+            }
+        }
+        stream.flush().await?;
+        if ws.wants_shutdown() {
+            stream.shutdown_write();
+        }
+        if ws.is_finished() {
+            return Ok(ws.receive_eof());
+        }
+        let wait = ws.poll_timeout().map(|at| at.saturating_since(S::now()));
+        let wait = wait.unwrap_or(Duration::from_secs(3600));
+        let read = S::within(wait, stream.read(buffer)).await.transpose()?;
+        ws.set_now(S::now());
+        if read == Some(0) {
+            ws.receive_eof();
+        }
+        unread = 0..read.unwrap_or(0);
+    }
+}
+
+/// Answers a request; tells where the bytes are that follow it, or `None` when it was refused.
+async fn open<S: Stream>(stream: &mut S, buf: &mut [u8]) -> Result<Option<Range<usize>>, S::Error> {
+    let mut reader = HeadReader::new(HeadKind::Request, buf.len());
+    let (mut fed, mut filled) = (0, stream.read(buf).await?);
+    while fed < filled && reader.feed(&buf[fed..filled]) == Ok(None) {
+        fed = filled;
+        filled += stream.read(&mut buf[filled..]).await?;
+    }
+    let mut out = [0; 512];
+    let answer = answer(&mut reader, buf, &mut out);
+    let len = answer.or_else(|error| error.write_response(&mut out)).unwrap_or(0);
+    stream.write_all(&out[..len]).await?;
+    stream.flush().await?;
+    if answer.is_err() {
+        stream.shutdown_write();
+        while stream.read(buf).await? != 0 {} // to close at once could take the answer along
+    }
+    Ok(answer.ok().map(|_| reader.head_len()..filled))
+}
+
+fn answer(reader: &mut HeadReader, buf: &[u8], out: &mut [u8]) -> Result<usize, HandshakeError> {
+    reader.feed(&[])?; // the error, if there was one
+    let (head, mut fields) = (&buf[..reader.head_len()], [EMPTY_FIELD; 32]);
+    let RequestKind::Upgrade(asked) = RequestHead::parse(head, &mut fields)?.classify()? else {
+        return Err(HandshakeError::MissingUpgrade);
+    };
+    match asked.origin() {
+        Some(origin) if !same_origin(origin, asked.host()) => Err(HandshakeError::OriginNotAllowed),
+        _ => Ok(AcceptResponse::default().write(asked.key(), out).unwrap_or(0)),
+    }
+}
