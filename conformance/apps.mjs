@@ -7,7 +7,7 @@ import net from "node:net";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import WebSocket from "ws";
-import { FREE, Program, Server, check, example, require, root, run, until, within } from "./lib/chromium.mjs";
+import { FREE, Program, Server, check, example, out, require, root, run, until, within } from "./lib/chromium.mjs";
 import * as commands from "./lib/app_commands.mjs";
 import {
   LONG, MARKUP, all, closesAll, enter, everyPage, lists, looks, nothingInjected, sameMoments, seen, shows, state, tab, tabs, texts, useBrowser,
@@ -113,6 +113,7 @@ async function clock() {
     await shows(page, "#time", "no tick yet");
     require(page.errors.length && page.errors.every((text) => text.includes("403")), `the console says ${page.errors}`);
     require(!(await seen(page)).states.some(({ text }) => text === "open"), "it was open");
+    await page.screenshot({ path: path.join(out, "apps/clock-refused.png") });
     await page.close();
   });
   await check("clock --every 5s: a late page has no tick yet, then gets the next", async () => {
@@ -285,7 +286,8 @@ async function chat() {
   });
   await everyPage("chat", server, pages, async () => {
     // Names, and Eve's room, are taken again.
-    await all(pages, (page) => until("all the names", async () => (await texts(page, "#people"))[0].split(", ").sort().join() === [MARKUP, "Ann", "Eve"].join()));
+    const everybody = async (page) => (await texts(page, "#people"))[0].split(", ").sort().join() === `${MARKUP},Ann,Eve`;
+    await all(pages, (page) => until("all the names", () => everybody(page)));
     const ws = await client(server.ws);
     await until("room", () => events(eve, "subscribed").length === 2);
     ws.send(JSON.stringify({ event: "publish", data: { room: "tea", text: "still here" } }));
@@ -422,7 +424,10 @@ async function scheduler() {
   await check("scheduler: a client that sends nonsense is told so, and disturbs nobody", async () => {
     const before = ann.heard.length;
     const ws = await client(server.ws);
-    const nonsense = ["", "{", "null", '{"event":"book"}', '{"event":"book","data":{"hour":-1,"name":"x"}}', '{"event":"book","data":{"hour":1e99,"name":"x"}}', '{"event":"cancel","data":{"hour":13}}'];
+    const nonsense = [
+      "", "{", "null", '{"event":"book"}', '{"event":"book","data":{"hour":-1,"name":"x"}}', '{"event":"book","data":{"hour":1e99,"name":"x"}}',
+      '{"event":"cancel","data":{"hour":13}}',
+    ];
     for (const text of nonsense) ws.send(text);
     await until("answers", () => ws.heard.length === nonsense.length + 1); // and the state
     require(ws.heard.slice(1).every((text) => JSON.parse(text).event === "error"), `it is answered ${ws.heard}`);

@@ -2,22 +2,13 @@
 //
 //   node firmware_browser.mjs HOST:PORT
 
-import { chromium } from "playwright-core";
 import { check, endWithInput, report, require } from "../peers/shared.mjs";
+import { launch } from "./chromium.mjs";
 
 const address = process.argv[2];
 endWithInput();
 
-const browser = await chromium.launch({
-  executablePath: "/usr/bin/chromium",
-  timeout: 60000,
-  args: [
-    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--disable-default-apps", "--no-pings", "--no-first-run", "--no-proxy-server",
-    // No name but the loopback address resolves, so nothing can leave this machine.
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-  ],
-});
+const browser = await launch();
 const page = await (await browser.newContext()).newPage();
 page.setDefaultTimeout(15000);
 

@@ -89,7 +89,9 @@ export async function shows(page, selector, wanted) {
 export async function lists(page, selector, ...wanted) {
   let found;
   const fits = async () => JSON.stringify(found = await texts(page, selector)) === JSON.stringify(wanted);
-  await until(`${selector} with ${JSON.stringify(wanted)}`, fits).catch((error) => { throw new Error(`${error.message}: ${JSON.stringify(found)}`); });
+  await until(`${selector} with ${JSON.stringify(wanted)}`, fits).catch((error) => {
+    throw new Error(`${error.message}: ${JSON.stringify(found)}`);
+  });
 }
 
 // Types into a field and sends the form that it is in.

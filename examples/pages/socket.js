@@ -3,12 +3,12 @@
 //   const socket = connect({ open() {}, message(text) {}, close(event) {}, error() {} });
 //   socket.send('text');  // false when it is not open: nothing is sent before
 //
-// The server is beside the page, at `ws`, or where `?server=ws://host:port/ws` says.
-function connect(on = {}) {
+// The server is beside the page, at `ws`, unless the page names another as the second argument.
+function connect(on = {}, server = null) {
   const beside = new URL('ws', location.href);
   beside.protocol = beside.protocol === 'https:' ? 'wss:' : 'ws:';
   beside.search = '';
-  const url = new URLSearchParams(location.search).get('server') ?? beside.href;
+  const url = server ?? beside.href;
   let socket, attempts = 0, stopped = false;
 
   function show(state) {
