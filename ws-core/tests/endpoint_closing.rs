@@ -263,6 +263,9 @@ fn eof_is_told_once_in_every_state() {
         endpoint.close(CloseCode::NORMAL, "").unwrap();
         endpoint.receive_eof();
         assert_eq!(told(&mut endpoint), [lost(true)]);
+        // The peer may have ended its own side only.
+        assert!(!endpoint.is_finished());
+        assert_eq!(close_sent(&mut endpoint, role, b""), Some(1000));
         assert!(endpoint.is_finished());
         let mut endpoint = open(role, Config::new());
         endpoint.receive(&[0xff; 20]);
@@ -276,6 +279,8 @@ fn eof_is_told_once_in_every_state() {
         endpoint.receive(&to(role, FIN | CLOSE, &close_body(1000, "")));
         endpoint.receive_eof();
         assert_eq!(told(&mut endpoint), [closed(CloseCode::NORMAL, "", true, false)]);
+        assert!(!endpoint.is_finished());
+        assert_eq!(close_sent(&mut endpoint, role, b""), Some(1000));
         assert!(endpoint.is_finished());
     }
 }

@@ -516,5 +516,7 @@ fn server_eof_in_the_handshake_is_told_once() {
     server.accept(&AcceptResponse::default()).unwrap();
     let lost = closed(CloseCode::ABNORMAL, "", false, false);
     assert_eq!(told(&mut server), [Told::Open(None), lost]);
+    assert!(!server.is_finished());
+    assert_eq!(take_str(&mut server), RESPONSE);
     assert!(server.is_finished());
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use ws_core::endpoint::{Endpoint, Error, Event, Options};
-use ws_core::handshake::HttpResponse;
+use ws_core::handshake::{ClientRequest, HttpResponse};
 use ws_core::{Config, Instant};
 
 fn client(options: impl Into<Options>) -> Endpoint {
@@ -336,4 +336,107 @@ fn who_is_given_up_gets_nothing_more() {
     server.handle_timeout(AT(1_000));
     server.handle_timeout(AT(1_100));
     assert!(server.is_finished() && server.output().is_empty());
+}
+
+/// Waits for a lost peer: its Close frame is in the output.
+fn lost(close_timeout: Option<Duration>) -> Endpoint {
+    let config = Config::new()
+        .ping_interval(Some(Duration::from_millis(100)))
+        .pong_timeout(Some(Duration::from_millis(50)))
+        .close_timeout(close_timeout);
+    let mut endpoint = client(config);
+    for at in [0, 100] {
+        endpoint.handle_timeout(AT(at));
+        endpoint.output().advance(usize::MAX);
+    }
+    endpoint.handle_timeout(AT(150));
+    assert_eq!(endpoint.poll_event().unwrap_err(), Error::PongTimeout);
+    assert!(!endpoint.is_finished());
+    endpoint
+}
+
+#[test]
+fn nothing_is_read_from_who_is_lost_and_was_told() {
+    let mut endpoint = lost(Some(Duration::from_millis(500)));
+    endpoint.output().advance(usize::MAX);
+    assert!(endpoint.is_finished() && !endpoint.wants_read());
+    assert_eq!(endpoint.poll_timeout(), None);
+}
+
+#[test]
+fn who_is_lost_and_takes_nothing_has_a_bound() {
+    for (close_timeout, until) in [(Some(Duration::from_millis(500)), 650), (None, 200)] {
+        let mut endpoint = lost(close_timeout);
+        assert_eq!(endpoint.poll_timeout(), Some(AT(until)));
+        endpoint.handle_timeout(AT(until - 1));
+        assert!(!endpoint.is_finished());
+        endpoint.handle_timeout(AT(until));
+        assert!(endpoint.is_finished() && endpoint.output().is_empty());
+    }
+}
+
+// An answer that comes after the peer's end is written before it is finished, within a bound.
+#[test]
+fn a_page_for_who_has_half_closed_is_written() {
+    let mut server = Endpoint::server(Options::new());
+    server.handle_timeout(AT(0));
+    server.receive(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(matches!(server.poll_event(), Ok(Some(Event::Http(_)))));
+    server.receive_eof();
+    assert!(server.poll_event().unwrap().is_none());
+    let page = HttpResponse { status: 200, headers: &[], body: &[b'x'; 10_000] };
+    server.respond(&page).unwrap();
+    assert!(server.poll_event().unwrap().is_none());
+    assert!(!server.is_finished() && !server.wants_read());
+    assert_eq!(server.poll_timeout(), Some(AT(5_000)));
+    server.output().advance(5_000);
+    server.handle_timeout(AT(4_000));
+    server.output().advance(1_000);
+    server.handle_timeout(AT(4_900));
+    // For as long as it takes some.
+    server.handle_timeout(AT(9_000));
+    assert!(!server.is_finished());
+    server.output().advance(usize::MAX);
+    assert!(server.is_finished() && server.wants_shutdown());
+}
+
+#[test]
+fn a_stream_that_has_failed_is_over_when_all_is_told() {
+    let mut endpoint = lost(None);
+    endpoint.receive_reset();
+    let _ = endpoint.poll_event();
+    assert!(endpoint.is_finished() && endpoint.output().is_empty());
+
+    let mut endpoint = client(Config::new());
+    endpoint.send(vec![1; 100]).unwrap();
+    endpoint.receive(b"\x81\x02hi\x89\x01x\x82\x05cut");
+    endpoint.receive_reset();
+    assert!(endpoint.output().is_empty() && !endpoint.wants_read() && !endpoint.is_finished());
+    assert!(matches!(endpoint.poll_event(), Ok(Some(Event::Message(_)))));
+    assert!(endpoint.send(vec![1]).is_err());
+    assert!(matches!(endpoint.poll_event(), Ok(Some(Event::Ping(_)))));
+    let Ok(Some(Event::Closed(info))) = endpoint.poll_event() else { panic!("not closed") };
+    assert!(!info.clean);
+    assert!(endpoint.poll_event().unwrap().is_none());
+    assert!(endpoint.is_finished() && endpoint.output().is_empty());
+    // Before anything was opened, too.
+    let mut server = Endpoint::server(Options::new());
+    server.receive_reset();
+    assert_eq!(server.poll_event().unwrap_err(), Error::HandshakeEof);
+    assert!(server.is_finished());
+}
+
+// What is due is done: a driver that waits for the next time does not spin.
+#[test]
+fn a_time_that_was_told_is_not_asked_for_again() {
+    let request = ClientRequest { host: "a", target: "/", ..ClientRequest::default() };
+    let random = Box::new(|bytes: &mut [u8]| bytes.fill(7));
+    let mut client = Endpoint::client(&request, Config::new(), random).unwrap();
+    client.handle_timeout(AT(0));
+    client.receive(b"HTTP/1.1 404 No\r\nContent-Length: 10\r\n\r\nabc");
+    assert!(client.poll_event().unwrap().is_none());
+    let until = client.poll_timeout().unwrap();
+    client.handle_timeout(until);
+    assert_ne!(client.poll_timeout(), Some(until));
+    assert!(matches!(client.poll_event(), Ok(Some(Event::Refused(_)))));
 }

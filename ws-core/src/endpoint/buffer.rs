@@ -199,18 +199,21 @@ impl ReadBuffer {
         self.lent = true;
     }
 
-    /// Gives shared memory back; what is held goes on in memory of its own.
+    /// Gives shared memory back; what is held goes on in memory of its own, in no more than it needs
+    /// unless it is long.
     pub(super) fn give_back(&mut self, shared: &mut Vec<u8>) {
-        if !core::mem::take(&mut self.lent) {
+        let lent = core::mem::take(&mut self.lent);
+        // Bytes may have been read into the space that is on offer.
+        if !lent && self.offered != 0 {
             return;
         }
         self.offered = 0;
         let held = self.held();
-        // Handed over with a message, or grown for a large one: then it is not to be shared again.
-        if self.data.len() == SHARED {
+        if lent && self.data.len() == SHARED {
             *shared = self.move_to(alloc::vec![0; held]);
-        } else if held == 0 {
-            self.release();
+        } else if held <= HAND_OVER && self.data.len() != held {
+            // Made for a long message that has been told, or in place of one that was handed over.
+            self.move_to(alloc::vec![0; held]);
         }
     }
 

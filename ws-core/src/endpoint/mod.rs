@@ -157,7 +157,7 @@ impl Endpoint {
     }
 
     /// A server whose opening handshake was done elsewhere, as by an HTTP server; `leftover` is what
-    /// was read after the request's head.
+    /// was read after the request's head. It is open from the start: no [`Event::Open`] is told.
     pub fn server_after_handshake(options: impl Into<Options>, leftover: &[u8]) -> Self {
         Self::after_handshake(Role::Server, options.into(), None, leftover)
     }
@@ -194,7 +194,8 @@ impl Endpoint {
 
     /// Room to read into, without the copy that [`receive`](Self::receive) makes.
     ///
-    /// Poll events until there are none before: the room is empty when 64 KiB wait to be parsed.
+    /// Poll events until there are none before: the room is empty when 64 KiB wait to be parsed, and a
+    /// read into it looks like the end of the stream. See [`wants_read`](Self::wants_read).
     pub fn read_buf(&mut self) -> &mut [u8] {
         self.inbound.read_buf()
     }
@@ -203,7 +204,7 @@ impl Endpoint {
     /// or the stream has ended: then wait for nothing but [`poll_timeout`](Self::poll_timeout).
     #[must_use]
     pub fn wants_read(&self) -> bool {
-        self.inbound.wants_read()
+        self.inbound.wants_read() && !self.outbound.is_finished()
     }
 
     /// Tells that the first `count` bytes of [`read_buf`](Self::read_buf) were filled.
@@ -224,6 +225,15 @@ impl Endpoint {
         if self.outbound.is_closed() {
             self.outbound.sender.end();
         }
+    }
+
+    /// Tells that the stream has failed, by a reset or otherwise: nothing more can be read or written.
+    ///
+    /// What came before is still told, as after [`receive_eof`](Self::receive_eof); output is dropped, so
+    /// that [`is_finished`](Self::is_finished) when that has been polled.
+    pub fn receive_reset(&mut self) {
+        self.outbound.receive_reset();
+        self.receive_eof();
     }
 
     /// The next event; `None` means that more bytes are needed.
@@ -389,7 +399,8 @@ impl Endpoint {
         self.outbound.wants_shutdown()
     }
 
-    /// Whether the stream can be dropped: the peer has ended it, or the time for that is over.
+    /// Whether the stream can be dropped: the output is written and the peer has ended the stream, or the
+    /// time for that is over and what is left of the output was dropped.
     #[must_use]
     pub fn is_finished(&self) -> bool {
         self.outbound.is_finished()

@@ -232,7 +232,7 @@ impl Inbound {
     fn handshake_deadline(&self) -> Option<Instant> {
         let timeout = match &self.phase {
             Phase::Head(opening) => opening.options.handshake_timeout,
-            Phase::Body(refusal) => refusal.timeout,
+            Phase::Body(refusal) if !self.eof => refusal.timeout,
             _ => return None,
         };
         let started = self.started.unwrap_or(Instant::from_millis(0));

@@ -81,7 +81,8 @@ impl Options {
         self
     }
 
-    /// How long the opening handshake may take, as a whole. Default 10 seconds; `None` means for ever.
+    /// How long the opening handshake may take, as a whole, but for the time in which a server's driver makes
+    /// up its mind about a request. Default 10 seconds; `None` means for ever.
     #[must_use]
     pub fn handshake_timeout(mut self, timeout: Option<Duration>) -> Self {
         self.handshake_timeout = time::millis(timeout);

@@ -29,8 +29,11 @@ pub struct Outbound {
     max_output: usize,
     pub(super) close_timeout: u32,
     pub(super) now: Instant,
-    /// When the peer was given up for lost.
-    lost: Option<Instant>,
+    pong_timeout: u32,
+    /// Since when nothing but the output that is left holds up the end.
+    last_words: Option<Instant>,
+    /// The stream has failed: nothing can be written.
+    broken: bool,
     /// How far the output had got when the time was told last, if some of it was waiting.
     backlog: Option<Progress>,
 }
@@ -77,7 +80,9 @@ impl Outbound {
             max_output: options.max_output,
             close_timeout: options.config.close_timeout,
             now: Instant::from_millis(0),
-            lost: None,
+            pong_timeout: options.config.pong_timeout,
+            last_words: None,
+            broken: false,
             backlog: None,
         }
     }
@@ -269,7 +274,7 @@ impl Outbound {
             Phase::Over(_) => return Err(SendError::Closing),
             Phase::Open => {}
         }
-        if self.sender.state() != State::Open {
+        if self.sender.state() != State::Open || self.broken {
             return Err(SendError::Closing);
         }
         let waiting = self.output.len();
@@ -282,6 +287,9 @@ impl Outbound {
     /// The bytes to write to the stream, control frames included.
     pub fn output(&mut self) -> &mut Output {
         self.pump();
+        if self.broken {
+            self.output.advance(usize::MAX);
+        }
         &mut self.output
     }
 
@@ -360,7 +368,7 @@ impl Outbound {
     /// As [`Endpoint::wants_shutdown`](crate::Endpoint::wants_shutdown).
     #[must_use]
     pub fn wants_shutdown(&self) -> bool {
-        self.output.is_empty()
+        (self.broken || self.output.is_empty())
             && (matches!(self.phase, Phase::Over(_)) || self.sender.wants_shutdown())
     }
 
@@ -374,23 +382,31 @@ impl Outbound {
     /// As [`Endpoint::is_finished`](crate::Endpoint::is_finished).
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        // Who is lost is told so: their silence may have been ours, too.
-        self.sender.is_finished() && (self.lost.is_none() || self.output.is_empty())
+        // What is left to say is said, even to a peer that was silent for too long.
+        self.sender.is_finished() && (self.broken || self.output.is_empty())
+    }
+
+    /// How long the last words may take; zero means for ever.
+    fn patience(&self) -> u32 {
+        match self.close_timeout {
+            0 if self.sender.is_lost() => self.pong_timeout,
+            timeout => timeout,
+        }
     }
 
     /// As [`Endpoint::poll_timeout`](crate::Endpoint::poll_timeout), once the opening handshake is over.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
+        if self.sender.is_finished() {
+            let patience = if self.is_finished() { 0 } else { self.patience() };
+            let since = self.last_words.unwrap_or(self.now);
+            return (patience != 0).then(|| since.plus_millis(patience));
+        }
         match self.phase {
-            Phase::Over(since) if self.close_timeout != 0 && !self.sender.is_finished() => {
+            Phase::Over(since) if self.close_timeout != 0 => {
                 Some(since.plus_millis(self.close_timeout))
             }
-            Phase::Open => match self.lost {
-                Some(since) if self.close_timeout != 0 && !self.output.is_empty() => {
-                    Some(since.plus_millis(self.close_timeout))
-                }
-                _ => self.sender.poll_timeout(),
-            },
+            Phase::Open => self.sender.poll_timeout(),
             _ => None,
         }
     }
@@ -424,15 +440,24 @@ impl Outbound {
                 self.pump();
                 if self.sender.is_given_up() {
                     self.output.advance(usize::MAX);
-                } else if self.sender.is_lost() {
-                    let since = *self.lost.get_or_insert(now);
-                    if self.close_timeout != 0 && now.millis_since(since) >= self.close_timeout {
-                        self.output.advance(usize::MAX);
-                    }
                 }
             }
             Phase::Opening => {}
         }
+        if self.sender.is_finished() && !self.output.is_empty() {
+            let since = *self.last_words.get_or_insert(now);
+            if taking {
+                self.last_words = Some(now);
+            } else if self.patience() != 0 && now.millis_since(since) >= self.patience() {
+                self.output.advance(usize::MAX);
+            }
+        }
+    }
+
+    /// As [`Endpoint::receive_reset`](crate::Endpoint::receive_reset), for this side.
+    pub fn receive_reset(&mut self) {
+        self.broken = true;
+        self.output.advance(usize::MAX);
     }
 
     /// Whether the peer has taken some of what waits for it all the time since the last look: it is alive,

@@ -157,7 +157,8 @@ impl HandshakeError {
     /// The fields that belong into the answer beside its status, name and value.
     ///
     /// [`write_response`](Self::write_response) writes them; another HTTP server, which writes the
-    /// answer itself, needs them from here.
+    /// answer itself, needs them from here. They are not for an [`HttpResponse`](super::HttpResponse),
+    /// which writes those of a 426 by itself and takes no others of these names.
     ///
     /// ```
     /// use ws_core::handshake::HandshakeError;

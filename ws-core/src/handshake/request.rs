@@ -62,7 +62,7 @@ impl<'f, 'h> RequestHead<'f, 'h> {
         }
     }
 
-    /// A head that another HTTP server has parsed.
+    /// A head that another HTTP server has parsed; `minor_version` is 1 for HTTP/1.1.
     ///
     /// `fields` are all fields in order, values without the white space around them; repeated ones are
     /// not to be joined. Here the fields of a map such as `http::HeaderMap` are in a plain array:

@@ -50,7 +50,8 @@ impl AcceptResponse<'_> {
     }
 
     /// Passes on the fields that answer a key, name and value: for another HTTP server, which
-    /// writes the status line itself. The status is 101.
+    /// writes the status line itself. The status is 101. Whether the client offered what is accepted
+    /// is the matter of [`check_offered`](Self::check_offered).
     ///
     /// # Errors
     ///

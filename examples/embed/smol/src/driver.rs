@@ -1,8 +1,7 @@
 //! A driver of `ws_core::Endpoint` for streams of futures-io, client or server, on any executor.
 
 use async_io::Timer;
-use futures_lite::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, FutureExt};
-use std::future::{pending, ready};
+use futures_lite::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, FutureExt, future};
 use std::{io, io::IoSlice, time::Duration, time::Instant};
 use ws_core::endpoint::{Endpoint, Event};
 
@@ -22,7 +21,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     /// For what does not wait, such as `accept` and `close`. Its output leaves as after `queue`.
     pub fn endpoint(&mut self) -> &mut Endpoint {
-        self.endpoint.set_now(self.now());
+        self.endpoint.set_now(ws_core::Instant::from_elapsed(self.start.elapsed()));
         &mut self.endpoint
     }
 
@@ -34,10 +33,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
                 Ok(Some(event)) => return Ok(Some(event)),
                 Ok(None) if lost || self.endpoint.is_finished() => break,
                 Ok(None) => lost = self.wait(true).await.is_err(),
-                Err(_) => {} // `failure` tells it when the peer was told
+                Err(_) => {} // it is told when the peer was
             }
         }
-        let _ = self.wait(false).or(ready(Ok(true))).await; // this side ends, too, but waits no more
+        let _ = self.wait(false).or(future::ready(Ok(None))).await; // this side ends, too
         self.endpoint.failure().map_or(Ok(None), |error| Err(io::Error::other(error)))
     }
 
@@ -47,7 +46,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         self.flush().await
     }
 
-    /// Sends a message with the next `flush`, when `event` has to wait, or past 64 KiB: one write for many.
+    /// Sends a message with the next `flush`, when `event` waits, or past 64 KiB: one write for many.
     pub async fn queue(&mut self, message: ws_core::Message) -> io::Result<()> {
         if self.endpoint.output().len() + message.len() > 1 << 16 {
             self.flush().await?;
@@ -57,16 +56,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     pub async fn flush(&mut self) -> io::Result<()> {
         while !self.endpoint.is_finished() {
-            if self.wait(false).await? {
+            if self.wait(false).await?.is_none() {
                 return Ok(());
             }
         }
         Err(io::ErrorKind::BrokenPipe.into()) // what waited may have been dropped
     }
 
-    /// Writes all output, then reads once if asked to; `false` when a deadline came before.
-    async fn wait(&mut self, read: bool) -> io::Result<bool> {
-        let left = self.endpoint.poll_timeout().map(|until| until.saturating_since(self.now()));
+    /// Writes all output, then reads once if asked to; gives a deadline that came before.
+    async fn wait(&mut self, read: bool) -> io::Result<Option<Instant>> {
+        let now = ws_core::Instant::from_elapsed(self.start.elapsed());
+        let left = self.endpoint.poll_timeout().map(|until| until.saturating_since(now));
         let step = async {
             while !self.endpoint.output().is_empty() {
                 let output = self.endpoint.output();
@@ -80,28 +80,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             if self.endpoint.wants_shutdown() {
                 let _ = self.stream.close().await; // the peer may be gone
             }
-            if read && !self.endpoint.wants_read() {
-                pending::<()>().await; // until a deadline, or an answer
-            } else if read {
+            if read && !self.endpoint.is_finished() {
                 match self.stream.read(self.endpoint.read_buf()).await? {
-                    0 => self.endpoint.receive_eof(),
+                    0 if self.endpoint.wants_read() => self.endpoint.receive_eof(),
+                    0 => future::pending().await, // for a deadline, or an answer
                     count => self.endpoint.filled(count),
                 }
             }
-            Ok(true)
+            Ok(None)
         };
-        let late = async {
-            Timer::after(left.unwrap_or(Duration::MAX)).await;
-            Ok(false)
-        };
+        let late = async { Ok(Some(Timer::after(left.unwrap_or(Duration::MAX)).await)) };
         let done = step.or(late).await;
-        if read || matches!(done, Ok(false)) {
-            self.endpoint.handle_timeout(self.now());
+        if read || matches!(done, Ok(Some(_))) {
+            self.endpoint.handle_timeout(ws_core::Instant::from_elapsed(self.start.elapsed()));
         }
         done.inspect_err(|_| self.endpoint.receive_eof()) // a stream that is lost has ended
-    }
-
-    fn now(&self) -> ws_core::Instant {
-        ws_core::Instant::from_elapsed(self.start.elapsed())
     }
 }

@@ -21,7 +21,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     /// For what does not wait, such as `accept` and `close`. Its output leaves as after `queue`.
     pub fn endpoint(&mut self) -> &mut Endpoint {
-        self.endpoint.set_now(self.now());
+        self.endpoint.set_now(ws_core::Instant::from_elapsed(self.start.elapsed()));
         &mut self.endpoint
     }
 
@@ -33,10 +33,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
                 Ok(Some(event)) => return Ok(Some(event)),
                 Ok(None) if lost || self.endpoint.is_finished() => break,
                 Ok(None) => lost = self.wait(true).await.is_err(),
-                Err(_) => {} // `failure` tells it when the peer was told
+                Err(_) => {} // it is told when the peer was
             }
         }
-        let _ = timeout(Duration::ZERO, self.wait(false)).await; // this side ends, too, but waits no more
+        let _ = timeout(Duration::ZERO, self.wait(false)).await; // this side ends, too
         self.endpoint.failure().map_or(Ok(None), |error| Err(io::Error::other(error)))
     }
 
@@ -46,7 +46,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         self.flush().await
     }
 
-    /// Sends a message with the next `flush`, when `event` has to wait, or past 64 KiB: one write for many.
+    /// Sends a message with the next `flush`, when `event` waits, or past 64 KiB: one write for many.
     pub async fn queue(&mut self, message: ws_core::Message) -> io::Result<()> {
         if self.endpoint.output().len() + message.len() > 1 << 16 {
             self.flush().await?;
@@ -65,7 +65,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     /// Writes all output, then reads once if asked to; `false` when a deadline came before.
     async fn wait(&mut self, read: bool) -> io::Result<bool> {
-        let left = self.endpoint.poll_timeout().map(|until| until.saturating_since(self.now()));
+        let now = ws_core::Instant::from_elapsed(self.start.elapsed());
+        let left = self.endpoint.poll_timeout().map(|until| until.saturating_since(now));
         let step = async {
             while !self.endpoint.output().is_empty() {
                 self.stream.write_all_buf(self.endpoint.output()).await?;
@@ -74,11 +75,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             if self.endpoint.wants_shutdown() {
                 let _ = self.stream.shutdown().await; // the peer may be gone
             }
-            if read && !self.endpoint.wants_read() {
-                pending::<()>().await; // until a deadline, or an answer
-            } else if read {
+            if read && !self.endpoint.is_finished() {
                 match self.stream.read(self.endpoint.read_buf()).await? {
-                    0 => self.endpoint.receive_eof(),
+                    0 if self.endpoint.wants_read() => self.endpoint.receive_eof(),
+                    0 => pending().await, // for a deadline, or an answer
                     count => self.endpoint.filled(count),
                 }
             }
@@ -86,12 +86,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         };
         let done = timeout(left.unwrap_or(Duration::MAX), step).await.unwrap_or(Ok(false));
         if read || matches!(done, Ok(false)) {
-            self.endpoint.handle_timeout(self.now());
+            self.endpoint.handle_timeout(ws_core::Instant::from_elapsed(self.start.elapsed()));
         }
         done.inspect_err(|_| self.endpoint.receive_eof()) // a stream that is lost has ended
-    }
-
-    fn now(&self) -> ws_core::Instant {
-        ws_core::Instant::from_elapsed(self.start.elapsed())
     }
 }

@@ -1,6 +1,7 @@
 //! Two drivers that talk to each other, or one and a peer of bytes, on tokio's paused clock.
 
 use std::future::Future;
+use std::io::ErrorKind;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -9,7 +10,7 @@ use embed_tokio::WebSocket;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::time::{Instant, sleep, timeout};
 use ws_core::endpoint::{Endpoint, Event, Options};
-use ws_core::handshake::{AcceptResponse, ClientRequest};
+use ws_core::handshake::{AcceptResponse, ClientRequest, HttpResponse};
 use ws_core::{CloseCode, Config, Message};
 
 const REQUEST: &[u8] =
@@ -228,6 +229,33 @@ async fn a_peer_that_answers_no_ping_is_told_and_lost() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_lost_peer_is_not_waited_for() {
+    let (near, _far) = duplex(1000);
+    let seconds = |seconds| Some(Duration::from_secs(seconds));
+    let config = Config::new().ping_interval(seconds(10)).pong_timeout(seconds(5));
+    let start = Instant::now();
+    let error = timeout(Duration::from_secs(3600), echo(server(near, config.close_timeout(None))));
+    assert_eq!(error.await.unwrap().unwrap(), "the peer did not answer a ping in time");
+    assert_eq!(start.elapsed(), Duration::from_secs(15));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_peer_whose_stream_fails_is_over_at_once() {
+    let ((input, _silent), (output, gone)) = (duplex(10), duplex(10));
+    let seconds = |seconds| Some(Duration::from_secs(seconds));
+    let config = Config::new().ping_interval(seconds(10)).pong_timeout(seconds(5));
+    let stream = tokio::io::join(input, output);
+    let mut ws = WebSocket::new(stream, Endpoint::server_after_handshake(config, &[]));
+    let start = Instant::now();
+    let (event, ()) = tokio::join!(ws.event(), async {
+        sleep(Duration::from_secs(12)).await;
+        drop(gone); // with the Ping; the Close frame cannot be written
+    });
+    assert_eq!(event.unwrap_err().to_string(), "the peer did not answer a ping in time");
+    assert_eq!(start.elapsed(), Duration::from_secs(15));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_pong_in_time_counts_however_late_it_is_read() {
     let (near, mut far) = duplex(1000);
     let seconds = |seconds| Some(Duration::from_secs(seconds));
@@ -280,7 +308,52 @@ async fn a_request_that_nobody_answers_is_over_when_its_client_is_gone() {
     far.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
     assert!(matches!(ws.event().await.unwrap(), Some(Event::Http(_))));
     drop(far);
+    let start = Instant::now();
     assert!(ws.event().await.unwrap().is_none());
+    assert_eq!(start.elapsed(), Duration::from_secs(5), "the time to answer it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_has_ended_its_side_is_answered_later() {
+    let (near, mut far) = duplex(1000);
+    let mut ws = WebSocket::new(near, Endpoint::server(Config::new()));
+    far.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    far.shutdown().await.unwrap();
+    assert!(matches!(ws.event().await.unwrap(), Some(Event::Http(_))));
+    assert!(timeout(Duration::from_secs(3), ws.event()).await.is_err(), "it waits for the answer");
+    let page = HttpResponse { status: 200, headers: &[], body: b"page" };
+    ws.endpoint().respond(&page).unwrap();
+    assert!(ws.event().await.unwrap().is_none());
+    let mut got = Vec::new();
+    far.read_to_end(&mut got).await.unwrap();
+    assert!(got.starts_with(b"HTTP/1.1 200 ") && got.ends_with(b"\r\n\r\npage"), "{got:x?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_behind_a_request_waits_for_its_answer() {
+    let (near, mut far) = duplex(200_000);
+    let mut ws = WebSocket::new(near, Endpoint::server(Config::new()));
+    far.write_all(REQUEST).await.unwrap();
+    far.write_all(&b"\x82\x85\0\0\0\0hello".repeat(15_000)).await.unwrap();
+    assert!(matches!(ws.event().await.unwrap(), Some(Event::Request(_))));
+    assert!(timeout(Duration::from_secs(3600), ws.event()).await.is_err());
+    ws.endpoint().accept(&AcceptResponse::default()).unwrap();
+    assert!(matches!(ws.event().await.unwrap(), Some(Event::Open(_))));
+    for _ in 0..15_000 {
+        assert_eq!(message(&mut ws).await.as_bytes(), b"hello");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_is_told_again() {
+    let (near, mut far) = duplex(1000);
+    let mut ws = server(near, Config::new());
+    far.write_all(b"\xff\x80\0\0\0\0").await.unwrap();
+    drop(far);
+    let first = ws.event().await.unwrap_err().to_string();
+    assert!(first.contains("RFC 6455"), "{first}");
+    assert_eq!(ws.event().await.unwrap_err().to_string(), first);
+    assert_eq!(ws.flush().await.unwrap_err().kind(), ErrorKind::BrokenPipe);
 }
 
 #[tokio::test(start_paused = true)]
@@ -336,4 +409,15 @@ async fn a_connection_is_idle_from_the_last_message_that_was_sent() {
     far.read_exact(&mut frames).await.unwrap();
     assert_eq!(&frames, b"\x81\x01x\x88\x02\x03\xe9", "the message, and Close with 1001");
     assert_eq!(start.elapsed(), Duration::from_secs(19));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pong_that_found_no_room_follows_at_once() {
+    let (near, mut far) = duplex(1000);
+    let options = Options::new().max_output(10);
+    tokio::spawn(echo(WebSocket::new(near, Endpoint::server_after_handshake(options, &[]))));
+    far.write_all(b"\x81\x94\0\0\0\0aaaaaaaaaaaaaaaaaaaa\x89\x81\0\0\0\0b").await.unwrap();
+    let mut got = [0; 25];
+    timeout(Duration::from_secs(1), far.read_exact(&mut got)).await.unwrap().unwrap();
+    assert_eq!(&got, b"\x81\x14aaaaaaaaaaaaaaaaaaaa\x8a\x01b");
 }
