@@ -12,7 +12,6 @@ use ws_std::{CloseCode, Hub, Message, WebSocket};
 /// The longest message, in characters; the page has it, too.
 const MAX: usize = 1000;
 /// How long a client waits after a message, so that a flood of one does not fill the queues of the others.
-const PAUSE: Duration = Duration::from_millis(10);
 
 #[derive(Debug, Default)]
 pub(crate) struct Im {
@@ -35,7 +34,7 @@ impl App for Im {
             // Escaped: a peer's text must not write lines of its own, or steer the terminal.
             eprintln!("{id}: {:?}", message.as_text().unwrap_or_default());
             self.hub.broadcast_except(id, message);
-            thread::sleep(PAUSE);
+            thread::sleep(app::PACE);
         }
         Ok(())
     }

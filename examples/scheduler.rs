@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
+use percent_encoding::percent_decode_str;
 use serde_json::json;
 use ws_examples::app::{self, App, ensure};
 use ws_examples::events::{self, event};
@@ -63,12 +64,17 @@ impl Scheduler {
         }
     }
 
-    fn cancel(&self, hour: u64) -> Answer {
+    /// Cancels what the page has shown, if that is told: it may be another's by now.
+    fn cancel(&self, hour: u64, shown: Option<&str>) -> Answer {
         let mut slots = self.slots();
-        match slots.get_mut(&hour).map(Option::take) {
+        match slots.get_mut(&hour) {
             None => (404, "there is no such hour".into()),
             Some(None) => (409, format!("{hour}:00 is free already")),
-            Some(Some(name)) => {
+            Some(Some(other)) if shown.is_some_and(|shown| shown != other) => {
+                (409, format!("{hour}:00 is booked for {other}"))
+            }
+            Some(slot) => {
+                let name = slot.take().unwrap_or_default();
                 self.hub.broadcast(state(&slots));
                 (200, format!("{hour}:00 is no longer booked for {name}"))
             }
@@ -79,7 +85,7 @@ impl Scheduler {
         let (asked, data) = events::parse(text);
         match (asked.as_str(), data["hour"].as_u64()) {
             ("book", Some(hour)) => self.book(hour, data["name"].as_str()),
-            ("cancel", Some(hour)) => self.cancel(hour),
+            ("cancel", Some(hour)) => self.cancel(hour, data["name"].as_str()),
             _ => (400, "an event is to book an hour for a name, or to cancel an hour".into()),
         }
     }
@@ -89,19 +95,6 @@ impl Scheduler {
 fn state(slots: &BTreeMap<u64, Option<String>>) -> String {
     let list = slots.iter().map(|(hour, name)| json!({ "hour": hour, "name": name }));
     event("slots", list.collect::<Vec<_>>())
-}
-
-/// Undoes the percent-encoding of a part of a path (RFC 3986 §2.1); `None` if it is not valid.
-fn decoded(part: &str) -> Option<String> {
-    let mut pieces = part.split('%');
-    let mut bytes = pieces.next()?.as_bytes().to_vec();
-    for piece in pieces {
-        let (digits, rest) = piece.split_at_checked(2)?;
-        let digit = |at| digits.chars().nth(at)?.to_digit(16);
-        bytes.push(u8::try_from(digit(0)? * 16 + digit(1)?).ok()?);
-        bytes.extend(rest.as_bytes());
-    }
-    String::from_utf8(bytes).ok()
 }
 
 impl App for Scheduler {
@@ -124,8 +117,10 @@ impl App for Scheduler {
         let mut parts = path.strip_prefix("/slots/")?.split('/');
         let hour = parts.next()?.parse().ok()?;
         let (status, text) = match (method, parts.next(), parts.next()) {
-            ("PUT", Some(name), None) => self.book(hour, decoded(name).as_deref()),
-            ("DELETE", None, None) => self.cancel(hour),
+            ("PUT", Some(name), None) => {
+                self.book(hour, percent_decode_str(name).decode_utf8().ok().as_deref())
+            }
+            ("DELETE", None, None) => self.cancel(hour, None),
             _ => return None,
         };
         Some((status, text + "\n"))

@@ -9,7 +9,7 @@
 //! sends the lines of standard input to all unless it echoes.
 
 use std::error::Error;
-use std::io;
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 use std::thread;
@@ -92,7 +92,7 @@ fn connect(mut args: Args) -> Result<(), Box<dyn Error>> {
         connector = connector.origin(origin);
     }
     if options.trace {
-        connector = connector.trace(|trace| eprintln!("{trace}"));
+        connector = connector.trace(|trace| log(format!("{trace}\n")));
     }
     let ws = connector.connect(&url).map_err(|error| match error {
         ws_std::Error::Url(UrlError::Tls) => "wss:// needs a build with --features rustls".into(),
@@ -215,9 +215,12 @@ fn talk(incoming: Incoming, mode: Mode, hub: &Hub) -> ws_std::Result<()> {
 /// Prints heads and frames, each line with whose it is.
 fn trace(trace: &Trace<'_>) {
     let peer = trace.peer.map(|peer| peer.to_string()).unwrap_or_default();
-    for line in trace.to_string().lines() {
-        eprintln!("{peer} {line}");
-    }
+    log(trace.to_string().lines().map(|line| format!("{peer} {line}\n")).collect());
+}
+
+/// Writes it at once: others write, too.
+fn log(text: String) {
+    let _ = io::stderr().write_all(text.as_bytes());
 }
 
 /// A message on one line, with nothing in it that would steer the terminal.

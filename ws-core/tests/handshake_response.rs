@@ -361,6 +361,21 @@ fn fields_are_those_of_the_written_head() {
     assert_eq!(response.fields("short", |_, _| {}), Err(HeadError::InvalidKey));
 }
 
+// The answer of another HTTP server, made by hand.
+#[test]
+fn a_refusal_by_its_status_and_fields() {
+    for error in REQUEST_ERRORS {
+        let text = http(error.status().unwrap(), error.fields(), b"").unwrap();
+        for (name, value) in error.fields() {
+            let (_, found) = read_back(&text, name);
+            assert_eq!(found.len(), 1, "{error:?} {name}");
+            assert!(found[0].starts_with(value), "{error:?} {name}");
+        }
+    }
+    assert_eq!(http(426, &[("Upgrade", "h2c")], b""), Err(HeadError::ReservedHeader));
+    assert_eq!(http(400, &[("Upgrade", "websocket")], b""), Err(HeadError::ReservedHeader));
+}
+
 #[test]
 fn fields_of_a_refusal_are_in_its_head() {
     for error in REQUEST_ERRORS {

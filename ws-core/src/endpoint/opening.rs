@@ -128,7 +128,7 @@ impl Inbound {
                 let request = Request::parse(&head, options.max_fields)?;
                 if let Some(asked) = request.asked() {
                     let (origin, host) = (asked.origin(), asked.host());
-                    options.origins.check_scheme(origin, host, options.secure)?;
+                    options.origins.check_secure(origin, host, options.secure)?;
                 }
                 self.phase = Phase::Deciding(Box::new(request.clone()));
                 return Ok(Some(Found::Request(request)));

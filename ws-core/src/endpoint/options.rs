@@ -141,11 +141,16 @@ impl Origins {
     ///
     /// [`OriginNotAllowed`](HandshakeError::OriginNotAllowed), whose status is 403.
     pub fn check(&self, origin: Option<&str>, host: &str) -> Result<(), HandshakeError> {
-        self.check_scheme(origin, host, false)
+        self.check_secure(origin, host, false)
     }
 
-    /// As [`check`](Self::check); when `secure`, a page is from the same host only if it came over TLS.
-    pub(super) fn check_scheme(
+    /// As [`check`](Self::check); when `secure`, a page is from the same host only if it came over TLS, as
+    /// for [`Options::secure`].
+    ///
+    /// # Errors
+    ///
+    /// As [`check`](Self::check).
+    pub fn check_secure(
         &self,
         origin: Option<&str>,
         host: &str,

@@ -88,7 +88,7 @@ impl ClientRequest<'_> {
             writer.field("Sec-WebSocket-Extensions", extensions);
         }
         let put = |name: &str, value: &str| writer.field(name, value);
-        put_headers(self.headers, put, |name| {
+        put_headers(self.headers.iter().copied(), put, |name| {
             is_websocket_field(name)
                 || is_one_of(
                     name,

@@ -73,7 +73,7 @@ impl AcceptResponse<'_> {
             check_extensions(extensions)?;
             field("Sec-WebSocket-Extensions", extensions);
         }
-        put_headers(self.headers, field, |name| {
+        put_headers(self.headers.iter().copied(), field, |name| {
             is_websocket_field(name)
                 || is_one_of(
                     name,
@@ -149,8 +149,12 @@ impl HttpResponse<'_> {
     pub fn write_head(&self, out: &mut [u8]) -> Result<usize, HeadError> {
         let mut writer = Writer::new(out);
         put_head(&mut writer, self.status, self.body.len(), |writer| {
+            // Those of a refusal may be passed on: a 426 has them from its status.
+            let own = HandshakeError::UnsupportedVersion.fields();
+            let is_own = |header: &(&str, &str)| self.status == 426 && own.contains(header);
+            let headers = self.headers.iter().copied().filter(|header| !is_own(header));
             let put = |name: &str, value: &str| writer.field(name, value);
-            put_headers(self.headers, put, |name| {
+            put_headers(headers, put, |name| {
                 is_one_of(
                     name,
                     &[

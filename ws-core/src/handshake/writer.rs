@@ -59,8 +59,8 @@ impl<'o> Writer<'o> {
 }
 
 /// Passes the caller's headers on, after checking each; `reserved` says which ones are ours.
-pub(super) fn put_headers(
-    headers: &[(&str, &str)],
+pub(super) fn put_headers<'a>(
+    headers: impl Iterator<Item = (&'a str, &'a str)>,
     mut field: impl FnMut(&str, &str),
     reserved: impl Fn(&str) -> bool,
 ) -> Result<(), HeadError> {
