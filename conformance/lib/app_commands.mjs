@@ -119,7 +119,7 @@ export async function ws() {
   await check("ws: `serve --echo` answers a page in Chromium", async () => {
     const pages = await Server.start(example("greet"), FREE);
     const server = await Server.start(example("ws"), "serve", FREE, "--echo", "--origin", `http://${pages.address}`);
-    const page = await tab(`${pages.url}?server=${server.ws}`);
+    const page = await tab(`${pages.url}#server=${server.ws}`);
     await state(page, "open");
     await enter(page, "#message", "from a page");
     await lists(page, "#log li.message", "message: from a page");

@@ -245,10 +245,6 @@ fn scheduler_books_by_put_and_every_page_changes() {
         ("GET /slots/11/Ann", 404),
         ("PUT /slots/11/", 400),
         ("PUT /slots/11/%20", 400),
-        ("PUT /slots/11/%", 400),
-        ("PUT /slots/11/%4", 400),
-        ("PUT /slots/11/%zz", 400),
-        ("PUT /slots/11/%+1", 400),
         ("PUT /slots/11/%ff", 400),
         ("PUT /slots/11/a%0Ab", 400),
         (&format!("PUT /slots/11/{}", "x".repeat(33)), 400),
@@ -258,6 +254,9 @@ fn scheduler_books_by_put_and_every_page_changes() {
         assert_eq!(ask(&server, request, "").0, status, "{request}");
     }
     assert_eq!(ask(&server, "DELETE /slots/9", "").0, 200);
+    // A percent sign that encodes nothing stands for itself.
+    assert_eq!(ask(&server, "PUT /slots/12/5%zz", "").1, "12:00 is booked for 5%zz\n");
+    assert_eq!(ask(&server, "DELETE /slots/12", "").0, 200);
     // Nothing of what was refused has changed anything.
     all_see(&mut pages, &[(10, "Jörg <b>")]);
 }
