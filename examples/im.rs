@@ -11,7 +11,6 @@ use ws_std::{CloseCode, Hub, Message, WebSocket};
 
 /// The longest message, in characters; the page has it, too.
 const MAX: usize = 1000;
-/// How long a client waits after a message, so that a flood of one does not fill the queues of the others.
 
 #[derive(Debug, Default)]
 pub(crate) struct Im {

@@ -31,8 +31,8 @@ pub trait App: Send + Sync + 'static {
     /// As of the connection.
     fn talk(&self, ws: WebSocket) -> ws_std::Result<()>;
 
-    /// Answers another request below the page by a status and a text; `None` is a 404. What is not
-    /// a GET or HEAD comes from a page of the same origin, or from no page at all.
+    /// Answers another request below the page by a status and a text; `None` is a 404. A HEAD is asked as
+    /// a GET. What is not a GET comes from a page of the same origin, or from no page at all.
     fn http(&self, _method: &str, _path: &str) -> Option<(u16, String)> {
         None
     }
@@ -264,7 +264,9 @@ fn answer(incoming: Incoming, apps: &Apps) -> ws_std::Result<()> {
         return request.reject(404);
     };
     let rest = below(request.path(), path).unwrap_or_default().to_owned();
-    match (request.method(), rest.as_str()) {
+    // To a HEAD the answer is that to a GET; its body is left out where it is sent.
+    let method = if request.method() == "HEAD" { "GET" } else { request.method() }.to_owned();
+    match (method.as_str(), rest.as_str()) {
         ("GET", "/ws") if request.is_upgrade() => app.talk(request.accept()?),
         ("GET", "/ws") => request.reject(426),
         ("GET", "/") => send(request, 200, "text/html", app.page()),
@@ -279,7 +281,7 @@ fn answer(incoming: Incoming, apps: &Apps) -> ws_std::Result<()> {
         }
         // A browser tells which page a request comes from: one elsewhere cannot change anything here
         // with the user's rights. Other programs send no Origin, and need other proof.
-        (method, _) if !matches!(method, "GET" | "HEAD") && !is_own_page(&request) => {
+        (method, _) if method != "GET" && !is_own_page(&request) => {
             send(request, 403, "text/plain", "Not from a page of another origin.\n")
         }
         (method, rest) => match app.http(method, rest) {
