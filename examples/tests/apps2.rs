@@ -194,6 +194,9 @@ fn pages_are_served_and_never_make_html_of_what_users_say() {
         let response = server.http("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
         assert!(response.starts_with("HTTP/1.1 200 OK\r\n"), "{response}");
         assert!(response.ends_with(page));
+        // RFC 9110 §9.3.2: the same without the body.
+        let head = server.http("HEAD / HTTP/1.1\r\nHost: x\r\n\r\n");
+        assert_eq!(Some(&*head), response.strip_suffix(page));
         for way in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("] {
             assert!(!page.contains(way), "{name}: {way}");
         }

@@ -1,20 +1,26 @@
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// How many connections beyond the limit are told so at the same time; more are dropped.
 const MAX_REFUSED: usize = 64;
-/// How long it may take to wake the thread that accepts.
+/// How long it may take to wake a thread that accepts.
 const WAKE: Duration = Duration::from_secs(1);
+/// After how long that is tried again.
+const WAKE_AGAIN: Duration = Duration::from_millis(20);
 
 /// What a listener knows of its connections: how many there are, and how to end them.
 #[derive(Debug)]
 pub(crate) struct Control {
     max: usize,
-    /// Where the thread that accepts can be reached.
+    /// Where the threads that accept can be reached.
     address: Option<SocketAddr>,
+    /// How many these are.
+    accepting: AtomicUsize,
     stopping: AtomicBool,
     cut: AtomicBool,
     state: Mutex<State>,
@@ -43,6 +49,7 @@ impl Control {
         Self {
             max,
             address,
+            accepting: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
             cut: AtomicBool::new(false),
             state: Mutex::default(),
@@ -84,8 +91,22 @@ impl Control {
         state.live.len().saturating_sub(state.refused)
     }
 
+    /// Accepts a connection; `None` when the listener has been shut down, and all have ended.
+    pub(crate) fn accept(&self, tcp: &TcpListener) -> Option<io::Result<(TcpStream, SocketAddr)>> {
+        self.accepting.fetch_add(1, Ordering::AcqRel);
+        // From here on we are woken.
+        let accepted = (!self.is_stopping()).then(|| tcp.accept());
+        self.accepting.fetch_sub(1, Ordering::AcqRel);
+        if self.is_stopping() {
+            drop(accepted);
+            self.drain();
+            return None;
+        }
+        accepted
+    }
+
     /// Begins to end all connections; those that are left after some time are cut.
-    pub(crate) fn stop(&self, patience: Duration) {
+    pub(crate) fn stop(self: &Arc<Self>, patience: Duration) {
         let mut state = self.state();
         let until = Instant::now().checked_add(patience);
         // Who is in more of a hurry wins.
@@ -100,14 +121,28 @@ impl Control {
         }
         drop(state);
         self.changed.notify_all();
-        // What waits in `accept` gets a connection, and looks.
+        self.wake();
+        // Several threads may accept, and to connect takes a file descriptor, which may be free only
+        // when connections have ended.
+        let control = self.clone();
+        let _ = thread::Builder::new().name("wake".to_owned()).spawn(move || {
+            thread::sleep(WAKE_AGAIN);
+            while control.accepting.load(Ordering::Acquire) > 0 {
+                control.wake();
+                thread::sleep(WAKE_AGAIN);
+            }
+        });
+    }
+
+    /// One that waits in `accept` gets a connection, and looks.
+    fn wake(&self) {
         if let Some(address) = self.address {
             let _ = TcpStream::connect_timeout(&reachable(address), WAKE);
         }
     }
 
     /// Waits until all connections have ended, then cuts those that are left.
-    pub(crate) fn drain(&self) {
+    fn drain(&self) {
         let mut state = self.state();
         while !state.live.is_empty() {
             let left = state.until.map(|until| until.saturating_duration_since(Instant::now()));
@@ -159,11 +194,32 @@ impl Drop for Place {
 }
 
 /// An address of this host that leads to one that a listener is bound to.
-fn reachable(bound: SocketAddr) -> SocketAddr {
-    let ip = match bound.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, bound.port())
+fn reachable(mut bound: SocketAddr) -> SocketAddr {
+    match bound.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => bound.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => bound.set_ip(Ipv6Addr::LOCALHOST.into()),
+        // With the scope that a link-local one needs.
+        _ => {}
+    }
+    bound
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddrV6;
+
+    use super::*;
+
+    #[test]
+    fn where_a_listener_is_reached() {
+        let link_local = SocketAddrV6::new("fe80::1".parse().unwrap(), 80, 0, 2).into();
+        for (bound, expected) in [
+            ("0.0.0.0:80".parse().unwrap(), "127.0.0.1:80".parse().unwrap()),
+            ("[::]:80".parse().unwrap(), "[::1]:80".parse().unwrap()),
+            ("127.0.0.2:80".parse().unwrap(), "127.0.0.2:80".parse().unwrap()),
+            (link_local, link_local),
+        ] {
+            assert_eq!(reachable(bound), expected);
+        }
+    }
 }

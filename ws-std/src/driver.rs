@@ -13,12 +13,14 @@ pub(crate) struct Driver<T> {
     pub(crate) link: Link<T>,
     /// The stream has been shut down or given up.
     pub(crate) finished: bool,
+    /// In the middle of a streamed message that came too late.
+    skipping: bool,
 }
 
 impl<T: Transport> Driver<T> {
     pub(crate) fn new(mut endpoint: Endpoint, link: Link<T>) -> Self {
         endpoint.handle_timeout(link.now());
-        Self { endpoint, link, finished: false }
+        Self { endpoint, link, finished: false, skipping: false }
     }
 
     /// Writes all output.
@@ -39,6 +41,13 @@ impl<T: Transport> Driver<T> {
             match self.endpoint.poll_event()? {
                 Some(Event::Ping(_) | Event::Pong(_)) => continue,
                 Some(Event::Message(_)) if self.link.is_too_late(self.endpoint.sides().1) => {
+                    continue;
+                }
+                Some(Event::Chunk(chunk))
+                    if self.skipping
+                        || chunk.start && self.link.is_too_late(self.endpoint.sides().1) =>
+                {
+                    self.skipping = !chunk.end;
                     continue;
                 }
                 Some(event) => return Ok(Some(event)),

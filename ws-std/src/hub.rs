@@ -2,6 +2,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use ws_core::endpoint::CloseInfo;
 use ws_core::{CloseCode, Message, PreparedMessage};
@@ -13,6 +14,8 @@ use crate::transport::{Stream, Transport};
 
 /// Stack of a thread that writes.
 const STACK: usize = 128 * 1024;
+/// How long a connection that is to be closed has for what waits for it.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// Connections that get each other's messages: a chat, a ticker, a page that several people edit.
 ///
@@ -121,7 +124,8 @@ impl Hub {
         self.broadcast_where(|member| member != id, message)
     }
 
-    /// Sends a message to those that are chosen, such as the members of a room; gives to how many.
+    /// Sends a message to those that are chosen, such as the members of a room; gives to how many. The hub
+    /// is locked meanwhile: to choose must not use it.
     pub fn broadcast_where(
         &self,
         mut choose: impl FnMut(MemberId) -> bool,
@@ -153,12 +157,17 @@ impl Hub {
         taken
     }
 
-    /// Closes the connection of one, after what waits for it; gives whether that was a member still. In
-    /// place of a code or reason that cannot be sent, it gets [`CloseCode::INTERNAL_ERROR`] (1011).
+    /// Closes the connection of one, after what waits for it, which has five seconds; gives whether that was
+    /// a member still. In place of a code or reason that cannot be sent, it gets
+    /// [`CloseCode::INTERNAL_ERROR`] (1011).
     pub fn close(&self, id: MemberId, code: CloseCode, reason: &str) -> bool {
         let queue = self.shared.members().queues.remove(&id);
         if let Some(queue) = &queue {
+            let busy = queue.state().bytes > 0;
             queue.end(End::Close(code, reason.to_owned()));
+            if busy {
+                queue.close_later(code, reason.to_owned());
+            }
         }
         queue.is_some()
     }
@@ -281,6 +290,24 @@ impl Queue {
         true
     }
 
+    /// Starts the closing handshake, which is bounded, even if the peer does not take what waits.
+    fn close_later(self: &Arc<Self>, code: CloseCode, reason: String) {
+        let queue = Arc::downgrade(self);
+        // Without a thread only the write time-out bounds it.
+        let _ = thread::Builder::new().stack_size(STACK).spawn(move || {
+            thread::sleep(LAST_WORDS);
+            if let Some(queue) = queue.upgrade() {
+                (queue.start_close)(code, &reason);
+                // Unless that has been done.
+                (queue.start_close)(CloseCode::INTERNAL_ERROR, "");
+            }
+        });
+    }
+
+    fn is_out(&self) -> bool {
+        !matches!(self.state().end, End::No)
+    }
+
     fn too_slow(&self) {
         self.end(End::TooSlow);
         (self.start_close)(CloseCode::TRY_AGAIN_LATER, "too slow");
@@ -336,13 +363,19 @@ impl<T: Transport> Member<T> {
         &self.hub
     }
 
-    /// As [`WebSocket::read`].
+    /// As [`WebSocket::read`]. Once it is out of the hub, closed or too slow, messages that still come are
+    /// dropped: a peer that does not read cannot go on talking.
     ///
     /// # Errors
     ///
     /// As [`WebSocket::read`].
     pub fn read(&mut self) -> Result<Option<Message>> {
-        self.reader.read()
+        loop {
+            match self.reader.read()? {
+                Some(_) if self.queue.is_out() => {}
+                result => return Ok(result),
+            }
+        }
     }
 
     /// Leaves the hub, closes the connection after what waits for it, as [`Hub::close`], and waits until the

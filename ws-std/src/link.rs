@@ -161,12 +161,15 @@ impl<T: Transport> Link<T> {
             return Err(io::ErrorKind::WriteZero.into());
         }
         if let Some(tracer) = &mut self.tracer {
+            // Should the hook panic, nobody writes the same bytes again.
+            self.broken = true;
             let mut left = written;
             for slice in output.slices() {
                 let (now, _) = slice.split_at(left.min(slice.len()));
                 left = left.saturating_sub(now.len());
                 tracer.sent(now);
             }
+            self.broken = false;
         }
         output.advance(written);
         self.unflushed = true;

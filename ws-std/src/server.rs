@@ -277,13 +277,7 @@ impl Listener {
     pub fn accept(&self) -> Result<Incoming> {
         let mut pause = Duration::from_millis(5);
         loop {
-            let accepted = self.tcp.accept();
-            if self.control.is_stopping() {
-                drop(accepted);
-                self.control.drain();
-                return Err(Error::Shutdown);
-            }
-            match accepted {
+            match self.control.accept(&self.tcp).ok_or(Error::Shutdown)? {
                 Ok((tcp, peer)) => {
                     let tcp = Arc::new(tcp);
                     let Some(place) = self.control.enter(&tcp) else { continue };

@@ -101,7 +101,7 @@ impl<T: Transport> WebSocket<T> {
     ///
     /// The stream has no second handle.
     pub fn split(self) -> Result<(Reader<T>, Writer<T>)> {
-        let Driver { endpoint, link, finished } = self.driver;
+        let Driver { endpoint, link, finished, .. } = self.driver;
         let write = link.try_clone()?;
         let (inbound, outbound) = endpoint.into_sides();
         let look = outbound.close_timeout().map_or(PATIENCE, |timeout| timeout.min(PATIENCE));

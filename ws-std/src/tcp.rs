@@ -8,8 +8,11 @@ use std::time::Duration;
 use crate::control::Place;
 use crate::transport::Transport;
 
-/// How often a connection of a listener that shuts down is looked at.
+/// When a connection of a listener that shuts down is looked at again, at first; then later each time,
+/// as there can be thousands.
 const LOOK: Duration = Duration::from_millis(5);
+/// At the latest.
+const LAST_LOOK: Duration = Duration::from_millis(200);
 
 /// A TCP connection, whose handles share one file descriptor.
 ///
@@ -19,17 +22,18 @@ pub struct Tcp {
     stream: Arc<TcpStream>,
     /// Of a listener's connection.
     place: Option<Arc<Place>>,
+    look: Duration,
 }
 
 impl Tcp {
     pub(crate) fn new(stream: Arc<TcpStream>, place: Arc<Place>) -> Self {
-        Self { stream, place: Some(place) }
+        Self { stream, place: Some(place), look: LOOK }
     }
 }
 
 impl From<TcpStream> for Tcp {
     fn from(stream: TcpStream) -> Self {
-        Self { stream: Arc::new(stream), place: None }
+        Self { stream: Arc::new(stream), place: None, look: LOOK }
     }
 }
 
@@ -47,9 +51,11 @@ impl Read for Tcp {
         // A listener that shuts down wakes its readers by an end of the stream. It is not the peer's, whose
         // answer to the Close frame can still come.
         if count == 0 && self.place.as_ref().is_some_and(|place| place.is_woken()) {
-            thread::sleep(LOOK);
+            thread::sleep(self.look);
+            self.look = self.look.mul_f32(1.5).min(LAST_LOOK);
             return Err(ErrorKind::WouldBlock.into());
         }
+        self.look = LOOK;
         Ok(count)
     }
 }

@@ -291,3 +291,54 @@ fn a_member_closes_its_connection() {
         assert_eq!(close(info.code.get(), &info.reason), expected);
     }
 }
+
+// A peer that does not read is not heard any more either, although the Close frame cannot reach it.
+#[test]
+fn who_is_out_is_not_heard() {
+    let hub = Hub::with_limits(1024, 64 << 20);
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let (inside, log) = (hub.clone(), heard.clone());
+    let (address, server) = serve(Listener::builder(), move |incoming| {
+        let mut member = inside.join(incoming.accept().unwrap()).unwrap();
+        while let Ok(Some(message)) = member.read() {
+            log.lock().unwrap().push(message.as_text().unwrap().to_owned());
+        }
+    });
+    let (mut raw, id) = member(&hub, address);
+    raw.write(&masked(TEXT, b"before"));
+    until("it is heard", || heard.lock().unwrap().len() == 1);
+    // More than the system holds, less than the limit: the thread that writes is stuck.
+    for _ in 0..32 {
+        assert!(hub.send_to(id, vec![0; 1 << 20]));
+    }
+    assert!(hub.close(id, CloseCode::POLICY_VIOLATION, "out"));
+    raw.write(&masked(TEXT, b"after"));
+    thread::sleep(Duration::from_millis(300));
+    assert_eq!(*heard.lock().unwrap(), ["before"]);
+    // When it reads, it gets all that was sent before, and why it is out.
+    while raw.frame().first != CLOSE {}
+    raw.write(&masked(CLOSE, &close(1008, "out")));
+    assert_eq!(raw.read_to_the_end().unwrap(), b"");
+    finish(server);
+    assert_eq!(*heard.lock().unwrap(), ["before"]);
+}
+
+// One that takes a little now and then, so that no write times out, is gone nevertheless.
+#[test]
+fn who_is_out_cannot_stay_by_reading_slowly() {
+    let hub = Hub::with_limits(1024, 64 << 20);
+    let (address, ends) = relay(&hub, Listener::builder());
+    let (mut raw, id) = member(&hub, address);
+    for _ in 0..32 {
+        assert!(hub.send_to(id, vec![0; 1 << 20]));
+    }
+    let begun = Instant::now();
+    assert!(hub.close(id, CloseCode::POLICY_VIOLATION, "out"));
+    let mut piece = [0; 2000];
+    while !ends.lock().unwrap().contains_key(&id) {
+        assert!(begun.elapsed() < LONG, "it is still there");
+        let _ = raw.stream.read(&mut piece);
+        thread::sleep(Duration::from_millis(20));
+    }
+    assert!(!ends.lock().unwrap()[&id].as_ref().unwrap().clean);
+}

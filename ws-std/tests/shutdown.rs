@@ -207,6 +207,57 @@ fn shutdown_before_accept_and_twice() {
     });
 }
 
+#[test]
+fn accept_after_its_end_and_on_several_threads() {
+    let listener = std::sync::Arc::new(Listener::builder().bind("127.0.0.1:0").unwrap());
+    let accepting: Vec<_> = (0..3)
+        .map(|_| {
+            let listener = listener.clone();
+            thread::spawn(move || listener.accept().map(drop))
+        })
+        .collect();
+    // So that they wait.
+    thread::sleep(Duration::from_millis(100));
+    listener.handle().shutdown(Duration::ZERO);
+    for thread in accepting {
+        assert!(matches!(finish(thread), Err(Error::Shutdown)));
+    }
+    within(move || {
+        for _ in 0..3 {
+            assert!(matches!(listener.accept(), Err(Error::Shutdown)));
+        }
+    });
+}
+
+// A message that had begun is read to its end, and none that begins after the goodbye.
+#[test]
+fn streamed_messages() {
+    let heard = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let log = heard.clone();
+    let server = start(Listener::builder(), move |incoming| {
+        let mut ws = incoming.accept()?;
+        while let Some(mut message) = ws.read_stream()? {
+            let mut text = String::new();
+            message.read_to_string(&mut text)?;
+            log.lock().unwrap().push(text);
+        }
+        Ok(ws.close_info().unwrap().clone())
+    });
+    let mut raw = Raw::open(server.address);
+    connections(&server.handle, 1);
+    raw.write(&masked(0x01, b"begun, "));
+    thread::sleep(Duration::from_millis(100));
+    server.handle.shutdown(LONG);
+    raw.expect(CLOSE, &close(1001, ""));
+    let late = [masked(0x01, b"too "), masked(0x00, b"la"), masked(0x80, b"te")].concat();
+    raw.write(&[masked(0x80, b"ended"), late, masked(TEXT, b"later")].concat());
+    raw.write(&masked(CLOSE, &close(1001, "")));
+    assert_eq!(raw.read_to_the_end().unwrap(), b"");
+    finish(server.accepting);
+    assert!(server.ends.recv_timeout(LONG).unwrap().unwrap().clean);
+    assert_eq!(*heard.lock().unwrap(), ["begun, ended"]);
+}
+
 // The close time-out may be none: it is the patience of the shutdown that counts.
 #[test]
 fn without_a_close_timeout() {

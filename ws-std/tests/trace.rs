@@ -57,3 +57,22 @@ fn both_ends_tell_the_same() {
     let theirs = theirs.lock().unwrap().clone();
     assert_eq!(theirs, ours.iter().map(turned).collect::<Vec<_>>());
 }
+
+// The bytes that it was told of are on the wire: nobody writes them again.
+#[test]
+fn a_hook_that_panics_ends_the_writing() {
+    let builder = Listener::builder().trace(|trace| {
+        assert!(!trace.to_string().contains("boom"), "as it should");
+    });
+    let (address, server) = serve(builder, |incoming| {
+        let (reader, writer) = incoming.accept().unwrap().split().unwrap();
+        let other = writer.clone();
+        std::thread::spawn(move || other.send("boom")).join().unwrap_err();
+        writer.send("after").unwrap_err();
+        drop(reader);
+    });
+    let mut raw = Raw::open(address);
+    raw.expect(TEXT, b"boom");
+    assert_eq!(raw.read_to_the_end().unwrap(), b"");
+    finish(server);
+}
