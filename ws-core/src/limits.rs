@@ -100,7 +100,7 @@ impl Config {
     }
 
     /// How long the closing handshake and the peer's end of TCP may take, counted from the first
-    /// Close frame. Default 5 seconds; `None` means for ever.
+    /// Close frame, or from when the peer last took some of what was sent before it. Default 5 seconds; `None` means for ever.
     #[must_use]
     pub const fn close_timeout(mut self, timeout: Option<Duration>) -> Self {
         self.close_timeout = millis(timeout);

@@ -485,6 +485,31 @@ fn shared_buffers_leave_no_room_of_a_long_message_behind() {
     }
 }
 
+// A peer that is a few bytes behind costs those, not the whole buffer that they were written in.
+#[test]
+fn shared_buffers_leave_output_that_waits_no_more_than_it_needs() {
+    let mut buffers = Buffers::new();
+    let large = Message::from(vec![7; 5_000]);
+    for end in [&b""[..], b"end"] {
+        let meter = Meter::new();
+        let mut server = server();
+        let mut ws = server.with_buffers(&mut buffers);
+        (0..30).for_each(|_| ws.send_fragment(MessageKind::Binary, &[1; 2_000], true).unwrap());
+        ws.send(large.clone()).unwrap();
+        ws.send_fragment(MessageKind::Binary, end, true).unwrap();
+        let all = ws.output().slices().flatten().copied().collect::<Vec<_>>();
+        let written = all.len() - 5_010;
+        ws.output().advance(written);
+        drop(ws);
+        let rest = server.output().slices().flatten().copied().collect::<Vec<_>>();
+        assert!(rest == all[written..]);
+        let (all, rest) = (all.capacity(), rest.capacity());
+        drop(core::mem::take(&mut buffers));
+        let kept = meter.live() - all - rest;
+        assert!(kept <= 256, "{kept}");
+    }
+}
+
 // Ten thousand of them are the reason that it stays small.
 #[test]
 fn an_endpoint_is_small() {

@@ -440,3 +440,68 @@ fn a_time_that_was_told_is_not_asked_for_again() {
     assert_ne!(client.poll_timeout(), Some(until));
     assert!(matches!(client.poll_event(), Ok(Some(Event::Refused(_)))));
 }
+
+// What was sent before a Close frame has to be read before that can be answered.
+#[test]
+fn who_takes_what_was_sent_before_a_close_is_waited_for() {
+    for taken_out in [false, true] {
+        let mut endpoint = client(Config::new().close_timeout(Some(Duration::from_secs(5))));
+        endpoint.handle_timeout(AT(0));
+        endpoint.send(vec![7; 10_000_000]).unwrap();
+        endpoint.close(None, "").unwrap();
+        let mut own =
+            if taken_out { std::mem::take(endpoint.output()) } else { Default::default() };
+        for second in 1..10 {
+            endpoint.handle_timeout(AT(second * 1000));
+            assert!(!endpoint.is_finished(), "{second}");
+            if taken_out {
+                own.advance(1_000_000);
+                endpoint.partly_written();
+            } else {
+                endpoint.output().advance(1_000_000);
+            }
+        }
+        // And no longer than that.
+        for second in [10, 14, 15] {
+            endpoint.handle_timeout(AT(second * 1000));
+        }
+        assert!(endpoint.is_finished(), "{taken_out}");
+    }
+}
+
+#[test]
+fn who_takes_what_the_driver_has_taken_out_is_alive() {
+    for told in [true, false] {
+        let config = Config::new()
+            .ping_interval(Some(Duration::from_millis(100)))
+            .pong_timeout(Some(Duration::from_millis(50)));
+        let mut endpoint = client(config);
+        endpoint.handle_timeout(AT(0));
+        endpoint.send(vec![7; 1_000_000]).unwrap();
+        let mut own = std::mem::take(endpoint.output());
+        for at in (20..1_000).step_by(20) {
+            own.advance(10_000);
+            if told {
+                endpoint.partly_written();
+            }
+            endpoint.handle_timeout(AT(at));
+        }
+        assert_eq!(endpoint.is_open(), told);
+    }
+}
+
+// A peer that ends its side and reads nothing, with all bounds of closing off.
+#[test]
+fn an_end_without_a_close_timeout_has_a_bound() {
+    let mut endpoint = client(Config::new().close_timeout(None));
+    endpoint.handle_timeout(AT(0));
+    endpoint.send(vec![7; 1_000]).unwrap();
+    endpoint.receive_eof();
+    while endpoint.poll_event().unwrap().is_some() {}
+    endpoint.handle_timeout(AT(1_000));
+    assert!(!endpoint.is_finished());
+    // The pong time-out.
+    assert_eq!(endpoint.poll_timeout(), Some(AT(21_000)));
+    endpoint.handle_timeout(AT(21_000));
+    assert!(endpoint.is_finished());
+}

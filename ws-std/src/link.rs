@@ -40,6 +40,8 @@ pub(crate) struct Link<T> {
     pub(crate) broken: bool,
     /// Follows what is read and written.
     pub(crate) tracer: Option<Box<Tracer>>,
+    /// How much is written at once.
+    pub(crate) max_write: usize,
     /// Of a listener's connection.
     pub(crate) place: Option<Arc<Place>>,
 }
@@ -86,6 +88,7 @@ impl<T: Transport> Link<T> {
             unflushed: false,
             broken: false,
             tracer: None,
+            max_write: usize::MAX,
             place: None,
         }
     }
@@ -123,7 +126,7 @@ impl<T: Transport> Link<T> {
     }
 
     /// Writes all output, and flushes the stream.
-    pub(crate) fn write(&mut self, output: &mut Output) -> Result<()> {
+    pub(crate) fn write(&mut self, output: &mut Output, mut partly: impl FnMut()) -> Result<()> {
         while self.unflushed || !output.is_empty() {
             if self.broken {
                 output.advance(usize::MAX);
@@ -132,7 +135,8 @@ impl<T: Transport> Link<T> {
             }
             self.set_write_timeout()?;
             match self.write_once(output) {
-                Ok(()) => {}
+                Ok(()) if output.is_empty() => {}
+                Ok(()) => partly(),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if is_timeout(&error) => return Err(Error::Timeout(Deadline::Write)),
                 Err(error) => {
@@ -152,9 +156,15 @@ impl<T: Transport> Link<T> {
         }
         let mut slices = [IoSlice::new(&[]); SLICES];
         let mut count = 0_usize;
+        let mut room = self.max_write;
         for (slot, slice) in slices.iter_mut().zip(output.slices()) {
+            let slice = slice.get(..room).unwrap_or(slice);
+            room = room.saturating_sub(slice.len());
             *slot = IoSlice::new(slice);
             count = count.saturating_add(1);
+            if room == 0 {
+                break;
+            }
         }
         let written = self.stream.write_vectored(slices.get(..count).unwrap_or_default())?;
         if written == 0 {
@@ -205,7 +215,7 @@ impl<T: Transport> Link<T> {
             if output.is_empty() && !self.unflushed {
                 return Ok(());
             }
-            self.write(output)?;
+            self.write(output, || {})?;
         }
     }
 

@@ -28,6 +28,9 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// A peer that has sent nothing for so long is not waited for then.
 const QUIET: Duration = Duration::from_millis(100);
 
+/// How much is written at once: a write that blocks does not show that the peer takes it.
+const PIECE: usize = 256 * 1024;
+
 #[derive(Debug)]
 struct Shared<T> {
     outbound: Mutex<Outbound>,
@@ -102,7 +105,8 @@ impl<T: Transport> WebSocket<T> {
     /// The stream has no second handle.
     pub fn split(self) -> Result<(Reader<T>, Writer<T>)> {
         let Driver { endpoint, link, finished, .. } = self.driver;
-        let write = link.try_clone()?;
+        let mut write = link.try_clone()?;
+        write.max_write = PIECE;
         let (inbound, outbound) = endpoint.into_sides();
         let look = outbound.close_timeout().map_or(PATIENCE, |timeout| timeout.min(PATIENCE));
         let shared = Arc::new(Shared {
@@ -209,7 +213,7 @@ impl<T: Transport> Shared<T> {
             if batch.is_empty() && !link.unflushed {
                 return Ok(());
             }
-            link.write(batch).inspect_err(|error| {
+            link.write(batch, || self.outbound().partly_written()).inspect_err(|error| {
                 if matches!(error, Error::Timeout(_)) {
                     self.timeouts.fetch_add(1, Ordering::Relaxed);
                 }

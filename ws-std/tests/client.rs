@@ -280,6 +280,7 @@ fn client_refuses_an_invalid_request_before_it_connects() {
 fn client_reports_what_is_wrong_with_a_url() {
     for (url, expected) in [
         ("http://127.0.0.1/", UrlError::Scheme),
+        #[cfg(not(feature = "rustls"))]
         ("wss://127.0.0.1/", UrlError::Tls),
         ("ws://a@127.0.0.1/", UrlError::UserInfo),
         ("ws:///", UrlError::Host),

@@ -360,3 +360,28 @@ fn time_outs_are_kept_by_the_reader() {
     assert_eq!(hello.unwrap(), Some(Message::from("hello")));
     assert!(matches!(lost, Err(Error::Timeout(Deadline::Pong))), "{lost:?}");
 }
+
+// A Ping lies behind what is being written, and so does its answer: a peer that reads is alive.
+#[test]
+fn a_slow_reader_of_a_long_message_is_not_given_up() {
+    const LEN: usize = 64 << 20;
+    let config = Config::new()
+        .ping_interval(Some(Duration::from_millis(500)))
+        .pong_timeout(Some(Duration::from_millis(1500)));
+    let (ws, mut client) = open(Listener::builder().config(config));
+    let (mut reader, writer) = ws.split().unwrap();
+    let reading = thread::spawn(move || reader.read());
+    let writing = thread::spawn(move || writer.send(vec![7; LEN]));
+    // 16 MiB a second: what the kernel holds at the end is through within the time of a Pong.
+    let mut got = 0;
+    while got < LEN + 10 {
+        got += client.exactly((1 << 20).min(LEN + 10 - got)).expect("it goes on").len();
+        thread::sleep(Duration::from_millis(60));
+    }
+    finish(writing).unwrap();
+    // The Pings that waited are answered now.
+    assert_eq!(client.frame().first, PING);
+    client.write(&masked(PONG, b""));
+    client.write(&masked(TEXT, b"thanks"));
+    assert_eq!(finish(reading).unwrap().unwrap().as_text(), Some("thanks"));
+}

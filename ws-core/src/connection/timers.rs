@@ -60,6 +60,15 @@ impl Timers {
         }
     }
 
+    /// The peer takes what lies before a Ping or Close frame, which it cannot answer yet.
+    #[cfg(all(feature = "bytes", feature = "handshake"))]
+    pub(super) fn taken(&mut self) {
+        self.received(false);
+        if self.close_started.is_some() {
+            self.close_started = Some(self.now);
+        }
+    }
+
     #[inline]
     pub(super) fn sent_data(&mut self) {
         self.last_data = self.now;

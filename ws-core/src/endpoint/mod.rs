@@ -358,6 +358,12 @@ impl Endpoint {
         self.outbound.output()
     }
 
+    /// Tells that a write has accepted some of the output that was taken out by [`core::mem::take`], and
+    /// left some: a sign that the peer reads. Of output that is written where it is, this is seen.
+    pub fn partly_written(&mut self) {
+        self.outbound.partly_written();
+    }
+
     /// When [`handle_timeout`](Self::handle_timeout) has to be called at the latest; `None` when
     /// nothing is waited for.
     #[must_use]

@@ -34,6 +34,8 @@ pub struct Outbound {
     last_words: Option<Instant>,
     /// The stream has failed: nothing can be written.
     broken: bool,
+    /// The driver has told of progress since the last look.
+    taken: bool,
     /// How far the output had got when the time was told last, if some of it was waiting.
     backlog: Option<Progress>,
 }
@@ -83,6 +85,7 @@ impl Outbound {
             pong_timeout: options.config.pong_timeout,
             last_words: None,
             broken: false,
+            taken: false,
             backlog: None,
         }
     }
@@ -388,10 +391,7 @@ impl Outbound {
 
     /// How long the last words may take; zero means for ever.
     fn patience(&self) -> u32 {
-        match self.close_timeout {
-            0 if self.sender.is_lost() => self.pong_timeout,
-            timeout => timeout,
-        }
+        if self.close_timeout != 0 { self.close_timeout } else { self.pong_timeout }
     }
 
     /// As [`Endpoint::poll_timeout`](crate::Endpoint::poll_timeout), once the opening handshake is over.
@@ -433,8 +433,7 @@ impl Outbound {
             }
             Phase::Open => {
                 if taking {
-                    self.sender.set_now(now);
-                    self.sender.received(false);
+                    self.sender.taken(now);
                 }
                 self.sender.handle_timeout(now);
                 self.pump();
@@ -463,9 +462,15 @@ impl Outbound {
     /// Whether the peer has taken some of what waits for it all the time since the last look: it is alive,
     /// even if a Pong of its cannot come before it has the rest.
     fn is_taking(&mut self) -> bool {
+        let told = core::mem::take(&mut self.taken);
         let before = self.backlog;
         self.backlog = if self.output.is_empty() { None } else { Some(self.output.progress()) };
-        matches!((before, self.backlog), (Some(before), Some(now)) if now.follows(before))
+        told || matches!((before, self.backlog), (Some(before), Some(now)) if now.follows(before))
+    }
+
+    /// As [`Endpoint::partly_written`](crate::Endpoint::partly_written).
+    pub fn partly_written(&mut self) {
+        self.taken = true;
     }
 }
 

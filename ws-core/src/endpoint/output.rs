@@ -147,12 +147,24 @@ impl Output {
         }
     }
 
-    /// Gives memory back if nothing waits in it.
+    /// Gives memory back; what still waits goes on in no more than it needs.
     pub(super) fn give_back(&mut self, shared: &mut Vec<u8>) {
+        let waiting = self.copied.get(self.written..).unwrap_or_default();
         if self.is_empty() {
             self.reset();
             *shared = core::mem::take(&mut self.copied);
             self.shared = VecDeque::new();
+        } else if self.copied.capacity() / 2 > waiting.len() {
+            let waiting = waiting.to_vec();
+            let mut copied = core::mem::replace(&mut self.copied, waiting);
+            for (place, _) in &mut self.shared {
+                *place = place.saturating_sub(self.written);
+            }
+            self.written = 0;
+            if (shared.capacity()..=KEEP).contains(&copied.capacity()) {
+                copied.clear();
+                *shared = copied;
+            }
         }
     }
 

@@ -18,6 +18,7 @@ pub struct Connection {
     stream: TcpStream,
     /// The peer has shut down its side, as far as the loop knows.
     ended: bool,
+    shut: bool,
 }
 
 #[derive(PartialEq)]
@@ -30,7 +31,7 @@ pub enum Next {
 
 impl Connection {
     pub fn new(stream: TcpStream, options: &Options) -> Self {
-        Self { ws: Endpoint::server(options.clone()), stream, ended: false }
+        Self { ws: Endpoint::server(options.clone()), stream, ended: false, shut: false }
     }
 
     /// Reads, parses, answers and writes as far as that goes without waiting.
@@ -56,7 +57,7 @@ impl Connection {
                     Err(error) => return Err(error),
                 }
             }
-            if ws.wants_shutdown() {
+            if ws.wants_shutdown() && !std::mem::replace(&mut self.shut, true) {
                 let _ = self.stream.shutdown(Shutdown::Write); // the peer may be gone by now
             }
             if ws.is_finished() {

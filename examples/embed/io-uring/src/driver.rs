@@ -79,8 +79,9 @@ async fn write(mut stream: &TcpStream, ws: &mut Endpoint, origin: Instant) -> io
         };
         segments = rest;
         segments.0.advance(written?);
-        if segments.0.is_empty() {
-            segments.0 = mem::take(ws.output()); // what a deadline has added
+        match segments.0.is_empty() {
+            true => segments.0 = mem::take(ws.output()), // what a deadline has added
+            false => ws.partly_written(),
         }
     }
     Ok(())
