@@ -1,8 +1,8 @@
 //! A driver of `Endpoint` for blocking TCP: what it takes to bring the core to a kind of stream.
 //! `cargo run --release --example endpoint_echo -- [ADDR]`.
 //!
-//! It has no deadlines: a driver that needs them calls `handle_timeout` once per wake-up and
-//! waits until `poll_timeout` at the most, as `ws-std` does.
+//! It has no deadlines, and no goodbye at Ctrl-C: `echo_server` has both. A driver that needs deadlines
+//! calls `handle_timeout` once per wake-up and waits until `poll_timeout` at the most, as `ws-std` does.
 
 use std::error::Error;
 use std::io::{Read, Write};
