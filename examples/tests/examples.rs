@@ -7,7 +7,7 @@ use std::net::TcpListener;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use support::{LONG, Server, outcome, run};
+use support::{LONG, Program, Server, outcome, run};
 use ws_std::{CloseCode, Connector, Error, Message};
 
 /// A server that says `response` to everybody, or nothing.
@@ -195,6 +195,23 @@ fn core_echo_prints_the_answer_and_the_frames() {
          Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\n\n\
          frames: [81, 05, 48, 65, 6c, 6c, 6f, 88, 00]\n"
     );
+}
+
+#[cfg(unix)]
+#[test]
+fn every_echo_server_says_goodbye_at_ctrl_c() {
+    for name in ["echo_server", "endpoint_echo"] {
+        let server = Program::start(name, &["127.0.0.1:0"]);
+        let url = server.line().strip_prefix("listening on ").unwrap().to_owned();
+        let mut ws = Connector::builder().connect(&url).unwrap();
+        ws.send("hello").unwrap();
+        assert_eq!(ws.read().unwrap(), Some(Message::from("hello")), "{name}");
+        server.interrupt();
+        assert_eq!(ws.read().unwrap(), None, "{name}");
+        let info = ws.close_info().unwrap();
+        assert!(info.clean && info.code == CloseCode::GOING_AWAY, "{name}: {info}");
+        assert_eq!(server.end().0, Some(0), "{name}");
+    }
 }
 
 #[test]
