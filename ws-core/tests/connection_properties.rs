@@ -113,8 +113,6 @@ fn soup() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
-
     // RFC 6455 §5.2, §6.2
     #[test]
     fn valid_streams_arrive_however_they_are_cut(

@@ -114,8 +114,6 @@ fn pass(endpoint: &mut Endpoint, bytes: &[u8], sizes: &[usize], by_ref: bool) ->
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
-
     // What one end sends is what the other is told, whole and in order, however the stream is cut.
     #[test]
     fn messages_arrive_as_they_were_sent(
