@@ -45,3 +45,7 @@ pub use limits::Config;
 pub use message::{Message, PreparedMessage, Text};
 pub use message::{MessageKind, Role};
 pub use time::Instant;
+
+/// Whether short cuts for the usual case are taken that the general code does not need: on targets that have
+/// memory for them.
+const SHORT_CUTS: bool = cfg!(target_pointer_width = "64");

@@ -50,6 +50,16 @@ impl<'i> Input<'i> {
         taken
     }
 
+    /// Takes `len` bytes after `before` others, all of which are there.
+    #[inline(always)]
+    pub(crate) fn take_after(&mut self, before: usize, len: usize) -> Option<&'i mut [u8]> {
+        let (_, rest) = core::mem::take(&mut self.rest).split_at_mut_checked(before)?;
+        let (taken, rest) = rest.split_at_mut_checked(len)?;
+        self.rest = rest;
+        self.consumed = self.consumed.wrapping_add(before).wrapping_add(len);
+        Some(taken)
+    }
+
     pub(crate) fn discard(&mut self) {
         let len = self.rest.len();
         self.take(len);

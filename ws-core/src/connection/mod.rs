@@ -128,8 +128,10 @@ impl Connection {
 
     #[inline]
     fn after_receive(&mut self, any: bool, result: &Result<Option<Event<'_>>, ProtocolError>) {
-        if any {
-            self.sender.received(matches!(result, Ok(Some(Event::Data(_)))));
+        match result {
+            Ok(Some(Event::Data(_))) => self.sender.received(true),
+            _ if any => self.sender.received(false),
+            _ => {}
         }
         if let Some(reply) = self.receiver.take_reply() {
             self.sender.reply(reply);

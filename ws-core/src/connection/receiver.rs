@@ -1,10 +1,10 @@
 use super::{Chunk, Event, Input};
 use crate::frame::{
     CloseFrame, MAX_CONTROL_PAYLOAD, MAX_HEADER_LEN, Masker, OpCode, copy, extended_length,
-    first_byte, second_byte,
+    first_byte, mask, second_byte,
 };
 use crate::utf8::Utf8Validator;
-use crate::{CloseCode, Config, MaskingKey, MessageKind, ProtocolError, Role};
+use crate::{CloseCode, Config, MaskingKey, MessageKind, ProtocolError, Role, SHORT_CUTS};
 
 /// Bytes that are unmasked and validated in one go, so that they are still in the cache for the
 /// second pass.
@@ -130,12 +130,26 @@ impl Receiver {
         input: &mut Input<'i>,
         check: TextCheck,
     ) -> Result<Option<Event<'i>>, ProtocolError> {
-        let result = self.step(input, check);
-        if let Err(error) = result {
-            self.fail(error);
-            input.discard();
+        if let Some(result) = self.whole(input, check) {
+            return match result {
+                Ok(event) => Ok(Some(event)),
+                Err(error) => Err(self.refuse(input, error)),
+            };
         }
-        result
+        self.receive_piece(input, check)
+    }
+
+    /// Takes whatever there is next. Not inlined, so that the short cut before it stays short.
+    #[inline(never)]
+    fn receive_piece<'i>(
+        &mut self,
+        input: &mut Input<'i>,
+        check: TextCheck,
+    ) -> Result<Option<Event<'i>>, ProtocolError> {
+        match self.step(input, check) {
+            Err(error) => Err(self.refuse(input, error)),
+            event => event,
+        }
     }
 
     #[inline]
@@ -160,6 +174,70 @@ impl Receiver {
             None => self.data(input, check),
             Some(opcode) => self.control(input, opcode),
         }
+    }
+
+    #[cold]
+    fn refuse(&mut self, input: &mut Input<'_>, error: ProtocolError) -> ProtocolError {
+        self.fail(error);
+        input.discard();
+        error
+    }
+
+    /// Takes what most messages are: one frame, all of it there and of a length that stays in the cache.
+    /// Nothing is noted for later. All else, and what breaks a rule, is left to the long way.
+    #[inline]
+    pub(crate) fn whole<'i>(
+        &self,
+        input: &mut Input<'i>,
+        check: TextCheck,
+    ) -> Option<Result<Event<'i>, ProtocolError>> {
+        if !SHORT_CUTS {
+            return None;
+        }
+        let (&[first, second], rest) = input.remaining().split_first_chunk()?;
+        let kind = match first {
+            0x81 => MessageKind::Text,
+            0x82 => MessageKind::Binary,
+            _ => return None,
+        };
+        let masked = self.role == Role::Server;
+        if self.phase != Phase::Header
+            || self.spilled != 0
+            || self.message.is_some()
+            || masked != (second & 0x80 != 0)
+        {
+            return None;
+        }
+        let (len, rest) = match second & 0x7f {
+            127 => return None,
+            126 => {
+                let (len, rest) = rest.split_first_chunk()?;
+                let len = u16::from_be_bytes(*len);
+                if len < 126 {
+                    return None;
+                }
+                (usize::from(len), rest)
+            }
+            len => (usize::from(len), rest),
+        };
+        let (key, rest) = if masked { rest.split_first_chunk()? } else { (&[0; 4], rest) };
+        if len > rest.len() || len > HOT || len as u64 > self.max_frame.min(self.max_message) {
+            return None;
+        }
+        let key = MaskingKey::new(*key);
+        let header = input.remaining().len().wrapping_sub(rest.len());
+        let bytes = input.take_after(header, len)?;
+        if masked {
+            mask(bytes, key);
+        }
+        if kind == MessageKind::Text
+            && check == TextCheck::Here
+            && core::str::from_utf8(bytes).is_err()
+        {
+            return Some(Err(ProtocolError::InvalidUtf8));
+        }
+        let chunk = Chunk { bytes, kind, start: true, end: true, compressed: false };
+        Some(Ok(Event::Data(chunk)))
     }
 
     /// Reads a header; `false` means that more bytes are needed and all were taken.

@@ -61,6 +61,7 @@ impl ReadBuffer {
     }
 
     /// Where the last `len` bytes that were parsed lie.
+    #[inline]
     pub(super) fn last(&self, len: usize) -> Range<usize> {
         self.start.saturating_sub(len)..self.start
     }

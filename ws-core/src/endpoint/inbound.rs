@@ -191,30 +191,56 @@ impl Inbound {
     ///
     /// As there.
     pub fn poll_event(&mut self, out: &mut Outbound) -> Result<Option<Event>, Error> {
+        if let Some((kind, range)) = self.message(out) {
+            return self.own_message(kind, range, out).map(Some);
+        }
         match self.poll(out)? {
             Some(found) => self.own(found, out),
             None => Ok(None),
         }
     }
 
+    #[inline]
+    fn own_message(
+        &mut self,
+        kind: MessageKind,
+        range: Range<usize>,
+        out: &mut Outbound,
+    ) -> Result<Event, Error> {
+        let payload = self.buffer.take(range);
+        Ok(Event::Message(match kind {
+            MessageKind::Binary => Message::Binary(payload),
+            MessageKind::Text => match Text::try_from(payload) {
+                Ok(text) => Message::Text(text),
+                Err(_) => {
+                    let Self { receiver, phase, close, failure, .. } = self;
+                    return Err(not_utf8(receiver, phase, close, failure, out));
+                }
+            },
+        }))
+    }
+
+    #[inline]
+    fn lend_message(
+        &mut self,
+        kind: MessageKind,
+        range: Range<usize>,
+        out: &mut Outbound,
+    ) -> Result<EventRef<'_>, Error> {
+        let Self { buffer, receiver, phase, close, failure, .. } = self;
+        let bytes = buffer.get(range);
+        Ok(EventRef::Message(match kind {
+            MessageKind::Binary => MessageRef::Binary(bytes),
+            MessageKind::Text => match core::str::from_utf8(bytes) {
+                Ok(text) => MessageRef::Text(text),
+                Err(_) => return Err(not_utf8(receiver, phase, close, failure, out)),
+            },
+        }))
+    }
+
     fn own(&mut self, found: Found, out: &mut Outbound) -> Result<Option<Event>, Error> {
         Ok(Some(match found {
-            Found::Message(kind, range) => {
-                let payload = self.buffer.take(range);
-                Event::Message(match kind {
-                    MessageKind::Binary => Message::Binary(payload),
-                    MessageKind::Text => match Text::try_from(payload) {
-                        Ok(text) => Message::Text(text),
-                        Err(_) => {
-                            self.phase = Phase::Over;
-                            let error = ProtocolError::InvalidUtf8;
-                            let error = fail(&mut self.receiver, &mut self.close, error, out);
-                            self.failure = Some(error);
-                            return Err(error);
-                        }
-                    },
-                })
-            }
+            Found::Message(kind, range) => self.own_message(kind, range, out)?,
             Found::Chunk(Chunk { kind, bytes, start, end }) => {
                 Event::Chunk(Chunk { kind, bytes: self.buffer.take(bytes), start, end })
             }
@@ -235,23 +261,12 @@ impl Inbound {
     /// As there.
     #[inline]
     pub fn poll_event_ref(&mut self, out: &mut Outbound) -> Result<Option<EventRef<'_>>, Error> {
+        if let Some((kind, range)) = self.message(out) {
+            return self.lend_message(kind, range, out).map(Some);
+        }
         let Some(found) = self.poll(out)? else { return Ok(None) };
         Ok(Some(match found {
-            Found::Message(MessageKind::Binary, range) => {
-                EventRef::Message(MessageRef::Binary(self.buffer.get(range)))
-            }
-            Found::Message(MessageKind::Text, range) => {
-                match core::str::from_utf8(self.buffer.get(range)) {
-                    Ok(text) => EventRef::Message(MessageRef::Text(text)),
-                    Err(_) => {
-                        self.phase = Phase::Over;
-                        let error = ProtocolError::InvalidUtf8;
-                        let error = fail(&mut self.receiver, &mut self.close, error, out);
-                        self.failure = Some(error);
-                        return Err(error);
-                    }
-                }
-            }
+            Found::Message(kind, range) => return self.lend_message(kind, range, out).map(Some),
             Found::Chunk(Chunk { kind, bytes, start, end }) => {
                 EventRef::Chunk(Chunk { kind, bytes: self.buffer.get(bytes), start, end })
             }
@@ -275,6 +290,10 @@ impl Inbound {
     #[inline]
     pub fn peek(&mut self, out: &mut Outbound) -> Result<Peeked, Error> {
         if self.ready.is_some() {
+            return Ok(Peeked::Message);
+        }
+        if let Some(message) = self.message(out) {
+            self.ready = Some(message);
             return Ok(Peeked::Message);
         }
         let Some(found) = self.poll(out)? else { return Ok(Peeked::Nothing) };
@@ -304,7 +323,25 @@ impl Inbound {
         }
     }
 
+    /// The next message, if it is one that [`Receiver::whole`] takes; the rest is left to
+    /// [`poll`](Self::poll).
     #[inline]
+    fn message(&mut self, out: &mut Outbound) -> Option<(MessageKind, Range<usize>)> {
+        if let Some(ready) = self.ready.take() {
+            return Some(ready);
+        }
+        if !matches!(self.phase, Phase::Open) || self.streaming {
+            return None;
+        }
+        let mut input = Input::new(self.buffer.unread());
+        let whole = self.receiver.whole(&mut input, TextCheck::CallerForWholeMessages);
+        let Some(Ok(Frame::Data(chunk))) = whole else { return None };
+        let (kind, len, consumed) = (chunk.kind, chunk.bytes.len(), input.consumed());
+        self.buffer.consume(consumed);
+        out.sender.received(true);
+        Some((kind, self.buffer.last(len)))
+    }
+
     fn poll(&mut self, out: &mut Outbound) -> Result<Option<Found>, Error> {
         let mut result = self.parse(out);
         if matches!(result, Ok(None)) {
@@ -320,11 +357,7 @@ impl Inbound {
         result
     }
 
-    #[inline]
     fn parse(&mut self, out: &mut Outbound) -> Result<Option<Found>, Error> {
-        if let Some((kind, range)) = self.ready.take() {
-            return Ok(Some(Found::Message(kind, range)));
-        }
         if !matches!(self.phase, Phase::Open) {
             return self.poll_opening(out);
         }
@@ -426,17 +459,21 @@ fn ended(
     close.get_or_insert_with(|| CloseInfo { code, reason: reason.into(), clean, by_us }).clone()
 }
 
-/// Fails the connection with a fault that is found above it.
-fn fail(
+/// Fails the connection for a text that was left to the endpoint to check and is none. Its parts, as the
+/// buffer may be lent.
+#[cold]
+fn not_utf8(
     receiver: &mut Receiver,
+    phase: &mut Phase,
     close: &mut Option<CloseInfo>,
-    error: ProtocolError,
+    failure: &mut Option<Error>,
     out: &mut Outbound,
 ) -> Error {
-    receiver.fail(error);
+    *phase = Phase::Over;
+    receiver.fail(ProtocolError::InvalidUtf8);
     if let Some(reply) = receiver.take_reply() {
         out.reply(reply);
     }
     ended(close, CloseCode::ABNORMAL, "", false, out);
-    error.into()
+    *failure.insert(ProtocolError::InvalidUtf8.into())
 }

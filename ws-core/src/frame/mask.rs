@@ -44,12 +44,6 @@ impl MaskingKey {
         Self(u32::from_le_bytes(self.0).rotate_right(bits).to_le_bytes())
     }
 
-    #[inline]
-    const fn word(self) -> u64 {
-        let [a, b, c, d] = self.0;
-        u64::from_ne_bytes([a, b, c, d, a, b, c, d])
-    }
-
     /// The key, repeated: as many bytes as a block has.
     #[inline]
     const fn block(self) -> [[u8; 4]; BLOCK / 4] {
@@ -89,25 +83,30 @@ pub fn mask(payload: &mut [u8], key: MaskingKey) {
 
 #[inline]
 fn mask_wide(payload: &mut [u8], key: MaskingKey) {
-    let mut blocks = payload.chunks_exact_mut(BLOCK);
-    if blocks.len() != 0 {
-        let wide = key.block();
-        for block in &mut blocks {
-            for (byte, key) in block.iter_mut().zip(wide.as_flattened()) {
-                *byte ^= key;
-            }
-        }
+    let mut rest = payload;
+    while rest.len() >= BLOCK {
+        rest = mask_first::<BLOCK>(rest, key);
     }
-    let word = key.word();
-    let mut words = blocks.into_remainder().chunks_exact_mut(8);
-    for bytes in &mut words {
-        if let Ok(bytes) = <&mut [u8; 8]>::try_from(bytes) {
-            *bytes = (u64::from_ne_bytes(*bytes) ^ word).to_ne_bytes();
-        }
-    }
-    for (byte, key) in words.into_remainder().iter_mut().zip(word.to_ne_bytes()) {
+    rest = mask_first::<32>(rest, key);
+    rest = mask_first::<16>(rest, key);
+    rest = mask_first::<8>(rest, key);
+    rest = mask_first::<4>(rest, key);
+    for (byte, key) in rest.iter_mut().zip(key.0) {
         *byte ^= key;
     }
+}
+
+/// Masks `N` bytes, if there are so many; returns what follows them. `N` is a multiple of the key's length.
+#[inline]
+fn mask_first<const N: usize>(payload: &mut [u8], key: MaskingKey) -> &mut [u8] {
+    if payload.len() < N {
+        return payload;
+    }
+    let Some((block, rest)) = payload.split_first_chunk_mut::<N>() else { return &mut [] };
+    for (byte, key) in block.iter_mut().zip(key.block().as_flattened()) {
+        *byte ^= key;
+    }
+    rest
 }
 
 /// A word at a time. Not inlined: where there are no vectors, size counts.
@@ -134,31 +133,38 @@ pub fn mask_into(payload: &[u8], out: &mut [u8], key: MaskingKey) -> usize {
     let (Some(from), Some(to)) = (payload.get(..len), out.get_mut(..len)) else {
         return 0;
     };
-    let mut sources = from.chunks_exact(BLOCK);
-    let mut targets = to.chunks_exact_mut(BLOCK);
-    if sources.len() != 0 {
-        let wide = key.block();
-        for (target, source) in (&mut targets).zip(&mut sources) {
-            for ((target, source), key) in target.iter_mut().zip(source).zip(wide.as_flattened()) {
-                *target = source ^ key;
-            }
-        }
+    let (mut from, mut to) = (from, to);
+    while from.len() >= BLOCK {
+        (from, to) = mask_first_into::<BLOCK>(from, to, key);
     }
-    let word = key.word();
-    let mut sources = sources.remainder().chunks_exact(8);
-    let mut targets = targets.into_remainder().chunks_exact_mut(8);
-    for (target, source) in (&mut targets).zip(&mut sources) {
-        if let (Ok(target), Ok(source)) =
-            (<&mut [u8; 8]>::try_from(target), <[u8; 8]>::try_from(source))
-        {
-            *target = (u64::from_ne_bytes(source) ^ word).to_ne_bytes();
-        }
-    }
-    let rest = targets.into_remainder().iter_mut().zip(sources.remainder());
-    for ((target, source), key) in rest.zip(word.to_ne_bytes()) {
+    (from, to) = mask_first_into::<32>(from, to, key);
+    (from, to) = mask_first_into::<16>(from, to, key);
+    (from, to) = mask_first_into::<8>(from, to, key);
+    (from, to) = mask_first_into::<4>(from, to, key);
+    for ((target, source), key) in to.iter_mut().zip(from).zip(key.0) {
         *target = source ^ key;
     }
     len
+}
+
+#[inline]
+fn mask_first_into<'f, 't, const N: usize>(
+    from: &'f [u8],
+    to: &'t mut [u8],
+    key: MaskingKey,
+) -> (&'f [u8], &'t mut [u8]) {
+    if from.len() < N || to.len() < N {
+        return (from, to);
+    }
+    let (Some((source, from)), Some((target, to))) =
+        (from.split_first_chunk::<N>(), to.split_first_chunk_mut::<N>())
+    else {
+        return (&[], &mut []);
+    };
+    for ((target, source), key) in target.iter_mut().zip(source).zip(key.block().as_flattened()) {
+        *target = source ^ key;
+    }
+    (from, to)
 }
 
 /// Copies as much as there is room for; returns the bytes written. It has no way to panic.

@@ -1,7 +1,7 @@
 //! The field section of a head (RFC 9112 §5), parsed by `httparse`.
 
-use super::SHORT_CUTS;
 use super::error::HandshakeError;
+use crate::SHORT_CUTS;
 
 /// One field of a head: a name and a value without the white space around it.
 ///

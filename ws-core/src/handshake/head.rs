@@ -1,7 +1,7 @@
 //! Finding the end of a head in bytes that arrive in pieces.
 
-use super::SHORT_CUTS;
 use super::error::HandshakeError;
+use crate::SHORT_CUTS;
 
 /// Which kind of head is read: it decides about empty lines before it and about the errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Comma-separated lists over repeated fields, and tokens (RFC 9110 §5.6).
 
-use super::SHORT_CUTS;
 use super::fields::FieldValues;
+use crate::SHORT_CUTS;
 
 /// Whether a text is a token: one or more of the characters that RFC 9110 §5.6.2 allows.
 ///

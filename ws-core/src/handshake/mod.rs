@@ -67,10 +67,6 @@ pub use origin::same_origin;
 pub use request::{RequestHead, RequestKind, Upgrade};
 pub use response::{AcceptResponse, HttpResponse};
 
-/// Whether short cuts for the usual case are taken that the general code does not need: on targets that have
-/// memory for them.
-const SHORT_CUTS: bool = cfg!(target_pointer_width = "64");
-
 /// The advised limit on the size of a head: 16 KiB, start line and empty line included.
 pub const DEFAULT_MAX_HEAD: usize = 16 * 1024;
 

@@ -1,8 +1,8 @@
 //! Hosts and origins (RFC 9110 §7.2, RFC 6454).
 
-use super::SHORT_CUTS;
 use super::fields::decimal;
 use super::lists::{is_token_byte, split_at_first};
+use crate::SHORT_CUTS;
 
 /// Whether an `Origin` names the same host and port as a `Host` field.
 ///

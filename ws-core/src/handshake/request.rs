@@ -8,7 +8,8 @@ use super::fields::{
 };
 use super::lists::{ListElements, Subprotocols, contains_token, is_token, split_at_first};
 use super::origin::{Authority, split_scheme};
-use super::{MAX_SUBPROTOCOLS, SHORT_CUTS, is_valid_key};
+use super::{MAX_SUBPROTOCOLS, is_valid_key};
+use crate::SHORT_CUTS;
 
 /// A request's head, taken apart; it borrows the head and the fields that the caller lent.
 #[derive(Clone, Copy, Debug)]
