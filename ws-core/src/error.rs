@@ -95,7 +95,8 @@ pub enum SendError {
     Closing,
     /// More output waits than the endpoint may hold: the stream is slower than the sender.
     OutputFull,
-    /// A message of the other kind is open; it has to be finished first (RFC 6455 §5.4).
+    /// A message is open, of which more fragments are to come: another message has to wait for its
+    /// end, and a fragment has to be of its kind (RFC 6455 §5.4).
     MessageOpen,
     /// A frame's payload is not complete yet.
     PayloadPending,
@@ -140,7 +141,9 @@ impl fmt::Display for SendError {
             Self::NotOpen => "the opening handshake is not over (RFC 6455 §4.1)",
             Self::OutputFull => "too much output waits to be written",
             Self::Closing => "the connection is closing or closed (RFC 6455 §5.5.1)",
-            Self::MessageOpen => "a message of the other kind is open (RFC 6455 §5.4)",
+            Self::MessageOpen => {
+                "a fragmented message is open and has to be completed first (RFC 6455 §5.4)"
+            }
             Self::PayloadPending => "the payload of the frame before is not complete",
             Self::PayloadTooLong => "more payload than the frame's head declared",
             Self::ControlTooLong => "a control payload is limited to 125 bytes (RFC 6455 §5.5)",

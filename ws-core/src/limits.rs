@@ -15,7 +15,7 @@ use crate::time::millis;
 ///     .max_message(64 * 1024)
 ///     .ping_interval(Some(Duration::from_secs(20)));
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Config {
     pub(crate) max_frame: u64,
     pub(crate) max_message: u64,
@@ -63,7 +63,14 @@ impl Config {
 
     /// The longest payload of one data frame that is sent, in bytes; zero means one byte. Default no limit.
     ///
-    /// A message that is longer goes out in fragments, so that control frames get between them.
+    /// An `Endpoint` sends a longer message in fragments (RFC 6455 §5.4). It queues all of them at once: a
+    /// Pong or Ping that comes while they wait goes behind the last. A message that is made piece by
+    /// piece, with `send_fragment`, lets control frames between its pieces.
+    ///
+    /// A [`Connection`](crate::Connection) makes no fragments. It refuses a longer payload with
+    /// [`SendError::FrameTooLong`](crate::SendError::FrameTooLong); the caller cuts the message, marks all
+    /// frames but the last with [`DataFrame::more`](crate::DataFrame::more), and transmits what is
+    /// pending between them.
     #[must_use]
     pub const fn max_outgoing_frame(mut self, bytes: u64) -> Self {
         self.max_outgoing_frame = match bytes {
@@ -85,6 +92,9 @@ impl Config {
 
     /// How long after such a Ping the peer may stay silent before the connection counts as lost.
     /// Default 20 seconds; `None` means that its silence is tolerated.
+    ///
+    /// A driver that comes late has an eighth more, once, to read a Pong that may wait in the stream: a process
+    /// that was stopped does not take its peers for dead.
     #[must_use]
     pub const fn pong_timeout(mut self, timeout: Option<Duration>) -> Self {
         self.pong_timeout = millis(timeout);

@@ -5,7 +5,7 @@ mod common;
 use common::*;
 use ws_core::ProtocolError::{FrameTooLarge, MessageTooLarge};
 use ws_core::message::{MessageKind, SliceAssembler};
-use ws_core::{Config, Connection, DataFrame, Event, Input, Role};
+use ws_core::{Config, Connection, DataFrame, Event, Input, Role, SendError};
 
 const MIB_16: u64 = 16 << 20;
 
@@ -189,5 +189,23 @@ fn slice_assembler_refuses_what_does_not_fit() {
         let expected =
             expected.map(|message| message.map(|text: &str| (MessageKind::Text, text.as_bytes())));
         assert_eq!(result.map(|m| m.map(|(kind, bytes)| (kind, &*bytes))), expected, "{i}");
+    }
+}
+
+// RFC 6455 §5.4: the caller makes the fragments, and control frames go between them.
+#[test]
+fn connection_refuses_frames_over_the_outgoing_limit() {
+    for role in ROLES {
+        let mut connection = Connection::new(role, Config::new().max_outgoing_frame(4));
+        let mut out = [0; 64];
+        let refused = connection.encode(DataFrame::TEXT, b"hello", key(role), &mut out);
+        assert_eq!(refused, Err(SendError::FrameTooLong));
+        let len = connection.encode(DataFrame::TEXT.more(), b"hell", key(role), &mut out).unwrap();
+        assert_eq!(out[..len], by(role, TEXT, b"hell"));
+        let mut ping = to(role, FIN | PING, b"x");
+        assert!(matches!(connection.receive(&mut Input::new(&mut ping)), Ok(Some(Event::Ping))));
+        assert_eq!(drain(&mut connection, role), by(role, FIN | PONG, b"x"));
+        let len = connection.encode(DataFrame::TEXT, b"o", key(role), &mut out).unwrap();
+        assert_eq!(out[..len], by(role, FIN | CONT, b"o"));
     }
 }

@@ -5,7 +5,7 @@ mod common;
 use core::time::Duration;
 
 use common::*;
-use ws_core::connection::{Ending, State};
+use ws_core::connection::{Ending, Receiver, Sender, State};
 use ws_core::{CloseCode, Config, Connection, DataFrame, Event, Input, Instant, Role};
 
 /// Origins of the driver's clock, from which each case runs: at zero, and over the wrap.
@@ -346,24 +346,113 @@ fn time_outs_are_capped() {
     });
 }
 
-// A driver that was held up: the Pong was there in time.
+// A driver that was held up: the Pong was there in time, whether it is read before the time is told or after.
 #[test]
 fn a_pong_that_waited_counts() {
-    for told in [true, false] {
+    for told_first in [true, false] {
         each(Config::new().ping_interval(seconds(10)).pong_timeout(seconds(3)), |mut clock| {
             assert_eq!(clock.pass(10_000), clock.ping());
             let late = clock.at(20_000);
-            let mut pong = to(clock.role, FIN | PONG, b"");
-            if told {
+            if told_first {
+                clock.connection.handle_timeout(late);
+                assert_eq!(clock.next(), Some(20_375), "an eighth more");
+            } else {
                 clock.connection.set_now(late);
-                let event = clock.connection.receive(&mut Input::new(&mut pong));
-                assert!(matches!(event, Ok(Some(Event::Pong))));
             }
+            clock.receive(to(clock.role, FIN | PONG, b""));
             clock.connection.handle_timeout(late);
-            assert_eq!(clock.connection.is_lost(), !told);
-            if told {
-                assert_eq!(clock.next(), Some(30_000));
-            }
+            assert!(!clock.connection.is_lost());
+            assert_eq!(clock.next(), Some(30_000));
         });
     }
+}
+
+#[test]
+fn a_late_driver_puts_the_deadline_off_once() {
+    for again in [20_375, 20_376, 40_000] {
+        each(Config::new().ping_interval(seconds(10)).pong_timeout(seconds(3)), |mut clock| {
+            assert_eq!(clock.pass(10_000), clock.ping());
+            assert_eq!(clock.pass(20_000), b"");
+            assert_eq!(clock.pass(20_374), b"");
+            assert!(!clock.connection.is_lost());
+            clock.connection.handle_timeout(clock.at(again));
+            assert!(clock.connection.is_lost());
+        });
+    }
+}
+
+/// One wake-up of a driver of the two halves, as `Connection::split` prescribes it.
+fn wake_halves(
+    receiver: &mut Receiver,
+    sender: &mut Sender,
+    role: Role,
+    now: Instant,
+    bytes: &mut [u8],
+) -> Vec<u8> {
+    sender.set_now(now);
+    let mut input = Input::new(bytes);
+    loop {
+        let before = input.consumed();
+        let event = receiver.receive(&mut input);
+        if input.consumed() != before {
+            sender.received(matches!(event, Ok(Some(Event::Data(_)))));
+        }
+        if let Some(reply) = receiver.take_reply() {
+            sender.reply(reply);
+        }
+        if !matches!(event, Ok(Some(_))) {
+            break;
+        }
+    }
+    sender.handle_timeout(now);
+    if sender.is_finished() {
+        receiver.end();
+    }
+    let mut output = Vec::new();
+    while sender.wants_transmit() {
+        let mut frame = [0; 131];
+        let len = sender.poll_transmit(&mut frame, key(role)).unwrap();
+        output.extend_from_slice(&frame[..len]);
+    }
+    output
+}
+
+#[test]
+fn split_halves_keep_time_as_the_connection_does() {
+    let config =
+        Config::new().ping_interval(seconds(20)).pong_timeout(seconds(5)).idle_timeout(seconds(70));
+    each(config, |mut clock| {
+        let role = clock.role;
+        let (mut receiver, mut sender) = Connection::new(role, config).split();
+        sender.opened(clock.at(0));
+        let (pong, ping) = (to(role, FIN | PONG, b""), to(role, FIN | PING, b"x"));
+        let text = to(role, FIN | TEXT, b"abc");
+        for (millis, bytes, sent) in [
+            (20_000, &[][..], by(role, FIN | PING, b"")),
+            (26_000, &pong, vec![]),
+            (46_000, &[], by(role, FIN | PING, b"")),
+            (50_000, &text[..3], vec![]),
+            (69_000, &text[3..], vec![]),
+            (80_000, &ping, by(role, FIN | PONG, b"x")),
+            (100_000, &[], by(role, FIN | PING, b"")),
+            (104_000, &pong, vec![]),
+            (124_000, &[], by(role, FIN | PING, b"")),
+            (129_000, &[], close_by(role, CloseCode::INTERNAL_ERROR)),
+        ] {
+            let now = clock.at(millis);
+            let output = wake_halves(&mut receiver, &mut sender, role, now, &mut bytes.to_vec());
+            assert_eq!(output, sent, "at {millis}");
+            assert_eq!(sender.is_lost(), millis == 129_000, "at {millis}");
+            clock.connection.set_now(now);
+            let mut bytes = bytes.to_vec();
+            let mut input = Input::new(&mut bytes);
+            while clock.connection.receive(&mut input).unwrap().is_some() {}
+            assert_eq!(clock.pass(millis), sent, "at {millis}");
+            assert_eq!(sender.poll_timeout(), clock.connection.poll_timeout(), "at {millis}");
+            assert_eq!(sender.state(), clock.connection.state(), "at {millis}");
+        }
+        receiver.end();
+        sender.end();
+        assert!(sender.is_finished());
+    });
 }

@@ -8,7 +8,7 @@ use common::*;
 use ends::*;
 use proptest::prelude::*;
 use ws_core::endpoint::Buffers;
-use ws_core::{Endpoint, Message, Role};
+use ws_core::{Config, Endpoint, Message, Role};
 
 /// What a peer sends: frames that are right, and ends of all kinds.
 fn stream() -> impl Strategy<Value = Vec<u8>> {
@@ -126,7 +126,7 @@ fn a_message_that_was_peeked_at_stays() {
     let (mut first, mut second) = (server(), server());
     {
         let mut endpoint = first.with_buffers(&mut buffers);
-        endpoint.receive(&to(Role::Server, FIN | TEXT, b"first"));
+        let _ = endpoint.receive(&to(Role::Server, FIN | TEXT, b"first"));
         let (inbound, outbound) = endpoint.sides();
         inbound.peek(outbound).unwrap();
     }
@@ -152,4 +152,16 @@ fn buffers_without_a_fill_hold_nothing() {
     assert_eq!(take(&mut endpoint), by(Role::Server, FIN | TEXT, b"mine"));
     drop(endpoint);
     assert_eq!(told(&mut first), []);
+}
+
+#[test]
+fn debug_tells_how_much_there_is_and_not_what() {
+    let mut endpoint = Endpoint::server_after_handshake(Config::default(), b"secret");
+    endpoint.send("secret").unwrap();
+    endpoint.send("secret".repeat(1000)).unwrap();
+    let mut buffers = Buffers::new();
+    let text = format!("{:?}", endpoint.with_buffers(&mut buffers));
+    assert!(!text.contains("secret") && !text.contains("115, 101, 99"), "{text}");
+    assert!(text.len() < 3000, "{} characters: {text}", text.len());
+    assert!(text.contains("unread: 6") && text.contains("len: 6012"), "{text}");
 }

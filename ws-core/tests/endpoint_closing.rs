@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use common::*;
 use ends::*;
-use ws_core::endpoint::{CloseInfo, Error};
+use ws_core::endpoint::{CloseInfo, Error, Event, OpenError};
+use ws_core::handshake::{HandshakeError, HeadError};
 use ws_core::{
     CloseCode, Config, Endpoint, Instant, MessageKind, ProtocolError::*, Role, SendError,
 };
@@ -239,7 +240,7 @@ fn eof_is_told_once_in_every_state() {
         let frame = to(role, FIN | TEXT, b"hello");
         for cut in 0..=frame.len() {
             let mut endpoint = open(role, Config::new());
-            endpoint.receive(&frame[..cut]);
+            let _ = endpoint.receive(&frame[..cut]);
             endpoint.receive_eof();
             let mut expected = vec![lost(false)];
             if cut == frame.len() {
@@ -268,7 +269,7 @@ fn eof_is_told_once_in_every_state() {
         assert_eq!(close_sent(&mut endpoint, role, b""), Some(1000));
         assert!(endpoint.is_finished());
         let mut endpoint = open(role, Config::new());
-        endpoint.receive(&[0xff; 20]);
+        let _ = endpoint.receive(&[0xff; 20]);
         endpoint.receive_eof();
         assert_eq!(told(&mut endpoint), [Told::Failed(ReservedOpcode(15).into())]);
         assert_eq!(close_sent(&mut endpoint, role, b""), Some(1002));
@@ -276,7 +277,7 @@ fn eof_is_told_once_in_every_state() {
         assert!(endpoint.is_finished() && endpoint.wants_shutdown());
         // A Close frame and the end in one go: clean.
         let mut endpoint = open(role, Config::new());
-        endpoint.receive(&to(role, FIN | CLOSE, &close_body(1000, "")));
+        let _ = endpoint.receive(&to(role, FIN | CLOSE, &close_body(1000, "")));
         endpoint.receive_eof();
         assert_eq!(told(&mut endpoint), [closed(CloseCode::NORMAL, "", true, false)]);
         assert!(!endpoint.is_finished());
@@ -419,4 +420,49 @@ fn close_info_in_a_log() {
     assert_eq!(server.close_info().unwrap().to_string(), r#"1000 "bye \"\n""#);
     let abnormal = ws_core::endpoint::CloseInfo::abnormal();
     assert_eq!(abnormal.to_string(), "no Close frame");
+}
+
+// RFC 6455 §7.1.1
+#[test]
+fn the_side_that_sends_hears_of_the_end_with_the_next_poll() {
+    let server = || Endpoint::server_after_handshake(Config::new(), b"");
+    let close = to(Role::Server, FIN | CLOSE, b"");
+    let mut whole = server();
+    assert_eq!(whole.receive(&close), close.len());
+    assert!(matches!(told(&mut whole)[..], [Told::Closed(_)]));
+    take(&mut whole);
+    whole.receive_eof();
+    assert!(whole.is_finished());
+
+    let (mut inbound, mut outbound) = server().into_sides();
+    assert_eq!(inbound.receive(&close), close.len());
+    assert!(matches!(inbound.poll_event(&mut outbound), Ok(Some(Event::Closed(_)))));
+    outbound.output().advance(usize::MAX);
+    inbound.receive_eof();
+    assert!(!outbound.is_finished());
+    assert!(matches!(inbound.poll_event(&mut outbound), Ok(None)));
+    assert!(outbound.is_finished());
+}
+
+#[test]
+fn a_chain_of_causes_says_nothing_twice() {
+    let unsent = Endpoint::server(Config::new()).send("x").unwrap_err();
+    let errors: [&dyn core::error::Error; 5] = [
+        &Error::Protocol(InvalidUtf8),
+        &Error::Handshake(HandshakeError::BareLf),
+        &Error::PongTimeout,
+        &OpenError::Head(HeadError::InvalidStatus),
+        &unsent,
+    ];
+    let texts = [
+        InvalidUtf8.to_string(),
+        HandshakeError::BareLf.to_string(),
+        Error::PongTimeout.to_string(),
+        HeadError::InvalidStatus.to_string(),
+        SendError::NotOpen.to_string(),
+    ];
+    for (error, text) in errors.into_iter().zip(texts) {
+        assert_eq!(error.to_string(), text);
+        assert!(error.source().is_none(), "{error}");
+    }
 }

@@ -364,6 +364,31 @@ fn server_origin_403() {
     }
 }
 
+// RFC 6454 §5
+#[test]
+fn listed_origins_are_compared_by_scheme_host_and_port() {
+    for (listed, origin, admitted) in [
+        ("https://friend.example:443", "https://friend.example", true),
+        ("https://friend.example", "https://friend.example:443", true),
+        ("HTTPS://Friend.Example", "https://friend.example", true),
+        ("http://friend.example:80", "http://friend.example", true),
+        ("http://localhost:8080", "http://LOCALHOST:8080", true),
+        ("null", "null", true),
+        ("moz-extension://a", "moz-extension://a", true),
+        ("https://friend.example:80", "https://friend.example", false),
+        ("https://friend.example", "http://friend.example:443", false),
+        ("https://friend.example:8443", "https://friend.example", false),
+        ("https://friend.example/", "https://friend.example", false),
+        ("https://friend.example/chat", "https://friend.example", false),
+        ("friend.example", "https://friend.example", false),
+        ("https://user@friend.example", "https://friend.example", false),
+    ] {
+        let policy = Origins::List(vec![listed.into()]);
+        let expected = if admitted { Ok(()) } else { Err(OriginNotAllowed) };
+        assert_eq!(policy.check(Some(origin), "example.com"), expected, "{listed} {origin}");
+    }
+}
+
 // RFC 6454 §4: the scheme is part of an origin. Over plain TCP it is not known which one the browser used.
 #[test]
 fn under_tls_a_page_that_came_without_is_from_elsewhere() {
@@ -510,7 +535,7 @@ fn server_eof_in_the_handshake_is_told_once() {
     }
     // With the end already known, a whole request is told all the same, and can be answered.
     let mut server = Endpoint::server(Config::new());
-    server.receive(REQUEST.as_bytes());
+    let _ = server.receive(REQUEST.as_bytes());
     server.receive_eof();
     assert_eq!(next(&mut server, false), Some(asked()));
     server.accept(&AcceptResponse::default()).unwrap();

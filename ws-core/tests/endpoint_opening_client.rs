@@ -144,7 +144,7 @@ fn client_learns_what_was_agreed() {
     let mut client = asking(&request, Options::new());
     let answer =
         RESPONSE.replace("\r\n\r\n", "\r\nSec-WebSocket-Protocol: superchat\r\nA: b\r\n\r\n");
-    client.receive(answer.as_bytes());
+    let _ = client.receive(answer.as_bytes());
     let Ok(Some(Event::Open(opened))) = client.poll_event() else { panic!("not open") };
     assert_eq!(opened.subprotocol.as_deref(), Some("superchat"));
     let response = opened.response.unwrap();

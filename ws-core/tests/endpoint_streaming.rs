@@ -2,7 +2,7 @@
 #![cfg(all(feature = "bytes", feature = "handshake"))]
 
 use ws_core::endpoint::{Chunk, Endpoint, Error, Event, EventRef, Options};
-use ws_core::{Config, MessageKind, ProtocolError};
+use ws_core::{Config, Message, MessageKind, ProtocolError, SendError};
 
 fn client(config: Config) -> Endpoint {
     Endpoint::client_after_handshake(Options::from(config), Box::new(|bytes| bytes.fill(7)), &[])
@@ -70,10 +70,10 @@ fn invalid_text_fails_in_pieces_too() {
 #[test]
 fn streaming_takes_effect_with_the_next_message() {
     let mut endpoint = client(Config::new());
-    endpoint.receive(b"\x02\x01a");
+    let _ = endpoint.receive(b"\x02\x01a");
     assert!(endpoint.poll_event().unwrap().is_none());
     endpoint.set_streaming(true);
-    endpoint.receive(b"\x80\x01b\x02\x01c");
+    let _ = endpoint.receive(b"\x80\x01b\x02\x01c");
     let Some(Event::Message(message)) = endpoint.poll_event().unwrap() else { panic!("whole") };
     assert_eq!(message.as_bytes(), b"ab");
     let Some((EventRef::Chunk(chunk), _)) = endpoint.poll_event_ref().unwrap() else {
@@ -81,9 +81,48 @@ fn streaming_takes_effect_with_the_next_message() {
     };
     assert_eq!((chunk.bytes, chunk.start, chunk.end), (&b"c"[..], true, false));
     endpoint.set_streaming(false);
-    endpoint.receive(b"\x80\x01d\x82\x01e");
+    let _ = endpoint.receive(b"\x80\x01d\x82\x01e");
     let Some(Event::Chunk(chunk)) = endpoint.poll_event().unwrap() else { panic!("in pieces") };
     assert_eq!((&chunk.bytes[..], chunk.start, chunk.end), (&b"d"[..], false, true));
     let Some(Event::Message(message)) = endpoint.poll_event().unwrap() else { panic!("whole") };
     assert_eq!(message.as_bytes(), b"e");
+}
+
+// RFC 6455 §5.4: control frames go between the fragments that are not queued yet.
+#[test]
+fn pongs_go_between_the_pieces_of_a_message_and_behind_the_fragments_of_a_whole_one() {
+    const PING: &[u8] = b"\x89\x80\0\0\0\0";
+    let output = |endpoint: &mut Endpoint| {
+        let bytes: Vec<u8> = endpoint.output().slices().flatten().copied().collect();
+        endpoint.output().advance(bytes.len());
+        bytes
+    };
+    let mut server = Endpoint::server_after_handshake(Config::new().max_outgoing_frame(2), b"");
+    server.send("aabb").unwrap();
+    server.output().advance(4);
+    assert_eq!(server.receive(PING), PING.len());
+    assert!(matches!(server.poll_event(), Ok(Some(Event::Ping(_)))));
+    assert_eq!(output(&mut server), b"\x80\x02bb\x8a\x00");
+
+    server.send_fragment(MessageKind::Text, b"aa", false).unwrap();
+    assert_eq!(server.receive(PING), PING.len());
+    assert!(matches!(server.poll_event(), Ok(Some(Event::Ping(_)))));
+    server.send_fragment(MessageKind::Text, b"bb", true).unwrap();
+    assert_eq!(output(&mut server), b"\x01\x02aa\x8a\x00\x80\x02bb");
+}
+
+// RFC 6455 §5.4
+#[test]
+fn an_open_message_holds_up_others_of_either_kind() {
+    let mut server = Endpoint::server_after_handshake(Config::new(), b"");
+    server.send_fragment(MessageKind::Text, b"a", false).unwrap();
+    for message in [Message::from("b"), Message::from([1])] {
+        assert_eq!(server.send(message).unwrap_err().error, SendError::MessageOpen);
+    }
+    let fragment = server.send_fragment(MessageKind::Binary, b"b", true);
+    assert_eq!(fragment, Err(SendError::MessageOpen));
+    assert_eq!(
+        SendError::MessageOpen.to_string(),
+        "a fragmented message is open and has to be completed first (RFC 6455 §5.4)"
+    );
 }

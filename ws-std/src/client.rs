@@ -1,3 +1,4 @@
+use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
@@ -39,7 +40,7 @@ pub fn connect(url: &str) -> Result<WebSocket> {
 /// assert_eq!(ws.subprotocol(), Some("chat"));
 /// # Ok::<(), ws_std::Error>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Connector {
     protocols: Vec<String>,
     headers: Vec<(String, String)>,
@@ -51,6 +52,22 @@ pub struct Connector {
     #[cfg(feature = "rustls")]
     tls: Option<std::sync::Arc<rustls::ClientConfig>>,
     trace: Option<Hook>,
+}
+
+/// Headers by their names: their values can be secrets.
+impl fmt::Debug for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let headers: Vec<_> = self.headers.iter().map(|(name, _)| name).collect();
+        f.debug_struct("Connector")
+            .field("protocols", &self.protocols)
+            .field("headers", &headers)
+            .field("origin", &self.origin)
+            .field("options", &self.options)
+            .field("handshake_timeout", &self.handshake_timeout)
+            .field("read_timeout", &self.read_timeout)
+            .field("write_timeout", &self.write_timeout)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Connector {

@@ -12,6 +12,9 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// What can go wrong on a WebSocket.
 ///
 /// That the peer closes is not among it: then [`read`](crate::WebSocket::read) gives `None`.
+///
+/// What is printed says all, the wrapped error included: its [`source`](std::error::Error::source) is that
+/// of the wrapped error. It becomes an [`io::Error`] of a kind that fits. It is [`Send`] and [`Sync`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
@@ -63,13 +66,20 @@ pub enum Deadline {
 }
 
 impl Error {
-    /// Whether the same may go well another time: the stream failed, a deadline has passed, or the server
-    /// refused with a status that says so (408, 429, 5xx). For a client that
-    /// connects again, after a random delay that grows (RFC 6455 §7.2.3).
+    /// Whether a client that connects again may have more luck: the stream failed, a deadline has passed, or
+    /// the server refused with a status that says so (408, 429, 500 to 599). It does so after a random
+    /// delay that grows (RFC 6455 §7.2.3).
+    ///
+    /// It is `false` of what would be the same again, such as an [`Io`](Self::Io) of the kind
+    /// [`InvalidData`](io::ErrorKind::InvalidData), [`Unsupported`](io::ErrorKind::Unsupported) or
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock). It is `false`, too, of [`Busy`](Self::Busy) and of
+    /// [`SendError::OutputFull`]: the connection is as it was, and the message may be sent on it later.
     pub fn is_transient(&self) -> bool {
+        use io::ErrorKind::{InvalidData, Unsupported, WouldBlock};
         match self {
-            Self::Io(_) | Self::Timeout(_) | Self::HandshakeEof => true,
-            Self::Refused(response) => matches!(response.status(), 408 | 429 | 500..),
+            Self::Io(error) => !matches!(error.kind(), InvalidData | Unsupported | WouldBlock),
+            Self::Timeout(_) | Self::HandshakeEof => true,
+            Self::Refused(response) => matches!(response.status(), 408 | 429 | 500..=599),
             _ => false,
         }
     }
@@ -111,15 +121,21 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Io(error) => Some(error),
+            Self::Io(error) => error.source(),
             #[cfg(feature = "rustls")]
-            Self::Tls(error) => Some(error),
-            Self::Url(error) => Some(error),
-            Self::Open(error) => Some(error),
-            Self::Handshake(error) => Some(error),
-            Self::Protocol(error) => Some(error),
-            Self::Send(error) => Some(error),
-            _ => None,
+            Self::Tls(error) => error.source(),
+            Self::Url(error) => error.source(),
+            Self::Open(error) => error.source(),
+            Self::Handshake(error) => error.source(),
+            Self::Protocol(error) => error.source(),
+            Self::Send(error) => error.source(),
+            Self::Refused(_)
+            | Self::NotAnUpgrade
+            | Self::HandshakeEof
+            | Self::Busy
+            | Self::Timeout(_)
+            | Self::TooManyConnections
+            | Self::Shutdown => None,
         }
     }
 }
@@ -133,6 +149,30 @@ impl From<io::Error> for Error {
     #[cfg(not(feature = "rustls"))]
     fn from(error: io::Error) -> Self {
         Self::Io(error)
+    }
+}
+
+/// An [`Error::Io`] is what it was; any other error is wrapped.
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        use io::ErrorKind::*;
+        let kind = match &error {
+            Error::Io(_) => Other,
+            #[cfg(feature = "rustls")]
+            Error::Tls(_) => InvalidData,
+            Error::Handshake(_) | Error::NotAnUpgrade | Error::Protocol(_) => InvalidData,
+            Error::Send(SendError::Closing | SendError::NotOpen) => NotConnected,
+            Error::Send(SendError::OutputFull) | Error::Busy => WouldBlock,
+            Error::Url(_) | Error::Open(_) | Error::Send(_) => InvalidInput,
+            Error::Refused(_) => ConnectionRefused,
+            Error::HandshakeEof => UnexpectedEof,
+            Error::Timeout(_) => TimedOut,
+            Error::TooManyConnections | Error::Shutdown => Other,
+        };
+        match error {
+            Error::Io(error) => error,
+            error => Self::new(kind, error),
+        }
     }
 }
 

@@ -26,6 +26,8 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 /// A member whose queue is full is too slow: it is out at once, what waits for it is dropped, and its
 /// connection is closed with [`CloseCode::TRY_AGAIN_LATER`] (1013).
 ///
+/// It is [`Send`] and [`Sync`], and its clones are the same hub.
+///
 /// ```no_run
 /// let hub = ws_std::Hub::new();
 /// for incoming in ws_std::listen("127.0.0.1:9001")? {
@@ -87,7 +89,7 @@ impl Hub {
         Self { shared: Arc::new(Shared { members: Mutex::default(), max_messages, max_bytes }) }
     }
 
-    /// Takes a connection in. It gets what is broadcast from now on.
+    /// Takes a connection in. It gets what is broadcast from now on, until the [`Member`] is dropped.
     ///
     /// # Errors
     ///
@@ -345,6 +347,7 @@ impl Queue {
 ///
 /// When it is dropped, it leaves the hub and the connection is closed, as by a [`Reader`].
 #[derive(Debug)]
+#[must_use = "the connection leaves the hub and is closed when this is dropped"]
 pub struct Member<T: Transport = Stream> {
     id: MemberId,
     reader: Reader<T>,

@@ -16,6 +16,8 @@ const MAX_DISCARD: usize = 64 << 20;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 /// Zero means for ever to a stream.
 pub(crate) const MIN_WAIT: Duration = Duration::from_millis(1);
+/// A read that waits takes longer, even if it wakes up early.
+const AT_ONCE: Duration = Duration::from_micros(250);
 /// The most slices that one write takes.
 const SLICES: usize = 16;
 
@@ -113,6 +115,10 @@ impl<T: Transport> Link<T> {
         ws_core::Instant::from_elapsed(self.start.elapsed())
     }
 
+    fn is_past(&self, deadline: Option<ws_core::Instant>) -> bool {
+        deadline.is_some_and(|deadline| deadline.saturating_since(self.now()).is_zero())
+    }
+
     /// When a read that begins now has to end.
     pub(crate) fn deadline(&self) -> Option<ws_core::Instant> {
         self.read_timeout.map(|timeout| self.now().saturating_add(timeout))
@@ -125,8 +131,8 @@ impl<T: Transport> Link<T> {
         }
     }
 
-    /// Writes all output, and flushes the stream.
-    pub(crate) fn write(&mut self, output: &mut Output, mut partly: impl FnMut()) -> Result<()> {
+    /// Writes all output, and flushes the stream; `told` gets the length of each write.
+    pub(crate) fn write(&mut self, output: &mut Output, mut told: impl FnMut(usize)) -> Result<()> {
         while self.unflushed || !output.is_empty() {
             if self.broken {
                 output.advance(usize::MAX);
@@ -134,9 +140,9 @@ impl<T: Transport> Link<T> {
                 return Err(io::Error::from(io::ErrorKind::BrokenPipe).into());
             }
             self.set_write_timeout()?;
+            let before = output.len();
             match self.write_once(output) {
-                Ok(()) if output.is_empty() => {}
-                Ok(()) => partly(),
+                Ok(()) => told(before.saturating_sub(output.len())),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if is_timeout(&error) => return Err(Error::Timeout(Deadline::Write)),
                 Err(error) => {
@@ -215,7 +221,7 @@ impl<T: Transport> Link<T> {
             if output.is_empty() && !self.unflushed {
                 return Ok(());
             }
-            self.write(output, || {})?;
+            self.write(output, |_| {})?;
         }
     }
 
@@ -238,12 +244,14 @@ impl<T: Transport> Link<T> {
         Ok(())
     }
 
-    /// Reads once, until `deadline` at the latest.
+    /// Reads once, until `deadline` at the latest. A stream that does not block is an error of the kind
+    /// `WouldBlock`: to try again and again would keep a processor busy.
     fn read(
         &mut self,
         buffer: &mut [u8],
         deadline: Option<ws_core::Instant>,
     ) -> Result<(usize, Filled)> {
+        let mut begun = None;
         loop {
             self.set_read_timeout(deadline)?;
             return match self.stream.read(buffer) {
@@ -256,9 +264,21 @@ impl<T: Transport> Link<T> {
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {
                     // A peer that sends a record in small pieces must not move the deadline.
-                    if deadline.is_some_and(|by| by.saturating_since(self.now()).is_zero()) {
+                    if self.is_past(deadline) {
                         return Ok((0, Filled::TimedOut));
                     }
+                    continue;
+                }
+                // A time-out that was a little short, or a stream that does not block: the next
+                // read shows which.
+                Err(error)
+                    if error.kind() == io::ErrorKind::WouldBlock && !self.is_past(deadline) =>
+                {
+                    let now = Instant::now();
+                    if begun.is_some_and(|begun| now.saturating_duration_since(begun) < AT_ONCE) {
+                        return Err(error.into());
+                    }
+                    begun = Some(now);
                     continue;
                 }
                 Err(error) if is_timeout(&error) => Ok((0, Filled::TimedOut)),

@@ -1,3 +1,4 @@
+use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::sync::Arc;
@@ -191,15 +192,17 @@ impl ListenerBuilder {
 }
 
 /// A listening socket: an iterator over the connections that come in, until it is
-/// [shut down](ListenerHandle::shutdown).
+/// [shut down](ListenerHandle::shutdown). It is [`Send`] and [`Sync`]: several threads may accept.
 #[derive(Debug)]
+#[must_use = "nobody is accepted when this is dropped"]
 pub struct Listener {
     tcp: TcpListener,
     settings: Arc<ListenerBuilder>,
     control: Arc<Control>,
 }
 
-/// What other threads can do with a [`Listener`], such as one that waits for Ctrl-C.
+/// What other threads can do with a [`Listener`], such as one that waits for Ctrl-C. It is [`Send`] and
+/// [`Sync`].
 #[derive(Clone, Debug)]
 pub struct ListenerHandle {
     control: Arc<Control>,
@@ -323,6 +326,7 @@ impl Iterator for Listener {
 
 /// A TCP connection that was accepted and of which nothing was read.
 #[derive(Debug)]
+#[must_use = "the client gets no answer when this is dropped"]
 pub struct Incoming {
     tcp: Tcp,
     place: Arc<Place>,
@@ -403,12 +407,23 @@ impl Incoming {
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug)]
+///
+/// It is [`Send`], and not [`Sync`].
+#[must_use = "the client gets no answer when this is dropped"]
 pub struct Request {
     driver: Driver<Stream>,
     head: endpoint::Request,
     peer: SocketAddr,
     settings: Arc<ListenerBuilder>,
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("peer", &self.peer)
+            .field("head", &self.head)
+            .finish_non_exhaustive()
+    }
 }
 
 impl std::ops::Deref for Request {

@@ -1,3 +1,4 @@
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -25,6 +26,8 @@ pub(crate) const QUEUE: usize = 64 * 1024;
 /// To drop it ends the stream without a Close frame, and what is queued is lost: call
 /// [`close`](Self::close) first.
 ///
+/// It is [`Send`] where the stream is, and not [`Sync`]: several threads share it by [`split`](Self::split).
+///
 /// ```no_run
 /// let mut ws = ws_std::connect("ws://127.0.0.1:9001/")?;
 /// ws.send("hello")?;
@@ -34,7 +37,6 @@ pub(crate) const QUEUE: usize = 64 * 1024;
 /// }
 /// # Ok::<(), ws_std::Error>(())
 /// ```
-#[derive(Debug)]
 pub struct WebSocket<T = Stream> {
     pub(crate) driver: Driver<T>,
     pub(crate) subprotocol: Option<String>,
@@ -42,6 +44,19 @@ pub struct WebSocket<T = Stream> {
     pub(crate) response: Option<Response>,
     /// A message was begun by `write_stream` and not finished.
     pub(crate) unfinished: bool,
+}
+
+impl<T: fmt::Debug> fmt::Debug for WebSocket<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebSocket")
+            .field("stream", &self.driver.link.stream)
+            .field("open", &self.driver.endpoint.is_open())
+            .field("close_info", &self.driver.endpoint.close_info())
+            .field("subprotocol", &self.subprotocol)
+            .field("request", &self.request)
+            .field("response", &self.response)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<T: Transport> WebSocket<T> {

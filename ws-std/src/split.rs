@@ -54,7 +54,10 @@ struct WriteSide<T> {
 /// It answers Pings and Close frames, and keeps the time-outs, while it reads; so keep it reading. When
 /// it is dropped, the connection is closed with 1001, which takes two seconds at the most; a thread
 /// that is still blocked in [`Writer::send`] then fails.
+///
+/// It is [`Send`] and [`Sync`] where the stream is.
 #[derive(Debug)]
+#[must_use = "the connection is closed when this is dropped"]
 pub struct Reader<T: Transport = Stream> {
     inbound: Inbound,
     link: Link<T>,
@@ -65,7 +68,7 @@ pub struct Reader<T: Transport = Stream> {
 }
 
 /// The sending half of a [`WebSocket`] after [`split`](WebSocket::split); clone it for each
-/// thread that sends.
+/// thread that sends. It is [`Send`] and [`Sync`] where the stream is [`Send`].
 #[derive(Debug)]
 pub struct Writer<T: Transport = Stream> {
     shared: Arc<Shared<T>>,
@@ -207,15 +210,15 @@ impl<T: Transport> Shared<T> {
     fn write_all(&self, mut side: MutexGuard<'_, WriteSide<T>>) -> Result<()> {
         let WriteSide { link, batch } = &mut *side;
         loop {
-            if batch.is_empty() {
-                mem::swap(batch, self.outbound().output());
-            }
+            self.outbound().take_output(batch);
             if batch.is_empty() && !link.unflushed {
                 return Ok(());
             }
-            link.write(batch, || self.outbound().partly_written()).inspect_err(|error| {
+            link.write(batch, |count| self.outbound().written(count)).inspect_err(|error| {
                 if matches!(error, Error::Timeout(_)) {
                     self.timeouts.fetch_add(1, Ordering::Relaxed);
+                } else {
+                    self.outbound().written(usize::MAX); // nobody will write it
                 }
             })?;
         }

@@ -6,7 +6,7 @@ use ws_core::endpoint::Event;
 use ws_core::utf8::Utf8Validator;
 use ws_core::{MessageKind, SendError};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::socket::{QUEUE, WebSocket};
 use crate::transport::{Stream, Transport};
 
@@ -14,6 +14,7 @@ use crate::transport::{Stream, Transport};
 ///
 /// It ends where the message ends. When it is dropped before, the rest of the message is skipped.
 #[derive(Debug)]
+#[must_use = "the message is skipped when this is dropped"]
 pub struct MessageReader<'w, T = Stream> {
     ws: &'w mut WebSocket<T>,
     kind: MessageKind,
@@ -27,6 +28,7 @@ pub struct MessageReader<'w, T = Stream> {
 /// [`finish`](Self::finish): without it the message stays open for good, and all that can still be done is
 /// to close the connection.
 #[derive(Debug)]
+#[must_use = "the message stays open unless it is finished"]
 pub struct MessageWriter<'w, T = Stream> {
     ws: &'w mut WebSocket<T>,
     kind: MessageKind,
@@ -120,7 +122,7 @@ impl<T: Transport> Read for MessageReader<'_, T> {
                 return Ok(0);
             }
             let deadline = self.ws.driver.link.deadline();
-            match self.ws.driver.event(deadline).map_err(into_io)? {
+            match self.ws.driver.event(deadline).map_err(io::Error::from)? {
                 Some(Event::Chunk(chunk)) => {
                     self.ended = chunk.end;
                     self.chunk = chunk.bytes;
@@ -146,14 +148,13 @@ impl<T: Transport> MessageWriter<'_, T> {
     ///
     /// # Errors
     ///
-    /// As [`WebSocket::send`]. Text that ends inside a character is refused with
-    /// [`io::ErrorKind::InvalidData`].
+    /// As [`WebSocket::send`]: after a time-out the message is complete, and the rest goes out with the next
+    /// write. Text that ends inside a character is refused with [`io::ErrorKind::InvalidData`].
     pub fn finish(mut self) -> Result<()> {
         if self.kind == MessageKind::Text && self.utf8.finish().is_err() {
             return Err(io::Error::from(io::ErrorKind::InvalidData).into());
         }
         self.fragment(&[], true)?;
-        self.ws.unfinished = false;
         self.ws.flush()
     }
 
@@ -161,17 +162,20 @@ impl<T: Transport> MessageWriter<'_, T> {
         if self.blocked {
             return Err(SendError::MessageOpen.into());
         }
-        self.ws.unfinished = true;
         let driver = &mut self.ws.driver;
-        if driver.endpoint.output().len() >= QUEUE {
+        // The last one is taken first: a caller whose `finish` times out has no writer to try again with.
+        if !last && driver.endpoint.output().len() >= QUEUE {
             driver.flush()?;
         }
-        Ok(driver.endpoint.send_fragment(self.kind, bytes, last)?)
+        driver.endpoint.send_fragment(self.kind, bytes, last)?;
+        self.ws.unfinished = !last;
+        Ok(())
     }
 }
 
 impl<T: Transport> Write for MessageWriter<'_, T> {
-    /// Queues a fragment; [`io::ErrorKind::InvalidData`] for text that is not UTF-8.
+    /// Queues a fragment; [`io::ErrorKind::InvalidData`] for text that is not UTF-8. After a time-out
+    /// nothing was taken: write the same again.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let bytes = bytes.get(..QUEUE).unwrap_or(bytes);
         if bytes.is_empty() {
@@ -180,23 +184,15 @@ impl<T: Transport> Write for MessageWriter<'_, T> {
         if self.kind == MessageKind::Text {
             let mut utf8 = self.utf8;
             utf8.push(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-            self.fragment(bytes, false).map_err(into_io)?;
+            self.fragment(bytes, false).map_err(io::Error::from)?;
             self.utf8 = utf8;
         } else {
-            self.fragment(bytes, false).map_err(into_io)?;
+            self.fragment(bytes, false).map_err(io::Error::from)?;
         }
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.ws.flush().map_err(into_io)
-    }
-}
-
-fn into_io(error: Error) -> io::Error {
-    match error {
-        Error::Io(error) => error,
-        Error::Timeout(_) => io::Error::new(io::ErrorKind::TimedOut, error),
-        error => io::Error::other(error),
+        self.ws.flush().map_err(io::Error::from)
     }
 }

@@ -53,7 +53,7 @@ impl Read for Tcp {
         if count == 0 && self.place.as_ref().is_some_and(|place| place.is_woken()) {
             thread::sleep(self.look);
             self.look = self.look.mul_f32(1.5).min(LAST_LOOK);
-            return Err(ErrorKind::WouldBlock.into());
+            return Err(ErrorKind::TimedOut.into());
         }
         self.look = LOOK;
         Ok(count)

@@ -1,6 +1,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::thread;
 
 use ws_core::ProtocolError;
 use ws_core::frame::{CloseFrame, FrameHeader, MAX_HEADER_LEN, OpCode, mask};
@@ -13,7 +14,7 @@ const MAX_HEAD: usize = 64 * 1024;
 
 /// Something that has gone over a connection; printed, it is one line per line of a head, and one per frame.
 ///
-/// Heads can hold secrets, such as cookies.
+/// Heads can hold secrets, such as cookies. A thread that panics, be it in the hook, tells nothing more.
 ///
 /// ```no_run
 /// let mut ws = ws_std::Connector::builder()
@@ -160,7 +161,7 @@ pub(crate) struct Tracer {
     received: Side,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct Side {
     direction: Direction,
     phase: Phase,
@@ -193,6 +194,17 @@ impl Tracer {
 
     pub(crate) fn received(&mut self, bytes: &[u8]) {
         self.received.feed(bytes, &self.hook, self.peer);
+    }
+}
+
+impl fmt::Debug for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Side")
+            .field("direction", &self.direction)
+            .field("phase", &self.phase)
+            .field("held", &self.held.len())
+            .field("skip", &self.skip)
+            .finish()
     }
 }
 
@@ -265,6 +277,10 @@ impl Side {
     }
 
     fn tell(&self, what: Traced<'_>, hook: &Hook, peer: Option<SocketAddr>) {
+        // A half that is dropped still writes. A second panic would end the process.
+        if thread::panicking() {
+            return;
+        }
         (hook.0)(&Trace { peer, direction: self.direction, what });
     }
 }

@@ -9,6 +9,10 @@ use crate::tcp::Tcp;
 /// It is implemented for [`Stream`], [`TcpStream`] and, on Unix, `UnixStream`. A stream that is only
 /// [`Read`] and [`Write`] goes into [`Plain`].
 ///
+/// A stream has to block: [`Error::Io`](crate::Error::Io) of the kind
+/// [`WouldBlock`](io::ErrorKind::WouldBlock) is what a read over one in non-blocking mode comes to when
+/// nothing is there yet, and [`Error::Timeout`](crate::Error::Timeout) what a write comes to.
+///
 /// A stream may hold back what is written until it is flushed, as one of TLS does. A write or flush
 /// that times out has then kept what it was given, and the next one goes on with it. An error of the kind
 /// [`Interrupted`](io::ErrorKind::Interrupted) asks for the same call again, once the deadlines are

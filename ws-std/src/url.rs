@@ -72,7 +72,7 @@ impl<'u> Url<'u> {
         if authority.contains('@') {
             return Err(UrlError::UserInfo);
         }
-        if !resource.bytes().all(|byte| byte.is_ascii_graphic()) {
+        if !resource.bytes().all(is_allowed) {
             return Err(UrlError::Path);
         }
         let (host, port) = match authority.strip_prefix('[') {
@@ -112,6 +112,13 @@ impl<'u> Url<'u> {
         let slash = if resource.starts_with('/') { "" } else { "/" };
         Ok(Self { secure, host, port, authority, resource_name: format!("{slash}{resource}") })
     }
+}
+
+/// Whether a byte may be in a path or query (RFC 3986 §3.3, §3.4). Brackets may not, but browsers and
+/// servers let them, as in `?id[]=1`.
+fn is_allowed(byte: u8) -> bool {
+    byte.is_ascii_graphic()
+        && !matches!(byte, b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}')
 }
 
 #[cfg(test)]
@@ -164,6 +171,19 @@ mod tests {
     fn uri_non_ascii_refused_or_encoded() {
         assert_eq!(Url::parse("ws://exämple.com/"), Err(UrlError::Host));
         assert_eq!(Url::parse("ws://h/ä"), Err(UrlError::Path));
+    }
+
+    // RFC 3986 §3.3, §3.4, Appendix A
+    #[test]
+    fn uri_path_and_query_are_what_rfc_3986_allows() {
+        let allowed = "/az09-._~%20!$&'()*+,;=:@//?a=b&c[]=/?:@!$&'()*+,;";
+        assert_eq!(parsed(&format!("ws://h{allowed}")).4, allowed);
+        for byte in (0..=b' ').chain(*b"\"<>\\^`{|}\x7f") {
+            for part in ["a", "?a"] {
+                let url = format!("ws://h/{part}{}", char::from(byte));
+                assert_eq!(Url::parse(&url), Err(UrlError::Path), "{url:?}");
+            }
+        }
     }
 
     // RFC 6455 §4.1

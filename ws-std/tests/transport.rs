@@ -7,11 +7,14 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::*;
 use ws_std::ws_core::Endpoint;
-use ws_std::{CloseCode, Config, Connector, Message, Plain, Transport, WebSocket};
+use ws_std::{
+    CloseCode, Config, Connector, Deadline, Error, Message, Plain, PreparedMessage, SendError,
+    Transport, WebSocket,
+};
 
 /// A TCP stream that counts system calls.
 #[derive(Debug)]
@@ -154,6 +157,162 @@ fn send_writes_at_once_and_queue_when_much_has_gathered() {
     client.expect(BINARY, &[1; 2000]);
     client.expect(TEXT, b"before the end");
     client.expect(CLOSE, &close(1000, ""));
+}
+
+#[test]
+fn prepared_messages_are_queued_in_order_with_others() {
+    let (mut ws, [_, writes], mut client) = counted();
+    let (text, bytes) = (Message::from("prepared"), Message::from(vec![9; 1000]));
+    let prepared = [&text, &bytes].map(PreparedMessage::new);
+    ws.queue("before").unwrap();
+    ws.queue_prepared(&prepared[0]).unwrap();
+    ws.queue("after").unwrap();
+    ws.queue_prepared(&prepared[1]).unwrap();
+    ws.queue_prepared(&prepared[1]).unwrap();
+    assert_eq!(writes.load(SeqCst), 0);
+    ws.flush().unwrap();
+    assert_eq!(writes.load(SeqCst), 1);
+    for expected in ["before", "prepared", "after"] {
+        client.expect(TEXT, expected.as_bytes());
+    }
+    client.expect(BINARY, &[9; 1000]);
+    client.expect(BINARY, &[9; 1000]);
+    // Much is written at once, as by `queue`.
+    let long = PreparedMessage::new(&Message::from(vec![8; 70_000]));
+    ws.queue_prepared(&long).unwrap();
+    assert_eq!(writes.load(SeqCst), 2);
+    client.expect(BINARY, &[8; 70_000]);
+    ws.start_close(CloseCode::NORMAL, "").unwrap();
+    let error = ws.queue_prepared(&prepared[0]).unwrap_err();
+    assert!(matches!(error, Error::Send(SendError::Closing)), "{error:?}");
+    client.expect(CLOSE, &close(1000, ""));
+}
+
+// RFC 6455 §5.3: a client's key is fresh for each frame.
+#[test]
+fn a_client_masks_a_prepared_message_anew_each_time() {
+    let (url, server) = play(|mut raw| {
+        let head = raw.head();
+        raw.write(answer(&head).as_bytes());
+        [raw.frame(), raw.frame()]
+    });
+    within(move || {
+        let mut ws = Connector::builder().connect(&url).unwrap();
+        let message = PreparedMessage::new(&Message::from("twice"));
+        ws.queue_prepared(&message).unwrap();
+        ws.queue_prepared(&message).unwrap();
+        ws.flush().unwrap();
+    });
+    let [one, two] = finish(server);
+    for frame in [&one, &two] {
+        assert_eq!((frame.first, &*frame.payload), (TEXT, &b"twice"[..]));
+    }
+    assert!(one.key.is_some() && two.key.is_some() && one.key != two.key);
+}
+
+/// A server on one stream, and the other end.
+fn server<T: Transport>(stream: T) -> WebSocket<T> {
+    WebSocket::from_endpoint(Endpoint::server_after_handshake(Config::new(), b""), stream)
+}
+
+fn would_block<R>(result: ws_std::Result<R>) -> bool {
+    matches!(result, Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock)
+}
+
+#[test]
+fn a_stream_that_does_not_block_is_an_error_at_once_and_nothing_is_lost() {
+    let (near, far) = tcp();
+    near.set_nonblocking(true).unwrap();
+    let mut far = Raw::new(far);
+    within(move || {
+        let mut ws = server(near);
+        assert!(would_block(ws.read()));
+        assert!(would_block(ws.read_ref().map(drop)));
+        assert!(would_block(ws.read_stream().map(drop)));
+        ws.set_read_timeout(Some(LONG));
+        assert!(would_block(ws.read()));
+        let frame = masked(TEXT, b"in two parts");
+        let (one, two) = frame.split_at(7);
+        far.write(one);
+        thread::sleep(Duration::from_millis(20));
+        assert!(would_block(ws.read()));
+        far.write(two);
+        let begun = Instant::now();
+        let message = loop {
+            match ws.read() {
+                Ok(message) => break message,
+                error => assert!(would_block(error) && begun.elapsed() < LONG),
+            }
+        };
+        assert_eq!(message, Some(Message::from("in two parts")));
+        let (mut reader, _writer) = ws.split().unwrap();
+        reader.set_read_timeout(None);
+        assert!(would_block(reader.read()));
+    });
+    let (near, _far) = tcp();
+    near.set_nonblocking(true).unwrap();
+    within(move || assert!(would_block(server(Plain(near)).read())));
+}
+
+/// A TCP stream whose reads wake up long before their time.
+#[derive(Debug)]
+struct Hasty(TcpStream);
+
+impl Read for Hasty {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl Write for Hasty {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Transport for Hasty {
+    fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        let short = timeout.map_or(Duration::from_millis(20), |timeout| timeout / 4);
+        self.0.set_read_timeout(Some(short))
+    }
+
+    fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.0.set_write_timeout(timeout)
+    }
+
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        self.0.shutdown_write()
+    }
+
+    fn try_clone(&self) -> io::Result<Self> {
+        self.0.try_clone().map(Self)
+    }
+}
+
+#[test]
+fn a_read_that_wakes_up_early_waits_on() {
+    let (near, far) = tcp();
+    let mut far = Raw::new(far);
+    within(move || {
+        let mut ws = server(Hasty(near));
+        let timeout = Duration::from_millis(200);
+        ws.set_read_timeout(Some(timeout));
+        let begun = Instant::now();
+        assert!(matches!(ws.read(), Err(Error::Timeout(Deadline::Read))));
+        assert!(begun.elapsed() >= timeout);
+        ws.set_read_timeout(None);
+        let late = thread::spawn(move || {
+            thread::sleep(timeout);
+            far.write(&masked(TEXT, b"late"));
+            far
+        });
+        assert_eq!(ws.read().unwrap(), Some(Message::from("late")));
+        finish(late);
+    });
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::MessageKind;
 ///
 /// The fragments of a message all have its kind here; that all but the first go out as
 /// continuation frames is seen to by the connection (RFC 6455 §5.4).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct DataFrame {
     pub(super) kind: MessageKind,
     pub(super) fin: bool,

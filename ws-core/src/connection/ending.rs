@@ -21,7 +21,9 @@ pub(super) enum End {
 }
 
 impl Sender {
-    /// Tells the timers that bytes have arrived, and whether data was among them.
+    /// Tells the timers that bytes have arrived, and whether data was among them: after each call of
+    /// [`Receiver::receive`](super::Receiver::receive) that has taken some. See
+    /// [`Connection::split`](crate::Connection::split).
     #[inline]
     pub fn received(&mut self, data: bool) {
         self.timers.received(data);
@@ -61,7 +63,8 @@ impl Sender {
         }
     }
 
-    /// Tells that the stream has ended, or was given up.
+    /// Tells that the stream has ended, or was given up. The receiving half is told by
+    /// [`Receiver::end`](super::Receiver::end).
     pub fn end(&mut self) {
         if self.end == End::No {
             self.end = End::Eof;

@@ -11,9 +11,10 @@
 //! 3. While [`wants_transmit`](Connection::wants_transmit), it writes what
 //!    [`poll_transmit`](Connection::poll_transmit) gives: pongs, keepalive pings and the Close frame.
 //!
-//! With time-outs, it calls [`handle_timeout`](Connection::handle_timeout) once per wake-up, before
-//! `receive`, and sleeps at most until [`poll_timeout`](Connection::poll_timeout). At the
-//! end of the stream it calls [`receive_eof`](Connection::receive_eof); it shuts its write side down
+//! With time-outs, each wake-up has an order: [`set_now`](Connection::set_now), then `receive` until it
+//! returns `None`, then [`handle_timeout`](Connection::handle_timeout) once, then the output. A Pong that
+//! lies among the bytes would otherwise come too late. The driver sleeps at most until
+//! [`poll_timeout`](Connection::poll_timeout). At the end of the stream it calls [`receive_eof`](Connection::receive_eof); it shuts its write side down
 //! when [`wants_shutdown`](Connection::wants_shutdown) and lets go of the socket
 //! when the peer has closed, too, or [`is_finished`](Connection::is_finished).
 
@@ -443,7 +444,90 @@ impl Connection {
 
     /// Takes the connection apart, for a reader and a writer that run side by side.
     ///
-    /// Whatever [`Receiver::take_reply`] gives is handed to [`Sender::reply`].
+    /// What the connection did in one call is then the driver's to do:
+    ///
+    /// - After each call of [`Receiver::receive`] that has taken bytes, also when it returned `None` or an
+    ///   error, [`Sender::received`], with `true` for [`Event::Data`]. Without it a peer that answers
+    ///   every keepalive Ping counts as lost.
+    /// - After each call of [`Receiver::receive`] and [`Receiver::fail`],
+    ///   [`Receiver::take_reply`]; what it gives goes to [`Sender::reply`].
+    /// - With time-outs, [`Sender::opened`] first; then for each wake-up [`Sender::set_now`] before bytes
+    ///   are received, and [`Sender::handle_timeout`] once after them. When [`Sender::is_finished`] after
+    ///   that, [`Receiver::end`].
+    /// - While [`Sender::wants_transmit`], [`Sender::poll_transmit`], also after a reply and after
+    ///   `handle_timeout`.
+    /// - At the end of the stream [`Receiver::end`] and [`Sender::end`].
+    ///
+    /// What was received has to come to the sender in the order in which it came, and before the time
+    /// that is told after it.
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use ws_core::connection::{Receiver, Sender};
+    /// use ws_core::{Config, Connection, Event, Input, Instant, MaskingKey, ProtocolError};
+    ///
+    /// /// One wake-up: with the bytes that were read, or with none when a time-out is due.
+    /// fn wake_up(
+    ///     (receiver, sender): (&mut Receiver, &mut Sender),
+    ///     now: Instant,
+    ///     bytes: &mut [u8],
+    ///     output: &mut Vec<u8>,
+    /// ) -> Result<(), ProtocolError> {
+    ///     sender.set_now(now);
+    ///     let mut input = Input::new(bytes);
+    ///     let mut result = Ok(());
+    ///     loop {
+    ///         let before = input.consumed();
+    ///         let event = receiver.receive(&mut input);
+    ///         if input.consumed() != before {
+    ///             sender.received(matches!(event, Ok(Some(Event::Data(_)))));
+    ///         }
+    ///         if let Some(reply) = receiver.take_reply() {
+    ///             sender.reply(reply);
+    ///         }
+    ///         match event {
+    ///             Ok(Some(_)) => {} // yours: what to do with it
+    ///             Ok(None) => break,
+    ///             Err(error) => {
+    ///                 result = Err(error); // the Close frame that tells the peer is pending
+    ///                 break;
+    ///             }
+    ///         }
+    ///     }
+    ///     sender.handle_timeout(now);
+    ///     if sender.is_finished() {
+    ///         receiver.end();
+    ///     }
+    ///     while sender.wants_transmit() {
+    ///         let key = MaskingKey::new([1, 2, 3, 4]); // yours: random, a fresh one each time
+    ///         let mut frame = [0; 131];
+    ///         let len = sender.poll_transmit(&mut frame, Some(key)).expect("room and a key");
+    ///         output.extend_from_slice(&frame[..len]);
+    ///     }
+    ///     result
+    /// }
+    ///
+    /// let config = Config::new()
+    ///     .ping_interval(Some(Duration::from_secs(20)))
+    ///     .pong_timeout(Some(Duration::from_secs(5)));
+    /// let (mut receiver, mut sender) = Connection::client(config).split();
+    /// sender.opened(Instant::from_millis(0));
+    /// let mut output = Vec::new();
+    /// let mut wake_up = |millis, bytes: &mut [u8]| {
+    ///     wake_up((&mut receiver, &mut sender), Instant::from_millis(millis), bytes, &mut output)
+    /// };
+    /// wake_up(20_000, &mut [])?; // a Ping is due
+    /// wake_up(25_000, &mut *b"\x8a\x00".to_vec())?; // its Pong, just in time
+    /// wake_up(30_000, &mut [])?;
+    /// assert_eq!(output, b"\x89\x80\x01\x02\x03\x04");
+    /// assert!(!sender.is_lost());
+    ///
+    /// // The stream has ended.
+    /// receiver.end();
+    /// sender.end();
+    /// assert!(sender.is_finished());
+    /// # Ok::<(), ProtocolError>(())
+    /// ```
     pub fn split(self) -> (Receiver, Sender) {
         (self.receiver, self.sender)
     }

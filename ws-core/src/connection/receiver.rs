@@ -111,7 +111,9 @@ impl Receiver {
     }
 
     /// As [`Connection::receive`](crate::Connection::receive), but the reply is left to
-    /// [`take_reply`](Self::take_reply).
+    /// [`take_reply`](Self::take_reply), and that bytes have come is told to the sending half by
+    /// [`Sender::received`](super::Sender::received). See
+    /// [`Connection::split`](crate::Connection::split).
     ///
     /// # Errors
     ///
@@ -464,6 +466,7 @@ impl Receiver {
     /// A Close frame or an error stays until it is taken. A Ping's reply that is not taken
     /// before the next Ping or Pong arrives may be dropped (RFC 6455 §5.5.3).
     #[inline]
+    #[must_use = "the reply is owed to the peer: hand it to `Sender::reply`"]
     pub fn take_reply(&mut self) -> Option<Reply> {
         if self.reply == PendingReply::None { None } else { self.build_reply() }
     }

@@ -13,6 +13,8 @@ pub(super) struct Timers {
     last_data: Instant,
     /// When the keepalive Ping went out that nothing has followed yet.
     ping_sent: Option<Instant>,
+    /// The Pong's deadline was put off.
+    spared: bool,
     close_started: Option<Instant>,
 }
 
@@ -38,6 +40,7 @@ impl Timers {
             last_received: start,
             last_data: start,
             ping_sent: None,
+            spared: false,
             close_started: None,
         }
     }
@@ -55,6 +58,7 @@ impl Timers {
     pub(super) fn received(&mut self, data: bool) {
         self.last_received = self.now;
         self.ping_sent = None;
+        self.spared = false;
         if data {
             self.last_data = self.now;
         }
@@ -89,7 +93,14 @@ impl Timers {
         }
         if let Some(sent) = self.ping_sent {
             if due(sent, self.pong_timeout) {
-                return Due::Lost;
+                // A driver that looks late was away, and the Pong may wait in the stream: once, it gets the
+                // time to read it.
+                if self.spared || now == sent.plus_millis(self.pong_timeout) {
+                    return Due::Lost;
+                }
+                self.spared = true;
+                let more = (self.pong_timeout / 8).max(1);
+                self.ping_sent = Some(now.plus_millis(more.wrapping_sub(self.pong_timeout)));
             }
         }
         if due(self.last_data, self.idle_timeout) {

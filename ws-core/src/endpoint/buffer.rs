@@ -1,6 +1,7 @@
 //! The read buffer, in which messages are also put together.
 
 use alloc::vec::Vec;
+use core::fmt;
 use core::ops::Range;
 
 use bytes::Bytes;
@@ -19,7 +20,6 @@ const HAND_OVER: usize = 4 * 1024;
 ///
 /// A message of one frame lies in one piece as it came; the payloads of further fragments
 /// are moved up to the ones before.
-#[derive(Debug)]
 pub(super) struct ReadBuffer {
     data: Vec<u8>,
     message: Option<Range<usize>>,
@@ -29,6 +29,18 @@ pub(super) struct ReadBuffer {
     offered: usize,
     /// The memory is shared with other connections and goes back to them.
     lent: bool,
+}
+
+/// How much there is, not what: it may be long, and secret.
+impl fmt::Debug for ReadBuffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReadBuffer")
+            .field("size", &self.data.len())
+            .field("unread", &self.unread_len())
+            .field("message", &self.message)
+            .field("lent", &self.lent)
+            .finish_non_exhaustive()
+    }
 }
 
 impl ReadBuffer {

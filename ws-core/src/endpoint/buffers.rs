@@ -1,6 +1,7 @@
 //! Memory that many endpoints share.
 
 use alloc::vec::Vec;
+use core::fmt;
 use core::ops::{Deref, DerefMut};
 
 use super::Endpoint;
@@ -10,7 +11,7 @@ use super::Endpoint;
 /// An endpoint that borrows them, by [`Endpoint::with_buffers`], keeps memory of its own only for what
 /// it must not lose: a frame or message that has come in part, output that is not written yet. An idle
 /// connection holds none.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Buffers {
     read: Vec<u8>,
     output: Vec<u8>,
@@ -24,8 +25,19 @@ impl Buffers {
     }
 }
 
+/// How large they are, not what is in them: it may be secret.
+impl fmt::Debug for Buffers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Buffers")
+            .field("read", &self.read.len())
+            .field("output", &self.output.capacity())
+            .finish()
+    }
+}
+
 /// An [`Endpoint`] that works in shared [`Buffers`], until this is dropped.
 #[derive(Debug)]
+#[must_use = "the endpoint works in the buffers until this is dropped"]
 pub struct WithBuffers<'a> {
     endpoint: &'a mut Endpoint,
     buffers: &'a mut Buffers,
@@ -64,10 +76,14 @@ impl Endpoint {
     /// let mut connections = [(); 3].map(|()| Endpoint::server_after_handshake(Config::new(), b""));
     /// for connection in &mut connections {
     ///     let mut ws = connection.with_buffers(&mut buffers);
-    ///     ws.receive(b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58");
-    ///     while let Some(event) = ws.poll_event()? {
-    ///         if let Event::Message(message) = event {
-    ///             ws.send(message)?;
+    ///     let mut received: &[u8] = b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58";
+    ///     while !received.is_empty() {
+    ///         let taken = ws.receive(received);
+    ///         received = &received[taken..];
+    ///         while let Some(event) = ws.poll_event()? {
+    ///             if let Event::Message(message) = event {
+    ///                 ws.send(message)?;
+    ///             }
     ///         }
     ///     }
     ///     assert_eq!(ws.output().chunk(), b"\x81\x05Hello");

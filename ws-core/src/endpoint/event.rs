@@ -82,7 +82,7 @@ pub struct Opened {
 }
 
 /// How a connection ended (RFC 6455 §7.1.4–§7.1.6).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct CloseInfo {
     /// The code of the peer's Close frame; [`CloseCode::NO_STATUS`] when that had none,
@@ -116,7 +116,7 @@ impl fmt::Display for CloseInfo {
 /// Why an [`Endpoint`](crate::Endpoint) has failed.
 ///
 /// What tells the peer, a Close frame or an HTTP response, is in the output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Error {
     /// The peer broke the protocol or a limit.
     Protocol(ProtocolError),
@@ -142,7 +142,15 @@ impl fmt::Display for Error {
     }
 }
 
-impl core::error::Error for Error {}
+impl core::error::Error for Error {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Protocol(error) => error.source(),
+            Self::Handshake(error) => error.source(),
+            Self::HandshakeTimeout | Self::HandshakeEof | Self::PongTimeout => None,
+        }
+    }
+}
 
 impl From<ProtocolError> for Error {
     fn from(error: ProtocolError) -> Self {
@@ -171,4 +179,8 @@ impl fmt::Display for Unsent {
     }
 }
 
-impl core::error::Error for Unsent {}
+impl core::error::Error for Unsent {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        self.error.source()
+    }
+}

@@ -1,16 +1,17 @@
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt;
 use core::ops::Range;
 
 use bytes::Bytes;
 
 use crate::handshake::{
-    EMPTY_FIELD, HandshakeError, RequestHead, RequestKind, ResponseHead, Upgrade,
+    EMPTY_FIELD, HandshakeError, Names, RequestHead, RequestKind, ResponseHead, Upgrade, path,
 };
 
-/// The header fields of a request or response.
-#[derive(Clone, Debug, Default)]
+/// The header fields of a request or response. `Debug` shows their names alone.
+#[derive(Clone, Default)]
 pub struct Fields {
     head: Bytes,
     spans: Arc<[(Range<usize>, Range<usize>)]>,
@@ -24,7 +25,7 @@ impl Fields {
     }
 
     /// All fields in order: names as they were sent, values without the white space around them.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> + Clone {
         self.spans.iter().map(|(name, value)| {
             let part = |range: &Range<usize>| self.head.get(range.clone()).unwrap_or_default();
             (core::str::from_utf8(part(name)).unwrap_or_default(), part(value))
@@ -46,6 +47,12 @@ impl Fields {
     }
 }
 
+impl fmt::Debug for Fields {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Names(self.iter()).fmt(f)
+    }
+}
+
 /// How many slots the fields of a head need at the most: the shortest field has four bytes.
 pub(super) fn field_slots(head: &[u8], max_fields: usize) -> usize {
     max_fields.min(head.len() / 4)
@@ -57,8 +64,8 @@ fn span(whole: &[u8], part: &[u8]) -> Range<usize> {
     start..start.wrapping_add(part.len())
 }
 
-/// A client's request.
-#[derive(Clone, Debug)]
+/// A client's request. `Debug`, for a log, shows no query and no value of a field: they may be secret.
+#[derive(Clone)]
 pub struct Request {
     method: String,
     target: String,
@@ -67,7 +74,6 @@ pub struct Request {
 }
 
 /// What a request for a WebSocket asks for.
-#[derive(Debug)]
 pub(super) struct Asked {
     pub(super) key: String,
     host: String,
@@ -156,6 +162,17 @@ impl Request {
     }
 }
 
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("method", &self.method)
+            .field("path", &path(self.resource_name()))
+            .field("fields", &self.fields)
+            .field("is_upgrade", &self.is_upgrade())
+            .finish()
+    }
+}
+
 impl Asked {
     fn new(upgrade: &Upgrade<'_, '_>) -> Self {
         Self {
@@ -176,8 +193,8 @@ impl Asked {
     }
 }
 
-/// A server's response.
-#[derive(Clone, Debug)]
+/// A server's response. `Debug`, for a log, shows no value of a field, and of the body its length.
+#[derive(Clone)]
 pub struct Response {
     status: u16,
     reason: String,
@@ -219,5 +236,16 @@ impl Response {
             fields: Fields::new(head, parsed.fields()),
             body: Bytes::new(),
         }
+    }
+}
+
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Response")
+            .field("status", &self.status)
+            .field("reason", &self.reason)
+            .field("fields", &self.fields)
+            .field("body", &self.body.len())
+            .finish()
     }
 }

@@ -92,6 +92,7 @@ impl Inbound {
     }
 
     /// As [`Endpoint::receive`](crate::Endpoint::receive).
+    #[must_use = "the bytes that were not taken have to be passed again"]
     pub fn receive(&mut self, bytes: &[u8]) -> usize {
         let free = self.read_buf();
         let count = free.len().min(bytes.len());
@@ -149,7 +150,9 @@ impl Inbound {
         self.streaming = streaming;
     }
 
-    /// As [`Endpoint::receive_eof`](crate::Endpoint::receive_eof).
+    /// As [`Endpoint::receive_eof`](crate::Endpoint::receive_eof), but the sending side hears of it when
+    /// events are polled next. Poll once more also after the peer's Close frame: an endpoint that
+    /// is whole is finished at once, [`Outbound::is_finished`] only after that.
     pub fn receive_eof(&mut self) {
         self.eof = true;
     }

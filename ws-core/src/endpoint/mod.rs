@@ -45,7 +45,8 @@ use crate::{CloseCode, Instant, Message, MessageKind, PreparedMessage, Role, Sen
 /// One side of a WebSocket connection, from its opening handshake to its end, without I/O.
 ///
 /// Its events are [`endpoint::Event`](Event), not those of a [`Connection`](crate::Connection). It owns its
-/// buffers. Memory follows what has arrived, never what a peer declares.
+/// buffers. Memory follows what has arrived, never what a peer declares. It can be moved to another thread,
+/// but not be shared between threads: it is [`Send`] and not [`Sync`], because [`Random`] is so.
 ///
 /// ```
 /// use ws_core::endpoint::{Endpoint, Event, Options};
@@ -53,16 +54,19 @@ use crate::{CloseCode, Instant, Message, MessageKind, PreparedMessage, Role, Sen
 /// use ws_core::Config;
 ///
 /// let mut server = Endpoint::server(Config::default());
-/// server.receive(
+/// let mut received: &[u8] =
 ///     b"GET / HTTP/1.1\r\nHost: example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
 ///       Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n\
-///       \x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58",
-/// );
-/// while let Some(event) = server.poll_event()? {
-///     match event {
-///         Event::Request(_) => server.accept(&AcceptResponse::default())?,
-///         Event::Message(message) => server.send(message)?,
-///         _ => {}
+///       \x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58";
+/// while !received.is_empty() {
+///     let taken = server.receive(received);
+///     received = &received[taken..]; // what there was no room for
+///     while let Some(event) = server.poll_event()? {
+///         match event {
+///             Event::Request(_) => server.accept(&AcceptResponse::default())?,
+///             Event::Message(message) => server.send(message)?,
+///             _ => {}
+///         }
 ///     }
 /// }
 /// let output: Vec<u8> = server.output().slices().flatten().copied().collect();
@@ -77,7 +81,8 @@ pub struct Endpoint {
 }
 
 /// Why a request was not answered. Nothing was written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum OpenError {
     /// No request waits for this answer.
     NoRequest,
@@ -94,7 +99,14 @@ impl fmt::Display for OpenError {
     }
 }
 
-impl core::error::Error for OpenError {}
+impl core::error::Error for OpenError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::NoRequest => None,
+            Self::Head(error) => error.source(),
+        }
+    }
+}
 
 impl From<HeadError> for OpenError {
     fn from(error: HeadError) -> Self {
@@ -186,8 +198,9 @@ impl Endpoint {
         Self { inbound, outbound }
     }
 
-    /// Takes bytes that were read from the stream, as many as there is room for: poll events and
-    /// pass the rest again.
+    /// Takes bytes that were read from the stream, as many as there is room for, and says how many: poll
+    /// events and pass the rest again. While a request waits for its answer there may be no room at all.
+    #[must_use = "the bytes that were not taken have to be passed again"]
     pub fn receive(&mut self, bytes: &[u8]) -> usize {
         self.inbound.receive(bytes)
     }
@@ -358,10 +371,38 @@ impl Endpoint {
         self.outbound.output()
     }
 
-    /// Tells that a write has accepted some of the output that was taken out by [`core::mem::take`], and
-    /// left some: a sign that the peer reads. Of output that is written where it is, this is seen.
-    pub fn partly_written(&mut self) {
-        self.outbound.partly_written();
+    /// Moves the output into `batch`, unless that still holds some: for a driver that goes on with the endpoint
+    /// while it writes, as one that hands over what it writes, or that writes in another task.
+    ///
+    /// It still counts as output until [`written`](Self::written) tells that the stream has taken it:
+    /// in [`wants_shutdown`](Self::wants_shutdown), in [`is_finished`](Self::is_finished), and towards
+    /// [`Options::max_output`]. When the stream has failed, tell [`receive_reset`](Self::receive_reset); when it
+    /// [`is_finished`](Self::is_finished) while some is left, nobody waits for that any more.
+    ///
+    /// ```
+    /// use ws_core::endpoint::{Endpoint, Output};
+    /// use ws_core::Config;
+    ///
+    /// let mut ws = Endpoint::server_after_handshake(Config::default(), &[]);
+    /// let mut batch = Output::default();
+    /// ws.send("Hello")?;
+    /// ws.take_output(&mut batch);
+    /// ws.send("goes with the next batch")?;
+    /// while !batch.is_empty() {
+    ///     let count = batch.chunk().len(); // of what stream.write(batch.chunk()) has taken
+    ///     batch.advance(count);
+    ///     ws.written(count);
+    /// }
+    /// # Ok::<(), ws_core::endpoint::Unsent>(())
+    /// ```
+    pub fn take_output(&mut self, batch: &mut Output) {
+        self.outbound.take_output(batch);
+    }
+
+    /// Tells that the stream has taken `count` more bytes of what [`take_output`](Self::take_output) gave. Tell it
+    /// after each write, as a peer that takes its output slowly is alive.
+    pub fn written(&mut self, count: usize) {
+        self.outbound.written(count);
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) has to be called at the latest; `None` when

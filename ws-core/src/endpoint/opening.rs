@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::fmt;
 
 use bytes::Bytes;
 
@@ -34,7 +35,6 @@ pub(super) enum Phase {
     Over,
 }
 
-#[derive(Debug)]
 pub(super) struct Opening {
     options: Options,
     reader: HeadReader,
@@ -44,13 +44,33 @@ pub(super) struct Opening {
     offer: Option<(ClientKey, Vec<String>)>,
 }
 
-#[derive(Debug)]
 pub(super) struct Refusal {
     response: Response,
     reader: BodyReader,
     body: Vec<u8>,
     max: usize,
     timeout: u32,
+}
+
+/// Not what was offered: people put tokens into subprotocols.
+impl fmt::Debug for Opening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Opening")
+            .field("options", &self.options)
+            .field("reader", &self.reader)
+            .field("seen", &self.seen)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Refusal")
+            .field("response", &self.response)
+            .field("reader", &self.reader)
+            .field("body", &self.body.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Inbound {
@@ -197,7 +217,12 @@ impl Inbound {
         Found::Refused(refusal.response)
     }
 
-    pub(super) fn accept(
+    /// As [`Endpoint::accept`](crate::Endpoint::accept), for a driver of the two sides.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn accept(
         &mut self,
         response: &AcceptResponse<'_>,
         out: &mut Outbound,
@@ -213,7 +238,12 @@ impl Inbound {
         Ok(())
     }
 
-    pub(super) fn respond(
+    /// As [`Endpoint::respond`](crate::Endpoint::respond), for a driver of the two sides.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn respond(
         &mut self,
         response: &HttpResponse<'_>,
         out: &mut Outbound,

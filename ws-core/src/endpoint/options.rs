@@ -2,7 +2,9 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::handshake::{DEFAULT_MAX_FIELDS, DEFAULT_MAX_HEAD, HandshakeError, same_origin};
+use crate::handshake::{
+    DEFAULT_MAX_FIELDS, DEFAULT_MAX_HEAD, HandshakeError, equal_origins, same_origin,
+};
 use crate::{Config, time};
 
 /// Limits, time-outs and policies of an [`Endpoint`](crate::Endpoint); those of the open connection are
@@ -122,12 +124,18 @@ impl From<Config> for Options {
 ///
 /// A request without an Origin does not come from a browser and is always admitted; anybody else
 /// can send whatever Origin they like, so this protects users of browsers, not the server.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Origins {
     /// Pages from the host and port that the request goes to.
     Same,
-    /// Those, and pages from these origins, such as `https://example.com`.
+    /// Those, and pages from these origins: scheme, host, and a port unless it is the scheme's default,
+    /// such as `https://example.com` or `http://localhost:8080`. An entry with a path, be it a
+    /// trailing slash, admits nobody.
+    ///
+    /// They are compared as [`same_origin`] does: scheme and host without regard to case, `https://host:443`
+    /// being `https://host`. Origins of other schemes than http and https, and `null`, are compared as
+    /// text.
     List(Vec<String>),
     /// All.
     Any,
@@ -162,9 +170,7 @@ impl Origins {
         let admitted = match self {
             Self::Any => true,
             Self::Same => same(),
-            Self::List(list) => {
-                same() || list.iter().any(|listed| listed.eq_ignore_ascii_case(origin))
-            }
+            Self::List(list) => same() || list.iter().any(|listed| equal_origins(listed, origin)),
         };
         if admitted { Ok(()) } else { Err(HandshakeError::OriginNotAllowed) }
     }

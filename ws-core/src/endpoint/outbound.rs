@@ -34,6 +34,8 @@ pub struct Outbound {
     last_words: Option<Instant>,
     /// The stream has failed: nothing can be written.
     broken: bool,
+    /// How many bytes of output the driver has taken and not written yet.
+    in_flight: usize,
     /// The driver has told of progress since the last look.
     taken: bool,
     /// How far the output had got when the time was told last, if some of it was waiting.
@@ -85,6 +87,7 @@ impl Outbound {
             pong_timeout: options.config.pong_timeout,
             last_words: None,
             broken: false,
+            in_flight: 0,
             taken: false,
             backlog: None,
         }
@@ -280,7 +283,7 @@ impl Outbound {
         if self.sender.state() != State::Open || self.broken {
             return Err(SendError::Closing);
         }
-        let waiting = self.output.len();
+        let waiting = self.waiting();
         if waiting != 0 && waiting.saturating_add(len) > self.max_output {
             return Err(SendError::OutputFull);
         }
@@ -291,9 +294,35 @@ impl Outbound {
     pub fn output(&mut self) -> &mut Output {
         self.pump();
         if self.broken {
-            self.output.advance(usize::MAX);
+            self.drop_output();
         }
         &mut self.output
+    }
+
+    /// As [`Endpoint::take_output`](crate::Endpoint::take_output).
+    pub fn take_output(&mut self, batch: &mut Output) {
+        if batch.is_empty() {
+            core::mem::swap(batch, self.output());
+            self.in_flight = self.in_flight.saturating_add(batch.len());
+        }
+    }
+
+    /// As [`Endpoint::written`](crate::Endpoint::written).
+    pub fn written(&mut self, count: usize) {
+        self.in_flight = self.in_flight.saturating_sub(count);
+        // The kernel takes small messages for a peer that has vanished. Where some is left, the peer has read.
+        self.taken |= self.in_flight != 0;
+    }
+
+    /// How many bytes are not written yet.
+    #[inline]
+    fn waiting(&self) -> usize {
+        self.output.len().saturating_add(self.in_flight)
+    }
+
+    fn drop_output(&mut self) {
+        self.output.advance(usize::MAX);
+        self.in_flight = 0;
     }
 
     /// Encodes pending control frames, as long as the output has room; a Close frame always has.
@@ -320,7 +349,7 @@ impl Outbound {
     /// As [`Endpoint::is_open`](crate::Endpoint::is_open).
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.phase == Phase::Open && self.sender.state() == State::Open
+        self.phase == Phase::Open && self.sender.state() == State::Open && !self.broken
     }
 
     pub(super) fn open(&mut self) {
@@ -371,7 +400,7 @@ impl Outbound {
     /// As [`Endpoint::wants_shutdown`](crate::Endpoint::wants_shutdown).
     #[must_use]
     pub fn wants_shutdown(&self) -> bool {
-        (self.broken || self.output.is_empty())
+        (self.broken || self.waiting() == 0)
             && (matches!(self.phase, Phase::Over(_)) || self.sender.wants_shutdown())
     }
 
@@ -386,7 +415,7 @@ impl Outbound {
     #[must_use]
     pub fn is_finished(&self) -> bool {
         // What is left to say is said, even to a peer that was silent for too long.
-        self.sender.is_finished() && (self.broken || self.output.is_empty())
+        self.sender.is_finished() && (self.broken || self.waiting() == 0)
     }
 
     /// How long the last words may take; zero means for ever.
@@ -428,7 +457,7 @@ impl Outbound {
             Phase::Over(since) => {
                 if self.close_timeout != 0 && now.millis_since(since) >= self.close_timeout {
                     self.sender.end();
-                    self.output.advance(usize::MAX);
+                    self.drop_output();
                 }
             }
             Phase::Open => {
@@ -438,17 +467,17 @@ impl Outbound {
                 self.sender.handle_timeout(now);
                 self.pump();
                 if self.sender.is_given_up() {
-                    self.output.advance(usize::MAX);
+                    self.drop_output();
                 }
             }
             Phase::Opening => {}
         }
-        if self.sender.is_finished() && !self.output.is_empty() {
+        if self.sender.is_finished() && self.waiting() != 0 {
             let since = *self.last_words.get_or_insert(now);
             if taking {
                 self.last_words = Some(now);
             } else if self.patience() != 0 && now.millis_since(since) >= self.patience() {
-                self.output.advance(usize::MAX);
+                self.drop_output();
             }
         }
     }
@@ -456,7 +485,7 @@ impl Outbound {
     /// As [`Endpoint::receive_reset`](crate::Endpoint::receive_reset), for this side.
     pub fn receive_reset(&mut self) {
         self.broken = true;
-        self.output.advance(usize::MAX);
+        self.drop_output();
     }
 
     /// Whether the peer has taken some of what waits for it all the time since the last look: it is alive,
@@ -464,13 +493,8 @@ impl Outbound {
     fn is_taking(&mut self) -> bool {
         let told = core::mem::take(&mut self.taken);
         let before = self.backlog;
-        self.backlog = if self.output.is_empty() { None } else { Some(self.output.progress()) };
+        self.backlog = if self.waiting() == 0 { None } else { Some(self.output.progress()) };
         told || matches!((before, self.backlog), (Some(before), Some(now)) if now.follows(before))
-    }
-
-    /// As [`Endpoint::partly_written`](crate::Endpoint::partly_written).
-    pub fn partly_written(&mut self) {
-        self.taken = true;
     }
 }
 

@@ -1,5 +1,6 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::fmt;
 
 use bytes::{Buf, Bytes};
 
@@ -12,8 +13,9 @@ const KEEP: usize = 64 * 1024;
 ///
 /// It is a [`Buf`]: write [`chunk`](Output::chunk), or all that
 /// [`slices`](Output::slices) gives, and [`advance`](Output::advance) by what was written.
-/// [`core::mem::take`] takes all of it, for a driver that writes while the endpoint is in use.
-#[derive(Debug, Default)]
+/// [`Endpoint::take_output`](crate::Endpoint::take_output) takes all of it, for a driver that writes while the
+/// endpoint is in use.
+#[derive(Default)]
 pub struct Output {
     /// Heads, small payloads and masked payloads, one after the other.
     copied: Vec<u8>,
@@ -23,6 +25,13 @@ pub struct Output {
     shared: VecDeque<(usize, Bytes)>,
     shared_len: usize,
     progress: Progress,
+}
+
+/// How much there is, not what: it may be long, and secret.
+impl fmt::Debug for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Output").field("len", &self.len()).finish_non_exhaustive()
+    }
 }
 
 /// How far an output has got.
@@ -74,6 +83,18 @@ impl Output {
             next = shared.next();
             Some(segment)
         })
+    }
+
+    /// Takes the first segment off, for a stream that has to own what it writes: a shared payload is not
+    /// copied.
+    pub fn pop(&mut self) -> Option<Bytes> {
+        let len = self.chunk().len();
+        let segment = match self.shared.front() {
+            Some((place, bytes)) if *place == self.written => bytes.clone(),
+            _ => Bytes::copy_from_slice(self.chunk()),
+        };
+        self.advance(len);
+        (len != 0).then_some(segment)
     }
 
     /// Takes `count` bytes off the front; more than there are take all.
@@ -229,6 +250,20 @@ mod tests {
             assert_eq!(got, expected);
             assert!(output.is_empty());
         }
+    }
+
+    #[test]
+    fn output_gives_its_segments_away() {
+        let (mut output, expected) = filled();
+        let payload = output.shared[1].1.as_ptr();
+        let mut segments = Vec::new();
+        while let Some(segment) = output.pop() {
+            segments.push(segment);
+        }
+        assert_eq!(segments.concat(), expected);
+        assert_eq!(segments.len(), 5);
+        assert_eq!(segments[2].as_ptr(), payload, "not a copy");
+        assert!(output.is_empty() && output.shared_len == 0);
     }
 
     #[cfg(feature = "std")]

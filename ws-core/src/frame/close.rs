@@ -96,7 +96,7 @@ impl core::fmt::Debug for CloseCode {
 /// What a Close frame said (RFC 6455 §5.5.1).
 ///
 /// The reason helps to debug and must not be shown to an end user (RFC 6455 §5.5.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct CloseFrame<'a> {
     /// The code, or [`CloseCode::NO_STATUS`] when the frame had an empty body.
     pub code: CloseCode,

@@ -12,7 +12,7 @@ pub const MAX_CONTROL_PAYLOAD: usize = 125;
 /// [`decode`](Self::decode) checks what can be told from the header alone: the opcode, the length's
 /// form, and that a control frame is short and whole. Whether RSV bits, the mask and the opcode fit
 /// the connection is checked by [`Connection`](crate::Connection).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FrameHeader {
     /// FIN: this is the last frame of its message.
     pub fin: bool,

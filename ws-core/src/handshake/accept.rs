@@ -17,7 +17,7 @@ const GUID: &[u8; 36] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 /// let key = ClientKey::from_nonce(*b"the sample nonce");
 /// assert_eq!(key.as_str(), "dGhlIHNhbXBsZSBub25jZQ==");
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct ClientKey([u8; 24]);
 
 impl ClientKey {

@@ -8,7 +8,8 @@ use super::lists::ListElements;
 const MAX_OVERHEAD: u16 = 16 * 1024;
 
 /// How the end of a body is found (RFC 9112 §6.3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum BodyLength {
     /// There is no body.
     None,

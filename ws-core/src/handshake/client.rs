@@ -25,7 +25,7 @@ use super::writer::{Writer, check_value, is_one_of, is_websocket_field, put_head
 /// assert!(out[..length].starts_with(b"GET /chat HTTP/1.1\r\nHost: example.com:8080\r\n"));
 /// # Ok::<(), ws_core::handshake::HeadError>(())
 /// ```
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ClientRequest<'a> {
     /// The value of `Host`: `host`, or `host:port` when the port is not the scheme's default; IPv6
     /// addresses in brackets.
@@ -123,7 +123,7 @@ impl ClientRequest<'_> {
 }
 
 /// A response's head, taken apart; it borrows the head and the fields that the caller lent.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct ResponseHead<'f, 'h> {
     minor_version: u8,
     status: u16,
@@ -133,6 +133,7 @@ pub struct ResponseHead<'f, 'h> {
 
 /// What server and client agreed upon.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Accepted<'f, 'h> {
     /// The subprotocol in use, one of those offered.
     pub subprotocol: Option<&'h str>,

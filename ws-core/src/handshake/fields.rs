@@ -12,7 +12,7 @@ pub type Field<'h> = httparse::Header<'h>;
 pub const EMPTY_FIELD: Field<'static> = httparse::EMPTY_HEADER;
 
 /// The values of all fields of one name, in order; the name is compared without regard to case.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct FieldValues<'a, 'h> {
     fields: core::slice::Iter<'a, Field<'h>>,
     name: &'a str,
@@ -21,6 +21,10 @@ pub struct FieldValues<'a, 'h> {
 impl<'a, 'h> FieldValues<'a, 'h> {
     pub(super) fn new(fields: &'a [Field<'h>], name: &'a str) -> Self {
         Self { fields: fields.iter(), name }
+    }
+
+    pub(super) const fn name(&self) -> &'a str {
+        self.name
     }
 }
 

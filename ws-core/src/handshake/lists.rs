@@ -14,7 +14,7 @@ pub fn is_token(text: &[u8]) -> bool {
 ///
 /// Elements come without the white space around them; empty ones are skipped. Quoted strings are not
 /// looked for: [`Extensions`](super::Extensions) does that.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ListElements<'a, 'h> {
     values: FieldValues<'a, 'h>,
     rest: &'h [u8],
@@ -23,6 +23,10 @@ pub struct ListElements<'a, 'h> {
 impl<'a, 'h> ListElements<'a, 'h> {
     pub(super) fn new(values: FieldValues<'a, 'h>) -> Self {
         Self { values, rest: &[] }
+    }
+
+    pub(super) const fn name(&self) -> &'a str {
+        self.values.name()
     }
 }
 
@@ -43,7 +47,7 @@ impl<'h> Iterator for ListElements<'_, 'h> {
 }
 
 /// The subprotocols that a request offers, in the client's order of preference (RFC 6455 §11.3.4).
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Subprotocols<'a, 'h>(pub(super) ListElements<'a, 'h>);
 
 impl<'h> Iterator for Subprotocols<'_, 'h> {

@@ -45,6 +45,7 @@
 mod accept;
 mod body;
 mod client;
+mod debug;
 mod error;
 mod extensions;
 mod fields;
@@ -58,11 +59,15 @@ mod writer;
 pub use accept::{AcceptKey, ClientKey, accept_key, is_valid_key};
 pub use body::{BodyLength, BodyPart, BodyReader};
 pub use client::{Accepted, ClientRequest, ResponseHead};
+#[cfg(feature = "bytes")]
+pub(crate) use debug::{Names, path};
 pub use error::{HandshakeError, HeadError};
 pub use extensions::{Extension, Extensions, ParamValue, Params};
 pub use fields::{EMPTY_FIELD, Field, FieldValues};
 pub use head::{HeadKind, HeadReader};
 pub use lists::{ListElements, Subprotocols, is_token, select_subprotocol};
+#[cfg(feature = "bytes")]
+pub(crate) use origin::equal_origins;
 pub use origin::same_origin;
 pub use request::{RequestHead, RequestKind, Upgrade};
 pub use response::{AcceptResponse, HttpResponse};

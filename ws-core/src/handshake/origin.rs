@@ -20,14 +20,36 @@ use crate::SHORT_CUTS;
 /// ```
 pub fn same_origin(origin: &str, host: &str) -> bool {
     let Some((scheme, authority)) = split_scheme(origin) else { return false };
-    let default_port = if scheme.eq_ignore_ascii_case("http") {
-        80
+    default_port(scheme).is_some_and(|port| same_authority(authority, host, port))
+}
+
+/// Whether two origins are the same (RFC 6454 §5): scheme and host without regard to case, a port that
+/// is left out being the scheme's. Those of other schemes than http and https are compared as text.
+#[cfg(feature = "bytes")]
+pub(crate) fn equal_origins(left: &str, right: &str) -> bool {
+    if left.eq_ignore_ascii_case(right) {
+        return true;
+    }
+    match (split_scheme(left), split_scheme(right)) {
+        (Some((scheme, left)), Some((other, right))) if scheme.eq_ignore_ascii_case(other) => {
+            default_port(scheme).is_some_and(|port| same_authority(left, right, port))
+        }
+        _ => false,
+    }
+}
+
+fn default_port(scheme: &str) -> Option<u16> {
+    if scheme.eq_ignore_ascii_case("http") {
+        Some(80)
     } else if scheme.eq_ignore_ascii_case("https") {
-        443
+        Some(443)
     } else {
-        return false;
-    };
-    match (Authority::parse(authority), Authority::parse(host)) {
+        None
+    }
+}
+
+fn same_authority(left: &str, right: &str, default_port: u16) -> bool {
+    match (Authority::parse(left), Authority::parse(right)) {
         (Some(left), Some(right)) => {
             left.host.same(&right.host)
                 && left.port.unwrap_or(default_port) == right.port.unwrap_or(default_port)
@@ -259,6 +281,40 @@ mod tests {
             ("http://example.com:65616", "example.com"),
         ] {
             assert!(!same_origin(origin, host), "{origin} {host}");
+        }
+    }
+
+    // RFC 6454 §5.
+    #[cfg(feature = "bytes")]
+    #[test]
+    fn equal_origins_compare_scheme_host_and_port() {
+        for (left, right) in [
+            ("https://example.com", "https://example.com"),
+            ("https://example.com:443", "https://example.com"),
+            ("HTTPS://Example.com", "https://example.COM:443"),
+            ("http://example.com:80", "http://example.com"),
+            ("http://[::1]:80", "http://[0:0:0:0:0:0:0:1]"),
+            ("https://localhost:8443", "https://localhost:8443"),
+            ("null", "null"),
+            ("chrome-extension://abc", "chrome-extension://abc"),
+        ] {
+            assert!(equal_origins(left, right), "{left} {right}");
+            assert!(equal_origins(right, left), "{right} {left}");
+        }
+        for (left, right) in [
+            ("https://example.com", "http://example.com"),
+            ("https://example.com:443", "http://example.com:443"),
+            ("https://example.com:80", "https://example.com"),
+            ("http://example.com:443", "http://example.com"),
+            ("https://example.com/", "https://example.com"),
+            ("https://example.com", "https://example.com.evil.org"),
+            ("https://example.com", "https://user@example.com"),
+            ("example.com", "https://example.com"),
+            ("file://:80", "file://"),
+            ("null", ""),
+        ] {
+            assert!(!equal_origins(left, right), "{left} {right}");
+            assert!(!equal_origins(right, left), "{right} {left}");
         }
     }
 

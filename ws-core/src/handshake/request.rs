@@ -12,7 +12,7 @@ use super::{MAX_SUBPROTOCOLS, is_valid_key};
 use crate::SHORT_CUTS;
 
 /// A request's head, taken apart; it borrows the head and the fields that the caller lent.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct RequestHead<'f, 'h> {
     method: &'h str,
     target: &'h str,
@@ -30,7 +30,7 @@ pub enum RequestKind<'f, 'h> {
 }
 
 /// A request for a WebSocket, checked.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Upgrade<'f, 'h> {
     key: &'h str,
     host: &'h str,

@@ -21,7 +21,7 @@ use super::writer::{Writer, is_one_of, is_websocket_field, put_headers};
 /// );
 /// # Ok::<(), ws_core::handshake::HeadError>(())
 /// ```
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct AcceptResponse<'a> {
     /// The subprotocol to speak: one that the client offered. `None` writes no field.
     pub subprotocol: Option<&'a str>,
@@ -128,7 +128,7 @@ impl AcceptResponse<'_> {
 /// );
 /// # Ok::<(), ws_core::handshake::HeadError>(())
 /// ```
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct HttpResponse<'a> {
     /// The status code, from 200 to 599.
     pub status: u16,

@@ -1,7 +1,7 @@
 //! Messages: what a connection carries, whole.
 //!
 //! [`SliceAssembler`] joins chunks in a slice of the caller. With `alloc` there is
-//! [`VecAssembler`], with `bytes` the owned [`Message`] and [`PreparedMessage`], a message that is
+//! `VecAssembler`, with `bytes` the owned `Message` and `PreparedMessage`, a message that is
 //! encoded once for many receivers.
 
 mod assembly;
@@ -16,7 +16,7 @@ mod text;
 pub use assembly::VecAssembler;
 pub use assembly::{Full, SliceAssembler};
 #[cfg(feature = "bytes")]
-pub use owned::{Message, MessageRef};
+pub use owned::{Message, MessageRef, NotText};
 #[cfg(feature = "bytes")]
 pub use prepared::PreparedMessage;
 #[cfg(feature = "bytes")]

@@ -16,7 +16,7 @@ use crate::frame::{FrameHeader, OpCode};
 /// assert_eq!(prepared.frame()[..], *b"\x81\x04tick");
 /// assert_eq!(*prepared.message(), Message::from("tick"));
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PreparedMessage {
     frame: Bytes,
     message: Message,

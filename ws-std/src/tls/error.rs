@@ -6,6 +6,8 @@ use rustls::pki_types::pem;
 use crate::Error;
 
 /// What can go wrong with TLS.
+///
+/// What is printed says all; the [`source`](std::error::Error::source) is that of the wrapped error.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum TlsError {
@@ -54,9 +56,9 @@ impl fmt::Display for TlsError {
 impl std::error::Error for TlsError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Failed(error) | Self::Platform(error) => Some(error),
-            Self::Pem(error) => Some(error),
-            _ => None,
+            Self::Failed(error) | Self::Platform(error) => error.source(),
+            Self::Pem(error) => error.source(),
+            Self::NotTls | Self::NoCertificate | Self::NoKey | Self::KeyMismatch => None,
         }
     }
 }

@@ -117,7 +117,7 @@ fn plain(line: &mut Line, request: &RequestHead<'_, '_>) {
         b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: text/html; charset=utf-8\r\n\r\n",
     );
     if request.method() == "GET" {
-        line.write(include_bytes!("../../../pages/echo.html"));
+        line.write(include_bytes!("../page.html"));
     }
 }
 
@@ -146,7 +146,7 @@ fn echo(
     // Where the payload ends that waits in `output`.
     let mut end = HEADROOM;
     loop {
-        connection.handle_timeout(now());
+        connection.set_now(now());
         let mut bytes = Input::new(input.get_mut(..received).unwrap_or_default());
         loop {
             // An error has queued its Close frame; after it nothing more is received.
@@ -171,6 +171,9 @@ fn echo(
                 break;
             }
         }
+        // After what has come: it may be a Pong.
+        connection.handle_timeout(now());
+        transmit(line, &mut connection);
         if connection.wants_shutdown() {
             return Ok(());
         }

@@ -65,7 +65,8 @@ async fn read(mut stream: &TcpStream, buffer: Vec<u8>) -> BufResult<usize, Vec<u
 }
 
 async fn write(mut stream: &TcpStream, ws: &mut Endpoint, origin: Instant) -> io::Result<()> {
-    let mut segments = Segments(mem::take(ws.output()));
+    let mut segments = Segments(Output::default());
+    ws.take_output(&mut segments.0);
     while !segments.0.is_empty() {
         let mut writing = pin!(stream.write_vectored(segments));
         let BufResult(written, rest) = loop {
@@ -78,11 +79,10 @@ async fn write(mut stream: &TcpStream, ws: &mut Endpoint, origin: Instant) -> io
             }
         };
         segments = rest;
-        segments.0.advance(written?);
-        match segments.0.is_empty() {
-            true => segments.0 = mem::take(ws.output()), // what a deadline has added
-            false => ws.partly_written(),
-        }
+        let count = written?;
+        segments.0.advance(count);
+        ws.written(count);
+        ws.take_output(&mut segments.0); // what a deadline has added
     }
     Ok(())
 }

@@ -1,0 +1,117 @@
+//! What `Debug` shows of heads: they carry passwords and tokens, and `Debug` goes to logs.
+#![cfg(all(feature = "bytes", feature = "handshake"))]
+
+use std::fmt::Debug;
+
+use ws_core::Config;
+use ws_core::endpoint::{Endpoint, Event};
+use ws_core::handshake::*;
+
+const REQUEST: &[u8] = b"GET /chat?token=hidden HTTP/1.1\r\nHost: example.com\r\n\
+    Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: hidden\r\nCookie: id=hidden\r\n\
+    Authorization: Bearer hidden\r\n\r\n";
+const REFUSAL: &[u8] =
+    b"HTTP/1.1 403 No\r\nSet-Cookie: id=hidden\r\nContent-Length: 9\r\n\r\nhidden";
+
+/// Both forms show these, and nothing that is secret.
+#[track_caller]
+fn shows(value: &dyn Debug, texts: &[&str]) {
+    for form in [format!("{value:?}"), format!("{value:#?}")] {
+        for text in texts {
+            assert!(form.contains(text), "no {text}: {form}");
+        }
+        for secret in ["hidden", "dGhlIHNhbXBsZSBub25jZQ==", "104, 105, 100, 100, 101, 110"] {
+            assert!(!form.contains(secret), "{secret}: {form}");
+        }
+    }
+}
+
+#[test]
+fn request_of_an_endpoint_shows_path_and_names() {
+    let mut server = Endpoint::server(Config::new());
+    assert_eq!(server.receive(REQUEST), REQUEST.len());
+    let Ok(Some(Event::Request(request))) = server.poll_event() else { panic!("a request") };
+    shows(&request, &["GET", "\"/chat\"", "\"Cookie\"", "\"Authorization\""]);
+    assert_eq!(
+        format!("{request:?}"),
+        "Request { method: \"GET\", path: \"/chat\", fields: [\"Host\", \"Upgrade\", \"Connection\", \
+         \"Sec-WebSocket-Key\", \"Sec-WebSocket-Version\", \"Sec-WebSocket-Protocol\", \"Cookie\", \
+         \"Authorization\"], is_upgrade: true }"
+    );
+    shows(request.fields(), &["\"Cookie\""]);
+    shows(&Event::Request(request), &["Request"]);
+    shows(&server, &["Deciding"]);
+}
+
+// RFC 9112 §3.2: the other forms of a target
+#[test]
+fn request_for_a_page_shows_no_user_and_no_query() {
+    for (target, path) in [
+        ("/page?hidden", "\"/page\""),
+        ("/page#hidden", "\"/page\""),
+        ("http://user:hidden@example.com/page", "\"..\""),
+        ("*", "\"..\""),
+    ] {
+        let head = format!("GET {target} HTTP/1.1\r\nHost: example.com\r\n\r\n");
+        let mut server = Endpoint::server(Config::new());
+        assert_eq!(server.receive(head.as_bytes()), head.len());
+        let Ok(Some(Event::Http(request))) = server.poll_event() else { panic!("{target}") };
+        shows(&request, &[path]);
+        let mut storage = [EMPTY_FIELD; 8];
+        shows(&RequestHead::parse(head.as_bytes(), &mut storage).unwrap(), &[path, "\"Host\""]);
+    }
+}
+
+#[test]
+fn response_of_an_endpoint_shows_status_and_names() {
+    let request = ClientRequest {
+        target: "/chat?token=hidden",
+        subprotocols: &["hidden"],
+        headers: &[("Authorization", "Bearer hidden")],
+        ..ClientRequest::default()
+    };
+    let random = Box::new(|bytes: &mut [u8]| bytes.copy_from_slice(b"the sample nonce"));
+    let mut client = Endpoint::client(&request, Config::new(), random).unwrap();
+    client.output().advance(usize::MAX);
+    shows(&client, &["Opening"]);
+    assert_eq!(client.receive(REFUSAL), REFUSAL.len());
+    assert!(matches!(client.poll_event(), Ok(None)));
+    shows(&client, &["Refusal", "403", "\"Set-Cookie\"", "body: 6"]);
+    client.receive_eof();
+    let Ok(Some(Event::Refused(response))) = client.poll_event() else { panic!("a refusal") };
+    assert_eq!(
+        format!("{response:?}"),
+        "Response { status: 403, reason: \"No\", fields: [\"Set-Cookie\", \"Content-Length\"], \
+         body: 6 }"
+    );
+}
+
+#[test]
+fn heads_on_slices_show_names() {
+    let mut storage = [EMPTY_FIELD; 16];
+    let request = RequestHead::parse(REQUEST, &mut storage).unwrap();
+    shows(&request, &["GET", "\"/chat\"", "\"Cookie\""]);
+    shows(&request.field_values("cookie"), &["cookie"]);
+    shows(&request.list("authorization"), &["authorization"]);
+    let RequestKind::Upgrade(upgrade) = request.classify().unwrap() else { panic!("an upgrade") };
+    shows(&RequestKind::Upgrade(upgrade), &["example.com", "\"/chat\""]);
+    shows(&upgrade.subprotocols(), &["Subprotocols"]);
+    shows(&upgrade.extensions(), &["Extensions"]);
+    shows(&ClientKey::from_nonce(*b"the sample nonce"), &["ClientKey(..)"]);
+
+    let head = &REFUSAL[..REFUSAL.len() - 6];
+    let mut storage = [EMPTY_FIELD; 16];
+    shows(&ResponseHead::parse(head, &mut storage).unwrap(), &["403", "\"Set-Cookie\""]);
+
+    let headers = &[("Set-Cookie", "id=hidden")];
+    shows(&AcceptResponse { headers, ..AcceptResponse::default() }, &["\"Set-Cookie\""]);
+    shows(&HttpResponse { status: 200, headers, body: b"hidden" }, &["200", "\"Set-Cookie\""]);
+    let request = ClientRequest {
+        target: "/chat?token=hidden",
+        subprotocols: &["hidden"],
+        headers: &[("Authorization", "Bearer hidden")],
+        ..ClientRequest::default()
+    };
+    shows(&request, &["localhost", "\"/chat\"", "\"Authorization\"", "subprotocols: 1"]);
+}
