@@ -93,8 +93,8 @@ impl Config {
     /// How long after such a Ping the peer may stay silent before the connection counts as lost.
     /// Default 20 seconds; `None` means that its silence is tolerated.
     ///
-    /// A driver that comes late has an eighth more, once, to read a Pong that may wait in the stream: a process
-    /// that was stopped does not take its peers for dead.
+    /// A driver that comes late has an eighth more, at most a second, to read a Pong that may wait in the stream:
+    /// a process that was stopped does not take its peers for dead.
     #[must_use]
     pub const fn pong_timeout(mut self, timeout: Option<Duration>) -> Self {
         self.pong_timeout = millis(timeout);

@@ -62,6 +62,12 @@ impl Instant {
         if span > Self::MAX_SPAN { 0 } else { span }
     }
 
+    /// Whether this point is not after `now`.
+    #[inline]
+    pub(crate) const fn has_come(self, now: Self) -> bool {
+        self.millis_since(now) == 0
+    }
+
     #[inline]
     pub(crate) const fn plus_millis(self, millis: u32) -> Self {
         Self(self.0.wrapping_add(millis))

@@ -338,12 +338,73 @@ fn time_outs_are_capped() {
             assert_eq!(clock.next(), Some(24 * DAY));
             assert_eq!(clock.pass(24 * DAY - 1), b"");
             let late = 24 * DAY + DAY / 2;
-            assert_eq!(clock.pass(late), close_by(clock.role, CloseCode::GOING_AWAY));
+            assert_eq!(clock.pass(late), b"", "it may have to read first");
+            assert_eq!(clock.next(), Some(late + 1000));
+            assert_eq!(clock.pass(late + 2000), close_by(clock.role, CloseCode::GOING_AWAY));
         });
     }
     each(Config::new().idle_timeout(Some(Duration::ZERO)), |clock| {
         assert_eq!(clock.next(), Some(1));
     });
+}
+
+// The deadline that is asked for and the one that is kept are the same, however late the driver looks.
+#[test]
+fn a_deadline_that_has_passed_comes_to_something() {
+    const DAY: u32 = 24 * 60 * 60 * 1000;
+    for late in [19, 21, 24, 100, 400] {
+        each(Config::new().idle_timeout(seconds(23 * 86_400)), |mut clock| {
+            let now = (23 * DAY).wrapping_add(late * 60 * 60 * 1000);
+            for _ in 0..3 {
+                clock.connection.handle_timeout(clock.at(now));
+                let next = clock.connection.poll_timeout().unwrap();
+                let wait = next.saturating_since(clock.at(now));
+                assert!(!wait.is_zero(), "{late} hours late: a driver would not wait at all");
+            }
+        });
+    }
+}
+
+// What lies in the stream may be data, too.
+#[test]
+fn data_that_waited_keeps_a_connection_from_being_idle() {
+    each(Config::new().idle_timeout(seconds(8)), |mut clock| {
+        assert_eq!(clock.pass(20_000), b"");
+        clock.receive(to(clock.role, FIN | PING, b""));
+        assert_eq!(clock.next(), Some(21_000), "a Ping is no data");
+        clock.receive(to(clock.role, FIN | TEXT, b"a"));
+        assert_eq!(clock.next(), Some(28_000));
+        assert_eq!(clock.pass(28_000), close_by(clock.role, CloseCode::GOING_AWAY));
+    });
+}
+
+// A peer that takes a long payload is alive, though its Pong cannot be asked for before the frame ends, nor
+// its Close answered.
+#[test]
+fn who_takes_a_long_payload_is_alive() {
+    let config =
+        Config::new().ping_interval(seconds(10)).pong_timeout(seconds(3)).close_timeout(seconds(5));
+    for closing in [false, true] {
+        each(config, |mut clock| {
+            if clock.role == Role::Client {
+                return; // a client's payload is counted as it is masked
+            }
+            clock.connection.head(DataFrame::BINARY, 1_000, None).unwrap();
+            if closing {
+                clock.receive(to(clock.role, FIN | CLOSE, b""));
+            }
+            for second in 1..=60 {
+                clock.connection.payload_written(10).unwrap();
+                assert_eq!(clock.pass(second * 1000), b"", "no frame inside another");
+                assert!(!clock.connection.is_finished() && !clock.connection.wants_shutdown());
+            }
+            // And no longer than that.
+            clock.connection.payload_written(10).unwrap();
+            let more = if closing { 5_000 } else { 3_000 };
+            assert_eq!(clock.pass(60_000 + more), b"");
+            assert!(clock.connection.is_finished());
+        });
+    }
 }
 
 // A driver that was held up: the Pong was there in time, whether it is read before the time is told or after.

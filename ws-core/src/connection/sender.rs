@@ -165,7 +165,9 @@ impl Sender {
     #[inline]
     fn account(&mut self, len: u64) -> Result<(), SendError> {
         self.payload_left = self.payload_left.checked_sub(len).ok_or(SendError::PayloadTooLong)?;
-        self.timers.sent_data();
+        if len > 0 {
+            self.timers.sent_payload(self.ping_due);
+        }
         Ok(())
     }
 
@@ -209,7 +211,9 @@ impl Sender {
         payload: Range<usize>,
         key: Option<MaskingKey>,
     ) -> Result<Range<usize>, SendError> {
-        let len = payload.end.saturating_sub(payload.start);
+        let Some(len) = payload.end.checked_sub(payload.start) else {
+            return Err(SendError::BufferTooSmall { needed: payload.start });
+        };
         self.check(frame, len as u64, key)?;
         let needed = header_len(len, key);
         let start = payload.start.checked_sub(needed).ok_or(SendError::NoHeadroom { needed })?;
@@ -444,7 +448,10 @@ impl Sender {
         let written = self.control(opcode, payload, key, out)?;
         match opcode {
             OpCode::Pong => self.pong_len = None,
-            OpCode::Ping => self.ping_due = false,
+            OpCode::Ping => {
+                self.ping_due = false;
+                self.timers.sent_ping();
+            }
             _ => self.close_frame_sent(),
         }
         Ok(written)

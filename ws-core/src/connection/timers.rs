@@ -13,8 +13,9 @@ pub(super) struct Timers {
     last_data: Instant,
     /// When the keepalive Ping went out that nothing has followed yet.
     ping_sent: Option<Instant>,
-    /// The Pong's deadline was put off.
+    /// The deadline of the Pong, and that of the next data, were put off.
     spared: bool,
+    idle_spared: bool,
     close_started: Option<Instant>,
 }
 
@@ -41,6 +42,7 @@ impl Timers {
             last_data: start,
             ping_sent: None,
             spared: false,
+            idle_spared: false,
             close_started: None,
         }
     }
@@ -60,7 +62,7 @@ impl Timers {
         self.ping_sent = None;
         self.spared = false;
         if data {
-            self.last_data = self.now;
+            self.sent_data();
         }
     }
 
@@ -76,6 +78,27 @@ impl Timers {
     #[inline]
     pub(super) fn sent_data(&mut self) {
         self.last_data = self.now;
+        self.idle_spared = false;
+    }
+
+    /// Some of a payload has been written. Until it ends, neither a Ping nor a Close frame can go out.
+    #[inline]
+    pub(super) fn sent_payload(&mut self, ping_waits: bool) {
+        self.sent_data();
+        if ping_waits {
+            self.sent_ping();
+        }
+        if self.close_started.is_some() {
+            self.close_started = Some(self.now);
+        }
+    }
+
+    /// The keepalive Ping goes out.
+    #[inline]
+    pub(super) fn sent_ping(&mut self) {
+        if self.ping_sent.is_some() {
+            self.ping_sent = Some(self.now);
+        }
     }
 
     /// A Close frame was sent or received; the first one counts.
@@ -87,24 +110,24 @@ impl Timers {
 
     pub(super) fn handle(&mut self, now: Instant) -> Due {
         self.now = now;
-        let due = |since: Instant, timeout: u32| timeout != 0 && now.millis_since(since) >= timeout;
+        let due =
+            |since: Instant, timeout: u32| timeout != 0 && since.plus_millis(timeout).has_come(now);
         if let Some(started) = self.close_started {
             return if due(started, self.close_timeout) { Due::GiveUp } else { Due::Nothing };
         }
         if let Some(sent) = self.ping_sent {
             if due(sent, self.pong_timeout) {
-                // A driver that looks late was away, and the Pong may wait in the stream: once, it gets the
-                // time to read it.
-                if self.spared || now == sent.plus_millis(self.pong_timeout) {
-                    return Due::Lost;
+                match put_off(sent, self.pong_timeout, now, &mut self.spared) {
+                    Some(later) => self.ping_sent = Some(later),
+                    None => return Due::Lost,
                 }
-                self.spared = true;
-                let more = (self.pong_timeout / 8).max(1);
-                self.ping_sent = Some(now.plus_millis(more.wrapping_sub(self.pong_timeout)));
             }
         }
         if due(self.last_data, self.idle_timeout) {
-            return Due::Idle;
+            match put_off(self.last_data, self.idle_timeout, now, &mut self.idle_spared) {
+                Some(later) => self.last_data = later,
+                None => return Due::Idle,
+            }
         }
         if self.ping_sent.is_none() && due(self.last_received, self.ping_interval) {
             self.ping_sent = Some(now);
@@ -127,6 +150,16 @@ impl Timers {
             (a, b) => a.or(b),
         }
     }
+}
+
+/// A driver that looks late was away, and what it waits for may lie in the stream: once, it gets an eighth
+/// more to read that, at most a second. Gives the point from which the time-out counts then.
+fn put_off(since: Instant, timeout: u32, now: Instant, spared: &mut bool) -> Option<Instant> {
+    if core::mem::replace(spared, true) || now == since.plus_millis(timeout) {
+        return None;
+    }
+    let more = (timeout / 8).clamp(1, 1000);
+    Some(now.plus_millis(more.wrapping_sub(timeout)))
 }
 
 /// The point that comes first, seen from `now`; one that has passed comes before all others.

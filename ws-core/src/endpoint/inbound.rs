@@ -311,8 +311,8 @@ impl Inbound {
     pub fn handle_timeout(&mut self, now: Instant, out: &mut Outbound) {
         if self.started.is_none() {
             self.started = Some(now);
-            // Opened elsewhere: its time begins here.
-            if matches!(self.phase, Phase::Open) {
+            // Opened before any time was told: its time begins here.
+            if matches!(self.phase, Phase::Open | Phase::Opened(_)) {
                 out.sender.opened(now);
             }
         }

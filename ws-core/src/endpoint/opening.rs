@@ -288,14 +288,14 @@ impl Inbound {
     pub(super) fn act(&mut self, now: Instant, out: &mut Outbound) {
         if self.is_forsaken() && out.close_timeout != 0 {
             let since = *self.forsaken.get_or_insert(now);
-            if now.millis_since(since) >= out.close_timeout {
+            if since.plus_millis(out.close_timeout).has_come(now) {
                 self.phase = Phase::Over;
                 out.over();
                 out.sender.end();
             }
         }
         out.handle_timeout(now);
-        let late = self.handshake_deadline().is_some_and(|until| until.millis_since(now) == 0);
+        let late = self.handshake_deadline().is_some_and(|until| until.has_come(now));
         if !late {
             return;
         }

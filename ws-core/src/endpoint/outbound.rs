@@ -455,7 +455,7 @@ impl Outbound {
         match self.phase {
             Phase::Over(_) if taking => self.phase = Phase::Over(now),
             Phase::Over(since) => {
-                if self.close_timeout != 0 && now.millis_since(since) >= self.close_timeout {
+                if self.close_timeout != 0 && since.plus_millis(self.close_timeout).has_come(now) {
                     self.sender.end();
                     self.drop_output();
                 }
@@ -476,7 +476,7 @@ impl Outbound {
             let since = *self.last_words.get_or_insert(now);
             if taking {
                 self.last_words = Some(now);
-            } else if self.patience() != 0 && now.millis_since(since) >= self.patience() {
+            } else if self.patience() != 0 && since.plus_millis(self.patience()).has_come(now) {
                 self.drop_output();
             }
         }

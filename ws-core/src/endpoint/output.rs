@@ -8,6 +8,8 @@ use bytes::{Buf, Bytes};
 pub(super) const SHARE: usize = 4096;
 /// A larger buffer is let go when it has been written.
 const KEEP: usize = 64 * 1024;
+/// So is a longer list of shared payloads.
+const KEEP_SEGMENTS: usize = 256;
 
 /// Bytes that wait to be written to the stream: a queue of segments.
 ///
@@ -158,6 +160,9 @@ impl Output {
             self.copied = Vec::new();
         } else {
             self.copied.clear();
+        }
+        if self.shared.capacity() > KEEP_SEGMENTS {
+            self.shared = VecDeque::new();
         }
     }
 
