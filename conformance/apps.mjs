@@ -52,7 +52,7 @@ async function greet() {
     await lists(third, "#log li.close", "close: code 1000, wasClean true");
     await sleep(1500);
     const { states } = await seen(third);
-    require(states.map(({ text }) => text).join(" ") === "connecting open closed", JSON.stringify(states));
+    require(states.map(({ text }) => text).join(" ") === "connecting open closing closed", JSON.stringify(states));
     await third.close();
   });
   await everyPage("greet", server, [desk, phone], async () => {
@@ -115,6 +115,16 @@ async function clock() {
     require(!(await seen(page)).states.some(({ text }) => text === "open"), "it was open");
     await page.screenshot({ path: path.join(out, "apps/clock-refused.png") });
     await page.close();
+  });
+  await check("clock: a link that names no server is a page that says so", async () => {
+    const wrong = ["", "garbage", "http://127.0.0.1:1/", "javascript:hacked=1", "ws://", "ws://127.0.0.1:99999/", "ws://127.0.0.1:1/#x"];
+    await all(wrong, async (named) => {
+      const page = await tab(`${server.url}?server=${encodeURIComponent(named)}`);
+      await shows(page, "#problem", /^The link to this page names no server: ./);
+      await state(page, "closed");
+      require(page.errors.length === 0, `${named}: ${page.errors}`);
+      await page.close();
+    });
   });
   await check("clock --every 5s: a late page has no tick yet, then gets the next", async () => {
     const early = await opened;
@@ -180,6 +190,7 @@ async function chat() {
   const pages = await tabs(server.url, 3);
   const [ann, bob, eve] = pages;
   const events = (page, name) => page.heard.map((text) => JSON.parse(text)).filter(({ event }) => event === name).map(({ data }) => data);
+  const chosen = (page) => page.$eval("#to", (to) => to.value);
   const notes = (page, ...wanted) => lists(page, "#log li.quiet", ...wanted);
   await check("chat: each connection has an id of its own, and sees who has joined", async () => {
     await all(pages, (page) => until("welcome", () => events(page, "welcome").length === 1));
@@ -210,6 +221,15 @@ async function chat() {
     }
     require(pages.every((page) => events(page, "chat").length === 1), "a message came twice");
   });
+  await check("chat: each name in a list has a direction of its own, and cannot turn others around", async () => {
+    await lists(ann, "#people bdi", "Ann", MARKUP, "Eve");
+    for (const name of ["\u202eevE", "\u200b", "\u2060\u2060"]) {
+      const before = events(bob, "error").length;
+      await enter(bob, "#name", name);
+      await until("refusal", () => events(bob, "error").length === before + 1);
+      await shows(bob, "#me", MARKUP);
+    }
+  });
   await check("chat: a message goes to everyone, the sender too; markup in it and in a name is text", async () => {
     await enter(bob, "#text", MARKUP);
     await enter(eve, "#text", LONG);
@@ -239,6 +259,19 @@ async function chat() {
       await until("message to all", async () => (await inRooms(page)).at(-1) === `${MARKUP}: cake`);
       const found = (await inRooms(page)).slice(0, -1);
       require(JSON.stringify(found) === JSON.stringify(wanted[i]), `it shows ${found}`);
+    }
+  });
+  await check("chat: that somebody types ends for those who do not get the text, too", async () => {
+    for (const [end, why] of [
+      [() => eve.selectOption("#to", "tea"), "the text is for a room"], [() => eve.fill("#text", ""), "there is no text"],
+    ]) {
+      await eve.selectOption("#to", "");
+      await eve.fill("#text", "psst");
+      await shows(ann, "#typing", "Eve is typing…");
+      const start = Date.now();
+      await end();
+      await shows(ann, "#typing", "");
+      require(Date.now() - start < 2000, `${why}: it took ${Date.now() - start} ms`);
     }
   });
   await check("chat: a room may be called by markup, too", async () => {
@@ -284,12 +317,24 @@ async function chat() {
     require(sent.length > 5 && [...sent, ...heard].every(fits), "something else was said");
     return `${sent.length} sent, ${heard.length} received`;
   });
+  await check("chat: a room is chosen as one joins it", async () => {
+    await enter(eve, "#room", "cake");
+    await enter(bob, "#room", "cake");
+    await shows(bob, "#rooms", "Leave #cake");
+    await until("both rooms", async () => (await texts(eve, "#rooms button")).length === 2);
+    require(await chosen(eve) === "cake" && await chosen(bob) === "cake", "it is not");
+    await eve.selectOption("#to", "tea");
+    await bob.selectOption("#to", "");
+    await enter(ann, "#name", " "); // refused: it is not the name to come back with
+    await until("refusal", () => events(ann, "error").length === 1);
+  });
   await everyPage("chat", server, pages, async () => {
-    // Names, and Eve's room, are taken again.
+    // Names and rooms are taken again; who the next text goes to stays.
     const everybody = async (page) => (await texts(page, "#people"))[0].split(", ").sort().join() === `${MARKUP},Ann,Eve`;
     await all(pages, (page) => until("all the names", () => everybody(page)));
     const ws = await client(server.ws);
-    await until("room", () => events(eve, "subscribed").length === 2);
+    await until("rooms", () => events(eve, "subscribed").length === 4 && events(bob, "subscribed").length === 3);
+    require(await chosen(eve) === "tea" && await chosen(bob) === "" && await chosen(ann) === "", "another addressee is chosen");
     ws.send(JSON.stringify({ event: "publish", data: { room: "tea", text: "still here" } }));
     await until("publish", () => events(eve, "publish").at(-1)?.text === "still here");
     ws.close();
@@ -367,6 +412,8 @@ async function scheduler() {
     await ann.click(`${slot(10)} button`);
     await everywhere(10, "Ann", "Cancel");
     await shows(ann, "#answer", "10:00 is booked for Ann");
+    const labels = await bob.$$eval("#slots button", (found) => found.slice(0, 2).map((button) => button.ariaLabel));
+    require(labels.join() === "Book 9:00,Cancel 10:00", `the buttons are called ${labels}`);
     await phone.fill("#name", MARKUP);
     await phone.click(`${slot(11)} button`);
     await everywhere(11, MARKUP, "Cancel");
@@ -386,8 +433,8 @@ async function scheduler() {
   });
   await check("scheduler: a PUT that makes no sense, is late, or is of a page elsewhere changes nothing", async () => {
     const wanted = [
-      ["slots/9/Bob", 409], ["slots/8/Bob", 404], ["slots/x/Bob", 404], ["slots/13/", 400], [`slots/13/${"x".repeat(33)}`, 400],
-      ["slots/13/%ff", 400], ["slots/13/%0a", 400],
+      ["slots/9/Bob", 409], ["slots/8/Bob", 404], ["slots/x/Bob", 404], ["slots/013/Bob", 404], ["slots/13", 400], ["slots/13/", 400],
+      [`slots/13/${"x".repeat(33)}`, 400], ["slots/13/%ff", 400], ["slots/13/%zz", 400], ["slots/13/%0a", 400], ["ws", 405],
     ];
     for (const [path, status] of wanted) {
       const got = (await put(path)).status;
@@ -436,9 +483,69 @@ async function scheduler() {
   });
   await everyPage("scheduler", server, pages, async () => {
     await all(pages, (page) => until("a day without bookings", async () => (await names(page)).every((name) => name === "free")));
+    await all(pages, (page) => shows(page, "#answer", "")); // what was answered holds no longer
     await ann.click(`${slot(16)} button`);
     await everywhere(16, "Ann", "Cancel");
   });
+}
+
+// What the state of a connection looks like and is to a screen reader, and that each field has a name.
+async function readable(page) {
+  const { role, nameless } = await page.evaluate(() => ({
+    role: document.querySelector("#state").role,
+    nameless: [...document.querySelectorAll("input, select")].filter((field) => !field.ariaLabel && !field.labels.length).length,
+  }));
+  require(role === "status" && nameless === 0, `the state's role is ${role}, ${nameless} fields have no name`);
+}
+
+async function echo() {
+  const server = await Server.start(example("echo_server"), FREE);
+  const pages = await tabs(server.url, 2);
+  const [, phone] = pages;
+  await check("echo: what is sent comes back, in its own tab only; markup is shown as text", async () => {
+    for (const page of pages) {
+      await enter(page, "#message", LONG + MARKUP);
+      await lists(page, "#log li.received", LONG + MARKUP);
+      await nothingInjected(page);
+    }
+  });
+  await check("echo: the state can be read in the light and in the dark, open and closed", async () => {
+    const all4 = [];
+    for (const page of pages) all4.push(await contrast(page, "open"), await contrast(page, "closed"));
+    require(Math.min(...all4) >= 4.5, `the contrasts are ${all4}`);
+    return `contrasts ${all4.map((ratio) => ratio.toFixed(1)).join(", ")}`;
+  });
+  await check("echo: Close closes, and Connect connects again", async () => {
+    const third = await tab(server.url, "phone");
+    await state(third, "open");
+    await third.click("#close");
+    await lists(third, "#log li.close", "code 1000, clean");
+    await third.click("#connect");
+    await state(third, "open");
+    await third.close();
+  });
+  await everyPage("echo", server, pages, async () => {
+    await enter(phone, "#message", "back again");
+    await until("echo", async () => (await texts(phone, "#log li.received")).at(-1) === "back again");
+  });
+}
+
+// How much a state's colour differs from the page's (WCAG 2.2, 1.4.3).
+function contrast(page, name) {
+  return page.evaluate((name) => {
+    const state = document.querySelector("#state");
+    const before = state.className;
+    state.className = name;
+    state.style.backgroundColor = "canvas";
+    const { color, backgroundColor } = getComputedStyle(state);
+    const lights = [color, backgroundColor].map((rgb) => {
+      const linear = rgb.match(/[\d.]+/g).map((part) => part / 255).map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4));
+      return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] + 0.05;
+    });
+    state.className = before;
+    state.style.backgroundColor = "";
+    return Math.max(...lights) / Math.min(...lights);
+  }, name);
 }
 
 async function demo() {
@@ -458,6 +565,7 @@ async function demo() {
       await page.click(`a[href="${link}"]`);
       await page.waitForURL(server.url + link);
       await state(page, "open");
+      await readable(page);
       await page.goBack();
       await page.waitForURL(server.url);
     }
@@ -477,6 +585,12 @@ async function demo() {
       require(status === wanted, `/${path}: status ${status} instead of ${wanted}`);
     }
   });
+  await check("demo: the echo page shows the code and the reason of a close by the server", async () => {
+    // The index page's WebSocket closes at once.
+    const page = await tab(`${server.url}echo/#server=${server.ws}`);
+    await until("close", async () => (await texts(page, "#log li.close"))[0] === "code 1000, clean (each application has its own)");
+    await page.close();
+  });
   await check("demo: push_vs_poll shows what was measured, the same in both tabs", async () => {
     const both = await tabs(`${server.url}push_vs_poll/`, 2);
     await all(both, (page) => until("measurement", () => page.heard.length === 1, 20));
@@ -489,16 +603,6 @@ async function demo() {
     await all(both, (page) => page.close());
     return `${polls} and ${pushes} bytes`;
   });
-  await check("demo: the echo page looks right, too", async () => {
-    const both = await tabs(`${server.url}echo/`, 2);
-    for (const page of both) {
-      await enter(page, "#message", LONG + MARKUP);
-      await shows(page, "#log li.received", LONG + MARKUP);
-      await nothingInjected(page);
-    }
-    await looks("echo", both);
-    await all(both, (page) => page.close());
-  });
   await check("demo: Ctrl-C closes the page of every application with 1001, clean, and ends it with status 0", async () => {
     const pages = [];
     for (const name of apps) pages.push(await tab(`${server.url}${name}/`));
@@ -509,7 +613,7 @@ async function demo() {
   });
 }
 
-const rows = { greet, clock, ticker, chat, im, scheduler, ...commands, demo };
+const rows = { echo, greet, clock, ticker, chat, im, scheduler, ...commands, demo };
 const wanted = process.argv.slice(2);
 for (const name of wanted.filter((name) => !rows[name])) {
   console.error(`unknown: ${name} (${Object.keys(rows).join(", ")})`);

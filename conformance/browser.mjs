@@ -29,10 +29,14 @@ async function entries(page, kind) {
 }
 
 async function entry(page, kind, count) {
-  await page.waitForFunction(([kind, count]) => document.querySelectorAll(`#log > li.${kind}`).length >= count, [kind, count], { timeout: 10000 });
+  await reaches(page, kind, count);
   const found = await entries(page, kind);
   require(found.length === count, `${found.length} entries "${kind}" instead of ${count}`);
   return found.at(-1);
+}
+
+async function reaches(page, kind, count) {
+  await page.waitForFunction(([kind, count]) => document.querySelectorAll(`#log > li.${kind}`).length >= count, [kind, count], { timeout: 10000 });
 }
 
 async function echo(page, text, count) {
@@ -230,8 +234,23 @@ await run(async (browser) => {
     await state(page, "open");
     await server.signal("SIGKILL");
     await state(page, "closed");
-    const text = await entry(page, "close", 2);
+    // More follow: it tries to come back.
+    await reaches(page, "close", 2);
+    const text = (await entries(page, "close"))[1];
     require(/\b1006\b/.test(text) && /\bunclean\b/.test(text), `the entry says ${text}`);
+    return text;
+  });
+  await check("the page comes back when the server does", async () => {
+    await server.again();
+    await state(page, "open");
+    await echo(page, "back again", 5);
+  });
+  await check("the page shows the code and the reason of a close by the server", async () => {
+    const before = (await entries(page, "close")).length;
+    await server.signal("SIGINT");
+    await reaches(page, "close", before + 1);
+    const text = (await entries(page, "close"))[before];
+    require(/\b1001, clean\b/.test(text), `the entry says ${text}`);
     return text;
   });
 });

@@ -1,14 +1,14 @@
 //! Sends the server's time to all pages at once: `cargo run --release --example clock -- [ADDR] --every 5s`.
 //!
-//! A page from another origin is let in when `--origin` names it; serve a copy of the page there, and
-//! open it with `?server=ws://127.0.0.1:9001/ws`.
+//! A page from another origin is let in when `--origin` names it: serve copies of `clock.html`, `socket.js`
+//! and `app.css` of `examples/pages` there, and open the page with `?server=ws://127.0.0.1:9001/ws`.
 
 use std::error::Error;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use ws_examples::app::{self, App};
+use ws_examples::app::{self, Answer, App};
 use ws_std::{Hub, Origins, WebSocket};
 
 const USAGE: &str = "usage: clock [ADDR] [--every 5s] [--origin ORIGIN]... [--self-check]";
@@ -45,8 +45,12 @@ impl App for Clock {
         Ok(())
     }
 
-    fn http(&self, method: &str, path: &str) -> Option<(u16, String)> {
-        (method == "GET" && path == "/origins").then(|| (200, self.origins.join("\n")))
+    fn http(&self, method: &str, path: &str) -> Option<Answer> {
+        match (method, path) {
+            ("GET", "/origins") => Some(Answer::Text(200, self.origins.join("\n"))),
+            (_, "/origins") => Some(Answer::Only("GET, HEAD")),
+            _ => None,
+        }
     }
 
     fn check(&self, url: &str) -> Result<(), Box<dyn Error>> {

@@ -121,7 +121,7 @@ fn apps() -> Result<Apps, Box<dyn Error>> {
         ("/greet", Arc::new(greet::Greet)),
         ("/clock", Arc::new(clock::Clock::new(every, Vec::new())?)),
         ("/ticker", Arc::new(ticker::Ticker::new(every)?)),
-        ("/chat", Arc::new(chat::Chat::new())),
+        ("/chat", Arc::new(chat::Chat::default())),
         ("/im", Arc::new(im::Im::default())),
         ("/scheduler", Arc::new(scheduler::Scheduler::new())),
         ("/push_vs_poll", Arc::new(PushVsPoll::default())),

@@ -21,7 +21,7 @@ fn talk(mut args: Args) -> Result<(), Box<dyn std::error::Error>> {
             Some(arg) if arg == "--timeout" => {
                 timeout = Duration::from_secs(args.number(&arg)?.max(1))
             }
-            Some(arg) if arg.starts_with("--") => return Err(args.unexpected(&arg)),
+            Some(arg) if arg.starts_with('-') => return Err(args.unexpected(&arg)),
             Some(url) => break url,
             None => return Err(USAGE.into()),
         }

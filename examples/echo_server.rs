@@ -4,11 +4,11 @@ use std::process::ExitCode;
 use std::thread;
 
 use ws_examples::{Args, app};
-use ws_std::{Config, HttpResponse, Incoming, Listener, ListenerBuilder, Origins, Result};
+use ws_std::{Config, Incoming, Listener, ListenerBuilder, Origins, Result};
 
 const USAGE: &str = "usage: echo_server [ADDR] [--max-message BYTES] [--max-frame BYTES] \
                      [--origin ORIGIN]... [--protocol NAME]... [--tls CHAIN.pem KEY.pem]";
-const PAGE: &[u8] = include_bytes!("pages/echo.html");
+const PAGE: &str = include_str!("pages/echo.html");
 
 fn main() -> ExitCode {
     ws_examples::run("echo_server", USAGE, serve)
@@ -24,7 +24,7 @@ fn serve(mut args: Args) -> std::result::Result<(), Box<dyn std::error::Error>> 
         match arg.as_str() {
             "--max-message" => config = config.max_message(args.number(&arg)?),
             "--max-frame" => config = config.max_frame(args.number(&arg)?),
-            "--origin" => origins.push(args.value(&arg)?),
+            "--origin" => origins.push(args.origin(&arg)?),
             "--protocol" => protocols.push(args.value(&arg)?),
             "--tls" => tls = Some((args.value(&arg)?, args.value(&arg)?)),
             _ if address.is_none() && !arg.starts_with('-') => address = Some(arg),
@@ -76,14 +76,17 @@ fn with_tls(
     Err("--tls needs a build with --features rustls".into())
 }
 
-/// Serves one connection: the page, or an echo of every message until the client closes.
+/// Serves one connection: the page and what it takes in, or an echo of every message until the client closes.
 fn echo(incoming: Incoming) -> Result<String> {
     let request = incoming.request()?;
     if !request.is_upgrade() {
         let target = request.target().to_owned();
-        let (status, body) = if request.path() == "/" { (200, PAGE) } else { (404, &b""[..]) };
-        let headers = &[("Content-Type", "text/html; charset=utf-8")];
-        request.http(&HttpResponse { status, headers, body })?;
+        let (status, (kind, text)) = match (request.path(), app::shared(request.path())) {
+            ("/", _) => (200, ("text/html", PAGE)),
+            (_, Some(file)) => (200, file),
+            (_, None) => (404, ("text/plain", "There is nothing here.\n")),
+        };
+        app::send(request, status, kind, text)?;
         return Ok(format!("{status} for {}", target.escape_debug()));
     }
     let mut ws = request.accept()?;

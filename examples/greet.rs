@@ -2,7 +2,6 @@
 
 use std::error::Error;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use ws_examples::app::{self, App};
 use ws_std::WebSocket;
@@ -34,10 +33,5 @@ impl App for Greet {
 
 #[allow(dead_code, reason = "the demo has its own")]
 fn main() -> ExitCode {
-    ws_examples::run("greet", "usage: greet [ADDR] [--self-check]", |mut args| {
-        while let Some(arg) = args.next() {
-            args.common(arg)?;
-        }
-        app::run(&args, app::listener(), vec![("", Arc::new(Greet))])
-    })
+    app::main("greet", Greet)
 }

@@ -2,7 +2,6 @@
 
 use std::error::Error;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -73,10 +72,5 @@ fn may_pass(message: &Message) -> Result<(), (CloseCode, &'static str)> {
 
 #[allow(dead_code, reason = "the demo has its own")]
 fn main() -> ExitCode {
-    ws_examples::run("im", "usage: im [ADDR] [--self-check]", |mut args| {
-        while let Some(arg) = args.next() {
-            args.common(arg)?;
-        }
-        app::run(&args, app::listener(), vec![("", Arc::new(Im::default()))])
-    })
+    app::main("im", Im::default())
 }

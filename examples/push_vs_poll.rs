@@ -138,11 +138,11 @@ fn print(count: u64, measured: [Bytes; 2]) {
 fn main() -> ExitCode {
     ws_examples::run("push_vs_poll", "usage: push_vs_poll [COUNT]", |mut args| {
         let count = args.next().unwrap_or_else(|| "600".to_owned());
+        if let Some(more) = args.next() {
+            return Err(args.unexpected(&more));
+        }
         match count.parse() {
-            Ok(number @ 1..=10_000) => {
-                print(number, measure(number)?);
-                Ok(())
-            }
+            Ok(count @ 1..=10_000) => measure(count).map(|measured| print(count, measured)),
             _ => Err(format!("{count:?}: not a number from 1 to 10000").into()),
         }
     })

@@ -6,25 +6,24 @@
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::process::ExitCode;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ws_examples::{Args, printable, say};
+use ws_examples::{Args, lock, printable, say};
 use ws_std::{CloseCode, CloseInfo, Config, Connector, Reader, Writer};
 
 const USAGE: &str = "usage: reconnect [--base 5s] [--max 1m] [--ping-interval 20s] URL";
 
 /// The connection, for those who send and who close.
-#[derive(Default)]
+static LINK: Link = Link { state: Mutex::new(State::Down), changed: Condvar::new() };
+
 struct Link {
     state: Mutex<State>,
     changed: Condvar,
 }
 
-#[derive(Default)]
 enum State {
-    #[default]
     Down,
     Up(Writer),
     /// Closed, and not to be opened again.
@@ -33,15 +32,14 @@ enum State {
 
 impl Link {
     fn set(&self, state: State) -> State {
-        let before =
-            std::mem::replace(&mut *self.state.lock().expect("no panic while it is locked"), state);
+        let before = std::mem::replace(&mut *lock(&self.state), state);
         self.changed.notify_all();
         before
     }
 
     /// Waits for the connection that there is, or for the next.
     fn writer(&self) -> Writer {
-        let mut state = self.state.lock().expect("no panic while it is locked");
+        let mut state = lock(&self.state);
         loop {
             if let State::Up(writer) = &*state {
                 return writer.clone();
@@ -73,10 +71,8 @@ fn program(mut args: Args) -> Result<(), Box<dyn std::error::Error>> {
     // A server that vanishes says nothing, and neither does the net: only pings find out.
     let config = Config::new().ping_interval(Some(ping_interval)).pong_timeout(Some(ping_interval));
     let connector = Connector::builder().config(config);
-    let link = Arc::new(Link::default());
-    let (typed, ended) = (link.clone(), link.clone());
-    thread::spawn(move || send_lines(&typed));
-    ctrlc::set_handler(move || close(&ended))?;
+    thread::spawn(send_lines);
+    ctrlc::set_handler(close)?;
 
     let mut attempts = 0;
     loop {
@@ -86,9 +82,9 @@ fn program(mut args: Args) -> Result<(), Box<dyn std::error::Error>> {
                 let (mut reader, writer) = ws.split()?;
                 say("open")?;
                 let since = Instant::now();
-                link.set(State::Up(writer));
+                LINK.set(State::Up(writer));
                 let lost = receive(&mut reader);
-                let by_us = matches!(link.set(State::Down), State::Ending);
+                let by_us = matches!(LINK.set(State::Down), State::Ending);
                 let code = reader.close_info().map(|info| info.code);
                 if by_us || code == Some(CloseCode::NORMAL) {
                     return Ok(say(format_args!("closed, {lost}"))?);
@@ -134,9 +130,9 @@ fn pause(base: Duration, max: Duration, attempts: u32) -> Duration {
 
 /// Sends the lines of standard input. One that could not be sent is sent again on the next connection;
 /// one that was sent as the connection died may be lost: only an answer of the peer tells.
-fn send_lines(link: &Link) {
+fn send_lines() {
     for line in io::stdin().lines().map_while(Result::ok) {
-        while link.writer().send(&*line).is_err() {
+        while LINK.writer().send(&*line).is_err() {
             // Until that is noticed.
             thread::sleep(Duration::from_millis(50));
         }
@@ -144,8 +140,8 @@ fn send_lines(link: &Link) {
 }
 
 /// Closes with 1000; the main thread sees the end. Without a connection this is the end.
-fn close(link: &Link) {
-    match link.set(State::Ending) {
+fn close() {
+    match LINK.set(State::Ending) {
         State::Up(writer) => drop(writer.close(CloseCode::NORMAL, "")),
         State::Down => {
             let _ = say("closed, there was no connection");

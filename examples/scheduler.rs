@@ -6,13 +6,13 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::sync::Mutex;
 
 use percent_encoding::percent_decode_str;
 use serde_json::json;
-use ws_examples::app::{self, App, ensure};
+use ws_examples::app::{self, Answer, App, ensure};
 use ws_examples::events::{self, event};
+use ws_examples::lock;
 use ws_std::{Hub, Member, WebSocket};
 
 const HOURS: std::ops::RangeInclusive<u64> = 9..=16;
@@ -27,8 +27,8 @@ pub(crate) struct Scheduler {
     slots: Mutex<BTreeMap<u64, Option<String>>>,
 }
 
-/// An HTTP status, and a text for who asked.
-type Answer = (u16, String);
+/// A text for who asked; what is refused has an HTTP status, too.
+type Outcome = Result<String, (u16, String)>;
 
 impl Scheduler {
     pub(crate) fn new() -> Self {
@@ -36,59 +36,62 @@ impl Scheduler {
         Self { hub: Hub::new(), slots: Mutex::new(free) }
     }
 
-    fn slots(&self) -> MutexGuard<'_, BTreeMap<u64, Option<String>>> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn enter(&self, ws: WebSocket) -> ws_std::Result<Member> {
-        let slots = self.slots();
+        let slots = lock(&self.slots);
         let member = self.hub.join(ws)?;
         self.hub.send_to(member.id(), state(&slots));
         Ok(member)
     }
 
-    fn book(&self, hour: u64, name: Option<&str>) -> Answer {
-        let name = match events::name(name) {
-            Ok(name) => name,
-            Err(why) => return (400, format!("a name: {why}")),
-        };
-        let mut slots = self.slots();
+    fn book(&self, hour: u64, name: Option<&str>) -> Outcome {
+        let name = events::name(name).map_err(|why| (400, format!("a name: {why}")))?;
+        let mut slots = lock(&self.slots);
         match slots.get_mut(&hour) {
-            None => (404, "there is no such hour".into()),
-            Some(Some(other)) => (409, format!("{hour}:00 is taken by {other}")),
+            None => Err((404, "there is no such hour".into())),
+            Some(Some(other)) => Err((409, format!("{hour}:00 is taken by {other}"))),
             Some(free) => {
                 *free = Some(name.clone());
                 self.hub.broadcast(state(&slots));
-                (200, format!("{hour}:00 is booked for {name}"))
+                Ok(format!("{hour}:00 is booked for {name}"))
             }
         }
     }
 
     /// Cancels what the page has shown, if that is told: it may be another's by now.
-    fn cancel(&self, hour: u64, shown: Option<&str>) -> Answer {
-        let mut slots = self.slots();
+    fn cancel(&self, hour: u64, shown: Option<&str>) -> Outcome {
+        let mut slots = lock(&self.slots);
         match slots.get_mut(&hour) {
-            None => (404, "there is no such hour".into()),
-            Some(None) => (409, format!("{hour}:00 is free already")),
+            None => Err((404, "there is no such hour".into())),
+            Some(None) => Err((409, format!("{hour}:00 is free already"))),
             Some(Some(other)) if shown.is_some_and(|shown| shown != other) => {
-                (409, format!("{hour}:00 is booked for {other}"))
+                Err((409, format!("{hour}:00 is booked for {other}")))
             }
             Some(slot) => {
                 let name = slot.take().unwrap_or_default();
                 self.hub.broadcast(state(&slots));
-                (200, format!("{hour}:00 is no longer booked for {name}"))
+                Ok(format!("{hour}:00 is no longer booked for {name}"))
             }
         }
     }
 
-    fn handle(&self, text: Option<&str>) -> Answer {
+    fn handle(&self, text: Option<&str>) -> Outcome {
         let (asked, data) = events::parse(text);
         match (asked.as_str(), data["hour"].as_u64()) {
             ("book", Some(hour)) => self.book(hour, data["name"].as_str()),
             ("cancel", Some(hour)) => self.cancel(hour, data["name"].as_str()),
-            _ => (400, "an event is to book an hour for a name, or to cancel an hour".into()),
+            _ => Err((400, "an event is to book an hour for a name, or to cancel an hour".into())),
         }
     }
+}
+
+/// A name in a path, where bytes of UTF-8 may be `%` and two digits (RFC 3986 §2.1).
+fn decoded(name: &str) -> Outcome {
+    let two_digits = |rest: &str| rest.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2;
+    if !name.split('%').skip(1).all(two_digits) {
+        return Err((400, "a percent sign comes before two hexadecimal digits".into()));
+    }
+    let name = percent_decode_str(name).decode_utf8();
+    name.map(Into::into).map_err(|_| (400, "a name is in UTF-8".into()))
 }
 
 /// All of it, each time: it is small, and a client that knows the latest knows everything.
@@ -104,42 +107,41 @@ impl App for Scheduler {
 
     fn talk(&self, ws: WebSocket) -> ws_std::Result<()> {
         let mut member = self.enter(ws)?;
-        while let Some(message) = member.read()? {
-            let (status, text) = self.handle(message.as_text());
-            let answer = event(if status == 200 { "done" } else { "error" }, text);
-            self.hub.send_to(member.id(), answer);
-            thread::sleep(app::PACE);
-        }
-        Ok(())
+        let id = member.id();
+        app::listen(&mut member, |message| {
+            let answer = match self.handle(message.as_text()) {
+                Ok(text) => event("done", text),
+                Err((_, text)) => event("error", text),
+            };
+            self.hub.send_to(id, answer);
+        })
     }
 
     fn http(&self, method: &str, path: &str) -> Option<Answer> {
-        let mut parts = path.strip_prefix("/slots/")?.split('/');
-        let hour = parts.next()?.parse().ok()?;
-        let (status, text) = match (method, parts.next(), parts.next()) {
-            ("PUT", Some(name), None) => {
-                self.book(hour, percent_decode_str(name).decode_utf8().ok().as_deref())
-            }
-            ("DELETE", None, None) => self.cancel(hour, None),
+        let parts: Vec<_> = path.strip_prefix("/slots/")?.split('/').collect();
+        // Each hour has one path: `09` is none.
+        let hour = HOURS.into_iter().find(|hour| hour.to_string() == parts[0])?;
+        let outcome = match (method, &parts[1..]) {
+            ("DELETE", []) => self.cancel(hour, None),
+            ("PUT", []) => Err((400, "a name is missing".into())),
+            ("PUT", [name]) => decoded(name).and_then(|name| self.book(hour, Some(&name))),
+            (_, []) => return Some(Answer::Only("DELETE")),
+            (_, [_]) => return Some(Answer::Only("PUT")),
             _ => return None,
         };
-        Some((status, text + "\n"))
+        let (status, text) = outcome.map_or_else(|refused| refused, |text| (200, text));
+        Some(Answer::Text(status, text + "\n"))
     }
 
     fn check(&self, url: &str) -> Result<(), Box<dyn Error>> {
         let mut page = ws_std::connect(url)?;
-        let at_nine =
-            |page: &mut WebSocket| events::expect(page, "slots").map(|mut all| all[0].take());
-        let (free, booked) =
-            (json!({ "hour": 9, "name": null }), json!({ "hour": 9, "name": "Ann" }));
+        let at_nine = |ws: &mut _| events::expect(ws, "slots").map(|all| all[0]["name"].clone());
+        let [free, booked] = [json!(null), json!("Ann")];
         ensure(at_nine(&mut page)? == free, "9:00 is free")?;
         let slot = format!("{}/slots/9", url.trim_end_matches("/ws"));
         ensure(app::http("PUT", &format!("{slot}/A%6En"))?.0 == 200, "PUT books")?;
         ensure(at_nine(&mut page)? == booked, "a page sees it")?;
         ensure(at_nine(&mut ws_std::connect(url)?)? == booked, "so does a later one")?;
-        page.send(r#"{"event":"book","data":{"hour":9,"name":"Bob"}}"#)?;
-        let error = events::expect(&mut page, "error")?;
-        ensure(error == "9:00 is taken by Ann", "a conflict is refused")?;
         ensure(app::http("DELETE", &slot)?.0 == 200, "DELETE cancels")?;
         ensure(at_nine(&mut page)? == free, "9:00 is free again")?;
         Ok(page.close(None, "").map(drop)?)
@@ -148,10 +150,5 @@ impl App for Scheduler {
 
 #[allow(dead_code, reason = "the demo has its own")]
 fn main() -> ExitCode {
-    ws_examples::run("scheduler", "usage: scheduler [ADDR] [--self-check]", |mut args| {
-        while let Some(arg) = args.next() {
-            args.common(arg)?;
-        }
-        app::run(&args, app::listener(), vec![("", Arc::new(Scheduler::new()))])
-    })
+    app::main("scheduler", Scheduler::new())
 }

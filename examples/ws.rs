@@ -158,6 +158,7 @@ fn serve(mut args: Args) -> Result<(), Box<dyn Error>> {
         match arg.as_str() {
             "--echo" if mode == Mode::Print => mode = Mode::Echo,
             "--broadcast" if mode == Mode::Print => mode = Mode::Broadcast,
+            "--origin" => options.origins.push(args.origin(&arg)?),
             _ if options.take(&arg, &mut args)? => {}
             _ if address.is_none() && !arg.starts_with('-') => address = Some(arg),
             _ => return Err(args.unexpected(&arg)),
@@ -242,9 +243,7 @@ fn is_fine(info: &CloseInfo) -> bool {
 
 fn ending(info: Option<&CloseInfo>) -> String {
     match info {
-        Some(info) if info.code != CloseCode::ABNORMAL => {
-            format!("closed, {info}")
-        }
+        Some(info) if info.code != CloseCode::ABNORMAL => format!("closed, {info}"),
         _ => "lost without a Close frame".into(),
     }
 }

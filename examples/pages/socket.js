@@ -2,22 +2,28 @@
 //
 //   const socket = connect({ open() {}, message(text) {}, close(event) {}, error() {} });
 //   socket.send('text');  // false when it is not open: nothing is sent before
+//   socket.close();       // and it stays closed, until socket.open()
 //
+// What has the attribute `data-needs-open` or `data-needs-closed` is disabled in other states.
 // The server is beside the page, at `ws`, unless the page names another as the second argument.
 function connect(on = {}, server = null) {
   const beside = new URL('ws', location.href);
   beside.protocol = beside.protocol === 'https:' ? 'wss:' : 'ws:';
   beside.search = '';
   const url = server ?? beside.href;
-  let socket, attempts = 0, stopped = false;
+  let socket, timer, attempts = 0, stopped;
 
   function show(state) {
     const element = document.getElementById('state');
     if (element) element.textContent = element.className = state;
-    document.querySelectorAll('[data-needs-open]').forEach((control) => { control.disabled = state !== 'open'; });
+    for (const needed of ['open', 'closed']) {
+      document.querySelectorAll(`[data-needs-${needed}]`).forEach((control) => { control.disabled = state !== needed; });
+    }
   }
 
   function open() {
+    clearTimeout(timer);
+    stopped = false;
     show('connecting');
     socket = new WebSocket(url);
     socket.onopen = () => { attempts = 0; show('open'); on.open?.(); };
@@ -27,14 +33,15 @@ function connect(on = {}, server = null) {
       show('closed');
       on.close?.(event);
       // Later each time, and not with everybody else at once (RFC 6455 section 7.2.3).
-      if (!stopped) setTimeout(open, Math.min(30000, 500 * 2 ** attempts++) * (0.5 + Math.random()));
+      if (!stopped) timer = setTimeout(open, Math.min(30000, 500 * 2 ** attempts++) * (0.5 + Math.random()));
     };
   }
 
   open();
   return {
     url,
+    open,
     send: (text) => socket.readyState === WebSocket.OPEN && (socket.send(text), true),
-    close: (code = 1000, reason = '') => { stopped = true; socket.close(code, reason); },
+    close: (code = 1000, reason = '') => { stopped = true; show('closing'); socket.close(code, reason); },
   };
 }

@@ -3,13 +3,15 @@
 use std::error::Error;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::Args;
 use ws_std::{
-    Config, HttpResponse, Incoming, Listener, ListenerBuilder, Origins, Request, WebSocket,
+    Config, HttpResponse, Incoming, Listener, ListenerBuilder, Member, Message, Origins, Request,
+    WebSocket,
 };
 
 /// How long connections have to close when the program ends.
@@ -31,9 +33,9 @@ pub trait App: Send + Sync + 'static {
     /// As of the connection.
     fn talk(&self, ws: WebSocket) -> ws_std::Result<()>;
 
-    /// Answers another request below the page by a status and a text; `None` is a 404. A HEAD is asked as
-    /// a GET. What is not a GET comes from a page of the same origin, or from no page at all.
-    fn http(&self, _method: &str, _path: &str) -> Option<(u16, String)> {
+    /// Answers another request below the page; `None` is a 404. A HEAD is asked as a GET. What is not a GET
+    /// comes from a page of the same origin, or from no page at all.
+    fn http(&self, _method: &str, _path: &str) -> Option<Answer> {
         None
     }
 
@@ -45,6 +47,15 @@ pub trait App: Send + Sync + 'static {
     fn check(&self, url: &str) -> Result<(), Box<dyn Error>>;
 }
 
+/// What answers a request.
+#[derive(Debug)]
+pub enum Answer {
+    /// A status and a text.
+    Text(u16, String),
+    /// 405: the path has these methods alone (RFC 9110 §15.5.6).
+    Only(&'static str),
+}
+
 /// Applications and their paths: `""` is the root, `"/chat"` has its page at `/chat/`.
 pub type Apps = Vec<(&'static str, Arc<dyn App>)>;
 
@@ -53,6 +64,16 @@ pub type Apps = Vec<(&'static str, Arc<dyn App>)>;
 pub fn listener() -> ListenerBuilder {
     let config = Config::new().ping_interval(Some(Duration::from_secs(30))).max_message(64 * 1024);
     Listener::builder().config(config).max_connections(10_000)
+}
+
+/// A program that is one application, without options of its own.
+pub fn main(name: &str, app: impl App) -> ExitCode {
+    crate::run(name, format!("usage: {name} [ADDR] [--self-check]"), |mut args| {
+        while let Some(arg) = args.next() {
+            args.common(arg)?;
+        }
+        run(&args, listener(), vec![("", Arc::new(app))])
+    })
 }
 
 /// Serves applications until Ctrl-C, when all connections are closed; or has them check themselves.
@@ -114,6 +135,19 @@ pub fn close_at_ctrl_c(listener: &Listener) -> Result<(), Box<dyn Error>> {
         }
         handle.shutdown(PATIENCE);
     })?;
+    Ok(())
+}
+
+/// Calls something for each message of a member, no faster than anybody types, to the end.
+///
+/// # Errors
+///
+/// As of the connection.
+pub fn listen(member: &mut Member, mut take: impl FnMut(Message)) -> ws_std::Result<()> {
+    while let Some(message) = member.read()? {
+        take(message);
+        thread::sleep(PACE);
+    }
     Ok(())
 }
 
@@ -270,23 +304,26 @@ fn answer(incoming: Incoming, apps: &Apps) -> ws_std::Result<()> {
         ("GET", "/ws") if request.is_upgrade() => app.talk(request.accept()?),
         ("GET", "/ws") => request.reject(426),
         ("GET", "/") => send(request, 200, "text/html", app.page()),
-        ("GET", "/app.css") => send(request, 200, "text/css", include_str!("../pages/app.css")),
-        ("GET", "/socket.js") => {
-            send(request, 200, "text/javascript", include_str!("../pages/socket.js"))
-        }
         ("GET", "") => {
             // Relative links need the slash.
             let headers = &[("Location", &*format!("{path}/"))];
             request.http(&HttpResponse { status: 308, headers, body: b"" })
         }
         // A browser tells which page a request comes from: one elsewhere cannot change anything here
-        // with the user's rights. Other programs send no Origin, and need other proof.
+        // with the user's rights. Other programs send no Origin, and need other proof. So does a page that
+        // has made its own name point here: as for a WebSocket, its Host and its Origin are the same.
         (method, _) if method != "GET" && !is_own_page(&request) => {
             send(request, 403, "text/plain", "Not from a page of another origin.\n")
         }
-        (method, rest) => match app.http(method, rest) {
-            Some((status, text)) => send(request, status, "text/plain", &text),
-            None => send(request, 404, "text/plain", "There is nothing here.\n"),
+        (_, "" | "/" | "/ws") => only(request, "GET, HEAD"),
+        (method, rest) => match (method, shared(rest)) {
+            ("GET", Some((kind, text))) => send(request, 200, kind, text),
+            (_, Some(_)) => only(request, "GET, HEAD"),
+            (_, None) => match app.http(method, rest) {
+                Some(Answer::Text(status, text)) => send(request, status, "text/plain", &text),
+                Some(Answer::Only(methods)) => only(request, methods),
+                None => send(request, 404, "text/plain", "There is nothing here.\n"),
+            },
         },
     }
 }
@@ -302,7 +339,26 @@ fn below<'r>(requested: &'r str, path: &str) -> Option<&'r str> {
     requested.strip_prefix(path).filter(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-fn send(request: Request, status: u16, kind: &str, body: &str) -> ws_std::Result<()> {
+/// What all pages take in, beside each of them: its type and its text.
+pub fn shared(path: &str) -> Option<(&'static str, &'static str)> {
+    match path {
+        "/app.css" => Some(("text/css", include_str!("../pages/app.css"))),
+        "/socket.js" => Some(("text/javascript", include_str!("../pages/socket.js"))),
+        _ => None,
+    }
+}
+
+/// Answers that a path has other methods (RFC 9110 §15.5.6).
+fn only(request: Request, methods: &str) -> ws_std::Result<()> {
+    request.http(&HttpResponse { status: 405, headers: &[("Allow", methods)], body: b"" })
+}
+
+/// Answers with a text of a type.
+///
+/// # Errors
+///
+/// As of the connection.
+pub fn send(request: Request, status: u16, kind: &str, body: &str) -> ws_std::Result<()> {
     let headers = &[
         ("Content-Type", &*format!("{kind}; charset=utf-8")),
         ("Cache-Control", "no-cache"),

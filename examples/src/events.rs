@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use ws_std::WebSocket;
 
 use crate::app::{PATIENCE, read_text};
+use crate::turns;
 
 /// The longest name of a person or a room, in characters.
 pub const MAX_NAME: usize = 32;
@@ -28,10 +29,22 @@ pub fn parse(text: Option<&str>) -> (String, Value) {
 ///
 /// # Errors
 ///
-/// It is missing or too long, or has a line break or the like.
+/// It is missing or too long, cannot be seen, or has a character that breaks the line or turns the order of
+/// others around.
 pub fn name(chosen: Option<&str>) -> Result<String, String> {
     let name = text(chosen.map(str::trim), MAX_NAME)?;
-    if name.contains(char::is_control) { Err("a name is one line".into()) } else { Ok(name) }
+    if name.contains(|c: char| c.is_control() || turns(c)) {
+        return Err("a name is one line, in its natural order".into());
+    }
+    if name.chars().all(|c| c.is_whitespace() || is_invisible(c)) {
+        return Err("a name can be seen".into());
+    }
+    Ok(name)
+}
+
+/// Whether a character takes no room: joiners are in many names, and are none by themselves.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 /// A text of limited length.

@@ -8,13 +8,16 @@ use std::error::Error;
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use ws_std::ws_core::handshake::same_origin;
 
 /// The arguments of a command line, first to last.
 #[derive(Debug)]
 pub struct Args {
     rest: std::vec::IntoIter<String>,
-    usage: &'static str,
+    usage: String,
     address: Option<String>,
     self_check: bool,
 }
@@ -70,16 +73,20 @@ impl Args {
             .ok_or_else(|| format!("{option} {value:?}: not a time such as 500ms, 5s or 1m").into())
     }
 
-    /// The origin that follows an option, such as `https://example.com`.
+    /// The origin that follows an option, such as `https://example.com` (RFC 6454 §6.2).
     ///
     /// # Errors
     ///
     /// There is none, or it is not as browsers write them, so that it would never be let in.
     pub fn origin(&mut self, option: &str) -> Result<String, Box<dyn Error>> {
         let value = self.value(option)?;
+        let is_scheme = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
         match value.split_once("://") {
+            // Of any scheme: whether that is a host and a port does not depend on it.
             Some((scheme, host))
-                if !(scheme.is_empty() || host.is_empty() || host.contains('/')) =>
+                if scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+                    && scheme.chars().all(is_scheme)
+                    && same_origin(&format!("http://{host}"), host) =>
             {
                 Ok(value)
             }
@@ -122,13 +129,14 @@ impl Args {
 /// Runs a program: a failure is one clear line on standard error and exit status 1.
 pub fn run(
     name: &str,
-    usage: &'static str,
+    usage: impl Into<String>,
     program: impl FnOnce(Args) -> Result<(), Box<dyn Error>>,
 ) -> ExitCode {
     let args: Vec<String> =
         std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
+    let usage = usage.into();
     if args.iter().any(|arg| arg == "--help" || arg == "-h") {
-        eprintln!("{usage}");
+        let _ = say(usage);
         return ExitCode::SUCCESS;
     }
     match program(Args { rest: args.into_iter(), usage, address: None, self_check: false }) {
@@ -138,6 +146,11 @@ pub fn run(
             ExitCode::FAILURE
         }
     }
+}
+
+/// What a mutex guards. Nothing here leaves it half changed, whoever may have panicked.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Prints a line on standard output, whose reader may be gone.
@@ -155,14 +168,17 @@ pub fn printable(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
-            '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-                line.extend(c.escape_unicode());
-            }
+            c if turns(c) => line.extend(c.escape_unicode()),
             c if c.is_control() => line.extend(c.escape_debug()),
             c => line.push(c),
         }
     }
     line
+}
+
+/// Whether a character breaks a line without being a control, or turns the order of others around.
+fn turns(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// The programs in the README are compiled with the tests.

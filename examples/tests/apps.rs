@@ -340,22 +340,61 @@ fn demo_closes_its_connections_at_ctrl_c() {
 fn applications_explain_themselves() {
     for name in ["clock", "ticker", "im", "push_vs_poll", "demo"] {
         let (status, stdout, stderr) = outcome(&run(name, &["--help"], ""));
-        assert_eq!((status, &*stdout), (Some(0), ""), "{name}");
-        assert!(stderr.starts_with(&format!("usage: {name} ")), "{stderr}");
+        assert_eq!((status, &*stderr), (Some(0), ""), "{name}");
+        assert!(stdout.starts_with(&format!("usage: {name} ")), "{stdout}");
     }
     let cases: [(&[&str], &str); 8] = [
         (&["clock", "--every", "0s"], "--every \"0s\": not a time such as 500ms, 5s or 1m\n"),
         (&["clock", "--every", "soon"], "--every \"soon\": not a time such as 500ms, 5s or 1m\n"),
         (&["clock", "--every", "1441m"], "an interval of 86460s: it is 1 ms to a day\n"),
-        (&["clock", "--origin", "https://a.example/"], "--origin \"https://a.example/\": not an "),
-        (&["clock", "--origin", "a.example"], "--origin \"a.example\": not an origin such as "),
+        (&["clock", "--every", ""], "--every \"\": not a time such as 500ms, 5s or 1m\n"),
         (&["ticker", "--every", "0"], "an interval of 0ns: it is 1 ms to a day\n"),
         (&["ticker", "--every", "50ms"], "--every \"50ms\": not a whole number\n"),
+        (&["push_vs_poll", "5", "6"], "unexpected argument \"6\"; usage: push_vs_poll "),
         (&["demo", "--what"], "unexpected argument \"--what\"; usage: demo "),
     ];
     for (args, expected) in cases {
         let (status, stdout, stderr) = outcome(&run(args[0], &args[1..], ""));
         assert_eq!((status, &*stdout), (Some(1), ""), "{args:?}");
         assert!(stderr.starts_with(&format!("{}: {expected}", args[0])), "{args:?}: {stderr:?}");
+    }
+}
+
+// One that no browser sends would let nobody in (RFC 6454 §6.2).
+#[test]
+fn servers_take_only_origins_as_browsers_write_them() {
+    let good = ["https://a.example", "http://a.example:80", "HTTP://[::1]:8080", "app+x://a"];
+    let bad = [
+        "",
+        "*",
+        "null",
+        "a.example",
+        "://a",
+        "1http://a",
+        "http://",
+        "http://a/",
+        "http://a/b",
+        "http://a b",
+        " http://a",
+        "http://a ",
+        "http://a?",
+        "http://a#",
+        "http://u@a",
+        "http://a:x",
+        "http://a:65536",
+        "http://a,http://b",
+        "http://a://b",
+    ];
+    for args in [&["clock"][..], &["echo_server"], &["ws", "serve"]] {
+        for origin in bad {
+            let all = [&args[1..], &[FREE, "--origin", origin]].concat();
+            let (status, stdout, stderr) = outcome(&run(args[0], &all, ""));
+            assert_eq!((status, &*stdout), (Some(1), ""), "{all:?}");
+            let expected =
+                format!("--origin {origin:?}: not an origin such as https://example.com\n");
+            assert_eq!(stderr, format!("{}: {expected}", args[0]));
+        }
+        let good = good.map(|origin| ["--origin", origin]).concat();
+        drop(Server::start(args[0], &[&args[1..], &[FREE], &good[..]].concat()));
     }
 }

@@ -6,7 +6,7 @@ use std::thread;
 
 use serde_json::{Value, json};
 use support::{LONG, Server, outcome, run};
-use ws_examples::events::{event, expect};
+use ws_examples::events::{self, event, expect};
 use ws_std::{CloseCode, Connector, Message, WebSocket};
 
 fn client(server: &Server) -> WebSocket {
@@ -75,10 +75,13 @@ fn chat_goes_to_everybody_and_typing_to_everybody_else() {
     expect(&mut ann, "joined").unwrap();
     expect(&mut bob, "joined").unwrap();
     let name = format!("Guest {id}");
-    say(&mut ann, "typing", true);
+    // That it has ended is told, too: who is not in a room does not get the text that ends it.
+    for typing in [true, false] {
+        say(&mut ann, "typing", typing);
+        let told = ("typing".to_owned(), json!({ "id": id, "name": name, "typing": typing }));
+        assert_eq!([hear(&mut bob), hear(&mut cid)], [told.clone(), told]);
+    }
     say(&mut ann, "chat", "<img src=x onerror=alert(1)>");
-    let typing = ("typing".to_owned(), json!({ "id": id, "name": name }));
-    assert_eq!([hear(&mut bob), hear(&mut cid)], [typing.clone(), typing]);
     let text = "<img src=x onerror=alert(1)>";
     let chat = ("chat".to_owned(), json!({ "id": id, "name": name, "text": text }));
     // The first thing that Ann gets: her own typing she did not.
@@ -149,6 +152,9 @@ fn chat_answers_nonsense_with_an_error_and_goes_on() {
         ("name", json!("")),
         ("name", json!("x".repeat(33))),
         ("name", json!("a\nb")),
+        ("name", json!("\u{202e}nnA")),
+        ("name", json!("\u{200b}")),
+        ("subscribe", json!("\u{2060}")),
         ("name", json!(["Ann"])),
         ("chat", json!(" ")),
         ("chat", json!("x".repeat(2001))),
@@ -179,6 +185,27 @@ fn chat_answers_nonsense_with_an_error_and_goes_on() {
     assert_eq!(hear(&mut bob).0, "left");
     say(&mut bob, "chat", "still here");
     assert_eq!(hear(&mut bob).0, "chat");
+}
+
+#[test]
+fn names_can_be_seen_and_keep_to_their_order() {
+    let name = |chosen: &str| events::name(Some(chosen));
+    for good in ["Ann", "علی\u{200c}رضا", "👩\u{200d}🚀", "בוב", "a\u{ad}b"] {
+        assert_eq!(name(good), Ok(good.to_owned()));
+    }
+    let unseen = Err("a name can be seen".to_owned());
+    for bad in
+        ["\u{200b}", "\u{200d}\u{200c}", "\u{2060} \u{2064}", "\u{feff}", "\u{206f}", "\u{ad}"]
+    {
+        assert_eq!(name(bad), unseen, "{bad:?}");
+    }
+    let turned = Err("a name is one line, in its natural order".to_owned());
+    for turn in
+        ('\u{200e}'..='\u{200f}').chain('\u{2028}'..='\u{202e}').chain('\u{2066}'..='\u{2069}')
+    {
+        assert_eq!(name(&format!("A{turn}b")), turned, "{turn:?}");
+        assert!(name(&turn.to_string()).is_err(), "{turn:?}");
+    }
 }
 
 #[test]
@@ -239,26 +266,64 @@ fn scheduler_books_by_put_and_every_page_changes() {
         ("PUT /slots/8/Ann", 404),
         ("PUT /slots/99999999999999999999/Ann", 404),
         ("PUT /slots/-9/Ann", 404),
-        ("PUT /slots/11", 404),
+        ("PUT /slots/011/Ann", 404),
+        ("PUT /slots/+11/Ann", 404),
+        ("PUT /slots/%31%31/Ann", 404),
+        ("GET /slots/8/Ann", 404),
         ("PUT /slots/11/Ann/Bob", 404),
-        ("POST /slots/11/Ann", 404),
-        ("GET /slots/11/Ann", 404),
+        ("PUT /slots/11", 400),
         ("PUT /slots/11/", 400),
         ("PUT /slots/11/%20", 400),
-        ("PUT /slots/11/%ff", 400),
+        ("PUT /slots/11/%", 400),
+        ("PUT /slots/11/a%2", 400),
+        ("PUT /slots/11/5%zz", 400),
+        ("PUT /slots/11/%+a", 400),
+        ("PUT /slots/11/%25%", 400),
         ("PUT /slots/11/a%0Ab", 400),
+        ("PUT /slots/11/%E2%80%AEAnn", 400),
         (&format!("PUT /slots/11/{}", "x".repeat(33)), 400),
         ("DELETE /slots/8", 404),
+        ("DELETE /slots/011", 404),
         ("DELETE /slots/11", 409),
     ] {
         assert_eq!(ask(&server, request, "").0, status, "{request}");
     }
     assert_eq!(ask(&server, "DELETE /slots/9", "").0, 200);
-    // A percent sign that encodes nothing stands for itself.
-    assert_eq!(ask(&server, "PUT /slots/12/5%zz", "").1, "12:00 is booked for 5%zz\n");
-    assert_eq!(ask(&server, "DELETE /slots/12", "").0, 200);
+    let refused = ask(&server, "PUT /slots/11/%ff", "");
+    assert_eq!(refused, (400, "a name is in UTF-8\n".into()));
+    let refused = ask(&server, "PUT /slots/11/%zz", "");
+    assert_eq!(refused, (400, "a percent sign comes before two hexadecimal digits\n".into()));
     // Nothing of what was refused has changed anything.
     all_see(&mut pages, &[(10, "Jörg <b>")]);
+}
+
+// RFC 9110 §15.5.6.
+#[test]
+fn a_path_without_the_method_is_405_and_tells_the_methods_that_it_has() {
+    let server = Server::start("scheduler", &["127.0.0.1:0"]);
+    for (request, methods) in [
+        ("GET /slots/9/Ann", "PUT"),
+        ("HEAD /slots/9/Ann", "PUT"),
+        ("POST /slots/9/Ann", "PUT"),
+        ("DELETE /slots/9/Ann", "PUT"),
+        ("GET /slots/9", "DELETE"),
+        ("PATCH /slots/9", "DELETE"),
+        ("PUT /ws", "GET, HEAD"),
+        ("POST /", "GET, HEAD"),
+        ("DELETE /app.css", "GET, HEAD"),
+        ("OPTIONS /socket.js", "GET, HEAD"),
+    ] {
+        let response = server.http(&format!("{request} HTTP/1.1\r\nHost: x\r\n\r\n"));
+        assert!(
+            response.starts_with("HTTP/1.1 405 Method Not Allowed\r\n"),
+            "{request}: {response}"
+        );
+        assert!(response.contains(&format!("\r\nAllow: {methods}\r\n")), "{request}: {response}");
+    }
+    assert_eq!(hear(&mut client(&server)).1, slots(&[]));
+    let clock = Server::start("clock", &["127.0.0.1:0"]);
+    let response = clock.http("PUT /origins HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert!(response.starts_with("HTTP/1.1 405 "), "{response}");
 }
 
 #[test]

@@ -50,6 +50,13 @@ fn echo_server_serves_its_page_over_plain_http() {
     assert!(page.starts_with("HTTP/1.1 200 OK\r\n"), "{page}");
     assert!(page.contains("\r\nContent-Type: text/html; charset=utf-8\r\n"), "{page}");
     assert!(page.ends_with(include_str!("../pages/echo.html")));
+    for (path, text) in [
+        ("/socket.js", include_str!("../pages/socket.js")),
+        ("/app.css", include_str!("../pages/app.css")),
+    ] {
+        let file = server.http(&format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"));
+        assert!(file.starts_with("HTTP/1.1 200 OK\r\n") && file.ends_with(text), "{file}");
+    }
     let missing = server.http("GET /missing HTTP/1.1\r\nHost: x\r\n\r\n");
     assert!(missing.starts_with("HTTP/1.1 404 Not Found\r\n"), "{missing}");
     let bad = server.http("nonsense\r\n\r\n");
@@ -93,6 +100,7 @@ fn echo_client_says_why_it_fails_and_exits_with_1() {
         (vec!["wss://127.0.0.1/"], "wss:// needs TLS"),
         (vec!["ws://127.0.0.1:x/"], "the URL's port"),
         (vec!["--bad", "ws://127.0.0.1/"], "unexpected argument \"--bad\"; usage: "),
+        (vec!["-x", "ws://127.0.0.1/"], "unexpected argument \"-x\"; usage: "),
         (vec!["--timeout", "soon", "ws://127.0.0.1/"], "--timeout \"soon\": not a whole number"),
         (vec!["--timeout"], "--timeout needs a value; usage: "),
         (vec![], "usage: echo_client "),
@@ -135,8 +143,8 @@ fn echo_client_tells_that_the_server_has_closed() {
 fn programs_explain_themselves() {
     for name in ["echo_server", "echo_client", "autobahn_client"] {
         let (status, stdout, stderr) = outcome(&run(name, &["--help"], ""));
-        assert_eq!((status, &*stdout), (Some(0), ""), "{name}");
-        assert!(stderr.starts_with(&format!("usage: {name} ")), "{stderr}");
+        assert_eq!((status, &*stderr), (Some(0), ""), "{name}");
+        assert!(stdout.starts_with(&format!("usage: {name} ")), "{stdout}");
     }
     let (status, _, stderr) = outcome(&run("echo_server", &["127.0.0.1:0", "--what"], ""));
     assert_eq!(status, Some(1));

@@ -12,6 +12,27 @@ const MAX_REFUSED: usize = 64;
 const WAKE: Duration = Duration::from_secs(1);
 /// After how long that is tried again.
 const WAKE_AGAIN: Duration = Duration::from_millis(20);
+/// The longest that what came or waits before a goodbye may take.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// A listening socket, until it is closed.
+#[derive(Debug)]
+pub(crate) struct Socket(Mutex<Option<Arc<TcpListener>>>);
+
+impl Socket {
+    pub(crate) fn new(tcp: TcpListener) -> Self {
+        Self(Mutex::new(Some(Arc::new(tcp))))
+    }
+
+    pub(crate) fn get(&self) -> Option<Arc<TcpListener>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// It is closed when nobody uses it any more.
+    fn close(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
 
 /// What a listener knows of its connections: how many there are, and how to end them.
 #[derive(Debug)]
@@ -82,7 +103,12 @@ impl Control {
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Acquire)
+        self.stopping.load(Ordering::SeqCst)
+    }
+
+    /// Where the listener can be reached, or could be.
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
+        self.address
     }
 
     /// How many connections there are.
@@ -92,13 +118,16 @@ impl Control {
     }
 
     /// Accepts a connection; `None` when the listener has been shut down, and all have ended.
-    pub(crate) fn accept(&self, tcp: &TcpListener) -> Option<io::Result<(TcpStream, SocketAddr)>> {
-        self.accepting.fetch_add(1, Ordering::AcqRel);
+    pub(crate) fn accept(&self, socket: &Socket) -> Option<io::Result<(TcpStream, SocketAddr)>> {
+        self.accepting.fetch_add(1, Ordering::SeqCst);
         // From here on we are woken.
-        let accepted = (!self.is_stopping()).then(|| tcp.accept());
-        self.accepting.fetch_sub(1, Ordering::AcqRel);
+        let tcp = if self.is_stopping() { None } else { socket.get() };
+        let accepted = tcp.map(|tcp| tcp.accept());
+        self.accepting.fetch_sub(1, Ordering::SeqCst);
         if self.is_stopping() {
             drop(accepted);
+            // Who comes from now on is refused at once, or served by another process that has the socket.
+            socket.close();
             self.drain();
             return None;
         }
@@ -114,31 +143,46 @@ impl Control {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         };
-        self.stopping.store(true, Ordering::Release);
+        self.stopping.store(true, Ordering::SeqCst);
         // What waits in a read sees the end of the stream, and looks.
         for tcp in state.live.values() {
             let _ = tcp.shutdown(Shutdown::Read);
         }
         drop(state);
         self.changed.notify_all();
-        self.wake();
-        // Several threads may accept, and to connect takes a file descriptor, which may be free only
-        // when connections have ended.
         let control = self.clone();
-        let _ = thread::Builder::new().name("wake".to_owned()).spawn(move || {
-            thread::sleep(WAKE_AGAIN);
-            while control.accepting.load(Ordering::Acquire) > 0 {
+        let ending = thread::Builder::new().name("shutdown".to_owned()).spawn(move || {
+            // To connect takes a file descriptor, which may be free only when connections have ended.
+            while control.is_accepting() && !control.is_late() {
                 control.wake();
-                thread::sleep(WAKE_AGAIN);
+            }
+            // Those that accept may be busy, or gone.
+            control.drain();
+            while control.is_accepting() {
+                control.wake();
             }
         });
+        if ending.is_err() {
+            // One that accepts does the rest.
+            self.wake();
+        }
     }
 
-    /// One that waits in `accept` gets a connection, and looks.
+    fn is_accepting(&self) -> bool {
+        self.accepting.load(Ordering::SeqCst) > 0
+    }
+
+    /// Whether it is time to cut the connections that are left.
+    fn is_late(&self) -> bool {
+        self.state().until.is_some_and(|until| until <= Instant::now())
+    }
+
+    /// One that waits in `accept` gets a connection, and looks. There may be several.
     fn wake(&self) {
         if let Some(address) = self.address {
             let _ = TcpStream::connect_timeout(&reachable(address), WAKE);
         }
+        thread::sleep(WAKE_AGAIN);
     }
 
     /// Waits until all connections have ended, then cuts those that are left.
@@ -173,6 +217,13 @@ impl Place {
     /// The connection is to be closed: the listener shuts down.
     pub(crate) fn is_stopping(&self) -> bool {
         self.control.is_stopping()
+    }
+
+    /// How long what came or waits before the goodbye may take: half of the time that is left.
+    pub(crate) fn last_words(&self) -> Duration {
+        let until = self.control.state().until;
+        let half = until.and_then(|by| by.saturating_duration_since(Instant::now()).checked_div(2));
+        half.map_or(LAST_WORDS, |half| half.min(LAST_WORDS))
     }
 
     /// An end of the stream means that the listener shuts down, and nothing about the peer.

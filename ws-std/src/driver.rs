@@ -66,6 +66,8 @@ impl<T: Transport> Driver<T> {
         if late {
             return Err(Error::Timeout(Deadline::Read));
         }
+        let (inbound, outbound) = self.endpoint.sides();
+        self.link.leave(inbound, outbound);
         if let Err(error) = self.flush() {
             // A peer that is gone may have said something before.
             if !self.link.broken {
@@ -103,7 +105,7 @@ impl<T: Transport> Driver<T> {
     /// Ends the stream at once: nobody has to be told.
     pub(crate) fn abandon(&mut self) {
         if !std::mem::replace(&mut self.finished, true) {
-            let _ = self.link.stream.shutdown_write();
+            let _ = self.link.shutdown_write();
         }
         self.endpoint.receive_eof();
     }

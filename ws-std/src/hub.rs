@@ -26,6 +26,9 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 /// A member whose queue is full is too slow: it is out at once, what waits for it is dropped, and its
 /// connection is closed with [`CloseCode::TRY_AGAIN_LATER`] (1013).
 ///
+/// When the listener is [shut down](crate::ListenerHandle::shutdown), each member is out, too. What waits
+/// for it comes before its 1001, for half of the time that is left, and for five seconds at the most.
+///
 /// It is [`Send`] and [`Sync`], and its clones are the same hub.
 ///
 /// ```no_run
@@ -373,9 +376,15 @@ impl<T: Transport> Member<T> {
     ///
     /// As [`WebSocket::read`].
     pub fn read(&mut self) -> Result<Option<Message>> {
+        let Self { id, reader, queue, hub } = self;
+        let leave = || {
+            hub.shared.members().queues.remove(id);
+            queue.end(End::Close(CloseCode::GOING_AWAY, String::new()));
+            true
+        };
         loop {
-            match self.reader.read()? {
-                Some(_) if self.queue.is_out() => {}
+            match reader.read_leaving(leave)? {
+                Some(_) if queue.is_out() => {}
                 result => return Ok(result),
             }
         }

@@ -46,6 +46,10 @@ pub(crate) struct Link<T> {
     pub(crate) max_write: usize,
     /// Of a listener's connection.
     pub(crate) place: Option<Arc<Place>>,
+    /// What had come before the listener shut down was read.
+    caught_up: bool,
+    /// Until when there is time for that.
+    leave_by: Option<Instant>,
 }
 
 /// What a read came to.
@@ -92,6 +96,8 @@ impl<T: Transport> Link<T> {
             tracer: None,
             max_write: usize::MAX,
             place: None,
+            caught_up: false,
+            leave_by: None,
         }
     }
 
@@ -294,9 +300,38 @@ impl<T: Transport> Link<T> {
         inbound: &mut Inbound,
         deadline: Option<ws_core::Instant>,
     ) -> Result<Filled> {
+        // A read that began before may have left something.
+        let stopping = self.is_stopping();
         let (count, filled) = self.read(inbound.read_buf(), deadline)?;
         inbound.filled(count);
+        if stopping {
+            self.caught_up |= filled != Filled::Bytes;
+            self.leave_by = self.leave_by.or_else(|| self.last_words());
+        }
         Ok(filled)
+    }
+
+    /// When what comes before the goodbye of a listener that shuts down has had its time.
+    pub(crate) fn last_words(&self) -> Option<Instant> {
+        let time = self.place.as_ref().map(|place| place.last_words());
+        time.and_then(|time| Instant::now().checked_add(time))
+    }
+
+    /// Whether the listener shuts down, and what had come before is read and answered, or takes too
+    /// long.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.caught_up || self.leave_by.is_some_and(|by| by <= Instant::now())
+    }
+
+    /// Says goodbye if it is time to.
+    pub(crate) fn leave(&self, inbound: &mut Inbound, outbound: &mut Outbound) {
+        if self.is_leaving() {
+            outbound.set_now(self.now());
+            // What is not open yet has nobody to say goodbye to.
+            if outbound.close(CloseCode::GOING_AWAY, "") == Err(SendError::NotOpen) {
+                inbound.receive_eof();
+            }
+        }
     }
 
     /// Whether a message is one that came after the goodbye of a listener that shuts down, when nothing
@@ -317,19 +352,22 @@ impl<T: Transport> Link<T> {
         if filled == Filled::Eof {
             inbound.receive_eof();
         }
-        // What had come before is still read and answered.
-        if self.is_stopping() && filled != Filled::Bytes {
-            // What is not open yet has nobody to say goodbye to.
-            if outbound.close(CloseCode::GOING_AWAY, "") == Err(SendError::NotOpen) {
-                inbound.receive_eof();
-            }
-        }
     }
 
     /// Writes what is left, for as long as a peer may take to close.
     pub(crate) fn write_last(&mut self, outbound: &mut Outbound) {
-        self.write_by = Instant::now().checked_add(PATIENCE);
+        let patience = outbound.close_timeout().map_or(PATIENCE, |time| time.min(PATIENCE));
+        self.write_by = Instant::now().checked_add(patience);
         let _ = self.flush(outbound);
+    }
+
+    /// Shuts the write side down. What TLS has to say then is bounded as all that is written.
+    pub(crate) fn shutdown_write(&mut self) -> io::Result<()> {
+        if self.set_write_timeout().is_err() {
+            self.set_write = None;
+            let _ = self.stream.set_write_timeout(Some(MIN_WAIT));
+        }
+        self.stream.shutdown_write()
     }
 
     /// Ends the stream, all output being written: the write side is shut down when that is our part, and
@@ -352,7 +390,7 @@ impl<T: Transport> Link<T> {
             let Look { wants_shutdown, finished, until } = look(now);
             if !shut && wants_shutdown {
                 shut = true;
-                if self.stream.shutdown_write().is_err() {
+                if self.shutdown_write().is_err() {
                     return;
                 }
             }
@@ -374,7 +412,7 @@ impl<T: Transport> Link<T> {
             }
         }
         if !shut {
-            let _ = self.stream.shutdown_write();
+            let _ = self.shutdown_write();
         }
     }
 }

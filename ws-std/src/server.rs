@@ -10,7 +10,7 @@ use ws_core::endpoint::{self, Endpoint, Event, Options, Origins};
 use ws_core::handshake::{AcceptResponse, HttpResponse, select_subprotocol};
 
 use crate::WRITE_TIMEOUT;
-use crate::control::{Control, Place};
+use crate::control::{Control, Place, Socket};
 use crate::driver::Driver;
 use crate::error::{Deadline, Error, Result};
 use crate::link::Link;
@@ -173,7 +173,7 @@ impl ListenerBuilder {
     /// Takes connections from a socket that is listening.
     pub fn listen_on(self, tcp: TcpListener) -> Listener {
         let control = Arc::new(Control::new(self.max_connections, tcp.local_addr().ok()));
-        Listener { tcp, settings: Arc::new(self), control }
+        Listener { socket: Socket::new(tcp), settings: Arc::new(self), control }
     }
 
     /// The stream of a connection whose endpoint has just been told that time is zero.
@@ -196,7 +196,7 @@ impl ListenerBuilder {
 #[derive(Debug)]
 #[must_use = "nobody is accepted when this is dropped"]
 pub struct Listener {
-    tcp: TcpListener,
+    socket: Socket,
     settings: Arc<ListenerBuilder>,
     control: Arc<Control>,
 }
@@ -211,11 +211,12 @@ pub struct ListenerHandle {
 impl ListenerHandle {
     /// Ends the listener and its connections, and returns at once.
     ///
-    /// No more connections are accepted. Each that is open is closed with
-    /// [`CloseCode::GOING_AWAY`](crate::CloseCode::GOING_AWAY) (1001) as soon as it reads, and its
-    /// `read` gives `None` when the peer has answered. When all have ended, or else after `patience`, when
-    /// those that are left are cut, the listener's iterator ends, too: so a program whose
-    /// accepting loop is over can exit.
+    /// No more connections are accepted: the socket is closed. Each that is open is closed with
+    /// [`CloseCode::GOING_AWAY`](crate::CloseCode::GOING_AWAY) (1001) as soon as it has read what had come,
+    /// and its `read` gives `None` when the peer has answered. A peer that sends on and on is read for
+    /// half of `patience`, and for five seconds at the most. After `patience` those that are left are
+    /// cut. When all have ended, the listener's iterator ends, too: so a program whose accepting
+    /// loop is over can exit.
     ///
     /// ```no_run
     /// let listener = ws_std::listen("127.0.0.1:9001")?;
@@ -261,7 +262,10 @@ impl Listener {
     ///
     /// As of the socket.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.tcp.local_addr()
+        match (self.socket.get(), self.control.address()) {
+            (Some(tcp), _) => tcp.local_addr(),
+            (None, address) => address.ok_or_else(|| io::ErrorKind::NotConnected.into()),
+        }
     }
 
     /// To shut it down, from another thread.
@@ -280,7 +284,7 @@ impl Listener {
     pub fn accept(&self) -> Result<Incoming> {
         let mut pause = Duration::from_millis(5);
         loop {
-            match self.control.accept(&self.tcp).ok_or(Error::Shutdown)? {
+            match self.control.accept(&self.socket).ok_or(Error::Shutdown)? {
                 Ok((tcp, peer)) => {
                     let tcp = Arc::new(tcp);
                     let Some(place) = self.control.enter(&tcp) else { continue };
@@ -308,9 +312,8 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 /// Trying again cannot help.
 fn is_fatal(error: &io::Error) -> bool {
     use io::ErrorKind::*;
-    // EBADF has no kind of its own.
-    matches!(error.kind(), InvalidInput | NotConnected | Unsupported | PermissionDenied)
-        || error.raw_os_error() == Some(9)
+    // EPERM and EOPNOTSUPP are of one connection (accept(2)). EBADF has no kind of its own.
+    matches!(error.kind(), InvalidInput | NotConnected) || error.raw_os_error() == Some(9)
 }
 
 impl Iterator for Listener {
@@ -510,5 +513,28 @@ impl Request {
         self.driver.flush()?;
         self.driver.finish();
         Ok(answered?)
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    // accept(2): "Linux accept() passes already-pending network errors on the new socket"
+    #[test]
+    fn what_is_wrong_with_one_connection_is_not_fatal() {
+        const EPERM: i32 = 1;
+        const EBADF: i32 = 9;
+        const EINVAL: i32 = 22;
+        const EMFILE: i32 = 24;
+        const EPROTO: i32 = 71;
+        const EOPNOTSUPP: i32 = 95;
+        const ENETUNREACH: i32 = 101;
+        for code in [EPERM, EOPNOTSUPP, EPROTO, ENETUNREACH, EMFILE] {
+            assert!(!is_fatal(&io::Error::from_raw_os_error(code)), "{code}");
+        }
+        for code in [EBADF, EINVAL] {
+            assert!(is_fatal(&io::Error::from_raw_os_error(code)), "{code}");
+        }
     }
 }

@@ -62,13 +62,19 @@ pub struct Reader<T: Transport = Stream> {
     inbound: Inbound,
     link: Link<T>,
     shared: Arc<Shared<T>>,
-    /// The longest wait before the sending side is looked at again.
+    /// The longest wait before the sending side is looked at again, and for the last words.
     look: Duration,
+    /// When a goodbye that was left to others is said nevertheless.
+    leave_by: Option<Instant>,
     finished: bool,
 }
 
 /// The sending half of a [`WebSocket`] after [`split`](WebSocket::split); clone it for each
 /// thread that sends. It is [`Send`] and [`Sync`] where the stream is [`Send`].
+///
+/// The stream is closed when the reader and all writers are dropped: a writer that is kept, even if it can
+/// send no more, holds the file descriptor and a place of
+/// [`ListenerBuilder::max_connections`](crate::ListenerBuilder::max_connections).
 #[derive(Debug)]
 pub struct Writer<T: Transport = Stream> {
     shared: Arc<Shared<T>>,
@@ -120,7 +126,7 @@ impl<T: Transport> WebSocket<T> {
             start: link.start,
         });
         let writer = Writer { shared: shared.clone() };
-        Ok((Reader { inbound, link, shared, look, finished }, writer))
+        Ok((Reader { inbound, link, shared, look, leave_by: None, finished }, writer))
     }
 }
 
@@ -228,19 +234,26 @@ impl<T: Transport> Shared<T> {
     /// our place before we gave it up, so that what it owes is in the output when we look again.
     fn send(&self, queue: impl FnOnce() -> Result<()>) -> Result<()> {
         let place = self.enter()?;
-        queue()?;
-        self.flush()?;
+        let result = queue().and_then(|()| self.flush());
         drop(place);
-        self.look_again()
+        match result {
+            Ok(()) => self.look_again(),
+            // The stream takes nothing.
+            Err(Error::Timeout(_) | Error::Send(SendError::OutputFull)) => result,
+            Err(_) => {
+                let _ = self.look_again();
+                result
+            }
+        }
     }
 
     /// A place among those who wait to send.
     fn enter(&self) -> Result<Place<'_>> {
-        let place = Place(&self.waiting);
-        if self.waiting.fetch_add(1, Ordering::Relaxed) >= MAX_WAITING {
-            return Err(Error::Busy);
+        let more = |count: usize| (count < MAX_WAITING).then(|| count.saturating_add(1));
+        match self.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more) {
+            Ok(_) => Ok(Place(&self.waiting)),
+            Err(_) => Err(Error::Busy),
         }
-        Ok(place)
     }
 }
 
@@ -259,6 +272,12 @@ impl<T: Transport> Reader<T> {
     ///
     /// As [`WebSocket::read`].
     pub fn read(&mut self) -> Result<Option<Message>> {
+        self.read_leaving(|| false)
+    }
+
+    /// As [`read`](Self::read). When the listener shuts down, `leave` may see to it that the closing
+    /// handshake is started, after what waits to be sent; it gives whether it does. It has a time for that.
+    pub(crate) fn read_leaving(&mut self, leave: impl Fn() -> bool) -> Result<Option<Message>> {
         let deadline = self.link.deadline();
         let mut late = false;
         loop {
@@ -289,6 +308,9 @@ impl<T: Transport> Reader<T> {
             if late {
                 return Err(Error::Timeout(Deadline::Read));
             }
+            if self.link.is_leaving() {
+                self.leave(&leave);
+            }
             // What a peer that is gone has said before is still read.
             if let Err(Error::Timeout(deadline)) = self.shared.flush_or_leave() {
                 return Err(Error::Timeout(deadline));
@@ -301,6 +323,16 @@ impl<T: Transport> Reader<T> {
             let now = self.link.now();
             self.link.react(filled, now, &mut self.inbound, &mut self.shared.outbound());
             late = deadline.is_some_and(|deadline| deadline.saturating_since(now).is_zero());
+        }
+    }
+
+    fn leave(&mut self, leave: impl Fn() -> bool) {
+        let now = Instant::now();
+        let by = *self.leave_by.get_or_insert_with(|| {
+            if leave() { self.link.last_words().unwrap_or(now) } else { now }
+        });
+        if by <= now {
+            self.link.leave(&mut self.inbound, &mut self.shared.outbound());
         }
     }
 
@@ -319,7 +351,8 @@ impl<T: Transport> Reader<T> {
         if mem::replace(&mut self.finished, true) {
             return;
         }
-        self.shared.write_last(PATIENCE);
+        self.link.write_by = Instant::now().checked_add(self.look);
+        self.shared.write_last(self.look);
         self.link.linger(None, |now| Look::at(now, &mut self.shared.outbound()));
     }
 }
@@ -330,6 +363,7 @@ impl<T: Transport> Drop for Reader<T> {
             return;
         }
         let _ = self.shared.outbound_now().close(CloseCode::GOING_AWAY, "");
+        self.link.write_by = Instant::now().checked_add(FAREWELL);
         self.shared.write_last(FAREWELL);
         let patience = self.link.now().saturating_add(FAREWELL);
         self.link.linger(Some(QUIET), |now| {
