@@ -459,3 +459,12 @@ fn send_in_wrong_state_is_error() {
         assert_eq!(drain(&mut connection, role), by(role, FIN | CLOSE, b""));
     }
 }
+
+#[test]
+fn a_range_that_runs_backwards_is_no_payload() {
+    let mut server = Connection::server(Config::new());
+    #[allow(clippy::reversed_empty_ranges, reason = "that is the point")]
+    let refused = server.encode_in_place(DataFrame::TEXT, &mut [0; 30], 20..15, None);
+    assert_eq!(refused, Err(SendError::BufferTooSmall { needed: 20 }));
+    assert_eq!(server.encode(DataFrame::TEXT, b"a", None, &mut [0; 30]), Ok(3));
+}

@@ -362,6 +362,21 @@ fn release_buffers_leaves_no_heap() {
     }
 }
 
+// The list of what waits is not kept at its longest.
+#[test]
+fn written_output_leaves_little_behind() {
+    for role in ROLES {
+        let (meter, mut endpoint) = counted(role);
+        let message = Message::Binary(vec![7; 4096].into());
+        let before = meter.live();
+        for _ in 0..3000 {
+            endpoint.send(message.clone()).unwrap();
+        }
+        endpoint.output().advance(usize::MAX);
+        assert!(meter.live() - before <= 80 * 1024, "{role:?} {}", meter.live() - before);
+    }
+}
+
 #[test]
 fn steady_echo_allocates_nothing() {
     for role in ROLES {

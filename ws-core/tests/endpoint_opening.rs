@@ -218,6 +218,61 @@ fn head_request_is_answered_without_body() {
     ended(&server);
 }
 
+// RFC 9110 §9.3.2: nor is one that is faulty, or too long
+#[test]
+fn head_request_is_refused_without_body() {
+    let long = format!("HEAD / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(20_000));
+    for (request, status) in [
+        ("HEAD / HTTP/1.1\r\n\r\n", "400"),
+        ("\r\nHEAD / HTTP/1.1\r\nHost: a\r\nbad line\r\n\r\n", "400"),
+        (&REQUEST.replace("GET", "HEAD"), "405"),
+        (&long, "431"),
+    ] {
+        let (mut server, events) = serve(&Options::new(), request.as_bytes(), 1000);
+        assert!(matches!(events[..], [Told::Failed(_)]), "{events:?}");
+        let head = take_str(&mut server);
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
+        assert!(head.ends_with("\r\n\r\n") && !head.contains("Content-Length: 0"), "{head}");
+        let (mut server, _) =
+            serve(&Options::new(), request.replace("HEAD", "POST").as_bytes(), 1000);
+        assert!(!take_str(&mut server).ends_with("\r\n\r\n"));
+    }
+}
+
+// RFC 9112 §3.2.2: a server accepts an absolute target for a page, too
+#[test]
+fn a_page_is_asked_for_by_its_whole_uri() {
+    for (target, name) in [
+        ("http://a/page?x=1", "/page?x=1"),
+        ("http://a", "/"),
+        ("/page", "/page"),
+        ("/http://a/", "/http://a/"),
+        ("*", "*"),
+    ] {
+        let method = if target == "*" { "OPTIONS" } else { "GET" };
+        let mut server = Endpoint::server(Options::new());
+        let request = format!("{method} {target} HTTP/1.1\r\nHost: a\r\n\r\n");
+        let _ = server.receive(request.as_bytes());
+        let Ok(Some(Event::Http(request))) = server.poll_event() else { panic!("{target}") };
+        assert_eq!((request.target(), request.resource_name()), (target, name));
+        assert_eq!(request.path(), name.split('?').next().unwrap());
+    }
+}
+
+// The application may answer before the driver tells a time.
+#[test]
+fn a_connection_without_a_time_begins_with_the_first_one() {
+    let options = Config::new().idle_timeout(Some(Duration::from_secs(60)));
+    let mut server = Endpoint::server(options);
+    let _ = server.receive(REQUEST.as_bytes());
+    assert!(matches!(server.poll_event(), Ok(Some(Event::Request(_)))));
+    server.accept(&AcceptResponse::default()).unwrap();
+    server.handle_timeout(Instant::from_millis(1_000_000));
+    assert!(matches!(server.poll_event(), Ok(Some(Event::Open(_)))));
+    assert!(server.is_open());
+    assert_eq!(server.poll_timeout(), Some(Instant::from_millis(1_060_000)));
+}
+
 #[test]
 fn server_rejects_a_request_and_ends() {
     let mut server = deciding(REQUEST);

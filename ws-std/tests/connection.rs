@@ -416,3 +416,21 @@ fn nothing_is_read_after_the_end_of_a_dropped_connection() {
     client.stream.set_nonblocking(true).unwrap();
     assert_ne!(client.stream.read(&mut [0]).map_err(|e| e.kind()), Err(ErrorKind::WouldBlock));
 }
+
+// What cannot be written at the end has as long as the closing handshake.
+#[test]
+fn last_words_take_no_longer_than_the_close_timeout() {
+    let config = Config::new().close_timeout(Some(Duration::from_millis(300)));
+    let (mut ws, mut client) = open(Listener::builder().config(config));
+    client.write(&[masked(TEXT, b"good"), frame(TEXT, b"not masked", None)].concat());
+    within(move || {
+        assert_eq!(ws.read().unwrap(), Some(Message::from("good")));
+        // The client does not read.
+        ws.set_write_timeout(Some(Duration::from_millis(100)));
+        while ws.send(vec![0; 1 << 20]).is_ok() {}
+        ws.set_write_timeout(Some(LONG));
+        let begun = Instant::now();
+        assert!(matches!(ws.read(), Err(Error::Protocol(_))));
+        assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    });
+}

@@ -342,3 +342,62 @@ fn who_is_out_cannot_stay_by_reading_slowly() {
     }
     assert!(!ends.lock().unwrap()[&id].as_ref().unwrap().clean);
 }
+
+#[test]
+fn what_waits_comes_before_the_goodbye_of_a_shutdown() {
+    const COUNT: usize = 32;
+    let hub = Hub::with_limits(1024, 64 << 20);
+    let listener = Listener::builder().bind("127.0.0.1:0").unwrap();
+    let (address, handle) = (listener.local_addr().unwrap(), listener.handle());
+    let ours = hub.clone();
+    let server = thread::spawn(move || {
+        let mut listener = listener;
+        let mut member = ours.join(listener.next().unwrap().unwrap().accept().unwrap()).unwrap();
+        let reading = thread::spawn(move || {
+            while member.read().unwrap().is_some() {}
+            member.close_info().unwrap().clone()
+        });
+        assert!(listener.next().is_none());
+        finish(reading)
+    });
+    let (mut raw, id) = member(&hub, address);
+    for n in 0..COUNT {
+        assert!(hub.send_to(id, vec![n as u8; 1 << 20]));
+    }
+    handle.shutdown(LONG);
+    // It does not read at once.
+    thread::sleep(Duration::from_millis(500));
+    assert!(hub.is_empty());
+    for n in 0..COUNT {
+        raw.expect(BINARY, &vec![n as u8; 1 << 20]);
+    }
+    raw.expect(CLOSE, &close(1001, ""));
+    raw.write(&masked(CLOSE, &close(1001, "")));
+    assert_eq!(raw.read_to_the_end().unwrap(), b"");
+    assert!(finish(server).clean);
+}
+
+// What waits has a part of the time; the rest is for the goodbye.
+#[test]
+fn a_member_that_takes_nothing_does_not_prolong_a_shutdown() {
+    let hub = Hub::with_limits(1024, 64 << 20);
+    let builder = Listener::builder().write_timeout(None);
+    let listener = builder.bind("127.0.0.1:0").unwrap();
+    let (address, handle) = (listener.local_addr().unwrap(), listener.handle());
+    let ours = hub.clone();
+    let server = thread::spawn(move || {
+        let mut listener = listener;
+        let mut member = ours.join(listener.next().unwrap().unwrap().accept().unwrap()).unwrap();
+        let reading = thread::spawn(move || while let Ok(Some(_)) = member.read() {});
+        assert!(listener.next().is_none());
+        finish(reading);
+    });
+    let (_raw, id) = member(&hub, address);
+    for _ in 0..32 {
+        assert!(hub.send_to(id, vec![0; 1 << 20]));
+    }
+    let begun = Instant::now();
+    handle.shutdown(Duration::from_secs(1));
+    finish(server);
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+}

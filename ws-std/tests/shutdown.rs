@@ -2,8 +2,8 @@
 
 mod common;
 
-use std::io::Read;
-use std::net::SocketAddr;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc::{self, Receiver};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use common::*;
 use ws_std::{
     CloseCode, CloseInfo, Config, Error, HttpResponse, Hub, Incoming, Listener, ListenerBuilder,
-    ListenerHandle,
+    ListenerHandle, WebSocket,
 };
 
 struct Server {
@@ -327,4 +327,129 @@ fn a_crowd_before_a_full_house_is_bounded() {
     assert_eq!(server.handle.connections(), 1);
     first.write(&masked(TEXT, b"still"));
     first.expect(TEXT, b"still");
+}
+
+// The thread that accepts may be busy with a connection, or the listener may be gone.
+#[test]
+fn the_patience_ends_without_a_thread_that_accepts() {
+    for inline in [true, false] {
+        let mut listener = Listener::builder().write_timeout(None).bind("127.0.0.1:0").unwrap();
+        let (address, handle) = (listener.local_addr().unwrap(), listener.handle());
+        let client = thread::spawn(move || Raw::open(address));
+        let server = thread::spawn(move || {
+            let flood = |mut ws: WebSocket| while ws.send(vec![0; 1 << 16]).is_ok() {};
+            let ws = listener.next().unwrap().unwrap().accept().unwrap();
+            if inline {
+                flood(ws);
+                assert!(listener.next().is_none());
+            } else {
+                drop(listener);
+                flood(ws);
+            }
+        });
+        // It does not read.
+        let _client = finish(client);
+        connections(&handle, 1);
+        thread::sleep(Duration::from_millis(300));
+        let begun = Instant::now();
+        handle.shutdown(Duration::from_millis(500));
+        finish(server);
+        let took = begun.elapsed();
+        assert!(took >= Duration::from_millis(500) && took < Duration::from_secs(5), "{took:?}");
+    }
+}
+
+// Sooner than the server can answer: there is always something to read.
+#[test]
+fn a_busy_peer_is_told_in_time() {
+    for split in [false, true] {
+        let server = start(Listener::builder(), move |incoming| {
+            let slow = || thread::sleep(Duration::from_millis(2));
+            let mut ws = incoming.accept()?;
+            if !split {
+                while let Some(message) = ws.read()? {
+                    slow();
+                    ws.queue(message)?;
+                }
+                return Ok(ws.close_info().unwrap().clone());
+            }
+            let (mut reader, writer) = ws.split()?;
+            while let Some(message) = reader.read()? {
+                slow();
+                // What the goodbye has overtaken cannot be answered.
+                let _ = writer.send(message);
+            }
+            Ok(reader.close_info().unwrap().clone())
+        });
+        let mut raw = Raw::open(server.address);
+        let mut sending = raw.stream.try_clone().unwrap();
+        let (stop, stopped) = mpsc::channel::<()>();
+        let sender = thread::spawn(move || {
+            while stopped.try_recv().is_err() {
+                sending.write_all(&masked(TEXT, b"busy").repeat(10)).unwrap();
+                thread::sleep(Duration::from_millis(5));
+            }
+        });
+        raw.expect(TEXT, b"busy");
+        let begun = Instant::now();
+        let patience = Duration::from_secs(4);
+        server.handle.shutdown(patience);
+        let goodbye = loop {
+            match raw.frame() {
+                frame if frame.first == TEXT => {}
+                frame => break frame,
+            }
+        };
+        assert_eq!((goodbye.first, goodbye.payload), (CLOSE, close(1001, "")));
+        let took = begun.elapsed();
+        assert!(took < patience, "{took:?}");
+        stop.send(()).unwrap();
+        finish(sender);
+        raw.write(&masked(CLOSE, &close(1001, "")));
+        assert_eq!(raw.read_to_the_end().unwrap(), b"");
+        finish(server.accepting);
+        assert!(server.ends.recv_timeout(LONG).unwrap().unwrap().clean);
+    }
+}
+
+// Else it hangs until all have ended.
+#[test]
+fn who_comes_meanwhile_is_refused() {
+    let server = start(Listener::builder(), echoing);
+    let mut raw = Raw::open(server.address);
+    connections(&server.handle, 1);
+    server.handle.shutdown(LONG);
+    raw.expect(CLOSE, &close(1001, ""));
+    let begun = Instant::now();
+    // The thread that accepts is woken first.
+    let error = loop {
+        match TcpStream::connect(server.address) {
+            Ok(_) => assert!(begun.elapsed() < LONG, "somebody listens"),
+            Err(error) => break error,
+        }
+        thread::sleep(Duration::from_millis(5));
+    };
+    assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+    assert!(!server.accepting.is_finished());
+    raw.write(&masked(CLOSE, &close(1001, "")));
+    assert_eq!(raw.read_to_the_end().unwrap(), b"");
+    finish(server.accepting);
+}
+
+#[test]
+fn shutdown_returns_at_once_though_the_backlog_is_full() {
+    let listener = Listener::builder().bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut backlog = Vec::new();
+    while let Ok(tcp) = TcpStream::connect_timeout(&address, Duration::from_millis(200)) {
+        backlog.push(tcp);
+        if backlog.len() == 5000 {
+            return; // It has none that fills.
+        }
+    }
+    let begun = Instant::now();
+    listener.handle().shutdown(Duration::ZERO);
+    assert!(begun.elapsed() < Duration::from_millis(500), "{:?}", begun.elapsed());
+    assert!(matches!(listener.accept(), Err(Error::Shutdown)));
+    assert_eq!(listener.local_addr().unwrap(), address);
 }

@@ -385,3 +385,46 @@ fn a_slow_reader_of_a_long_message_is_not_given_up() {
     client.write(&masked(TEXT, b"thanks"));
     assert_eq!(finish(reading).unwrap().unwrap().as_text(), Some("thanks"));
 }
+
+// The reader leaves its Pong to one who is about to write, even if that one then does not.
+#[test]
+fn a_pong_does_not_wait_for_a_writer_that_fails() {
+    let (ws, mut client) = open(Listener::builder());
+    let (mut reader, writer) = ws.split().unwrap();
+    let reading = thread::spawn(move || reader.read());
+    let (stop, stopped) = mpsc::channel::<()>();
+    let failing = thread::spawn(move || {
+        while stopped.try_recv().is_err() {
+            let error = writer.ping(&[0; 126]).unwrap_err();
+            assert!(matches!(error, Error::Send(SendError::ControlTooLong)), "{error}");
+        }
+    });
+    for _ in 0..500 {
+        let begun = Instant::now();
+        client.write(&masked(PING, b"there?"));
+        client.expect(PONG, b"there?");
+        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    }
+    stop.send(()).unwrap();
+    finish(failing);
+    drop(client);
+    assert_eq!(finish(reading).unwrap(), None);
+}
+
+// The last words of a connection whose peer is gone have as long as the closing handshake.
+#[test]
+fn a_blocked_writer_does_not_prolong_the_pong_timeout() {
+    let config = Config::new()
+        .ping_interval(Some(Duration::from_millis(200)))
+        .pong_timeout(Some(Duration::from_millis(300)))
+        .close_timeout(Some(Duration::from_millis(300)));
+    let (ws, _client) = open(Listener::builder().config(config));
+    let (mut reader, writer) = ws.split().unwrap();
+    let writing = thread::spawn(move || while writer.send(vec![0; 1 << 20]).is_ok() {});
+    let begun = Instant::now();
+    let reading = thread::spawn(move || reader.read());
+    let lost = finish(reading);
+    assert!(matches!(lost, Err(Error::Timeout(Deadline::Pong))), "{lost:?}");
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    finish(writing);
+}

@@ -2,9 +2,12 @@
 
 use std::io::{self, Read, Write};
 use std::thread;
+use std::time::Duration;
 
 use ws_std::ws_core::SendError;
-use ws_std::{CloseCode, Config, Connector, Error, Listener, Message, MessageKind, WebSocket};
+use ws_std::{
+    CloseCode, Config, Connector, Deadline, Error, Listener, Message, MessageKind, WebSocket,
+};
 
 fn pair(config: Config) -> (WebSocket, WebSocket) {
     let listener = Listener::builder().config(config).bind("127.0.0.1:0").unwrap();
@@ -123,4 +126,68 @@ fn a_message_cut_off_by_the_peer_is_an_unexpected_eof() {
     let error = message.read_to_end(&mut Vec::new()).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
     assert_eq!(server.close_info().unwrap().code, CloseCode::ABNORMAL);
+}
+
+/// Sends what a peer that does not read cannot take.
+fn fill(ws: &mut WebSocket) -> usize {
+    let mut count = 0;
+    let mut late = 0;
+    // Some is queued still when the first write times out.
+    while late < 3 {
+        late += usize::from(ws.send(vec![7; 64 * 1024]).is_err());
+        count += 1;
+    }
+    count
+}
+
+// There is no writer to try again with.
+#[test]
+fn a_message_that_is_finished_late_is_whole() {
+    let (mut client, mut server) = pair(Config::new().max_message(1 << 30));
+    client.set_write_timeout(Some(Duration::from_millis(100)));
+    let mut message = client.write_stream(MessageKind::Binary);
+    let mut len = 0;
+    let mut late = 0;
+    while late < 2 {
+        match message.write(&[7; 64 * 1024]) {
+            Ok(count) => len += count,
+            Err(error) => {
+                assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+                late += 1;
+            }
+        }
+    }
+    let error = message.finish().unwrap_err();
+    assert!(matches!(error, Error::Timeout(Deadline::Write)), "{error}");
+    let reader = thread::spawn(move || {
+        let mut message = server.read_stream().unwrap().unwrap();
+        let got = io::copy(&mut message, &mut io::sink()).unwrap();
+        (got, server.read().unwrap())
+    });
+    client.set_write_timeout(None);
+    client.send("next").unwrap();
+    assert_eq!(reader.join().unwrap(), (len as u64, Some(Message::from("next"))));
+}
+
+#[test]
+fn a_first_write_that_times_out_opens_no_message() {
+    let (mut client, mut server) = pair(Config::new());
+    client.set_write_timeout(Some(Duration::from_millis(100)));
+    let before = fill(&mut client);
+    let error = client.write_stream(MessageKind::Text).write(b"x").unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    let reader = thread::spawn(move || {
+        for _ in 0..before {
+            assert_eq!(server.read().unwrap().unwrap().len(), 64 * 1024);
+        }
+        (server.read().unwrap(), server.read().unwrap())
+    });
+    client.set_write_timeout(None);
+    client.flush().unwrap();
+    let mut message = client.write_stream(MessageKind::Text);
+    message.write_all(b"second").unwrap();
+    message.finish().unwrap();
+    client.send("third").unwrap();
+    let expected = (Some(Message::from("second")), Some(Message::from("third")));
+    assert_eq!(reader.join().unwrap(), expected);
 }

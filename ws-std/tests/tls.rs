@@ -17,8 +17,8 @@ use ws_std::rustls::server::Acceptor;
 use ws_std::rustls::time_provider::TimeProvider;
 use ws_std::rustls::{self, AlertDescription, CertificateError, Connection, ServerConfig};
 use ws_std::{
-    CloseCode, Connector, Deadline, Error, HttpResponse, Incoming, Listener, Message, Stream,
-    TlsError, TlsStream, UrlError, connect,
+    CloseCode, Config, Connector, Deadline, Error, HttpResponse, Incoming, Listener, Message,
+    Stream, TlsError, TlsStream, UrlError, connect,
 };
 
 /// A URL with a host that the certificate is for.
@@ -492,4 +492,24 @@ fn a_server_does_not_wait_for_a_client_that_is_silent_or_slow_and_serves_others(
     late.into_iter().for_each(finish);
     finish(slow);
     drop(silent);
+}
+
+// TLS has last words of its own, for which nothing is left of the time.
+#[test]
+fn a_close_that_nobody_takes_is_bounded_once() {
+    let config = Config::new().close_timeout(Some(Duration::from_millis(1000)));
+    let (address, server) = serve(listener().config(config), |incoming| {
+        let mut ws = incoming.accept().unwrap();
+        ws.set_write_timeout(Some(Duration::from_millis(100)));
+        while ws.send(vec![0; 1 << 16]).is_ok() {}
+        ws.set_write_timeout(Some(LONG));
+        let begun = Instant::now();
+        let error = ws.close(CloseCode::NORMAL, "").unwrap_err();
+        assert!(matches!(error, Error::Timeout(Deadline::Write)), "{error}");
+        begun.elapsed()
+    });
+    let client = connector().connect(&url(address)).unwrap();
+    let took = finish(server);
+    assert!(took < Duration::from_millis(1700), "{took:?}");
+    drop(client);
 }

@@ -2,10 +2,11 @@
 
 mod common;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use common::*;
-use ws_std::{Connector, Listener, Trace};
+use ws_std::{Connector, Hub, Listener, Trace};
 
 type Lines = Arc<Mutex<Vec<String>>>;
 
@@ -75,4 +76,32 @@ fn a_hook_that_panics_ends_the_writing() {
     raw.expect(TEXT, b"boom");
     assert_eq!(raw.read_to_the_end().unwrap(), b"");
     finish(server);
+}
+
+// Else the half that is dropped tells the hook of its Close frame, and the process ends.
+#[test]
+fn a_hook_that_panics_while_reading_ends_only_its_connection() {
+    for in_hub in [false, true] {
+        let panics = Arc::new(AtomicBool::new(false));
+        let hook = panics.clone();
+        let builder = Listener::builder().trace(move |_| {
+            assert!(!hook.load(Ordering::Relaxed), "as it should");
+        });
+        let (address, server) = serve(builder, move |incoming| {
+            let ws = incoming.accept().unwrap();
+            if in_hub {
+                Hub::new().join(ws).unwrap().read().map(drop)
+            } else {
+                let (mut reader, _writer) = ws.split().unwrap();
+                reader.read().map(drop)
+            }
+        });
+        let mut raw = Raw::open(address);
+        panics.store(true, Ordering::Relaxed);
+        raw.write(&masked(TEXT, b"hello"));
+        raw.expect(CLOSE, &close(1001, ""));
+        raw.write(&masked(CLOSE, &close(1001, "")));
+        server.join().unwrap_err();
+        assert_eq!(raw.read_to_the_end().unwrap(), b"");
+    }
 }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use crate::handshake::{
     EMPTY_FIELD, HandshakeError, Names, RequestHead, RequestKind, ResponseHead, Upgrade, path,
+    split_target,
 };
 
 /// The header fields of a request or response. `Debug` shows their names alone.
@@ -101,7 +102,10 @@ impl Request {
 
     /// The target from its path on, also when it was sent as a whole URI.
     pub fn resource_name(&self) -> &str {
-        self.upgrade.as_ref().map_or(&self.target, |asked| &asked.resource_name)
+        match &self.upgrade {
+            Some(asked) => &asked.resource_name,
+            None => split_target(&self.target).map_or(&self.target, |(_, name)| name),
+        }
     }
 
     /// The header fields.

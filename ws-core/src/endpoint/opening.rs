@@ -86,6 +86,7 @@ impl Inbound {
 
     #[cold]
     pub(super) fn poll_opening(&mut self, out: &mut Outbound) -> Result<Option<Found>, Error> {
+        let for_head = self.is_for_head();
         let result = match core::mem::replace(&mut self.phase, Phase::Over) {
             Phase::Head(opening) => self.poll_head(opening, out),
             Phase::Body(refusal) => Ok(self.poll_body(refusal, out)),
@@ -117,7 +118,7 @@ impl Inbound {
         if let Err(error) = result {
             self.phase = Phase::Over;
             match error {
-                Error::Handshake(error) => out.refuse(error),
+                Error::Handshake(error) => out.refuse(error, !for_head),
                 _ => out.over(),
             }
         }
@@ -125,6 +126,14 @@ impl Inbound {
             out.sender.end();
         }
         result
+    }
+
+    /// Whether a request that is being read has the method HEAD.
+    fn is_for_head(&mut self) -> bool {
+        let Phase::Head(opening) = &self.phase else { return false };
+        let unread = self.buffer.unread();
+        let head = unread.get(..opening.options.max_head).unwrap_or(unread);
+        head.trim_ascii_start().starts_with(b"HEAD ") // empty lines may precede it
     }
 
     fn poll_head(

@@ -383,10 +383,13 @@ impl Outbound {
         self.output.copied().extend_from_slice(body);
     }
 
-    /// Answers a faulty request.
-    pub(super) fn refuse(&mut self, error: HandshakeError) {
+    /// Answers a faulty request, with a body if one may come.
+    pub(super) fn refuse(&mut self, error: HandshakeError, with_body: bool) {
         if self.role() == Role::Server && error.status().is_some() {
-            let _ = self.head(|out| error.write_response(out));
+            let _ = match with_body {
+                true => self.head(|out| error.write_response(out)),
+                false => self.head(|out| error.write_response_head(out)),
+            };
         }
         self.over();
     }

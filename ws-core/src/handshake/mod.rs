@@ -69,6 +69,8 @@ pub use lists::{ListElements, Subprotocols, is_token, select_subprotocol};
 #[cfg(feature = "bytes")]
 pub(crate) use origin::equal_origins;
 pub use origin::same_origin;
+#[cfg(feature = "bytes")]
+pub(crate) use request::split_target;
 pub use request::{RequestHead, RequestKind, Upgrade};
 pub use response::{AcceptResponse, HttpResponse};
 

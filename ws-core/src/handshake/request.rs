@@ -379,7 +379,7 @@ fn check_origin(origin: Single<'_>) -> Result<Option<&str>, HandshakeError> {
 }
 
 /// The authority of an absolute target and the resource name (RFC 6455 §4.2.1, RFC 9112 §3.2).
-fn split_target(target: &str) -> Option<(Option<&str>, &str)> {
+pub(crate) fn split_target(target: &str) -> Option<(Option<&str>, &str)> {
     if split_at_first(target, b"#").is_some() {
         return None;
     }

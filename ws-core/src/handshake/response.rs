@@ -188,6 +188,20 @@ impl HandshakeError {
     /// [`InvalidStatus`](HeadError::InvalidStatus) for an error without a
     /// [`status`](HandshakeError::status).
     pub fn write_response(&self, out: &mut [u8]) -> Result<usize, HeadError> {
+        self.write_answer(out, true)
+    }
+
+    /// As [`write_response`](Self::write_response), for a request with the method HEAD: the length of a body, and
+    /// no body (RFC 9110 §9.3.2).
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn write_response_head(&self, out: &mut [u8]) -> Result<usize, HeadError> {
+        self.write_answer(out, false)
+    }
+
+    fn write_answer(&self, out: &mut [u8], with_body: bool) -> Result<usize, HeadError> {
         let status = self.status().ok_or(HeadError::InvalidStatus)?;
         let text = self.text();
         let mut writer = Writer::new(out);
@@ -199,8 +213,10 @@ impl HandshakeError {
             }
             Ok(())
         })?;
-        writer.put(text);
-        writer.put("\n");
+        if with_body {
+            writer.put(text);
+            writer.put("\n");
+        }
         writer.finish()
     }
 }
