@@ -229,7 +229,10 @@ impl Connector {
     }
 
     fn tcp(&self, url: &Url<'_>, start: Instant) -> Result<TcpStream> {
-        let addresses: Vec<SocketAddr> = (url.host, url.port).to_socket_addrs()?.collect();
+        let found = (url.host, url.port).to_socket_addrs();
+        let named =
+            |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", url.host));
+        let addresses: Vec<SocketAddr> = found.map_err(named)?.collect();
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
         for (tried, address) in addresses.iter().enumerate() {
             let result = match self.handshake_timeout {

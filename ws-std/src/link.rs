@@ -357,7 +357,9 @@ impl<T: Transport> Link<T> {
     /// Writes what is left, for as long as a peer may take to close.
     pub(crate) fn write_last(&mut self, outbound: &mut Outbound) {
         let patience = outbound.close_timeout().map_or(PATIENCE, |time| time.min(PATIENCE));
-        self.write_by = Instant::now().checked_add(patience);
+        let by = Instant::now().checked_add(patience);
+        // One who closes has waited before.
+        self.write_by = self.write_by.map_or(by, |before| by.map(|by| by.min(before)));
         let _ = self.flush(outbound);
     }
 

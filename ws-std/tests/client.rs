@@ -426,3 +426,10 @@ fn client_fails_on_a_masked_frame_from_a_server() {
     assert!(matches!(error, Error::Protocol(_)), "{error:?}");
     assert_eq!(finish(server), (close(1002, ""), Vec::new()));
 }
+
+#[test]
+fn client_names_the_host_that_is_not_found() {
+    let error = ws_std::connect("ws://no..host:9/").unwrap_err();
+    assert!(matches!(error, Error::Io(_)), "{error:?}");
+    assert!(error.to_string().contains("no..host: "), "{error}");
+}

@@ -243,7 +243,7 @@ impl Receiver {
     }
 
     /// Reads a header; `false` means that more bytes are needed and all were taken.
-    #[inline]
+    #[inline(never)]
     fn header(&mut self, input: &mut Input<'_>) -> Result<bool, ProtocolError> {
         loop {
             let spill = self.spill;

@@ -158,7 +158,7 @@ fn put_off(since: Instant, timeout: u32, now: Instant, spared: &mut bool) -> Opt
     if core::mem::replace(spared, true) || now == since.plus_millis(timeout) {
         return None;
     }
-    let more = (timeout / 8).clamp(1, 1000);
+    let more = (timeout / 8).min(1000);
     Some(now.plus_millis(more.wrapping_sub(timeout)))
 }
 

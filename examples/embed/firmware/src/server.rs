@@ -146,7 +146,6 @@ fn echo(
     // Where the payload ends that waits in `output`.
     let mut end = HEADROOM;
     loop {
-        connection.set_now(now());
         let mut bytes = Input::new(input.get_mut(..received).unwrap_or_default());
         loop {
             // An error has queued its Close frame; after it nothing more is received.
@@ -166,14 +165,15 @@ fn echo(
                     send(line, &mut connection, frame, output, &mut end);
                 }
             }
+            // After what has come: it may be a Pong.
+            if event.is_none() {
+                connection.handle_timeout(now());
+            }
             transmit(line, &mut connection);
             if event.is_none() {
                 break;
             }
         }
-        // After what has come: it may be a Pong.
-        connection.handle_timeout(now());
-        transmit(line, &mut connection);
         if connection.wants_shutdown() {
             return Ok(());
         }
