@@ -133,10 +133,14 @@ pub fn mask_into(payload: &[u8], out: &mut [u8], key: MaskingKey) -> usize {
     let (Some(from), Some(to)) = (payload.get(..len), out.get_mut(..len)) else {
         return 0;
     };
-    let (mut from, mut to) = (from, to);
-    while from.len() >= BLOCK {
-        (from, to) = mask_first_into::<BLOCK>(from, to, key);
+    let wide = key.block();
+    let (mut sources, mut targets) = (from.chunks_exact(BLOCK), to.chunks_exact_mut(BLOCK));
+    for (target, source) in (&mut targets).zip(&mut sources) {
+        for ((target, source), key) in target.iter_mut().zip(source).zip(wide.as_flattened()) {
+            *target = source ^ key;
+        }
     }
+    let (mut from, mut to) = (sources.remainder(), targets.into_remainder());
     (from, to) = mask_first_into::<32>(from, to, key);
     (from, to) = mask_first_into::<16>(from, to, key);
     (from, to) = mask_first_into::<8>(from, to, key);
