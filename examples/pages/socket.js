@@ -42,6 +42,11 @@ function connect(on = {}, server = null) {
     url,
     open,
     send: (text) => socket.readyState === WebSocket.OPEN && (socket.send(text), true),
-    close: (code = 1000, reason = '') => { stopped = true; show('closing'); socket.close(code, reason); },
+    close: (code = 1000, reason = '') => {
+      stopped = true;
+      clearTimeout(timer);
+      show(socket.readyState < WebSocket.CLOSING ? 'closing' : 'closed');
+      socket.close(code, reason);
+    },
   };
 }

@@ -42,9 +42,11 @@ pub fn name(chosen: Option<&str>) -> Result<String, String> {
     Ok(name)
 }
 
-/// Whether a character takes no room: joiners are in many names, and are none by themselves.
+/// Whether a character shows nothing: joiners are in many names, and are none by themselves.
 fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    let joins =
+        matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    joins || matches!(c, '\u{115f}' | '\u{1160}' | '\u{2800}' | '\u{3164}' | '\u{ffa0}') // fillers
 }
 
 /// A text of limited length.

@@ -178,7 +178,7 @@ pub fn printable(text: &str) -> String {
 
 /// Whether a character breaks a line without being a control, or turns the order of others around.
 fn turns(c: char) -> bool {
-    matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// The programs in the README are compiled with the tests.

@@ -194,9 +194,15 @@ fn names_can_be_seen_and_keep_to_their_order() {
         assert_eq!(name(good), Ok(good.to_owned()));
     }
     let unseen = Err("a name can be seen".to_owned());
-    for bad in
-        ["\u{200b}", "\u{200d}\u{200c}", "\u{2060} \u{2064}", "\u{feff}", "\u{206f}", "\u{ad}"]
-    {
+    for bad in [
+        "\u{200b}",
+        "\u{200d}\u{200c}",
+        "\u{2060} \u{2064}",
+        "\u{feff}",
+        "\u{206f}",
+        "\u{ad}",
+        "\u{3164}",
+    ] {
         assert_eq!(name(bad), unseen, "{bad:?}");
     }
     let turned = Err("a name is one line, in its natural order".to_owned());

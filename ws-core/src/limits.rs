@@ -102,7 +102,8 @@ impl Config {
     }
 
     /// After how long without a data frame in either direction the connection is closed with 1001.
-    /// Default `None`: never.
+    /// Default `None`: never. A driver that comes late has as much more as for
+    /// [`pong_timeout`](Self::pong_timeout).
     #[must_use]
     pub const fn idle_timeout(mut self, timeout: Option<Duration>) -> Self {
         self.idle_timeout = millis(timeout);

@@ -378,6 +378,30 @@ fn data_that_waited_keeps_a_connection_from_being_idle() {
     });
 }
 
+// A Ping that had to wait for the end of a payload has a deadline of its own.
+#[test]
+fn a_ping_that_waited_has_its_deadline_and_its_grace() {
+    let config = Config::new().ping_interval(seconds(10)).pong_timeout(seconds(3));
+    each(config, |mut clock| {
+        if clock.role == Role::Client {
+            return;
+        }
+        clock.connection.head(DataFrame::BINARY, 2, None).unwrap();
+        clock.connection.payload_written(1).unwrap();
+        assert_eq!(clock.pass(10_000), b"");
+        assert_eq!(clock.pass(14_000), b"");
+        assert!(!clock.connection.is_lost(), "it is late");
+        clock.connection.payload_written(1).unwrap();
+        assert_eq!(clock.pass(14_001), clock.ping());
+        assert_eq!(clock.next(), Some(17_001));
+        assert_eq!(clock.pass(17_002), b"");
+        assert!(!clock.connection.is_lost(), "it is late");
+        assert_eq!(clock.next(), Some(17_377));
+        clock.connection.handle_timeout(clock.at(17_377));
+        assert!(clock.connection.is_lost());
+    });
+}
+
 // A peer that takes a long payload is alive, though its Pong cannot be asked for before the frame ends, nor
 // its Close answered.
 #[test]

@@ -362,6 +362,22 @@ fn release_buffers_leaves_no_heap() {
     }
 }
 
+// However long the message is that is open.
+#[test]
+fn bytes_that_wait_to_be_parsed_are_bounded() {
+    let (_, mut endpoint) = counted(Role::Server);
+    let fragment = to(Role::Server, CONT, &[7; 1000]);
+    swallow(&mut endpoint, &to(Role::Server, BINARY, &[7; 1000]), true);
+    for _ in 0..8_000 {
+        swallow(&mut endpoint, &fragment, true);
+    }
+    let mut taken = 0;
+    while let count @ 1.. = endpoint.receive(&fragment) {
+        taken += count;
+    }
+    assert!((64 * 1024..128 * 1024).contains(&taken), "{taken}");
+}
+
 // The list of what waits is not kept at its longest.
 #[test]
 fn written_output_leaves_little_behind() {

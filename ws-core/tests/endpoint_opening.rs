@@ -239,6 +239,17 @@ fn head_request_is_refused_without_body() {
     }
 }
 
+// What is no empty line before a request is no reason to leave the body out, or to put it in.
+#[test]
+fn a_refusal_does_not_depend_on_how_the_request_came() {
+    for start in ["\r\r\n", " \n", "\n", "\r\n\r\n", "\t", "\r\n "] {
+        let request = format!("{start}HEAD / HTTP/1.1\r\nX\r\n\r\n");
+        let (mut whole, _) = serve(&Options::new(), request.as_bytes(), request.len());
+        let (mut bytes, _) = serve(&Options::new(), request.as_bytes(), 1);
+        assert_eq!(take_str(&mut whole), take_str(&mut bytes), "{start:?}");
+    }
+}
+
 // RFC 9112 §3.2.2: a server accepts an absolute target for a page, too
 #[test]
 fn a_page_is_asked_for_by_its_whole_uri() {

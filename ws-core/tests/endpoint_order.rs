@@ -493,6 +493,37 @@ fn who_takes_what_the_driver_has_taken_out_is_alive() {
     }
 }
 
+// The kernel takes small batches for a peer that has vanished, in as many steps as the driver likes.
+#[test]
+fn a_batch_that_is_written_whole_is_no_sign_of_life() {
+    let mut endpoint = pinged();
+    for at in 101..=150 {
+        endpoint.send("tick").unwrap();
+        endpoint.send("tick").unwrap();
+        let mut batch = Output::default();
+        endpoint.take_output(&mut batch);
+        endpoint.written(3);
+        endpoint.written(batch.len() - 3);
+        endpoint.handle_timeout(AT(at));
+    }
+    assert!(endpoint.is_closed());
+}
+
+#[test]
+fn pongs_are_bounded_by_all_that_waits() {
+    let mut endpoint = Endpoint::server_after_handshake(Options::new().max_output(1_000), &[]);
+    endpoint.send(vec![7; 1_000]).unwrap();
+    let mut batch = Output::default();
+    endpoint.take_output(&mut batch);
+    for _ in 0..100 {
+        let _ = endpoint.receive(b"\x89\x80aaaa");
+        assert!(matches!(endpoint.poll_event(), Ok(Some(Event::Ping(_)))));
+    }
+    assert!(endpoint.output().is_empty(), "the latest waits");
+    endpoint.written(batch.len());
+    assert_eq!(endpoint.output().len(), 2);
+}
+
 // What is on its way is still to be written: the stream must not be shut down or dropped before.
 #[test]
 fn what_the_driver_has_taken_out_still_waits() {

@@ -20,16 +20,12 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 pub(crate) struct Socket(Mutex<Option<Arc<TcpListener>>>);
 
 impl Socket {
-    pub(crate) fn new(tcp: TcpListener) -> Self {
-        Self(Mutex::new(Some(Arc::new(tcp))))
-    }
-
     pub(crate) fn get(&self) -> Option<Arc<TcpListener>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// It is closed when nobody uses it any more.
-    fn close(&self) {
+    /// It is closed when nobody waits in `accept` any more.
+    pub(crate) fn close(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
@@ -38,6 +34,7 @@ impl Socket {
 #[derive(Debug)]
 pub(crate) struct Control {
     max: usize,
+    pub(crate) socket: Socket,
     /// Where the threads that accept can be reached.
     address: Option<SocketAddr>,
     /// How many these are.
@@ -66,10 +63,11 @@ pub(crate) struct Place {
 }
 
 impl Control {
-    pub(crate) fn new(max: usize, address: Option<SocketAddr>) -> Self {
+    pub(crate) fn new(max: usize, tcp: TcpListener) -> Self {
         Self {
             max,
-            address,
+            address: tcp.local_addr().ok(),
+            socket: Socket(Mutex::new(Some(Arc::new(tcp)))),
             accepting: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
             cut: AtomicBool::new(false),
@@ -118,16 +116,14 @@ impl Control {
     }
 
     /// Accepts a connection; `None` when the listener has been shut down, and all have ended.
-    pub(crate) fn accept(&self, socket: &Socket) -> Option<io::Result<(TcpStream, SocketAddr)>> {
+    pub(crate) fn accept(&self) -> Option<io::Result<(TcpStream, SocketAddr)>> {
         self.accepting.fetch_add(1, Ordering::SeqCst);
         // From here on we are woken.
-        let tcp = if self.is_stopping() { None } else { socket.get() };
+        let tcp = if self.is_stopping() { None } else { self.socket.get() };
         let accepted = tcp.map(|tcp| tcp.accept());
         self.accepting.fetch_sub(1, Ordering::SeqCst);
         if self.is_stopping() {
             drop(accepted);
-            // Who comes from now on is refused at once, or served by another process that has the socket.
-            socket.close();
             self.drain();
             return None;
         }
@@ -144,6 +140,8 @@ impl Control {
             (a, b) => a.or(b),
         };
         self.stopping.store(true, Ordering::SeqCst);
+        // Who comes from now on is refused at once, or served by another process that has the socket.
+        self.socket.close();
         // What waits in a read sees the end of the stream, and looks.
         for tcp in state.live.values() {
             let _ = tcp.shutdown(Shutdown::Read);

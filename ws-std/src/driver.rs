@@ -38,6 +38,10 @@ impl<T: Transport> Driver<T> {
     pub(crate) fn next(&mut self, deadline: Option<ws_core::Instant>) -> Result<Option<Event>> {
         let mut late = false;
         loop {
+            if self.link.is_overdue() {
+                let (inbound, outbound) = self.endpoint.sides();
+                self.link.leave(inbound, outbound);
+            }
             match self.endpoint.poll_event()? {
                 Some(Event::Ping(_) | Event::Pong(_)) => continue,
                 Some(Event::Message(_)) if self.link.is_too_late(self.endpoint.sides().1) => {

@@ -140,15 +140,16 @@ impl std::error::Error for Error {
     }
 }
 
+/// One that was wrapped on the way, as by a reader or a writer of a message, is what it was.
 impl From<io::Error> for Error {
-    #[cfg(feature = "rustls")]
     fn from(error: io::Error) -> Self {
-        crate::tls::from_io(error)
-    }
-
-    #[cfg(not(feature = "rustls"))]
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
+        match error.downcast::<Self>() {
+            Ok(error) => error,
+            #[cfg(feature = "rustls")]
+            Err(error) => crate::tls::from_io(error),
+            #[cfg(not(feature = "rustls"))]
+            Err(error) => Self::Io(error),
+        }
     }
 }
 

@@ -323,6 +323,15 @@ impl<T: Transport> Link<T> {
         self.caught_up || self.leave_by.is_some_and(|by| by <= Instant::now())
     }
 
+    /// Whether the listener shuts down, and there has been time enough for what comes before the goodbye:
+    /// asked before each message, as a busy reader does not come to read again.
+    pub(crate) fn is_overdue(&mut self) -> bool {
+        if self.leave_by.is_none() && self.is_stopping() {
+            self.leave_by = self.last_words();
+        }
+        self.leave_by.is_some_and(|by| by <= Instant::now())
+    }
+
     /// Says goodbye if it is time to.
     pub(crate) fn leave(&self, inbound: &mut Inbound, outbound: &mut Outbound) {
         if self.is_leaving() {

@@ -10,7 +10,7 @@ use ws_core::endpoint::{self, Endpoint, Event, Options, Origins};
 use ws_core::handshake::{AcceptResponse, HttpResponse, select_subprotocol};
 
 use crate::WRITE_TIMEOUT;
-use crate::control::{Control, Place, Socket};
+use crate::control::{Control, Place};
 use crate::driver::Driver;
 use crate::error::{Deadline, Error, Result};
 use crate::link::Link;
@@ -172,8 +172,8 @@ impl ListenerBuilder {
 
     /// Takes connections from a socket that is listening.
     pub fn listen_on(self, tcp: TcpListener) -> Listener {
-        let control = Arc::new(Control::new(self.max_connections, tcp.local_addr().ok()));
-        Listener { socket: Socket::new(tcp), settings: Arc::new(self), control }
+        let control = Arc::new(Control::new(self.max_connections, tcp));
+        Listener { settings: Arc::new(self), control }
     }
 
     /// The stream of a connection whose endpoint has just been told that time is zero.
@@ -196,9 +196,14 @@ impl ListenerBuilder {
 #[derive(Debug)]
 #[must_use = "nobody is accepted when this is dropped"]
 pub struct Listener {
-    socket: Socket,
     settings: Arc<ListenerBuilder>,
     control: Arc<Control>,
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.control.socket.close();
+    }
 }
 
 /// What other threads can do with a [`Listener`], such as one that waits for Ctrl-C. It is [`Send`] and
@@ -262,7 +267,7 @@ impl Listener {
     ///
     /// As of the socket.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        match (self.socket.get(), self.control.address()) {
+        match (self.control.socket.get(), self.control.address()) {
             (Some(tcp), _) => tcp.local_addr(),
             (None, address) => address.ok_or_else(|| io::ErrorKind::NotConnected.into()),
         }
@@ -284,7 +289,7 @@ impl Listener {
     pub fn accept(&self) -> Result<Incoming> {
         let mut pause = Duration::from_millis(5);
         loop {
-            match self.control.accept(&self.socket).ok_or(Error::Shutdown)? {
+            match self.control.accept().ok_or(Error::Shutdown)? {
                 Ok((tcp, peer)) => {
                     let tcp = Arc::new(tcp);
                     let Some(place) = self.control.enter(&tcp) else { continue };

@@ -113,6 +113,9 @@ impl<T: Transport> WebSocket<T> {
         let mut late = false;
         loop {
             let (inbound, outbound) = self.driver.endpoint.sides();
+            if self.driver.link.is_overdue() {
+                self.driver.link.leave(inbound, outbound);
+            }
             match inbound.peek(outbound) {
                 Ok(Peeked::Message) if self.driver.link.is_too_late(outbound) => {
                     let _ = inbound.poll_event_ref(outbound);

@@ -281,6 +281,9 @@ impl<T: Transport> Reader<T> {
         let deadline = self.link.deadline();
         let mut late = false;
         loop {
+            if self.link.is_overdue() {
+                self.leave(&leave);
+            }
             let (event, too_late, closed, until) = {
                 let mut outbound = self.shared.outbound();
                 let event = self.inbound.poll_event(&mut outbound);

@@ -169,3 +169,14 @@ fn an_error_becomes_one_of_a_stream() {
     let refused = thread::spawn(|| io::Error::from(refused(403)));
     assert_eq!(finish(refused).kind(), ErrorKind::ConnectionRefused);
 }
+
+#[test]
+fn an_error_comes_back_from_a_stream_as_it_was() {
+    let back = |error: Error| Error::from(io::Error::from(error));
+    assert!(matches!(back(Error::Timeout(Deadline::Read)), Error::Timeout(Deadline::Read)));
+    let closing = back(SendError::Closing.into());
+    assert!(matches!(closing, Error::Send(SendError::Closing)) && !closing.is_transient());
+    assert!(matches!(back(Error::Shutdown), Error::Shutdown));
+    let reset = back(io::Error::from(ErrorKind::ConnectionReset).into());
+    assert!(matches!(&reset, Error::Io(error) if error.kind() == ErrorKind::ConnectionReset));
+}

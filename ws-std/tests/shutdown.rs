@@ -437,6 +437,75 @@ fn who_comes_meanwhile_is_refused() {
 }
 
 #[test]
+fn who_comes_is_refused_though_nobody_accepts() {
+    let listener = Listener::builder().bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    listener.handle().shutdown(LONG);
+    assert_eq!(TcpStream::connect(address).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+    assert!(matches!(listener.accept(), Err(Error::Shutdown)));
+
+    // A handle does not keep the socket of a listener that is gone.
+    let listener = Listener::builder().bind("127.0.0.1:0").unwrap();
+    let (address, handle) = (listener.local_addr().unwrap(), listener.handle());
+    drop(listener);
+    assert_eq!(TcpStream::connect(address).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+    assert_eq!(handle.connections(), 0);
+}
+
+// All that it will do has come already: it never reads again.
+#[test]
+fn a_reader_that_has_much_to_do_is_told_in_time() {
+    for way in ["read", "read_ref", "split"] {
+        let server = start(Listener::builder(), move |incoming| {
+            let slow = || thread::sleep(Duration::from_millis(10));
+            let mut ws = incoming.accept()?;
+            match way {
+                "read" => {
+                    while let Some(message) = ws.read()? {
+                        slow();
+                        ws.queue(message)?;
+                    }
+                }
+                "read_ref" => {
+                    while let Some((message, mut replier)) = ws.read_ref()? {
+                        slow();
+                        replier.queue(message)?;
+                    }
+                }
+                _ => {
+                    let (mut reader, writer) = ws.split()?;
+                    while let Some(message) = reader.read()? {
+                        slow();
+                        let _ = writer.send(message);
+                    }
+                    return Ok(reader.close_info().unwrap().clone());
+                }
+            }
+            Ok(ws.close_info().unwrap().clone())
+        });
+        let mut raw = Raw::open(server.address);
+        raw.write(&masked(TEXT, b"work").repeat(1000));
+        connections(&server.handle, 1);
+        thread::sleep(Duration::from_millis(100));
+        let begun = Instant::now();
+        let patience = Duration::from_secs(2);
+        server.handle.shutdown(patience);
+        let goodbye = loop {
+            match raw.frame() {
+                frame if frame.first == TEXT => {}
+                frame => break frame,
+            }
+        };
+        assert_eq!((goodbye.first, goodbye.payload), (CLOSE, close(1001, "")), "{way}");
+        let took = begun.elapsed();
+        assert!(took >= patience / 4 && took < patience, "{way}: {took:?}");
+        raw.write(&masked(CLOSE, &close(1001, "")));
+        assert_eq!(raw.read_to_the_end().unwrap(), b"");
+        finish(server.accepting);
+    }
+}
+
+#[test]
 fn shutdown_returns_at_once_though_the_backlog_is_full() {
     let listener = Listener::builder().bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();

@@ -186,7 +186,7 @@ impl Receiver {
     }
 
     /// Takes what most messages are: one frame, all of it there and of a length that stays in the cache.
-    /// Nothing is noted for later. All else, and what breaks a rule, is left to the long way.
+    /// Nothing is noted for later. All else, and a header that breaks a rule, is left to the long way.
     #[inline]
     pub(crate) fn whole<'i>(
         &self,

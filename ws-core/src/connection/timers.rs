@@ -98,6 +98,7 @@ impl Timers {
     pub(super) fn sent_ping(&mut self) {
         if self.ping_sent.is_some() {
             self.ping_sent = Some(self.now);
+            self.spared = false;
         }
     }
 

@@ -154,7 +154,7 @@ impl ReadBuffer {
             self.data.resize(len, 0);
         }
         let free = self.data.get_mut(self.end..).unwrap_or_default();
-        self.offered = if long { free.len().min(left) } else { free.len() };
+        self.offered = free.len().min(if long { left } else { MAX_READ });
         free.get_mut(..self.offered).unwrap_or_default()
     }
 

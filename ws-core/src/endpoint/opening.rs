@@ -132,8 +132,11 @@ impl Inbound {
     fn is_for_head(&mut self) -> bool {
         let Phase::Head(opening) = &self.phase else { return false };
         let unread = self.buffer.unread();
-        let head = unread.get(..opening.options.max_head).unwrap_or(unread);
-        head.trim_ascii_start().starts_with(b"HEAD ") // empty lines may precede it
+        let mut head = unread.get(..opening.options.max_head).unwrap_or(unread);
+        while let Some(rest) = head.strip_prefix(b"\r\n") {
+            head = rest; // empty lines may precede it
+        }
+        head.starts_with(b"HEAD ")
     }
 
     fn poll_head(

@@ -131,11 +131,11 @@ pub enum Origins {
     Same,
     /// Those, and pages from these origins: scheme, host, and a port unless it is the scheme's default,
     /// such as `https://example.com` or `http://localhost:8080`. An entry with a path, be it a
-    /// trailing slash, admits nobody.
+    /// trailing slash, admits no browser.
     ///
     /// They are compared as [`same_origin`] does: scheme and host without regard to case, `https://host:443`
-    /// being `https://host`. Origins of other schemes than http and https, and `null`, are compared as
-    /// text.
+    /// being `https://host`. Of other schemes than http and https, and `null`, the text is compared,
+    /// without regard to case.
     List(Vec<String>),
     /// All.
     Any,

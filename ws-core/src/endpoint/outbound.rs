@@ -311,7 +311,7 @@ impl Outbound {
     pub fn written(&mut self, count: usize) {
         self.in_flight = self.in_flight.saturating_sub(count);
         // The kernel takes small messages for a peer that has vanished. Where some is left, the peer has read.
-        self.taken |= self.in_flight != 0;
+        self.taken = self.in_flight != 0;
     }
 
     /// How many bytes are not written yet.
@@ -329,8 +329,8 @@ impl Outbound {
     #[inline]
     pub(super) fn pump(&mut self) {
         while self.sender.wants_transmit()
-            && (self.output.is_empty()
-                || self.output.len() < self.max_output
+            && (self.waiting() == 0
+                || self.waiting() < self.max_output
                 || self.sender.state() != State::Open)
         {
             let key = self.key();

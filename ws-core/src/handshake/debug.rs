@@ -1,5 +1,5 @@
-//! `Debug` of heads, for logs: names of fields without values, targets without queries, subprotocols
-//! by their number. All of those carry passwords and tokens.
+//! `Debug` of heads, for logs: names of fields without values, targets without queries, the subprotocols
+//! that are offered by their number. All of those carry passwords and tokens.
 
 use core::fmt;
 
