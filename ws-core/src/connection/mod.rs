@@ -15,7 +15,8 @@
 //! returns `None`, then [`handle_timeout`](Connection::handle_timeout) once, then the output. A Pong that
 //! lies among the bytes would otherwise come too late. The driver sleeps at most until
 //! [`poll_timeout`](Connection::poll_timeout). At the end of the stream it calls
-//! [`receive_eof`](Connection::receive_eof); it shuts its write side down when [`wants_shutdown`](Connection::wants_shutdown) and lets go of the socket
+//! [`receive_eof`](Connection::receive_eof); it shuts its write side down
+//! when [`wants_shutdown`](Connection::wants_shutdown) and lets go of the socket
 //! when the peer has closed, too, or [`is_finished`](Connection::is_finished).
 
 mod data_frame;

@@ -86,9 +86,9 @@ impl Inbound {
 
     #[cold]
     pub(super) fn poll_opening(&mut self, out: &mut Outbound) -> Result<Option<Found>, Error> {
-        let for_head = self.is_for_head();
+        let mut for_head = false;
         let result = match core::mem::replace(&mut self.phase, Phase::Over) {
-            Phase::Head(opening) => self.poll_head(opening, out),
+            Phase::Head(opening) => self.poll_head(opening, out, &mut for_head),
             Phase::Body(refusal) => Ok(self.poll_body(refusal, out)),
             Phase::Opened(opened) => {
                 self.phase = Phase::Open;
@@ -128,32 +128,27 @@ impl Inbound {
         result
     }
 
-    /// Whether a request that is being read has the method HEAD.
-    fn is_for_head(&mut self) -> bool {
-        let Phase::Head(opening) = &self.phase else { return false };
-        let unread = self.buffer.unread();
-        let mut head = unread.get(..opening.options.max_head).unwrap_or(unread);
-        while let Some(rest) = head.strip_prefix(b"\r\n") {
-            head = rest; // empty lines may precede it
-        }
-        head.starts_with(b"HEAD ")
-    }
-
+    /// `for_head` tells of a head that is read to its end, or refused, whether its method is HEAD.
     fn poll_head(
         &mut self,
         mut opening: Box<Opening>,
         out: &mut Outbound,
+        for_head: &mut bool,
     ) -> Result<Option<Found>, Error> {
         loop {
             let unread = self.buffer.unread();
             let fresh = unread.get(opening.seen..).unwrap_or_default();
-            let Some(fresh_len) = opening.reader.feed(fresh)? else {
+            let fed = opening.reader.feed(fresh).inspect_err(|_| {
+                *for_head = is_for_head(unread.get(..opening.options.max_head).unwrap_or(unread));
+            });
+            let Some(fresh_len) = fed? else {
                 opening.seen = unread.len();
                 self.phase = Phase::Head(opening);
                 return if self.eof { Err(Error::HandshakeEof) } else { Ok(None) };
             };
             let len = opening.seen.saturating_add(fresh_len);
             let head = Bytes::copy_from_slice(unread.get(..len).unwrap_or_default());
+            *for_head = is_for_head(&head);
             self.buffer.consume(len);
             let options = &opening.options;
             let Some((key, offered)) = &opening.offer else {
@@ -320,4 +315,13 @@ impl Inbound {
             _ => self.eof = true,
         }
     }
+}
+
+/// Whether a request's head has the method HEAD; empty lines may precede it.
+fn is_for_head(head: &[u8]) -> bool {
+    let mut head = head;
+    while let Some(rest) = head.strip_prefix(b"\r\n") {
+        head = rest;
+    }
+    head.starts_with(b"HEAD ")
 }
