@@ -22,28 +22,30 @@ extern crate alloc;
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
+mod config;
 pub mod connection;
 mod error;
 pub mod frame;
 #[cfg(feature = "handshake")]
 pub mod handshake;
-mod limits;
 pub mod message;
+mod role;
 mod time;
 pub mod utf8;
 
-#[cfg(all(feature = "bytes", feature = "handshake"))]
+#[cfg(feature = "endpoint")]
 pub mod endpoint;
 
+pub use config::Config;
 pub use connection::{Connection, DataFrame, Event, Input};
-#[cfg(all(feature = "bytes", feature = "handshake"))]
+#[cfg(feature = "endpoint")]
 pub use endpoint::Endpoint;
 pub use error::{ProtocolError, SendError};
 pub use frame::{CloseCode, CloseFrame, MaskingKey};
-pub use limits::Config;
+pub use message::MessageKind;
 #[cfg(feature = "bytes")]
 pub use message::{Message, PreparedMessage, Text};
-pub use message::{MessageKind, Role};
+pub use role::Role;
 pub use time::Instant;
 
 /// Whether short cuts for the usual case are taken that the general code does not need: on targets that have

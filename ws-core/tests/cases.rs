@@ -1,5 +1,5 @@
 //! The table of cases, run through every layer that receives, however the stream is cut.
-#![cfg(all(feature = "bytes", feature = "handshake"))]
+#![cfg(feature = "endpoint")]
 
 #[path = "cases/mod.rs"]
 mod cases;

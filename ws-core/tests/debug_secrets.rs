@@ -1,5 +1,5 @@
 //! What `Debug` shows of heads: they carry passwords and tokens, and `Debug` goes to logs.
-#![cfg(all(feature = "bytes", feature = "handshake"))]
+#![cfg(feature = "endpoint")]
 
 use std::fmt::Debug;
 

@@ -1,5 +1,5 @@
 //! Endpoints that share their buffers tell the same as endpoints that have their own.
-#![cfg(all(feature = "bytes", feature = "handshake"))]
+#![cfg(feature = "endpoint")]
 
 mod common;
 mod ends;

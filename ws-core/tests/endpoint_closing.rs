@@ -1,5 +1,5 @@
 //! How endpoints end: errors, the closing handshake, lost streams, time-outs (RFC 6455 §7).
-#![cfg(all(feature = "bytes", feature = "handshake"))]
+#![cfg(feature = "endpoint")]
 
 mod common;
 mod ends;

@@ -1,5 +1,5 @@
 //! What a peer can make an endpoint allocate: live bytes ≤ payload + a constant.
-#![cfg(all(feature = "bytes", feature = "handshake"))]
+#![cfg(feature = "endpoint")]
 
 mod common;
 mod ends;

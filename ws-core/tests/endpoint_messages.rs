@@ -1,5 +1,5 @@
 //! Messages and control frames between endpoints: RFC 6455 §5 and §6.
-#![cfg(all(feature = "bytes", feature = "handshake"))]
+#![cfg(feature = "endpoint")]
 
 mod common;
 mod ends;

@@ -1,5 +1,5 @@
 //! The opening handshake of a client's endpoint: RFC 6455 §4.1.
-#![cfg(all(feature = "bytes", feature = "handshake"))]
+#![cfg(feature = "endpoint")]
 
 mod common;
 mod ends;

@@ -1,5 +1,5 @@
 //! Calls of an endpoint in orders that no loop would make, and options at their extremes.
-#![cfg(all(feature = "bytes", feature = "handshake"))]
+#![cfg(feature = "endpoint")]
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
 //! Messages that an endpoint tells in pieces.
-#![cfg(all(feature = "bytes", feature = "handshake"))]
+#![cfg(feature = "endpoint")]
 
 use ws_core::endpoint::{Chunk, Endpoint, Error, Event, EventRef, Options};
 use ws_core::{Config, Message, MessageKind, ProtocolError, SendError};

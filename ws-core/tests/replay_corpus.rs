@@ -1,6 +1,6 @@
 //! The fuzz targets' oracles over their committed corpora: what a fuzzer has found once, or should
 //! start from, is checked on every run, by a stable compiler.
-#![cfg(all(feature = "bytes", feature = "handshake"))]
+#![cfg(feature = "endpoint")]
 
 use std::path::Path;
 

@@ -19,12 +19,12 @@
 )]
 
 mod client;
-mod control;
 mod driver;
 mod error;
 mod hub;
 mod link;
 mod random;
+mod registry;
 mod server;
 mod socket;
 mod split;

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use ws_core::endpoint::{Inbound, Outbound, Output};
 use ws_core::{CloseCode, SendError};
 
-use crate::control::Place;
 use crate::error::{Deadline, Error, Result};
+use crate::registry::Place;
 use crate::trace::Tracer;
 use crate::transport::Transport;
 

@@ -10,10 +10,10 @@ use ws_core::endpoint::{self, Endpoint, Event, Options, Origins};
 use ws_core::handshake::{AcceptResponse, HttpResponse, select_subprotocol};
 
 use crate::WRITE_TIMEOUT;
-use crate::control::{Control, Place};
 use crate::driver::Driver;
 use crate::error::{Deadline, Error, Result};
 use crate::link::Link;
+use crate::registry::{Control, Place};
 use crate::socket::WebSocket;
 use crate::tcp::Tcp;
 use crate::trace::{Hook, Trace, Tracer};

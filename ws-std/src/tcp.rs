@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use crate::control::Place;
+use crate::registry::Place;
 use crate::transport::Transport;
 
 /// When a connection of a listener that shuts down is looked at again, at first; then later each time,

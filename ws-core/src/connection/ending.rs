@@ -108,14 +108,14 @@ impl Sender {
     }
 
     /// The peer has taken some of what waits before the last frame.
-    #[cfg(all(feature = "bytes", feature = "handshake"))]
+    #[cfg(feature = "endpoint")]
     pub(crate) fn taken(&mut self, now: Instant) {
         self.timers.set_now(now);
         self.timers.taken();
     }
 
     /// Whether the peer was not waited for any longer.
-    #[cfg(all(feature = "bytes", feature = "handshake"))]
+    #[cfg(feature = "endpoint")]
     pub(crate) fn is_given_up(&self) -> bool {
         self.end == End::GivenUp
     }

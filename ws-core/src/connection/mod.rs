@@ -28,7 +28,7 @@ mod timers;
 
 pub use data_frame::DataFrame;
 pub use input::{Chunk, Event, Input};
-#[cfg(all(feature = "bytes", feature = "handshake"))]
+#[cfg(feature = "endpoint")]
 pub(crate) use receiver::TextCheck;
 pub use receiver::{Receiver, Reply};
 pub use sender::Sender;

@@ -66,7 +66,7 @@ enum PendingReply {
 pub(crate) enum TextCheck {
     Here,
     /// The caller makes a `str` of it anyway, which checks it, and reports by [`Receiver::fail`].
-    #[cfg(all(feature = "bytes", feature = "handshake"))]
+    #[cfg(feature = "endpoint")]
     CallerForWholeMessages,
 }
 

@@ -462,7 +462,7 @@ impl Sender {
     }
 
     /// Whether a message is open of which more fragments are to come.
-    #[cfg(all(feature = "bytes", feature = "handshake"))]
+    #[cfg(feature = "endpoint")]
     pub(crate) fn message_open(&self) -> bool {
         self.message.is_some()
     }

@@ -67,7 +67,7 @@ impl Timers {
     }
 
     /// The peer takes what lies before a Ping or Close frame, which it cannot answer yet.
-    #[cfg(all(feature = "bytes", feature = "handshake"))]
+    #[cfg(feature = "endpoint")]
     pub(super) fn taken(&mut self) {
         self.received(false);
         if self.close_started.is_some() {

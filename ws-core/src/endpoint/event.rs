@@ -3,7 +3,7 @@ use core::fmt;
 
 use bytes::Bytes;
 
-use super::head::{Request, Response};
+use super::http::{Request, Response};
 use crate::handshake::HandshakeError;
 use crate::message::MessageRef;
 use crate::{CloseCode, Message, MessageKind, ProtocolError, SendError};

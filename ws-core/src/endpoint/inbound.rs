@@ -4,11 +4,11 @@ use core::ops::Range;
 
 use bytes::Bytes;
 
-use super::buffer::ReadBuffer;
 use super::event::{Chunk, CloseInfo, Error, Event, EventRef, Opened};
-use super::head::{Request, Response};
+use super::http::{Request, Response};
 use super::opening::Phase;
 use super::outbound::Outbound;
+use super::read_buffer::ReadBuffer;
 use crate::connection::{Event as Frame, Input, Receiver, TextCheck};
 use crate::message::{MessageRef, Text};
 use crate::{CloseCode, Instant, Message, MessageKind, ProtocolError};

@@ -17,26 +17,26 @@
 //! Calls may come in any order and any of them may be the last for a while: nothing is lost when a
 //! driver is cancelled between two.
 
-mod buffer;
-mod buffers;
 mod event;
-mod head;
+mod http;
 mod inbound;
 mod opening;
 mod options;
 mod outbound;
 mod output;
+mod read_buffer;
+mod shared_buffers;
 
 use alloc::string::ToString;
 use core::fmt;
 
-pub use buffers::{Buffers, WithBuffers};
 pub use event::{Chunk, CloseInfo, Error, Event, EventRef, Opened, Unsent};
-pub use head::{Fields, Request, Response};
+pub use http::{Fields, Request, Response};
 pub use inbound::{Inbound, Peeked};
 pub use options::{Options, Origins};
 pub use outbound::{Outbound, Random};
 pub use output::Output;
+pub use shared_buffers::{Buffers, WithBuffers};
 
 use crate::connection::{Receiver, Sender};
 use crate::handshake::{AcceptResponse, ClientKey, ClientRequest, HeadError, HttpResponse};

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::OpenError;
 use super::event::{Error, Opened};
-use super::head::{Request, Response, field_slots};
+use super::http::{Request, Response, field_slots};
 use super::inbound::{Found, Inbound};
 use super::options::Options;
 use super::outbound::Outbound;

@@ -49,7 +49,7 @@ mod debug;
 mod error;
 mod extensions;
 mod fields;
-mod head;
+mod head_reader;
 mod lists;
 mod origin;
 mod request;
@@ -59,17 +59,17 @@ mod writer;
 pub use accept::{AcceptKey, ClientKey, accept_key, is_valid_key};
 pub use body::{BodyLength, BodyPart, BodyReader};
 pub use client::{Accepted, ClientRequest, ResponseHead};
-#[cfg(feature = "bytes")]
+#[cfg(feature = "endpoint")]
 pub(crate) use debug::{Names, path};
 pub use error::{HandshakeError, HeadError};
 pub use extensions::{Extension, Extensions, ParamValue, Params};
 pub use fields::{EMPTY_FIELD, Field, FieldValues};
-pub use head::{HeadKind, HeadReader};
+pub use head_reader::{HeadKind, HeadReader};
 pub use lists::{ListElements, Subprotocols, is_token, select_subprotocol};
-#[cfg(feature = "bytes")]
+#[cfg(feature = "endpoint")]
 pub(crate) use origin::equal_origins;
 pub use origin::same_origin;
-#[cfg(feature = "bytes")]
+#[cfg(feature = "endpoint")]
 pub(crate) use request::split_target;
 pub use request::{RequestHead, RequestKind, Upgrade};
 pub use response::{AcceptResponse, HttpResponse};

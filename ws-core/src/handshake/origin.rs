@@ -25,7 +25,7 @@ pub fn same_origin(origin: &str, host: &str) -> bool {
 
 /// Whether two origins are the same (RFC 6454 §5): scheme and host without regard to case, a port that
 /// is left out being the scheme's. Those of other schemes than http and https are compared as text.
-#[cfg(feature = "bytes")]
+#[cfg(feature = "endpoint")]
 pub(crate) fn equal_origins(left: &str, right: &str) -> bool {
     if left.eq_ignore_ascii_case(right) {
         return true;
@@ -285,7 +285,7 @@ mod tests {
     }
 
     // RFC 6454 §5.
-    #[cfg(feature = "bytes")]
+    #[cfg(feature = "endpoint")]
     #[test]
     fn equal_origins_compare_scheme_host_and_port() {
         for (left, right) in [

@@ -22,15 +22,6 @@ pub use prepared::PreparedMessage;
 #[cfg(feature = "bytes")]
 pub use text::Text;
 
-/// Which side of a connection an endpoint is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Role {
-    /// Opens the connection and masks what it sends.
-    Client,
-    /// Accepts the connection and never masks.
-    Server,
-}
-
 /// The two kinds of message (RFC 6455 §5.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MessageKind {
