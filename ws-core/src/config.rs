@@ -1,3 +1,5 @@
+//! Limits and time-outs of a connection.
+
 use core::time::Duration;
 
 use crate::time::millis;
@@ -24,7 +26,6 @@ pub struct Config {
     pub(crate) pong_timeout: u32,
     pub(crate) idle_timeout: u32,
     pub(crate) close_timeout: u32,
-    pub(crate) compression: bool,
 }
 
 impl Config {
@@ -39,7 +40,6 @@ impl Config {
             pong_timeout: millis(Some(Duration::from_secs(20))),
             idle_timeout: 0,
             close_timeout: millis(Some(Duration::from_secs(5))),
-            compression: false,
         }
     }
 
@@ -115,17 +115,6 @@ impl Config {
     #[must_use]
     pub const fn close_timeout(mut self, timeout: Option<Duration>) -> Self {
         self.close_timeout = millis(timeout);
-        self
-    }
-
-    /// Whether a message compression was negotiated that uses RSV1 (RFC 7692 §6). Default `false`.
-    ///
-    /// Compressed chunks are then handed out as they are, marked as such: to inflate them, to limit the
-    /// result and to check its UTF-8 is the business of the layer above, which reports a fault
-    /// by [`Connection::fail`](crate::Connection::fail).
-    #[must_use]
-    pub const fn compression(mut self, negotiated: bool) -> Self {
-        self.compression = negotiated;
         self
     }
 }

@@ -1,8 +1,10 @@
+//! The errors that both levels share.
+
 use core::fmt;
 
 use crate::CloseCode;
 
-/// How a peer broke the protocol, or a limit.
+/// How a peer broke the protocol, a limit, or the time-out for a Pong.
 ///
 /// The connection is then failed (RFC 6455 §7.1.7): a Close frame with
 /// [`close_code`](Self::close_code) is due, and nothing that follows is processed.
@@ -41,6 +43,9 @@ pub enum ProtocolError {
     FrameTooLarge,
     /// A message longer than [`Config::max_message`](crate::Config::max_message).
     MessageTooLarge,
+    /// No answer to a keepalive Ping has come within
+    /// [`Config::pong_timeout`](crate::Config::pong_timeout) (RFC 6455 §5.5.2).
+    PongTimeout,
 }
 
 impl ProtocolError {
@@ -49,6 +54,7 @@ impl ProtocolError {
         match self {
             Self::InvalidUtf8 | Self::InvalidCloseReason => CloseCode::INVALID_PAYLOAD,
             Self::FrameTooLarge | Self::MessageTooLarge => CloseCode::MESSAGE_TOO_BIG,
+            Self::PongTimeout => CloseCode::INTERNAL_ERROR,
             _ => CloseCode::PROTOCOL_ERROR,
         }
     }
@@ -77,6 +83,7 @@ impl fmt::Display for ProtocolError {
             Self::InvalidUtf8 => "text is not UTF-8 (RFC 6455 §8.1)",
             Self::FrameTooLarge => "frame longer than the limit (RFC 6455 §10.4)",
             Self::MessageTooLarge => "message longer than the limit (RFC 6455 §10.4)",
+            Self::PongTimeout => "the peer did not answer a ping in time",
         })
     }
 }
@@ -133,6 +140,8 @@ pub enum SendError {
     /// RSV1 stands for compression, which was not negotiated (RFC 7692 §6), or is not the first
     /// frame's.
     CompressionNotNegotiated,
+    /// The generator of masking keys has failed: nothing can be sent any more (RFC 6455 §10.3).
+    Random,
 }
 
 impl fmt::Display for SendError {
@@ -167,6 +176,7 @@ impl fmt::Display for SendError {
             Self::MaskingKeyUnexpected => "a server must not mask (RFC 6455 §5.1)",
             Self::PayloadUnmasked => "a client's payload has to be masked (RFC 6455 §5.3)",
             Self::CompressionNotNegotiated => "compression is not negotiated (RFC 7692 §6)",
+            Self::Random => "the generator of masking keys has failed",
         })
     }
 }

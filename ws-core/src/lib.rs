@@ -37,7 +37,7 @@ pub mod utf8;
 pub mod endpoint;
 
 pub use config::Config;
-pub use connection::{Connection, DataFrame, Event, Input};
+pub use connection::{Connection, DataFrame, Input, Step};
 #[cfg(feature = "endpoint")]
 pub use endpoint::Endpoint;
 pub use error::{ProtocolError, SendError};

@@ -34,6 +34,13 @@ impl core::fmt::Display for InvalidUtf8 {
 
 impl core::error::Error for InvalidUtf8 {}
 
+/// Checks text that lies in one piece.
+#[cfg(feature = "bytes")]
+#[inline]
+pub(crate) fn check(bytes: &[u8]) -> Result<&str, InvalidUtf8> {
+    core::str::from_utf8(bytes).map_err(|_| InvalidUtf8)
+}
+
 impl Utf8Validator {
     /// A validator at the start of a text.
     pub const fn new() -> Self {

@@ -1,3 +1,5 @@
+//! Which data frame is to be sent.
+
 use crate::MessageKind;
 
 /// Which data frame is to be sent: its kind and its place in its message.

@@ -1,128 +1,255 @@
-//! How the sending half comes to its end: time-outs, the closing handshake, advice for the driver.
+//! Where a connection stands between its opening and its end: who closed, what was sent, what is awaited,
+//! and when the stream may be dropped (RFC 6455 §7.1).
+//!
+//! This is the only place that knows. [`Sender`](super::Sender) owns it, because most of it is about what
+//! is still to be sent; the receiving half reports to the sender.
 
-use super::State;
-use super::sender::Sender;
-use super::timers::Due;
-use crate::{CloseCode, Instant, Role};
+use super::timers::Stage;
+use crate::{CloseCode, Role};
+
+#[derive(Debug)]
+pub(crate) struct Ending {
+    role: Role,
+    phase: Phase,
+    /// Our Close frame.
+    close: Close,
+    /// The peer's Close frame has been parsed.
+    peer_closed: bool,
+    /// The connection has failed: a Close frame says why, and the peer's is not awaited.
+    failed: bool,
+    /// Our Close frame was sent before the peer's had come.
+    closed_first: bool,
+    /// Close frames went both ways, and the stream has taken all of ours.
+    clean: bool,
+    stream: Stream,
+    shutdown: Shutdown,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Close {
+pub(crate) enum Phase {
+    /// The opening handshake is not complete.
+    #[cfg(feature = "endpoint")]
+    Opening,
+    /// A request waits for its answer.
+    #[cfg(feature = "endpoint")]
+    Asked,
+    /// So does one whose client has ended its side of the stream.
+    #[cfg(feature = "endpoint")]
+    HalfClosed,
+    /// The WebSocket is open, or was.
+    Open,
+    /// There is none, and there will be none: an HTTP response was the last, or nothing can be sent.
+    #[cfg(feature = "endpoint")]
+    Over,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Close {
     No,
+    /// It follows messages that wait to be sent.
+    #[cfg(feature = "endpoint")]
+    Queued,
     Due(CloseCode),
     Sent,
 }
 
+/// What has become of the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
-    No,
-    Eof,
+pub(crate) enum Stream {
+    Open,
+    /// The peer has ended it.
+    Ended,
+    /// The peer did not answer a Ping; what is left is written as far as it takes that.
     Lost,
+    /// The peer is not waited for any longer, and nothing more is written.
     GivenUp,
+    /// It has failed: nothing can be written.
+    Reset,
 }
 
-impl Sender {
-    /// Tells the timers that bytes have arrived, and whether data was among them: after each call of
-    /// [`Receiver::receive`](super::Receiver::receive) that has taken some. See
-    /// [`Connection::split`](crate::Connection::split).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shutdown {
+    No,
+    /// It was told for the last time.
+    Tried,
+    Confirmed,
+}
+
+/// What is left to do when nothing waits to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rest {
+    /// Shut down the write side of the stream.
+    Shutdown,
+    /// The same, without waiting for it: it is tried once.
+    LastShutdown,
+    Wait,
+    Done,
+}
+
+impl Ending {
+    pub(crate) const fn new(role: Role) -> Self {
+        Self {
+            role,
+            phase: Phase::Open,
+            close: Close::No,
+            peer_closed: false,
+            failed: false,
+            closed_first: false,
+            clean: false,
+            stream: Stream::Open,
+            shutdown: Shutdown::No,
+        }
+    }
+
     #[inline]
-    pub fn received(&mut self, data: bool) {
-        self.timers.received(data);
+    pub(crate) const fn role(&self) -> Role {
+        self.role
     }
 
-    /// Tells the timers that the connection opens at `now`; without it, it has opened at the origin.
-    pub fn opened(&mut self, now: Instant) {
-        self.timers.start(now);
+    #[cfg(feature = "endpoint")]
+    pub(crate) const fn phase(&self) -> Phase {
+        self.phase
     }
 
-    /// As [`Connection::set_now`](crate::Connection::set_now).
-    pub fn set_now(&mut self, now: Instant) {
-        self.timers.set_now(now);
+    #[cfg(feature = "endpoint")]
+    pub(crate) const fn set_phase(&mut self, phase: Phase) {
+        self.phase = phase;
     }
 
-    /// As [`Connection::poll_timeout`](crate::Connection::poll_timeout).
-    #[must_use]
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        if self.end == End::No { self.timers.next() } else { None }
+    #[inline]
+    pub(crate) const fn close(&self) -> Close {
+        self.close
     }
 
-    /// As [`Connection::handle_timeout`](crate::Connection::handle_timeout).
-    pub fn handle_timeout(&mut self, now: Instant) {
-        if self.end != End::No {
-            return;
+    pub(crate) const fn stream(&self) -> Stream {
+        self.stream
+    }
+
+    pub(crate) const fn closed_first(&self) -> bool {
+        self.closed_first
+    }
+
+    pub(crate) const fn is_clean(&self) -> bool {
+        self.clean
+    }
+
+    /// Whether messages and Pings can be sent.
+    #[inline]
+    pub(crate) fn is_open(&self) -> bool {
+        self.phase == Phase::Open
+            && self.close == Close::No
+            && self.stream == Stream::Open
+            && !self.peer_closed
+            && !self.failed
+    }
+
+    /// Whether the stream has ended, or is not waited for any longer.
+    #[inline]
+    pub(crate) fn has_ended(&self) -> bool {
+        self.stream != Stream::Open
+    }
+
+    /// Whether what waits to be written is of no use any more.
+    #[inline]
+    pub(crate) fn drops_output(&self) -> bool {
+        matches!(self.stream, Stream::GivenUp | Stream::Reset)
+    }
+
+    /// Whether the peer's Close frame has come, or the connection has failed: what of our messages was not
+    /// begun is not sent any more.
+    #[cfg(feature = "endpoint")]
+    pub(crate) const fn cuts_messages(&self) -> bool {
+        self.peer_closed || self.failed
+    }
+
+    /// A Close frame with this code is owed, unless one was sent.
+    pub(crate) fn close_due(&mut self, code: CloseCode) {
+        let owed = match self.close {
+            Close::No => true,
+            #[cfg(feature = "endpoint")]
+            Close::Queued => true,
+            Close::Due(_) | Close::Sent => false,
+        };
+        if owed && matches!(self.stream, Stream::Open | Stream::Ended) {
+            self.close = Close::Due(code);
         }
-        match self.timers.handle(now) {
-            Due::Nothing => {}
-            Due::Ping => self.ping_due = true,
-            Due::Idle => self.close_due(CloseCode::GOING_AWAY),
-            Due::Lost => {
-                self.failed = true;
-                self.close_due(CloseCode::INTERNAL_ERROR);
-                self.end = End::Lost;
+    }
+
+    #[cfg(feature = "endpoint")]
+    pub(crate) const fn close_queued(&mut self) {
+        self.close = Close::Queued;
+    }
+
+    pub(crate) fn close_sent(&mut self) {
+        self.close = Close::Sent;
+        self.closed_first = !self.peer_closed;
+    }
+
+    pub(crate) const fn peer_closed(&mut self) {
+        self.peer_closed = true;
+    }
+
+    pub(crate) const fn failed(&mut self) {
+        self.failed = true;
+    }
+
+    /// The stream is in this state from now on; the first end counts, but a reset or giving up always does.
+    pub(crate) fn end(&mut self, stream: Stream) {
+        if self.stream == Stream::Open || matches!(stream, Stream::GivenUp | Stream::Reset) {
+            self.stream = stream;
+        }
+    }
+
+    /// The stream has taken all that was to be written.
+    #[inline]
+    pub(crate) fn all_written(&mut self) {
+        if self.close == Close::Sent && self.peer_closed && !self.drops_output() {
+            self.clean = true;
+        }
+    }
+
+    pub(crate) const fn shut_down(&mut self) {
+        self.shutdown = Shutdown::Confirmed;
+    }
+
+    pub(crate) fn stage(&self) -> Stage {
+        match self.phase {
+            #[cfg(feature = "endpoint")]
+            Phase::Opening => Stage::Opening,
+            #[cfg(feature = "endpoint")]
+            Phase::Asked => Stage::Answering,
+            _ if self.has_ended() => Stage::Draining,
+            Phase::Open if self.is_open() => Stage::Open,
+            _ => Stage::Closing,
+        }
+    }
+
+    /// What is left to do when nothing waits to be written.
+    pub(crate) fn rest(&mut self) -> Rest {
+        let ended = self.has_ended();
+        if self.wants_shutdown() {
+            if !ended {
+                return Rest::Shutdown;
             }
-            Due::GiveUp => self.end = End::GivenUp,
+            if self.shutdown == Shutdown::No {
+                self.shutdown = Shutdown::Tried;
+                return Rest::LastShutdown;
+            }
         }
+        if ended { Rest::Done } else { Rest::Wait }
     }
 
-    /// Tells that the stream has ended, or was given up. The receiving half is told by
-    /// [`Receiver::end`](super::Receiver::end).
-    pub fn end(&mut self) {
-        if self.end == End::No {
-            self.end = End::Eof;
-        }
-    }
-
-    /// As [`Connection::state`](crate::Connection::state).
-    #[must_use]
-    pub fn state(&self) -> State {
-        let sent = self.close == Close::Sent;
-        if self.end != End::No || sent && (self.peer_closed || self.failed) {
-            State::Closed
-        } else if self.close != Close::No || self.peer_closed || self.failed {
-            State::Closing
-        } else {
-            State::Open
-        }
-    }
-
-    /// As [`Connection::wants_shutdown`](crate::Connection::wants_shutdown).
-    #[must_use]
-    pub fn wants_shutdown(&self) -> bool {
-        if matches!(self.close, Close::Due(_)) && self.end != End::GivenUp {
+    /// Whether it is this side's turn to end the stream: a server's when Close frames went both ways, a
+    /// client's when the server has ended it, and either's after a failure (RFC 6455 §7.1.1, §7.1.7).
+    fn wants_shutdown(&self) -> bool {
+        if self.shutdown == Shutdown::Confirmed || self.stream == Stream::Reset {
             return false;
         }
-        self.end != End::No
-            || self.close == Close::Sent
-                && (self.failed || self.peer_closed && self.role == Role::Server)
-    }
-
-    /// As [`Connection::is_finished`](crate::Connection::is_finished).
-    #[must_use]
-    pub fn is_finished(&self) -> bool {
-        self.end != End::No
-    }
-
-    /// As [`Connection::is_lost`](crate::Connection::is_lost).
-    #[must_use]
-    pub fn is_lost(&self) -> bool {
-        self.end == End::Lost
-    }
-
-    /// The peer has taken some of what waits before the last frame.
-    #[cfg(feature = "endpoint")]
-    pub(crate) fn taken(&mut self, now: Instant) {
-        self.timers.set_now(now);
-        self.timers.taken();
-    }
-
-    /// Whether the peer was not waited for any longer.
-    #[cfg(feature = "endpoint")]
-    pub(crate) fn is_given_up(&self) -> bool {
-        self.end == End::GivenUp
-    }
-
-    /// As [`Connection::closed_first`](crate::Connection::closed_first).
-    #[must_use]
-    pub fn closed_first(&self) -> bool {
-        self.closed_first
+        #[cfg(feature = "endpoint")]
+        if self.phase == Phase::Over {
+            return true;
+        }
+        let said = self.close == Close::Sent;
+        self.has_ended() || said && (self.failed || self.peer_closed && self.role == Role::Server)
     }
 }

@@ -1,3 +1,5 @@
+//! Bytes that were read, and pieces of messages that lie among them.
+
 use crate::MessageKind;
 use crate::connection::DataFrame;
 
@@ -66,28 +68,13 @@ impl<'i> Input<'i> {
     }
 }
 
-/// What [`Connection::receive`](crate::Connection::receive) has to tell.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum Event<'i> {
-    /// A piece of a message.
-    Data(Chunk<'i>),
-    /// A Ping; the Pong is queued. Its payload is
-    /// [`control_payload`](crate::Connection::control_payload).
-    Ping,
-    /// A Pong. Its payload is [`control_payload`](crate::Connection::control_payload).
-    Pong,
-    /// The peer's Close frame; the reply is queued if it is owed. What it said is
-    /// [`close_frame`](crate::Connection::close_frame). Nothing follows it.
-    Close,
-}
-
 /// A piece of a message, unmasked, in the buffer that the driver has read into.
 ///
 /// A frame that arrives in several reads gives several chunks; an empty frame gives one empty chunk.
 /// The text of a chunk can end inside a character: the whole message is UTF-8, and the error comes
 /// as early as it is certain.
 #[derive(Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Chunk<'i> {
     /// The payload.
     pub bytes: &'i mut [u8],
@@ -97,7 +84,7 @@ pub struct Chunk<'i> {
     pub start: bool,
     /// Whether the message ends here.
     pub end: bool,
-    /// Whether the message is compressed: see [`Config::compression`](crate::Config::compression).
+    /// Whether the message is compressed: see [`Connection::with_compression`](crate::Connection::with_compression).
     pub compressed: bool,
 }
 

@@ -1,10 +1,19 @@
-use super::{Chunk, Event, Input};
+//! The receiving half: bytes in, frames out, with every rule about what a peer may send.
+//!
+//! A header is checked byte by byte as far as it has come, so that the first error is the same whatever the
+//! chunking. What it finds takes effect on the [`Sender`] at once: a Pong that is owed, the peer's Close, a
+//! failure. [`Receiver::whole`] is a short way for what most messages are, and the second home of the header
+//! rules: both ways have to agree for every header, which `both_ways_agree` tests.
+
+use super::ending::{Rest, Stream};
+use super::sender::Look;
+use super::{Chunk, Input, Sender, Step};
 use crate::frame::{
     CloseFrame, MAX_CONTROL_PAYLOAD, MAX_HEADER_LEN, Masker, OpCode, copy, extended_length,
     first_byte, mask, second_byte,
 };
 use crate::utf8::Utf8Validator;
-use crate::{CloseCode, Config, MaskingKey, MessageKind, ProtocolError, Role, SHORT_CUTS};
+use crate::{Config, Instant, MaskingKey, MessageKind, ProtocolError, Role, SHORT_CUTS};
 
 /// Bytes that are unmasked and validated in one go, so that they are still in the cache for the
 /// second pass.
@@ -35,7 +44,8 @@ pub struct Receiver {
     at_start: bool,
     compressed: bool,
     utf8: Utf8Validator,
-    reply: PendingReply,
+    /// The peer has ended its side of the stream.
+    stream_ended: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,20 +55,17 @@ enum Phase {
     /// The peer's Close frame has come; it is in the control slot.
     CloseReceived,
     Failed {
-        error: ProtocolError,
-        close_received: bool,
-    },
-    Ended {
         close_received: bool,
     },
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum PendingReply {
-    None,
+/// What a step of parsing has found.
+#[derive(Debug)]
+pub(crate) enum Frame<'i> {
+    Data(Chunk<'i>),
+    Ping,
     Pong,
     Close,
-    Fail(CloseCode),
 }
 
 /// Who checks the text of a message that lies in one chunk.
@@ -70,26 +77,11 @@ pub(crate) enum TextCheck {
     CallerForWholeMessages,
 }
 
-/// What the sending half owes the peer for something that the receiving half has got.
-#[derive(Clone, Copy, Debug)]
-pub struct Reply(pub(super) ReplyKind);
-
-#[derive(Clone, Copy, Debug)]
-pub(super) enum ReplyKind {
-    Pong {
-        payload: [u8; MAX_CONTROL_PAYLOAD],
-        len: u8,
-    },
-    /// The peer's Close frame, to be echoed unless one was sent before.
-    Close(CloseCode),
-    Fail(CloseCode),
-}
-
 impl Receiver {
-    pub(crate) const fn new(role: Role, config: Config) -> Self {
+    pub(crate) const fn new(role: Role, config: Config, compression: bool) -> Self {
         Self {
             role,
-            compression: config.compression,
+            compression,
             max_frame: config.max_frame,
             max_message: config.max_message,
             phase: Phase::Header,
@@ -106,60 +98,110 @@ impl Receiver {
             at_start: false,
             compressed: false,
             utf8: Utf8Validator::new(),
-            reply: PendingReply::None,
+            stream_ended: false,
         }
     }
 
-    /// As [`Connection::receive`](crate::Connection::receive), but the reply is left to
-    /// [`take_reply`](Self::take_reply), and that bytes have come is told to the sending half by
-    /// [`Sender::received`](super::Sender::received). See
-    /// [`Connection::split`](crate::Connection::split).
-    ///
-    /// # Errors
-    ///
-    /// The first violation of the protocol or of a limit, once.
+    /// As [`Connection::next`](crate::Connection::next), for the halves of a connection.
     #[inline]
-    pub fn receive<'i>(
+    pub fn next<'i>(
         &mut self,
+        sender: &mut Sender,
         input: &mut Input<'i>,
-    ) -> Result<Option<Event<'i>>, ProtocolError> {
-        self.receive_checking(input, TextCheck::Here)
+        clock: impl FnOnce() -> Instant,
+    ) -> Step<'i> {
+        if sender.wants_transmit() {
+            return Step::Transmit;
+        }
+        match self.receive(sender, input, TextCheck::Here) {
+            Ok(Some(Frame::Data(chunk))) => return Step::Data(chunk),
+            Ok(Some(Frame::Ping)) => return Step::Ping,
+            Ok(Some(Frame::Pong)) => return Step::Pong,
+            Ok(Some(Frame::Close)) => return Step::Close,
+            Ok(None) => {}
+            Err(error) => return Step::Failed(error),
+        }
+        self.rest(sender, clock())
     }
 
+    /// What to do when all that came is parsed.
+    #[inline(never)]
+    fn rest<'i>(&mut self, sender: &mut Sender, now: Instant) -> Step<'i> {
+        if self.stream_ended {
+            sender.end();
+        }
+        sender.look(now, false, Look::Parsed);
+        if self.is_lost(sender) {
+            return Step::Failed(ProtocolError::PongTimeout);
+        }
+        if sender.wants_transmit() {
+            return Step::Transmit;
+        }
+        // Whoever asks for what comes next has written what was encoded before.
+        sender.ending.all_written();
+        match sender.rest() {
+            (Rest::Shutdown | Rest::LastShutdown, until) => Step::Shutdown(until),
+            (Rest::Wait, until) => Step::Wait(until),
+            (Rest::Done, _) => Step::Done,
+        }
+    }
+
+    /// Whether the peer was found not to answer a Ping, which has not been told yet.
+    pub(crate) fn is_lost(&mut self, sender: &Sender) -> bool {
+        let lost =
+            sender.ending.stream() == Stream::Lost && !matches!(self.phase, Phase::Failed { .. });
+        if lost {
+            self.set_failed();
+        }
+        lost
+    }
+
+    /// Parses up to the next thing to tell; `None` means that all bytes were taken and more are needed.
+    ///
+    /// After a Close frame or an error all bytes are taken and nothing is told (RFC 6455 §5.5.1, §7.1.7).
     #[inline]
-    pub(crate) fn receive_checking<'i>(
+    pub(crate) fn receive<'i>(
         &mut self,
+        sender: &mut Sender,
         input: &mut Input<'i>,
         check: TextCheck,
-    ) -> Result<Option<Event<'i>>, ProtocolError> {
-        if let Some(result) = self.whole(input, check) {
-            return match result {
-                Ok(event) => Ok(Some(event)),
-                Err(error) => Err(self.refuse(input, error)),
-            };
+    ) -> Result<Option<Frame<'i>>, ProtocolError> {
+        match self.whole(input, check) {
+            Some(Ok(chunk)) => {
+                sender.timers.received(true);
+                Ok(Some(Frame::Data(chunk)))
+            }
+            Some(Err(error)) => Err(self.refuse(sender, input, error)),
+            None => self.receive_piece(sender, input, check),
         }
-        self.receive_piece(input, check)
     }
 
     /// Takes whatever there is next. Not inlined, so that the short cut before it stays short.
     #[inline(never)]
     fn receive_piece<'i>(
         &mut self,
+        sender: &mut Sender,
         input: &mut Input<'i>,
         check: TextCheck,
-    ) -> Result<Option<Event<'i>>, ProtocolError> {
-        match self.step(input, check) {
-            Err(error) => Err(self.refuse(input, error)),
-            event => event,
+    ) -> Result<Option<Frame<'i>>, ProtocolError> {
+        let before = input.consumed();
+        let result = self.step(sender, input, check);
+        if input.consumed() != before {
+            sender.timers.received(matches!(result, Ok(Some(Frame::Data(_)))));
+        }
+        match result {
+            Err(error) => Err(self.refuse(sender, input, error)),
+            frame => frame,
         }
     }
 
     #[inline]
     fn step<'i>(
         &mut self,
+        sender: &mut Sender,
         input: &mut Input<'i>,
         check: TextCheck,
-    ) -> Result<Option<Event<'i>>, ProtocolError> {
+    ) -> Result<Option<Frame<'i>>, ProtocolError> {
         match self.phase {
             Phase::Header => {
                 if !self.header(input)? {
@@ -167,20 +209,25 @@ impl Receiver {
                 }
             }
             Phase::Payload => {}
-            Phase::CloseReceived | Phase::Failed { .. } | Phase::Ended { .. } => {
+            Phase::CloseReceived | Phase::Failed { .. } => {
                 input.discard();
                 return Ok(None);
             }
         }
         match self.control_opcode {
             None => self.data(input, check),
-            Some(opcode) => self.control(input, opcode),
+            Some(opcode) => self.control(sender, input, opcode),
         }
     }
 
     #[cold]
-    fn refuse(&mut self, input: &mut Input<'_>, error: ProtocolError) -> ProtocolError {
-        self.fail(error);
+    fn refuse(
+        &mut self,
+        sender: &mut Sender,
+        input: &mut Input<'_>,
+        error: ProtocolError,
+    ) -> ProtocolError {
+        self.fail(sender, error);
         input.discard();
         error
     }
@@ -192,7 +239,7 @@ impl Receiver {
         &self,
         input: &mut Input<'i>,
         check: TextCheck,
-    ) -> Option<Result<Event<'i>, ProtocolError>> {
+    ) -> Option<Result<Chunk<'i>, ProtocolError>> {
         if !SHORT_CUTS {
             return None;
         }
@@ -238,8 +285,7 @@ impl Receiver {
         {
             return Some(Err(ProtocolError::InvalidUtf8));
         }
-        let chunk = Chunk { bytes, kind, start: true, end: true, compressed: false };
-        Some(Ok(Event::Data(chunk)))
+        Some(Ok(Chunk { bytes, kind, start: true, end: true, compressed: false }))
     }
 
     /// Reads a header; `false` means that more bytes are needed and all were taken.
@@ -354,10 +400,6 @@ impl Receiver {
             OpCode::Close | OpCode::Ping | OpCode::Pong => {
                 self.control_opcode = Some(opcode);
                 self.control_len = 0;
-                // The slot is taken: a Pong that nobody has asked for would get a wrong payload.
-                if self.reply == PendingReply::Pong {
-                    self.reply = PendingReply::None;
-                }
             }
         }
         Ok(Some(bytes.len().saturating_sub(rest.len())))
@@ -368,7 +410,7 @@ impl Receiver {
         &mut self,
         input: &mut Input<'i>,
         check: TextCheck,
-    ) -> Result<Option<Event<'i>>, ProtocolError> {
+    ) -> Result<Option<Frame<'i>>, ProtocolError> {
         let there = input.remaining().len();
         let len = usize::try_from(self.left).map_or(there, |left| left.min(there));
         if len == 0 && self.left != 0 {
@@ -398,7 +440,7 @@ impl Receiver {
                 self.message = None;
             }
         }
-        Ok(Some(Event::Data(Chunk { bytes, kind, start, end, compressed: self.compressed })))
+        Ok(Some(Frame::Data(Chunk { bytes, kind, start, end, compressed: self.compressed })))
     }
 
     #[inline]
@@ -414,9 +456,10 @@ impl Receiver {
 
     fn control<'i>(
         &mut self,
+        sender: &mut Sender,
         input: &mut Input<'i>,
         opcode: OpCode,
-    ) -> Result<Option<Event<'i>>, ProtocolError> {
+    ) -> Result<Option<Frame<'i>>, ProtocolError> {
         let there = input.remaining().len();
         let len = usize::try_from(self.left).map_or(there, |left| left.min(there));
         let bytes = input.take(len);
@@ -436,86 +479,64 @@ impl Receiver {
         self.phase = Phase::Header;
         match opcode {
             OpCode::Ping => {
-                self.reply = PendingReply::Pong;
-                Ok(Some(Event::Ping))
+                sender.pong_due(self.control_payload());
+                Ok(Some(Frame::Ping))
             }
             OpCode::Close => {
-                CloseFrame::decode(self.control_payload())?;
+                let frame = CloseFrame::decode(self.control_payload())?;
+                sender.peer_closed(frame.code);
                 self.phase = Phase::CloseReceived;
-                self.reply = PendingReply::Close;
                 input.discard();
-                Ok(Some(Event::Close))
+                Ok(Some(Frame::Close))
             }
-            _ => Ok(Some(Event::Pong)),
+            _ => Ok(Some(Frame::Pong)),
         }
     }
 
-    /// As [`Connection::fail`](crate::Connection::fail), but the reply is left to
-    /// [`take_reply`](Self::take_reply).
-    pub fn fail(&mut self, error: ProtocolError) {
-        if !matches!(self.phase, Phase::Failed { .. } | Phase::Ended { .. }) {
-            let close_received = self.phase == Phase::CloseReceived;
-            self.phase = Phase::Failed { error, close_received };
-            self.reply = PendingReply::Fail(error.close_code());
+    /// Fails the connection with `error`, found by a layer above: the same ending as for an error that is
+    /// found here. It has no effect when the connection has failed before.
+    pub fn fail(&mut self, sender: &mut Sender, error: ProtocolError) {
+        if self.set_failed() {
+            sender.fail(error.close_code());
         }
     }
 
-    /// What is to be handed to [`Sender::reply`](super::Sender::reply), after each call of
-    /// [`receive`](Self::receive).
-    ///
-    /// A Close frame or an error stays until it is taken. A Ping's reply that is not taken
-    /// before the next Ping or Pong arrives may be dropped (RFC 6455 §5.5.3).
-    #[inline]
-    #[must_use = "the reply is owed to the peer: hand it to `Sender::reply`"]
-    pub fn take_reply(&mut self) -> Option<Reply> {
-        if self.reply == PendingReply::None { None } else { self.build_reply() }
+    fn set_failed(&mut self) -> bool {
+        if matches!(self.phase, Phase::Failed { .. }) {
+            return false;
+        }
+        let close_received = self.phase == Phase::CloseReceived;
+        self.phase = Phase::Failed { close_received };
+        true
     }
 
-    #[cold]
-    fn build_reply(&mut self) -> Option<Reply> {
-        Some(Reply(match core::mem::replace(&mut self.reply, PendingReply::None) {
-            PendingReply::None => return None,
-            PendingReply::Pong => ReplyKind::Pong { payload: self.control, len: self.control_len },
-            PendingReply::Close => ReplyKind::Close(
-                self.close_frame().map_or(CloseCode::NO_STATUS, |frame| frame.code),
-            ),
-            PendingReply::Fail(code) => ReplyKind::Fail(code),
-        }))
+    /// Tells that the peer has ended its side of the stream, or that the stream was lost. What has come
+    /// before is still told.
+    pub fn receive_eof(&mut self) {
+        self.stream_ended = true;
     }
 
-    /// As [`Connection::control_payload`](crate::Connection::control_payload).
+    /// The payload of the Ping, Pong or Close frame that was told last, until the next call of
+    /// [`next`](Self::next).
     #[inline]
     pub fn control_payload(&self) -> &[u8] {
         self.control.get(..usize::from(self.control_len)).unwrap_or_default()
     }
 
-    /// As [`Connection::close_frame`](crate::Connection::close_frame).
+    /// The Close frame that the peer has sent, if it has.
     pub fn close_frame(&self) -> Option<CloseFrame<'_>> {
         match self.phase {
-            Phase::CloseReceived
-            | Phase::Failed { close_received: true, .. }
-            | Phase::Ended { close_received: true } => {
+            Phase::CloseReceived | Phase::Failed { close_received: true } => {
                 CloseFrame::decode(self.control_payload()).ok()
             }
             _ => None,
         }
     }
 
-    /// The error that has failed the connection, if one has.
-    pub fn error(&self) -> Option<ProtocolError> {
-        if let Phase::Failed { error, .. } = self.phase { Some(error) } else { None }
-    }
-
-    /// As [`Connection::payload_left`](crate::Connection::payload_left).
+    /// How many bytes of payload the frame that is being received still lacks: for an echo or a relay that
+    /// sends frames on as they come.
     #[must_use]
     pub fn payload_left(&self) -> u64 {
         if self.phase == Phase::Payload { self.left } else { 0 }
-    }
-
-    /// Tells that the stream has ended, or was given up.
-    pub fn end(&mut self) {
-        if !matches!(self.phase, Phase::Failed { .. } | Phase::Ended { .. }) {
-            self.phase = Phase::Ended { close_received: self.phase == Phase::CloseReceived };
-        }
     }
 }

@@ -1,20 +1,30 @@
+//! The sending half: it builds frames, and knows what may be sent when.
+//!
+//! It also owns what both halves report to: where the connection stands ([`Ending`]) and the time-outs
+//! ([`Timers`]). Everything that the receiving half owes the peer, a Pong, a Close frame, waits here until
+//! [`Sender::transmit`] encodes it, between data frames and never inside one.
+
 use core::ops::Range;
 
 use super::data_frame::DataFrame;
-use super::ending::{Close, End};
-use super::receiver::{Reply, ReplyKind};
-use super::timers::Timers;
+use super::ending::{Close, Ending, Rest, Stream};
+#[cfg(feature = "endpoint")]
+use super::timers::Stage;
+use super::timers::{Due, Timers};
 use crate::frame::{
     FrameHead, FrameHeader, MAX_CONTROL_PAYLOAD, MAX_REASON_LEN, Masker, OpCode, copy, mask,
     mask_into,
 };
-use crate::{CloseCode, Config, MaskingKey, MessageKind, Role, SendError};
+use crate::{CloseCode, Config, Instant, MaskingKey, MessageKind, Role, SendError};
 
 /// The sending half of a [`Connection`](crate::Connection): it builds frames and keeps the rules
 /// about what may be sent when.
+///
+/// Frames are encoded into buffers of the caller, who writes them in the order in which they were encoded.
 #[derive(Debug)]
 pub struct Sender {
-    pub(super) role: Role,
+    pub(crate) ending: Ending,
+    pub(crate) timers: Timers,
     compression: bool,
     max_outgoing_frame: u64,
     /// The message of which more fragments are to come.
@@ -24,22 +34,28 @@ pub struct Sender {
     payload_left: u64,
     pong: [u8; MAX_CONTROL_PAYLOAD],
     pong_len: Option<u8>,
-    pub(super) ping_due: bool,
-    pub(super) close: Close,
-    /// The peer's Close frame has come.
-    pub(super) peer_closed: bool,
-    /// The peer has broken the protocol, or is lost.
-    pub(super) failed: bool,
-    pub(super) closed_first: bool,
-    pub(super) end: End,
-    pub(super) timers: Timers,
+    ping_due: bool,
+}
+
+/// What a look at the time may act on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// All bytes that came are parsed.
+    Parsed,
+    /// Some are not.
+    #[cfg(feature = "endpoint")]
+    Unparsed,
+    /// The looker only writes, and knows nothing about what has come.
+    #[cfg(feature = "endpoint")]
+    Writer,
 }
 
 impl Sender {
-    pub(crate) const fn new(role: Role, config: Config) -> Self {
+    pub(crate) const fn new(role: Role, config: Config, compression: bool) -> Self {
         Self {
-            role,
-            compression: config.compression,
+            ending: Ending::new(role),
+            timers: Timers::new(&config),
+            compression,
             max_outgoing_frame: config.max_outgoing_frame,
             message: None,
             masker: Masker::new(MaskingKey::new([0; 4])),
@@ -47,12 +63,6 @@ impl Sender {
             pong: [0; MAX_CONTROL_PAYLOAD],
             pong_len: None,
             ping_due: false,
-            close: Close::No,
-            peer_closed: false,
-            failed: false,
-            closed_first: false,
-            end: End::No,
-            timers: Timers::new(&config),
         }
     }
 
@@ -81,9 +91,7 @@ impl Sender {
     #[inline]
     fn check(&self, frame: DataFrame, len: u64, key: Option<MaskingKey>) -> Result<(), SendError> {
         self.check_key(key)?;
-        if self.close != Close::No || self.peer_closed || self.end != End::No {
-            return Err(SendError::Closing);
-        }
+        self.check_open()?;
         if self.payload_left != 0 {
             return Err(SendError::PayloadPending);
         }
@@ -99,9 +107,24 @@ impl Sender {
         Ok(())
     }
 
+    /// Whether data frames and Pings may be sent at all.
+    #[inline]
+    pub(crate) fn check_open(&self) -> Result<(), SendError> {
+        if self.ending.is_open() { Ok(()) } else { Err(self.why_not_open()) }
+    }
+
+    #[cold]
+    fn why_not_open(&self) -> SendError {
+        #[cfg(feature = "endpoint")]
+        if matches!(self.ending.stage(), Stage::Opening | Stage::Answering) {
+            return SendError::NotOpen;
+        }
+        SendError::Closing
+    }
+
     #[inline]
     fn check_key(&self, key: Option<MaskingKey>) -> Result<(), SendError> {
-        match (self.role, key) {
+        match (self.ending.role(), key) {
             (Role::Client, None) => Err(SendError::MaskingKeyMissing),
             (Role::Server, Some(_)) => Err(SendError::MaskingKeyUnexpected),
             _ => Ok(()),
@@ -142,7 +165,7 @@ impl Sender {
     #[inline]
     pub fn mask_payload(&mut self, payload: &mut [u8]) -> Result<(), SendError> {
         self.account(payload.len() as u64)?;
-        if self.role == Role::Client {
+        if self.ending.role() == Role::Client {
             self.masker.apply(payload);
         }
         Ok(())
@@ -156,7 +179,7 @@ impl Sender {
     /// to pass through [`mask_payload`](Self::mask_payload).
     #[inline]
     pub fn payload_written(&mut self, len: u64) -> Result<(), SendError> {
-        if self.role == Role::Client {
+        if self.ending.role() == Role::Client {
             return Err(SendError::PayloadUnmasked);
         }
         self.account(len)
@@ -293,9 +316,7 @@ impl Sender {
         key: Option<MaskingKey>,
         out: &mut [u8],
     ) -> Result<usize, SendError> {
-        if self.close != Close::No || self.peer_closed || self.end != End::No {
-            return Err(SendError::Closing);
-        }
+        self.check_open()?;
         self.control(opcode, payload, key, out)
     }
 
@@ -318,6 +339,17 @@ impl Sender {
     ) -> Result<usize, SendError> {
         let code = code.into();
         self.check_close(code, reason)?;
+        self.encode_close(code, reason, key, out)
+    }
+
+    /// Encodes a Close frame that was checked.
+    pub(crate) fn encode_close(
+        &mut self,
+        code: Option<CloseCode>,
+        reason: &str,
+        key: Option<MaskingKey>,
+        out: &mut [u8],
+    ) -> Result<usize, SendError> {
         let mut body = [0; MAX_CONTROL_PAYLOAD];
         let mut len = 0;
         if let Some(code) = code {
@@ -333,13 +365,15 @@ impl Sender {
         Ok(written)
     }
 
-    fn check_close(&self, code: Option<CloseCode>, reason: &str) -> Result<(), SendError> {
-        if self.close != Close::No || self.peer_closed || self.end != End::No {
-            return Err(SendError::Closing);
-        }
+    pub(crate) fn check_close(
+        &self,
+        code: Option<CloseCode>,
+        reason: &str,
+    ) -> Result<(), SendError> {
+        self.check_open()?;
         match code {
             None if !reason.is_empty() => Err(SendError::ReasonWithoutCode),
-            Some(code) if !code.may_be_sent(self.role) => {
+            Some(code) if !code.may_be_sent(self.ending.role()) => {
                 Err(SendError::InvalidCloseCode(code.get()))
             }
             _ if reason.len() > MAX_REASON_LEN => Err(SendError::ReasonTooLong),
@@ -348,11 +382,10 @@ impl Sender {
     }
 
     fn close_frame_sent(&mut self) {
-        self.close = Close::Sent;
-        self.closed_first = !self.peer_closed;
+        self.ending.close_sent();
         self.pong_len = None;
         self.ping_due = false;
-        self.timers.closing();
+        self.timers.begin_closing();
     }
 
     /// Encodes a control frame, between data frames.
@@ -379,50 +412,18 @@ impl Sender {
         Ok(put(&header.encode(), payload, key, out))
     }
 
-    /// Takes over what the receiving half owes the peer.
-    pub fn reply(&mut self, reply: Reply) {
-        match reply.0 {
-            ReplyKind::Pong { payload, len } => {
-                if self.close != Close::Sent {
-                    self.pong = payload;
-                    self.pong_len = Some(len);
-                }
-            }
-            ReplyKind::Close(code) => {
-                self.peer_closed = true;
-                self.close_due(code);
-            }
-            ReplyKind::Fail(code) => {
-                self.failed = true;
-                self.close_due(code);
-            }
-        }
-    }
-
-    pub(super) fn close_due(&mut self, code: CloseCode) {
-        if self.close == Close::No && self.end == End::No {
-            self.close = Close::Due(code);
-            self.ping_due = false;
-        }
-        self.timers.closing();
-    }
-
-    /// As [`Connection::wants_transmit`](crate::Connection::wants_transmit).
-    #[inline]
-    #[must_use]
-    pub fn wants_transmit(&self) -> bool {
-        self.payload_left == 0
-            && self.end != End::GivenUp
-            && (self.pong_len.is_some() || self.ping_due || matches!(self.close, Close::Due(_)))
-    }
-
-    /// As [`Connection::poll_transmit`](crate::Connection::poll_transmit).
+    /// Encodes the next control frame that is owed to the peer: a Pong, a keepalive Ping or a Close frame.
+    /// Returns its length, or 0 when none is owed or the payload of a data frame is not complete.
+    ///
+    /// [`Step::Transmit`](super::Step::Transmit) asks for it. A client passes a fresh key each time; 131 bytes
+    /// of output always suffice.
     ///
     /// # Errors
     ///
-    /// [`SendError::BufferTooSmall`] or an error about the key; the frame stays pending.
+    /// [`SendError::BufferTooSmall`], [`SendError::MaskingKeyMissing`] or
+    /// [`SendError::MaskingKeyUnexpected`]; the frame stays owed.
     #[must_use = "the bytes have to be written to the stream"]
-    pub fn poll_transmit(
+    pub fn transmit(
         &mut self,
         out: &mut [u8],
         key: Option<MaskingKey>,
@@ -436,13 +437,13 @@ impl Sender {
         } else if self.ping_due {
             (OpCode::Ping, &[])
         } else {
-            match self.close {
+            match self.ending.close() {
                 Close::Due(CloseCode::NO_STATUS) => (OpCode::Close, &[]),
                 Close::Due(due) => {
                     code = due.get().to_be_bytes();
                     (OpCode::Close, &code)
                 }
-                Close::No | Close::Sent => return Ok(0),
+                _ => return Ok(0),
             }
         };
         let written = self.control(opcode, payload, key, out)?;
@@ -457,20 +458,160 @@ impl Sender {
         Ok(written)
     }
 
-    pub(crate) fn close_sent(&self) -> bool {
-        self.close == Close::Sent
+    #[inline]
+    pub(crate) fn wants_transmit(&self) -> bool {
+        self.payload_left == 0
+            && !self.ending.drops_output()
+            && (self.pong_len.is_some()
+                || self.ping_due
+                || matches!(self.ending.close(), Close::Due(_)))
     }
 
-    /// Whether a message is open of which more fragments are to come.
-    #[cfg(feature = "endpoint")]
-    pub(crate) fn message_open(&self) -> bool {
-        self.message.is_some()
+    /// Confirms that the driver has shut down the write side of the stream, or has tried to.
+    pub fn shut_down(&mut self) {
+        self.ending.shut_down();
     }
 
-    /// As [`Connection::max_outgoing_frame`](crate::Connection::max_outgoing_frame).
+    /// Tells that the stream has failed, by a reset or otherwise: nothing more can be written.
+    ///
+    /// What has come before is still told; then [`Step::Done`](super::Step::Done) follows.
+    pub fn receive_reset(&mut self) {
+        self.ending.end(Stream::Reset);
+    }
+
+    /// Whether data frames can be sent.
     #[must_use]
-    pub fn max_outgoing_frame(&self) -> u64 {
+    pub fn is_open(&self) -> bool {
+        self.ending.is_open()
+    }
+
+    /// Whether the connection was closed cleanly (RFC 6455 §7.1.4): Close frames went both ways, and ours
+    /// was written before the stream failed.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.ending.is_clean()
+    }
+
+    /// Whether this side sent its Close frame before the peer's had come.
+    #[must_use]
+    pub fn closed_first(&self) -> bool {
+        self.ending.closed_first()
+    }
+
+    /// The peer's Ping has come: the Pong answers the latest one (RFC 6455 §5.5.3).
+    pub(crate) fn pong_due(&mut self, payload: &[u8]) {
+        if self.ending.close() == Close::Sent {
+            return;
+        }
+        if let Some(slot) = self.pong.get_mut(..payload.len()) {
+            copy(payload, slot);
+            self.pong_len = Some(payload.len() as u8);
+        }
+    }
+
+    /// The peer's Close frame has come, and is answered unless one was sent before.
+    pub(crate) fn peer_closed(&mut self, code: CloseCode) {
+        self.ending.peer_closed();
+        self.close_due(code);
+    }
+
+    /// The connection has failed (RFC 6455 §7.1.7).
+    pub(crate) fn fail(&mut self, code: CloseCode) {
+        self.ending.failed();
+        self.close_due(code);
+    }
+
+    fn close_due(&mut self, code: CloseCode) {
+        self.ending.close_due(code);
+        self.ping_due = false;
+        self.timers.begin_closing();
+    }
+
+    /// The stream has ended.
+    pub(crate) fn end(&mut self) {
+        self.ending.end(Stream::Ended);
+        self.timers.begin_closing();
+    }
+
+    /// Tells the time, and does what is due. `waiting` tells whether there is output. Of what is due,
+    /// a deadline of the opening handshake is left to the caller.
+    pub(crate) fn look(&mut self, now: Instant, waiting: bool, look: Look) -> Option<Due> {
+        let _written = self.timers.answer(now, waiting);
+        let stage = self.ending.stage();
+        #[cfg(feature = "endpoint")]
+        if look == Look::Writer && (_written && stage == Stage::Open || stage == Stage::Opening) {
+            // Whoever reads looks at it: what is waited for may have come.
+            return None;
+        }
+        let due = self.timers.due(stage, look != Look::Parsed);
+        match due {
+            Some(Due::Ping) => self.ping_due = true,
+            Some(Due::Idle) => self.close_due(CloseCode::GOING_AWAY),
+            Some(Due::Lost) => {
+                self.fail(CloseCode::INTERNAL_ERROR);
+                self.ending.end(Stream::Lost);
+            }
+            Some(Due::GiveUp) => self.ending.end(Stream::GivenUp),
+            #[cfg(feature = "endpoint")]
+            Some(Due::Opening) => {}
+            None => {}
+        }
+        self.timers.apply();
+        due
+    }
+
+    /// What is left to do when nothing waits to be written, and until when that may take.
+    pub(crate) fn rest(&mut self) -> (Rest, Option<Instant>) {
+        let rest = self.ending.rest();
+        let until = match rest {
+            Rest::LastShutdown => Some(self.timers.now()),
+            _ => self.until(),
+        };
+        (rest, until)
+    }
+
+    /// The first deadline.
+    pub(crate) fn until(&self) -> Option<Instant> {
+        self.timers.next(self.ending.stage())
+    }
+
+    /// The longest payload of a data frame that is sent.
+    #[cfg(feature = "endpoint")]
+    pub(crate) const fn max_outgoing_frame(&self) -> u64 {
         self.max_outgoing_frame
+    }
+
+    /// The message of which more fragments are to come.
+    #[cfg(feature = "endpoint")]
+    pub(crate) const fn open_message(&self) -> Option<MessageKind> {
+        self.message
+    }
+
+    /// The head of a fragment of a message that was taken before the connection began to close, and whose
+    /// payload is written with it.
+    #[cfg(feature = "endpoint")]
+    pub(crate) fn fragment(
+        &mut self,
+        frame: DataFrame,
+        len: u64,
+        key: Option<MaskingKey>,
+    ) -> FrameHead {
+        let head = self.start(frame, len, key);
+        self.payload_left = 0;
+        head
+    }
+
+    /// A Close frame is to follow messages that wait.
+    #[cfg(feature = "endpoint")]
+    pub(crate) fn close_queued(&mut self) {
+        self.ending.close_queued();
+        self.timers.begin_closing();
+    }
+
+    /// Whether the frame that is owed next is a Close frame.
+    #[cfg(feature = "endpoint")]
+    pub(crate) const fn transmits_close(&self) -> bool {
+        self.pong_len.is_none() && !self.ping_due
     }
 }
 

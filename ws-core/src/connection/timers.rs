@@ -1,169 +1,299 @@
+//! Time: every time-out of a connection, in one list of deadlines.
+//!
+//! What happens is only *marked* here, which costs a bit. The marks become times when the driver's clock
+//! answers next, so that nothing that is sent or received needs a look at a clock, and nothing counts
+//! from a time that was told long before it happened. [`Sender`](super::Sender) owns the timers and acts
+//! on what is due; it is the only caller.
+
 use crate::{Config, Instant};
 
-/// Deadlines of an open connection. They are computed when asked for, from the points at which
-/// something happened last: to note those costs a store, not a look at a clock.
+/// Bytes have come.
+const RECEIVED: u8 = 1;
+/// A data frame was sent or received.
+const DATA: u8 = 1 << 1;
+/// The keepalive Ping went out.
+const PING: u8 = 1 << 2;
+/// The closing handshake began, or the peer took some of what goes before its end.
+const CLOSING: u8 = 1 << 3;
+/// Output was written.
+const WRITTEN: u8 = 1 << 4;
+/// All output was written.
+const EMPTIED: u8 = 1 << 5;
+/// The clock has not answered yet.
+const UNSTARTED: u8 = 1 << 6;
+
+/// The deadline of the Pong was put off.
+const PONG_GRACE: u8 = 1;
+/// The deadline of the next data frame was put off.
+const IDLE_GRACE: u8 = 1 << 1;
+
+/// A clock that two threads look at may seem to go back by this much, in milliseconds.
+const SKEW: u32 = 60_000;
+/// The longest grace, and the time after which written output shows that the peer reads, in milliseconds.
+const MAX_SHARE: u32 = 1000;
+
 #[derive(Debug)]
-pub(super) struct Timers {
+pub(crate) struct Timers {
     ping_interval: u32,
     pong_timeout: u32,
     idle_timeout: u32,
     close_timeout: u32,
+    #[cfg(feature = "endpoint")]
+    opening_timeout: u32,
+    /// The latest answer of the clock.
     now: Instant,
-    last_received: Instant,
-    last_data: Instant,
+    received: Instant,
+    data: Instant,
+    closing: Instant,
+    is_closing: bool,
+    marks: u8,
+    graces: u8,
     /// When the keepalive Ping went out that nothing has followed yet.
-    ping_sent: Option<Instant>,
-    /// The deadline of the Pong, and that of the next data, were put off.
-    spared: bool,
-    idle_spared: bool,
-    close_started: Option<Instant>,
+    ping: Option<Instant>,
+    /// Since when there has always been output that waits.
+    backlog: Option<Instant>,
 }
 
-/// What is due.
+/// Which deadlines run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Due {
-    Nothing,
+pub(crate) enum Stage {
+    /// The opening handshake is being received.
+    #[cfg(feature = "endpoint")]
+    Opening,
+    /// A request waits for the application's answer.
+    #[cfg(feature = "endpoint")]
+    Answering,
+    /// Messages go both ways.
+    Open,
+    /// The peer's part of the ending is awaited.
+    Closing,
+    /// Only output is left.
+    Draining,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// The opening handshake has taken too long.
+    #[cfg(feature = "endpoint")]
+    Opening,
     Ping,
+    /// No data frame has come or gone for too long.
     Idle,
+    /// No Pong has come.
     Lost,
+    /// The peer has not done its part of the ending, or has not taken what is left of the output.
     GiveUp,
 }
 
 impl Timers {
-    pub(super) const fn new(config: &Config) -> Self {
+    pub(crate) const fn new(config: &Config) -> Self {
         let start = Instant::from_millis(0);
         Self {
             ping_interval: config.ping_interval,
             pong_timeout: config.pong_timeout,
             idle_timeout: config.idle_timeout,
             close_timeout: config.close_timeout,
+            #[cfg(feature = "endpoint")]
+            opening_timeout: 0,
             now: start,
-            last_received: start,
-            last_data: start,
-            ping_sent: None,
-            spared: false,
-            idle_spared: false,
-            close_started: None,
+            received: start,
+            data: start,
+            closing: start,
+            is_closing: false,
+            marks: RECEIVED | DATA | UNSTARTED,
+            graces: 0,
+            ping: None,
+            backlog: None,
         }
     }
 
-    /// The connection opens at `now`.
-    pub(super) fn start(&mut self, now: Instant) {
-        (self.now, self.last_received, self.last_data) = (now, now, now);
-    }
-
-    pub(super) fn set_now(&mut self, now: Instant) {
-        self.now = now;
-    }
-
-    #[inline]
-    pub(super) fn received(&mut self, data: bool) {
-        self.last_received = self.now;
-        self.ping_sent = None;
-        self.spared = false;
-        if data {
-            self.sent_data();
-        }
-    }
-
-    /// The peer takes what lies before a Ping or Close frame, which it cannot answer yet.
     #[cfg(feature = "endpoint")]
-    pub(super) fn taken(&mut self) {
-        self.received(false);
-        if self.close_started.is_some() {
-            self.close_started = Some(self.now);
-        }
+    pub(crate) const fn set_opening_timeout(&mut self, millis: u32) {
+        self.opening_timeout = millis;
+    }
+
+    /// The connection opens: its time-outs count from here.
+    #[cfg(feature = "endpoint")]
+    pub(crate) fn opened(&mut self) {
+        self.marks |= RECEIVED | DATA;
     }
 
     #[inline]
-    pub(super) fn sent_data(&mut self) {
-        self.last_data = self.now;
-        self.idle_spared = false;
+    pub(crate) fn received(&mut self, data: bool) {
+        self.marks |= if data { RECEIVED | DATA } else { RECEIVED };
+    }
+
+    #[inline]
+    pub(crate) fn sent_data(&mut self) {
+        self.marks |= DATA;
     }
 
     /// Some of a payload has been written. Until it ends, neither a Ping nor a Close frame can go out.
     #[inline]
-    pub(super) fn sent_payload(&mut self, ping_waits: bool) {
-        self.sent_data();
+    pub(crate) fn sent_payload(&mut self, ping_waits: bool) {
+        self.marks |= DATA;
         if ping_waits {
-            self.sent_ping();
+            self.marks |= PING;
         }
-        if self.close_started.is_some() {
-            self.close_started = Some(self.now);
+        if self.is_closing {
+            self.marks |= CLOSING;
         }
     }
 
-    /// The keepalive Ping goes out.
+    pub(crate) fn sent_ping(&mut self) {
+        self.marks |= PING;
+    }
+
+    /// The ending begins; the first call counts.
+    pub(crate) fn begin_closing(&mut self) {
+        if !self.is_closing {
+            self.restart_closing();
+        }
+    }
+
+    /// The ending has reached another step, which has its own time.
+    pub(crate) fn restart_closing(&mut self) {
+        self.is_closing = true;
+        self.marks |= CLOSING;
+    }
+
+    /// The stream has taken output; `all` of it, if nothing waits any more.
+    #[cfg(feature = "endpoint")]
     #[inline]
-    pub(super) fn sent_ping(&mut self) {
-        if self.ping_sent.is_some() {
-            self.ping_sent = Some(self.now);
-            self.spared = false;
-        }
+    pub(crate) fn written(&mut self, all: bool) {
+        self.marks |= if all { WRITTEN | EMPTIED } else { WRITTEN };
     }
 
-    /// A Close frame was sent or received; the first one counts.
-    pub(super) fn closing(&mut self) {
-        if self.close_started.is_none() {
-            self.close_started = Some(self.now);
+    /// The clock answers. `waiting` tells whether there is output. Returns whether output was written since
+    /// the answer before.
+    pub(crate) fn answer(&mut self, now: Instant, waiting: bool) -> bool {
+        let back = self.now.millis_since(now);
+        let unstarted = self.marks & UNSTARTED != 0;
+        if unstarted || back == 0 || back > SKEW {
+            self.now = now;
         }
-    }
-
-    pub(super) fn handle(&mut self, now: Instant) -> Due {
-        self.now = now;
-        let due =
-            |since: Instant, timeout: u32| timeout != 0 && since.plus_millis(timeout).has_come(now);
-        if let Some(started) = self.close_started {
-            return if due(started, self.close_timeout) { Due::GiveUp } else { Due::Nothing };
-        }
-        if let Some(sent) = self.ping_sent {
-            if due(sent, self.pong_timeout) {
-                match put_off(sent, self.pong_timeout, now, &mut self.spared) {
-                    Some(later) => self.ping_sent = Some(later),
-                    None => return Due::Lost,
-                }
+        let written = self.marks & WRITTEN != 0;
+        let since = self.backlog;
+        if written && since.is_some_and(|since| self.now.millis_since(since) >= self.share()) {
+            // The peer reads: it cannot answer yet what lies behind.
+            self.marks |= RECEIVED;
+            if self.is_closing {
+                self.marks |= CLOSING;
             }
         }
-        if due(self.last_data, self.idle_timeout) {
-            match put_off(self.last_data, self.idle_timeout, now, &mut self.idle_spared) {
-                Some(later) => self.last_data = later,
-                None => return Due::Idle,
-            }
-        }
-        if self.ping_sent.is_none() && due(self.last_received, self.ping_interval) {
-            self.ping_sent = Some(now);
-            return Due::Ping;
-        }
-        Due::Nothing
-    }
-
-    pub(super) fn next(&self) -> Option<Instant> {
-        let at = |since: Instant, timeout: u32| (timeout != 0).then(|| since.plus_millis(timeout));
-        if let Some(started) = self.close_started {
-            return at(started, self.close_timeout);
-        }
-        let alive = match self.ping_sent {
-            Some(sent) => at(sent, self.pong_timeout),
-            None => at(self.last_received, self.ping_interval),
+        self.backlog = match since {
+            _ if !waiting => None,
+            Some(since) if self.marks & EMPTIED == 0 => Some(since),
+            _ => Some(self.now),
         };
-        match (alive, at(self.last_data, self.idle_timeout)) {
-            (Some(a), Some(b)) => Some(earlier(a, b, self.now)),
+        self.apply();
+        written
+    }
+
+    /// Turns the marks into times.
+    pub(crate) fn apply(&mut self) {
+        let marks = core::mem::take(&mut self.marks);
+        if marks & PING != 0 && self.ping.is_some() {
+            self.ping = Some(self.now);
+            self.graces &= !PONG_GRACE;
+        }
+        if marks & RECEIVED != 0 {
+            self.received = self.now;
+            self.ping = None;
+            self.graces &= !PONG_GRACE;
+        }
+        if marks & DATA != 0 {
+            self.data = self.now;
+            self.graces &= !IDLE_GRACE;
+        }
+        if marks & CLOSING != 0 {
+            self.closing = self.now;
+        }
+    }
+
+    /// What is due, at the clock's latest answer. The deadlines of the Pong and of data are put off once
+    /// when the driver comes late, or when bytes are `unparsed`: what they wait for may have come.
+    pub(crate) fn due(&mut self, stage: Stage, unparsed: bool) -> Option<Due> {
+        let now = self.now;
+        for (due, at) in self.deadlines(stage).into_iter().flatten() {
+            if !at.has_come(now) || self.put_off(due, at, unparsed) {
+                continue;
+            }
+            if due == Due::Ping {
+                self.ping = Some(now);
+            }
+            return Some(due);
+        }
+        None
+    }
+
+    /// The first deadline.
+    pub(crate) fn next(&self, stage: Stage) -> Option<Instant> {
+        let [a, b] = self.deadlines(stage).map(|deadline| deadline.map(|(_, at)| at));
+        match (a, b) {
+            (Some(a), Some(b)) if a.millis_since(self.now) <= b.millis_since(self.now) => Some(a),
+            (Some(_), Some(b)) => Some(b),
             (a, b) => a.or(b),
         }
     }
-}
 
-/// A driver that looks late was away, and what it waits for may lie in the stream: once, it gets an eighth
-/// more to read that, at most a second. Gives the point from which the time-out counts then.
-fn put_off(since: Instant, timeout: u32, now: Instant, spared: &mut bool) -> Option<Instant> {
-    if core::mem::replace(spared, true) || now == since.plus_millis(timeout) {
-        return None;
+    pub(crate) const fn now(&self) -> Instant {
+        self.now
     }
-    let more = (timeout / 8).min(1000);
-    Some(now.plus_millis(more.wrapping_sub(timeout)))
-}
 
-/// The point that comes first, seen from `now`; one that has passed comes before all others.
-pub(crate) fn earlier(a: Instant, b: Instant, now: Instant) -> Instant {
-    if a.millis_since(now) <= b.millis_since(now) { a } else { b }
+    fn deadlines(&self, stage: Stage) -> [Option<(Due, Instant)>; 2] {
+        let at = |due: Due, since: Instant, timeout: u32| {
+            (timeout != 0).then(|| (due, since.plus_millis(timeout)))
+        };
+        match stage {
+            #[cfg(feature = "endpoint")]
+            Stage::Opening => [at(Due::Opening, self.data, self.opening_timeout), None],
+            #[cfg(feature = "endpoint")]
+            Stage::Answering => [None, None],
+            Stage::Open => {
+                let alive = match self.ping {
+                    Some(sent) => at(Due::Lost, sent, self.pong_timeout),
+                    None => at(Due::Ping, self.received, self.ping_interval),
+                };
+                [alive, at(Due::Idle, self.data, self.idle_timeout)]
+            }
+            Stage::Closing => [at(Due::GiveUp, self.closing, self.close_timeout), None],
+            Stage::Draining => {
+                let timeout =
+                    if self.close_timeout != 0 { self.close_timeout } else { self.pong_timeout };
+                [at(Due::GiveUp, self.closing, timeout), None]
+            }
+        }
+    }
+
+    /// Whether a deadline that has passed is put off: by an eighth of its time-out, at most a second, and
+    /// once until something comes.
+    fn put_off(&mut self, due: Due, at: Instant, unparsed: bool) -> bool {
+        let (grace, timeout, since) = match due {
+            Due::Lost => (PONG_GRACE, self.pong_timeout, &mut self.received),
+            Due::Idle => (IDLE_GRACE, self.idle_timeout, &mut self.data),
+            _ => return false,
+        };
+        if self.graces & grace != 0 || at == self.now && !unparsed {
+            return false;
+        }
+        self.graces |= grace;
+        let later = self.now.plus_millis((timeout / 8).min(MAX_SHARE).wrapping_sub(timeout));
+        if due == Due::Lost {
+            self.ping = Some(later);
+        } else {
+            *since = later;
+        }
+        true
+    }
+
+    /// How long output has to have waited before its being written is a sign of life: an eighth of the
+    /// shorter of the time-outs for the Pong and for closing.
+    fn share(&self) -> u32 {
+        let shorter = match (self.pong_timeout, self.close_timeout) {
+            (0, other) | (other, 0) => other,
+            (pong, close) => pong.min(close),
+        };
+        if shorter == 0 { MAX_SHARE } else { (shorter / 8).clamp(1, MAX_SHARE) }
+    }
 }

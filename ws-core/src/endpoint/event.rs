@@ -1,3 +1,6 @@
+//! What an endpoint tells: events, owned or lent, and how it can fail.
+
+use alloc::boxed::Box;
 use alloc::string::String;
 use core::fmt;
 
@@ -8,29 +11,32 @@ use crate::handshake::HandshakeError;
 use crate::message::MessageRef;
 use crate::{CloseCode, Message, MessageKind, ProtocolError, SendError};
 
-/// What an [`Endpoint`](crate::Endpoint) has to tell.
+/// What an [`Endpoint`](crate::Endpoint) tells its driver to react to.
+///
+/// What is rare is boxed, so that an event is small.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event {
-    /// A client asks for a WebSocket: answer with [`accept`](crate::Endpoint::accept) or
-    /// [`respond`](crate::Endpoint::respond). Its frames wait until then.
-    Request(Request),
-    /// A client asks for something else: answer with [`respond`](crate::Endpoint::respond).
-    Http(Request),
+    /// A client asks for a WebSocket: answer with [`accept`](super::Outbound::accept) or
+    /// [`respond`](super::Outbound::respond). Its frames wait until then.
+    Request(Box<Request>),
+    /// A client asks for something else: answer with [`respond`](super::Outbound::respond).
+    Http(Box<Request>),
     /// The connection is open.
-    Open(Opened),
+    Open(Box<Opened>),
     /// The server does not open a WebSocket; this is what it says instead. Nothing follows.
-    Refused(Response),
+    Refused(Box<Response>),
     /// A whole message.
     Message(Message),
-    /// A piece of a message, after [`set_streaming`](crate::Endpoint::set_streaming).
-    Chunk(Chunk<Bytes>),
-    /// A Ping with its payload; the Pong is on its way.
+    /// A piece of a message, after [`set_streaming`](super::Inbound::set_streaming).
+    Chunk(MessageChunk<Bytes>),
+    /// A Ping with its payload; the Pong is in the output.
     Ping(Bytes),
     /// A Pong with its payload.
     Pong(Bytes),
-    /// The peer has closed, or the connection was lost. Nothing follows.
-    Closed(CloseInfo),
+    /// The peer's Close frame has come, or the stream has ended without one:
+    /// [`close_info`](crate::Endpoint::close_info) tells which. Nothing follows.
+    Closed,
 }
 
 /// As [`Event`], but messages and payloads lie in the endpoint's buffer.
@@ -38,29 +44,29 @@ pub enum Event {
 #[non_exhaustive]
 pub enum EventRef<'a> {
     /// As [`Event::Request`].
-    Request(Request),
+    Request(Box<Request>),
     /// As [`Event::Http`].
-    Http(Request),
+    Http(Box<Request>),
     /// As [`Event::Open`].
-    Open(Opened),
+    Open(Box<Opened>),
     /// As [`Event::Refused`].
-    Refused(Response),
+    Refused(Box<Response>),
     /// As [`Event::Message`].
     Message(MessageRef<'a>),
     /// As [`Event::Chunk`].
-    Chunk(Chunk<&'a [u8]>),
+    Chunk(MessageChunk<&'a [u8]>),
     /// As [`Event::Ping`].
     Ping(&'a [u8]),
     /// As [`Event::Pong`].
     Pong(&'a [u8]),
     /// As [`Event::Closed`].
-    Closed(CloseInfo),
+    Closed,
 }
 
 /// A piece of a message. The text of a piece can end inside a character.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Chunk<B> {
+pub struct MessageChunk<B> {
     /// The kind of the message.
     pub kind: MessageKind,
     /// The payload.
@@ -90,9 +96,10 @@ pub struct CloseInfo {
     pub code: CloseCode,
     /// The reason in the peer's Close frame. Not for end users (RFC 6455 §5.5.1).
     pub reason: String,
-    /// Whether Close frames went both ways.
+    /// Whether the connection was closed cleanly (RFC 6455 §7.1.4): the peer's Close frame has been parsed, and
+    /// ours was taken whole by the stream. A stream that fails before that is never closed cleanly.
     pub clean: bool,
-    /// Whether this side began.
+    /// Whether this side sent its Close frame before the peer's had come.
     pub by_us: bool,
 }
 
@@ -117,8 +124,9 @@ impl fmt::Display for CloseInfo {
 ///
 /// What tells the peer, a Close frame or an HTTP response, is in the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Error {
-    /// The peer broke the protocol or a limit.
+#[non_exhaustive]
+pub enum EndpointError {
+    /// The peer broke the protocol or a limit, or did not answer a Ping in time.
     Protocol(ProtocolError),
     /// The opening handshake was not right.
     Handshake(HandshakeError),
@@ -126,39 +134,39 @@ pub enum Error {
     HandshakeTimeout,
     /// The stream ended during the opening handshake.
     HandshakeEof,
-    /// The peer did not answer a keepalive Ping in time.
-    PongTimeout,
+    /// The generator of random bytes has failed, so that this client cannot send anything any more.
+    Random,
 }
 
-impl fmt::Display for Error {
+impl fmt::Display for EndpointError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Protocol(error) => error.fmt(f),
             Self::Handshake(error) => error.fmt(f),
             Self::HandshakeTimeout => f.write_str("the opening handshake took too long"),
             Self::HandshakeEof => f.write_str("the connection ended during the opening handshake"),
-            Self::PongTimeout => f.write_str("the peer did not answer a ping in time"),
+            Self::Random => f.write_str("the generator of random bytes has failed"),
         }
     }
 }
 
-impl core::error::Error for Error {
+impl core::error::Error for EndpointError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
             Self::Protocol(error) => error.source(),
             Self::Handshake(error) => error.source(),
-            Self::HandshakeTimeout | Self::HandshakeEof | Self::PongTimeout => None,
+            Self::HandshakeTimeout | Self::HandshakeEof | Self::Random => None,
         }
     }
 }
 
-impl From<ProtocolError> for Error {
+impl From<ProtocolError> for EndpointError {
     fn from(error: ProtocolError) -> Self {
         Self::Protocol(error)
     }
 }
 
-impl From<HandshakeError> for Error {
+impl From<HandshakeError> for EndpointError {
     fn from(error: HandshakeError) -> Self {
         Self::Handshake(error)
     }

@@ -1,97 +1,129 @@
+//! The receiving side of an endpoint: bytes in, events out.
+//!
+//! What was parsed comes to [`Found`], which says where a message lies, and is turned into an event that is
+//! owned or lent. An event may be found before it is told: it is *held* then, and nothing behind it is parsed.
+//! Everything else about the connection lies in [`Session`], so that it can change while a message is lent.
+
+use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::ops::Range;
 
 use bytes::Bytes;
 
-use super::event::{Chunk, CloseInfo, Error, Event, EventRef, Opened};
+use super::assembly::{Assembly, Piece, Place};
+use super::event::{CloseInfo, EndpointError, Event, EventRef, Opened};
 use super::http::{Request, Response};
+use super::next::Next;
 use super::opening::Phase;
 use super::outbound::Outbound;
-use super::read_buffer::ReadBuffer;
-use crate::connection::{Event as Frame, Input, Receiver, TextCheck};
-use crate::message::{MessageRef, Text};
-use crate::{CloseCode, Instant, Message, MessageKind, ProtocolError};
+use crate::connection::{Due, Frame, Input, Look, Receiver, TextCheck};
+use crate::utf8::InvalidUtf8;
+use crate::{CloseCode, Instant, MessageKind, ProtocolError};
 
 /// The receiving side of an [`Endpoint`](crate::Endpoint): bytes in, events out.
 #[derive(Debug)]
 pub struct Inbound {
-    pub(super) receiver: Receiver,
-    pub(super) buffer: ReadBuffer,
-    pub(super) phase: Phase,
-    pub(super) eof: bool,
-    close: Option<CloseInfo>,
-    streaming: bool,
-    /// The message that is open is told in pieces.
-    in_pieces: bool,
-    /// A message that [`peek`](Self::peek) has found.
-    ready: Option<(MessageKind, Range<usize>)>,
-    pub(super) started: Option<Instant>,
-    /// Bytes have come that are yet to be parsed.
-    fresh: bool,
-    /// A time that was told while there were such bytes: what is due is looked at after them.
-    due: Option<Instant>,
-    failure: Option<Error>,
-    /// When the peer was seen to have ended its side while its request waits for an answer.
-    pub(super) forsaken: Option<Instant>,
+    pub(super) assembly: Assembly,
+    pub(super) session: Session,
+    /// What was found and is not told yet.
+    held: Option<Found>,
 }
 
-/// What [`Inbound::peek`] has found.
+/// What the receiving side knows about the connection.
 #[derive(Debug)]
-pub enum Peeked {
-    /// More bytes are needed.
-    Nothing,
-    /// A message; [`Inbound::poll_event_ref`] gives it.
-    Message,
-    /// Anything else.
-    Event(Event),
+pub(super) struct Session {
+    receiver: Receiver,
+    pub(super) phase: Phase,
+    /// The peer has ended its side of the stream.
+    pub(super) eof: bool,
+    /// How the connection was closed; whether cleanly, the sending side knows.
+    close: Option<Box<CloseInfo>>,
+    failure: Option<EndpointError>,
 }
 
-/// An event, with messages as places in the buffer.
+/// Something to tell.
+#[derive(Debug)]
 pub(super) enum Found {
-    Request(Request),
-    Open(Opened),
-    Refused(Response),
+    Request(Box<Request>),
+    Open(Box<Opened>),
+    Refused(Box<Response>),
     Message(MessageKind, Range<usize>),
-    Chunk(Chunk<Range<usize>>),
+    Chunk(super::event::MessageChunk<Range<usize>>),
     Ping,
     Pong,
-    Closed(CloseInfo),
+    Closed,
+    Failed(EndpointError),
 }
 
-/// What one frame's piece came to, without a borrow of the buffer.
-enum Step {
-    Data { len: usize, kind: MessageKind, start: bool, end: bool },
-    Ping,
-    Pong,
-    Close,
-    More,
+impl From<Place> for Found {
+    fn from(place: Place) -> Self {
+        match place {
+            Place::Message(kind, range) => Self::Message(kind, range),
+            Place::Chunk(chunk) => Self::Chunk(chunk),
+        }
+    }
 }
 
 impl Inbound {
     pub(super) fn new(receiver: Receiver, phase: Phase) -> Self {
-        Self {
-            receiver,
-            buffer: ReadBuffer::new(),
-            phase,
-            eof: false,
-            close: None,
-            streaming: false,
-            in_pieces: false,
-            ready: None,
-            started: None,
-            fresh: false,
-            due: None,
-            failure: None,
-            forsaken: None,
+        let session = Session { receiver, phase, eof: false, close: None, failure: None };
+        Self { assembly: Assembly::new(), session, held: None }
+    }
+
+    /// What to do next, for a side that only reads: [`Next::Event`], [`Next::Failed`], [`Next::Wait`] and
+    /// [`Next::Done`], which means that nothing more comes.
+    ///
+    /// What is owed to the peer gets into `out`, which has its own [`next`](Outbound::next). The answer does
+    /// not borrow `out`. `clock` is called at most once, and only when nothing is left to tell.
+    pub fn next(&mut self, out: &mut Outbound, clock: impl FnOnce() -> Instant) -> Next<'_> {
+        let found = match self.find(out) {
+            Some(found) => Some(found),
+            None => self.find_due(out, clock()),
+        };
+        match found {
+            Some(found) => self.own(found, out),
+            None => self.wait(out),
         }
     }
 
-    pub(super) fn open(receiver: Receiver) -> Self {
-        Self::new(receiver, Phase::Open)
+    /// As [`next`](Self::next), but messages and payloads are lent from the read buffer.
+    pub fn next_ref(
+        &mut self,
+        out: &mut Outbound,
+        clock: impl FnOnce() -> Instant,
+    ) -> Next<'_, EventRef<'_>> {
+        let found = match self.find(out) {
+            Some(found) => Some(found),
+            None => self.find_due(out, clock()),
+        };
+        match found {
+            Some(found) => self.lend(found, out),
+            None => self.wait(out),
+        }
     }
 
-    /// As [`Endpoint::receive`](crate::Endpoint::receive).
+    fn wait<E>(&mut self, out: &Outbound) -> Next<'_, E> {
+        let until = out.sender.until();
+        if out.sender.ending.has_ended() {
+            return Next::Done;
+        }
+        Next::Wait { read: self.reader(), until }
+    }
+
+    /// Whether the next event is a message. It is found, but not told: [`next_ref`](Self::next_ref) does
+    /// that.
+    ///
+    /// The borrow checker lets no function return a message that was lent inside a loop. Such a function asks
+    /// this in its loop, and for the message after it.
+    #[inline]
+    pub fn has_message(&mut self, out: &mut Outbound) -> bool {
+        self.hold(out);
+        matches!(self.held, Some(Found::Message(..)))
+    }
+
+    /// Copies as many bytes from `bytes` as there is room for, and returns how many. The rest is passed
+    /// again when all events are told; while a request waits for its answer there may be no room at all.
     #[must_use = "the bytes that were not taken have to be passed again"]
     pub fn receive(&mut self, bytes: &[u8]) -> usize {
         let free = self.read_buf();
@@ -103,380 +135,301 @@ impl Inbound {
         count
     }
 
-    /// As [`Endpoint::read_buf`](crate::Endpoint::read_buf).
+    /// Room to read into, without the copy that [`receive`](Self::receive) makes. It is not empty when
+    /// [`Next`] has given `read`.
     pub fn read_buf(&mut self) -> &mut [u8] {
         if !self.has_room() {
-            self.buffer.withdraw();
+            self.assembly.buffer.withdraw();
             return &mut [];
         }
-        self.buffer.spare(self.receiver.payload_left())
+        self.assembly.buffer.spare(self.session.receiver.payload_left())
     }
 
-    /// As [`Endpoint::wants_read`](crate::Endpoint::wants_read).
-    #[must_use]
-    pub fn wants_read(&self) -> bool {
-        !self.eof && self.has_room()
-    }
-
-    fn has_room(&self) -> bool {
-        // A head is bounded by its own limit, which may be larger.
-        let head = matches!(self.phase, Phase::Head(_));
-        (head || self.buffer.has_room()) && self.ready.is_none()
-    }
-
-    /// As [`Endpoint::filled`](crate::Endpoint::filled).
+    /// Tells that the first `count` bytes of [`read_buf`](Self::read_buf) were filled.
     pub fn filled(&mut self, count: usize) {
-        self.fresh |= count > 0;
-        self.buffer.filled(count);
+        self.assembly.buffer.filled(count);
+    }
+
+    /// Tells that the peer has ended its side of the stream, or that the stream was lost while reading. Events
+    /// that came before are still told.
+    pub fn receive_eof(&mut self) {
+        self.session.eof = true;
+    }
+
+    /// Whether messages are told in pieces as they arrive, [`Event::Chunk`], instead of whole: for
+    /// messages that need not fit in memory. It takes effect with the next message that starts; their
+    /// length is still bounded by [`Config::max_message`](crate::Config::max_message).
+    pub fn set_streaming(&mut self, streaming: bool) {
+        self.assembly.streaming = streaming;
+    }
+
+    /// How the connection was closed, once it was; `None` when it has never been open. Whether it was closed
+    /// cleanly is known to `out`, and may change until all is written.
+    #[must_use]
+    pub fn close_info(&self, out: &Outbound) -> Option<CloseInfo> {
+        let info = self.session.close.as_deref()?;
+        Some(CloseInfo { clean: out.sender.is_clean(), ..info.clone() })
+    }
+
+    /// The error that [`Next::Failed`] has told, for a driver that reports it when the peer was told.
+    #[must_use]
+    pub fn failure(&self) -> Option<EndpointError> {
+        self.session.failure
     }
 
     /// Takes all of `bytes`, whatever their number.
     pub(super) fn preload(&mut self, bytes: &[u8]) {
         let mut rest = bytes;
         while !rest.is_empty() {
-            let free = self.buffer.spare(rest.len() as u64);
+            let free = self.assembly.buffer.spare(rest.len() as u64);
             let count = free.len().min(rest.len());
             let (now, later) = rest.split_at_checked(count).unwrap_or_default();
             if let Some(free) = free.get_mut(..count) {
                 free.copy_from_slice(now);
             }
-            self.buffer.filled(count);
+            self.assembly.buffer.filled(count);
             rest = later;
         }
     }
 
-    /// As [`Endpoint::set_streaming`](crate::Endpoint::set_streaming).
-    pub fn set_streaming(&mut self, streaming: bool) {
-        self.streaming = streaming;
-    }
-
-    /// As [`Endpoint::receive_eof`](crate::Endpoint::receive_eof), but the sending side hears of it when
-    /// events are polled next. Poll once more also after the peer's Close frame: an endpoint that
-    /// is whole is finished at once, [`Outbound::is_finished`] only after that.
-    pub fn receive_eof(&mut self) {
-        self.eof = true;
-    }
-
-    pub(super) fn lend(&mut self, shared: &mut Vec<u8>) {
-        if self.ready.is_none() {
-            self.buffer.lend(shared);
+    pub(super) fn lend_buffer(&mut self, shared: &mut Vec<u8>) {
+        if self.held.is_none() {
+            self.assembly.buffer.lend(shared);
         }
     }
 
+    /// An event that is held keeps the memory.
     pub(super) fn give_back(&mut self, shared: &mut Vec<u8>) {
-        // A message that was peeked at, and not taken, keeps the memory.
-        if self.ready.is_none() {
-            self.buffer.give_back(shared);
+        if self.held.is_none() {
+            self.assembly.buffer.give_back(shared);
         }
     }
 
     pub(super) fn release(&mut self) {
-        if self.ready.is_none() {
-            self.buffer.release();
+        if self.held.is_none() {
+            self.assembly.buffer.release();
         }
     }
 
-    /// As [`Endpoint::failure`](crate::Endpoint::failure).
-    #[must_use]
-    pub fn failure(&self) -> Option<Error> {
-        self.failure
+    fn has_room(&self) -> bool {
+        // A head is bounded by its own limit, which may be larger.
+        let head = matches!(self.session.phase, Phase::Head(_));
+        (head || self.assembly.buffer.has_room()) && self.held.is_none()
     }
 
-    /// As [`Endpoint::close_info`](crate::Endpoint::close_info).
-    #[must_use]
-    pub fn close_info(&self) -> Option<&CloseInfo> {
-        self.close.as_ref()
+    /// This side, if it can take more bytes.
+    pub(super) fn reader(&mut self) -> Option<&mut Self> {
+        (!self.session.eof && self.has_room()).then_some(self)
     }
 
-    /// As [`Endpoint::poll_event`](crate::Endpoint::poll_event).
-    ///
-    /// # Errors
-    ///
-    /// As there.
-    pub fn poll_event(&mut self, out: &mut Outbound) -> Result<Option<Event>, Error> {
-        if let Some((kind, range)) = self.message(out) {
-            return self.own_message(kind, range, out).map(Some);
-        }
-        match self.poll(out)? {
-            Some(found) => self.own(found, out),
-            None => Ok(None),
-        }
-    }
-
+    /// The next message, if it is one that [`Receiver::whole`] takes; the rest is left to
+    /// [`find`](Self::find).
     #[inline]
-    fn own_message(
+    pub(super) fn whole_message(
         &mut self,
-        kind: MessageKind,
-        range: Range<usize>,
         out: &mut Outbound,
-    ) -> Result<Event, Error> {
-        let payload = self.buffer.take(range);
-        Ok(Event::Message(match kind {
-            MessageKind::Binary => Message::Binary(payload),
-            MessageKind::Text => match Text::try_from(payload) {
-                Ok(text) => Message::Text(text),
-                Err(_) => {
-                    let Self { receiver, phase, close, failure, .. } = self;
-                    return Err(not_utf8(receiver, phase, close, failure, out));
+    ) -> Option<(MessageKind, Range<usize>)> {
+        let Self { assembly, session, held } = self;
+        if held.is_some() || !matches!(session.phase, Phase::Open) || assembly.streaming {
+            return None;
+        }
+        let mut input = Input::new(assembly.buffer.unread());
+        let whole = session.receiver.whole(&mut input, TextCheck::CallerForWholeMessages);
+        let Some(Ok(chunk)) = whole else { return None };
+        let (kind, len, consumed) = (chunk.kind, chunk.bytes.len(), input.consumed());
+        assembly.buffer.consume(consumed);
+        out.sender.timers.received(true);
+        Some((kind, assembly.buffer.last(len)))
+    }
+
+    /// What is to be told next, if that is known already.
+    pub(super) fn find(&mut self, out: &mut Outbound) -> Option<Found> {
+        match self.whole_message(out) {
+            Some((kind, range)) => Some(Found::Message(kind, range)),
+            None => self.find_other(out),
+        }
+    }
+
+    /// As [`find`](Self::find), when no whole message was found.
+    #[inline(never)]
+    pub(super) fn find_other(&mut self, out: &mut Outbound) -> Option<Found> {
+        match self.held.take() {
+            None => self.parse(out),
+            held => held,
+        }
+    }
+
+    /// Finds what is to be told next, and holds it.
+    #[inline]
+    pub(super) fn hold(&mut self, out: &mut Outbound) {
+        if self.held.is_none() {
+            self.held = self.find(out);
+        }
+    }
+
+    /// Whether bytes may lie here that are not parsed, behind what is held.
+    pub(super) fn is_holding(&self) -> bool {
+        self.held.is_some()
+    }
+
+    /// Tells the time when all is parsed; returns what that brings to tell.
+    #[inline(never)]
+    pub(super) fn find_due(&mut self, out: &mut Outbound, now: Instant) -> Option<Found> {
+        self.look(out, now);
+        self.find(out)
+    }
+
+    /// Tells the time, and does what is due.
+    pub(super) fn look(&mut self, out: &mut Outbound, now: Instant) {
+        let look = if self.is_holding() { Look::Unparsed } else { Look::Parsed };
+        if out.look(now, look) == Some(Due::Opening) {
+            self.opening_is_late(out);
+        }
+    }
+
+    fn parse(&mut self, out: &mut Outbound) -> Option<Found> {
+        // Nothing more comes out of a stream that has failed.
+        self.session.eof |= out.is_reset();
+        if !matches!(self.session.phase, Phase::Open) {
+            return self.poll_opening(out);
+        }
+        let Self { assembly, session, .. } = self;
+        loop {
+            let mut input = Input::new(assembly.buffer.unread());
+            let check = if assembly.streaming {
+                TextCheck::Here
+            } else {
+                TextCheck::CallerForWholeMessages
+            };
+            let frame = match session.receiver.receive(&mut out.sender, &mut input, check) {
+                Ok(Some(Frame::Data(chunk))) => {
+                    let (len, kind, start, end) =
+                        (chunk.bytes.len(), chunk.kind, chunk.start, chunk.end);
+                    Ok(Some(Ok(Piece { len, kind, start, end })))
                 }
-            },
-        }))
-    }
-
-    #[inline]
-    fn lend_message(
-        &mut self,
-        kind: MessageKind,
-        range: Range<usize>,
-        out: &mut Outbound,
-    ) -> Result<EventRef<'_>, Error> {
-        let Self { buffer, receiver, phase, close, failure, .. } = self;
-        let bytes = buffer.get(range);
-        Ok(EventRef::Message(match kind {
-            MessageKind::Binary => MessageRef::Binary(bytes),
-            MessageKind::Text => match core::str::from_utf8(bytes) {
-                Ok(text) => MessageRef::Text(text),
-                Err(_) => return Err(not_utf8(receiver, phase, close, failure, out)),
-            },
-        }))
-    }
-
-    fn own(&mut self, found: Found, out: &mut Outbound) -> Result<Option<Event>, Error> {
-        Ok(Some(match found {
-            Found::Message(kind, range) => self.own_message(kind, range, out)?,
-            Found::Chunk(Chunk { kind, bytes, start, end }) => {
-                Event::Chunk(Chunk { kind, bytes: self.buffer.take(bytes), start, end })
+                Ok(Some(Frame::Ping)) => Ok(Some(Err(Found::Ping))),
+                Ok(Some(Frame::Pong)) => Ok(Some(Err(Found::Pong))),
+                Ok(Some(Frame::Close)) => Ok(Some(Err(Found::Closed))),
+                Ok(None) => Ok(None),
+                Err(error) => Err(error),
+            };
+            let consumed = input.consumed();
+            assembly.buffer.consume(consumed);
+            out.pump();
+            match frame {
+                Ok(Some(Ok(piece))) => {
+                    if let Some(place) = assembly.push(piece) {
+                        return Some(place.into());
+                    }
+                }
+                Ok(Some(Err(Found::Closed))) => {
+                    session.peer_closed(out);
+                    return Some(Found::Closed);
+                }
+                Ok(Some(Err(found))) => return Some(found),
+                Ok(None) => return session.idle(out),
+                Err(error) => return Some(Found::Failed(session.failed(error.into(), out))),
             }
-            Found::Ping => Event::Ping(Bytes::copy_from_slice(self.receiver.control_payload())),
-            Found::Pong => Event::Pong(Bytes::copy_from_slice(self.receiver.control_payload())),
+        }
+    }
+
+    /// Turns what was found into an event of its own.
+    pub(super) fn own(&mut self, found: Found, out: &mut Outbound) -> Next<'_> {
+        let Self { assembly, session, .. } = self;
+        Next::Event(match found {
+            Found::Message(kind, range) => match assembly.own(kind, range) {
+                Ok(message) => Event::Message(message),
+                Err(InvalidUtf8) => return Next::Failed(session.not_text(out)),
+            },
+            Found::Chunk(chunk) => Event::Chunk(assembly.own_chunk(chunk)),
+            Found::Ping => Event::Ping(Bytes::copy_from_slice(session.receiver.control_payload())),
+            Found::Pong => Event::Pong(Bytes::copy_from_slice(session.receiver.control_payload())),
             Found::Request(request) if request.is_upgrade() => Event::Request(request),
             Found::Request(request) => Event::Http(request),
             Found::Open(opened) => Event::Open(opened),
             Found::Refused(response) => Event::Refused(response),
-            Found::Closed(info) => Event::Closed(info),
-        }))
+            Found::Closed => Event::Closed,
+            Found::Failed(error) => return Next::Failed(error),
+        })
     }
 
-    /// As [`Endpoint::poll_event_ref`](crate::Endpoint::poll_event_ref).
-    ///
-    /// # Errors
-    ///
-    /// As there.
+    /// Turns what was found into an event that is lent.
     #[inline]
-    pub fn poll_event_ref(&mut self, out: &mut Outbound) -> Result<Option<EventRef<'_>>, Error> {
-        if let Some((kind, range)) = self.message(out) {
-            return self.lend_message(kind, range, out).map(Some);
-        }
-        let Some(found) = self.poll(out)? else { return Ok(None) };
-        Ok(Some(match found {
-            Found::Message(kind, range) => return self.lend_message(kind, range, out).map(Some),
-            Found::Chunk(Chunk { kind, bytes, start, end }) => {
-                EventRef::Chunk(Chunk { kind, bytes: self.buffer.get(bytes), start, end })
-            }
-            Found::Ping => EventRef::Ping(self.receiver.control_payload()),
-            Found::Pong => EventRef::Pong(self.receiver.control_payload()),
+    pub(super) fn lend(&mut self, found: Found, out: &mut Outbound) -> Next<'_, EventRef<'_>> {
+        let Self { assembly, session, .. } = self;
+        Next::Event(match found {
+            Found::Message(kind, range) => match assembly.lend(kind, range) {
+                Ok(message) => EventRef::Message(message),
+                Err(InvalidUtf8) => return Next::Failed(session.not_text(out)),
+            },
+            Found::Chunk(chunk) => EventRef::Chunk(assembly.lend_chunk(chunk)),
+            Found::Ping => EventRef::Ping(session.receiver.control_payload()),
+            Found::Pong => EventRef::Pong(session.receiver.control_payload()),
             Found::Request(request) if request.is_upgrade() => EventRef::Request(request),
             Found::Request(request) => EventRef::Http(request),
             Found::Open(opened) => EventRef::Open(opened),
             Found::Refused(response) => EventRef::Refused(response),
-            Found::Closed(info) => EventRef::Closed(info),
-        }))
+            Found::Closed => EventRef::Closed,
+            Found::Failed(error) => return Next::Failed(error),
+        })
+    }
+}
+
+impl Session {
+    /// The one way in which a connection fails here: what tells the peer is in the output already.
+    pub(super) fn failed(&mut self, error: EndpointError, out: &Outbound) -> EndpointError {
+        if matches!(self.phase, Phase::Open) {
+            self.ended(CloseCode::ABNORMAL, "", out);
+        }
+        self.phase = Phase::Over;
+        *self.failure.insert(error)
     }
 
-    /// Looks for the next event, but leaves a message for
-    /// [`poll_event_ref`](Self::poll_event_ref): for a driver whose loop reads more when there is
-    /// none, and which returns the message with its borrow when there is.
-    ///
-    /// # Errors
-    ///
-    /// As [`poll_event`](Self::poll_event).
-    #[inline]
-    pub fn peek(&mut self, out: &mut Outbound) -> Result<Peeked, Error> {
-        if self.ready.is_some() {
-            return Ok(Peeked::Message);
-        }
-        if let Some(message) = self.message(out) {
-            self.ready = Some(message);
-            return Ok(Peeked::Message);
-        }
-        let Some(found) = self.poll(out)? else { return Ok(Peeked::Nothing) };
-        if let Found::Message(kind, range) = found {
-            self.ready = Some((kind, range));
-            return Ok(Peeked::Message);
-        }
-        Ok(self.own(found, out)?.map_or(Peeked::Nothing, Peeked::Event))
+    /// A message that was left to the endpoint to check is not text.
+    #[cold]
+    fn not_text(&mut self, out: &mut Outbound) -> EndpointError {
+        self.receiver.fail(&mut out.sender, ProtocolError::InvalidUtf8);
+        out.pump();
+        self.failed(ProtocolError::InvalidUtf8.into(), out)
     }
 
-    /// As [`Endpoint::handle_timeout`](crate::Endpoint::handle_timeout).
-    pub fn handle_timeout(&mut self, now: Instant, out: &mut Outbound) {
-        if self.started.is_none() {
-            self.started = Some(now);
-            // Opened before any time was told: its time begins here.
-            if matches!(self.phase, Phase::Open | Phase::Opened(_)) {
-                out.sender.opened(now);
-            }
+    /// There is nothing more to parse: the connection may have come to an end.
+    #[cold]
+    fn idle(&mut self, out: &mut Outbound) -> Option<Found> {
+        if out.random_failed() {
+            return Some(Found::Failed(self.failed(EndpointError::Random, out)));
         }
-        // A Pong may be among the bytes. A driver that does not come to parse them is not waited for.
-        if self.fresh && self.due.is_none() {
-            out.set_now(now);
-            self.due = Some(now);
-        } else {
-            self.due = None;
-            self.act(now, out);
+        if self.receiver.is_lost(&out.sender) {
+            let error = ProtocolError::PongTimeout.into();
+            return Some(Found::Failed(self.failed(error, out)));
         }
-    }
-
-    /// The next message, if it is one that [`Receiver::whole`] takes; the rest is left to
-    /// [`poll`](Self::poll).
-    #[inline]
-    fn message(&mut self, out: &mut Outbound) -> Option<(MessageKind, Range<usize>)> {
-        if let Some(ready) = self.ready.take() {
-            return Some(ready);
+        if self.eof {
+            out.sender.end();
         }
-        if !matches!(self.phase, Phase::Open) || self.streaming {
+        if !self.eof && !out.is_given_up() {
             return None;
         }
-        let mut input = Input::new(self.buffer.unread());
-        let whole = self.receiver.whole(&mut input, TextCheck::CallerForWholeMessages);
-        let Some(Ok(Frame::Data(chunk))) = whole else { return None };
-        let (kind, len, consumed) = (chunk.kind, chunk.bytes.len(), input.consumed());
-        self.buffer.consume(consumed);
-        out.sender.received(true);
-        Some((kind, self.buffer.last(len)))
-    }
-
-    fn poll(&mut self, out: &mut Outbound) -> Result<Option<Found>, Error> {
-        let mut result = self.parse(out);
-        if matches!(result, Ok(None)) {
-            self.fresh = false;
-            if let Some(now) = self.due.take() {
-                self.act(now, out);
-                result = self.parse(out);
-            }
-        }
-        if let Err(error) = result {
-            self.failure = Some(error);
-        }
-        result
-    }
-
-    fn parse(&mut self, out: &mut Outbound) -> Result<Option<Found>, Error> {
-        if !matches!(self.phase, Phase::Open) {
-            return self.poll_opening(out);
-        }
-        loop {
-            let mut input = Input::new(self.buffer.unread());
-            let check =
-                if self.streaming { TextCheck::Here } else { TextCheck::CallerForWholeMessages };
-            let result = self.receiver.receive_checking(&mut input, check);
-            let step = match result {
-                Ok(None) => Ok(Step::More),
-                Ok(Some(Frame::Data(chunk))) => Ok(Step::Data {
-                    len: chunk.bytes.len(),
-                    kind: chunk.kind,
-                    start: chunk.start,
-                    end: chunk.end,
-                }),
-                Ok(Some(Frame::Ping)) => Ok(Step::Ping),
-                Ok(Some(Frame::Pong)) => Ok(Step::Pong),
-                Ok(Some(Frame::Close)) => Ok(Step::Close),
-                Err(error) => Err(error),
-            };
-            let consumed = input.consumed();
-            self.buffer.consume(consumed);
-            if consumed != 0 {
-                out.sender.received(matches!(step, Ok(Step::Data { .. })));
-            }
-            if let Some(reply) = self.receiver.take_reply() {
-                out.reply(reply);
-            }
-            match step {
-                Ok(Step::Data { len, kind, start, end }) => {
-                    if start {
-                        self.in_pieces = self.streaming;
-                    }
-                    if self.in_pieces {
-                        let bytes = self.buffer.last(len);
-                        return Ok(Some(Found::Chunk(Chunk { kind, bytes, start, end })));
-                    }
-                    if let Some(range) = self.buffer.chunk(len, start, end) {
-                        return Ok(Some(Found::Message(kind, range)));
-                    }
-                }
-                Ok(Step::Ping) => return Ok(Some(Found::Ping)),
-                Ok(Step::Pong) => return Ok(Some(Found::Pong)),
-                Ok(Step::Close) => return Ok(Some(self.closed(out))),
-                Ok(Step::More) => return self.idle(out),
-                Err(error) => {
-                    self.phase = Phase::Over;
-                    self.ended(CloseCode::ABNORMAL, "", false, out);
-                    return Err(error.into());
-                }
-            }
-        }
-    }
-
-    /// There is nothing more to parse: the end of the stream or of patience may have come.
-    #[cold]
-    fn idle(&mut self, out: &mut Outbound) -> Result<Option<Found>, Error> {
-        if out.sender.is_lost() {
-            self.phase = Phase::Over;
-            self.ended(CloseCode::ABNORMAL, "", false, out);
-            return Err(Error::PongTimeout);
-        }
-        if !self.eof && !out.sender.is_finished() {
-            return Ok(None);
-        }
-        out.sender.end();
-        self.receiver.end();
+        self.ended(CloseCode::ABNORMAL, "", out);
         self.phase = Phase::Over;
-        let info = self.ended(CloseCode::ABNORMAL, "", false, out);
-        Ok(Some(Found::Closed(info)))
+        Some(Found::Closed)
     }
 
     /// The peer's Close frame has come.
     #[cold]
-    fn closed(&mut self, out: &mut Outbound) -> Found {
+    fn peer_closed(&mut self, out: &Outbound) {
         let (code, reason) = match self.receiver.close_frame() {
             Some(frame) => (frame.code, frame.reason.to_string()),
             None => (CloseCode::NO_STATUS, String::new()),
         };
+        self.ended(code, &reason, out);
         self.phase = Phase::Over;
-        Found::Closed(self.ended(code, &reason, true, out))
     }
 
-    fn ended(&mut self, code: CloseCode, reason: &str, clean: bool, out: &Outbound) -> CloseInfo {
-        ended(&mut self.close, code, reason, clean, out)
+    /// Notes how the connection has ended; the first answer stays.
+    fn ended(&mut self, code: CloseCode, reason: &str, out: &Outbound) {
+        let by_us = out.sender.closed_first();
+        self.close.get_or_insert_with(|| {
+            Box::new(CloseInfo { code, reason: reason.into(), clean: false, by_us })
+        });
     }
-}
-
-/// Notes how the connection has ended; the first answer stays.
-fn ended(
-    close: &mut Option<CloseInfo>,
-    code: CloseCode,
-    reason: &str,
-    clean: bool,
-    out: &Outbound,
-) -> CloseInfo {
-    let by_us = out.sender.closed_first();
-    close.get_or_insert_with(|| CloseInfo { code, reason: reason.into(), clean, by_us }).clone()
-}
-
-/// Fails the connection for a text that was left to the endpoint to check and is none. Its parts, as the
-/// buffer may be lent.
-#[cold]
-fn not_utf8(
-    receiver: &mut Receiver,
-    phase: &mut Phase,
-    close: &mut Option<CloseInfo>,
-    failure: &mut Option<Error>,
-    out: &mut Outbound,
-) -> Error {
-    *phase = Phase::Over;
-    receiver.fail(ProtocolError::InvalidUtf8);
-    if let Some(reply) = receiver.take_reply() {
-        out.reply(reply);
-    }
-    ended(close, CloseCode::ABNORMAL, "", false, out);
-    *failure.insert(ProtocolError::InvalidUtf8.into())
 }

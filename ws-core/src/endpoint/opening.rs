@@ -1,4 +1,7 @@
 //! The opening handshake of an endpoint: heads, the application's answer, a refusal's body.
+//!
+//! [`Inbound`] comes here while its phase is not `Open`. The answer to a request is given to the sending side,
+//! and found there when events are looked for next.
 
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
@@ -7,17 +10,14 @@ use core::fmt;
 
 use bytes::Bytes;
 
-use super::OpenError;
-use super::event::{Error, Opened};
+use super::event::{EndpointError, Opened};
 use super::http::{Request, Response, field_slots};
 use super::inbound::{Found, Inbound};
 use super::options::Options;
-use super::outbound::Outbound;
-use crate::Instant;
+use super::outbound::{Answer, Outbound};
 use crate::connection::Receiver;
 use crate::handshake::{
-    AcceptResponse, BodyPart, BodyReader, ClientKey, EMPTY_FIELD, HeadKind, HeadReader,
-    HttpResponse, ResponseHead,
+    BodyPart, BodyReader, ClientKey, EMPTY_FIELD, HeadKind, HeadReader, ResponseHead,
 };
 
 #[derive(Debug)]
@@ -25,13 +25,13 @@ pub(super) enum Phase {
     /// The head of a request or response is being received.
     Head(Box<Opening>),
     /// A request waits for the application's answer.
-    Deciding(Box<Request>),
+    Asked,
     /// The body of a server's refusal is being received.
     Body(Box<Refusal>),
-    /// To be told with the next event.
-    Opened(Box<Opened>),
     Open,
-    Failed(Error),
+    /// The time for the opening handshake is over, which is to be told.
+    Late,
+    /// Nothing more is told: what still arrives is of no interest (RFC 6455 §1.4).
     Over,
 }
 
@@ -49,7 +49,6 @@ pub(super) struct Refusal {
     reader: BodyReader,
     body: Vec<u8>,
     max: usize,
-    timeout: u32,
 }
 
 /// Not what was offered: people put tokens into subprotocols.
@@ -85,47 +84,56 @@ impl Inbound {
     }
 
     #[cold]
-    pub(super) fn poll_opening(&mut self, out: &mut Outbound) -> Result<Option<Found>, Error> {
+    pub(super) fn poll_opening(&mut self, out: &mut Outbound) -> Option<Found> {
         let mut for_head = false;
-        let result = match core::mem::replace(&mut self.phase, Phase::Over) {
+        let phase = core::mem::replace(&mut self.session.phase, Phase::Over);
+        let result = match phase {
             Phase::Head(opening) => self.poll_head(opening, out, &mut for_head),
             Phase::Body(refusal) => Ok(self.poll_body(refusal, out)),
-            Phase::Opened(opened) => {
-                self.phase = Phase::Open;
-                Ok(Some(Found::Open(*opened)))
-            }
-            Phase::Failed(error) => Err(error),
-            Phase::Deciding(request) => {
-                // Who asks for a page may have closed its side and still wait for the answer.
-                if self.eof && request.is_upgrade() {
-                    Err(Error::HandshakeEof)
-                } else {
-                    self.phase = Phase::Deciding(request);
-                    Ok(None)
-                }
-            }
-            Phase::Open => {
-                self.phase = Phase::Open;
-                Ok(None)
-            }
-            Phase::Over => {
-                // What still arrives is of no interest (RFC 6455 §1.4).
-                let rest = self.buffer.unread_len();
-                self.buffer.consume(rest);
+            Phase::Asked => self.poll_answer(out),
+            Phase::Late => Err(EndpointError::HandshakeTimeout),
+            Phase::Open | Phase::Over => {
+                self.session.phase = phase;
+                let rest = self.assembly.buffer.unread_len();
+                self.assembly.buffer.consume(rest);
                 Ok(None)
             }
         };
-        if let Err(error) = result {
-            self.phase = Phase::Over;
+        let found = result.unwrap_or_else(|error| {
             match error {
-                Error::Handshake(error) => out.refuse(error, !for_head),
+                EndpointError::Handshake(error) => out.refuse(error, !for_head),
                 _ => out.over(),
             }
-        }
-        if self.eof && matches!(self.phase, Phase::Over) {
+            Some(Found::Failed(self.session.failed(error, out)))
+        });
+        if self.session.eof && matches!(self.session.phase, Phase::Over) {
             out.sender.end();
         }
-        result
+        found
+    }
+
+    /// Looks for the application's answer to a request.
+    fn poll_answer(&mut self, out: &mut Outbound) -> Result<Option<Found>, EndpointError> {
+        match core::mem::replace(out.answer(), Answer::None) {
+            Answer::Accepted(opened) => {
+                self.session.phase = Phase::Open;
+                Ok(Some(Found::Open(opened)))
+            }
+            // Who asks for a page may have closed its side and still wait for the answer.
+            Answer::Asked(request) if self.session.eof && request.is_upgrade() => {
+                Err(EndpointError::HandshakeEof)
+            }
+            Answer::Asked(request) => {
+                *out.answer() = Answer::Asked(request);
+                self.session.phase = Phase::Asked;
+                if self.session.eof {
+                    out.half_closed();
+                }
+                Ok(None)
+            }
+            // It was answered with a page, or not in time.
+            Answer::None => Ok(None),
+        }
     }
 
     /// `for_head` tells of a head that is read to its end, or refused, whether its method is HEAD.
@@ -134,22 +142,22 @@ impl Inbound {
         mut opening: Box<Opening>,
         out: &mut Outbound,
         for_head: &mut bool,
-    ) -> Result<Option<Found>, Error> {
+    ) -> Result<Option<Found>, EndpointError> {
         loop {
-            let unread = self.buffer.unread();
+            let unread = self.assembly.buffer.unread();
             let fresh = unread.get(opening.seen..).unwrap_or_default();
             let fed = opening.reader.feed(fresh).inspect_err(|_| {
                 *for_head = is_for_head(unread.get(..opening.options.max_head).unwrap_or(unread));
             });
             let Some(fresh_len) = fed? else {
                 opening.seen = unread.len();
-                self.phase = Phase::Head(opening);
-                return if self.eof { Err(Error::HandshakeEof) } else { Ok(None) };
+                self.session.phase = Phase::Head(opening);
+                return if self.session.eof { Err(EndpointError::HandshakeEof) } else { Ok(None) };
             };
             let len = opening.seen.saturating_add(fresh_len);
             let head = Bytes::copy_from_slice(unread.get(..len).unwrap_or_default());
             *for_head = is_for_head(&head);
-            self.buffer.consume(len);
+            self.assembly.buffer.consume(len);
             let options = &opening.options;
             let Some((key, offered)) = &opening.offer else {
                 let request = Request::parse(&head, options.max_fields)?;
@@ -157,8 +165,9 @@ impl Inbound {
                     let (origin, host) = (asked.origin(), asked.host());
                     options.origins.check_secure(origin, host, options.secure)?;
                 }
-                self.phase = Phase::Deciding(Box::new(request.clone()));
-                return Ok(Some(Found::Request(request)));
+                self.session.phase = Phase::Asked;
+                out.asked(Box::new(request.clone()));
+                return Ok(Some(Found::Request(Box::new(request))));
             };
             let mut storage = alloc::vec![EMPTY_FIELD; field_slots(&head, options.max_fields)];
             let parsed = ResponseHead::parse(&head, &mut storage)?;
@@ -174,44 +183,43 @@ impl Inbound {
                 let accepted = parsed.accept(key, offered.iter().map(String::as_str), None)?;
                 let subprotocol = accepted.subprotocol.map(ToString::to_string);
                 out.open();
-                self.phase = Phase::Open;
+                self.session.phase = Phase::Open;
                 response.body = Bytes::new();
                 let opened = Opened { subprotocol, response: Some(response) };
-                return Ok(Some(Found::Open(opened)));
+                return Ok(Some(Found::Open(Box::new(opened))));
             }
             // A body whose length is in doubt is not worth a second fault.
             let Ok(length) = parsed.body_length() else {
                 out.over();
-                return Ok(Some(Found::Refused(response)));
+                return Ok(Some(Found::Refused(Box::new(response))));
             };
             let refusal = Refusal {
                 response,
                 reader: BodyReader::new(length),
                 body: Vec::new(),
                 max: options.max_body,
-                timeout: options.handshake_timeout,
             };
             return Ok(self.poll_body(Box::new(refusal), out));
         }
     }
 
     fn poll_body(&mut self, mut refusal: Box<Refusal>, out: &mut Outbound) -> Option<Found> {
-        while let Ok((consumed, part)) = refusal.reader.feed(self.buffer.unread()) {
+        while let Ok((consumed, part)) = refusal.reader.feed(self.assembly.buffer.unread()) {
             if let BodyPart::Data(data) = part {
                 let room = refusal.max.saturating_sub(refusal.body.len());
                 refusal.body.extend_from_slice(data.get(..room).unwrap_or(data));
             }
             let more = matches!(part, BodyPart::NeedMore);
             let end = matches!(part, BodyPart::End) || refusal.body.len() >= refusal.max;
-            self.buffer.consume(consumed);
+            self.assembly.buffer.consume(consumed);
             if end {
                 break;
             }
             if more {
-                if self.eof {
+                if self.session.eof {
                     break;
                 }
-                self.phase = Phase::Body(refusal);
+                self.session.phase = Phase::Body(refusal);
                 return None;
             }
         }
@@ -221,98 +229,18 @@ impl Inbound {
     fn refused(&mut self, mut refusal: Refusal, out: &mut Outbound) -> Found {
         refusal.response.body = refusal.body.into();
         out.over();
-        Found::Refused(refusal.response)
+        Found::Refused(Box::new(refusal.response))
     }
 
-    /// As [`Endpoint::accept`](crate::Endpoint::accept), for a driver of the two sides.
-    ///
-    /// # Errors
-    ///
-    /// As there.
-    pub fn accept(
-        &mut self,
-        response: &AcceptResponse<'_>,
-        out: &mut Outbound,
-    ) -> Result<(), OpenError> {
-        let Phase::Deciding(request) = &self.phase else { return Err(OpenError::NoRequest) };
-        let Some(asked) = request.asked() else { return Err(OpenError::NoRequest) };
-        let offered = asked.subprotocols.iter().map(String::as_str);
-        response.check_offered(offered, core::iter::empty())?;
-        out.head(|out| response.write(&asked.key, out))?;
-        let subprotocol = response.subprotocol.map(ToString::to_string);
-        out.open();
-        self.phase = Phase::Opened(Box::new(Opened { subprotocol, response: None }));
-        Ok(())
-    }
-
-    /// As [`Endpoint::respond`](crate::Endpoint::respond), for a driver of the two sides.
-    ///
-    /// # Errors
-    ///
-    /// As there.
-    pub fn respond(
-        &mut self,
-        response: &HttpResponse<'_>,
-        out: &mut Outbound,
-    ) -> Result<(), OpenError> {
-        let Phase::Deciding(request) = &self.phase else { return Err(OpenError::NoRequest) };
-        let with_body = request.method() != "HEAD";
-        out.head(|out| response.write_head(out))?;
-        if with_body && !matches!(response.status, 204 | 304) {
-            out.body(response.body);
-        }
-        out.over();
-        self.phase = Phase::Over;
-        Ok(())
-    }
-
-    fn handshake_deadline(&self) -> Option<Instant> {
-        let timeout = match &self.phase {
-            Phase::Head(opening) => opening.options.handshake_timeout,
-            Phase::Body(refusal) if !self.eof => refusal.timeout,
-            _ => return None,
-        };
-        let started = self.started.unwrap_or(Instant::from_millis(0));
-        (timeout != 0).then(|| started.plus_millis(timeout))
-    }
-
-    /// As [`Endpoint::poll_timeout`](crate::Endpoint::poll_timeout).
-    #[must_use]
-    pub fn poll_timeout(&self, out: &Outbound) -> Option<Instant> {
-        if self.is_forsaken() && out.close_timeout != 0 {
-            let until = |since: Instant| since.plus_millis(out.close_timeout);
-            return Some(self.forsaken.map_or(out.now, until));
-        }
-        self.handshake_deadline().or_else(|| out.poll_timeout())
-    }
-
-    /// Whether the peer has ended its side while its request waits for an answer.
-    fn is_forsaken(&self) -> bool {
-        self.eof && matches!(self.phase, Phase::Deciding(_))
-    }
-
-    /// Does what is due.
-    pub(super) fn act(&mut self, now: Instant, out: &mut Outbound) {
-        if self.is_forsaken() && out.close_timeout != 0 {
-            let since = *self.forsaken.get_or_insert(now);
-            if since.plus_millis(out.close_timeout).has_come(now) {
-                self.phase = Phase::Over;
-                out.over();
-                out.sender.end();
-            }
-        }
-        out.handle_timeout(now);
-        let late = self.handshake_deadline().is_some_and(|until| until.has_come(now));
-        if !late {
-            return;
-        }
-        match &self.phase {
+    /// The time for the opening handshake is over.
+    pub(super) fn opening_is_late(&mut self, out: &mut Outbound) {
+        match &self.session.phase {
             Phase::Head(_) => {
                 out.over();
-                self.phase = Phase::Failed(Error::HandshakeTimeout);
+                self.session.phase = Phase::Late;
             }
             // What has come of the body is what there is.
-            _ => self.eof = true,
+            _ => self.session.eof = true,
         }
     }
 }

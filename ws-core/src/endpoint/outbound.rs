@@ -1,53 +1,72 @@
-use alloc::boxed::Box;
-use core::fmt;
-use core::time::Duration;
+//! The sending side of an endpoint: messages in, output out.
+//!
+//! There is one way for a message into the output, [`Outbound::put`]: it is checked, then encoded at once, or
+//! put into the [`Queue`] when it has to be cut into fragments. Control frames that are owed are encoded by
+//! [`Outbound::pump`] whenever the output has room for them. The application's answer to a request is given
+//! here, too, and the receiving side finds it when it is asked next.
 
-use super::event::Unsent;
-use super::output::{Output, Progress, SHARE};
-use crate::connection::{DataFrame, Reply, Sender, State};
-use crate::handshake::{HandshakeError, HeadError};
+use alloc::boxed::Box;
+use alloc::string::{String, ToString};
+use core::fmt;
+
+use bytes::{Bytes, BytesMut};
+
+use super::event::{Opened, Unsent};
+use super::http::Request;
+use super::next::Next;
+use super::output::{Output, Pending, SHARE};
+use super::queue::{Fragment, Payload, Queue};
+use super::{OpenError, Options};
+use crate::connection::{DataFrame, Look, Phase, Rest, Sender, Stream};
+use crate::frame::{MAX_CONTROL_PAYLOAD, mask};
+use crate::handshake::{AcceptResponse, HandshakeError, HeadError, HttpResponse};
 use crate::message::MessageRef;
 use crate::{
     CloseCode, Instant, MaskingKey, Message, MessageKind, PreparedMessage, Role, SendError,
 };
 
-/// Room for any control frame.
-const CONTROL: usize = 131;
+/// Room for any control frame: a header of 2 bytes, a key of 4, the payload.
+const CONTROL: usize = 6 + MAX_CONTROL_PAYLOAD;
 /// Bytes of masking keys that are made at once.
 const KEYS: usize = 256;
 
-/// Fills bytes from a cryptographic random generator.
-pub type Random = Box<dyn FnMut(&mut [u8]) + Send>;
+/// Fills bytes from a cryptographic random generator. It may fail, and then the connection fails: a client
+/// sends nothing under a key that could be foreseen (RFC 6455 §10.3).
+pub type Random = Box<dyn FnMut(&mut [u8]) -> Result<(), RandomError> + Send>;
+
+/// The generator of random bytes has failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RandomError;
+
+impl fmt::Display for RandomError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the generator of random bytes has failed")
+    }
+}
+
+impl core::error::Error for RandomError {}
 
 /// The sending side of an [`Endpoint`](crate::Endpoint): messages in, output out.
 #[derive(Debug)]
 pub struct Outbound {
     pub(super) sender: Sender,
     pub(super) output: Output,
+    /// Messages that are yet to be cut into fragments.
+    queue: Option<Box<Queue>>,
     keys: Option<Box<Keys>>,
-    phase: Phase,
     max_output: usize,
-    pub(super) close_timeout: u32,
-    pub(super) now: Instant,
-    pong_timeout: u32,
-    /// Since when nothing but the output that is left holds up the end.
-    last_words: Option<Instant>,
-    /// The stream has failed: nothing can be written.
-    broken: bool,
     /// How many bytes of output the driver has taken and not written yet.
     in_flight: usize,
-    /// The driver has told of progress since the last look.
-    taken: bool,
-    /// How far the output had got when the time was told last, if some of it was waiting.
-    backlog: Option<Progress>,
+    answer: Answer,
+    random_failed: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    Opening,
-    Open,
-    /// Ended without a WebSocket, at this time: an HTTP response was the last.
-    Over(Instant),
+/// How a request was answered.
+#[derive(Debug)]
+pub(super) enum Answer {
+    None,
+    Asked(Box<Request>),
+    Accepted(Box<Opened>),
 }
 
 struct Keys {
@@ -63,43 +82,59 @@ impl fmt::Debug for Keys {
 }
 
 impl Keys {
-    fn next(&mut self) -> MaskingKey {
+    #[inline]
+    fn next(&mut self) -> Result<MaskingKey, RandomError> {
         if self.used >= KEYS {
-            (self.random)(&mut self.block);
+            (self.random)(&mut self.block)?;
             self.used = 0;
         }
         let key = self.block.get(self.used..).and_then(|rest| rest.first_chunk::<4>());
         self.used = self.used.saturating_add(4);
-        MaskingKey::new(key.copied().unwrap_or_default())
+        Ok(MaskingKey::new(*key.ok_or(RandomError)?))
+    }
+}
+
+/// A message on its way into the output.
+enum Source<'m> {
+    /// Somebody else holds it.
+    Lent(&'m [u8]),
+    Owned(Bytes),
+    Prepared(&'m PreparedMessage),
+}
+
+impl Source<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Self::Lent(payload) => payload.len(),
+            Self::Owned(payload) => payload.len(),
+            Self::Prepared(prepared) => prepared.message().len(),
+        }
     }
 }
 
 impl Outbound {
-    pub(super) fn new(sender: Sender, random: Option<Random>, options: &super::Options) -> Self {
+    pub(super) fn new(mut sender: Sender, random: Option<Random>, options: &Options) -> Self {
+        sender.timers.set_opening_timeout(options.handshake_timeout);
         Self {
             sender,
             output: Output::default(),
+            queue: None,
             keys: random.map(|random| Box::new(Keys { random, block: [0; KEYS], used: KEYS })),
-            phase: Phase::Opening,
             max_output: options.max_output,
-            close_timeout: options.config.close_timeout,
-            now: Instant::from_millis(0),
-            pong_timeout: options.config.pong_timeout,
-            last_words: None,
-            broken: false,
             in_flight: 0,
-            taken: false,
-            backlog: None,
+            answer: Answer::None,
+            random_failed: false,
         }
     }
 
-    fn role(&self) -> Role {
-        if self.keys.is_some() { Role::Client } else { Role::Server }
-    }
-
-    #[inline]
-    fn key(&mut self) -> Option<MaskingKey> {
-        self.keys.as_mut().map(|keys| keys.next())
+    /// What to do next, for a side that only writes: [`Next::Write`], [`Next::Shutdown`], [`Next::Wait`],
+    /// which means that all is written, and [`Next::Done`], which means that what waited was dropped or that
+    /// nobody takes it any more.
+    ///
+    /// `clock` is called once. Of what is due, this side does what does not depend on what may have come.
+    pub fn next(&mut self, clock: impl FnOnce() -> Instant) -> Next<'_> {
+        self.look(clock(), Look::Writer);
+        self.rest(None)
     }
 
     /// Sends a message, text or binary.
@@ -107,32 +142,20 @@ impl Outbound {
     /// # Errors
     ///
     /// The message back, with the reason: [`SendError::NotOpen`], [`SendError::Closing`],
-    /// [`SendError::OutputFull`] (write some of the output, then try again), or
-    /// [`SendError::MessageOpen`] after [`send_fragment`](Self::send_fragment).
+    /// [`SendError::OutputFull`] (write some of the output, then try again),
+    /// [`SendError::MessageOpen`] after [`send_fragment`](Self::send_fragment), or [`SendError::Random`].
     pub fn send(&mut self, message: impl Into<Message>) -> Result<(), Unsent> {
         let message = message.into();
-        if self.role() == Role::Client || message.len().min(self.max_frame()) < SHARE {
-            return self.send_ref(message.as_ref()).map_err(|error| Unsent { error, message });
+        if message.len() < SHARE {
+            return self.send_ref(&message).map_err(|error| Unsent { error, message });
         }
+        let kind = message.kind();
         if let Err(error) = self.check(message.len()) {
             return Err(Unsent { error, message });
         }
-        let kind = message.kind();
-        let mut payload = message.into_bytes();
-        loop {
-            let len = payload.len().min(self.max_frame());
-            let fragment = payload.split_to(len);
-            let frame = frame(kind, payload.is_empty());
-            // What is checked above cannot fail any more.
-            if let Ok(head) = self.sender.head(frame, fragment.len() as u64, None) {
-                self.output.copied().extend_from_slice(&head);
-                let _ = self.sender.payload_written(fragment.len() as u64);
-                self.output.share(fragment);
-            }
-            if payload.is_empty() {
-                return Ok(());
-            }
-        }
+        // The payload is cheap to clone; only a client's generator can still fail.
+        let source = Source::Owned(message.clone().into_bytes());
+        self.put(kind, source, true).map_err(|error| Unsent { error, message })
     }
 
     /// Sends a message that somebody else holds; its payload is copied into the output.
@@ -145,15 +168,10 @@ impl Outbound {
         let message = message.into();
         let (kind, payload) = (message.kind(), message.as_bytes());
         self.check(payload.len())?;
-        let max = self.max_frame();
-        if payload.len() <= max {
-            return self.frame(frame(kind, true), payload);
+        if self.queue.is_none() && payload.len() as u64 <= self.sender.max_outgoing_frame() {
+            return self.encode(kind, payload, true);
         }
-        let mut fragments = payload.chunks(max).peekable();
-        while let Some(fragment) = fragments.next() {
-            self.frame(frame(kind, fragments.peek().is_none()), fragment)?;
-        }
-        Ok(())
+        self.put(kind, Source::Lent(payload), true)
     }
 
     /// Sends a message that was encoded before: a server shares its bytes with all other receivers.
@@ -162,20 +180,9 @@ impl Outbound {
     ///
     /// As [`send`](Self::send); the caller still has the message.
     pub fn send_prepared(&mut self, prepared: &PreparedMessage) -> Result<(), SendError> {
-        let (message, wire) = (prepared.message(), prepared.frame());
-        if self.role() == Role::Client || message.len() > self.max_frame() {
-            return self.send_ref(message.as_ref());
-        }
+        let message = prepared.message();
         self.check(message.len())?;
-        let len = message.len() as u64;
-        self.sender.head(frame(message.kind(), true), len, None)?;
-        self.sender.payload_written(len)?;
-        if wire.len() < SHARE {
-            self.output.copied().extend_from_slice(wire);
-        } else {
-            self.output.share(wire.clone());
-        }
-        Ok(())
+        self.put(message.kind(), Source::Prepared(prepared), true)
     }
 
     /// Sends one fragment of a message that is made piece by piece; `last` completes it. Text may be
@@ -191,60 +198,354 @@ impl Outbound {
         payload: &[u8],
         last: bool,
     ) -> Result<(), SendError> {
-        self.check_open(payload.len())?;
-        let mut fragments = payload.chunks(self.max_frame()).peekable();
-        if fragments.peek().is_none() {
-            return self.frame(frame(kind, last), &[]);
+        self.check_room(payload.len())?;
+        if self.open_message().is_some_and(|open| open != kind) {
+            return Err(SendError::MessageOpen);
         }
-        while let Some(fragment) = fragments.next() {
-            self.frame(frame(kind, last && fragments.peek().is_none()), fragment)?;
-        }
-        Ok(())
+        self.put(kind, Source::Lent(payload), last)
     }
 
-    /// Sends a Ping.
+    /// Sends a Ping, ahead of messages that are yet to be cut into fragments.
     ///
     /// # Errors
     ///
     /// [`SendError::ControlTooLong`] over 125 bytes, or as [`send`](Self::send).
     pub fn ping(&mut self, payload: &[u8]) -> Result<(), SendError> {
-        self.check_open(payload.len())?;
-        let key = self.key();
+        self.check_room(payload.len())?;
+        let key = self.key()?;
         self.control(|sender, out| sender.ping(payload, key, out))
     }
 
-    /// Sends a Pong that nobody asked for; Pings are answered without it.
+    /// Sends a Pong that nobody asked for, as [`ping`](Self::ping); Pings are answered without it.
     ///
     /// # Errors
     ///
     /// As [`ping`](Self::ping).
     pub fn pong(&mut self, payload: &[u8]) -> Result<(), SendError> {
-        self.check_open(payload.len())?;
-        let key = self.key();
+        self.check_room(payload.len())?;
+        let key = self.key()?;
         self.control(|sender, out| sender.pong(payload, key, out))
     }
 
-    /// Starts the closing handshake; without a code, the reason must be empty.
+    /// Starts the closing handshake. The Close frame follows all messages that were sent; without a code,
+    /// the reason must be empty.
     ///
     /// # Errors
     ///
     /// [`SendError::InvalidCloseCode`], [`SendError::ReasonTooLong`],
     /// [`SendError::ReasonWithoutCode`], [`SendError::Closing`] when it was started before,
-    /// [`SendError::NotOpen`].
+    /// [`SendError::NotOpen`], [`SendError::Random`].
     pub fn close(
         &mut self,
         code: impl Into<Option<CloseCode>>,
         reason: &str,
     ) -> Result<(), SendError> {
-        match self.phase {
-            Phase::Opening => return Err(SendError::NotOpen),
-            Phase::Over(_) => return Err(SendError::Closing),
-            Phase::Open => {}
-        }
-        self.pump();
         let code = code.into();
-        let key = self.key();
-        self.control(|sender, out| sender.close(code, reason, key, out))
+        self.sender.check_close(code, reason)?;
+        self.pump();
+        if let Some(queue) = &mut self.queue {
+            queue.close = Some((code, reason.to_string()));
+            self.sender.close_queued();
+            return Ok(());
+        }
+        let key = self.key()?;
+        self.control(|sender, out| sender.encode_close(code, reason, key, out))
+    }
+
+    /// Answers a request for a WebSocket with 101. [`Event::Open`](super::Event::Open) follows.
+    ///
+    /// # Errors
+    ///
+    /// No such request waits, a subprotocol was not offered, or a header is not valid. Nothing was written.
+    pub fn accept(&mut self, response: &AcceptResponse<'_>) -> Result<(), OpenError> {
+        let Answer::Asked(request) = &self.answer else { return Err(OpenError::NoRequest) };
+        let Some(asked) = request.asked() else { return Err(OpenError::NoRequest) };
+        let offered = asked.subprotocols.iter().map(String::as_str);
+        response.check_offered(offered, core::iter::empty())?;
+        append_head(&mut self.output, |out| response.write(&asked.key, out))?;
+        let subprotocol = response.subprotocol.map(ToString::to_string);
+        self.answer = Answer::Accepted(Box::new(Opened { subprotocol, response: None }));
+        self.open();
+        Ok(())
+    }
+
+    /// Answers a request, of either kind, with an HTTP response, body included, and ends.
+    ///
+    /// # Errors
+    ///
+    /// No request waits, or the response is not valid. Nothing was written.
+    pub fn respond(&mut self, response: &HttpResponse<'_>) -> Result<(), OpenError> {
+        let Answer::Asked(request) = &self.answer else { return Err(OpenError::NoRequest) };
+        let with_body = request.method() != "HEAD" && !matches!(response.status, 204 | 304);
+        append_head(&mut self.output, |out| response.write_head(out))?;
+        if with_body {
+            self.output.copied().extend_from_slice(response.body);
+        }
+        self.answer = Answer::None;
+        self.over();
+        Ok(())
+    }
+
+    /// Moves the output into `batch`, unless that still holds some: for a driver that goes on with the
+    /// endpoint while it writes, as one that hands over what it writes, or that writes in another task.
+    ///
+    /// It still counts as output until [`written`](Self::written) tells that the stream has taken it. When
+    /// the stream has failed, tell [`receive_reset`](Self::receive_reset). When [`Next::Done`] comes while some
+    /// is left, nobody waits for that any more.
+    ///
+    /// ```
+    /// use ws_core::endpoint::{Endpoint, Output};
+    /// use ws_core::Config;
+    ///
+    /// let mut ws = Endpoint::server_after_handshake(Config::default(), &[]);
+    /// let mut batch = Output::default();
+    /// ws.outbound.send("Hello")?;
+    /// ws.outbound.take_output(&mut batch);
+    /// ws.outbound.send("goes with the next batch")?;
+    /// while !batch.is_empty() {
+    ///     let count = batch.chunk().len(); // of what stream.write(batch.chunk()) has taken
+    ///     batch.advance(count);
+    ///     ws.outbound.written(count);
+    /// }
+    /// # Ok::<(), ws_core::endpoint::Unsent>(())
+    /// ```
+    pub fn take_output(&mut self, batch: &mut Output) {
+        if batch.is_empty() {
+            self.pump();
+            core::mem::swap(batch, &mut self.output);
+            self.in_flight = self.in_flight.saturating_add(batch.len());
+        }
+    }
+
+    /// Tells that the stream has taken `count` more bytes of what [`take_output`](Self::take_output) has
+    /// moved. Tell it after each write, because a peer that takes its output slowly is alive.
+    pub fn written(&mut self, count: usize) {
+        self.in_flight = self.in_flight.saturating_sub(count);
+        self.note_written();
+    }
+
+    /// As [`written`](Self::written), of output that was not taken.
+    pub(super) fn advance(&mut self, count: usize) {
+        self.output.advance(count);
+        self.note_written();
+    }
+
+    fn note_written(&mut self) {
+        let all = self.waiting() == 0;
+        self.sender.timers.written(all);
+        if all {
+            self.sender.ending.all_written();
+        }
+    }
+
+    /// Confirms that the driver has shut down the write side of the stream, or has tried to.
+    pub fn shut_down(&mut self) {
+        self.sender.shut_down();
+    }
+
+    /// Tells that the stream has failed, by a reset or otherwise: nothing more can be read or written.
+    ///
+    /// What came before is still told by the receiving side; output is dropped.
+    pub fn receive_reset(&mut self) {
+        self.sender.receive_reset();
+        self.drop_output();
+    }
+
+    /// How many bytes are not written yet, those included that the driver has taken.
+    #[inline]
+    pub fn waiting(&self) -> usize {
+        let queued = self.queue.as_ref().map_or(0, |queue| queue.len());
+        self.output.len().saturating_add(self.in_flight).saturating_add(queued)
+    }
+
+    /// Whether messages can be sent.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.sender.is_open()
+    }
+
+    fn role(&self) -> Role {
+        self.sender.ending.role()
+    }
+
+    #[inline]
+    fn key(&mut self) -> Result<Option<MaskingKey>, SendError> {
+        let Some(keys) = &mut self.keys else { return Ok(None) };
+        match keys.next() {
+            Ok(key) => Ok(Some(key)),
+            Err(RandomError) => {
+                self.random_failed = true;
+                self.over();
+                Err(SendError::Random)
+            }
+        }
+    }
+
+    pub(super) fn random_failed(&self) -> bool {
+        self.random_failed
+    }
+
+    #[inline]
+    fn check(&self, len: usize) -> Result<(), SendError> {
+        self.check_room(len)?;
+        if self.open_message().is_some() { Err(SendError::MessageOpen) } else { Ok(()) }
+    }
+
+    #[inline]
+    fn check_room(&self, len: usize) -> Result<(), SendError> {
+        self.sender.check_open()?;
+        let waiting = self.waiting();
+        if waiting != 0 && waiting.saturating_add(len) > self.max_output {
+            return Err(SendError::OutputFull);
+        }
+        Ok(())
+    }
+
+    /// The message of which the application has more pieces to come.
+    #[inline]
+    fn open_message(&self) -> Option<MessageKind> {
+        match &self.queue {
+            Some(queue) => queue.open,
+            None => self.sender.open_message(),
+        }
+    }
+
+    /// Puts a message that was checked, or a piece of one, into the output.
+    fn put(&mut self, kind: MessageKind, source: Source<'_>, last: bool) -> Result<(), SendError> {
+        let fits = source.len() as u64 <= self.sender.max_outgoing_frame();
+        if self.queue.is_some() || !fits {
+            self.enqueue(kind, source, last);
+            return Ok(());
+        }
+        match source {
+            Source::Lent(payload) => self.encode(kind, payload, last),
+            Source::Owned(payload) if self.role() == Role::Client => {
+                self.encode(kind, &payload, last)
+            }
+            Source::Owned(payload) => {
+                self.share(kind, payload, last, None);
+                Ok(())
+            }
+            Source::Prepared(prepared) if self.role() == Role::Client => {
+                self.encode(kind, prepared.message().as_bytes(), last)
+            }
+            Source::Prepared(prepared) => {
+                // The head is in the prepared bytes.
+                let len = prepared.message().len() as u64;
+                let _ = self.sender.fragment(frame(kind, last), len, None);
+                let wire = prepared.frame();
+                if wire.len() < SHARE {
+                    self.output.copied().extend_from_slice(wire);
+                } else {
+                    self.output.share(wire.clone());
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Encodes a frame: its payload is copied, and masked on the way.
+    #[inline]
+    fn encode(&mut self, kind: MessageKind, payload: &[u8], last: bool) -> Result<(), SendError> {
+        let key = self.key()?;
+        self.sender.encode_vec(frame(kind, last), payload, key, self.output.copied())
+    }
+
+    /// Appends a frame whose payload is shared, if it is worth that.
+    fn share(&mut self, kind: MessageKind, payload: Bytes, last: bool, key: Option<MaskingKey>) {
+        let head = self.sender.fragment(frame(kind, last), payload.len() as u64, key);
+        let copied = self.output.copied();
+        copied.extend_from_slice(head.as_ref());
+        if payload.len() < SHARE {
+            copied.extend_from_slice(&payload);
+        } else {
+            self.output.share(payload);
+        }
+    }
+
+    #[cold]
+    fn enqueue(&mut self, kind: MessageKind, source: Source<'_>, last: bool) {
+        let client = self.role() == Role::Client;
+        let payload = match source {
+            Source::Lent(payload) if client => Payload::Masked(BytesMut::from(payload)),
+            Source::Lent(payload) => Payload::Shared(Bytes::copy_from_slice(payload)),
+            // Unless nobody else shares it, it is copied to be masked.
+            Source::Owned(payload) if client => Payload::Masked(BytesMut::from(payload)),
+            Source::Owned(payload) => Payload::Shared(payload),
+            Source::Prepared(prepared) => {
+                let payload = prepared.message().clone().into_bytes();
+                if client {
+                    Payload::Masked(BytesMut::from(payload))
+                } else {
+                    Payload::Shared(payload)
+                }
+            }
+        };
+        let open = self.sender.open_message();
+        let queue = self.queue.get_or_insert_with(|| Box::new(Queue::new(open)));
+        queue.push(kind, payload, last);
+    }
+
+    /// Encodes control frames that are owed, as long as the output has room, a Close frame always; then, if
+    /// the output is empty, the next fragment.
+    #[inline]
+    pub(super) fn pump(&mut self) {
+        if self.sender.wants_transmit() || self.queue.is_some() {
+            self.pump_all();
+        }
+    }
+
+    #[cold]
+    fn pump_all(&mut self) {
+        let ending = &self.sender.ending;
+        // Of messages that wait, no further fragment is begun (RFC 6455 §5.5.1).
+        if ending.cuts_messages() || ending.drops_output() || self.random_failed {
+            self.queue = None;
+        }
+        while !self.random_failed && (self.transmits() || self.cuts()) {}
+    }
+
+    /// Encodes the next control frame that is owed, if it may go out now.
+    fn transmits(&mut self) -> bool {
+        if !self.sender.wants_transmit() || self.queue.is_some() && self.sender.transmits_close() {
+            return false;
+        }
+        let waiting = self.waiting();
+        if waiting != 0 && waiting >= self.max_output && self.is_open() {
+            return false;
+        }
+        let Ok(key) = self.key() else { return false };
+        self.control(|sender, out| sender.transmit(out, key)).is_ok()
+    }
+
+    /// Encodes the next fragment, or the Close frame behind all, if the output is empty.
+    fn cuts(&mut self) -> bool {
+        if !self.output.is_empty() {
+            return false;
+        }
+        let max = usize::try_from(self.sender.max_outgoing_frame()).unwrap_or(usize::MAX);
+        let Some(queue) = &mut self.queue else { return false };
+        let Some(Fragment { kind, payload, last }) = queue.cut(max) else {
+            let close = queue.close.take();
+            self.queue = None;
+            let Some((code, reason)) = close else { return true };
+            let Ok(key) = self.key() else { return false };
+            return self
+                .control(|sender, out| sender.encode_close(code, &reason, key, out))
+                .is_ok();
+        };
+        let Ok(key) = self.key() else { return false };
+        let payload = match payload {
+            Payload::Shared(payload) => payload,
+            Payload::Masked(mut payload) => {
+                if let Some(key) = key {
+                    mask(&mut payload, key);
+                }
+                payload.freeze()
+            }
+        };
+        self.share(kind, payload, last, key);
+        true
     }
 
     fn control(
@@ -257,109 +558,76 @@ impl Outbound {
         Ok(())
     }
 
-    #[inline]
-    fn frame(&mut self, frame: DataFrame, payload: &[u8]) -> Result<(), SendError> {
-        let key = self.key();
-        self.sender.encode_vec(frame, payload, key, self.output.copied())
-    }
-
-    fn max_frame(&self) -> usize {
-        usize::try_from(self.sender.max_outgoing_frame()).unwrap_or(usize::MAX)
-    }
-
-    #[inline]
-    fn check(&self, len: usize) -> Result<(), SendError> {
-        self.check_open(len)?;
-        if self.sender.message_open() { Err(SendError::MessageOpen) } else { Ok(()) }
-    }
-
-    #[inline]
-    fn check_open(&self, len: usize) -> Result<(), SendError> {
-        match self.phase {
-            Phase::Opening => return Err(SendError::NotOpen),
-            Phase::Over(_) => return Err(SendError::Closing),
-            Phase::Open => {}
-        }
-        if self.sender.state() != State::Open || self.broken {
-            return Err(SendError::Closing);
-        }
-        let waiting = self.waiting();
-        if waiting != 0 && waiting.saturating_add(len) > self.max_output {
-            return Err(SendError::OutputFull);
-        }
-        Ok(())
-    }
-
-    /// The bytes to write to the stream, control frames included.
-    pub fn output(&mut self) -> &mut Output {
-        self.pump();
-        if self.broken {
+    /// Tells the time, and does what is due.
+    pub(super) fn look(&mut self, now: Instant, look: Look) -> Option<crate::connection::Due> {
+        let waiting = self.waiting() != 0;
+        let due = self.sender.look(now, waiting, look);
+        if self.sender.ending.drops_output() {
             self.drop_output();
+            self.answer = Answer::None;
         }
-        &mut self.output
+        due
     }
 
-    /// As [`Endpoint::take_output`](crate::Endpoint::take_output).
-    pub fn take_output(&mut self, batch: &mut Output) {
-        if batch.is_empty() {
-            core::mem::swap(batch, self.output());
-            self.in_flight = self.in_flight.saturating_add(batch.len());
+    /// What is left to do when there is nothing to tell.
+    pub(super) fn rest<'a, E>(
+        &'a mut self,
+        inbound: Option<&'a mut super::Inbound>,
+    ) -> Next<'a, E> {
+        self.pump();
+        let until = self.sender.until();
+        if !self.output.is_empty() {
+            let read = inbound.and_then(super::Inbound::reader);
+            return Next::Write { output: Pending(self), read, until };
         }
-    }
-
-    /// As [`Endpoint::written`](crate::Endpoint::written).
-    pub fn written(&mut self, count: usize) {
-        self.in_flight = self.in_flight.saturating_sub(count);
-        // The kernel takes small messages for a peer that has vanished. Where some is left, the peer has read.
-        self.taken = self.in_flight != 0;
-    }
-
-    /// How many bytes are not written yet.
-    #[inline]
-    fn waiting(&self) -> usize {
-        self.output.len().saturating_add(self.in_flight)
+        if self.in_flight > 0 {
+            return Next::Wait { read: inbound.and_then(super::Inbound::reader), until };
+        }
+        self.sender.ending.all_written();
+        match self.sender.rest() {
+            (Rest::Shutdown | Rest::LastShutdown, until) => Next::Shutdown { side: self, until },
+            (Rest::Wait, until) => {
+                Next::Wait { read: inbound.and_then(super::Inbound::reader), until }
+            }
+            (Rest::Done, _) => Next::Done,
+        }
     }
 
     fn drop_output(&mut self) {
+        self.queue = None;
         self.output.advance(usize::MAX);
         self.in_flight = 0;
     }
 
-    /// Encodes pending control frames, as long as the output has room; a Close frame always has.
-    #[inline]
-    pub(super) fn pump(&mut self) {
-        while self.sender.wants_transmit()
-            && (self.waiting() == 0
-                || self.waiting() < self.max_output
-                || self.sender.state() != State::Open)
-        {
-            let key = self.key();
-            if self.control(|sender, out| sender.poll_transmit(out, key)).is_err() {
-                return;
-            }
+    /// A request has come, and waits for its answer.
+    pub(super) fn asked(&mut self, request: Box<Request>) {
+        self.answer = Answer::Asked(request);
+        self.sender.ending.set_phase(Phase::Asked);
+    }
+
+    /// The client has ended its side of the stream, and waits for an answer that is no WebSocket.
+    pub(super) fn half_closed(&mut self) {
+        if self.sender.ending.phase() == Phase::Asked {
+            self.sender.ending.set_phase(Phase::HalfClosed);
+            self.sender.timers.begin_closing();
         }
     }
 
-    #[inline]
-    pub(super) fn reply(&mut self, reply: Reply) {
-        self.sender.reply(reply);
-        self.pump();
-    }
-
-    /// As [`Endpoint::is_open`](crate::Endpoint::is_open).
-    #[must_use]
-    pub fn is_open(&self) -> bool {
-        self.phase == Phase::Open && self.sender.state() == State::Open && !self.broken
+    /// The request that waits, and what its acceptance has come to.
+    pub(super) fn answer(&mut self) -> &mut Answer {
+        &mut self.answer
     }
 
     pub(super) fn open(&mut self) {
-        self.phase = Phase::Open;
-        self.sender.opened(self.now);
+        self.sender.ending.set_phase(Phase::Open);
+        self.sender.timers.opened();
     }
 
-    /// Ends without a WebSocket.
+    /// Ends without a WebSocket, or without any way to send.
     pub(super) fn over(&mut self) {
-        self.phase = Phase::Over(self.now);
+        self.sender.ending.set_phase(Phase::Over);
+        self.sender.timers.restart_closing();
+        self.answer = Answer::None;
     }
 
     /// Appends an HTTP head that `write` makes, given a slice that is long enough.
@@ -367,20 +635,7 @@ impl Outbound {
         &mut self,
         write: impl Fn(&mut [u8]) -> Result<usize, HeadError>,
     ) -> Result<(), HeadError> {
-        let needed = match write(&mut []) {
-            Err(HeadError::BufferTooSmall { needed }) => needed,
-            other => other?,
-        };
-        let out = self.output.copied();
-        let from = out.len();
-        out.resize(from.saturating_add(needed), 0);
-        let written = write(out.get_mut(from..).unwrap_or_default());
-        out.truncate(from.saturating_add(*written.as_ref().unwrap_or(&0)));
-        written.map(drop)
-    }
-
-    pub(super) fn body(&mut self, body: &[u8]) {
-        self.output.copied().extend_from_slice(body);
+        append_head(&mut self.output, write)
     }
 
     /// Answers a faulty request, with a body if one may come.
@@ -394,111 +649,30 @@ impl Outbound {
         self.over();
     }
 
-    /// As [`Endpoint::is_closed`](crate::Endpoint::is_closed).
-    #[must_use]
-    pub fn is_closed(&self) -> bool {
-        matches!(self.phase, Phase::Over(_)) || self.sender.state() == State::Closed
+    pub(super) fn is_reset(&self) -> bool {
+        self.sender.ending.stream() == Stream::Reset
     }
 
-    /// As [`Endpoint::wants_shutdown`](crate::Endpoint::wants_shutdown).
-    #[must_use]
-    pub fn wants_shutdown(&self) -> bool {
-        (self.broken || self.waiting() == 0)
-            && (matches!(self.phase, Phase::Over(_)) || self.sender.wants_shutdown())
+    /// Whether the stream has failed, or is not waited for any longer.
+    pub(super) fn is_given_up(&self) -> bool {
+        matches!(self.sender.ending.stream(), Stream::GivenUp | Stream::Reset)
     }
+}
 
-    /// [`Config::close_timeout`](crate::Config::close_timeout).
-    #[must_use]
-    pub fn close_timeout(&self) -> Option<Duration> {
-        let millis = u64::from(self.close_timeout);
-        (millis != 0).then(|| Duration::from_millis(millis))
-    }
-
-    /// As [`Endpoint::is_finished`](crate::Endpoint::is_finished).
-    #[must_use]
-    pub fn is_finished(&self) -> bool {
-        // What is left to say is said, even to a peer that was silent for too long.
-        self.sender.is_finished() && (self.broken || self.waiting() == 0)
-    }
-
-    /// How long the last words may take; zero means for ever.
-    fn patience(&self) -> u32 {
-        if self.close_timeout != 0 { self.close_timeout } else { self.pong_timeout }
-    }
-
-    /// As [`Endpoint::poll_timeout`](crate::Endpoint::poll_timeout), once the opening handshake is over.
-    #[must_use]
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        if self.sender.is_finished() {
-            let patience = if self.is_finished() { 0 } else { self.patience() };
-            let since = self.last_words.unwrap_or(self.now);
-            return (patience != 0).then(|| since.plus_millis(patience));
-        }
-        match self.phase {
-            Phase::Over(since) if self.close_timeout != 0 => {
-                Some(since.plus_millis(self.close_timeout))
-            }
-            Phase::Open => self.sender.poll_timeout(),
-            _ => None,
-        }
-    }
-
-    /// Tells the time of what is about to be sent, or of bytes that were read and wait to be parsed,
-    /// and acts on nothing that is due yet: for a driver that was away for longer than a time-out.
-    pub fn set_now(&mut self, now: Instant) {
-        self.now = now;
-        self.sender.set_now(now);
-    }
-
-    /// As [`Endpoint::handle_timeout`](crate::Endpoint::handle_timeout), once the opening handshake is
-    /// over.
-    pub fn handle_timeout(&mut self, now: Instant) {
-        self.now = now;
-        let taking = self.is_taking();
-        match self.phase {
-            Phase::Over(_) if taking => self.phase = Phase::Over(now),
-            Phase::Over(since) => {
-                if self.close_timeout != 0 && since.plus_millis(self.close_timeout).has_come(now) {
-                    self.sender.end();
-                    self.drop_output();
-                }
-            }
-            Phase::Open => {
-                if taking {
-                    self.sender.taken(now);
-                }
-                self.sender.handle_timeout(now);
-                self.pump();
-                if self.sender.is_given_up() {
-                    self.drop_output();
-                }
-            }
-            Phase::Opening => {}
-        }
-        if self.sender.is_finished() && self.waiting() != 0 {
-            let since = *self.last_words.get_or_insert(now);
-            if taking {
-                self.last_words = Some(now);
-            } else if self.patience() != 0 && since.plus_millis(self.patience()).has_come(now) {
-                self.drop_output();
-            }
-        }
-    }
-
-    /// As [`Endpoint::receive_reset`](crate::Endpoint::receive_reset), for this side.
-    pub fn receive_reset(&mut self) {
-        self.broken = true;
-        self.drop_output();
-    }
-
-    /// Whether the peer has taken some of what waits for it all the time since the last look: it is alive,
-    /// even if a Pong of its cannot come before it has the rest.
-    fn is_taking(&mut self) -> bool {
-        let told = core::mem::take(&mut self.taken);
-        let before = self.backlog;
-        self.backlog = if self.waiting() == 0 { None } else { Some(self.output.progress()) };
-        told || matches!((before, self.backlog), (Some(before), Some(now)) if now.follows(before))
-    }
+fn append_head(
+    output: &mut Output,
+    write: impl Fn(&mut [u8]) -> Result<usize, HeadError>,
+) -> Result<(), HeadError> {
+    let needed = match write(&mut []) {
+        Err(HeadError::BufferTooSmall { needed }) => needed,
+        other => other?,
+    };
+    let out = output.copied();
+    let from = out.len();
+    out.resize(from.saturating_add(needed), 0);
+    let written = write(out.get_mut(from..).unwrap_or_default());
+    out.truncate(from.saturating_add(*written.as_ref().unwrap_or(&0)));
+    written.map(drop)
 }
 
 const fn frame(kind: MessageKind, last: bool) -> DataFrame {

@@ -1,8 +1,17 @@
+//! The output: bytes that wait to be written to the stream.
+//!
+//! [`Outbound`](super::Outbound) appends to it; a driver sees it as [`Pending`], through which bytes can be
+//! written but not taken away unnoticed, or takes a batch of it by
+//! [`take_output`](super::Outbound::take_output).
+
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::fmt;
+use core::ops::Deref;
 
 use bytes::{Buf, Bytes};
+
+use super::Outbound;
 
 /// Payloads from this size on are shared instead of copied into the output, in bytes.
 pub(super) const SHARE: usize = 4096;
@@ -13,10 +22,9 @@ const KEEP_SEGMENTS: usize = 256;
 
 /// Bytes that wait to be written to the stream: a queue of segments.
 ///
-/// It is a [`Buf`]: write [`chunk`](Output::chunk), or all that
-/// [`slices`](Output::slices) gives, and [`advance`](Output::advance) by what was written.
-/// [`Endpoint::take_output`](crate::Endpoint::take_output) takes all of it, for a driver that writes while the
-/// endpoint is in use.
+/// It is a [`Buf`]: write [`chunk`](Output::chunk), or all that [`slices`](Output::slices) returns, and
+/// [`advance`](Output::advance) by what was written. A driver that writes while the endpoint is in use has
+/// one of its own, which [`Outbound::take_output`] fills.
 #[derive(Default)]
 pub struct Output {
     /// Heads, small payloads and masked payloads, one after the other.
@@ -26,7 +34,6 @@ pub struct Output {
     /// Shared payloads, each with the place in `copied` that it comes before.
     shared: VecDeque<(usize, Bytes)>,
     shared_len: usize,
-    progress: Progress,
 }
 
 /// How much there is, not what: it may be long, and secret.
@@ -36,17 +43,46 @@ impl fmt::Debug for Output {
     }
 }
 
-/// How far an output has got.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Progress {
-    written: u32,
-    emptied: u32,
+/// The output of an endpoint, to be written to the stream: [`Next::Write`](super::Next::Write).
+///
+/// It shows the [`Output`], and is a [`Buf`]. Write some of it, then [`advance`](Self::advance) by what the
+/// stream has taken.
+#[derive(Debug)]
+pub struct Pending<'a>(pub(super) &'a mut Outbound);
+
+impl Pending<'_> {
+    /// Tells that the stream has taken `count` more bytes.
+    pub fn advance(&mut self, count: usize) {
+        self.0.advance(count);
+    }
 }
 
-impl Progress {
-    /// Whether some was written since, and there has always been more.
-    pub(super) fn follows(self, before: Self) -> bool {
-        self.emptied == before.emptied && self.written != before.written
+impl Deref for Pending<'_> {
+    type Target = Output;
+
+    fn deref(&self) -> &Output {
+        &self.0.output
+    }
+}
+
+impl Buf for Pending<'_> {
+    #[inline]
+    fn remaining(&self) -> usize {
+        self.len()
+    }
+
+    #[inline]
+    fn chunk(&self) -> &[u8] {
+        Output::chunk(self)
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.0.advance(count);
+    }
+
+    #[cfg(feature = "std")]
+    fn chunks_vectored<'a>(&'a self, to: &mut [std::io::IoSlice<'a>]) -> usize {
+        Output::chunks_vectored(self, to)
     }
 }
 
@@ -102,8 +138,6 @@ impl Output {
     /// Takes `count` bytes off the front; more than there are take all.
     pub fn advance(&mut self, count: usize) {
         let mut left = count;
-        // Only that it changes counts.
-        self.progress.written = self.progress.written.wrapping_add(count as u32);
         while left > 0 {
             let end = self.shared.front().map_or(self.copied.len(), |(place, _)| *place);
             let copied = end.saturating_sub(self.written);
@@ -149,12 +183,7 @@ impl Output {
         }
     }
 
-    pub(super) fn progress(&self) -> Progress {
-        self.progress
-    }
-
     fn reset(&mut self) {
-        self.progress.emptied = self.progress.emptied.wrapping_add(1);
         self.written = 0;
         if self.copied.capacity() > KEEP {
             self.copied = Vec::new();
@@ -197,7 +226,7 @@ impl Output {
     /// Lets go of memory that holds nothing.
     pub(super) fn release(&mut self) {
         if self.is_empty() {
-            *self = Self { progress: self.progress, ..Self::default() };
+            *self = Self::default();
         }
     }
 }

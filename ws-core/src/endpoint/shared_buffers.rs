@@ -69,34 +69,34 @@ impl Endpoint {
     /// loop with many connections, which wraps each visit of a connection into one.
     ///
     /// ```
-    /// use ws_core::endpoint::{Buffers, Endpoint, Event};
-    /// use ws_core::Config;
+    /// use ws_core::endpoint::{Buffers, Endpoint, Event, Next};
+    /// use ws_core::{Config, Instant};
     ///
     /// let mut buffers = Buffers::new();
     /// let mut connections = [(); 3].map(|()| Endpoint::server_after_handshake(Config::new(), b""));
     /// for connection in &mut connections {
     ///     let mut ws = connection.with_buffers(&mut buffers);
-    ///     let mut received: &[u8] = b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58";
-    ///     while !received.is_empty() {
-    ///         let taken = ws.receive(received);
-    ///         received = &received[taken..];
-    ///         while let Some(event) = ws.poll_event()? {
-    ///             if let Event::Message(message) = event {
-    ///                 ws.send(message)?;
+    ///     let frame = b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58";
+    ///     assert_eq!(ws.inbound.receive(frame), frame.len());
+    ///     loop {
+    ///         match ws.next(|| Instant::from_millis(0)) {
+    ///             Next::Event(Event::Message(message)) => ws.outbound.send(message)?,
+    ///             Next::Write { mut output, .. } => {
+    ///                 assert_eq!(output.chunk(), b"\x81\x05Hello"); // to be written to the stream
+    ///                 output.advance(7);
     ///             }
+    ///             _ => break, // there is nothing to do without waiting
     ///         }
     ///     }
-    ///     assert_eq!(ws.output().chunk(), b"\x81\x05Hello");
-    ///     ws.output().advance(7); // as written to the stream
     /// }
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
-    /// Bytes that were read into [`read_buf`](Self::read_buf) are to be told by
-    /// [`filled`](Self::filled) before. While a message of more than 4 KiB is incomplete, it is put
+    /// Bytes that were read into [`read_buf`](super::Inbound::read_buf) have to be told by
+    /// [`filled`](super::Inbound::filled) before. While a message of more than 4 KiB is incomplete, it is put
     /// together in memory of its own.
     pub fn with_buffers<'a>(&'a mut self, buffers: &'a mut Buffers) -> WithBuffers<'a> {
-        self.inbound.lend(&mut buffers.read);
+        self.inbound.lend_buffer(&mut buffers.read);
         self.outbound.output.lend(&mut buffers.output);
         WithBuffers { endpoint: self, buffers }
     }

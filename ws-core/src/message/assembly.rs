@@ -1,27 +1,18 @@
+//! Whole messages without an allocator.
+
 use super::MessageKind;
+use crate::ProtocolError;
 use crate::connection::Chunk;
 use crate::frame::copy;
 
-/// The slice has no room for the message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Full;
-
-impl core::fmt::Display for Full {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str("the message does not fit into the buffer")
-    }
-}
-
-impl core::error::Error for Full {}
-
 /// Joins the chunks of each message in a slice of the caller: whole messages without an allocator.
 ///
-/// Set [`Config::max_message`](crate::Config::max_message) to the length of the slice, and
-/// the peer gets a Close frame with 1009 instead of [`Full`] coming up here.
+/// Set [`Config::max_message`](crate::Config::max_message) to the length of the slice. A longer message then
+/// fails the connection as soon as its header is there.
 ///
 /// ```
 /// use ws_core::message::{MessageKind, SliceAssembler};
-/// use ws_core::{Config, Connection, Event, Input};
+/// use ws_core::{Config, Connection, Input, Instant, Step};
 ///
 /// let mut connection = Connection::client(Config::new().max_message(16));
 /// let mut storage = [0; 16];
@@ -30,13 +21,13 @@ impl core::error::Error for Full {}
 /// // RFC 6455 §5.7: "Hello" in two fragments.
 /// let mut received = *b"\x01\x03Hel\x80\x02lo";
 /// let mut input = Input::new(&mut received);
-/// while let Some(event) = connection.receive(&mut input)? {
-///     if let Event::Data(chunk) = event {
-///         if let Some((kind, message)) = messages.push(&chunk)? {
-///             assert_eq!((kind, &*message), (MessageKind::Text, &b"Hello"[..]));
-///         }
+/// let mut seen = Vec::new();
+/// while let Step::Data(chunk) = connection.next(&mut input, || Instant::from_millis(0)) {
+///     if let Some((kind, message)) = messages.push(&chunk)? {
+///         seen.push((kind, message.to_vec()));
 ///     }
 /// }
+/// assert_eq!(seen, [(MessageKind::Text, b"Hello".to_vec())]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
@@ -55,9 +46,13 @@ impl<'b> SliceAssembler<'b> {
     ///
     /// # Errors
     ///
-    /// The message does not fit, also for each later chunk of it. What was kept of it is dropped; close
-    /// the connection with [`ProtocolError::MessageTooLarge`](crate::ProtocolError::MessageTooLarge).
-    pub fn push(&mut self, chunk: &Chunk<'_>) -> Result<Option<(MessageKind, &mut [u8])>, Full> {
+    /// [`ProtocolError::MessageTooLarge`] when the message does not fit, also for each later chunk of it.
+    /// What was kept of it is dropped. Fail the connection with it
+    /// ([`Receiver::fail`](crate::connection::Receiver::fail)).
+    pub fn push(
+        &mut self,
+        chunk: &Chunk<'_>,
+    ) -> Result<Option<(MessageKind, &mut [u8])>, ProtocolError> {
         if chunk.start {
             self.len = 0;
         }
@@ -65,7 +60,7 @@ impl<'b> SliceAssembler<'b> {
         let Some(free) = self.storage.get_mut(self.len..end) else {
             // No slice has room there: the rest of the message is refused, too.
             self.len = usize::MAX;
-            return Err(Full);
+            return Err(ProtocolError::MessageTooLarge);
         };
         copy(chunk.bytes, free);
         self.len = end;
@@ -74,32 +69,5 @@ impl<'b> SliceAssembler<'b> {
         }
         self.len = 0;
         Ok(self.storage.get_mut(..end).map(|message| (chunk.kind, message)))
-    }
-}
-
-/// Joins the chunks of each message in a `Vec`.
-///
-/// It grows with what has arrived, never with what a peer declares; the limit is
-/// [`Config::max_message`](crate::Config::max_message).
-#[cfg(feature = "alloc")]
-#[derive(Debug, Default)]
-pub struct VecAssembler {
-    message: alloc::vec::Vec<u8>,
-}
-
-#[cfg(feature = "alloc")]
-impl VecAssembler {
-    /// An assembler that holds nothing yet.
-    pub const fn new() -> Self {
-        Self { message: alloc::vec::Vec::new() }
-    }
-
-    /// Adds a chunk; returns the message when it is complete.
-    pub fn push(&mut self, chunk: &Chunk<'_>) -> Option<(MessageKind, alloc::vec::Vec<u8>)> {
-        if chunk.start {
-            self.message.clear();
-        }
-        self.message.extend_from_slice(chunk.bytes);
-        chunk.end.then(|| (chunk.kind, core::mem::take(&mut self.message)))
     }
 }

@@ -1,7 +1,7 @@
 //! Messages: what a connection carries, whole.
 //!
-//! [`SliceAssembler`] joins chunks in a slice of the caller. With `alloc` there is
-//! `VecAssembler`, with `bytes` the owned `Message` and `PreparedMessage`, a message that is
+//! [`SliceAssembler`] joins chunks in a slice of the caller. With the feature `bytes` there are the owned
+//! `Message` and `PreparedMessage`, a message that is
 //! encoded once for many receivers.
 
 mod assembly;
@@ -12,9 +12,7 @@ mod prepared;
 #[cfg(feature = "bytes")]
 mod text;
 
-#[cfg(feature = "alloc")]
-pub use assembly::VecAssembler;
-pub use assembly::{Full, SliceAssembler};
+pub use assembly::SliceAssembler;
 #[cfg(feature = "bytes")]
 pub use owned::{Message, MessageRef, NotText};
 #[cfg(feature = "bytes")]

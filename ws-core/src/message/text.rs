@@ -6,7 +6,7 @@ use core::ops::Deref;
 
 use bytes::Bytes;
 
-use crate::utf8::InvalidUtf8;
+use crate::utf8::{self, InvalidUtf8};
 
 /// UTF-8 text over shared bytes: cheap to clone, and a `&str` by dereference.
 ///
@@ -44,10 +44,8 @@ impl TryFrom<Bytes> for Text {
 
     #[inline]
     fn try_from(bytes: Bytes) -> Result<Self, InvalidUtf8> {
-        match core::str::from_utf8(&bytes) {
-            Ok(_) => Ok(Self(bytes)),
-            Err(_) => Err(InvalidUtf8),
-        }
+        utf8::check(&bytes)?;
+        Ok(Self(bytes))
     }
 }
 

@@ -1,0 +1,120 @@
+//! Messages that are cut into fragments while the output drains, so that control frames get between them.
+//!
+//! A message longer than [`Config::max_outgoing_frame`](crate::Config::max_outgoing_frame) waits here, and
+//! whatever is sent after it, too. [`Outbound`](super::Outbound) takes the next fragment when the output is
+//! empty. A Close frame of the application's follows the messages.
+
+use alloc::collections::VecDeque;
+use alloc::string::String;
+use core::fmt;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::{CloseCode, MessageKind};
+
+pub(super) struct Queue {
+    waiting: VecDeque<Uncut>,
+    /// Bytes of payload that wait.
+    len: usize,
+    /// The message of which the application has more pieces to come.
+    pub(super) open: Option<MessageKind>,
+    /// The Close frame that follows.
+    pub(super) close: Option<(Option<CloseCode>, String)>,
+}
+
+/// A message, or a piece of one.
+struct Uncut {
+    kind: MessageKind,
+    payload: Payload,
+    /// Whether the message ends here.
+    last: bool,
+}
+
+/// What a frame carries, as bytes of the output's own.
+pub(super) enum Payload {
+    /// Of a server: shared with others.
+    Shared(Bytes),
+    /// Of a client: masked in place.
+    Masked(BytesMut),
+}
+
+/// The next frame.
+pub(super) struct Fragment {
+    pub(super) kind: MessageKind,
+    pub(super) payload: Payload,
+    pub(super) last: bool,
+}
+
+/// How much there is, not what: it may be long, and secret.
+impl fmt::Debug for Queue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Queue").field("len", &self.len).finish_non_exhaustive()
+    }
+}
+
+impl Queue {
+    /// A queue behind what was sent of a message that may be open.
+    pub(super) const fn new(open: Option<MessageKind>) -> Self {
+        Self { waiting: VecDeque::new(), len: 0, open, close: None }
+    }
+
+    /// How many bytes of payload wait; at least one if any frame does.
+    pub(super) fn len(&self) -> usize {
+        self.len.max(usize::from(!self.waiting.is_empty() || self.close.is_some()))
+    }
+
+    pub(super) fn push(&mut self, kind: MessageKind, payload: Payload, last: bool) {
+        self.len = self.len.saturating_add(payload.len());
+        self.open = if last { None } else { Some(kind) };
+        self.waiting.push_back(Uncut { kind, payload, last });
+    }
+
+    /// Cuts the next fragment, of at most `max` bytes.
+    pub(super) fn cut(&mut self, max: usize) -> Option<Fragment> {
+        let uncut = self.waiting.front_mut()?;
+        let at = cut_at(uncut.payload.as_bytes(), uncut.kind, max);
+        let payload = uncut.payload.split_to(at);
+        self.len = self.len.saturating_sub(at);
+        let ends = uncut.payload.len() == 0;
+        let fragment = Fragment { kind: uncut.kind, payload, last: uncut.last && ends };
+        if ends {
+            self.waiting.pop_front();
+        }
+        Some(fragment)
+    }
+}
+
+impl Payload {
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Shared(bytes) => bytes,
+            Self::Masked(bytes) => bytes,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.as_bytes().len()
+    }
+
+    fn split_to(&mut self, at: usize) -> Self {
+        match self {
+            Self::Shared(bytes) => Self::Shared(bytes.split_to(at)),
+            Self::Masked(bytes) => Self::Masked(bytes.split_to(at)),
+        }
+    }
+}
+
+/// Where a payload is cut: text between two characters, if the limit has room for any character.
+fn cut_at(payload: &[u8], kind: MessageKind, max: usize) -> usize {
+    if payload.len() <= max {
+        return payload.len();
+    }
+    if kind == MessageKind::Text && max >= 4 {
+        let continues = |at: &usize| payload.get(*at).is_some_and(|byte| byte & 0xc0 == 0x80);
+        let mut places = (0..4).map(|back| max.saturating_sub(back));
+        if let Some(at) = places.find(|at| !continues(at)) {
+            return at;
+        }
+    }
+    max
+}
