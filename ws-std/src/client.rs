@@ -1,3 +1,5 @@
+//! The client: how to open a WebSocket.
+
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
@@ -194,7 +196,6 @@ impl Connector {
     }
 
     fn endpoint(&self, url: &Url<'_>, start: Instant) -> Result<Endpoint> {
-        random::check()?;
         let protocols: Vec<&str> = self.protocols.iter().map(String::as_str).collect();
         let headers: Vec<(&str, &str)> =
             self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
@@ -208,7 +209,8 @@ impl Connector {
         };
         let options = self.options.clone().handshake_timeout(self.handshake_timeout);
         let mut endpoint = Endpoint::client(&request, options, random::system())?;
-        endpoint.handle_timeout(ws_core::Instant::from_elapsed(start.elapsed()));
+        // Its time begins here, before the connection is made.
+        let _ = endpoint.next(|| ws_core::Instant::from_elapsed(start.elapsed()));
         Ok(endpoint)
     }
 
@@ -279,8 +281,8 @@ impl Connector {
         let opened = driver.next(None);
         driver.write_by(None);
         let error = match opened {
-            Ok(Some(Event::Open(opened))) => return Ok(WebSocket::new(driver, opened, None)),
-            Ok(Some(Event::Refused(response))) => Error::Refused(Box::new(response)),
+            Ok(Some(Event::Open(opened))) => return Ok(WebSocket::new(driver, *opened, None)),
+            Ok(Some(Event::Refused(response))) => Error::Refused(response),
             Ok(_) => Error::HandshakeEof,
             Err(Error::Timeout(_)) => Error::Timeout(Deadline::Handshake),
             Err(error) => error,

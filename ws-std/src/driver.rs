@@ -1,9 +1,16 @@
-use std::time::Instant;
+//! The read loop: the one place where a connection is waited on for what comes.
+//!
+//! It serves a whole [`WebSocket`](crate::WebSocket) and, after `split`, the [`Reader`](crate::Reader). What is
+//! owed to the peer is written before each wait, as far as the stream takes it at once; what it does not take
+//! is never a condition of reading.
 
-use ws_core::endpoint::{Endpoint, Event};
+use std::time::{Duration, Instant};
+
+use ws_core::endpoint::{Endpoint, Event, Inbound, Next, Outbound};
+use ws_core::{CloseCode, SendError};
 
 use crate::error::{Deadline, Error, Result};
-use crate::link::{Link, Look, earlier};
+use crate::link::{Bounds, Filled, Link, Patience, Pause, Sending, Written, earlier};
 use crate::transport::Transport;
 
 /// An endpoint on a stream.
@@ -13,19 +20,151 @@ pub(crate) struct Driver<T> {
     pub(crate) link: Link<T>,
     /// The stream has been shut down or given up.
     pub(crate) finished: bool,
+    pub(crate) state: ReadState,
+}
+
+/// What the read loop keeps from one call to the next.
+#[derive(Debug, Default)]
+pub(crate) struct ReadState {
     /// In the middle of a streamed message that came too late.
     skipping: bool,
 }
 
+/// What reading has come to.
+#[derive(Debug)]
+pub(crate) enum Got {
+    Event(Event),
+    /// A message that [`Inbound::next_ref`] tells.
+    Message,
+    /// The connection is over.
+    Over,
+}
+
+/// Who reads, and how what is owed meanwhile gets written.
+pub(crate) struct Reading<'r, T, S, W, L> {
+    pub(crate) inbound: &'r mut Inbound,
+    pub(crate) sending: &'r mut S,
+    pub(crate) link: &'r mut Link<T>,
+    pub(crate) state: &'r mut ReadState,
+    /// Writes as far as the stream takes it at once.
+    pub(crate) write: W,
+    /// See [`Goodbye::is_due`](crate::goodbye::Goodbye::is_due).
+    pub(crate) others: L,
+    /// The longest wait.
+    pub(crate) look: Option<Duration>,
+}
+
+impl<T, S, W, L> Reading<'_, T, S, W, L>
+where
+    T: Transport,
+    S: Sending,
+    W: FnMut(&mut Link<T>, &mut S) -> Result<Written>,
+    L: FnMut() -> bool,
+{
+    /// The next event other than a Ping or Pong, waiting for it until `deadline`. With `lend`, a message is
+    /// left to be lent.
+    pub(crate) fn next(&mut self, deadline: Option<ws_core::Instant>, lend: bool) -> Result<Got> {
+        let mut late = false;
+        let mut pause = Pause::new();
+        loop {
+            self.say_goodbye();
+            let Self { inbound, sending, .. } = self;
+            if lend && sending.with(|out| inbound.has_message(out)) && !self.is_too_late() {
+                return Ok(Got::Message);
+            }
+            let Self { inbound, sending, link, .. } = self;
+            let clock = link.clock();
+            let (until, room) = match sending.with(|out| inbound.next(out, clock)) {
+                Next::Event(event) => {
+                    if self.is_wanted(&event) {
+                        return Ok(Got::Event(event));
+                    }
+                    continue;
+                }
+                Next::Failed(error) => return Err(error.into()),
+                Next::Done => return Ok(Got::Over),
+                Next::Wait { read, until } => (until, read.is_some()),
+                // The receiving side tells nothing else.
+                next => (next.until(), false),
+            };
+            if late {
+                return Err(Error::Timeout(Deadline::Read));
+            }
+            // What is left for a stream that takes nothing is tried again soon, whatever comes meanwhile.
+            let blocked = match (self.write)(self.link, self.sending) {
+                Ok(written) => written == Written::Blocked,
+                // A peer that is gone may have said something before.
+                Err(_) if self.link.broken => false,
+                Err(error) => return Err(error),
+            };
+            let pause = if blocked { Some(pause.next()) } else { self.look };
+            self.wait(until, deadline, pause, room)?;
+            late = self.link.is_past(deadline);
+        }
+    }
+
+    fn wait(
+        &mut self,
+        until: Option<ws_core::Instant>,
+        deadline: Option<ws_core::Instant>,
+        pause: Option<Duration>,
+        room: bool,
+    ) -> Result<()> {
+        let Self { inbound, sending, link, .. } = self;
+        let now = link.now();
+        let pause = link.goodbye.slice(pause).map(|pause| now.saturating_add(pause));
+        let until = earlier(earlier(until, deadline, now), pause, now);
+        if !room {
+            link.sleep(until);
+            return Ok(());
+        }
+        match link.fill(inbound, until)? {
+            Filled::Eof if link.broken => sending.with(Outbound::receive_reset),
+            Filled::Eof => inbound.receive_eof(),
+            Filled::Reset => sending.with(Outbound::receive_reset),
+            Filled::Bytes | Filled::TimedOut => {}
+        }
+        Ok(())
+    }
+
+    fn say_goodbye(&mut self) {
+        if self.link.goodbye.is_due(&mut self.others) {
+            let said = self.sending.with(|out| out.close(CloseCode::GOING_AWAY, ""));
+            // What is not open yet has nobody to say goodbye to.
+            if said == Err(SendError::NotOpen) {
+                self.inbound.receive_eof();
+            }
+        }
+    }
+
+    /// Whether a message came after the goodbye of a listener that shuts down, when nothing can be answered
+    /// any more.
+    fn is_too_late(&mut self) -> bool {
+        self.link.goodbye.is_stopping() && !self.sending.with(|out| out.is_open())
+    }
+
+    fn is_wanted(&mut self, event: &Event) -> bool {
+        match event {
+            Event::Ping(_) | Event::Pong(_) => false,
+            Event::Message(_) => !self.is_too_late(),
+            Event::Chunk(chunk) => {
+                let skip = self.state.skipping || chunk.start && self.is_too_late();
+                self.state.skipping = skip && !chunk.end;
+                !skip
+            }
+            _ => true,
+        }
+    }
+}
+
 impl<T: Transport> Driver<T> {
-    pub(crate) fn new(mut endpoint: Endpoint, link: Link<T>) -> Self {
-        endpoint.handle_timeout(link.now());
-        Self { endpoint, link, finished: false, skipping: false }
+    pub(crate) fn new(endpoint: Endpoint, link: Link<T>) -> Self {
+        Self { endpoint, link, finished: false, state: ReadState::default() }
     }
 
     /// Writes all output.
     pub(crate) fn flush(&mut self) -> Result<()> {
-        self.link.flush(self.endpoint.sides().1)
+        self.link.flush(&mut self.endpoint)
     }
 
     /// The next event other than a Ping or Pong, waiting for it until `deadline`; `None` when the
@@ -36,59 +175,24 @@ impl<T: Transport> Driver<T> {
 
     /// As [`event`](Self::event), but a failure is only told to the caller.
     pub(crate) fn next(&mut self, deadline: Option<ws_core::Instant>) -> Result<Option<Event>> {
-        let mut late = false;
-        loop {
-            if self.link.is_overdue() {
-                let (inbound, outbound) = self.endpoint.sides();
-                self.link.leave(inbound, outbound);
-            }
-            match self.endpoint.poll_event()? {
-                Some(Event::Ping(_) | Event::Pong(_)) => continue,
-                Some(Event::Message(_)) if self.link.is_too_late(self.endpoint.sides().1) => {
-                    continue;
-                }
-                Some(Event::Chunk(chunk))
-                    if self.skipping
-                        || chunk.start && self.link.is_too_late(self.endpoint.sides().1) =>
-                {
-                    self.skipping = !chunk.end;
-                    continue;
-                }
-                Some(event) => return Ok(Some(event)),
-                None => {}
-            }
-            if self.endpoint.is_closed() {
-                return Ok(None);
-            }
-            late = self.wait(deadline, late)?;
+        match self.read(deadline, false)? {
+            Got::Event(event) => Ok(Some(event)),
+            Got::Message | Got::Over => Ok(None),
         }
     }
 
-    /// When all that came is parsed: writes all output and reads once. `late` and the result tell whether
-    /// the deadline has passed; there may be an event nevertheless.
-    pub(crate) fn wait(&mut self, deadline: Option<ws_core::Instant>, late: bool) -> Result<bool> {
-        if late {
-            return Err(Error::Timeout(Deadline::Read));
-        }
-        let (inbound, outbound) = self.endpoint.sides();
-        self.link.leave(inbound, outbound);
-        if let Err(error) = self.flush() {
-            // A peer that is gone may have said something before.
-            if !self.link.broken {
-                return Err(error);
-            }
-        }
-        let until = earlier(self.endpoint.poll_timeout(), deadline, self.link.now());
-        let filled = self.link.fill(self.endpoint.sides().0, until)?;
-        let now = self.link.now();
-        let (inbound, outbound) = self.endpoint.sides();
-        self.link.react(filled, now, inbound, outbound);
-        Ok(deadline.is_some_and(|deadline| deadline.saturating_since(now).is_zero()))
+    pub(crate) fn read(&mut self, deadline: Option<ws_core::Instant>, lend: bool) -> Result<Got> {
+        let Self { endpoint, link, state, .. } = self;
+        let Endpoint { inbound, outbound, .. } = endpoint;
+        let write = |link: &mut Link<T>, out: &mut Outbound| link.write_out(out, Patience::Now);
+        let others = || false;
+        Reading { inbound, sending: outbound, link, state, write, others, look: None }
+            .next(deadline, lend)
     }
 
-    /// Ends the stream if the connection has failed, so that the peer is told; gives the error back.
+    /// Ends the stream if the connection has failed, so that the peer is told; returns the error.
     pub(crate) fn failed(&mut self, error: Error) -> Error {
-        if self.endpoint.is_closed() {
+        if self.endpoint.inbound.failure().is_some() {
             self.finish();
         }
         error
@@ -97,25 +201,26 @@ impl<T: Transport> Driver<T> {
     /// Ends the stream: the output is written, the write side shut down when that is our part, and the
     /// peer's end awaited within the bounds of the closing handshake.
     pub(crate) fn finish(&mut self) {
-        if std::mem::replace(&mut self.finished, true) {
-            return;
+        if !std::mem::replace(&mut self.finished, true) {
+            finish(&mut self.link, &mut self.endpoint.outbound);
         }
-        let outbound = self.endpoint.sides().1;
-        self.link.write_last(outbound);
-        self.link.linger(None, |now| Look::at(now, outbound));
-        self.endpoint.receive_eof();
     }
 
     /// Ends the stream at once: nobody has to be told.
     pub(crate) fn abandon(&mut self) {
         if !std::mem::replace(&mut self.finished, true) {
-            let _ = self.link.shutdown_write();
+            self.endpoint.outbound.receive_reset();
+            let _ = self.link.shutdown_write(Some(self.link.now()));
         }
-        self.endpoint.receive_eof();
     }
 
     /// Bounds everything that is written by a point in time, or no more.
     pub(crate) fn write_by(&mut self, by: Option<Instant>) {
         self.link.write_by = by;
     }
+}
+
+/// Ends the stream of a connection that is not split.
+pub(crate) fn finish<T: Transport>(link: &mut Link<T>, outbound: &mut Outbound) {
+    link.end(outbound, Bounds::default(), |link, out| link.write_out(out, Patience::Now));
 }

@@ -1,6 +1,8 @@
+//! What can go wrong, and what it becomes elsewhere.
+
 use std::{fmt, io};
 
-use ws_core::endpoint::{self, OpenError, Response, Unsent};
+use ws_core::endpoint::{EndpointError, OpenError, Response, Unsent};
 use ws_core::handshake::{HandshakeError, HeadError};
 use ws_core::{ProtocolError, SendError};
 
@@ -41,6 +43,9 @@ pub enum Error {
     Protocol(ProtocolError),
     /// The message was not sent.
     Send(SendError),
+    /// The operating system's generator of random bytes has failed, without which a client sends nothing
+    /// (RFC 6455 §10.3).
+    Random,
     /// More threads wait to send than [`MAX_WAITING`](crate::MAX_WAITING).
     Busy,
     /// A deadline has passed.
@@ -105,6 +110,7 @@ impl fmt::Display for Error {
             Self::HandshakeEof => f.write_str("the connection ended during the opening handshake"),
             Self::Protocol(error) => error.fmt(f),
             Self::Send(error) => error.fmt(f),
+            Self::Random => f.write_str("the operating system gives no random bytes"),
             Self::Busy => f.write_str("too many threads wait to send"),
             Self::TooManyConnections => f.write_str("too many connections"),
             Self::Shutdown => f.write_str("the listener was shut down"),
@@ -132,6 +138,7 @@ impl std::error::Error for Error {
             Self::Refused(_)
             | Self::NotAnUpgrade
             | Self::HandshakeEof
+            | Self::Random
             | Self::Busy
             | Self::Timeout(_)
             | Self::TooManyConnections
@@ -168,7 +175,7 @@ impl From<Error> for io::Error {
             Error::Refused(_) => ConnectionRefused,
             Error::HandshakeEof => UnexpectedEof,
             Error::Timeout(_) => TimedOut,
-            Error::TooManyConnections | Error::Shutdown => Other,
+            Error::TooManyConnections | Error::Shutdown | Error::Random => Other,
         };
         match error {
             Error::Io(error) => error,
@@ -185,7 +192,10 @@ impl From<UrlError> for Error {
 
 impl From<OpenError> for Error {
     fn from(error: OpenError) -> Self {
-        Self::Open(error)
+        match error {
+            OpenError::Random => Self::Random,
+            error => Self::Open(error),
+        }
     }
 }
 
@@ -197,24 +207,28 @@ impl From<HeadError> for Error {
 
 impl From<SendError> for Error {
     fn from(error: SendError) -> Self {
-        Self::Send(error)
+        match error {
+            SendError::Random => Self::Random,
+            error => Self::Send(error),
+        }
     }
 }
 
 impl From<Unsent> for Error {
     fn from(unsent: Unsent) -> Self {
-        Self::Send(unsent.error)
+        unsent.error.into()
     }
 }
 
-impl From<endpoint::Error> for Error {
-    fn from(error: endpoint::Error) -> Self {
+impl From<EndpointError> for Error {
+    fn from(error: EndpointError) -> Self {
         match error {
-            endpoint::Error::Protocol(error) => Self::Protocol(error),
-            endpoint::Error::Handshake(error) => Self::Handshake(error),
-            endpoint::Error::HandshakeTimeout => Self::Timeout(Deadline::Handshake),
-            endpoint::Error::HandshakeEof => Self::HandshakeEof,
-            endpoint::Error::PongTimeout => Self::Timeout(Deadline::Pong),
+            EndpointError::Protocol(ProtocolError::PongTimeout) => Self::Timeout(Deadline::Pong),
+            EndpointError::Protocol(error) => Self::Protocol(error),
+            EndpointError::Handshake(error) => Self::Handshake(error),
+            EndpointError::HandshakeTimeout => Self::Timeout(Deadline::Handshake),
+            EndpointError::HandshakeEof => Self::HandshakeEof,
+            _ => Self::Random,
         }
     }
 }

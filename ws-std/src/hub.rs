@@ -1,3 +1,6 @@
+//! A hub: connections that get each other's messages, on the public interface of this crate alone but for
+//! the goodbye of a listener that shuts down.
+
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -399,11 +402,11 @@ impl<T: Transport> Member<T> {
     pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<CloseInfo> {
         self.hub.close(self.id, code, reason);
         while self.read()?.is_some() {}
-        Ok(self.close_info().cloned().unwrap_or_else(CloseInfo::abnormal))
+        Ok(self.close_info().unwrap_or_else(CloseInfo::abnormal))
     }
 
     /// As [`WebSocket::close_info`].
-    pub fn close_info(&self) -> Option<&CloseInfo> {
+    pub fn close_info(&self) -> Option<CloseInfo> {
         self.reader.close_info()
     }
 }

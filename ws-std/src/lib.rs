@@ -21,6 +21,7 @@
 mod client;
 mod driver;
 mod error;
+mod goodbye;
 mod hub;
 mod link;
 mod random;

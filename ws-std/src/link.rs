@@ -1,22 +1,31 @@
+//! A stream, and how it is waited on: one write, one read, and the two loops that only write.
+//!
+//! Writing goes through a batch that is taken from the endpoint, so that the endpoint is not locked while a
+//! system call runs ([`Link::write_out`]). Every wait is short enough that deadlines are kept and progress is
+//! seen: a blocking write ends after some milliseconds and says how much the stream has taken.
+
 use std::io::{self, IoSlice};
-use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
-use ws_core::endpoint::{Inbound, Outbound, Output};
-use ws_core::{CloseCode, SendError};
+use ws_core::endpoint::{Endpoint, Inbound, Next, Outbound, Output};
 
 use crate::error::{Deadline, Error, Result};
-use crate::registry::Place;
+use crate::goodbye::Goodbye;
 use crate::trace::Tracer;
 use crate::transport::Transport;
 
 /// The most that is read and dropped while waiting for the peer to close the stream.
 const MAX_DISCARD: usize = 64 << 20;
-/// How long the last words may take, and the peer's end when no other bound is set.
+/// How long an ending may take when no other bound is set.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 /// Zero means for ever to a stream.
 pub(crate) const MIN_WAIT: Duration = Duration::from_millis(1);
-/// A read that waits takes longer, even if it wakes up early.
+/// How long a write waits that must not keep others from reading.
+const BRIEF: Duration = MIN_WAIT;
+/// The longest wait while neither direction moves.
+const SLICE: Duration = Duration::from_millis(50);
+/// A system call that waits takes longer, even if it wakes up early.
 const AT_ONCE: Duration = Duration::from_micros(250);
 /// The most slices that one write takes.
 const SLICES: usize = 16;
@@ -33,50 +42,95 @@ pub(crate) struct Link<T> {
     pub(crate) write_by: Option<Instant>,
     /// The time-outs that the stream was given last, if it was.
     set_read: Option<Option<Duration>>,
-    set_write: Option<Option<Duration>>,
+    set_write: Option<Duration>,
     /// The stream has no time-outs.
     timeless: bool,
+    /// The stream was seen to wait.
+    waits: bool,
     /// Something was written that the stream may hold back until it is flushed.
-    pub(crate) unflushed: bool,
+    unflushed: bool,
     /// Writing has failed: what can still be read is read, nothing more is written.
     pub(crate) broken: bool,
+    /// Output that was taken to be written.
+    batch: Output,
     /// Follows what is read and written.
     pub(crate) tracer: Option<Box<Tracer>>,
-    /// How much is written at once.
-    pub(crate) max_write: usize,
     /// Of a listener's connection.
-    pub(crate) place: Option<Arc<Place>>,
-    /// What had come before the listener shut down was read.
-    caught_up: bool,
-    /// Until when there is time for that.
-    leave_by: Option<Instant>,
+    pub(crate) goodbye: Goodbye,
 }
 
 /// What a read came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Filled {
     Bytes,
+    /// The peer has ended its side.
     Eof,
+    /// The stream has failed.
+    Reset,
     TimedOut,
 }
 
-/// How far a connection has come to its end, for [`Link::linger`].
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Look {
-    pub(crate) wants_shutdown: bool,
-    pub(crate) finished: bool,
-    pub(crate) until: Option<ws_core::Instant>,
+/// How long a write may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// As far as the stream takes it at once.
+    Now,
+    /// Until the write time-out, counted from when the stream first takes nothing.
+    Timeout,
 }
 
-impl Look {
-    /// Tells the time, and looks.
-    pub(crate) fn at(now: ws_core::Instant, outbound: &mut Outbound) -> Self {
-        outbound.handle_timeout(now);
-        Self {
-            wants_shutdown: outbound.wants_shutdown(),
-            finished: outbound.is_finished(),
-            until: outbound.poll_timeout(),
+/// What writing came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Written {
+    All,
+    /// The stream takes nothing at the moment, or is in another's hands.
+    Blocked,
+    /// The connection is over for the sending side: nothing more will be written.
+    Over,
+}
+
+/// The sending side of an endpoint, wherever it lies.
+pub(crate) trait Sending {
+    fn with<R>(&mut self, look: impl FnOnce(&mut Outbound) -> R) -> R;
+
+    /// Where to read to while a write waits, for a holder of both sides.
+    fn reader(&mut self, _now: ws_core::Instant) -> Option<&mut Inbound> {
+        None
+    }
+}
+
+impl Sending for Outbound {
+    fn with<R>(&mut self, look: impl FnOnce(&mut Outbound) -> R) -> R {
+        look(self)
+    }
+}
+
+impl Sending for Endpoint {
+    fn with<R>(&mut self, look: impl FnOnce(&mut Outbound) -> R) -> R {
+        look(&mut self.outbound)
+    }
+
+    fn reader(&mut self, now: ws_core::Instant) -> Option<&mut Inbound> {
+        match self.next_write(|| now) {
+            Next::Write { read, .. } | Next::Wait { read, .. } => read,
+            _ => None,
         }
+    }
+}
+
+/// The wait while neither direction moves: it grows, so that waiting does not keep a processor busy.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pause(Duration);
+
+impl Pause {
+    pub(crate) const fn new() -> Self {
+        Self(MIN_WAIT)
+    }
+
+    pub(crate) fn next(&mut self) -> Duration {
+        let pause = self.0;
+        self.0 = pause.saturating_mul(2).min(SLICE);
+        pause
     }
 }
 
@@ -91,37 +145,37 @@ impl<T: Transport> Link<T> {
             set_read: None,
             set_write: None,
             timeless: false,
+            waits: false,
             unflushed: false,
             broken: false,
+            batch: Output::default(),
             tracer: None,
-            max_write: usize::MAX,
-            place: None,
-            caught_up: false,
-            leave_by: None,
+            goodbye: Goodbye::none(),
         }
     }
 
-    /// A second handle to the stream, for writing.
-    pub(crate) fn try_clone(&self) -> io::Result<Self> {
+    /// A second handle to the stream, for writing. It goes on with what was taken to be written.
+    pub(crate) fn split(&mut self) -> io::Result<Self> {
         let mut clone = Self::new(self.stream.try_clone()?, self.start);
         clone.write_timeout = self.write_timeout;
         clone.unflushed = self.unflushed;
         clone.broken = self.broken;
+        clone.batch = std::mem::take(&mut self.batch);
         clone.tracer = self.tracer.clone();
-        clone.place = self.place.clone();
         Ok(clone)
     }
 
-    /// Whether the listener shuts down, and this connection has to be closed.
-    pub(crate) fn is_stopping(&self) -> bool {
-        self.place.as_ref().is_some_and(|place| place.is_stopping())
+    /// The clock that an endpoint asks.
+    pub(crate) fn clock(&self) -> impl FnOnce() -> ws_core::Instant + use<T> {
+        let start = self.start;
+        move || ws_core::Instant::from_elapsed(start.elapsed())
     }
 
     pub(crate) fn now(&self) -> ws_core::Instant {
         ws_core::Instant::from_elapsed(self.start.elapsed())
     }
 
-    fn is_past(&self, deadline: Option<ws_core::Instant>) -> bool {
+    pub(crate) fn is_past(&self, deadline: Option<ws_core::Instant>) -> bool {
         deadline.is_some_and(|deadline| deadline.saturating_since(self.now()).is_zero())
     }
 
@@ -130,105 +184,206 @@ impl<T: Transport> Link<T> {
         self.read_timeout.map(|timeout| self.now().saturating_add(timeout))
     }
 
-    /// Tells the time of what is about to be sent, if any time-out depends on it.
-    pub(crate) fn tell_time(&self, outbound: &mut Outbound) {
-        if outbound.poll_timeout().is_some() {
-            outbound.set_now(self.now());
+    /// Writes all output, within the write time-out.
+    pub(crate) fn flush(&mut self, sending: &mut impl Sending) -> Result<()> {
+        match self.write_out(sending, Patience::Timeout)? {
+            Written::All => Ok(()),
+            Written::Blocked | Written::Over => {
+                Err(io::Error::from(io::ErrorKind::BrokenPipe).into())
+            }
         }
     }
 
-    /// Writes all output, and flushes the stream; `told` gets the length of each write.
-    pub(crate) fn write(&mut self, output: &mut Output, mut told: impl FnMut(usize)) -> Result<()> {
-        while self.unflushed || !output.is_empty() {
-            if self.broken {
-                output.advance(usize::MAX);
-                self.unflushed = false;
-                return Err(io::Error::from(io::ErrorKind::BrokenPipe).into());
-            }
-            self.set_write_timeout()?;
-            let before = output.len();
-            match self.write_once(output) {
-                Ok(()) => told(before.saturating_sub(output.len())),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if is_timeout(&error) => return Err(Error::Timeout(Deadline::Write)),
-                Err(error) => {
-                    self.broken = true;
-                    return Err(error.into());
+    /// Writes output, and shuts down the write side when it is time to. While the stream takes nothing, a
+    /// holder of both sides reads, since the peer may be waiting for just that.
+    pub(crate) fn write_out(
+        &mut self,
+        sending: &mut impl Sending,
+        patience: Patience,
+    ) -> Result<Written> {
+        let mut by = None;
+        let mut pause = Pause::new();
+        let mut wait = BRIEF;
+        loop {
+            let written = if self.batch.is_empty() {
+                match self.take(sending) {
+                    Written::All if !self.unflushed => return Ok(Written::All),
+                    Written::All => self.flush_stream(wait)?,
+                    Written::Blocked => self.write(wait)?,
+                    Written::Over => return Ok(Written::Over),
                 }
+            } else {
+                self.write(wait)?
+            };
+            if let Some(count) = written {
+                pause = Pause::new();
+                let all = sending.with(|out| {
+                    out.written(count);
+                    out.waiting() == 0
+                });
+                if all && self.unflushed {
+                    self.flush_stream(wait)?;
+                }
+                if all && !self.unflushed {
+                    return Ok(Written::All);
+                }
+                continue;
             }
+            if patience == Patience::Now {
+                return Ok(Written::Blocked);
+            }
+            let by = by.get_or_insert_with(|| self.write_deadline());
+            if *by <= Instant::now() {
+                return Err(Error::Timeout(Deadline::Write));
+            }
+            if self.look(sending) {
+                return Ok(Written::Over);
+            }
+            let now = self.now();
+            wait = match sending.reader(now) {
+                Some(inbound) => {
+                    let until = now.saturating_add(pause.next());
+                    match self.fill(inbound, Some(until))? {
+                        Filled::Bytes => pause = Pause::new(),
+                        Filled::Eof => inbound.receive_eof(),
+                        Filled::Reset => sending.with(Outbound::receive_reset),
+                        Filled::TimedOut => {}
+                    }
+                    BRIEF
+                }
+                None => pause.next(),
+            };
         }
-        Ok(())
     }
 
-    fn write_once(&mut self, output: &mut Output) -> io::Result<()> {
-        if output.is_empty() {
-            self.stream.flush()?;
-            self.unflushed = false;
-            return Ok(());
+    /// Takes the next batch; `Blocked` means that there is one.
+    fn take(&mut self, sending: &mut impl Sending) -> Written {
+        loop {
+            let (clock, batch) = (self.clock(), &mut self.batch);
+            let until = sending.with(|out| match out.next(clock) {
+                Next::Write { .. } => {
+                    out.take_output(batch);
+                    Err(Written::Blocked)
+                }
+                Next::Shutdown { until, .. } => Ok(until),
+                Next::Done => Err(Written::Over),
+                _ => Err(Written::All),
+            });
+            match until {
+                Ok(until) => {
+                    // The peer may be gone by now.
+                    let _ = self.shutdown_write(until);
+                    sending.with(Outbound::shut_down);
+                }
+                Err(written) => return written,
+            }
         }
+    }
+
+    /// Tells the time while a batch waits; returns whether nobody takes it any more.
+    fn look(&mut self, sending: &mut impl Sending) -> bool {
+        let clock = self.clock();
+        let shutdown = sending.with(|out| match out.next(clock) {
+            Next::Shutdown { until, .. } => Some(until),
+            Next::Done => Some(None),
+            _ => None,
+        });
+        let Some(until) = shutdown else { return false };
+        self.batch.advance(usize::MAX);
+        let _ = self.shutdown_write(until);
+        sending.with(Outbound::shut_down);
+        true
+    }
+
+    fn write_deadline(&self) -> Instant {
+        let now = Instant::now();
+        let timeout = self.write_timeout.and_then(|timeout| now.checked_add(timeout));
+        match (timeout, self.write_by) {
+            (Some(a), Some(b)) => a.min(b),
+            (a, b) => a.or(b).unwrap_or_else(|| far(now)),
+        }
+    }
+
+    /// Writes some of the batch, for at most `wait`; `None` when the stream takes nothing in that time.
+    fn write(&mut self, wait: Duration) -> Result<Option<usize>> {
+        if self.broken {
+            return Err(io::Error::from(io::ErrorKind::BrokenPipe).into());
+        }
+        self.set_write_timeout(wait)?;
         let mut slices = [IoSlice::new(&[]); SLICES];
         let mut count = 0_usize;
-        let mut room = self.max_write;
-        for (slot, slice) in slices.iter_mut().zip(output.slices()) {
-            let slice = slice.get(..room).unwrap_or(slice);
-            room = room.saturating_sub(slice.len());
+        for (slot, slice) in slices.iter_mut().zip(self.batch.slices()) {
             *slot = IoSlice::new(slice);
             count = count.saturating_add(1);
-            if room == 0 {
-                break;
-            }
         }
-        let written = self.stream.write_vectored(slices.get(..count).unwrap_or_default())?;
-        if written == 0 {
-            return Err(io::ErrorKind::WriteZero.into());
-        }
+        let slices = slices.get(..count).unwrap_or_default();
+        let stream = &mut self.stream;
+        let result = match stream.write_vectored(slices) {
+            Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+            result => result,
+        };
+        let Some(written) = self.moved(result, wait)? else { return Ok(None) };
         if let Some(tracer) = &mut self.tracer {
             // Should the hook panic, nobody writes the same bytes again.
             self.broken = true;
             let mut left = written;
-            for slice in output.slices() {
+            for slice in self.batch.slices() {
                 let (now, _) = slice.split_at(left.min(slice.len()));
                 left = left.saturating_sub(now.len());
                 tracer.sent(now);
             }
             self.broken = false;
         }
-        output.advance(written);
+        self.batch.advance(written);
         self.unflushed = true;
-        Ok(())
+        Ok(Some(written))
     }
 
-    fn set_write_timeout(&mut self) -> Result<()> {
-        let mut wanted = self.write_timeout;
-        if let Some(by) = self.write_by {
-            let left = by.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(Error::Timeout(Deadline::Write));
-            }
-            wanted = Some(wanted.map_or(left, |timeout| timeout.min(left)));
+    /// Flushes a stream that holds back what was written.
+    fn flush_stream(&mut self, wait: Duration) -> Result<Option<usize>> {
+        if self.broken {
+            return Err(io::Error::from(io::ErrorKind::BrokenPipe).into());
         }
-        let wanted = wanted.map(|timeout| timeout.max(MIN_WAIT));
-        if self.set_write != Some(wanted) {
-            match self.stream.set_write_timeout(wanted) {
+        self.set_write_timeout(wait)?;
+        let result = self.stream.flush().map(|()| 0);
+        let flushed = result.is_ok();
+        let moved = self.moved(result, wait)?;
+        if flushed {
+            self.unflushed = false;
+        }
+        Ok(moved)
+    }
+
+    /// What a write or flush came to: how much was taken, or `None` when it was nothing.
+    fn moved(&mut self, result: io::Result<usize>, wait: Duration) -> Result<Option<usize>> {
+        match result {
+            Ok(count) => Ok(Some(count)),
+            // Of a stream that holds data back: some of that has moved.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(Some(0)),
+            Err(error) if is_timeout(&error) => {
+                if !self.waits {
+                    // It may be a stream that does not block: to ask it on and on would be busy.
+                    thread::sleep(wait);
+                }
+                Ok(None)
+            }
+            Err(error) => {
+                self.broken = true;
+                Err(error.into())
+            }
+        }
+    }
+
+    fn set_write_timeout(&mut self, wait: Duration) -> Result<()> {
+        if self.set_write != Some(wait) {
+            match self.stream.set_write_timeout(Some(wait)) {
                 Err(error) if error.kind() != io::ErrorKind::Unsupported => {
                     return Err(error.into());
                 }
-                _ => self.set_write = Some(wanted),
+                _ => self.set_write = Some(wait),
             }
         }
         Ok(())
-    }
-
-    /// Writes all that `outbound` has to send. A pong that found the output full follows when there is
-    /// room for it.
-    pub(crate) fn flush(&mut self, outbound: &mut Outbound) -> Result<()> {
-        loop {
-            let output = outbound.output();
-            if output.is_empty() && !self.unflushed {
-                return Ok(());
-            }
-            self.write(output, |_| {})?;
-        }
     }
 
     fn set_read_timeout(&mut self, deadline: Option<ws_core::Instant>) -> io::Result<()> {
@@ -287,8 +442,12 @@ impl<T: Transport> Link<T> {
                     begun = Some(now);
                     continue;
                 }
-                Err(error) if is_timeout(&error) => Ok((0, Filled::TimedOut)),
-                Err(error) if is_loss(&error) => Ok((0, Filled::Eof)),
+                Err(error) if is_timeout(&error) => {
+                    self.waits = true;
+                    Ok((0, Filled::TimedOut))
+                }
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok((0, Filled::Eof)),
+                Err(error) if is_loss(&error) => Ok((0, Filled::Reset)),
                 Err(error) => Err(error.into()),
             };
         }
@@ -301,131 +460,113 @@ impl<T: Transport> Link<T> {
         deadline: Option<ws_core::Instant>,
     ) -> Result<Filled> {
         // A read that began before may have left something.
-        let stopping = self.is_stopping();
+        let stopping = self.goodbye.is_stopping();
         let (count, filled) = self.read(inbound.read_buf(), deadline)?;
         inbound.filled(count);
-        if stopping {
-            self.caught_up |= filled != Filled::Bytes;
-            self.leave_by = self.leave_by.or_else(|| self.last_words());
+        if stopping && filled != Filled::Bytes {
+            self.goodbye.caught_up();
         }
         Ok(filled)
     }
 
-    /// When what comes before the goodbye of a listener that shuts down has had its time.
-    pub(crate) fn last_words(&self) -> Option<Instant> {
-        let time = self.place.as_ref().map(|place| place.last_words());
-        time.and_then(|time| Instant::now().checked_add(time))
+    /// Waits until a time, when there is nothing to read.
+    pub(crate) fn sleep(&self, until: Option<ws_core::Instant>) {
+        let left = until.map_or(SLICE, |until| until.saturating_since(self.now()));
+        thread::sleep(left.clamp(MIN_WAIT, SLICE));
     }
 
-    /// Whether the listener shuts down, and what had come before is read and answered, or takes too
-    /// long.
-    pub(crate) fn is_leaving(&self) -> bool {
-        self.caught_up || self.leave_by.is_some_and(|by| by <= Instant::now())
-    }
-
-    /// Whether the listener shuts down, and there has been time enough for what comes before the goodbye:
-    /// asked before each message, as a busy reader does not come to read again.
-    pub(crate) fn is_overdue(&mut self) -> bool {
-        if self.leave_by.is_none() && self.is_stopping() {
-            self.leave_by = self.last_words();
-        }
-        self.leave_by.is_some_and(|by| by <= Instant::now())
-    }
-
-    /// Says goodbye if it is time to.
-    pub(crate) fn leave(&self, inbound: &mut Inbound, outbound: &mut Outbound) {
-        if self.is_leaving() {
-            outbound.set_now(self.now());
-            // What is not open yet has nobody to say goodbye to.
-            if outbound.close(CloseCode::GOING_AWAY, "") == Err(SendError::NotOpen) {
-                inbound.receive_eof();
-            }
-        }
-    }
-
-    /// Whether a message is one that came after the goodbye of a listener that shuts down, when nothing
-    /// can be answered any more.
-    pub(crate) fn is_too_late(&self, outbound: &Outbound) -> bool {
-        self.is_stopping() && !outbound.is_open()
-    }
-
-    /// Tells what a read has come to.
-    pub(crate) fn react(
-        &self,
-        filled: Filled,
-        now: ws_core::Instant,
-        inbound: &mut Inbound,
-        outbound: &mut Outbound,
-    ) {
-        inbound.handle_timeout(now, outbound);
-        if filled == Filled::Eof {
-            inbound.receive_eof();
-        }
-    }
-
-    /// Writes what is left, for as long as a peer may take to close.
-    pub(crate) fn write_last(&mut self, outbound: &mut Outbound) {
-        let patience = outbound.close_timeout().map_or(PATIENCE, |time| time.min(PATIENCE));
-        let by = Instant::now().checked_add(patience);
-        // One who closes has waited before.
-        self.write_by = self.write_by.map_or(by, |before| by.map(|by| by.min(before)));
-        let _ = self.flush(outbound);
-    }
-
-    /// Shuts the write side down. What TLS has to say then is bounded as all that is written.
-    pub(crate) fn shutdown_write(&mut self) -> io::Result<()> {
-        if self.set_write_timeout().is_err() {
-            self.set_write = None;
-            let _ = self.stream.set_write_timeout(Some(MIN_WAIT));
-        }
+    /// Shuts the write side down, until a time at the latest. What TLS has to say then takes no longer.
+    pub(crate) fn shutdown_write(&mut self, until: Option<ws_core::Instant>) -> io::Result<()> {
+        let left = until.map_or(PATIENCE, |until| until.saturating_since(self.now()));
+        let _ = self.set_write_timeout(left.clamp(MIN_WAIT, PATIENCE));
         self.stream.shutdown_write()
     }
 
-    /// Ends the stream, all output being written: the write side is shut down when that is our part, and
-    /// the peer's end awaited within the bounds that `look` gives. What still comes is dropped, for to
-    /// close a stream with unread bytes would destroy what the peer has not read yet.
+    /// Ends the stream: what is left is written, the write side shut down when that is our part, and the
+    /// peer's end awaited, all within the deadlines of the endpoint and `bounds`. What still comes is
+    /// dropped, for to close a stream with unread bytes would destroy what the peer has not read yet.
     ///
-    /// A stream without time-outs is not waited for; with `quiet`, neither is a peer that has been
-    /// silent for so long.
-    pub(crate) fn linger(
+    /// `write` writes as far as the stream takes it at once, for it may be in another's hands. A stream
+    /// without time-outs is not waited for.
+    pub(crate) fn end<S: Sending>(
         &mut self,
-        quiet: Option<Duration>,
-        mut look: impl FnMut(ws_core::Instant) -> Look,
+        sending: &mut S,
+        bounds: Bounds,
+        mut write: impl FnMut(&mut Self, &mut S) -> Result<Written>,
     ) {
-        let patience = self.now().saturating_add(PATIENCE);
-        let mut shut = false;
+        let began = Instant::now();
+        let by = bounds.total.and_then(|total| began.checked_add(total));
         let mut left = MAX_DISCARD;
-        let mut scratch = [0; 16 * 1024];
+        let (mut eof, mut shut) = (false, false);
+        let mut pause = Pause::new();
+        let mut scratch = Vec::new();
         loop {
-            let now = self.now();
-            let Look { wants_shutdown, finished, until } = look(now);
-            if !shut && wants_shutdown {
+            let written = match write(self, sending) {
+                Ok(Written::Over) => return,
+                Ok(written) => written,
+                Err(_) => break,
+            };
+            let blocked = written == Written::Blocked;
+            if bounds.shut_down && !blocked && !shut {
                 shut = true;
-                if self.shutdown_write().is_err() {
-                    return;
-                }
+                let _ = self.shutdown_write(None);
+                sending.with(Outbound::shut_down);
             }
-            let until = until.unwrap_or(patience);
-            if finished || left == 0 || until.saturating_since(now).is_zero() {
+            let clock = self.clock();
+            let until = sending.with(|out| out.next(clock).until());
+            let now = self.now();
+            let until = match (until, by) {
+                (Some(until), None) => until.saturating_since(now),
+                (until, by) => {
+                    let by = by.or_else(|| began.checked_add(PATIENCE));
+                    let left =
+                        by.map_or(PATIENCE, |by| by.saturating_duration_since(Instant::now()));
+                    until.map_or(left, |until| until.saturating_since(now).min(left))
+                }
+            };
+            if until.is_zero() || left == 0 || eof && !blocked {
                 break;
             }
-            let until = earlier(Some(until), quiet.map(|quiet| now.saturating_add(quiet)), now);
+            if eof {
+                thread::sleep(until.min(pause.next()));
+                continue;
+            }
+            let wait = if blocked { until.min(pause.next()) } else { until };
+            let wait = bounds.quiet.map_or(wait, |quiet| wait.min(quiet));
+            let wait = self.goodbye.slice(Some(wait)).unwrap_or(wait);
+            scratch.resize(16 * 1024, 0);
+            let until = Some(now.saturating_add(wait));
             if self.set_read_timeout(until).is_err() || self.timeless {
                 break;
             }
             match self.read(&mut scratch, until) {
-                Ok((count, Filled::Bytes)) => left = left.saturating_sub(count),
-                // Here the peer's end does not show.
-                Ok((_, Filled::TimedOut)) if shut && self.is_stopping() => break,
-                Ok((_, Filled::TimedOut)) if quiet.is_none() => {}
-                Ok((_, Filled::TimedOut)) => break,
-                Ok((_, Filled::Eof)) | Err(_) => break,
+                Ok((count, Filled::Bytes)) => {
+                    left = left.saturating_sub(count);
+                    pause = Pause::new();
+                }
+                // There the peer's end does not show.
+                Ok((_, Filled::TimedOut)) if self.goodbye.hides_eof() && !blocked => break,
+                Ok((_, Filled::TimedOut)) if bounds.quiet.is_some() && !blocked => break,
+                Ok((_, Filled::TimedOut)) => {}
+                Ok((_, Filled::Eof)) => eof = true,
+                Ok((_, Filled::Reset)) | Err(_) => break,
             }
         }
-        if !shut {
-            let _ = self.shutdown_write();
-        }
+        sending.with(Outbound::receive_reset);
+        self.batch.advance(usize::MAX);
+        let _ = self.shutdown_write(Some(self.now()));
     }
+}
+
+/// How long an ending may take.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Bounds {
+    /// As a whole, beside the deadlines of the endpoint.
+    pub(crate) total: Option<Duration>,
+    /// How long a peer may be silent.
+    pub(crate) quiet: Option<Duration>,
+    /// Whether the write side is shut down as soon as all is written, whoever's turn it is.
+    pub(crate) shut_down: bool,
 }
 
 pub(crate) fn is_timeout(error: &io::Error) -> bool {
@@ -448,4 +589,9 @@ pub(crate) fn earlier(
         (Some(_), Some(b)) => Some(b),
         (a, b) => a.or(b),
     }
+}
+
+/// A time that is never reached.
+fn far(now: Instant) -> Instant {
+    now.checked_add(Duration::from_secs(365 * 24 * 60 * 60)).unwrap_or(now)
 }

@@ -1,3 +1,5 @@
+//! What a listener knows of its connections: how many there are, and how to end them.
+
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -13,7 +15,7 @@ const WAKE: Duration = Duration::from_secs(1);
 /// After how long that is tried again.
 const WAKE_AGAIN: Duration = Duration::from_millis(20);
 /// The longest that what came or waits before a goodbye may take.
-const LAST_WORDS: Duration = Duration::from_secs(5);
+const TIME_TO_FINISH: Duration = Duration::from_secs(5);
 
 /// A listening socket, until it is closed.
 #[derive(Debug)]
@@ -218,10 +220,10 @@ impl Place {
     }
 
     /// How long what came or waits before the goodbye may take: half of the time that is left.
-    pub(crate) fn last_words(&self) -> Duration {
+    pub(crate) fn time_to_finish(&self) -> Duration {
         let until = self.control.state().until;
         let half = until.and_then(|by| by.saturating_duration_since(Instant::now()).checked_div(2));
-        half.map_or(LAST_WORDS, |half| half.min(LAST_WORDS))
+        half.map_or(TIME_TO_FINISH, |half| half.min(TIME_TO_FINISH))
     }
 
     /// An end of the stream means that the listener shuts down, and nothing about the peer.

@@ -1,3 +1,5 @@
+//! The server: a listener, its connections, and the requests that come over them.
+
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
@@ -12,6 +14,7 @@ use ws_core::handshake::{AcceptResponse, HttpResponse, select_subprotocol};
 use crate::WRITE_TIMEOUT;
 use crate::driver::Driver;
 use crate::error::{Deadline, Error, Result};
+use crate::goodbye::Goodbye;
 use crate::link::Link;
 use crate::registry::{Control, Place};
 use crate::socket::WebSocket;
@@ -176,17 +179,15 @@ impl ListenerBuilder {
         Listener { settings: Arc::new(self), control }
     }
 
-    /// The stream of a connection whose endpoint has just been told that time is zero.
+    /// The stream of a connection; TLS has `timeout` for its handshake.
     #[cfg(feature = "rustls")]
-    fn open(&self, tcp: Tcp, endpoint: &Endpoint) -> Result<Stream> {
+    fn open(&self, tcp: Tcp, timeout: Option<Duration>) -> Result<Stream> {
         let Some(config) = &self.tls else { return Ok(Stream::Tcp(tcp)) };
-        let zero = ws_core::Instant::from_elapsed(Duration::ZERO);
-        let timeout = endpoint.poll_timeout().map(|until| until.saturating_since(zero));
         Ok(Stream::Tls(crate::TlsStream::server(tcp, config.clone(), timeout)?))
     }
 
     #[cfg(not(feature = "rustls"))]
-    fn open(&self, tcp: Tcp, _: &Endpoint) -> Result<Stream> {
+    fn open(&self, tcp: Tcp, _: Option<Duration>) -> Result<Stream> {
         Ok(Stream::Tcp(tcp))
     }
 }
@@ -360,13 +361,15 @@ impl Incoming {
         self.tcp.set_nodelay(true)?;
         let start = Instant::now();
         let mut endpoint = Endpoint::server(settings.options.clone());
-        endpoint.handle_timeout(ws_core::Instant::from_elapsed(Duration::ZERO));
-        let stream = settings.open(self.tcp, &endpoint)?;
+        // Its time begins here, with the handshake of TLS.
+        let zero = ws_core::Instant::from_elapsed(Duration::ZERO);
+        let until = endpoint.next(|| zero).until();
+        let stream = settings.open(self.tcp, until.map(|until| until.saturating_since(zero)))?;
         let mut link = Link::new(stream, start);
         link.read_timeout = settings.read_timeout;
         link.write_timeout = settings.write_timeout;
         link.tracer = Tracer::boxed(settings.trace.as_ref(), Some(self.peer));
-        link.place = Some(self.place.clone());
+        link.goodbye = Goodbye::of(self.place.clone());
         let mut driver = Driver::new(endpoint, link);
         match driver.next(None) {
             Ok(Some(Event::Request(head) | Event::Http(head))) => {
@@ -420,7 +423,7 @@ impl Incoming {
 #[must_use = "the client gets no answer when this is dropped"]
 pub struct Request {
     driver: Driver<Stream>,
-    head: endpoint::Request,
+    head: Box<endpoint::Request>,
     peer: SocketAddr,
     settings: Arc<ListenerBuilder>,
 }
@@ -482,13 +485,13 @@ impl Request {
             self.http(&HttpResponse { status: 426, headers, body: text })?;
             return Err(Error::NotAnUpgrade);
         }
-        if let Err(error) = self.driver.endpoint.accept(response) {
+        if let Err(error) = self.driver.endpoint.outbound.accept(response) {
             let _ = self.reject(500);
             return Err(error.into());
         }
         self.driver.flush()?;
         match self.driver.event(None)? {
-            Some(Event::Open(opened)) => Ok(WebSocket::new(self.driver, opened, Some(self.head))),
+            Some(Event::Open(opened)) => Ok(WebSocket::new(self.driver, *opened, Some(self.head))),
             _ => Err(Error::HandshakeEof),
         }
     }
@@ -511,9 +514,9 @@ impl Request {
     /// failed stream.
     pub fn http(mut self, response: &HttpResponse<'_>) -> Result<()> {
         let fault = HttpResponse { status: 500, headers: &[], body: b"" };
-        let answered = match self.driver.endpoint.respond(response) {
+        let answered = match self.driver.endpoint.outbound.respond(response) {
             Ok(()) => Ok(()),
-            Err(error) => self.driver.endpoint.respond(&fault).and(Err(error)),
+            Err(error) => self.driver.endpoint.outbound.respond(&fault).and(Err(error)),
         };
         self.driver.flush()?;
         self.driver.finish();

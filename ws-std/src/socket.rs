@@ -1,17 +1,19 @@
+//! An open WebSocket on a blocking stream.
+
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use ws_core::endpoint::{
-    CloseInfo, Endpoint, Event, EventRef, Opened, Outbound, Peeked, Request, Response,
+    CloseInfo, Endpoint, Event, EventRef, Next, Opened, Outbound, Request, Response,
 };
 use ws_core::message::MessageRef;
 use ws_core::{CloseCode, Message, PreparedMessage, SendError};
 
-use crate::driver::Driver;
+use crate::driver::{Driver, Got, finish};
 use crate::error::{Deadline, Error, Result};
-use crate::link::{Link, Look};
+use crate::link::{Link, Sending};
 use crate::transport::{Stream, Transport};
 
 /// Queued bytes beyond this are written without waiting for more.
@@ -40,7 +42,7 @@ pub(crate) const QUEUE: usize = 64 * 1024;
 pub struct WebSocket<T = Stream> {
     pub(crate) driver: Driver<T>,
     pub(crate) subprotocol: Option<String>,
-    pub(crate) request: Option<Request>,
+    pub(crate) request: Option<Box<Request>>,
     pub(crate) response: Option<Response>,
     /// A message was begun by `write_stream` and not finished.
     pub(crate) unfinished: bool,
@@ -50,7 +52,7 @@ impl<T: fmt::Debug> fmt::Debug for WebSocket<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WebSocket")
             .field("stream", &self.driver.link.stream)
-            .field("open", &self.driver.endpoint.is_open())
+            .field("open", &self.driver.endpoint.outbound.is_open())
             .field("close_info", &self.driver.endpoint.close_info())
             .field("subprotocol", &self.subprotocol)
             .field("request", &self.request)
@@ -60,7 +62,7 @@ impl<T: fmt::Debug> fmt::Debug for WebSocket<T> {
 }
 
 impl<T: Transport> WebSocket<T> {
-    pub(crate) fn new(driver: Driver<T>, opened: Opened, request: Option<Request>) -> Self {
+    pub(crate) fn new(driver: Driver<T>, opened: Opened, request: Option<Box<Request>>) -> Self {
         let Opened { subprotocol, response, .. } = opened;
         Self { driver, subprotocol, request, response, unfinished: false }
     }
@@ -84,7 +86,7 @@ impl<T: Transport> WebSocket<T> {
         loop {
             match self.driver.event(deadline)? {
                 Some(Event::Message(message)) => return Ok(Some(message)),
-                Some(Event::Closed(_)) | None => {
+                Some(Event::Closed) | None => {
                     self.driver.finish();
                     return Ok(None);
                 }
@@ -110,43 +112,30 @@ impl<T: Transport> WebSocket<T> {
     /// As [`read`](Self::read).
     pub fn read_ref(&mut self) -> Result<Option<(MessageRef<'_>, Replier<'_, T>)>> {
         let deadline = self.driver.link.deadline();
-        let mut late = false;
         loop {
-            let (inbound, outbound) = self.driver.endpoint.sides();
-            if self.driver.link.is_overdue() {
-                self.driver.link.leave(inbound, outbound);
-            }
-            match inbound.peek(outbound) {
-                Ok(Peeked::Message) if self.driver.link.is_too_late(outbound) => {
-                    let _ = inbound.poll_event_ref(outbound);
-                    continue;
-                }
-                Ok(Peeked::Message) => break,
-                Ok(Peeked::Event(Event::Closed(_))) => {
+            match self.driver.read(deadline, true) {
+                Ok(Got::Message) => break,
+                Ok(Got::Event(Event::Closed) | Got::Over) => {
                     self.driver.finish();
                     return Ok(None);
                 }
-                Ok(Peeked::Event(_)) => continue,
-                Ok(Peeked::Nothing) => {}
-                Err(error) => return Err(self.driver.failed(error.into())),
+                Ok(Got::Event(_)) => {}
+                Err(error) => return Err(self.driver.failed(error)),
             }
-            if self.driver.endpoint.is_closed() {
-                self.driver.finish();
-                return Ok(None);
-            }
-            late = self.driver.wait(deadline, late)?;
         }
         let Driver { endpoint, link, finished, .. } = &mut self.driver;
-        let (inbound, outbound) = endpoint.sides();
-        match inbound.poll_event_ref(outbound) {
-            Ok(Some(EventRef::Message(message))) => Ok(Some((message, Replier { outbound, link }))),
-            Ok(_) => Ok(None),
-            Err(error) => {
+        let Endpoint { inbound, outbound, .. } = endpoint;
+        let clock = link.clock();
+        match inbound.next_ref(outbound, clock) {
+            Next::Event(EventRef::Message(message)) => {
+                Ok(Some((message, Replier { outbound, link })))
+            }
+            Next::Failed(error) => {
                 *finished = true;
-                link.write_last(outbound);
-                link.linger(None, |now| Look::at(now, outbound));
+                finish(link, outbound);
                 Err(error.into())
             }
+            _ => Ok(None),
         }
     }
 
@@ -174,13 +163,11 @@ impl<T: Transport> WebSocket<T> {
     pub fn queue(&mut self, message: impl Into<Message>) -> Result<()> {
         let mut message = message.into();
         let Driver { endpoint, link, .. } = &mut self.driver;
-        let outbound = endpoint.sides().1;
-        link.tell_time(outbound);
-        while let Err(unsent) = outbound.send(message) {
-            make_room(link, outbound, unsent.error)?;
+        while let Err(unsent) = endpoint.outbound.send(message) {
+            make_room(link, endpoint, unsent.error)?;
             message = unsent.message;
         }
-        flush_long(link, outbound)
+        flush_long(link, endpoint)
     }
 
     /// Queues a message that was encoded before, as for many receivers.
@@ -190,12 +177,10 @@ impl<T: Transport> WebSocket<T> {
     /// As [`queue`](Self::queue).
     pub fn queue_prepared(&mut self, message: &PreparedMessage) -> Result<()> {
         let Driver { endpoint, link, .. } = &mut self.driver;
-        let outbound = endpoint.sides().1;
-        link.tell_time(outbound);
-        while let Err(error) = outbound.send_prepared(message) {
-            make_room(link, outbound, error)?;
+        while let Err(error) = endpoint.outbound.send_prepared(message) {
+            make_room(link, endpoint, error)?;
         }
-        flush_long(link, outbound)
+        flush_long(link, endpoint)
     }
 
     /// Writes all that is queued.
@@ -213,7 +198,7 @@ impl<T: Transport> WebSocket<T> {
     ///
     /// As [`send`](Self::send).
     pub fn ping(&mut self, payload: &[u8]) -> Result<()> {
-        self.driver.endpoint.ping(payload)?;
+        self.driver.endpoint.outbound.ping(payload)?;
         self.driver.flush()
     }
 
@@ -224,8 +209,7 @@ impl<T: Transport> WebSocket<T> {
     ///
     /// As [`send`](Self::send), and [`Error::Send`] for a code or reason that is not allowed.
     pub fn start_close(&mut self, code: impl Into<Option<CloseCode>>, reason: &str) -> Result<()> {
-        self.driver.endpoint.sides().1.set_now(self.driver.link.now());
-        self.driver.endpoint.close(code, reason)?;
+        self.driver.endpoint.outbound.close(code, reason)?;
         self.driver.flush()
     }
 
@@ -237,19 +221,14 @@ impl<T: Transport> WebSocket<T> {
     ///
     /// As [`start_close`](Self::start_close); the connection is given up.
     pub fn close(&mut self, code: impl Into<Option<CloseCode>>, reason: &str) -> Result<CloseInfo> {
-        if !self.driver.endpoint.is_closed() && self.driver.endpoint.close_info().is_none() {
-            let now = self.driver.link.now();
-            self.driver.endpoint.sides().1.set_now(now);
-            match self.driver.endpoint.close(code, reason) {
+        if self.driver.endpoint.close_info().is_none() {
+            match self.driver.endpoint.outbound.close(code, reason) {
                 Ok(()) | Err(SendError::Closing) => {}
                 Err(error) => return Err(error.into()),
             }
-            let patience = self.driver.endpoint.poll_timeout();
-            let patience = patience.map(|until| until.saturating_since(now));
-            self.driver.write_by(patience.and_then(|left| Instant::now().checked_add(left)));
             loop {
                 match self.driver.event(None) {
-                    Ok(Some(Event::Closed(_)) | None) => break,
+                    Ok(Some(Event::Closed) | None) => break,
                     Ok(Some(_)) => {}
                     Err(error) => {
                         self.driver.abandon();
@@ -259,17 +238,17 @@ impl<T: Transport> WebSocket<T> {
             }
         }
         self.driver.finish();
-        Ok(self.close_info().cloned().unwrap_or_else(CloseInfo::abnormal))
+        Ok(self.close_info().unwrap_or_else(CloseInfo::abnormal))
     }
 
     /// How the connection ended, once it has: code, reason, whether cleanly and who began.
-    pub fn close_info(&self) -> Option<&CloseInfo> {
+    pub fn close_info(&self) -> Option<CloseInfo> {
         self.driver.endpoint.close_info()
     }
 
     /// Whether messages can be sent.
     pub fn is_open(&self) -> bool {
-        self.driver.endpoint.is_open()
+        self.driver.endpoint.outbound.is_open()
     }
 
     /// The subprotocol in use.
@@ -279,7 +258,7 @@ impl<T: Transport> WebSocket<T> {
 
     /// The client's request, on a server.
     pub fn request(&self) -> Option<&Request> {
-        self.request.as_ref()
+        self.request.as_deref()
     }
 
     /// The server's response, on a client.
@@ -348,7 +327,6 @@ impl<T: Transport> Replier<'_, T> {
     /// As [`WebSocket::send`].
     pub fn queue<'m>(&mut self, message: impl Into<MessageRef<'m>>) -> Result<()> {
         let message = message.into();
-        self.link.tell_time(self.outbound);
         while let Err(error) = self.outbound.send_ref(message) {
             make_room(self.link, self.outbound, error)?;
         }
@@ -361,7 +339,6 @@ impl<T: Transport> Replier<'_, T> {
     ///
     /// As [`WebSocket::start_close`].
     pub fn start_close(&mut self, code: impl Into<Option<CloseCode>>, reason: &str) -> Result<()> {
-        self.outbound.set_now(self.link.now());
         self.outbound.close(code, reason)?;
         self.link.flush(self.outbound)
     }
@@ -370,13 +347,13 @@ impl<T: Transport> Replier<'_, T> {
 /// Writes what is queued, if that is why a message was not taken.
 fn make_room<T: Transport>(
     link: &mut Link<T>,
-    outbound: &mut Outbound,
+    sending: &mut impl Sending,
     error: SendError,
 ) -> Result<()> {
     if error != SendError::OutputFull {
         return Err(error.into());
     }
-    match link.flush(outbound) {
+    match link.flush(sending) {
         // Not a time-out to the caller, as that means that the message was taken.
         Err(Error::Timeout(Deadline::Write)) => Err(error.into()),
         result => result,
@@ -384,6 +361,6 @@ fn make_room<T: Transport>(
 }
 
 /// Writes what is queued when it is much.
-fn flush_long<T: Transport>(link: &mut Link<T>, outbound: &mut Outbound) -> Result<()> {
-    if outbound.output().len() >= QUEUE { link.flush(outbound) } else { Ok(()) }
+fn flush_long<T: Transport>(link: &mut Link<T>, sending: &mut impl Sending) -> Result<()> {
+    if sending.with(|out| out.waiting()) >= QUEUE { link.flush(sending) } else { Ok(()) }
 }

@@ -3,50 +3,45 @@
 //! The receiving side belongs to the reader alone. The sending side is behind a mutex that is held for
 //! as long as it takes to encode or to parse, never across a system call. A second lock is for
 //! the stream: whoever holds it writes all output that there is, and looks again after it has let go.
-//! So a reader that owes a Pong while a writer is blocked leaves it in the output and reads on.
+//! So a reader that owes a Pong while a writer is blocked leaves it in the output and reads on. A blocked
+//! writer looks at the time every few milliseconds, so that it ends when the connection does.
 
+use std::io;
 use std::mem;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use ws_core::endpoint::{CloseInfo, Event, Inbound, Outbound, Output};
+use ws_core::endpoint::{CloseInfo, Endpoint, Event, Inbound, Outbound};
 use ws_core::{CloseCode, Message, PreparedMessage, SendError};
 
-use crate::driver::Driver;
+use crate::driver::{Driver, Got, ReadState, Reading};
 use crate::error::{Deadline, Error, Result};
-use crate::link::{Link, Look, PATIENCE, earlier};
+use crate::link::{Bounds, Link, PATIENCE, Patience, Sending, Written};
 use crate::socket::WebSocket;
 use crate::transport::{Stream, Transport};
 
 /// How many threads may wait to send on one connection; more get [`Error::Busy`].
 pub const MAX_WAITING: usize = 64;
 
-/// How long the last words, and then the peer's end, may take when the reader is dropped.
-const FAREWELL: Duration = Duration::from_secs(1);
+/// How long the ending may take when the reader is dropped.
+const FAREWELL: Duration = Duration::from_secs(2);
 /// A peer that has sent nothing for so long is not waited for then.
 const QUIET: Duration = Duration::from_millis(100);
-
-/// How much is written at once: a write that blocks does not show that the peer takes it.
-const PIECE: usize = 256 * 1024;
 
 #[derive(Debug)]
 struct Shared<T> {
     outbound: Mutex<Outbound>,
-    stream: Mutex<WriteSide<T>>,
+    stream: Mutex<Link<T>>,
     waiting: AtomicUsize,
     /// How many writes have timed out.
     timeouts: AtomicUsize,
-    /// When time zero of the endpoint was.
-    start: Instant,
 }
 
-#[derive(Debug)]
-struct WriteSide<T> {
-    link: Link<T>,
-    /// Output that was taken to be written, without the other mutex.
-    batch: Output,
+impl<T> Sending for &Shared<T> {
+    fn with<R>(&mut self, look: impl FnOnce(&mut Outbound) -> R) -> R {
+        look(&mut self.outbound())
+    }
 }
 
 /// The receiving half of a [`WebSocket`] after [`split`](WebSocket::split).
@@ -62,10 +57,9 @@ pub struct Reader<T: Transport = Stream> {
     inbound: Inbound,
     link: Link<T>,
     shared: Arc<Shared<T>>,
-    /// The longest wait before the sending side is looked at again, and for the last words.
+    /// The longest wait before the sending side is looked at again.
     look: Duration,
-    /// When a goodbye that was left to others is said nevertheless.
-    leave_by: Option<Instant>,
+    state: ReadState,
     finished: bool,
 }
 
@@ -113,35 +107,28 @@ impl<T: Transport> WebSocket<T> {
     ///
     /// The stream has no second handle.
     pub fn split(self) -> Result<(Reader<T>, Writer<T>)> {
-        let Driver { endpoint, link, finished, .. } = self.driver;
-        let mut write = link.try_clone()?;
-        write.max_write = PIECE;
-        let (inbound, outbound) = endpoint.into_sides();
+        let Driver { endpoint, mut link, finished, state } = self.driver;
+        let write = link.split()?;
+        let Endpoint { inbound, outbound, .. } = endpoint;
         let look = outbound.close_timeout().map_or(PATIENCE, |timeout| timeout.min(PATIENCE));
         let shared = Arc::new(Shared {
             outbound: Mutex::new(outbound),
-            stream: Mutex::new(WriteSide { link: write, batch: Output::default() }),
+            stream: Mutex::new(write),
             waiting: AtomicUsize::new(0),
             timeouts: AtomicUsize::new(0),
-            start: link.start,
         });
         let writer = Writer { shared: shared.clone() };
-        Ok((Reader { inbound, link, shared, look, leave_by: None, finished }, writer))
+        Ok((Reader { inbound, link, shared, look, state, finished }, writer))
+    }
+}
+
+impl<T> Shared<T> {
+    fn outbound(&self) -> MutexGuard<'_, Outbound> {
+        self.outbound.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl<T: Transport> Shared<T> {
-    fn outbound(&self) -> MutexGuard<'_, Outbound> {
-        self.outbound.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The sending side, told the time of what is about to be sent.
-    fn outbound_now(&self) -> MutexGuard<'_, Outbound> {
-        let mut outbound = self.outbound();
-        outbound.set_now(ws_core::Instant::from_elapsed(self.start.elapsed()));
-        outbound
-    }
-
     /// Writes all output; waits for the stream while it is in another's hands.
     fn flush(&self) -> Result<()> {
         let timeouts = self.timeouts.load(Ordering::Relaxed);
@@ -150,41 +137,65 @@ impl<T: Transport> Shared<T> {
         if self.timeouts.load(Ordering::Relaxed) != timeouts {
             return Err(Error::Timeout(Deadline::Write));
         }
-        self.write_all(side)?;
-        self.look_again()
+        self.write_out(side, Patience::Timeout)?;
+        self.look_again(Patience::Timeout)
     }
 
-    /// Writes all output if nobody else is about to: the reader must not wait behind the messages of
-    /// others. They look at the output again when they are done.
-    fn flush_or_leave(&self) -> Result<()> {
+    /// Writes output as far as the stream takes it at once, if nobody else is about to: the reader must not
+    /// wait behind the messages of others. They look at the output again when they are done.
+    fn write_or_leave(&self) -> Result<Written> {
         if self.waiting.load(Ordering::Relaxed) > 0 {
-            return Ok(());
+            return Ok(Written::All);
         }
+        let Some(side) = self.try_stream() else { return Ok(Written::All) };
+        let written = self.write_out(side, Patience::Now)?;
+        if written == Written::All {
+            self.look_again(Patience::Now)?;
+        }
+        Ok(written)
+    }
+
+    /// Writes output as far as the stream takes it at once; it is blocked while another has it.
+    fn write_now(&self) -> Result<Written> {
         match self.try_stream() {
-            Some(side) => {
-                self.write_all(side)?;
-                self.look_again()
-            }
-            None => Ok(()),
+            Some(side) => self.write_out(side, Patience::Now),
+            None => Ok(Written::Blocked),
         }
     }
 
     /// Somebody may have found the stream taken between the last look at the output and its release.
-    fn look_again(&self) -> Result<()> {
-        while !self.outbound().output().is_empty() {
+    fn look_again(&self, patience: Patience) -> Result<()> {
+        while self.outbound().waiting() > 0 {
             let Some(side) = self.try_stream() else { break };
-            self.write_all(side)?;
+            if self.write_out(side, patience)? != Written::All {
+                break;
+            }
         }
         Ok(())
     }
 
     /// The stream for writing, unless it is in another's hands: they look at the output again
     /// after they have let go.
-    fn try_stream(&self) -> Option<MutexGuard<'_, WriteSide<T>>> {
+    fn try_stream(&self) -> Option<MutexGuard<'_, Link<T>>> {
         match self.stream.try_lock() {
             Ok(side) => Some(side),
             Err(TryLockError::Poisoned(side)) => Some(side.into_inner()),
             Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    fn write_out(&self, mut side: MutexGuard<'_, Link<T>>, patience: Patience) -> Result<Written> {
+        let written = side.write_out(&mut &*self, patience).inspect_err(|error| {
+            if matches!(error, Error::Timeout(_)) {
+                self.timeouts.fetch_add(1, Ordering::Relaxed);
+            }
+        })?;
+        match written {
+            // Whoever sends has to know that nothing goes out any more.
+            Written::Over if patience != Patience::Now => {
+                Err(io::Error::from(io::ErrorKind::BrokenPipe).into())
+            }
+            written => Ok(written),
         }
     }
 
@@ -197,39 +208,6 @@ impl<T: Transport> Shared<T> {
         }
     }
 
-    /// Writes the last output, within some time. Whoever has the stream is given as long to write it.
-    fn write_last(&self, patience: Duration) {
-        let begun = Instant::now();
-        loop {
-            if let Some(mut side) = self.try_stream() {
-                side.link.write_by = begun.checked_add(patience);
-                let _ = self.write_all(side);
-                return;
-            }
-            if begun.elapsed() >= patience {
-                return;
-            }
-            thread::sleep(Duration::from_millis(1));
-        }
-    }
-
-    fn write_all(&self, mut side: MutexGuard<'_, WriteSide<T>>) -> Result<()> {
-        let WriteSide { link, batch } = &mut *side;
-        loop {
-            self.outbound().take_output(batch);
-            if batch.is_empty() && !link.unflushed {
-                return Ok(());
-            }
-            link.write(batch, |count| self.outbound().written(count)).inspect_err(|error| {
-                if matches!(error, Error::Timeout(_)) {
-                    self.timeouts.fetch_add(1, Ordering::Relaxed);
-                } else {
-                    self.outbound().written(usize::MAX); // nobody will write it
-                }
-            })?;
-        }
-    }
-
     /// Queues output and writes it. What the reader has left to us meanwhile is written, too: it has seen
     /// our place before we gave it up, so that what it owes is in the output when we look again.
     fn send(&self, queue: impl FnOnce() -> Result<()>) -> Result<()> {
@@ -237,11 +215,11 @@ impl<T: Transport> Shared<T> {
         let result = queue().and_then(|()| self.flush());
         drop(place);
         match result {
-            Ok(()) => self.look_again(),
+            Ok(()) => self.look_again(Patience::Timeout),
             // The stream takes nothing.
             Err(Error::Timeout(_) | Error::Send(SendError::OutputFull)) => result,
             Err(_) => {
-                let _ = self.look_again();
+                let _ = self.look_again(Patience::Timeout);
                 result
             }
         }
@@ -279,69 +257,39 @@ impl<T: Transport> Reader<T> {
     /// handshake is started, after what waits to be sent; it gives whether it does. It has a time for that.
     pub(crate) fn read_leaving(&mut self, leave: impl Fn() -> bool) -> Result<Option<Message>> {
         let deadline = self.link.deadline();
-        let mut late = false;
         loop {
-            if self.link.is_overdue() {
-                self.leave(&leave);
+            let Self { inbound, link, shared, look, state, .. } = self;
+            let mut sending = &**shared;
+            let got = Reading {
+                inbound,
+                sending: &mut sending,
+                link,
+                state,
+                write: |_: &mut Link<T>, shared: &mut &Shared<T>| shared.write_or_leave(),
+                others: &leave,
+                look: Some(*look),
             }
-            let (event, too_late, closed, until) = {
-                let mut outbound = self.shared.outbound();
-                let event = self.inbound.poll_event(&mut outbound);
-                let too_late = self.link.is_too_late(&outbound);
-                (event, too_late, outbound.is_closed(), self.inbound.poll_timeout(&outbound))
-            };
-            match event {
-                Ok(Some(Event::Message(_))) if too_late => continue,
-                Ok(Some(Event::Message(message))) => return Ok(Some(message)),
-                Ok(Some(Event::Closed(_))) => {
-                    self.finish();
+            .next(deadline, false);
+            match got {
+                Ok(Got::Event(Event::Message(message))) => return Ok(Some(message)),
+                Ok(Got::Event(Event::Closed) | Got::Over) => {
+                    self.finish(Bounds::default());
                     return Ok(None);
                 }
-                Ok(Some(_)) => continue,
-                Ok(None) if closed => {
-                    self.finish();
-                    return Ok(None);
-                }
-                Ok(None) => {}
+                Ok(Got::Event(_) | Got::Message) => {}
                 Err(error) => {
-                    self.finish();
-                    return Err(error.into());
+                    if self.inbound.failure().is_some() {
+                        self.finish(Bounds::default());
+                    }
+                    return Err(error);
                 }
             }
-            if late {
-                return Err(Error::Timeout(Deadline::Read));
-            }
-            if self.link.is_leaving() {
-                self.leave(&leave);
-            }
-            // What a peer that is gone has said before is still read.
-            if let Err(Error::Timeout(deadline)) = self.shared.flush_or_leave() {
-                return Err(Error::Timeout(deadline));
-            }
-            // A writer may start the closing handshake, or leave something unwritten, while this waits.
-            let now = self.link.now();
-            let look = Some(now.saturating_add(self.look));
-            let until = earlier(earlier(until, deadline, now), look, now);
-            let filled = self.link.fill(&mut self.inbound, until)?;
-            let now = self.link.now();
-            self.link.react(filled, now, &mut self.inbound, &mut self.shared.outbound());
-            late = deadline.is_some_and(|deadline| deadline.saturating_since(now).is_zero());
-        }
-    }
-
-    fn leave(&mut self, leave: impl Fn() -> bool) {
-        let now = Instant::now();
-        let by = *self.leave_by.get_or_insert_with(|| {
-            if leave() { self.link.last_words().unwrap_or(now) } else { now }
-        });
-        if by <= now {
-            self.link.leave(&mut self.inbound, &mut self.shared.outbound());
         }
     }
 
     /// As [`WebSocket::close_info`].
-    pub fn close_info(&self) -> Option<&CloseInfo> {
-        self.inbound.close_info()
+    pub fn close_info(&self) -> Option<CloseInfo> {
+        self.inbound.close_info(&self.shared.outbound())
     }
 
     /// As [`WebSocket::set_read_timeout`].
@@ -350,30 +298,21 @@ impl<T: Transport> Reader<T> {
     }
 
     /// Ends the stream, as the end of a connection that is not split.
-    fn finish(&mut self) {
-        if mem::replace(&mut self.finished, true) {
-            return;
+    fn finish(&mut self, bounds: Bounds) {
+        if !mem::replace(&mut self.finished, true) {
+            self.link.end(&mut &*self.shared, bounds, |_, shared| shared.write_now());
         }
-        self.link.write_by = Instant::now().checked_add(self.look);
-        self.shared.write_last(self.look);
-        self.link.linger(None, |now| Look::at(now, &mut self.shared.outbound()));
     }
 }
 
 impl<T: Transport> Drop for Reader<T> {
     fn drop(&mut self) {
-        if self.finished {
-            return;
-        }
-        let _ = self.shared.outbound_now().close(CloseCode::GOING_AWAY, "");
-        self.link.write_by = Instant::now().checked_add(FAREWELL);
-        self.shared.write_last(FAREWELL);
-        let patience = self.link.now().saturating_add(FAREWELL);
-        self.link.linger(Some(QUIET), |now| {
-            let look = Look::at(now, &mut self.shared.outbound());
+        if !self.finished {
+            let _ = self.shared.outbound().close(CloseCode::GOING_AWAY, "");
             // Nobody is left to see the peer agree.
-            Look { wants_shutdown: true, until: Some(patience), ..look }
-        });
+            let bounds = Bounds { total: Some(FAREWELL), quiet: Some(QUIET), shut_down: true };
+            self.finish(bounds);
+        }
     }
 }
 
@@ -404,7 +343,7 @@ impl<T: Transport> Writer<T> {
 
     fn queue(&self, mut message: Message) -> Result<()> {
         loop {
-            let result = self.shared.outbound_now().send(message);
+            let result = self.shared.outbound().send(message);
             match result {
                 Ok(()) => return Ok(()),
                 Err(unsent) if unsent.error == SendError::OutputFull => {
@@ -437,7 +376,7 @@ impl<T: Transport> Writer<T> {
         self.shared.send(|| {
             messages.into_iter().try_for_each(|message| {
                 loop {
-                    let result = self.shared.outbound_now().send_prepared(message);
+                    let result = self.shared.outbound().send_prepared(message);
                     match result {
                         Ok(()) => return Ok(()),
                         Err(SendError::OutputFull) => self.shared.make_room()?,
@@ -454,23 +393,32 @@ impl<T: Transport> Writer<T> {
     ///
     /// As [`send`](Self::send).
     pub fn ping(&self, payload: &[u8]) -> Result<()> {
-        self.shared.send(|| Ok(self.shared.outbound_now().ping(payload)?))
+        self.shared.send(|| Ok(self.shared.outbound().ping(payload)?))
     }
 
-    /// Starts the closing handshake; the [`Reader`] sees its end.
+    /// Starts the closing handshake; the [`Reader`] sees its end, within
+    /// [`Config::close_timeout`](crate::Config::close_timeout). The Close frame follows what others send at
+    /// the moment, and does not wait for them.
     ///
     /// # Errors
     ///
     /// As [`send`](Self::send), and [`Error::Send`] for a code or reason that is not allowed.
     pub fn close(&self, code: impl Into<Option<CloseCode>>, reason: &str) -> Result<()> {
-        self.shared.outbound_now().close(code, reason)?;
-        self.shared.flush()
+        self.shared.outbound().close(code, reason)?;
+        match self.shared.try_stream() {
+            Some(side) => {
+                self.shared.write_out(side, Patience::Timeout)?;
+                self.shared.look_again(Patience::Timeout)
+            }
+            // Whoever has the stream looks at the output again.
+            None => Ok(()),
+        }
     }
 
     /// Puts a Close frame behind what waits to be written, and writes nothing.
     pub(crate) fn start_close(&self, code: CloseCode, reason: &str) {
         // If it fails, the connection is closing already.
-        let _ = self.shared.outbound_now().close(code, reason);
+        let _ = self.shared.outbound().close(code, reason);
     }
 
     /// Writes what waits.

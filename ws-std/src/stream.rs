@@ -56,12 +56,12 @@ impl<T: Transport> WebSocket<T> {
     ///
     /// As [`read`](Self::read).
     pub fn read_stream(&mut self) -> Result<Option<MessageReader<'_, T>>> {
-        self.driver.endpoint.set_streaming(true);
+        self.driver.endpoint.inbound.set_streaming(true);
         let deadline = self.driver.link.deadline();
         loop {
             match self.driver.event(deadline) {
                 Ok(Some(Event::Chunk(chunk))) if chunk.start => {
-                    self.driver.endpoint.set_streaming(false);
+                    self.driver.endpoint.inbound.set_streaming(false);
                     return Ok(Some(MessageReader {
                         ws: self,
                         kind: chunk.kind,
@@ -71,7 +71,7 @@ impl<T: Transport> WebSocket<T> {
                 }
                 // It had begun before, and was waited for in vain.
                 Ok(Some(Event::Message(message))) => {
-                    self.driver.endpoint.set_streaming(false);
+                    self.driver.endpoint.inbound.set_streaming(false);
                     return Ok(Some(MessageReader {
                         ws: self,
                         kind: message.kind(),
@@ -79,13 +79,13 @@ impl<T: Transport> WebSocket<T> {
                         ended: true,
                     }));
                 }
-                Ok(Some(Event::Closed(_)) | None) => {
+                Ok(Some(Event::Closed) | None) => {
                     self.driver.finish();
                     return Ok(None);
                 }
                 Ok(Some(_)) => {}
                 Err(error) => {
-                    self.driver.endpoint.set_streaming(false);
+                    self.driver.endpoint.inbound.set_streaming(false);
                     return Err(error);
                 }
             }
@@ -127,7 +127,7 @@ impl<T: Transport> Read for MessageReader<'_, T> {
                     self.ended = chunk.end;
                     self.chunk = chunk.bytes;
                 }
-                Some(Event::Closed(_)) | None => {
+                Some(Event::Closed) | None => {
                     self.ws.driver.finish();
                     return Err(io::ErrorKind::UnexpectedEof.into());
                 }
@@ -164,10 +164,10 @@ impl<T: Transport> MessageWriter<'_, T> {
         }
         let driver = &mut self.ws.driver;
         // The last one is taken first: a caller whose `finish` times out has no writer to try again with.
-        if !last && driver.endpoint.output().len() >= QUEUE {
+        if !last && driver.endpoint.outbound.waiting() >= QUEUE {
             driver.flush()?;
         }
-        driver.endpoint.send_fragment(self.kind, bytes, last)?;
+        driver.endpoint.outbound.send_fragment(self.kind, bytes, last)?;
         self.ws.unfinished = !last;
         Ok(())
     }

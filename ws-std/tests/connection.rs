@@ -139,7 +139,7 @@ fn a_reset_connection_ends_calmly_with_1006() {
     within(move || {
         assert_eq!(ws.read().unwrap(), Some(Message::from("said before")));
         assert_eq!(ws.read().unwrap(), None);
-        assert_eq!(ws.close_info(), Some(&CloseInfo::abnormal()));
+        assert_eq!(ws.close_info(), Some(CloseInfo::abnormal()));
         assert_eq!(ws.read().unwrap(), None);
         assert!(!ws.is_open());
         assert!(matches!(ws.send("x"), Err(Error::Send(SendError::Closing))));
@@ -176,7 +176,7 @@ fn server_that_starts_to_close_reads_the_rest_and_closes_tcp_first() {
         while let Some(message) = ws.read().unwrap() {
             rest.push(message);
         }
-        assert_eq!(ws.close(None, "").unwrap(), *ws.close_info().unwrap());
+        assert_eq!(ws.close(None, "").unwrap(), ws.close_info().unwrap());
         (rest, ws.close_info().unwrap().clone())
     });
     client.expect(TEXT, b"queued");
@@ -326,7 +326,7 @@ fn keepalive_pings_an_idle_client_and_gives_up_a_silent_one() {
         .ping_interval(Some(Duration::from_millis(100)))
         .pong_timeout(Some(Duration::from_millis(1000)));
     let (mut ws, mut client) = open(Listener::builder().config(config));
-    let server = thread::spawn(move || (ws.read(), ws.read(), ws.close_info().cloned()));
+    let server = thread::spawn(move || (ws.read(), ws.read(), ws.close_info()));
     for _ in 0..3 {
         client.expect(PING, b"");
         client.write(&masked(PONG, b""));
@@ -368,7 +368,7 @@ fn an_idle_connection_is_closed_with_1001_and_a_busy_one_is_not() {
         // What is sent after long work keeps the connection, too.
         thread::sleep(2 * timeout);
         ws.queue("done").unwrap();
-        (ws.read(), ws.close_info().cloned())
+        (ws.read(), ws.close_info())
     });
     client.write(&masked(TEXT, b"work"));
     client.expect(TEXT, b"done");

@@ -32,7 +32,7 @@ fn relay(hub: &Hub, builder: ListenerBuilder) -> (SocketAddr, Ends) {
                 while let Ok(Some(message)) = member.read() {
                     hub.broadcast_except(member.id(), message);
                 }
-                ends.lock().unwrap().insert(member.id(), member.close_info().cloned());
+                ends.lock().unwrap().insert(member.id(), member.close_info());
             });
         }
     });

@@ -95,8 +95,7 @@ fn eight_writers_on_each_side_keep_their_order_in_full_duplex() {
     let (mut client_reader, client_writer) = readers.pop().unwrap();
     client_writer.close(CloseCode::NORMAL, "done").unwrap();
     assert!(!client_writer.is_open());
-    let server =
-        thread::spawn(move || (server_reader.read().unwrap(), server_reader.close_info().cloned()));
+    let server = thread::spawn(move || (server_reader.read().unwrap(), server_reader.close_info()));
     assert_eq!(client_reader.read().unwrap(), None);
     let (last, how) = finish(server);
     assert_eq!((last, how.unwrap().reason), (None, "done".to_owned()));
@@ -296,7 +295,7 @@ fn dropping_the_reader_wakes_a_blocked_writer_in_bounded_time() {
 fn a_close_frame_ends_the_connection_although_a_writer_is_blocked() {
     let (mut reader, _writer, blocked, mut client) = blocked(None);
     client.write(&masked(CLOSE, &close(1000, "enough")));
-    let (last, how) = within(move || (reader.read().unwrap(), reader.close_info().cloned()));
+    let (last, how) = within(move || (reader.read().unwrap(), reader.close_info()));
     assert_eq!((last, how.unwrap().reason), (None, "enough".to_owned()));
     let error = finish(blocked);
     assert!(matches!(error, Error::Io(_) | Error::Send(SendError::Closing)), "{error:?}");
@@ -310,7 +309,7 @@ fn writers_fail_when_the_peer_vanishes() {
     within(move || {
         while writer.send("into the void").is_ok() {}
         assert_eq!(reader.read().unwrap(), None);
-        assert_eq!(reader.close_info(), Some(&CloseInfo::abnormal()));
+        assert_eq!(reader.close_info(), Some(CloseInfo::abnormal()));
         assert_eq!(reader.read().unwrap(), None);
         assert!(matches!(writer.send("x"), Err(Error::Send(SendError::Closing))));
     });

@@ -5,6 +5,9 @@
 //! from a time that was told long before it happened. [`Sender`](super::Sender) owns the timers and acts
 //! on what is due; it is the only caller.
 
+#[cfg(feature = "endpoint")]
+use core::time::Duration;
+
 use crate::{Config, Instant};
 
 /// Bytes have come.
@@ -235,6 +238,12 @@ impl Timers {
             (Some(_), Some(b)) => Some(b),
             (a, b) => a.or(b),
         }
+    }
+
+    #[cfg(feature = "endpoint")]
+    pub(crate) fn close_timeout(&self) -> Option<Duration> {
+        let millis = u64::from(self.close_timeout);
+        (millis != 0).then(|| Duration::from_millis(millis))
     }
 
     pub(crate) const fn now(&self) -> Instant {

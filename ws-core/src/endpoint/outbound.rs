@@ -8,6 +8,7 @@
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use core::fmt;
+use core::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
@@ -356,6 +357,13 @@ impl Outbound {
     pub fn waiting(&self) -> usize {
         let queued = self.queue.as_ref().map_or(0, |queue| queue.len());
         self.output.len().saturating_add(self.in_flight).saturating_add(queued)
+    }
+
+    /// [`Config::close_timeout`](crate::Config::close_timeout). A reader that cannot be woken when a writer
+    /// starts the closing handshake looks again within this time.
+    #[must_use]
+    pub fn close_timeout(&self) -> Option<Duration> {
+        self.sender.timers.close_timeout()
     }
 
     /// Whether messages can be sent.

@@ -1,0 +1,85 @@
+//! How a connection of a listener that shuts down comes to say goodbye, with 1001.
+//!
+//! What had come before is read and answered first, and there is a time for that. A reader looks here before
+//! each message, because a busy one may never come to wait.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::registry::Place;
+
+/// How long a read of a listener's connection waits at the most where nothing can wake it.
+const LONGEST_WAIT: Duration = Duration::from_millis(200);
+
+#[derive(Debug)]
+pub(crate) struct Goodbye {
+    place: Option<Arc<Place>>,
+    /// All that had come before the listener shut down was read.
+    caught_up: bool,
+    /// Until when there is time for that.
+    by: Option<Instant>,
+    /// Until when others may say it, who have more to send first.
+    left_to_others: Option<Instant>,
+}
+
+impl Goodbye {
+    /// Of a connection that no listener has accepted.
+    pub(crate) const fn none() -> Self {
+        Self { place: None, caught_up: false, by: None, left_to_others: None }
+    }
+
+    pub(crate) fn of(place: Arc<Place>) -> Self {
+        Self { place: Some(place), ..Self::none() }
+    }
+
+    /// Whether the listener shuts down, and this connection has to be closed.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.place.as_ref().is_some_and(|place| place.is_stopping())
+    }
+
+    /// A read has found nothing more.
+    pub(crate) fn caught_up(&mut self) {
+        self.caught_up = true;
+    }
+
+    /// Whether it is time to say goodbye. `others` may see to it that the closing handshake is started,
+    /// after what waits to be sent, and returns whether it does; it has a time for that.
+    pub(crate) fn is_due(&mut self, others: impl FnOnce() -> bool) -> bool {
+        if self.by.is_none() {
+            if !self.is_stopping() {
+                return false;
+            }
+            self.by = self.deadline();
+        }
+        let now = Instant::now();
+        if !self.caught_up && self.by.is_some_and(|by| by > now) {
+            return false;
+        }
+        if self.left_to_others.is_none() {
+            let time = if others() { self.deadline() } else { None };
+            self.left_to_others = Some(time.unwrap_or(now));
+        }
+        self.left_to_others.is_some_and(|by| by <= now)
+    }
+
+    /// When what comes before the goodbye has had its time.
+    fn deadline(&self) -> Option<Instant> {
+        let time = self.place.as_ref().map(|place| place.time_to_finish());
+        time.and_then(|time| Instant::now().checked_add(time))
+    }
+
+    /// How long to wait at a time: a blocked read is woken when the listener shuts down, where the system
+    /// can do that.
+    pub(crate) fn slice(&self, wait: Option<Duration>) -> Option<Duration> {
+        if cfg!(unix) || self.place.is_none() {
+            return wait;
+        }
+        Some(wait.map_or(LONGEST_WAIT, |wait| wait.min(LONGEST_WAIT)))
+    }
+
+    /// Whether the end of the stream may come from the listener that shuts down, so that the peer's does
+    /// not show.
+    pub(crate) fn hides_eof(&self) -> bool {
+        cfg!(unix) && self.is_stopping()
+    }
+}
