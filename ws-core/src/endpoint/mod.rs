@@ -63,7 +63,7 @@ use crate::{CloseCode, Instant, Message, MessageKind, PreparedMessage, Role, Sen
 ///     received = &received[taken..]; // what there was no room for
 ///     while let Some(event) = server.poll_event()? {
 ///         match event {
-///             Event::Request(_) => server.accept(&AcceptResponse::default())?,
+///             Event::Request(_) => server.accept(&AcceptResponse::new())?,
 ///             Event::Message(message) => server.send(message)?,
 ///             _ => {}
 ///         }
@@ -133,7 +133,7 @@ impl Endpoint {
     /// use ws_core::handshake::ClientRequest;
     /// use ws_core::{Config, Instant};
     ///
-    /// let request = ClientRequest { host: "example.com", target: "/chat", ..ClientRequest::default() };
+    /// let request = ClientRequest::new("example.com", "/chat");
     /// let random = Box::new(|bytes: &mut [u8]| bytes.fill(7)); // yours: a cryptographic generator
     /// let mut client = Endpoint::client(&request, Config::default(), random)?;
     /// client.handle_timeout(Instant::from_millis(0));

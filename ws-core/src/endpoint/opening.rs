@@ -16,8 +16,8 @@ use super::outbound::Outbound;
 use crate::Instant;
 use crate::connection::Receiver;
 use crate::handshake::{
-    AcceptResponse, BodyPart, BodyReader, ClientKey, EMPTY_FIELD, HeadKind, HeadReader,
-    HttpResponse, ResponseHead,
+    AcceptResponse, BodyPart, BodyReader, ClientKey, EMPTY_FIELD, HeadReader, HttpResponse,
+    ResponseHead, accept_key,
 };
 
 #[derive(Debug)]
@@ -79,8 +79,10 @@ impl Inbound {
         options: Options,
         offer: Option<(ClientKey, Vec<String>)>,
     ) -> Self {
-        let kind = if offer.is_some() { HeadKind::Response } else { HeadKind::Request };
-        let reader = HeadReader::new(kind, options.max_head);
+        let reader = match offer {
+            Some(_) => HeadReader::response(options.max_head),
+            None => HeadReader::request(options.max_head),
+        };
         Self::new(receiver, Phase::Head(Box::new(Opening { options, reader, seen: 0, offer })))
     }
 
@@ -138,15 +140,14 @@ impl Inbound {
         loop {
             let unread = self.buffer.unread();
             let fresh = unread.get(opening.seen..).unwrap_or_default();
-            let fed = opening.reader.feed(fresh).inspect_err(|_| {
+            let fed = opening.reader.push(fresh).inspect_err(|_| {
                 *for_head = is_for_head(unread.get(..opening.options.max_head).unwrap_or(unread));
             });
-            let Some(fresh_len) = fed? else {
+            let Some(len) = fed? else {
                 opening.seen = unread.len();
                 self.phase = Phase::Head(opening);
                 return if self.eof { Err(Error::HandshakeEof) } else { Ok(None) };
             };
-            let len = opening.seen.saturating_add(fresh_len);
             let head = Bytes::copy_from_slice(unread.get(..len).unwrap_or_default());
             *for_head = is_for_head(&head);
             self.buffer.consume(len);
@@ -161,11 +162,11 @@ impl Inbound {
                 return Ok(Some(Found::Request(request)));
             };
             let mut storage = alloc::vec![EMPTY_FIELD; field_slots(&head, options.max_fields)];
-            let parsed = ResponseHead::parse(&head, &mut storage)?;
+            let parsed = ResponseHead::parse_in(&head, &mut storage)?;
             if parsed.is_interim() {
                 // Interim responses count towards the limit together.
                 opening.options.max_head = opening.options.max_head.saturating_sub(len);
-                opening.reader = HeadReader::new(HeadKind::Response, opening.options.max_head);
+                opening.reader = HeadReader::response(opening.options.max_head);
                 opening.seen = 0;
                 continue;
             }
@@ -237,8 +238,9 @@ impl Inbound {
         let Phase::Deciding(request) = &self.phase else { return Err(OpenError::NoRequest) };
         let Some(asked) = request.asked() else { return Err(OpenError::NoRequest) };
         let offered = asked.subprotocols.iter().map(String::as_str);
-        response.check_offered(offered, core::iter::empty())?;
-        out.head(|out| response.write(&asked.key, out))?;
+        response.check_offered(offered, "")?;
+        let accept = accept_key(&asked.key);
+        out.head(|out| response.write_accept(&accept, out))?;
         let subprotocol = response.subprotocol.map(ToString::to_string);
         out.open();
         self.phase = Phase::Opened(Box::new(Opened { subprotocol, response: None }));
