@@ -4,18 +4,17 @@
 //! the caller. Here a client's bytes are in an array.
 
 use ws_core::handshake::{
-    AcceptResponse, DEFAULT_MAX_HEAD, EMPTY_FIELD, HandshakeError, HeadKind, HeadReader,
-    RequestHead, RequestKind,
+    AcceptResponse, DEFAULT_MAX_HEAD, FieldSlots, HandshakeError, HeadReader, RequestHead,
 };
 use ws_core::{Config, Connection, Event, Input, ProtocolError, SendError};
 
 /// Answers the head of a request; gives the length of the answer.
 fn accept(head: &[u8], out: &mut [u8]) -> Result<usize, HandshakeError> {
-    let mut fields = [EMPTY_FIELD; 16];
-    let RequestKind::Upgrade(upgrade) = RequestHead::parse(head, &mut fields)?.classify()? else {
+    let mut slots = FieldSlots::<16>::new();
+    let Some(upgrade) = RequestHead::parse(head, &mut slots)?.upgrade()? else {
         return Err(HandshakeError::MissingUpgrade);
     };
-    let written = AcceptResponse::default().write(upgrade.key(), out);
+    let written = AcceptResponse::new().write(upgrade.key, out);
     Ok(written.expect("256 bytes suffice for an answer without extra headers"))
 }
 
@@ -46,8 +45,8 @@ fn main() {
         \x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58\x88\x80\0\0\0\0";
     let mut out = [0; 512];
 
-    let mut reader = HeadReader::new(HeadKind::Request, DEFAULT_MAX_HEAD);
-    let end = reader.feed(&received).expect("a valid head").expect("a complete head");
+    let mut reader = HeadReader::request(DEFAULT_MAX_HEAD);
+    let end = reader.push(&received).expect("a valid head").expect("a complete head");
     let (head, frames) = received.split_at_mut(end);
     let len = accept(head, &mut out).expect("a valid request");
     print!("{}", String::from_utf8_lossy(&out[..len]));

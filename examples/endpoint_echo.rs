@@ -33,9 +33,9 @@ fn serve(mut stream: TcpStream) -> Result<(), Box<dyn Error>> {
         }
         loop {
             match ws.poll_event() {
-                Ok(Some(Event::Request(_))) => ws.accept(&AcceptResponse::default())?,
+                Ok(Some(Event::Request(_))) => ws.accept(&AcceptResponse::new())?,
                 Ok(Some(Event::Http(_))) => {
-                    ws.respond(&HttpResponse { status: 426, headers: &[], body: b"" })?;
+                    ws.respond(&HttpResponse::new(426))?;
                 }
                 Ok(Some(Event::Message(message))) if ws.is_open() => ws.send(message)?,
                 Ok(Some(_)) => {}

@@ -90,7 +90,7 @@ fn answer(incoming: Incoming, polled: &mut u64, count: u64) -> ws_std::Result<()
     let value = value(*polled);
     *polled += 1;
     let headers = &[("Content-Type", "text/plain; charset=utf-8"), ("Cache-Control", "no-store")];
-    request.http(&HttpResponse { status: 200, headers, body: value.as_bytes() })
+    request.http(&HttpResponse::new(200).headers(headers).body(value.as_bytes()))
 }
 
 fn poll(address: SocketAddr, expected: &str) -> Result<Bytes, Box<dyn Error>> {

@@ -307,7 +307,7 @@ fn answer(incoming: Incoming, apps: &Apps) -> ws_std::Result<()> {
         ("GET", "") => {
             // Relative links need the slash.
             let headers = &[("Location", &*format!("{path}/"))];
-            request.http(&HttpResponse { status: 308, headers, body: b"" })
+            request.http(&HttpResponse::new(308).headers(headers))
         }
         // A browser tells which page a request comes from: one elsewhere cannot change anything here
         // with the user's rights. Other programs send no Origin, and need other proof. So does a page that
@@ -350,7 +350,7 @@ pub fn shared(path: &str) -> Option<(&'static str, &'static str)> {
 
 /// Answers that a path has other methods (RFC 9110 §15.5.6).
 fn only(request: Request, methods: &str) -> ws_std::Result<()> {
-    request.http(&HttpResponse { status: 405, headers: &[("Allow", methods)], body: b"" })
+    request.http(&HttpResponse::new(405).headers(&[("Allow", methods)]))
 }
 
 /// Answers with a text of a type.
@@ -364,5 +364,5 @@ pub fn send(request: Request, status: u16, kind: &str, body: &str) -> ws_std::Re
         ("Cache-Control", "no-cache"),
         ("X-Content-Type-Options", "nosniff"),
     ];
-    request.http(&HttpResponse { status, headers, body: body.as_bytes() })
+    request.http(&HttpResponse::new(status).headers(headers).body(body.as_bytes()))
 }

@@ -8,7 +8,7 @@ pub(crate) fn check(data: &[u8]) {
         assert!((2..=MAX_HEADER_LEN).contains(&len));
         assert!(header.len >> 63 == 0);
         assert!(!header.opcode.is_control() || (header.fin && header.len <= 125));
-        assert_eq!(header.encode().as_bytes(), &data[..len], "decoded, then encoded: {header:?}");
+        assert_eq!(header.encode()[..], data[..len], "decoded, then encoded: {header:?}");
         assert_eq!(FrameHeader::decode(&header.encode()), outcome, "encoded, then decoded");
     }
 

@@ -1,8 +1,12 @@
 //! Incremental UTF-8 validation (RFC 6455 §8.1, RFC 3629).
+//!
+//! The receiving half of a connection checks each text message with it as the message comes in. The standard library
+//! does the work; the validator only carries a character over that is cut. After an error or an end
+//! it is as new, so that one validator serves a whole connection.
 
 /// Checks text that arrives in pieces, and fails at the first byte that cannot be part of it.
 ///
-/// It holds at most the three bytes of a character that is not complete yet.
+/// The validator holds at most the three bytes of a character that is not complete yet.
 ///
 /// ```
 /// use ws_core::utf8::Utf8Validator;
@@ -22,18 +26,6 @@ pub struct Utf8Validator {
     carried: u8,
 }
 
-/// Bytes that are not UTF-8 (RFC 6455 §8.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InvalidUtf8;
-
-impl core::fmt::Display for InvalidUtf8 {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str("text is not UTF-8 (RFC 6455 §8.1)")
-    }
-}
-
-impl core::error::Error for InvalidUtf8 {}
-
 /// Checks text that lies in one piece.
 #[cfg(feature = "bytes")]
 #[inline]
@@ -42,7 +34,8 @@ pub(crate) fn check(bytes: &[u8]) -> Result<&str, InvalidUtf8> {
 }
 
 impl Utf8Validator {
-    /// A validator at the start of a text.
+    /// Returns a validator at the start of a text.
+    #[must_use]
     pub const fn new() -> Self {
         Self { carry: [0; 4], carried: 0 }
     }
@@ -107,6 +100,18 @@ impl Utf8Validator {
         Ok(rest)
     }
 }
+
+/// Bytes that are not UTF-8 (RFC 6455 §8.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvalidUtf8;
+
+impl core::fmt::Display for InvalidUtf8 {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("text is not UTF-8 (RFC 6455 §8.1)")
+    }
+}
+
+impl core::error::Error for InvalidUtf8 {}
 
 #[cfg(test)]
 mod tests {

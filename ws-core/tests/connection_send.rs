@@ -72,7 +72,9 @@ fn client_mask_key_fresh_per_frame() {
     assert_eq!(out, [0; 64]);
     assert_eq!(drain(&mut client, Role::Client), raw(FIN | PONG, Some(KEY), b"x"));
     for fresh in [[1, 2, 3, 4], [9, 8, 7, 6]] {
-        let len = client.encode(DataFrame::TEXT, b"abcde", Some(fresh.into()), &mut out).unwrap();
+        let len = client
+            .encode(DataFrame::TEXT, b"abcde", Some(MaskingKey::new(fresh)), &mut out)
+            .unwrap();
         assert_eq!(out[..len], raw(FIN | TEXT, Some(fresh), b"abcde"));
     }
 }
@@ -203,7 +205,7 @@ fn sent_opcode_matches_type() {
             [(MessageKind::Text, OpCode::Text), (MessageKind::Binary, OpCode::Binary)]
         {
             let frame = encode(&mut connection, role, DataFrame::new(kind), b"x");
-            assert_eq!(frame[0], FIN | opcode.bits());
+            assert_eq!(frame[0], FIN | opcode as u8);
         }
     }
 }

@@ -29,7 +29,7 @@ fn serve(options: &Options, bytes: &[u8], piece: usize) -> (Endpoint, Vec<Told>)
                 if !asked {
                     break;
                 }
-                server.accept(&AcceptResponse::default()).unwrap();
+                server.accept(&AcceptResponse::new()).unwrap();
             }
         }
     }
@@ -80,11 +80,7 @@ fn server_request_accept_open_messages() {
     assert_eq!(asked.subprotocols().collect::<Vec<_>>(), ["chat", "superchat"]);
     assert!(!server.is_open());
 
-    let answer = AcceptResponse {
-        subprotocol: Some("superchat"),
-        headers: &[("Set-Cookie", "c=d")],
-        ..AcceptResponse::default()
-    };
+    let answer = AcceptResponse::new().subprotocol("superchat").headers(&[("Set-Cookie", "c=d")]);
     server.accept(&answer).unwrap();
     assert_eq!(told(&mut server), [Told::Open(Some("superchat".into()))]);
     assert_eq!(
@@ -139,7 +135,7 @@ fn server_pipelined_frames_after_request() {
                 rest = &rest[count..];
                 more.extend(told(&mut server));
                 if more.last() == Some(&asked()) {
-                    server.accept(&AcceptResponse::default()).unwrap();
+                    server.accept(&AcceptResponse::new()).unwrap();
                     more.extend(told(&mut server));
                 }
             }
@@ -170,7 +166,7 @@ fn server_frames_before_accept_are_bounded() {
         assert_eq!(told(&mut server), []);
     }
     assert!((64 * 1024..=256 * 1024).contains(&taken), "{taken}");
-    server.accept(&AcceptResponse::default()).unwrap();
+    server.accept(&AcceptResponse::new()).unwrap();
     let mut events = told(&mut server);
     events.extend(feed(&mut server, &flood[taken..]));
     assert_eq!(events.len(), 5001);
@@ -183,14 +179,10 @@ fn plain_http_is_an_ordinary_event() {
     for piece in [1, 1000] {
         let (mut server, events) = serve(&Options::new(), request.as_bytes(), piece);
         assert_eq!(events, [Told::Http("GET".into(), "/page".into())]);
-        assert_eq!(server.accept(&AcceptResponse::default()), Err(OpenError::NoRequest));
+        assert_eq!(server.accept(&AcceptResponse::new()), Err(OpenError::NoRequest));
         assert!(server.output().is_empty());
         assert!(!server.is_closed() && !server.wants_shutdown());
-        let page = HttpResponse {
-            status: 200,
-            headers: &[("Content-Type", "text/plain")],
-            body: b"hello",
-        };
+        let page = HttpResponse::new(200).headers(&[("Content-Type", "text/plain")]).body(b"hello");
         server.respond(&page).unwrap();
         assert!(server.is_closed());
         assert!(!server.wants_shutdown(), "the answer is not written yet");
@@ -210,7 +202,7 @@ fn plain_http_is_an_ordinary_event() {
 #[test]
 fn head_request_is_answered_without_body() {
     let mut server = deciding("HEAD /page HTTP/1.1\r\nHost: a\r\n\r\n");
-    server.respond(&HttpResponse { status: 200, headers: &[], body: b"hello" }).unwrap();
+    server.respond(&HttpResponse::new(200).body(b"hello")).unwrap();
     assert_eq!(
         take_str(&mut server),
         "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\n"
@@ -277,7 +269,7 @@ fn a_connection_without_a_time_begins_with_the_first_one() {
     let mut server = Endpoint::server(options);
     let _ = server.receive(REQUEST.as_bytes());
     assert!(matches!(server.poll_event(), Ok(Some(Event::Request(_)))));
-    server.accept(&AcceptResponse::default()).unwrap();
+    server.accept(&AcceptResponse::new()).unwrap();
     server.handle_timeout(Instant::from_millis(1_000_000));
     assert!(matches!(server.poll_event(), Ok(Some(Event::Open(_)))));
     assert!(server.is_open());
@@ -287,13 +279,13 @@ fn a_connection_without_a_time_begins_with_the_first_one() {
 #[test]
 fn server_rejects_a_request_and_ends() {
     let mut server = deciding(REQUEST);
-    server.respond(&HttpResponse { status: 404, headers: &[], body: b"" }).unwrap();
+    server.respond(&HttpResponse::new(404)).unwrap();
     assert_eq!(
         take_str(&mut server),
         "HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
     );
     ended(&server);
-    assert_eq!(server.accept(&AcceptResponse::default()), Err(OpenError::NoRequest));
+    assert_eq!(server.accept(&AcceptResponse::new()), Err(OpenError::NoRequest));
     assert_eq!(server.send("x").unwrap_err().error, SendError::Closing);
     assert_eq!(server.ping(b""), Err(SendError::Closing));
     assert_eq!(server.close(CloseCode::NORMAL, ""), Err(SendError::Closing));
@@ -481,36 +473,27 @@ fn under_tls_a_page_that_came_without_is_from_elsewhere() {
 #[test]
 fn server_answers_that_are_errors_write_nothing() {
     let mut server = Endpoint::server(Options::new());
-    let page = HttpResponse { status: 200, headers: &[], body: b"" };
-    assert_eq!(server.accept(&AcceptResponse::default()), Err(OpenError::NoRequest));
+    let page = HttpResponse::new(200);
+    assert_eq!(server.accept(&AcceptResponse::new()), Err(OpenError::NoRequest));
     assert_eq!(server.respond(&page), Err(OpenError::NoRequest));
     assert!(server.output().is_empty());
 
     let mut server = deciding(REQUEST);
-    let accept = AcceptResponse::default();
+    let accept = AcceptResponse::new();
     for (response, error) in [
-        (AcceptResponse { subprotocol: Some("chat"), ..accept }, HeadError::UnofferedSubprotocol),
-        (
-            AcceptResponse { extensions: Some("permessage-deflate"), ..accept },
-            HeadError::UnofferedExtension,
-        ),
-        (
-            AcceptResponse { headers: &[("A", "b\r\nC: d")], ..accept },
-            HeadError::InvalidHeaderValue,
-        ),
-        (AcceptResponse { headers: &[("A\r\n", "b")], ..accept }, HeadError::InvalidHeaderName),
-        (AcceptResponse { headers: &[("Upgrade", "b")], ..accept }, HeadError::ReservedHeader),
+        (accept.subprotocol("chat"), HeadError::UnofferedSubprotocol),
+        (accept.extensions("permessage-deflate"), HeadError::UnofferedExtension),
+        (accept.headers(&[("A", "b\r\nC: d")]), HeadError::InvalidHeaderValue),
+        (accept.headers(&[("A\r\n", "b")]), HeadError::InvalidHeaderName),
+        (accept.headers(&[("Upgrade", "b")]), HeadError::ReservedHeader),
     ] {
         assert_eq!(server.accept(&response), Err(OpenError::Head(error)));
         assert!(server.output().is_empty(), "{response:?}");
     }
     for (response, error) in [
-        (HttpResponse { status: 101, headers: &[], body: b"" }, HeadError::InvalidStatus),
-        (HttpResponse { status: 204, headers: &[], body: b"x" }, HeadError::BodyNotAllowed),
-        (
-            HttpResponse { status: 200, headers: &[("A", "\n")], body: b"" },
-            HeadError::InvalidHeaderValue,
-        ),
+        (HttpResponse::new(101), HeadError::InvalidStatus),
+        (HttpResponse::new(204).body(b"x"), HeadError::BodyNotAllowed),
+        (HttpResponse::new(200).headers(&[("A", "\n")]), HeadError::InvalidHeaderValue),
     ] {
         assert_eq!(server.respond(&response), Err(OpenError::Head(error)));
         assert!(server.output().is_empty(), "{response:?}");
@@ -539,7 +522,7 @@ fn server_open_only_after_101_written() {
         assert!(!server.is_open());
         assert!(server.output().is_empty());
     }
-    server.accept(&AcceptResponse::default()).unwrap();
+    server.accept(&AcceptResponse::new()).unwrap();
     server.send("first").unwrap();
     assert_eq!(told(&mut server), [Told::Open(None)]);
     let expected = [RESPONSE.as_bytes(), &by(server_role(), FIN | TEXT, b"first")].concat();
@@ -576,7 +559,7 @@ fn server_handshake_timeout() {
     assert_eq!(feed(&mut server, REQUEST.as_bytes()), [asked()]);
     assert_eq!(server.poll_timeout(), None, "the application takes its time");
     server.handle_timeout(at(100));
-    server.accept(&AcceptResponse::default()).unwrap();
+    server.accept(&AcceptResponse::new()).unwrap();
     server.handle_timeout(at(200));
     assert_eq!(told(&mut server), [Told::Open(None)]);
 
@@ -594,7 +577,7 @@ fn server_eof_in_the_handshake_is_told_once() {
         server.receive_eof();
         server.receive_eof();
         assert_eq!(told(&mut server), [Told::Failed(Error::HandshakeEof)], "{len}");
-        assert_eq!(server.accept(&AcceptResponse::default()), Err(OpenError::NoRequest));
+        assert_eq!(server.accept(&AcceptResponse::new()), Err(OpenError::NoRequest));
         assert!(server.output().is_empty());
         ended(&server);
         assert!(server.is_finished());
@@ -604,7 +587,7 @@ fn server_eof_in_the_handshake_is_told_once() {
     let _ = server.receive(REQUEST.as_bytes());
     server.receive_eof();
     assert_eq!(next(&mut server, false), Some(asked()));
-    server.accept(&AcceptResponse::default()).unwrap();
+    server.accept(&AcceptResponse::new()).unwrap();
     let lost = closed(CloseCode::ABNORMAL, "", false, false);
     assert_eq!(told(&mut server), [Told::Open(None), lost]);
     assert!(!server.is_finished());

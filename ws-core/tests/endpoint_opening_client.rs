@@ -13,14 +13,7 @@ use ws_core::handshake::HandshakeError::{self, *};
 use ws_core::handshake::{ClientRequest, HeadError};
 use ws_core::{CloseCode, Endpoint, Instant, Role, SendError};
 
-const OFFER: ClientRequest<'_> = ClientRequest {
-    host: "example.com",
-    target: "/chat?room=1",
-    origin: None,
-    subprotocols: &[],
-    extensions: None,
-    headers: &[],
-};
+const OFFER: ClientRequest<'_> = ClientRequest::new("example.com", "/chat?room=1");
 
 /// What a client makes of this answer, in pieces of this size, and of the end of the stream.
 fn answered(options: &Options, answer: &[u8], piece: usize, eof: bool) -> (Endpoint, Vec<Told>) {
@@ -57,12 +50,10 @@ fn change(from: &str, to: &str) -> Vec<u8> {
 // RFC 6455 §4.1
 #[test]
 fn client_request_is_exact() {
-    let request = ClientRequest {
-        origin: Some("http://example.com"),
-        subprotocols: &["chat", "superchat"],
-        headers: &[("Cookie", "a=b")],
-        ..OFFER
-    };
+    let request = OFFER
+        .origin("http://example.com")
+        .subprotocols(&["chat", "superchat"])
+        .headers(&[("Cookie", "a=b")]);
     let mut client = Endpoint::client(&request, Options::new(), random()).unwrap();
     assert_eq!(told(&mut client), []);
     assert_eq!(
@@ -83,13 +74,13 @@ fn client_request_is_exact() {
 #[test]
 fn client_refuses_a_faulty_request() {
     for (request, error) in [
-        (ClientRequest { target: "chat", ..OFFER }, HeadError::InvalidTarget),
-        (ClientRequest { target: "/a b", ..OFFER }, HeadError::InvalidTarget),
-        (ClientRequest { host: "a\r\nb", ..OFFER }, HeadError::InvalidHost),
-        (ClientRequest { headers: &[("A", "b\r\n")], ..OFFER }, HeadError::InvalidHeaderValue),
-        (ClientRequest { headers: &[("Host", "b")], ..OFFER }, HeadError::ReservedHeader),
-        (ClientRequest { subprotocols: &["a", "a"], ..OFFER }, HeadError::InvalidSubprotocol),
-        (ClientRequest { extensions: Some("x"), ..OFFER }, HeadError::InvalidExtension),
+        (ClientRequest::new("example.com", "chat"), HeadError::InvalidTarget),
+        (ClientRequest::new("example.com", "/a b"), HeadError::InvalidTarget),
+        (ClientRequest::new("a\r\nb", "/chat?room=1"), HeadError::InvalidHost),
+        (OFFER.headers(&[("A", "b\r\n")]), HeadError::InvalidHeaderValue),
+        (OFFER.headers(&[("Host", "b")]), HeadError::ReservedHeader),
+        (OFFER.subprotocols(&["a", "a"]), HeadError::InvalidSubprotocol),
+        (OFFER.extensions("x"), HeadError::InvalidExtension),
     ] {
         let client = Endpoint::client(&request, Options::new(), random());
         assert_eq!(client.err(), Some(error), "{request:?}");
@@ -140,7 +131,7 @@ fn client_pipelined_frames_after_response() {
 
 #[test]
 fn client_learns_what_was_agreed() {
-    let request = ClientRequest { subprotocols: &["chat", "superchat"], ..OFFER };
+    let request = OFFER.subprotocols(&["chat", "superchat"]);
     let mut client = asking(&request, Options::new());
     let answer =
         RESPONSE.replace("\r\n\r\n", "\r\nSec-WebSocket-Protocol: superchat\r\nA: b\r\n\r\n");

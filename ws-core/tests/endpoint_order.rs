@@ -96,7 +96,7 @@ fn a_page_is_still_answered_after_the_client_has_closed_its_side() {
     endpoint.receive_eof();
     assert!(matches!(endpoint.poll_event(), Ok(Some(Event::Http(_)))));
     assert!(endpoint.poll_event().unwrap().is_none());
-    endpoint.respond(&HttpResponse { status: 200, headers: &[], body: b"page" }).unwrap();
+    endpoint.respond(&HttpResponse::new(200).body(b"page")).unwrap();
     assert!(endpoint.output().chunk().ends_with(b"\r\n\r\npage"));
     assert!(endpoint.is_closed());
 }
@@ -220,7 +220,7 @@ fn a_request_that_nobody_answers_comes_to_an_end() {
     let mut server = asked();
     server.handle_timeout(AT(1100));
     assert!(server.is_finished() && server.is_closed() && server.poll_event().unwrap().is_none());
-    let page = HttpResponse { status: 200, headers: &[], body: b"page" };
+    let page = HttpResponse::new(200).body(b"page");
     assert!(server.respond(&page).is_err() && server.output().is_empty());
 
     let mut server = asked();
@@ -323,7 +323,7 @@ fn who_is_given_up_gets_nothing_more() {
     assert!(endpoint.is_finished() && endpoint.output().is_empty());
 
     // A page goes out for as long as its client takes it.
-    let page = HttpResponse { status: 200, headers: &[], body: &[b'x'; 100_000] };
+    let page = HttpResponse::new(200).body(&[b'x'; 100_000]);
     let mut server = Endpoint::server(config);
     server.handle_timeout(AT(0));
     let _ = server.receive(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -386,7 +386,7 @@ fn a_page_for_who_has_half_closed_is_written() {
     assert!(matches!(server.poll_event(), Ok(Some(Event::Http(_)))));
     server.receive_eof();
     assert!(server.poll_event().unwrap().is_none());
-    let page = HttpResponse { status: 200, headers: &[], body: &[b'x'; 10_000] };
+    let page = HttpResponse::new(200).body(&[b'x'; 10_000]);
     server.respond(&page).unwrap();
     assert!(server.poll_event().unwrap().is_none());
     assert!(!server.is_finished() && !server.wants_read());
@@ -431,7 +431,7 @@ fn a_stream_that_has_failed_is_over_when_all_is_told() {
 // What is due is done: a driver that waits for the next time does not spin.
 #[test]
 fn a_time_that_was_told_is_not_asked_for_again() {
-    let request = ClientRequest { host: "a", target: "/", ..ClientRequest::default() };
+    let request = ClientRequest::new("a", "/");
     let random = Box::new(|bytes: &mut [u8]| bytes.fill(7));
     let mut client = Endpoint::client(&request, Config::new(), random).unwrap();
     client.handle_timeout(AT(0));

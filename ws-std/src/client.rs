@@ -199,14 +199,10 @@ impl Connector {
         let protocols: Vec<&str> = self.protocols.iter().map(String::as_str).collect();
         let headers: Vec<(&str, &str)> =
             self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        let request = ClientRequest {
-            host: &url.authority,
-            target: &url.resource_name,
-            origin: self.origin.as_deref(),
-            subprotocols: &protocols,
-            headers: &headers,
-            ..ClientRequest::default()
-        };
+        let request = ClientRequest::new(&url.authority, &url.resource_name)
+            .origin(self.origin.as_deref())
+            .subprotocols(&protocols)
+            .headers(&headers);
         let options = self.options.clone().handshake_timeout(self.handshake_timeout);
         let mut endpoint = Endpoint::client(&request, options, random::system())?;
         // Its time begins here, before the connection is made.

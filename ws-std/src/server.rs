@@ -409,7 +409,7 @@ impl Incoming {
 /// let request = incoming.request()?;
 /// if !request.is_upgrade() {
 ///     let headers = &[("Content-Type", "text/plain")];
-///     return request.http(&HttpResponse { status: 200, headers, body: b"ok\n" });
+///     return request.http(&HttpResponse::new(200).headers(headers).body(b"ok\n"));
 /// }
 /// if request.path() != "/chat" {
 ///     return request.reject(404);
@@ -466,10 +466,7 @@ impl Request {
         let settings = self.settings.clone();
         let subprotocol = select_subprotocol(self.head.subprotocols(), &settings.protocols)
             .map(ToOwned::to_owned);
-        self.accept_with(&AcceptResponse {
-            subprotocol: subprotocol.as_deref(),
-            ..AcceptResponse::default()
-        })
+        self.accept_with(&AcceptResponse::new().subprotocol(subprotocol.as_deref()))
     }
 
     /// Opens the WebSocket with an answer of the caller's: a subprotocol that was offered, headers.
@@ -482,7 +479,7 @@ impl Request {
         if !self.head.is_upgrade() {
             let text = b"This address speaks WebSocket.\n";
             let headers = &[("Content-Type", "text/plain; charset=utf-8")];
-            self.http(&HttpResponse { status: 426, headers, body: text })?;
+            self.http(&HttpResponse::new(426).headers(headers).body(text))?;
             return Err(Error::NotAnUpgrade);
         }
         if let Err(error) = self.driver.endpoint.outbound.accept(response) {
@@ -503,7 +500,7 @@ impl Request {
     /// [`Error::Open`] for a status that is not 200–599, and the client is answered with 500; or a
     /// failed stream.
     pub fn reject(self, status: u16) -> Result<()> {
-        self.http(&HttpResponse { status, headers: &[], body: b"" })
+        self.http(&HttpResponse::new(status))
     }
 
     /// Answers with an HTTP response, a page or a refusal with headers, and closes the connection.
@@ -513,7 +510,7 @@ impl Request {
     /// [`Error::Open`] for a response that is not valid, and the client is answered with 500; or a
     /// failed stream.
     pub fn http(mut self, response: &HttpResponse<'_>) -> Result<()> {
-        let fault = HttpResponse { status: 500, headers: &[], body: b"" };
+        let fault = HttpResponse::new(500);
         let answered = match self.driver.endpoint.outbound.respond(response) {
             Ok(()) => Ok(()),
             Err(error) => self.driver.endpoint.outbound.respond(&fault).and(Err(error)),

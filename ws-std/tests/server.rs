@@ -42,7 +42,7 @@ fn server_accepts_with_headers_and_a_subprotocol_of_the_callers() {
         let request = incoming.request().unwrap();
         assert_eq!(request.subprotocols().collect::<Vec<_>>(), ["a", "b"]);
         let headers = &[("Set-Cookie", "id=1")];
-        let answer = AcceptResponse { subprotocol: Some("b"), headers, ..Default::default() };
+        let answer = AcceptResponse::new().subprotocol("b").headers(headers);
         request.accept_with(&answer).unwrap().subprotocol().map(str::to_owned)
     });
     let mut client = Raw::connect(address);
@@ -98,7 +98,7 @@ fn server_serves_a_page_on_the_same_port() {
         assert!(!request.is_upgrade());
         assert_eq!(request.path(), "/page");
         let headers = &[("Content-Type", "text/plain")];
-        request.http(&HttpResponse { status: 200, headers, body: b"hello" })
+        request.http(&HttpResponse::new(200).headers(headers).body(b"hello"))
     });
     result.unwrap();
     assert!(response.starts_with("HTTP/1.1 200 OK\r\n"), "{response}");
@@ -111,13 +111,13 @@ fn server_answers_500_for_an_invalid_answer_of_the_caller() {
     type Handler = fn(ws_std::Incoming) -> ws_std::Result<()>;
     let handlers: [Handler; 3] = [
         |incoming| {
-            let answer = AcceptResponse { subprotocol: Some("x"), ..Default::default() };
+            let answer = AcceptResponse::new().subprotocol("x");
             incoming.request()?.accept_with(&answer).map(drop)
         },
         |incoming| incoming.request()?.reject(101),
         |incoming| {
             let headers = &[("X", "a\r\nY: b")];
-            incoming.request()?.http(&HttpResponse { status: 200, headers, body: b"" })
+            incoming.request()?.http(&HttpResponse::new(200).headers(headers))
         },
     ];
     for handler in handlers {

@@ -276,7 +276,7 @@ fn the_limit_is_told_by_503() {
     let serve = |incoming: Incoming| {
         let request = incoming.request()?;
         if !request.is_upgrade() {
-            request.http(&HttpResponse { status: 200, headers: &[], body: b"page" })?;
+            request.http(&HttpResponse::new(200).body(b"page"))?;
             return Ok(CloseInfo::abnormal());
         }
         echo(&mut request.accept()?)

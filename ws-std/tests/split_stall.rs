@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use ws_std::{CloseCode, Config, Connector, Deadline, Error, Listener, WebSocket};
+use ws_std::{AcceptResponse, CloseCode, Config, Connector, Deadline, Error, Listener, WebSocket};
 
 /// Long enough for any machine, short enough to see that something hangs.
 const LONG: Duration = Duration::from_secs(60);
@@ -38,12 +38,9 @@ fn raw_pair(connector: Connector) -> (WebSocket, TcpStream) {
         }
         let head = String::from_utf8(head).unwrap();
         let key = head.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: ")).unwrap();
-        let accept = ws_std::ws_core::handshake::accept_key(key);
-        let answer = format!(
-            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Accept: {accept}\r\n\r\n"
-        );
-        stream.write_all(answer.as_bytes()).unwrap();
+        let mut answer = [0; 256];
+        let len = AcceptResponse::new().write(key, &mut answer).unwrap();
+        stream.write_all(&answer[..len]).unwrap();
         stream
     });
     let client = connector.connect(&url).unwrap();

@@ -218,7 +218,7 @@ fn a_page_is_served_over_tls() {
     let (address, server) = serve(listener(), |incoming| {
         let request = incoming.request().unwrap();
         assert!(!request.is_upgrade());
-        request.http(&HttpResponse { status: 200, headers: &[], body: b"page" })
+        request.http(&HttpResponse::new(200).body(b"page"))
     });
     let mut client = RawTls::client(address);
     client.handshake().unwrap();

@@ -110,7 +110,7 @@ fn secrets_are_not_shown() {
         assert_eq!(request.header("Cookie"), Some("id=hunter1"));
         shows(&format!("{request:?}"), &["Cookie", "Authorization", "/chat"]);
         let headers: &[(&str, &str)] = &[("Set-Cookie", "id=hunter4")];
-        let response = AcceptResponse { headers, ..AcceptResponse::default() };
+        let response = AcceptResponse::new().headers(headers);
         let ws = request.accept_with(&response).unwrap();
         shows(&format!("{ws:?}"), &["Cookie", "Authorization", "/chat"]);
         let (reader, writer) = ws.split().unwrap();

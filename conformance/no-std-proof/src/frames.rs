@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use ws_core::connection::{Receiver, Sender};
-use ws_core::frame::{CloseFrame, FrameHeader, mask, mask_into};
+use ws_core::frame::{CloseFrame, FrameHeader, mask};
 use ws_core::message::SliceAssembler;
 use ws_core::utf8::Utf8Validator;
 use ws_core::{
@@ -91,7 +91,7 @@ pub(crate) fn calls(script: &mut Script<'_>) {
             13 => connection.fail(error(script)),
             14 => questions(&connection),
             15 => header(script),
-            16 => masks(script, &mut buffer, out),
+            16 => masks(script, &mut buffer),
             17 => write(&[u8::from(utf8.push(script.bytes()).is_ok())]),
             18 => write(&[u8::from(utf8.finish().is_ok())]),
             19 => close_frames(script),
@@ -195,12 +195,11 @@ fn header(script: &mut Script<'_>) {
     }
 }
 
-fn masks(script: &mut Script<'_>, buffer: &mut [u8], out: &mut [u8]) {
+fn masks(script: &mut Script<'_>, buffer: &mut [u8]) {
     let Some(key) = script.key() else { return };
     let payload = copy(script.bytes(), buffer);
-    mask(payload, key.advance(script.number() as usize));
-    let written = mask_into(payload, out, key);
-    write(out.get(..written).unwrap_or_default());
+    mask(payload, key);
+    write(payload);
 }
 
 fn close_frames(script: &mut Script<'_>) {

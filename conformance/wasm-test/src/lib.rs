@@ -124,7 +124,7 @@ pub extern "C" fn ws_event_code(id: u32) -> u32 {
 /// Answers a request with 101; 0 when there was none.
 #[unsafe(no_mangle)]
 pub extern "C" fn ws_accept(id: u32) -> u32 {
-    with(id, |connection| connection.endpoint.accept(&AcceptResponse::default()).is_ok().into())
+    with(id, |connection| connection.endpoint.accept(&AcceptResponse::new()).is_ok().into())
 }
 
 /// Answers a request with an HTTP response whose body is at `ws_outgoing`; 0 when that cannot be.
@@ -132,7 +132,7 @@ pub extern "C" fn ws_accept(id: u32) -> u32 {
 pub extern "C" fn ws_respond(id: u32, status: u32) -> u32 {
     with(id, |connection| {
         let status = u16::try_from(status).unwrap_or(0);
-        let response = HttpResponse { status, headers: &[], body: &connection.outgoing };
+        let response = HttpResponse::new(status).body(&connection.outgoing);
         connection.endpoint.respond(&response).is_ok().into()
     })
 }

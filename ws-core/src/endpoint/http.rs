@@ -7,8 +7,7 @@ use core::ops::Range;
 use bytes::Bytes;
 
 use crate::handshake::{
-    EMPTY_FIELD, HandshakeError, Names, RequestHead, RequestKind, ResponseHead, Upgrade, path,
-    split_target,
+    EMPTY_FIELD, HandshakeError, Names, RequestHead, ResponseHead, Upgrade, path, split_target,
 };
 
 /// The header fields of a request or response. `Debug` shows their names alone.
@@ -152,11 +151,8 @@ impl Request {
     /// Parses a head and checks what it asks for.
     pub(super) fn parse(head: &Bytes, max_fields: usize) -> Result<Self, HandshakeError> {
         let mut storage = alloc::vec![EMPTY_FIELD; field_slots(head, max_fields)];
-        let parsed = RequestHead::parse(head, &mut storage)?;
-        let upgrade = match parsed.classify()? {
-            RequestKind::Upgrade(upgrade) => Some(Arc::new(Asked::new(&upgrade))),
-            RequestKind::Plain => None,
-        };
+        let parsed = RequestHead::parse_in(head, &mut storage)?;
+        let upgrade = parsed.upgrade()?.map(|upgrade| Arc::new(Asked::new(&upgrade)));
         Ok(Self {
             method: parsed.method().into(),
             target: parsed.target().into(),
@@ -180,10 +176,10 @@ impl fmt::Debug for Request {
 impl Asked {
     fn new(upgrade: &Upgrade<'_, '_>) -> Self {
         Self {
-            key: upgrade.key().into(),
-            host: upgrade.host().into(),
-            origin: upgrade.origin().map(Into::into),
-            resource_name: upgrade.resource_name().into(),
+            key: upgrade.key.into(),
+            host: upgrade.host.into(),
+            origin: upgrade.origin.map(Into::into),
+            resource_name: upgrade.resource_name.into(),
             subprotocols: upgrade.subprotocols().map(Into::into).collect(),
         }
     }

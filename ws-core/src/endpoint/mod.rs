@@ -57,7 +57,7 @@ const HOLD: usize = 64 * 1024;
 /// let now = || Instant::from_millis(0); // yours: what a clock says
 /// loop {
 ///     match server.next(now) {
-///         Next::Event(Event::Request(_)) => server.outbound.accept(&AcceptResponse::default())?,
+///         Next::Event(Event::Request(_)) => server.outbound.accept(&AcceptResponse::new())?,
 ///         Next::Event(Event::Message(message)) => server.outbound.send(message)?,
 ///         Next::Event(_) => {}
 ///         Next::Failed(error) => eprintln!("{error}"),
@@ -153,7 +153,7 @@ impl Endpoint {
     /// use ws_core::handshake::ClientRequest;
     /// use ws_core::{Config, Instant};
     ///
-    /// let request = ClientRequest { host: "example.com", target: "/chat", ..ClientRequest::default() };
+    /// let request = ClientRequest::new("example.com", "/chat");
     /// // Yours: a cryptographic generator, which may fail.
     /// let random = Box::new(|bytes: &mut [u8]| Ok(bytes.fill(7)));
     /// let mut client = Endpoint::client(&request, Config::default(), random)?;

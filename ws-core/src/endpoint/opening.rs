@@ -16,9 +16,7 @@ use super::inbound::{Found, Inbound};
 use super::options::Options;
 use super::outbound::{Answer, Outbound};
 use crate::connection::Receiver;
-use crate::handshake::{
-    BodyPart, BodyReader, ClientKey, EMPTY_FIELD, HeadKind, HeadReader, ResponseHead,
-};
+use crate::handshake::{BodyPart, BodyReader, ClientKey, EMPTY_FIELD, HeadReader, ResponseHead};
 
 #[derive(Debug)]
 pub(super) enum Phase {
@@ -78,8 +76,10 @@ impl Inbound {
         options: Options,
         offer: Option<(ClientKey, Vec<String>)>,
     ) -> Self {
-        let kind = if offer.is_some() { HeadKind::Response } else { HeadKind::Request };
-        let reader = HeadReader::new(kind, options.max_head);
+        let reader = match offer {
+            Some(_) => HeadReader::response(options.max_head),
+            None => HeadReader::request(options.max_head),
+        };
         Self::new(receiver, Phase::Head(Box::new(Opening { options, reader, seen: 0, offer })))
     }
 
@@ -146,15 +146,14 @@ impl Inbound {
         loop {
             let unread = self.assembly.buffer.unread();
             let fresh = unread.get(opening.seen..).unwrap_or_default();
-            let fed = opening.reader.feed(fresh).inspect_err(|_| {
+            let fed = opening.reader.push(fresh).inspect_err(|_| {
                 *for_head = is_for_head(unread.get(..opening.options.max_head).unwrap_or(unread));
             });
-            let Some(fresh_len) = fed? else {
+            let Some(len) = fed? else {
                 opening.seen = unread.len();
                 self.session.phase = Phase::Head(opening);
                 return if self.session.eof { Err(EndpointError::HandshakeEof) } else { Ok(None) };
             };
-            let len = opening.seen.saturating_add(fresh_len);
             let head = Bytes::copy_from_slice(unread.get(..len).unwrap_or_default());
             *for_head = is_for_head(&head);
             self.assembly.buffer.consume(len);
@@ -170,11 +169,11 @@ impl Inbound {
                 return Ok(Some(Found::Request(Box::new(request))));
             };
             let mut storage = alloc::vec![EMPTY_FIELD; field_slots(&head, options.max_fields)];
-            let parsed = ResponseHead::parse(&head, &mut storage)?;
+            let parsed = ResponseHead::parse_in(&head, &mut storage)?;
             if parsed.is_interim() {
                 // Interim responses count towards the limit together.
                 opening.options.max_head = opening.options.max_head.saturating_sub(len);
-                opening.reader = HeadReader::new(HeadKind::Response, opening.options.max_head);
+                opening.reader = HeadReader::response(opening.options.max_head);
                 opening.seen = 0;
                 continue;
             }

@@ -20,7 +20,7 @@ use super::queue::{Fragment, Payload, Queue};
 use super::{OpenError, Options};
 use crate::connection::{DataFrame, Look, Phase, Rest, Sender, Stream};
 use crate::frame::{MAX_CONTROL_PAYLOAD, mask};
-use crate::handshake::{AcceptResponse, HandshakeError, HeadError, HttpResponse};
+use crate::handshake::{AcceptResponse, HandshakeError, HeadError, HttpResponse, accept_key};
 use crate::message::MessageRef;
 use crate::{
     CloseCode, Instant, MaskingKey, Message, MessageKind, PreparedMessage, Role, SendError,
@@ -262,8 +262,9 @@ impl Outbound {
         let Answer::Asked(request) = &self.answer else { return Err(OpenError::NoRequest) };
         let Some(asked) = request.asked() else { return Err(OpenError::NoRequest) };
         let offered = asked.subprotocols.iter().map(String::as_str);
-        response.check_offered(offered, core::iter::empty())?;
-        append_head(&mut self.output, |out| response.write(&asked.key, out))?;
+        response.check_offered(offered, "")?;
+        let accept = accept_key(&asked.key);
+        append_head(&mut self.output, |out| response.write_accept(&accept, out))?;
         let subprotocol = response.subprotocol.map(ToString::to_string);
         self.answer = Answer::Accepted(Box::new(Opened { subprotocol, response: None }));
         self.open();

@@ -1,3 +1,9 @@
+//! Close codes and the payload of a Close frame (RFC 6455 §5.5.1, §7.4).
+//!
+//! A code is any number: what may be on the wire is a question to it, because an application also learns of codes that
+//! never are. The receiving half of a connection decodes payloads here; the sending half asks what may be
+//! sent.
+
 use crate::ProtocolError;
 
 /// The longest close reason, in bytes: a control payload less the two bytes of the code.
@@ -5,8 +11,7 @@ pub const MAX_REASON_LEN: usize = 123;
 
 /// Why a connection was closed (RFC 6455 §7.4 and the IANA registry).
 ///
-/// Any `u16` is a value; [`may_be_received`](Self::may_be_received) and
-/// [`may_be_sent`](Self::may_be_sent) tell which of them the protocol allows in a Close frame.
+/// Any `u16` is a value; [`may_be_sent`](Self::may_be_sent) tells which of them the protocol allows in a Close frame.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CloseCode(u16);
 
@@ -42,42 +47,33 @@ impl CloseCode {
     /// 1015: the TLS handshake failed. Reported, never sent.
     pub const TLS_HANDSHAKE: Self = Self(1015);
 
-    /// The code with this number.
+    /// Returns the code with this number.
     #[inline]
+    #[must_use]
     pub const fn new(code: u16) -> Self {
         Self(code)
     }
 
-    /// The number.
+    /// Returns the number.
     #[inline]
+    #[must_use]
     pub const fn get(self) -> u16 {
         self.0
     }
 
-    /// Whether a Close frame with this code is valid when it comes from a peer.
+    /// Returns whether an endpoint of this role may send this code.
     ///
-    /// That is 1000–1003, 1007–1014 and 3000–4999 (RFC 6455 §7.4.1, §7.4.2, IANA).
-    pub const fn may_be_received(self) -> bool {
-        matches!(self.0, 1000..=1003 | 1007..=1014 | 3000..=4999)
-    }
-
-    /// Whether an endpoint may send this code: as [`may_be_received`](Self::may_be_received), but
-    /// 1010 is for clients only.
+    /// Codes on the wire are 1000–1003, 1007–1014 and 3000–4999 (RFC 6455 §7.4.1, §7.4.2, IANA); 1010 is for clients
+    /// only.
+    #[must_use]
     pub const fn may_be_sent(self, role: crate::Role) -> bool {
         self.may_be_received()
             && !(self.0 == Self::MANDATORY_EXTENSION.0 && matches!(role, crate::Role::Server))
     }
-}
 
-impl From<u16> for CloseCode {
-    fn from(code: u16) -> Self {
-        Self(code)
-    }
-}
-
-impl From<CloseCode> for u16 {
-    fn from(code: CloseCode) -> Self {
-        code.0
+    /// Whether a Close frame with this code is valid when it comes from a peer.
+    const fn may_be_received(self) -> bool {
+        matches!(self.0, 1000..=1003 | 1007..=1014 | 3000..=4999)
     }
 }
 
@@ -105,7 +101,7 @@ pub struct CloseFrame<'a> {
 }
 
 impl<'a> CloseFrame<'a> {
-    /// Reads the payload of a Close frame.
+    /// Reads the payload of a Close frame and returns what it says.
     ///
     /// # Errors
     ///

@@ -1,3 +1,9 @@
+//! The header of a frame on the wire (RFC 6455 §5.2).
+//!
+//! Decoding checks what a header tells by itself and nothing about the connection; encoding takes any header.
+//! The receiving half of a connection decodes byte by byte with the functions that [`FrameHeader::decode`] is
+//! made of, so that both report an error from the first byte that shows it.
+
 use super::{MaskingKey, OpCode};
 use crate::ProtocolError;
 
@@ -31,13 +37,14 @@ pub struct FrameHeader {
 }
 
 impl FrameHeader {
-    /// The header of an unmasked, final frame without RSV bits.
+    /// Returns the header of an unmasked, final frame without RSV bits.
     #[inline]
+    #[must_use]
     pub const fn new(opcode: OpCode, len: u64) -> Self {
         Self { fin: true, rsv1: false, rsv2: false, rsv3: false, opcode, mask: None, len }
     }
 
-    /// Reads a header from the start of `bytes`: the header and how many bytes it takes, or `None`
+    /// Reads a header from the start of `bytes`, and returns it with its length in bytes, or `None`
     /// when `bytes` ends before the header does.
     ///
     /// # Errors
@@ -80,12 +87,13 @@ impl FrameHeader {
         Ok(Some((header, bytes.len().saturating_sub(rest.len()))))
     }
 
-    /// The bytes of this header, its length in the shortest form.
+    /// Returns the bytes of this header, which give the payload's length in the shortest form.
     ///
-    /// Whatever is put in is encoded: that a control frame is short and whole is the caller's matter,
-    /// and the most significant bit of the length is dropped. [`Connection`](crate::Connection)
+    /// This encodes any header: the caller sees to it that a control frame is short and whole, and
+    /// the most significant bit of the length is dropped. [`Connection`](crate::Connection)
     /// builds its frames within those rules.
     #[inline]
+    #[must_use]
     pub fn encode(&self) -> FrameHead {
         let first = u8::from(self.fin) << 7
             | u8::from(self.rsv1) << 6
@@ -111,6 +119,24 @@ impl FrameHeader {
             10
         };
         FrameHead { bytes, len: key_len.saturating_add(len) }
+    }
+}
+
+/// The encoded bytes of a frame header, 2 to 14 of them, which go on the wire before the payload.
+///
+/// It is read as a slice.
+#[derive(Clone, Copy, Debug)]
+pub struct FrameHead {
+    bytes: [u8; MAX_HEADER_LEN],
+    len: u8,
+}
+
+impl core::ops::Deref for FrameHead {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.len)).unwrap_or(&self.bytes)
     }
 }
 
@@ -164,35 +190,6 @@ pub(crate) fn extended_length(
     }
 }
 
-/// The encoded bytes of a frame header: what goes on the wire before the payload.
-#[derive(Clone, Copy, Debug)]
-pub struct FrameHead {
-    bytes: [u8; MAX_HEADER_LEN],
-    len: u8,
-}
-
-impl FrameHead {
-    /// The bytes of the header, 2 to 14 of them.
-    #[inline]
-    pub fn as_bytes(&self) -> &[u8] {
-        self.bytes.get(..usize::from(self.len)).unwrap_or(&self.bytes)
-    }
-}
-
-impl AsRef<[u8]> for FrameHead {
-    fn as_ref(&self) -> &[u8] {
-        self.as_bytes()
-    }
-}
-
-impl core::ops::Deref for FrameHead {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        self.as_bytes()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -211,7 +208,7 @@ mod tests {
         ];
         for (len, bytes) in cases {
             let header = FrameHeader::new(OpCode::Binary, len);
-            assert_eq!(header.encode().as_bytes(), bytes);
+            assert_eq!(header.encode()[..], *bytes);
             assert_eq!(FrameHeader::decode(bytes), Ok(Some((header, bytes.len()))));
             for end in 0..bytes.len() {
                 assert_eq!(FrameHeader::decode(&bytes[..end]), Ok(None));

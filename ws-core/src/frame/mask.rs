@@ -1,7 +1,8 @@
 //! Masking (RFC 6455 §5.3): `transformed[i] = original[i] XOR key[i mod 4]`.
 //!
 //! The kernels work on fixed-size arrays, a shape that the compiler turns into vector
-//! instructions for whatever the target has, without `unsafe`.
+//! instructions for whatever the target has, without `unsafe`. Both halves of a connection call them; a payload
+//! that comes in pieces goes through a [`Masker`], which knows where in the key it is.
 
 /// Bytes that one step of the wide loop handles.
 const BLOCK: usize = 64;
@@ -24,22 +25,22 @@ const VECTORS: bool = cfg!(any(
 pub struct MaskingKey([u8; 4]);
 
 impl MaskingKey {
-    /// The key with these bytes, in the order in which they stand on the wire.
+    /// Returns the key with these bytes, in the order in which they stand on the wire.
     #[inline]
+    #[must_use]
     pub const fn new(bytes: [u8; 4]) -> Self {
         Self(bytes)
     }
 
     /// The bytes in the order in which they stand on the wire.
     #[inline]
-    pub const fn to_bytes(self) -> [u8; 4] {
+    pub(super) const fn to_bytes(self) -> [u8; 4] {
         self.0
     }
 
     /// The key for the payload that starts `offset` bytes into the frame's payload.
     #[inline]
-    #[must_use]
-    pub const fn advance(self, offset: usize) -> Self {
+    const fn advance(self, offset: usize) -> Self {
         let bits = ((offset & 3) as u32).wrapping_mul(8);
         Self(u32::from_le_bytes(self.0).rotate_right(bits).to_le_bytes())
     }
@@ -51,12 +52,6 @@ impl MaskingKey {
     }
 }
 
-impl From<[u8; 4]> for MaskingKey {
-    fn from(bytes: [u8; 4]) -> Self {
-        Self(bytes)
-    }
-}
-
 impl core::fmt::Debug for MaskingKey {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "MaskingKey({:#010x})", u32::from_be_bytes(self.0))
@@ -65,8 +60,8 @@ impl core::fmt::Debug for MaskingKey {
 
 /// Masks or unmasks `payload` in place; `key` applies from its first byte.
 ///
-/// For the rest of a payload whose first `n` bytes were handled before, pass
-/// [`key.advance(n)`](MaskingKey::advance).
+/// A payload is masked as a whole: [`Connection::mask_payload`](crate::Connection::mask_payload) masks one that is
+/// written in pieces.
 ///
 /// ```
 /// use ws_core::frame::{MaskingKey, mask};
@@ -128,7 +123,7 @@ fn mask_small(payload: &mut [u8], key: MaskingKey) {
 ///
 /// The shorter of the two slices decides how much is handled.
 #[inline]
-pub fn mask_into(payload: &[u8], out: &mut [u8], key: MaskingKey) -> usize {
+pub(crate) fn mask_into(payload: &[u8], out: &mut [u8], key: MaskingKey) -> usize {
     let len = payload.len().min(out.len());
     let (Some(from), Some(to)) = (payload.get(..len), out.get_mut(..len)) else {
         return 0;
@@ -224,15 +219,15 @@ mod tests {
                 reference(payload, key, &mut expected);
 
                 let mut in_place = source;
-                mask(&mut in_place[start..start + len], key.into());
+                mask(&mut in_place[start..start + len], MaskingKey::new(key));
                 assert_eq!(in_place[start..start + len], expected[..len]);
 
                 let mut small = source;
-                mask_small(&mut small[start..start + len], key.into());
+                mask_small(&mut small[start..start + len], MaskingKey::new(key));
                 assert_eq!(small, in_place);
 
                 let mut copied = [0u8; 300];
-                assert_eq!(mask_into(payload, &mut copied[..len], key.into()), len);
+                assert_eq!(mask_into(payload, &mut copied[..len], MaskingKey::new(key)), len);
                 assert_eq!(copied[..len], expected[..len]);
             }
         }

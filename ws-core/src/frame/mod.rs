@@ -1,6 +1,6 @@
 //! The wire format of frames (RFC 6455 §5.2): pure values and functions, no state.
 //!
-//! [`FrameHeader`] is the head of one frame, [`mask()`] and [`mask_into`] apply a [`MaskingKey`], and
+//! [`FrameHeader`] is the head of one frame, [`mask()`] applies a [`MaskingKey`], and
 //! [`CloseCode`] with [`CloseFrame`] is the body of a Close frame. Which frame may come when is the
 //! business of [`connection`](crate::connection).
 
@@ -12,6 +12,6 @@ mod opcode;
 pub use close::{CloseCode, CloseFrame, MAX_REASON_LEN};
 pub use header::{FrameHead, FrameHeader, MAX_CONTROL_PAYLOAD, MAX_HEADER_LEN};
 pub(crate) use header::{extended_length, first_byte, second_byte};
-pub(crate) use mask::{Masker, copy};
-pub use mask::{MaskingKey, mask, mask_into};
+pub(crate) use mask::{Masker, copy, mask_into};
+pub use mask::{MaskingKey, mask};
 pub use opcode::OpCode;

@@ -1,3 +1,8 @@
+//! The opcode of a frame (RFC 6455 §5.2).
+//!
+//! There is no value for a reserved opcode: whoever has an [`OpCode`] need not check it. Headers are decoded and encoded
+//! with it.
+
 /// What a frame carries (RFC 6455 §5.2, §11.8).
 ///
 /// The reserved opcodes 0x3–0x7 and 0xB–0xF have no value here: a frame that uses one is an error.
@@ -21,7 +26,7 @@ pub enum OpCode {
 impl OpCode {
     /// The opcode with these four bits, or `None` for a reserved one.
     #[inline]
-    pub const fn from_bits(bits: u8) -> Option<Self> {
+    pub(super) const fn from_bits(bits: u8) -> Option<Self> {
         Some(match bits {
             0x0 => Self::Continuation,
             0x1 => Self::Text,
@@ -35,12 +40,13 @@ impl OpCode {
 
     /// The four bits that stand for this opcode on the wire.
     #[inline]
-    pub const fn bits(self) -> u8 {
+    pub(crate) const fn bits(self) -> u8 {
         self as u8
     }
 
-    /// Whether this is Close, Ping or Pong (RFC 6455 §5.5).
+    /// Returns whether this is Close, Ping or Pong (RFC 6455 §5.5).
     #[inline]
+    #[must_use]
     pub const fn is_control(self) -> bool {
         self.bits() & 0x8 != 0
     }

@@ -1,14 +1,20 @@
 //! The keys of the opening handshake: `Sec-WebSocket-Key` and `Sec-WebSocket-Accept`.
+//!
+//! A client makes a [`ClientKey`] and a server answers it with [`accept_key`], which hashes the key as it stands in the
+//! field and never decodes it. Whether a received key is valid is checked where a request is parsed.
+
+use core::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use core::fmt;
 use sha1::{Digest, Sha1};
 
 /// What a server appends to the client's key before hashing (RFC 6455 §1.3).
 const GUID: &[u8; 36] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 /// A client's `Sec-WebSocket-Key`: 16 random bytes in base64, 24 characters (RFC 6455 §4.1).
+///
+/// `Debug` does not show the key.
 ///
 /// ```
 /// use ws_core::handshake::ClientKey;
@@ -21,7 +27,8 @@ const GUID: &[u8; 36] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 pub struct ClientKey([u8; 24]);
 
 impl ClientKey {
-    /// Encodes a nonce canonically: the pad bits are zero (RFC 6455 erratum 3150).
+    /// Encodes a nonce and returns the key, whose pad bits are zero (RFC 6455 erratum 3150).
+    #[must_use]
     pub fn from_nonce(nonce: [u8; 16]) -> Self {
         let mut text = [b'='; 24];
         // 16 bytes are always 24 characters, so that this cannot fail.
@@ -29,79 +36,43 @@ impl ClientKey {
         Self(text)
     }
 
-    /// Keeps a key that was received, or `None` if [`is_valid_key`] says no.
-    pub fn from_received(key: &str) -> Option<Self> {
-        if !is_valid_key(key) {
-            return None;
-        }
-        key.as_bytes().try_into().ok().map(Self)
-    }
-
-    /// The 24 characters of the field value.
+    /// Returns the 24 characters of the field's value.
+    #[must_use]
     pub fn as_str(&self) -> &str {
-        // Base64 is ASCII: the fallback is never taken.
-        core::str::from_utf8(&self.0).unwrap_or_default()
-    }
-
-    /// The answer that a server must give to this key.
-    pub fn accept_key(&self) -> AcceptKey {
-        accept_key(self.as_str())
+        ascii(&self.0)
     }
 }
 
-impl fmt::Display for ClientKey {
+impl fmt::Debug for ClientKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        f.write_str("ClientKey(..)")
     }
 }
 
-/// A server's `Sec-WebSocket-Accept`: 20 bytes of SHA-1 in base64, 28 characters (RFC 6455 §4.2.2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AcceptKey([u8; 28]);
-
-impl AcceptKey {
-    /// The 28 characters of the field value.
-    pub fn as_str(&self) -> &str {
-        // Base64 is ASCII: the fallback is never taken.
-        core::str::from_utf8(&self.0).unwrap_or_default()
-    }
-}
-
-impl fmt::Display for AcceptKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// Derives `Sec-WebSocket-Accept` from a key: base64(SHA-1(key ‖ GUID)) (RFC 6455 §4.2.2).
+/// Returns the `Sec-WebSocket-Accept` that answers a key: base64(SHA-1(key ‖ GUID)) (RFC 6455 §4.2.2).
 ///
-/// The key is taken as it stands in the field; it is not decoded.
+/// The result is 28 ASCII characters. The key is taken as it stands in the field; it is not decoded.
+/// [`AcceptResponse`](super::AcceptResponse) calls this by itself.
 ///
 /// ```
 /// let accept = ws_core::handshake::accept_key("dGhlIHNhbXBsZSBub25jZQ==");
-/// assert_eq!(accept.as_str(), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+/// assert_eq!(&accept, b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
 /// ```
-pub fn accept_key(key: &str) -> AcceptKey {
+#[must_use]
+pub fn accept_key(key: &str) -> [u8; 28] {
     let mut hash = Sha1::new();
     hash.update(key.as_bytes());
     hash.update(GUID);
     let mut text = [b'='; 28];
     // 20 bytes are always 28 characters, so that this cannot fail.
     let _ = STANDARD.encode_slice(hash.finalize(), &mut text);
-    AcceptKey(text)
+    text
 }
 
 /// Whether a key is 24 characters of base64 that decode to exactly 16 bytes (RFC 6455 §4.2.1).
 ///
 /// Pad bits that are not zero are allowed: the RFC's own sample had them before erratum 3150.
-///
-/// ```
-/// use ws_core::handshake::is_valid_key;
-///
-/// assert!(is_valid_key("AQIDBAUGBwgJCgsMDQ4PEC=="));
-/// assert!(!is_valid_key("AQIDBAUGBwgJCgsMDQ4PECAB"));
-/// ```
-pub fn is_valid_key(key: &str) -> bool {
+pub(super) fn is_valid_key(key: &str) -> bool {
     // 16 bytes are 22 characters (132 bits, the last four are padding) and two pad characters. With
     // pad bits of any value allowed, every such text decodes, and nothing else does.
     match key.as_bytes().split_at_checked(22) {
@@ -111,6 +82,11 @@ pub fn is_valid_key(key: &str) -> bool {
         }),
         _ => false,
     }
+}
+
+/// Base64 as text: it is ASCII, so that the fallback is never taken.
+pub(super) fn ascii(base64: &[u8]) -> &str {
+    core::str::from_utf8(base64).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -125,7 +101,7 @@ mod tests {
             ("dGhlIHNhbXBsZSBub25jZQ==", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
             ("x3JJHMbDL1EzLkh9GBhXDw==", "HSmrc0sMlYUkAGmm5OPpG2HaGWk="),
         ] {
-            assert_eq!(accept_key(key).as_str(), accept);
+            assert_eq!(ascii(&accept_key(key)), accept);
         }
     }
 
@@ -142,7 +118,7 @@ mod tests {
             // The strict engine refuses pad bits that are not zero.
             assert_eq!(STANDARD.decode_slice(key.as_str(), &mut decoded), Ok(16));
             assert_eq!(decoded[..16], nonce);
-            assert_eq!(ClientKey::from_received(key.as_str()), Some(key));
+            assert!(is_valid_key(key.as_str()));
         }
     }
 
@@ -164,6 +140,9 @@ mod tests {
                 assert_eq!(is_valid_key(text), expected, "{text:?}");
             }
         }
+        // The last character before the padding may have any pad bits; padding of other lengths is refused.
+        assert!(is_valid_key("AQIDBAUGBwgJCgsMDQ4PEC=="));
+        assert!(!is_valid_key("AQIDBAUGBwgJCgsMDQ4PECAB"));
         for text in ["", "==", "AQIDBAUGBwgJCgsMDQ4PEA=", "AQIDBAUGBwgJCgsMDQ4PEA===", "é"] {
             assert!(!is_valid_key(text), "{text:?}");
         }

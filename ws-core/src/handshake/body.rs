@@ -1,16 +1,20 @@
-//! The body of a message that is not an upgrade: how long it is, and reading it (RFC 9112 §6, §7).
+//! The body of a response that opens no WebSocket: how long it is, and reading it (RFC 9112 §6, §7).
+//!
+//! An endpoint calls this for the response that refuses its request. The reader keeps no bytes: it takes the framing
+//! away from what is fed to it, and its outcome does not depend on how the bytes are cut. What surrounds the
+//! chunks is bounded; the caller bounds the data.
 
+use super::client::ResponseHead;
 use super::error::HandshakeError;
-use super::fields::{Field, FieldValues, Single, decimal};
+use super::fields::{Single, content_length};
 use super::lists::ListElements;
 
 /// The most bytes of chunk extensions and trailers in one body.
 const MAX_OVERHEAD: u16 = 16 * 1024;
 
 /// How the end of a body is found (RFC 9112 §6.3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum BodyLength {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BodyLength {
     /// There is no body.
     None,
     /// This many bytes follow the head.
@@ -21,35 +25,29 @@ pub enum BodyLength {
     UntilClose,
 }
 
+/// What is wrong with a body. An endpoint tells what has come of it, and no error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BodyError {
+    /// A `Content-Length` that is malformed, repeated, or given beside a `Transfer-Encoding`.
+    Length(HandshakeError),
+    /// A `Transfer-Encoding` that does not delimit the body (RFC 9112 §6.1).
+    TransferEncoding,
+    /// A chunk that is malformed (RFC 9112 §7.1).
+    Chunk,
+    /// More than 16 KiB of chunk extensions and trailers (RFC 9112 §7.1.1, §7.1.2).
+    Overhead,
+}
+
 /// Takes a body apart as it arrives, and owns none of its bytes.
-///
-/// ```
-/// use ws_core::handshake::{BodyLength, BodyPart, BodyReader};
-///
-/// let mut reader = BodyReader::new(BodyLength::Chunked);
-/// let mut rest: &[u8] = b"3\r\nno,\r\n4\r\nnot \r\n0\r\n\r\nnext";
-/// let mut body = Vec::new();
-/// loop {
-///     let (consumed, part) = reader.feed(rest)?;
-///     rest = &rest[consumed..];
-///     match part {
-///         BodyPart::Data(data) => body.extend_from_slice(data), // within a bound of yours
-///         BodyPart::NeedMore => panic!("all is there"),
-///         BodyPart::End => break,
-///     }
-/// }
-/// assert_eq!((&body[..], rest), (&b"no,not "[..], &b"next"[..]));
-/// # Ok::<(), ws_core::handshake::HandshakeError>(())
-/// ```
 #[derive(Clone, Debug)]
-pub struct BodyReader {
+pub(crate) struct BodyReader {
     state: State,
     overhead: u16,
 }
 
 /// What [`BodyReader::feed`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BodyPart<'b> {
+pub(crate) enum BodyPart<'b> {
     /// Bytes of the body, at least one. Feed what was not consumed.
     Data(&'b [u8]),
     /// All bytes were consumed and the body goes on.
@@ -75,12 +73,12 @@ enum State {
     TrailerCr,
     LastCr,
     Done,
-    Failed(HandshakeError),
+    Failed(BodyError),
 }
 
 impl BodyReader {
     /// Makes a reader for one body.
-    pub const fn new(length: BodyLength) -> Self {
+    pub(crate) const fn new(length: BodyLength) -> Self {
         let state = match length {
             BodyLength::None | BodyLength::Length(0) => State::Done,
             BodyLength::Length(length) => State::Length(length),
@@ -90,16 +88,11 @@ impl BodyReader {
         Self { state, overhead: 0 }
     }
 
-    /// Takes bytes that were not consumed before, and says how many it consumed and what they were.
+    /// Takes bytes that were not consumed before, and returns how many it consumed and what they were.
     ///
-    /// Call it until it gives [`NeedMore`](BodyPart::NeedMore) or [`End`](BodyPart::End).
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidChunk`](HandshakeError::InvalidChunk), and
-    /// [`ChunkOverhead`](HandshakeError::ChunkOverhead) for more than 16 KiB of chunk extensions and
-    /// trailers. Each further call gives the same error.
-    pub fn feed<'b>(&mut self, bytes: &'b [u8]) -> Result<(usize, BodyPart<'b>), HandshakeError> {
+    /// Call it until it returns [`NeedMore`](BodyPart::NeedMore), [`End`](BodyPart::End) or an error, which each
+    /// further call returns again.
+    pub(crate) fn feed<'b>(&mut self, bytes: &'b [u8]) -> Result<(usize, BodyPart<'b>), BodyError> {
         let mut rest = bytes;
         loop {
             match self.state {
@@ -132,43 +125,18 @@ impl BodyReader {
         }
     }
 
-    /// Says that the connection ended: an end for a body without a length, a fault for another.
-    ///
-    /// # Errors
-    ///
-    /// [`TruncatedBody`](HandshakeError::TruncatedBody) if the body is not complete.
-    pub fn receive_eof(&mut self) -> Result<(), HandshakeError> {
-        match self.state {
-            State::Done => Ok(()),
-            State::UntilClose => {
-                self.state = State::Done;
-                Ok(())
-            }
-            State::Failed(error) => Err(error),
-            _ => {
-                self.state = State::Failed(HandshakeError::TruncatedBody);
-                Err(HandshakeError::TruncatedBody)
-            }
-        }
-    }
-
-    /// Whether the body is complete.
-    pub const fn is_done(&self) -> bool {
-        matches!(self.state, State::Done)
-    }
-
     /// One byte of what surrounds the chunks (RFC 9112 §7.1).
-    fn step(&mut self, byte: u8) -> Result<State, HandshakeError> {
+    fn step(&mut self, byte: u8) -> Result<State, BodyError> {
         Ok(match (self.state, byte) {
             (State::Size(size, digits), _) if byte.is_ascii_hexdigit() => {
                 let digit = (byte as char).to_digit(16).unwrap_or(0);
                 // Sixteen digits are 64 bits.
                 if digits >= 16 {
-                    return Err(HandshakeError::InvalidChunk);
+                    return Err(BodyError::Chunk);
                 }
                 State::Size(size << 4 | u64::from(digit), digits.saturating_add(1))
             }
-            (State::Size(_, 0), _) => return Err(HandshakeError::InvalidChunk),
+            (State::Size(_, 0), _) => return Err(BodyError::Chunk),
             (State::Size(size, _) | State::Extension(size), b'\r') => State::SizeCr(size),
             (State::Size(size, _), b';' | b' ' | b'\t') => State::Extension(size),
             (State::SizeCr(0), b'\n') => State::TrailerStart,
@@ -183,7 +151,7 @@ impl BodyReader {
                 if !matches!(byte, b'\n' | 0) =>
             {
                 if self.overhead >= MAX_OVERHEAD {
-                    return Err(HandshakeError::ChunkOverhead);
+                    return Err(BodyError::Overhead);
                 }
                 self.overhead = self.overhead.saturating_add(1);
                 match self.state {
@@ -191,56 +159,50 @@ impl BodyReader {
                     _ => State::Trailer,
                 }
             }
-            _ => return Err(HandshakeError::InvalidChunk),
+            _ => return Err(BodyError::Chunk),
         })
     }
 }
 
-/// The one value of `Content-Length`, if there is one.
-pub(super) fn content_length(field: Single<'_>) -> Result<Option<u64>, HandshakeError> {
-    let Some(value) = field.first else { return Ok(None) };
-    if field.repeated {
-        return Err(HandshakeError::RepeatedContentLength);
-    }
-    decimal(value).map(Some).ok_or(HandshakeError::InvalidContentLength)
-}
-
-/// What `Content-Length` and `Transfer-Encoding` say; `default` if they say nothing.
-pub(super) fn declared_length(
-    fields: &[Field<'_>],
-    minor_version: u8,
-    default: BodyLength,
-) -> Result<BodyLength, HandshakeError> {
-    let length = content_length(Single::of(FieldValues::new(fields, "content-length")))?;
-    let encodings = FieldValues::new(fields, "transfer-encoding");
-    if encodings.clone().next().is_none() {
-        return Ok(length.map_or(default, BodyLength::Length));
-    }
-    if length.is_some() {
-        return Err(HandshakeError::ContentLengthAndTransferEncoding);
-    }
-    // HTTP/1.0 has no transfer codings (RFC 9112 §6.1).
-    if minor_version == 0 {
-        return Err(HandshakeError::InvalidTransferEncoding);
-    }
-    let mut chunked = 0_usize;
-    let mut last_is_chunked = false;
-    for coding in ListElements::new(encodings) {
-        last_is_chunked = coding.eq_ignore_ascii_case(b"chunked");
-        chunked = chunked.saturating_add(usize::from(last_is_chunked));
-    }
-    match (chunked, last_is_chunked, default) {
-        (1, true, _) => Ok(BodyLength::Chunked),
-        // Only a response may end with the connection (RFC 9112 §6.3).
-        (0, _, BodyLength::UntilClose) => Ok(BodyLength::UntilClose),
-        _ => Err(HandshakeError::InvalidTransferEncoding),
+impl ResponseHead<'_, '_> {
+    /// How long the body of this response is; a 1xx, 204 or 304 has none (RFC 9112 §6.3).
+    pub(crate) fn body_length(&self) -> Result<BodyLength, BodyError> {
+        if matches!(self.status, 100..=199 | 204 | 304) {
+            return Ok(BodyLength::None);
+        }
+        let length = content_length(Single::of(self.fields, "content-length"));
+        let length = length.map_err(BodyError::Length)?;
+        if self.field("transfer-encoding").is_none() {
+            return Ok(length.map_or(BodyLength::UntilClose, BodyLength::Length));
+        }
+        if length.is_some() {
+            return Err(BodyError::Length(HandshakeError::ContentLengthAndTransferEncoding));
+        }
+        // HTTP/1.0 has no transfer codings (RFC 9112 §6.1).
+        if self.minor_version == 0 {
+            return Err(BodyError::TransferEncoding);
+        }
+        let mut chunked = 0_usize;
+        let mut last_is_chunked = false;
+        for coding in ListElements::new(self.fields, "transfer-encoding") {
+            last_is_chunked = coding.eq_ignore_ascii_case(b"chunked");
+            chunked = chunked.saturating_add(usize::from(last_is_chunked));
+        }
+        match (chunked, last_is_chunked) {
+            (1, true) => Ok(BodyLength::Chunked),
+            (0, _) => Ok(BodyLength::UntilClose),
+            _ => Err(BodyError::TransferEncoding),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    extern crate std;
+    use super::super::fields::EMPTY_FIELD;
     use super::*;
+    use proptest::prelude::*;
+    use std::format;
+    use std::string::String;
     use std::vec::Vec;
 
     /// Feeds a body in pieces of one size; gives the data, the bytes consumed and the end.
@@ -248,7 +210,7 @@ mod tests {
         length: BodyLength,
         bytes: &[u8],
         piece: usize,
-    ) -> Result<(Vec<u8>, usize, bool), HandshakeError> {
+    ) -> Result<(Vec<u8>, usize, bool), BodyError> {
         let mut reader = BodyReader::new(length);
         let (mut data, mut total) = (Vec::new(), 0);
         for mut rest in bytes.chunks(piece) {
@@ -264,7 +226,8 @@ mod tests {
             }
             assert!(rest.is_empty());
         }
-        Ok((data, total, reader.is_done()))
+        let done = matches!(reader.feed(b""), Ok((0, BodyPart::End)));
+        Ok((data, total, done))
     }
 
     // RFC 9112 §6.3, §7.1.
@@ -286,7 +249,7 @@ mod tests {
                 let outcome = read(length, bytes, piece);
                 if bytes == chunked {
                     // "00A" is ten bytes: ", big worl", and then no CRLF comes.
-                    assert_eq!(outcome, Err(HandshakeError::InvalidChunk));
+                    assert_eq!(outcome, Err(BodyError::Chunk));
                 } else {
                     assert_eq!(outcome, Ok((data.to_vec(), total, done)), "{length:?} {piece}");
                 }
@@ -324,7 +287,7 @@ mod tests {
         ] {
             for piece in 1..=bytes.len() {
                 let outcome = read(BodyLength::Chunked, bytes.as_bytes(), piece);
-                assert_eq!(outcome, Err(HandshakeError::InvalidChunk), "{bytes:?}");
+                assert_eq!(outcome, Err(BodyError::Chunk), "{bytes:?}");
             }
         }
     }
@@ -336,20 +299,97 @@ mod tests {
             assert_eq!(reader.feed(start.as_bytes()), Ok((start.len(), BodyPart::NeedMore)));
             let filler = [b'x'; MAX_OVERHEAD as usize];
             assert_eq!(reader.feed(&filler), Ok((filler.len(), BodyPart::NeedMore)));
-            assert_eq!(reader.feed(b"x"), Err(HandshakeError::ChunkOverhead));
-            assert_eq!(reader.feed(b"\r\n"), Err(HandshakeError::ChunkOverhead));
+            assert_eq!(reader.feed(b"x"), Err(BodyError::Overhead));
+            assert_eq!(reader.feed(b"\r\n"), Err(BodyError::Overhead));
         }
     }
 
-    // RFC 9112 §8.
+    // RFC 9112 §6.1, §6.3.
     #[test]
-    fn eof_ends_only_a_body_without_length() {
-        assert_eq!(BodyReader::new(BodyLength::UntilClose).receive_eof(), Ok(()));
-        assert_eq!(BodyReader::new(BodyLength::None).receive_eof(), Ok(()));
-        for length in [BodyLength::Length(1), BodyLength::Chunked] {
-            let mut reader = BodyReader::new(length);
-            assert_eq!(reader.receive_eof(), Err(HandshakeError::TruncatedBody));
-            assert_eq!(reader.feed(b"x"), Err(HandshakeError::TruncatedBody));
+    fn client_body_lengths() {
+        let length = |line: &str, fields: &[&str]| {
+            let fields: String = fields.iter().map(|field| format!("{field}\r\n")).collect();
+            let text = format!("HTTP/{line}\r\n{fields}\r\n");
+            let mut slots = [EMPTY_FIELD; 4];
+            ResponseHead::parse_in(text.as_bytes(), &mut slots).unwrap().body_length()
+        };
+        assert_eq!(length("1.1 200 OK", &[]), Ok(BodyLength::UntilClose));
+        assert_eq!(length("1.1 400 x", &["content-length: 007"]), Ok(BodyLength::Length(7)));
+        assert_eq!(length("1.1 400 x", &["Transfer-Encoding: Chunked"]), Ok(BodyLength::Chunked));
+        let codings = ["Transfer-Encoding: gzip", "Transfer-Encoding: chunked"];
+        assert_eq!(length("1.1 400 x", &codings), Ok(BodyLength::Chunked));
+        assert_eq!(length("1.1 400 x", &codings[..1]), Ok(BodyLength::UntilClose));
+        for line in ["1.1 101 x", "1.1 100 x", "1.1 204 x", "1.1 304 x"] {
+            assert_eq!(length(line, &["Content-Length: 5"]), Ok(BodyLength::None), "{line}");
+        }
+        for (line, fields, error) in [
+            (
+                "1.1 200 x",
+                &["Content-Length: x"][..],
+                BodyError::Length(HandshakeError::InvalidContentLength),
+            ),
+            (
+                "1.1 200 x",
+                &["Content-Length: 5, 5"],
+                BodyError::Length(HandshakeError::InvalidContentLength),
+            ),
+            (
+                "1.1 200 x",
+                &["Content-Length: 5", "Content-Length: 5"],
+                BodyError::Length(HandshakeError::RepeatedContentLength),
+            ),
+            (
+                "1.1 200 x",
+                &["Content-Length: 5", "Transfer-Encoding: chunked"],
+                BodyError::Length(HandshakeError::ContentLengthAndTransferEncoding),
+            ),
+            ("1.1 200 x", &["Transfer-Encoding: chunked, gzip"], BodyError::TransferEncoding),
+            ("1.1 200 x", &["Transfer-Encoding: chunked, chunked"], BodyError::TransferEncoding),
+            ("1.0 200 x", &["Transfer-Encoding: chunked"], BodyError::TransferEncoding),
+        ] {
+            assert_eq!(length(line, fields), Err(error), "{fields:?}");
+        }
+    }
+
+    proptest! {
+        // RFC 9112 §7.1: whatever the chunks, and however their bytes are cut, the data is what was sent.
+        #[test]
+        fn chunks_are_put_together_however_they_are_cut(
+            chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..40), 0..6),
+            piece in 1..50_usize,
+        ) {
+            let mut wire = Vec::new();
+            for chunk in &chunks {
+                wire.extend(format!("{:x}\r\n", chunk.len()).bytes());
+                wire.extend(chunk);
+                wire.extend(b"\r\n");
+            }
+            wire.extend(b"0\r\n\r\n");
+            let end = wire.len();
+            wire.extend(b"next");
+            let expected = Ok((chunks.concat(), end, true));
+            prop_assert_eq!(read(BodyLength::Chunked, &wire, piece), expected);
+        }
+
+        // Any bytes come to the same however they are cut, and no part is empty.
+        #[test]
+        fn any_body_reads_the_same_however_it_is_cut(
+            bytes in prop_oneof![
+                prop::collection::vec(any::<u8>(), 0..60),
+                "([0-9a-f]{1,3}(;[a-z]{0,3})?\r\n|[a-z]{0,9}\r\n|0\r\n\r\n){0,6}".prop_map(String::into_bytes),
+            ],
+            length in prop_oneof![
+                Just(BodyLength::Chunked),
+                Just(BodyLength::UntilClose),
+                (0..80_u64).prop_map(BodyLength::Length),
+            ],
+            piece in 1..60_usize,
+        ) {
+            let at_once = read(length, &bytes, usize::MAX);
+            prop_assert_eq!(read(length, &bytes, piece), at_once.clone());
+            if let Ok((data, total, _)) = at_once {
+                prop_assert!(data.len() <= total && total <= bytes.len());
+            }
         }
     }
 }

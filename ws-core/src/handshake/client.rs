@@ -1,24 +1,29 @@
-//! A client's half: writing the request, checking the answer (RFC 6455 §4.1).
+//! A client's half: writing the request, checking the response (RFC 6455 §4.1).
+//!
+//! [`ClientRequest`] writes nothing that a server would have to refuse, whatever the caller put into it.
+//! [`ResponseHead`] is syntax: any response of HTTP/1 that is well-formed; its `accept` is where the rules of
+//! RFC 6455 are. Endpoints call both, as do clients on slices of their own.
 
-use super::accept::ClientKey;
-use super::body::{BodyLength, declared_length};
+use super::accept::{ClientKey, accept_key};
 use super::error::{HandshakeError, HeadError};
 use super::extensions::Extensions;
 use super::fields::{
-    Field, FieldValues, Single, parse_fields, parse_http_version, split_start_line,
+    Field, FieldSlots, FieldValues, Single, pairs, parse_fields, parse_http_version,
+    split_start_line,
 };
 use super::lists::{ListElements, is_token};
 use super::origin::Authority;
-use super::request::parse_version;
 use super::response::check_extensions;
 use super::writer::{Writer, check_value, is_one_of, is_websocket_field, put_headers};
 
 /// The request that asks for a WebSocket (RFC 6455 §4.1).
 ///
+/// `Debug` shows no query, no subprotocol and no value of a header: they may be secret.
+///
 /// ```
 /// use ws_core::handshake::{ClientKey, ClientRequest};
 ///
-/// let request = ClientRequest { host: "example.com:8080", target: "/chat", ..Default::default() };
+/// let request = ClientRequest::new("example.com:8080", "/chat").subprotocols(&["chat"]);
 /// let key = ClientKey::from_nonce(*b"the sample nonce"); // random bytes, fresh each time
 /// let mut out = [0; 256];
 /// let length = request.write(&key, &mut out)?;
@@ -26,43 +31,57 @@ use super::writer::{Writer, check_value, is_one_of, is_websocket_field, put_head
 /// # Ok::<(), ws_core::handshake::HeadError>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[must_use]
 pub struct ClientRequest<'a> {
-    /// The value of `Host`: `host`, or `host:port` when the port is not the scheme's default; IPv6
-    /// addresses in brackets.
-    pub host: &'a str,
-    /// The resource name: path and query, beginning with `/`; no fragment (RFC 6455 §3).
-    pub target: &'a str,
-    /// The value of `Origin`, which only browsers need to send.
-    pub origin: Option<&'a str>,
-    /// The subprotocols to offer, best first: tokens, none twice. Empty writes no field.
-    pub subprotocols: &'a [&'a str],
-    /// The value of `Sec-WebSocket-Extensions`. `None` writes no field.
-    pub extensions: Option<&'a str>,
-    /// Further headers, such as `Cookie` or `Authorization`.
-    pub headers: &'a [(&'a str, &'a str)],
+    pub(super) host: &'a str,
+    pub(super) target: &'a str,
+    pub(super) origin: Option<&'a str>,
+    pub(crate) subprotocols: &'a [&'a str],
+    pub(crate) extensions: Option<&'a str>,
+    pub(super) headers: &'a [(&'a str, &'a str)],
 }
 
-impl Default for ClientRequest<'_> {
-    /// A request for `/` at `localhost` that offers nothing.
-    fn default() -> Self {
-        Self {
-            host: "localhost",
-            target: "/",
-            origin: None,
-            subprotocols: &[],
-            extensions: None,
-            headers: &[],
-        }
+impl<'a> ClientRequest<'a> {
+    /// Makes a request that offers nothing.
+    ///
+    /// `host` is the value of `Host`: `host`, or `host:port` when the port is not the scheme's default; IPv6
+    /// addresses stand in brackets. `target` is the resource name: path and query, beginning with `/`, and
+    /// no fragment (RFC 6455 §3). [`write`](Self::write) checks both.
+    pub const fn new(host: &'a str, target: &'a str) -> Self {
+        Self { host, target, origin: None, subprotocols: &[], extensions: None, headers: &[] }
     }
-}
 
-impl ClientRequest<'_> {
-    /// Writes the request and gives its length in bytes.
+    /// Sets the value of `Origin`, which only browsers need to send.
+    pub fn origin(mut self, origin: impl Into<Option<&'a str>>) -> Self {
+        self.origin = origin.into();
+        self
+    }
+
+    /// Sets the subprotocols to offer, best first: tokens, none of them twice. With none, the request has no
+    /// `Sec-WebSocket-Protocol`.
+    pub const fn subprotocols(mut self, subprotocols: &'a [&'a str]) -> Self {
+        self.subprotocols = subprotocols;
+        self
+    }
+
+    /// Sets the value of `Sec-WebSocket-Extensions`, for a caller that speaks the extensions itself.
+    pub fn extensions(mut self, extensions: impl Into<Option<&'a str>>) -> Self {
+        self.extensions = extensions.into();
+        self
+    }
+
+    /// Sets further headers, such as `Cookie` or `Authorization`, by name and value.
+    pub const fn headers(mut self, headers: &'a [(&'a str, &'a str)]) -> Self {
+        self.headers = headers;
+        self
+    }
+
+    /// Writes the request and returns its length in bytes.
     ///
     /// # Errors
     ///
-    /// [`HeadError`], with the length needed if `out` is too short: an empty slice asks for it. After
-    /// an error the content of `out` is unspecified.
+    /// [`HeadError`]. If `out` is too short, the error says how many bytes are needed, so that an empty slice asks
+    /// for the length. After an error the content of `out` is unspecified.
     pub fn write(&self, key: &ClientKey, out: &mut [u8]) -> Result<usize, HeadError> {
         if !is_valid_target(self.target) {
             return Err(HeadError::InvalidTarget);
@@ -122,112 +141,95 @@ impl ClientRequest<'_> {
     }
 }
 
-/// A response's head, taken apart; it borrows the head and the fields that the caller lent.
+/// The head of a response, taken apart. It borrows the head's bytes and the slots that the caller lent.
+///
+/// `Debug` shows the names of the fields: values may be secret.
 #[derive(Clone, Copy)]
 pub struct ResponseHead<'f, 'h> {
-    minor_version: u8,
-    status: u16,
+    pub(super) minor_version: u8,
+    pub(super) status: u16,
+    #[cfg(feature = "endpoint")]
     reason: &'h [u8],
-    fields: &'f [Field<'h>],
+    pub(super) fields: &'f [Field<'h>],
 }
 
 /// What server and client agreed upon.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Accepted<'f, 'h> {
+pub struct Accepted<'h> {
     /// The subprotocol in use, one of those offered.
     pub subprotocol: Option<&'h str>,
-    /// The extensions in use, each of an offered name. Their parameters are not checked.
-    pub extensions: Extensions<'f, 'h>,
 }
 
 impl<'f, 'h> ResponseHead<'f, 'h> {
     /// Parses a head: the bytes up to and including its empty line, and nothing after them.
     ///
-    /// `storage` bounds the number of fields.
+    /// The number of `slots` bounds the number of fields.
     ///
     /// # Errors
     ///
-    /// Syntax, [`TooManyFields`](HandshakeError::TooManyFields), and another version than HTTP/1.
-    pub fn parse(head: &'h [u8], storage: &'f mut [Field<'h>]) -> Result<Self, HandshakeError> {
+    /// Wrong syntax, [`TooManyFields`](HandshakeError::TooManyFields), or another version than HTTP/1.
+    pub fn parse<const N: usize>(
+        head: &'h [u8],
+        slots: &'f mut FieldSlots<'h, N>,
+    ) -> Result<Self, HandshakeError> {
+        Self::parse_in(head, &mut slots.0)
+    }
+
+    /// As [`parse`](Self::parse), with as many slots as a slice has.
+    pub(crate) fn parse_in(
+        head: &'h [u8],
+        slots: &'f mut [Field<'h>],
+    ) -> Result<Self, HandshakeError> {
         let (line, section) = split_start_line(head)?;
-        let (version, status, reason) =
+        let (version, status, _reason) =
             split_status_line(line).ok_or(HandshakeError::MalformedStatusLine)?;
-        let fields = parse_fields(section, storage)?;
+        let fields = parse_fields(section, slots)?;
         match version {
-            Ok(minor_version) => Ok(Self { minor_version, status, reason, fields }),
+            Ok(minor_version) => Ok(Self {
+                minor_version,
+                status,
+                #[cfg(feature = "endpoint")]
+                reason: _reason,
+                fields,
+            }),
             Err(()) => Err(HandshakeError::UnsupportedResponseVersion),
         }
     }
 
-    /// The status code, from 100 to 999.
+    /// Returns the status code, from 100 to 999.
+    #[must_use]
     pub const fn status(&self) -> u16 {
         self.status
     }
 
     /// The reason phrase, possibly empty; it means nothing and need not be UTF-8.
-    pub const fn reason(&self) -> &'h [u8] {
+    #[cfg(feature = "endpoint")]
+    pub(crate) const fn reason(&self) -> &'h [u8] {
         self.reason
     }
 
-    /// The minor version of HTTP/1.
-    pub const fn minor_version(&self) -> u8 {
-        self.minor_version
-    }
-
-    /// Whether another response follows this one: a 1xx other than 101 (RFC 9110 §15.2).
+    /// Returns whether another response follows this one: it is a 1xx other than 101 (RFC 9110 §15.2).
+    #[must_use]
     pub const fn is_interim(&self) -> bool {
         matches!(self.status, 100 | 102..=199)
     }
 
-    /// All fields in order: names as sent, values without the white space around them.
+    /// Returns all fields in order: names as they were sent, values without the white space around them.
     pub fn fields(&self) -> impl Iterator<Item = (&'h str, &'h [u8])> + Clone + use<'f, 'h> {
-        self.fields.iter().map(|field| (field.name, field.value))
+        pairs(self.fields)
     }
 
-    /// The first value of a field; the name is compared without regard to case.
+    /// Returns the first value of a field; the name is compared without regard to case.
+    #[must_use]
     pub fn field(&self, name: &str) -> Option<&'h [u8]> {
         FieldValues::new(self.fields, name).next()
     }
 
-    /// All values of a field in order; the name is compared without regard to case.
-    pub fn field_values<'a>(&self, name: &'a str) -> FieldValues<'a, 'h>
-    where
-        'f: 'a,
-    {
-        FieldValues::new(self.fields, name)
-    }
-
-    /// The elements of a comma list over all fields of one name.
-    pub fn list<'a>(&self, name: &'a str) -> ListElements<'a, 'h>
-    where
-        'f: 'a,
-    {
-        ListElements::new(self.field_values(name))
-    }
-
-    /// The versions that a server says it speaks, when it refuses ours (RFC 6455 §4.4).
-    pub fn server_versions(&self) -> impl Iterator<Item = u8> + Clone + use<'f, 'h> {
-        let values = FieldValues::new(self.fields, "sec-websocket-version");
-        ListElements::new(values).filter_map(parse_version)
-    }
-
-    /// How long the body of this response is; a 1xx, 204 or 304 has none (RFC 9112 §6.3).
-    ///
-    /// # Errors
-    ///
-    /// A bad, repeated or contradictory length.
-    pub fn body_length(&self) -> Result<BodyLength, HandshakeError> {
-        match self.status {
-            100..=199 | 204 | 304 => Ok(BodyLength::None),
-            _ => declared_length(self.fields, self.minor_version, BodyLength::UntilClose),
-        }
-    }
-
-    /// Checks a 101 by every rule of RFC 6455 §4.1 and gives what was agreed upon.
+    /// Checks a 101 by every rule of RFC 6455 §4.1 and returns what was agreed upon.
     ///
     /// `offered_subprotocols` and `offered_extensions` are what the request offered, the latter as
-    /// the value of its field.
+    /// the value of its field. The response then has no extension of another name; its parameters are not checked.
     ///
     /// # Errors
     ///
@@ -238,7 +240,7 @@ impl<'f, 'h> ResponseHead<'f, 'h> {
         key: &ClientKey,
         offered_subprotocols: impl IntoIterator<Item = &'o str>,
         offered_extensions: Option<&str>,
-    ) -> Result<Accepted<'f, 'h>, HandshakeError> {
+    ) -> Result<Accepted<'h>, HandshakeError> {
         if self.status != 101 {
             return Err(HandshakeError::NotSwitchingProtocols);
         }
@@ -251,28 +253,28 @@ impl<'f, 'h> ResponseHead<'f, 'h> {
             Some(value) if !upgrade.repeated && value.eq_ignore_ascii_case(b"websocket") => {}
             _ => return Err(HandshakeError::ResponseUpgrade),
         }
-        if !self.list("connection").any(|token| token.eq_ignore_ascii_case(b"upgrade")) {
+        let mut connection = ListElements::new(self.fields, "connection");
+        if !connection.any(|token| token.eq_ignore_ascii_case(b"upgrade")) {
             return Err(HandshakeError::ResponseConnection);
         }
         let accept = self.single("sec-websocket-accept");
         match accept.first {
             None => return Err(HandshakeError::MissingAccept),
             Some(_) if accept.repeated => return Err(HandshakeError::RepeatedAccept),
-            Some(value) if value == key.accept_key().as_str().as_bytes() => {}
+            Some(value) if value == accept_key(key.as_str()) => {}
             Some(_) => return Err(HandshakeError::WrongAccept),
         }
         if self.declares_body() {
             return Err(HandshakeError::ResponseBody);
         }
-        Ok(Accepted {
-            subprotocol: self.subprotocol(offered_subprotocols)?,
-            extensions: self.extensions(offered_extensions)?,
-        })
+        let subprotocol = self.subprotocol(offered_subprotocols)?;
+        self.check_extensions(offered_extensions)?;
+        Ok(Accepted { subprotocol })
     }
 
     /// A 101 has no body: a length of zero says so superfluously, anything else is a fault.
     fn declares_body(&self) -> bool {
-        let length = Single::of(self.field_values("content-length"));
+        let length = self.single("content-length");
         self.field("transfer-encoding").is_some()
             || length.repeated
             || length.first.is_some_and(|value| value != b"0")
@@ -293,23 +295,21 @@ impl<'f, 'h> ResponseHead<'f, 'h> {
         }
     }
 
-    fn extensions(&self, offered: Option<&str>) -> Result<Extensions<'f, 'h>, HandshakeError> {
-        let values = FieldValues::new(self.fields, "sec-websocket-extensions");
-        let agreed = Extensions::new(values);
+    fn check_extensions(&self, offered: Option<&str>) -> Result<(), HandshakeError> {
+        let agreed = Extensions::new(self.fields);
         if agreed.validate()? == 0 && self.field("sec-websocket-extensions").is_some() {
             return Err(HandshakeError::InvalidExtensions);
         }
         let offered = Extensions::from_value(offered.unwrap_or_default());
-        for extension in agreed.clone() {
-            if !offered.clone().any(|offer| offer.name() == extension.name()) {
-                return Err(HandshakeError::UnofferedExtension);
-            }
+        let was_offered = |name| offered.clone().any(|offer| offer.name() == name);
+        if !agreed.map(|extension| extension.name()).all(was_offered) {
+            return Err(HandshakeError::UnofferedExtension);
         }
-        Ok(agreed)
+        Ok(())
     }
 
     fn single(&self, name: &str) -> Single<'h> {
-        Single::of(FieldValues::new(self.fields, name))
+        Single::of(self.fields, name)
     }
 }
 
@@ -341,4 +341,26 @@ fn is_valid_target(target: &str) -> bool {
 /// A host and an optional port; unlike a server, a client does not write a colon without a port.
 fn is_valid_host(host: &str) -> bool {
     !host.ends_with(':') && Authority::parse(host).is_some()
+}
+
+#[cfg(all(test, feature = "endpoint"))]
+mod tests {
+    use super::*;
+
+    // RFC 9112 §4: the reason is optional, and need not be UTF-8.
+    #[test]
+    fn reasons_are_what_follows_the_status() {
+        for (line, reason) in [
+            (&b"HTTP/1.1 100 Continue"[..], &b"Continue"[..]),
+            (b"HTTP/1.0 302 Found", b"Found"),
+            (b"HTTP/1.1 401", b""),
+            (b"HTTP/1.1 401 ", b""),
+            (b"HTTP/1.1 999 x y", b"x y"),
+            (b"HTTP/1.1 999 \xe9", b"\xe9"),
+        ] {
+            let head = [line, b"\r\n\r\n"].concat();
+            let parsed = ResponseHead::parse_in(&head, &mut []).unwrap();
+            assert_eq!(parsed.reason(), reason);
+        }
+    }
 }

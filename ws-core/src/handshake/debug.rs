@@ -1,12 +1,12 @@
 //! `Debug` of heads, for logs: names of fields without values, targets without queries, the subprotocols
 //! that are offered by their number. All of those carry passwords and tokens.
+//!
+//! The types of `handshake` and the endpoint's requests and responses go to logs by these functions. Whoever adds a
+//! type that holds bytes of a head adds its `Debug` here.
 
 use core::fmt;
 
-use super::accept::ClientKey;
 use super::client::{ClientRequest, ResponseHead};
-use super::fields::FieldValues;
-use super::lists::{ListElements, Subprotocols};
 use super::request::{RequestHead, Upgrade};
 use super::response::{AcceptResponse, HttpResponse};
 
@@ -32,7 +32,7 @@ impl fmt::Debug for RequestHead<'_, '_> {
         f.debug_struct("RequestHead")
             .field("method", &self.method())
             .field("path", &path(self.target()))
-            .field("minor_version", &self.minor_version())
+            .field("minor_version", &self.minor_version)
             .field("fields", &Names(self.fields()))
             .finish()
     }
@@ -41,9 +41,9 @@ impl fmt::Debug for RequestHead<'_, '_> {
 impl fmt::Debug for Upgrade<'_, '_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Upgrade")
-            .field("host", &self.host())
-            .field("path", &path(self.resource_name()))
-            .field("origin", &self.origin())
+            .field("host", &self.host)
+            .field("path", &path(self.resource_name))
+            .field("origin", &self.origin)
             .finish_non_exhaustive()
     }
 }
@@ -51,7 +51,7 @@ impl fmt::Debug for Upgrade<'_, '_> {
 impl fmt::Debug for ResponseHead<'_, '_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResponseHead")
-            .field("minor_version", &self.minor_version())
+            .field("minor_version", &self.minor_version)
             .field("status", &self.status())
             .field("fields", &Names(self.fields()))
             .finish()
@@ -88,29 +88,5 @@ impl fmt::Debug for HttpResponse<'_> {
             .field("headers", &Names(self.headers.iter().copied()))
             .field("body", &self.body.len())
             .finish()
-    }
-}
-
-impl fmt::Debug for ClientKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ClientKey(..)")
-    }
-}
-
-impl fmt::Debug for FieldValues<'_, '_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "FieldValues({:?})", self.name())
-    }
-}
-
-impl fmt::Debug for ListElements<'_, '_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ListElements({:?})", self.name())
-    }
-}
-
-impl fmt::Debug for Subprotocols<'_, '_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Subprotocols(..)")
     }
 }

@@ -1,11 +1,15 @@
 //! What can be wrong with a handshake.
+//!
+//! [`HandshakeError`] is the peer's fault and [`HeadError`] the caller's. Their texts name the rule that is broken and
+//! never show a byte of the peer's, so that they may be logged and sent. Both grow with the rules that are
+//! checked.
 
 use core::fmt;
 
 /// What was wrong with the peer's half of the opening handshake.
 ///
-/// Servers meet the variants that have a [`status`](Self::status) and answer with
-/// [`write_response`](Self::write_response); clients have nothing to answer and close.
+/// A server meets the variants that have a [`status`](Self::status) and answers with
+/// [`write_response`](Self::write_response); a client has nothing to answer and closes the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum HandshakeError {
@@ -30,8 +34,6 @@ pub enum HandshakeError {
     RepeatedContentLength,
     /// `Content-Length` and `Transfer-Encoding` in one message.
     ContentLengthAndTransferEncoding,
-    /// A `Transfer-Encoding` that does not delimit the body.
-    InvalidTransferEncoding,
     /// A `Sec-WebSocket-Extensions` that does not follow the grammar.
     InvalidExtensions,
 
@@ -114,18 +116,13 @@ pub enum HandshakeError {
     UnofferedExtension,
     /// A 101 with a body.
     ResponseBody,
-    /// A chunk of a body that is malformed.
-    InvalidChunk,
-    /// Chunk extensions and trailers larger than 16 KiB.
-    ChunkOverhead,
-    /// A body that ends before its declared length.
-    TruncatedBody,
 }
 
 impl HandshakeError {
-    /// The status code that a server answers with; `None` for what only a client can find.
+    /// Returns the status code that a server answers with, or `None` for what only a client can find.
     ///
     /// Syntax that either side may find, such as a bare LF, has the code that a server answers with.
+    #[must_use]
     pub const fn status(self) -> Option<u16> {
         Some(match self {
             Self::OriginNotAllowed => 403,
@@ -146,19 +143,15 @@ impl HandshakeError {
             | Self::UnofferedSubprotocol
             | Self::RepeatedResponseSubprotocol
             | Self::UnofferedExtension
-            | Self::ResponseBody
-            | Self::InvalidChunk
-            | Self::ChunkOverhead
-            | Self::TruncatedBody => return None,
+            | Self::ResponseBody => return None,
             _ => 400,
         })
     }
 
-    /// The fields that belong into the answer beside its status, name and value.
+    /// Returns the fields that belong into the answer beside its status, name and value.
     ///
-    /// [`write_response`](Self::write_response) writes them; another HTTP server, which writes the
-    /// answer itself, needs them from here. They are not for an [`HttpResponse`](super::HttpResponse),
-    /// which writes those of a 426 by itself and takes no others of these names.
+    /// [`write_response`](Self::write_response) writes them by itself; another HTTP server, which writes the
+    /// answer, needs them from here. An [`HttpResponse`](super::HttpResponse) of the same status takes them, too.
     ///
     /// ```
     /// use ws_core::handshake::HandshakeError;
@@ -166,6 +159,7 @@ impl HandshakeError {
     /// assert_eq!(HandshakeError::MethodNotAllowed.status(), Some(405));
     /// assert_eq!(HandshakeError::MethodNotAllowed.fields(), [("Allow", "GET")]);
     /// ```
+    #[must_use]
     pub const fn fields(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Self::MethodNotAllowed => &[("Allow", "GET")],
@@ -199,9 +193,6 @@ impl HandshakeError {
             Self::RepeatedContentLength => "more than one Content-Length (RFC 9112 §6.3)",
             Self::ContentLengthAndTransferEncoding => {
                 "both Content-Length and Transfer-Encoding (RFC 9112 §6.1)"
-            }
-            Self::InvalidTransferEncoding => {
-                "Transfer-Encoding does not delimit the body (RFC 9112 §6.1)"
             }
             Self::InvalidExtensions => {
                 "Sec-WebSocket-Extensions does not follow its grammar (RFC 6455 §9.1)"
@@ -262,11 +253,6 @@ impl HandshakeError {
             }
             Self::UnofferedExtension => "extension was not offered (RFC 6455 §4.1)",
             Self::ResponseBody => "status 101 with a body (RFC 9112 §6.3)",
-            Self::InvalidChunk => "malformed chunk in the body (RFC 9112 §7.1)",
-            Self::ChunkOverhead => {
-                "chunk extensions and trailers over 16 KiB (RFC 9112 §7.1.1, §7.1.2)"
-            }
-            Self::TruncatedBody => "connection closed inside the body (RFC 9112 §8)",
         }
     }
 }

@@ -8,49 +8,39 @@
 //!
 //! A quoted value must be a token once its escapes are gone. White space may stand around each
 //! separator, as the RFC's notation (RFC 2616 §2.1) implies.
+//!
+//! The parser is lazy and copies nothing. The parsers of requests and responses validate whole lists with it, and
+//! the writers what the caller wants to send.
+
+use core::fmt;
 
 use super::error::HandshakeError;
-use super::fields::FieldValues;
+use super::fields::{Field, FieldValues};
 use super::lists::is_token_byte;
-use core::fmt;
 
 /// The extensions of a list, over all fields of that name, in order.
 ///
-/// Lists that heads give out were checked; iteration over another one ends before what is malformed.
-///
-/// ```
-/// use ws_core::handshake::Extensions;
-///
-/// let mut list = Extensions::from_value("permessage-deflate; server_max_window_bits=\"10\", x-y");
-/// let offer = list.next().unwrap();
-/// assert_eq!(offer.name(), "permessage-deflate");
-/// let (name, value) = offer.params().next().unwrap();
-/// assert_eq!((name, value.unwrap().as_str()), ("server_max_window_bits", Some("10")));
-/// assert_eq!(list.next().unwrap().name(), "x-y");
-/// assert!(list.next().is_none());
-/// ```
-#[derive(Clone, Debug)]
-pub struct Extensions<'a, 'h> {
-    values: FieldValues<'a, 'h>,
+/// Iteration over a list that was not validated ends before what is malformed.
+#[derive(Clone)]
+pub(super) struct Extensions<'f, 'h> {
+    values: FieldValues<'f, 'h>,
     rest: Cursor<'h>,
 }
 
-impl<'a, 'h> Extensions<'a, 'h> {
-    /// The extensions of one field value.
-    pub fn from_value(value: &'h str) -> Self {
-        Self { values: FieldValues::new(&[], ""), rest: Cursor(value.as_bytes()) }
-    }
-
-    pub(super) fn new(values: FieldValues<'a, 'h>) -> Self {
+impl<'f, 'h> Extensions<'f, 'h> {
+    /// The extensions of all fields of that name.
+    pub(super) fn new(fields: &'f [Field<'h>]) -> Self {
+        let values = FieldValues::new(fields, "Sec-WebSocket-Extensions");
         Self { values, rest: Cursor(&[]) }
     }
 
-    /// Checks what is left of the list and gives the number of its extensions.
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidExtensions`](HandshakeError::InvalidExtensions) if it breaks the grammar.
-    pub fn validate(&self) -> Result<usize, HandshakeError> {
+    /// The extensions of one field value.
+    pub(super) fn from_value(value: &'h str) -> Self {
+        Self { values: FieldValues::new(&[], ""), rest: Cursor(value.as_bytes()) }
+    }
+
+    /// Checks what is left of the list and returns the number of its extensions.
+    pub(super) fn validate(&self) -> Result<usize, HandshakeError> {
         let mut list = self.clone();
         let mut count = 0_usize;
         while list.advance()?.is_some() {
@@ -82,8 +72,8 @@ impl<'h> Iterator for Extensions<'_, 'h> {
 }
 
 /// One extension of a list: an offer in a request, an agreement in a response.
-#[derive(Clone, Copy, Debug)]
-pub struct Extension<'h> {
+#[derive(Clone, Copy)]
+pub(super) struct Extension<'h> {
     /// A token, hence ASCII.
     name: &'h [u8],
     params: Cursor<'h>,
@@ -91,44 +81,36 @@ pub struct Extension<'h> {
 
 impl<'h> Extension<'h> {
     /// The extension's name, to be compared exactly.
-    pub fn name(&self) -> &'h str {
+    pub(super) fn name(&self) -> &'h str {
         ascii(self.name)
     }
 
-    /// The parameters in order, repeated ones included.
-    pub const fn params(&self) -> Params<'h> {
-        Params(self.params)
-    }
-}
-
-/// The parameters of one extension, in order: names with optional values.
-#[derive(Clone, Debug)]
-pub struct Params<'h>(Cursor<'h>);
-
-impl<'h> Iterator for Params<'h> {
-    type Item = (&'h str, Option<ParamValue<'h>>);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let (name, value) = self.0.param().unwrap_or(None)?;
-        Some((ascii(name), value))
+    /// The parameters in order, repeated ones included: names with optional values.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "to be read where parameters are agreed upon")
+    )]
+    pub(super) fn params(
+        &self,
+    ) -> impl Iterator<Item = (&'h str, Option<ParamValue<'h>>)> + Clone + use<'h> {
+        let mut params = self.params;
+        core::iter::from_fn(move || {
+            let (name, value) = params.param().unwrap_or(None)?;
+            Some((ascii(name), value))
+        })
     }
 }
 
 /// The value of a parameter: a token, with or without quotes around it.
 #[derive(Clone, Copy, Debug)]
-pub struct ParamValue<'h> {
+pub(super) struct ParamValue<'h> {
     /// Token characters and the backslashes that escape them: a token itself has no backslash.
     raw: &'h [u8],
 }
 
 impl<'h> ParamValue<'h> {
-    /// The value as it stands in the head; `None` if it has escapes, see [`bytes`](Self::bytes).
-    pub fn as_str(&self) -> Option<&'h str> {
-        if self.raw.contains(&b'\\') { None } else { Some(ascii(self.raw)) }
-    }
-
     /// The bytes of the value, escapes resolved. They are ASCII, and at least one.
-    pub fn bytes(&self) -> impl Iterator<Item = u8> + Clone + use<'h> {
+    pub(super) fn bytes(&self) -> impl Iterator<Item = u8> + Clone + use<'h> {
         self.raw.iter().copied().filter(|&byte| byte != b'\\')
     }
 }
@@ -136,12 +118,6 @@ impl<'h> ParamValue<'h> {
 impl PartialEq<str> for ParamValue<'_> {
     fn eq(&self, other: &str) -> bool {
         self.bytes().eq(other.bytes())
-    }
-}
-
-impl PartialEq<&str> for ParamValue<'_> {
-    fn eq(&self, other: &&str) -> bool {
-        self == *other
     }
 }
 
@@ -162,7 +138,7 @@ fn ascii(token: &[u8]) -> &str {
 }
 
 /// Unread text of a list.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 struct Cursor<'h>(&'h [u8]);
 
 impl<'h> Cursor<'h> {
@@ -253,7 +229,7 @@ impl<'h> Cursor<'h> {
 
 #[cfg(test)]
 mod tests {
-    extern crate std;
+    use super::super::fields::Field;
     use super::*;
     use std::string::{String, ToString};
     use std::vec::Vec;
@@ -341,9 +317,19 @@ mod tests {
         let escaped = Extensions::from_value("a;p=\"1\\5\"").next().unwrap();
         let (_, value) = escaped.params().next().unwrap();
         let value = value.unwrap();
-        assert_eq!(value.as_str(), None);
-        assert_eq!(value, "15");
-        assert!(value != "1\\5" && value != "1");
+        assert!(value == *"15" && value != *"1\\5" && value != *"1");
         assert!(value.bytes().eq(*b"15"));
+    }
+    // RFC 6455 §11.3.2, erratum 3433.
+    #[test]
+    fn a_list_goes_on_over_repeated_fields() {
+        let fields = [
+            Field { name: "Sec-WebSocket-Extensions", value: b"a; x=1, b" },
+            Field { name: "Other", value: b"x" },
+            Field { name: "sec-websocket-extensions", value: b"c" },
+        ];
+        let list = Extensions::new(&fields);
+        assert_eq!(list.validate(), Ok(3));
+        assert!(list.map(|extension| extension.name()).eq(["a", "b", "c"]));
     }
 }

@@ -1,30 +1,57 @@
-//! The field section of a head (RFC 9112 §5), parsed by `httparse`.
+//! The field section of a head (RFC 9112 §5), which `httparse` parses, and the look-up of fields in it.
+//!
+//! This module is the only one that knows `httparse`; its types do not leave the crate. A head borrows the slots
+//! that its fields were written to, and the slots bound how many fields it may have. The parsers of requests and
+//! responses call this module.
+
+use core::fmt;
 
 use super::error::HandshakeError;
 use crate::SHORT_CUTS;
 
-/// One field of a head: a name and a value without the white space around it.
-///
-/// The caller lends an array of these, and so chooses how many fields a head may have.
-pub type Field<'h> = httparse::Header<'h>;
+/// One field of a head: a name, and a value without the white space around it.
+pub(crate) type Field<'h> = httparse::Header<'h>;
 
-/// What an array of [`Field`] is filled with before it is lent.
-pub const EMPTY_FIELD: Field<'static> = httparse::EMPTY_HEADER;
+/// What an array of [`Field`] is filled with before a parser writes to it.
+pub(crate) const EMPTY_FIELD: Field<'static> = httparse::EMPTY_HEADER;
+
+/// Room for the fields of one head, which [`RequestHead`](super::RequestHead) and
+/// [`ResponseHead`](super::ResponseHead) borrow.
+///
+/// A head with more than `N` fields is refused. One slot takes four words of memory.
+pub struct FieldSlots<'h, const N: usize>(pub(super) [Field<'h>; N]);
+
+impl<const N: usize> FieldSlots<'_, N> {
+    /// Returns slots that hold no field yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self([EMPTY_FIELD; N])
+    }
+}
+
+impl<const N: usize> Default for FieldSlots<'_, N> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// This does not show the fields, because they may hold secrets.
+impl<const N: usize> fmt::Debug for FieldSlots<'_, N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FieldSlots({N})")
+    }
+}
 
 /// The values of all fields of one name, in order; the name is compared without regard to case.
 #[derive(Clone)]
-pub struct FieldValues<'a, 'h> {
-    fields: core::slice::Iter<'a, Field<'h>>,
-    name: &'a str,
+pub(super) struct FieldValues<'f, 'h> {
+    fields: core::slice::Iter<'f, Field<'h>>,
+    name: &'f str,
 }
 
-impl<'a, 'h> FieldValues<'a, 'h> {
-    pub(super) fn new(fields: &'a [Field<'h>], name: &'a str) -> Self {
+impl<'f, 'h> FieldValues<'f, 'h> {
+    pub(super) fn new(fields: &'f [Field<'h>], name: &'f str) -> Self {
         Self { fields: fields.iter(), name }
-    }
-
-    pub(super) const fn name(&self) -> &'a str {
-        self.name
     }
 }
 
@@ -41,6 +68,26 @@ impl<'h> Iterator for FieldValues<'_, 'h> {
     }
 }
 
+/// All fields in order, name and value.
+pub(super) fn pairs<'f, 'h>(
+    fields: &'f [Field<'h>],
+) -> impl Iterator<Item = (&'h str, &'h [u8])> + Clone + use<'f, 'h> {
+    fields.iter().map(|field| (field.name, field.value))
+}
+
+/// Writes fields that somebody else has parsed to slots.
+pub(super) fn put_fields<'f, 'h>(
+    fields: impl IntoIterator<Item = (&'h str, &'h [u8])>,
+    slots: &'f mut [Field<'h>],
+) -> Result<&'f [Field<'h>], HandshakeError> {
+    let mut count = 0_usize;
+    for (name, value) in fields {
+        *slots.get_mut(count).ok_or(HandshakeError::TooManyFields)? = Field { name, value };
+        count = count.saturating_add(1);
+    }
+    Ok(slots.get(..count).unwrap_or_default())
+}
+
 /// A field that may come once: its first value, and whether another came.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Single<'h> {
@@ -49,17 +96,17 @@ pub(super) struct Single<'h> {
 }
 
 impl<'h> Single<'h> {
+    pub(super) fn of(fields: &[Field<'h>], name: &str) -> Self {
+        let mut single = Self::default();
+        FieldValues::new(fields, name).for_each(|value| single.add(value));
+        single
+    }
+
     pub(super) fn add(&mut self, value: &'h [u8]) {
         match self.first {
             None => self.first = Some(value),
             Some(_) => self.repeated = true,
         }
-    }
-
-    pub(super) fn of(values: FieldValues<'_, 'h>) -> Self {
-        let mut single = Self::default();
-        values.for_each(|value| single.add(value));
-        single
     }
 }
 
@@ -87,15 +134,24 @@ pub(super) fn split_start_line(head: &[u8]) -> Result<(&[u8], &[u8]), HandshakeE
 /// Parses the fields and the empty line, which must be all that is there.
 pub(super) fn parse_fields<'f, 'h>(
     section: &'h [u8],
-    storage: &'f mut [Field<'h>],
+    slots: &'f mut [Field<'h>],
 ) -> Result<&'f [Field<'h>], HandshakeError> {
-    match httparse::parse_headers(section, storage) {
+    match httparse::parse_headers(section, slots) {
         Ok(httparse::Status::Complete((length, fields))) if length == section.len() => Ok(fields),
         Ok(_) => Err(HandshakeError::IncompleteHead),
         Err(httparse::Error::TooManyHeaders) => Err(HandshakeError::TooManyFields),
         Err(httparse::Error::HeaderValue) => Err(HandshakeError::InvalidFieldValue),
         Err(_) => Err(HandshakeError::InvalidFieldName),
     }
+}
+
+/// The one value of `Content-Length`, if there is one.
+pub(super) fn content_length(field: Single<'_>) -> Result<Option<u64>, HandshakeError> {
+    let Some(value) = field.first else { return Ok(None) };
+    if field.repeated {
+        return Err(HandshakeError::RepeatedContentLength);
+    }
+    decimal(value).map(Some).ok_or(HandshakeError::InvalidContentLength)
 }
 
 /// One or more decimal digits; `None` also for a number above 64 bits.
@@ -109,7 +165,7 @@ pub(super) fn decimal(text: &[u8]) -> Option<u64> {
     })
 }
 
-/// The minor version of an `HTTP/d.d` text: `Ok(None)` for another major version than 1.
+/// The minor version of an `HTTP/d.d` text: `Some(Err(()))` for another major version than 1.
 pub(super) fn parse_http_version(text: &[u8]) -> Option<Result<u8, ()>> {
     match text.strip_prefix(b"HTTP/")? {
         [major @ b'0'..=b'9', b'.', minor @ b'0'..=b'9'] => {

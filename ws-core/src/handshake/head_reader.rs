@@ -1,34 +1,30 @@
 //! Finding the end of a head in bytes that arrive in pieces.
+//!
+//! The reader looks at each byte once and keeps none of them: the caller has them in one buffer, because a head is
+//! parsed as a whole. Its outcome does not depend on how the bytes are cut. Servers and clients feed it before
+//! they parse, so that a head that never ends is refused at a limit.
 
 use super::error::HandshakeError;
 use crate::SHORT_CUTS;
 
-/// Which kind of head is read: it decides about empty lines before it and about the errors.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HeadKind {
-    /// A request, read by a server.
-    Request,
-    /// A response, read by a client.
-    Response,
-}
-
-/// Finds the empty line that ends a head, looking at each byte once, and owns none of them.
+/// Finds the empty line that ends a head.
 ///
-/// Bare CR, bare LF and NUL are refused as soon as they are seen (RFC 9112 §2.2, RFC 9110 §5.5).
-/// Empty lines before a request are skipped; they count toward the limit and toward the head. The
-/// outcome is the same however the bytes are cut.
+/// The reader looks at each byte once and keeps none of them. It refuses a bare CR, a bare LF and NUL as soon as
+/// it sees one (RFC 9112 §2.2, RFC 9110 §5.5). Empty lines before a request are skipped; they count toward
+/// the limit and toward the head. The outcome is the same however the bytes are cut.
 ///
 /// ```
-/// use ws_core::handshake::{HeadKind, HeadReader};
+/// use ws_core::handshake::HeadReader;
 ///
-/// let mut reader = HeadReader::new(HeadKind::Request, 1024);
-/// assert_eq!(reader.feed(b"GET / HTTP/1.1\r\nHost: a\r\n\r"), Ok(None));
-/// assert_eq!(reader.feed(b"\n\x81\x00"), Ok(Some(1))); // the rest is the first frame
-/// assert_eq!(reader.head_len(), 27);
+/// let mut reader = HeadReader::request(1024);
+/// assert_eq!(reader.push(b"GET / HTTP/1.1\r\nHost: a\r\n\r"), Ok(None));
+/// // The head has 27 bytes, one of these; the rest is the first frame.
+/// assert_eq!(reader.push(b"\n\x81\x00"), Ok(Some(27)));
 /// ```
 #[derive(Clone, Debug)]
 pub struct HeadReader {
-    kind: HeadKind,
+    /// Decides about empty lines before the head, and about the errors.
+    is_request: bool,
     state: State,
     start_line_ended: bool,
     seen: usize,
@@ -50,36 +46,50 @@ enum State {
 }
 
 impl HeadReader {
-    /// Makes a reader for one head of at most `max_bytes` bytes, its empty line included.
-    pub const fn new(kind: HeadKind, max_bytes: usize) -> Self {
-        Self { kind, state: State::Lead, start_line_ended: false, seen: 0, max_bytes }
+    /// Returns a server's reader, for the head of one request.
+    ///
+    /// The head may have `max_bytes` bytes, the empty line included.
+    #[must_use]
+    pub const fn request(max_bytes: usize) -> Self {
+        Self::new(true, max_bytes)
     }
 
-    /// Takes bytes that were not fed before, and says how many of them belong to the head once it is
-    /// complete: the rest belongs to what follows. `None` asks for more.
+    /// Returns a client's reader, for the head of one response.
+    ///
+    /// The head may have `max_bytes` bytes, the empty line included.
+    #[must_use]
+    pub const fn response(max_bytes: usize) -> Self {
+        Self::new(false, max_bytes)
+    }
+
+    const fn new(is_request: bool, max_bytes: usize) -> Self {
+        Self { is_request, state: State::Lead, start_line_ended: false, seen: 0, max_bytes }
+    }
+
+    /// Takes the next bytes, and returns the length of the whole head once it is complete.
+    ///
+    /// The length counts from the first byte of the first call, empty lines before a request included. Bytes behind
+    /// it belong to what follows the head. `None` asks for more bytes; once the head is complete, each
+    /// further call returns its length again.
     ///
     /// # Errors
     ///
     /// [`BareCr`](HandshakeError::BareCr), [`BareLf`](HandshakeError::BareLf),
-    /// [`Nul`](HandshakeError::Nul), and for a head that cannot fit:
+    /// [`Nul`](HandshakeError::Nul), and an error for a head that cannot fit: for a request,
     /// [`RequestLineTooLong`](HandshakeError::RequestLineTooLong) when not even the first line has
     /// ended, else [`HeadTooLarge`](HandshakeError::HeadTooLarge); for a response,
-    /// [`ResponseHeadTooLarge`](HandshakeError::ResponseHeadTooLarge). Each further call gives the
+    /// [`ResponseHeadTooLarge`](HandshakeError::ResponseHeadTooLarge). Each further call returns the
     /// same error.
-    pub fn feed(&mut self, bytes: &[u8]) -> Result<Option<usize>, HandshakeError> {
-        match self.state {
-            State::Complete => Ok(Some(0)),
-            State::Failed(error) => Err(error),
-            _ => self.scan(bytes).inspect_err(|error| self.state = State::Failed(*error)),
+    pub fn push(&mut self, bytes: &[u8]) -> Result<Option<usize>, HandshakeError> {
+        if let State::Failed(error) = self.state {
+            return Err(error);
         }
+        self.scan(bytes).inspect_err(|error| self.state = State::Failed(*error))?;
+        Ok((self.state == State::Complete).then_some(self.seen))
     }
 
-    /// The number of bytes of the head so far, empty lines before it included.
-    pub const fn head_len(&self) -> usize {
-        self.seen
-    }
-
-    fn scan(&mut self, bytes: &[u8]) -> Result<Option<usize>, HandshakeError> {
+    /// Goes through the bytes up to the end of the head; there is nothing to do once that was found.
+    fn scan(&mut self, bytes: &[u8]) -> Result<(), HandshakeError> {
         let room = self.max_bytes.saturating_sub(self.seen);
         let window = bytes.get(..room).unwrap_or(bytes);
         let mut rest = window;
@@ -98,11 +108,11 @@ impl HeadReader {
         }
         let taken = window.len().saturating_sub(rest.len());
         self.seen = self.seen.saturating_add(taken);
-        if self.state == State::Complete {
-            return Ok(Some(taken));
-        }
         // Without waiting for the byte too many: a head that fits would have ended.
-        if self.seen >= self.max_bytes { Err(self.too_large()) } else { Ok(None) }
+        if self.state != State::Complete && self.seen >= self.max_bytes {
+            return Err(self.too_large());
+        }
+        Ok(())
     }
 
     fn step(&mut self, byte: u8) -> Result<State, HandshakeError> {
@@ -114,7 +124,7 @@ impl HeadReader {
             }
             (State::LineStart, b'\r') => State::EmptyLineCr,
             (State::EmptyLineCr, b'\n') => State::Complete,
-            (State::Lead, b'\r') if self.kind == HeadKind::Request => State::LeadCr,
+            (State::Lead, b'\r') if self.is_request => State::LeadCr,
             (State::Lead, b'\r') => return Err(HandshakeError::MalformedStatusLine),
             (State::LeadCr, b'\n') => State::Lead,
             (State::LineCr | State::EmptyLineCr | State::LeadCr, _) => {
@@ -127,10 +137,10 @@ impl HeadReader {
     }
 
     const fn too_large(&self) -> HandshakeError {
-        match self.kind {
-            HeadKind::Response => HandshakeError::ResponseHeadTooLarge,
-            HeadKind::Request if self.start_line_ended => HandshakeError::HeadTooLarge,
-            HeadKind::Request => HandshakeError::RequestLineTooLong,
+        match (self.is_request, self.start_line_ended) {
+            (false, _) => HandshakeError::ResponseHeadTooLarge,
+            (true, true) => HandshakeError::HeadTooLarge,
+            (true, false) => HandshakeError::RequestLineTooLong,
         }
     }
 }

@@ -1,32 +1,24 @@
 //! Comma-separated lists over repeated fields, and tokens (RFC 9110 §5.6).
+//!
+//! Nothing here copies: elements are slices of the head that they stand in. The parsers of requests and responses
+//! call this module; applications call [`select_subprotocol`] alone.
 
-use super::fields::FieldValues;
+use super::fields::{Field, FieldValues};
 use crate::SHORT_CUTS;
-
-/// Whether a text is a token: one or more of the characters that RFC 9110 §5.6.2 allows.
-///
-/// Field names, subprotocols and extension names are tokens.
-pub fn is_token(text: &[u8]) -> bool {
-    !text.is_empty() && text.iter().copied().all(is_token_byte)
-}
 
 /// The elements of a comma list over all fields of one name, in order (RFC 9110 §5.6.1).
 ///
 /// Elements come without the white space around them; empty ones are skipped. Quoted strings are not
-/// looked for: [`Extensions`](super::Extensions) does that.
+/// looked for: [`Extensions`](super::extensions::Extensions) does that.
 #[derive(Clone)]
-pub struct ListElements<'a, 'h> {
-    values: FieldValues<'a, 'h>,
+pub(super) struct ListElements<'f, 'h> {
+    values: FieldValues<'f, 'h>,
     rest: &'h [u8],
 }
 
-impl<'a, 'h> ListElements<'a, 'h> {
-    pub(super) fn new(values: FieldValues<'a, 'h>) -> Self {
-        Self { values, rest: &[] }
-    }
-
-    pub(super) const fn name(&self) -> &'a str {
-        self.values.name()
+impl<'f, 'h> ListElements<'f, 'h> {
+    pub(super) fn new(fields: &'f [Field<'h>], name: &'f str) -> Self {
+        Self { values: FieldValues::new(fields, name), rest: &[] }
     }
 }
 
@@ -46,22 +38,10 @@ impl<'h> Iterator for ListElements<'_, 'h> {
     }
 }
 
-/// The subprotocols that a request offers, in the client's order of preference (RFC 6455 §11.3.4).
-#[derive(Clone)]
-pub struct Subprotocols<'a, 'h>(pub(super) ListElements<'a, 'h>);
-
-impl<'h> Iterator for Subprotocols<'_, 'h> {
-    type Item = &'h str;
-
-    fn next(&mut self) -> Option<&'h str> {
-        // Offers were checked to be tokens, so that the search stops at the first element.
-        self.0.find_map(|element| core::str::from_utf8(element).ok())
-    }
-}
-
-/// The first of the server's subprotocols, in its order of preference, that the client offers.
+/// Returns the first of the server's subprotocols, in the server's order of preference, that the client offers.
 ///
-/// Names are compared exactly. `None` means: send no `Sec-WebSocket-Protocol` (RFC 6455 §4.2.2).
+/// Names are compared exactly. With `None`, the response has no `Sec-WebSocket-Protocol` (RFC 6455 §4.2.2), which is
+/// what [`AcceptResponse::subprotocol`](super::AcceptResponse::subprotocol) makes of it.
 ///
 /// ```
 /// use ws_core::handshake::select_subprotocol;
@@ -70,6 +50,7 @@ impl<'h> Iterator for Subprotocols<'_, 'h> {
 /// assert_eq!(select_subprotocol(offered, &["superchat", "chat"]), Some("superchat"));
 /// assert_eq!(select_subprotocol(offered, &["Chat"]), None);
 /// ```
+#[must_use]
 pub fn select_subprotocol<'o, 's, I, S>(offered: I, supported: &'s [S]) -> Option<&'s str>
 where
     I: IntoIterator<Item = &'o str>,
@@ -78,6 +59,13 @@ where
 {
     let offered = offered.into_iter();
     supported.iter().map(AsRef::as_ref).find(|name| offered.clone().any(|offer| offer == *name))
+}
+
+/// Whether a text is a token: one or more of the characters that RFC 9110 §5.6.2 allows.
+///
+/// Field names, subprotocols and extension names are tokens.
+pub(super) fn is_token(text: &[u8]) -> bool {
+    !text.is_empty() && text.iter().copied().all(is_token_byte)
 }
 
 /// Whether a comma list contains a token, compared without regard to ASCII case.

@@ -1,15 +1,15 @@
 //! The opening handshake (RFC 6455 §4) on slices of the caller.
 //!
-//! Everything here is a pure function or a small value: nothing is buffered, nothing allocated, no
-//! input or output done. Two things meet in it: the HTTP/1.1 syntax that the handshake inherits
-//! (RFC 9110, RFC 9112) and the rules of RFC 6455 on top.
+//! Everything here is a pure function or a small value: nothing is buffered, nothing is allocated, and nothing is
+//! read or written. Two things meet in it: the HTTP/1.1 syntax that the handshake inherits (RFC 9110, RFC 9112)
+//! and the rules of RFC 6455 on top. An `Endpoint` calls all of it; so can a driver without an allocator.
 //!
 //! # A server's way through
 //!
-//! 1. Feed arriving bytes to a [`HeadReader`] until it says where the head ends; bytes after it
+//! 1. Push arriving bytes to a [`HeadReader`] until it says where the head ends; bytes after it
 //!    belong to the WebSocket stream.
-//! 2. [`RequestHead::parse`] the head, then [`RequestHead::classify`] it: a plain HTTP request is
-//!    an ordinary outcome, an error knows its own answer ([`HandshakeError::write_response`]).
+//! 2. [`RequestHead::parse`] the head, then ask for its [`upgrade`](RequestHead::upgrade): a plain HTTP request is
+//!    an ordinary outcome, and an error knows its own answer ([`HandshakeError::write_response`]).
 //! 3. Answer an [`Upgrade`] with an [`AcceptResponse`], anything else with an [`HttpResponse`].
 //!
 //! ```
@@ -18,18 +18,18 @@
 //! let received = b"GET /chat HTTP/1.1\r\nHost: example.com\r\nUpgrade: websocket\r\n\
 //!     Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
 //!     Sec-WebSocket-Version: 13\r\n\r\n\x81\x80\0\0\0\0";
-//! let mut reader = HeadReader::new(HeadKind::Request, DEFAULT_MAX_HEAD);
-//! let end = reader.feed(received)?.expect("the head is complete");
-//! let (head, frames) = received.split_at(end);
+//! let mut reader = HeadReader::request(DEFAULT_MAX_HEAD);
+//! let length = reader.push(received)?.expect("the head is complete");
+//! let (head, frames) = received.split_at(length);
 //! assert_eq!(frames.len(), 6);
 //!
-//! let mut storage = [EMPTY_FIELD; DEFAULT_MAX_FIELDS];
-//! let request = RequestHead::parse(head, &mut storage)?;
-//! let RequestKind::Upgrade(upgrade) = request.classify()? else { panic!("a plain request") };
-//! assert_eq!(upgrade.resource_name(), "/chat");
+//! let mut slots = FieldSlots::<DEFAULT_MAX_FIELDS>::new();
+//! let request = RequestHead::parse(head, &mut slots)?;
+//! let upgrade = request.upgrade()?.expect("a request for a WebSocket");
+//! assert_eq!(upgrade.resource_name, "/chat");
 //!
 //! let mut out = [0; 256];
-//! let written = AcceptResponse::default().write(upgrade.key(), &mut out)?;
+//! let written = AcceptResponse::new().write(upgrade.key, &mut out)?;
 //! assert!(out[..written].starts_with(b"HTTP/1.1 101 Switching Protocols\r\n"));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -37,12 +37,26 @@
 //! # A client's way through
 //!
 //! 1. Write a [`ClientRequest`] with a fresh [`ClientKey`].
-//! 2. Feed the answer to a [`HeadReader`], [`ResponseHead::parse`] the head; skip interim answers
+//! 2. Push the response to a [`HeadReader`] and [`ResponseHead::parse`] the head; skip interim responses
 //!    ([`ResponseHead::is_interim`]).
-//! 3. Status 101: [`ResponseHead::accept`] checks every rule. Other statuses are for the caller; a
-//!    [`BodyReader`] takes the answer's body apart.
+//! 3. With status 101, [`ResponseHead::accept`] checks every rule. Other statuses are for the caller.
+//!
+//! ```
+//! use ws_core::handshake::*;
+//!
+//! let key = ClientKey::from_nonce(*b"the sample nonce");
+//! let received = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+//!     Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: chat\r\n\r\n";
+//! let length = HeadReader::response(DEFAULT_MAX_HEAD).push(received)?.expect("the head is complete");
+//! let mut slots = FieldSlots::<DEFAULT_MAX_FIELDS>::new();
+//! let response = ResponseHead::parse(&received[..length], &mut slots)?;
+//! let accepted = response.accept(&key, ["chat", "superchat"], None)?;
+//! assert_eq!(accepted.subprotocol, Some("chat"));
+//! # Ok::<(), HandshakeError>(())
+//! ```
 
 mod accept;
+#[cfg(feature = "endpoint")]
 mod body;
 mod client;
 mod debug;
@@ -56,22 +70,24 @@ mod request;
 mod response;
 mod writer;
 
-pub use accept::{AcceptKey, ClientKey, accept_key, is_valid_key};
-pub use body::{BodyLength, BodyPart, BodyReader};
+pub use accept::{ClientKey, accept_key};
+#[cfg(feature = "endpoint")]
+pub(crate) use body::{BodyPart, BodyReader};
 pub use client::{Accepted, ClientRequest, ResponseHead};
 #[cfg(feature = "endpoint")]
 pub(crate) use debug::{Names, path};
 pub use error::{HandshakeError, HeadError};
-pub use extensions::{Extension, Extensions, ParamValue, Params};
-pub use fields::{EMPTY_FIELD, Field, FieldValues};
-pub use head_reader::{HeadKind, HeadReader};
-pub use lists::{ListElements, Subprotocols, is_token, select_subprotocol};
+#[cfg(feature = "endpoint")]
+pub(crate) use fields::EMPTY_FIELD;
+pub use fields::FieldSlots;
+pub use head_reader::HeadReader;
+pub use lists::select_subprotocol;
 #[cfg(feature = "endpoint")]
 pub(crate) use origin::equal_origins;
 pub use origin::same_origin;
 #[cfg(feature = "endpoint")]
 pub(crate) use request::split_target;
-pub use request::{RequestHead, RequestKind, Upgrade};
+pub use request::{RequestHead, Upgrade};
 pub use response::{AcceptResponse, HttpResponse};
 
 /// The advised limit on the size of a head: 16 KiB, start line and empty line included.

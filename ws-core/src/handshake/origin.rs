@@ -1,10 +1,14 @@
 //! Hosts and origins (RFC 9110 §7.2, RFC 6454).
+//!
+//! Whatever is malformed is equal to nothing, so that a mistake refuses and never admits. Addresses are compared by
+//! value and names without regard to case. The parser of requests checks hosts with this module; servers
+//! call [`same_origin`], and endpoints by their list of origins.
 
 use super::fields::decimal;
 use super::lists::{is_token_byte, split_at_first};
 use crate::SHORT_CUTS;
 
-/// Whether an `Origin` names the same host and port as a `Host` field.
+/// Returns whether an `Origin` names the same host and port as a `Host` field.
 ///
 /// A port that is left out is the default of the origin's scheme (80 for http, 443 for https), on
 /// both sides: a server behind a proxy cannot know the scheme that the browser used. Letters are
@@ -18,6 +22,7 @@ use crate::SHORT_CUTS;
 /// assert!(!same_origin("https://example.com.evil.org", "example.com"));
 /// assert!(!same_origin("null", "example.com"));
 /// ```
+#[must_use]
 pub fn same_origin(origin: &str, host: &str) -> bool {
     let Some((scheme, authority)) = split_scheme(origin) else { return false };
     default_port(scheme).is_some_and(|port| same_authority(authority, host, port))

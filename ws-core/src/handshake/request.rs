@@ -1,75 +1,92 @@
 //! Reading a client's request (RFC 6455 §4.2.1).
+//!
+//! [`RequestHead`] is syntax: any request of HTTP/1 that is well-formed. [`Upgrade`] is what the rules of RFC 6455 let
+//! through: it can be made here only, so that whoever has one need not check its values again. Servers call
+//! this with a whole head, which a [`HeadReader`](super::HeadReader) has found.
 
-use super::body::{BodyLength, content_length, declared_length};
+use super::MAX_SUBPROTOCOLS;
+use super::accept::is_valid_key;
 use super::error::HandshakeError;
 use super::extensions::Extensions;
 use super::fields::{
-    Field, FieldValues, Single, decimal, parse_fields, parse_http_version, split_start_line,
+    Field, FieldSlots, FieldValues, Single, content_length, decimal, pairs, parse_fields,
+    parse_http_version, put_fields, split_start_line,
 };
-use super::lists::{ListElements, Subprotocols, contains_token, is_token, split_at_first};
+use super::lists::{ListElements, contains_token, is_token, split_at_first};
 use super::origin::{Authority, split_scheme};
-use super::{MAX_SUBPROTOCOLS, is_valid_key};
 use crate::SHORT_CUTS;
 
-/// A request's head, taken apart; it borrows the head and the fields that the caller lent.
+/// The head of a request, taken apart. It borrows the head's bytes and the slots that the caller lent.
+///
+/// `Debug` shows the path and the names of the fields: values and queries may be secret.
 #[derive(Clone, Copy)]
 pub struct RequestHead<'f, 'h> {
-    method: &'h str,
-    target: &'h str,
-    minor_version: u8,
+    pub(super) method: &'h str,
+    pub(super) target: &'h str,
+    pub(super) minor_version: u8,
     fields: &'f [Field<'h>],
 }
 
-/// What a request asks for.
-#[derive(Clone, Copy, Debug)]
-pub enum RequestKind<'f, 'h> {
-    /// An ordinary HTTP request, to be answered with an [`HttpResponse`](super::HttpResponse).
-    Plain,
-    /// A request for a WebSocket that keeps every rule of RFC 6455 §4.2.1.
-    Upgrade(Upgrade<'f, 'h>),
-}
-
-/// A request for a WebSocket, checked.
+/// A request for a WebSocket that keeps every rule of RFC 6455 §4.2.1.
+///
+/// [`RequestHead::upgrade`] returns it. `Debug` shows no key and no query.
 #[derive(Clone, Copy)]
+#[non_exhaustive]
 pub struct Upgrade<'f, 'h> {
-    key: &'h str,
-    host: &'h str,
-    origin: Option<&'h str>,
-    resource_name: &'h str,
+    /// The `Sec-WebSocket-Key`, which [`AcceptResponse`](super::AcceptResponse) answers.
+    pub key: &'h str,
+    /// The host and optional port that the request is for: of the target if that has one, else of `Host`.
+    pub host: &'h str,
+    /// The `Origin`. Browsers always send one; other clients need not (RFC 6455 §4.2.1, §10.2).
+    pub origin: Option<&'h str>,
+    /// The path and query that the request is for (RFC 6455 §3); it begins with `/`.
+    pub resource_name: &'h str,
     fields: &'f [Field<'h>],
 }
 
 impl<'f, 'h> RequestHead<'f, 'h> {
     /// Parses a head: the bytes up to and including its empty line, and nothing after them.
     ///
-    /// Empty lines before the request line are skipped (RFC 9112 §2.2). `storage` bounds the number
-    /// of fields.
+    /// Empty lines before the request line are skipped (RFC 9112 §2.2). The number of `slots` bounds the number of
+    /// fields.
     ///
     /// # Errors
     ///
-    /// Syntax (status 400), [`TooManyFields`](HandshakeError::TooManyFields) (431) and, when the
+    /// Wrong syntax (status 400), [`TooManyFields`](HandshakeError::TooManyFields) (431) and, when the
     /// syntax is right, [`UnsupportedHttpVersion`](HandshakeError::UnsupportedHttpVersion) (505).
-    pub fn parse(head: &'h [u8], storage: &'f mut [Field<'h>]) -> Result<Self, HandshakeError> {
+    pub fn parse<const N: usize>(
+        head: &'h [u8],
+        slots: &'f mut FieldSlots<'h, N>,
+    ) -> Result<Self, HandshakeError> {
+        Self::parse_in(head, &mut slots.0)
+    }
+
+    /// As [`parse`](Self::parse), with as many slots as a slice has.
+    pub(crate) fn parse_in(
+        head: &'h [u8],
+        slots: &'f mut [Field<'h>],
+    ) -> Result<Self, HandshakeError> {
         let mut head = head;
         while let [b'\r', b'\n', tail @ ..] = head {
             head = tail;
         }
         let (line, section) = split_start_line(head)?;
         let (method, target, version) = split_request_line(line)?;
-        let fields = parse_fields(section, storage)?;
+        let fields = parse_fields(section, slots)?;
         match version {
             Ok(minor_version) => Ok(Self { method, target, minor_version, fields }),
             Err(()) => Err(HandshakeError::UnsupportedHttpVersion),
         }
     }
 
-    /// A head that another HTTP server has parsed; `minor_version` is 1 for HTTP/1.1.
+    /// Makes the head of a request that another HTTP server has parsed.
     ///
-    /// `fields` are all fields in order, values without the white space around them; repeated ones are
-    /// not to be joined. Here the fields of a map such as `http::HeaderMap` are in a plain array:
+    /// `minor_version` is 1 for HTTP/1.1. `fields` are all fields in order, values without the white space around
+    /// them; repeated ones are not to be joined. They are written to the `slots`. Here they come from a map such
+    /// as `http::HeaderMap`:
     ///
     /// ```
-    /// use ws_core::handshake::{AcceptResponse, Field, RequestHead, RequestKind};
+    /// use ws_core::handshake::{AcceptResponse, DEFAULT_MAX_FIELDS, FieldSlots, RequestHead};
     ///
     /// let map = [
     ///     ("host", &b"example.com"[..]),
@@ -78,12 +95,12 @@ impl<'f, 'h> RequestHead<'f, 'h> {
     ///     ("sec-websocket-key", b"dGhlIHNhbXBsZSBub25jZQ=="),
     ///     ("sec-websocket-version", b"13"),
     /// ];
-    /// let fields: Vec<Field> = map.iter().map(|&(name, value)| Field { name, value }).collect();
-    /// let head = RequestHead::from_parts("GET", "/chat", 1, &fields)?;
-    /// let RequestKind::Upgrade(upgrade) = head.classify()? else { panic!("a plain request") };
+    /// let mut slots = FieldSlots::<DEFAULT_MAX_FIELDS>::new();
+    /// let head = RequestHead::from_parts("GET", "/chat", 1, map, &mut slots)?;
+    /// let upgrade = head.upgrade()?.expect("a request for a WebSocket");
     ///
     /// let mut answer = Vec::new();
-    /// AcceptResponse::default().fields(upgrade.key(), |name, value| {
+    /// AcceptResponse::new().fields(upgrade.key, |name, value| {
     ///     answer.push((name.to_owned(), value.to_owned()));
     /// })?;
     /// assert_eq!(answer[2].0, "Sec-WebSocket-Accept");
@@ -94,90 +111,55 @@ impl<'f, 'h> RequestHead<'f, 'h> {
     /// # Errors
     ///
     /// [`MalformedRequestLine`](HandshakeError::MalformedRequestLine) for a method that is not a token,
-    /// or a target that is empty or has other than visible characters. The fields are checked by
-    /// [`classify`](Self::classify).
-    pub fn from_parts(
+    /// or a target that is empty or has other than visible characters;
+    /// [`TooManyFields`](HandshakeError::TooManyFields) for more fields than slots. [`upgrade`](Self::upgrade) checks
+    /// the fields themselves.
+    pub fn from_parts<const N: usize>(
         method: &'h str,
         target: &'h str,
         minor_version: u8,
-        fields: &'f [Field<'h>],
+        fields: impl IntoIterator<Item = (&'h str, &'h [u8])>,
+        slots: &'f mut FieldSlots<'h, N>,
     ) -> Result<Self, HandshakeError> {
         if !is_token(method.as_bytes()) || !is_target(target.as_bytes()) {
             return Err(HandshakeError::MalformedRequestLine);
         }
-        Ok(Self { method, target, minor_version, fields })
+        Ok(Self { method, target, minor_version, fields: put_fields(fields, &mut slots.0)? })
     }
 
-    /// The method, as it was sent: methods are case-sensitive.
+    /// Returns the method as it was sent: methods are case-sensitive.
+    #[must_use]
     pub const fn method(&self) -> &'h str {
         self.method
     }
 
-    /// The request target, as it was sent.
+    /// Returns the request target as it was sent.
+    #[must_use]
     pub const fn target(&self) -> &'h str {
         self.target
     }
 
-    /// The minor version of HTTP/1.
-    pub const fn minor_version(&self) -> u8 {
-        self.minor_version
-    }
-
-    /// All fields in order: names as sent, values without the white space around them.
+    /// Returns all fields in order: names as they were sent, values without the white space around them.
     pub fn fields(&self) -> impl Iterator<Item = (&'h str, &'h [u8])> + Clone + use<'f, 'h> {
-        self.fields.iter().map(|field| (field.name, field.value))
+        pairs(self.fields)
     }
 
-    /// The first value of a field; the name is compared without regard to case.
+    /// Returns the first value of a field; the name is compared without regard to case.
+    #[must_use]
     pub fn field(&self, name: &str) -> Option<&'h [u8]> {
         FieldValues::new(self.fields, name).next()
     }
 
-    /// All values of a field in order; the name is compared without regard to case.
-    pub fn field_values<'a>(&self, name: &'a str) -> FieldValues<'a, 'h>
-    where
-        'f: 'a,
-    {
-        FieldValues::new(self.fields, name)
-    }
-
-    /// The elements of a comma list over all fields of one name.
-    pub fn list<'a>(&self, name: &'a str) -> ListElements<'a, 'h>
-    where
-        'f: 'a,
-    {
-        ListElements::new(self.field_values(name))
-    }
-
-    /// The first `Host`, if it is UTF-8. Only [`classify`](Self::classify) checks it.
-    pub fn host(&self) -> Option<&'h str> {
-        self.field("host").and_then(|value| core::str::from_utf8(value).ok())
-    }
-
-    /// The first `Origin`, if it is UTF-8. A request without one need not come from a browser.
-    pub fn origin(&self) -> Option<&'h str> {
-        self.field("origin").and_then(|value| core::str::from_utf8(value).ok())
-    }
-
-    /// How long the request's body is; [`None`](BodyLength::None) without a word about it.
+    /// Checks whether the request asks for a WebSocket, by every rule of RFC 6455 §4.2.1.
     ///
-    /// # Errors
-    ///
-    /// A bad, repeated or contradictory length (RFC 9112 §6.3).
-    pub fn body_length(&self) -> Result<BodyLength, HandshakeError> {
-        declared_length(self.fields, self.minor_version, BodyLength::None)
-    }
-
-    /// Says whether the request asks for a WebSocket, and checks it if so (RFC 6455 §4.2.1).
-    ///
-    /// A request is plain when its `Upgrade` does not contain `websocket`, or when it is of HTTP/1.0,
-    /// whose upgrades a server ignores (RFC 9110 §7.8).
+    /// `None` is a plain HTTP request, which [`HttpResponse`](super::HttpResponse) answers: its `Upgrade` does not
+    /// contain `websocket`, or it is of HTTP/1.0, whose upgrades a server ignores (RFC 9110 §7.8).
     ///
     /// # Errors
     ///
     /// The first rule that is broken, in this order: `Content-Length`, `Host`, `Upgrade`, method,
     /// `Connection`, version, key, body, target, `Origin`, subprotocols, extensions.
-    pub fn classify(&self) -> Result<RequestKind<'f, 'h>, HandshakeError> {
+    pub fn upgrade(&self) -> Result<Option<Upgrade<'f, 'h>>, HandshakeError> {
         let found = Found::collect(self.fields);
         let length = content_length(found.content_length)?;
         if length.is_some() && found.transfer_encoding {
@@ -185,11 +167,11 @@ impl<'f, 'h> RequestHead<'f, 'h> {
         }
         let host = self.checked_host(found.host)?;
         let Some(host) = host.filter(|_| self.minor_version > 0) else {
-            return Ok(RequestKind::Plain);
+            return Ok(None);
         };
         if !found.upgrade_websocket {
             return match (found.key.first, found.version.first) {
-                (None, None) => Ok(RequestKind::Plain),
+                (None, None) => Ok(None),
                 _ => Err(HandshakeError::MissingUpgrade),
             };
         }
@@ -215,12 +197,12 @@ impl<'f, 'h> RequestHead<'f, 'h> {
             fields: self.fields,
         };
         if found.protocol {
-            check_subprotocols(upgrade.subprotocols().0)?;
+            check_subprotocols(upgrade.offers())?;
         }
-        if found.extensions && upgrade.extensions().validate()? == 0 {
+        if found.extensions && Extensions::new(self.fields).validate()? == 0 {
             return Err(HandshakeError::InvalidExtensions);
         }
-        Ok(RequestKind::Upgrade(upgrade))
+        Ok(Some(upgrade))
     }
 
     /// The host; `None` is possible for HTTP/1.0 only (RFC 9112 §3.2).
@@ -240,36 +222,15 @@ impl<'f, 'h> RequestHead<'f, 'h> {
 }
 
 impl<'f, 'h> Upgrade<'f, 'h> {
-    /// The `Sec-WebSocket-Key`, which [`AcceptResponse`](super::AcceptResponse) answers.
-    pub const fn key(&self) -> &'h str {
-        self.key
+    /// Returns the offered subprotocols in the client's order of preference: tokens, none of them twice
+    /// (RFC 6455 §11.3.4).
+    pub fn subprotocols(&self) -> impl Iterator<Item = &'h str> + Clone + use<'f, 'h> {
+        // Offers were checked to be tokens, hence ASCII.
+        self.offers().map(|offer| core::str::from_utf8(offer).unwrap_or_default())
     }
 
-    /// The host and optional port that the request is for: of the target if it has one, else of
-    /// `Host`.
-    pub const fn host(&self) -> &'h str {
-        self.host
-    }
-
-    /// The `Origin`; browsers always send one, other clients need not (RFC 6455 §4.2.1, §10.2).
-    pub const fn origin(&self) -> Option<&'h str> {
-        self.origin
-    }
-
-    /// The path and query that the request is for (RFC 6455 §3); it begins with `/`.
-    pub const fn resource_name(&self) -> &'h str {
-        self.resource_name
-    }
-
-    /// The offered subprotocols in the client's order, each a token, none twice.
-    pub fn subprotocols(&self) -> Subprotocols<'f, 'h> {
-        let values = FieldValues::new(self.fields, "Sec-WebSocket-Protocol");
-        Subprotocols(ListElements::new(values))
-    }
-
-    /// The offered extensions in the client's order.
-    pub fn extensions(&self) -> Extensions<'f, 'h> {
-        Extensions::new(FieldValues::new(self.fields, "Sec-WebSocket-Extensions"))
+    fn offers(&self) -> ListElements<'f, 'h> {
+        ListElements::new(self.fields, "Sec-WebSocket-Protocol")
     }
 }
 
@@ -349,7 +310,7 @@ fn check_version(version: Single<'_>) -> Result<(), HandshakeError> {
 }
 
 /// A number from 0 to 255 without leading zeros (RFC 6455 §4.3).
-pub(super) fn parse_version(value: &[u8]) -> Option<u8> {
+fn parse_version(value: &[u8]) -> Option<u8> {
     match value {
         [b'0', _, ..] => None,
         _ => u8::try_from(decimal(value)?).ok(),

@@ -1,17 +1,23 @@
 //! Writing a server's answer (RFC 6455 §4.2.2, §4.4).
+//!
+//! Whatever the caller puts into an answer, what is written is one well-formed response or nothing: names and values
+//! are checked, and the fields that the library writes itself cannot be given. Endpoints call this, as do
+//! servers on slices of their own.
 
-use super::accept::{accept_key, is_valid_key};
+use super::accept::{accept_key, ascii, is_valid_key};
 use super::error::{HandshakeError, HeadError};
-use super::extensions::{Extension, Extensions};
+use super::extensions::Extensions;
 use super::lists::is_token;
 use super::writer::{Writer, is_one_of, is_websocket_field, put_headers};
 
 /// The head of a 101: the answer that opens a WebSocket (RFC 6455 §4.2.2).
 ///
+/// `Debug` shows no value of a header: they may be secret.
+///
 /// ```
 /// use ws_core::handshake::AcceptResponse;
 ///
-/// let response = AcceptResponse { subprotocol: Some("chat"), ..AcceptResponse::default() };
+/// let response = AcceptResponse::new().subprotocol("chat");
 /// let mut out = [0; 256];
 /// let length = response.write("dGhlIHNhbXBsZSBub25jZQ==", &mut out)?;
 /// assert_eq!(
@@ -22,47 +28,84 @@ use super::writer::{Writer, is_one_of, is_websocket_field, put_headers};
 /// # Ok::<(), ws_core::handshake::HeadError>(())
 /// ```
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[must_use]
 pub struct AcceptResponse<'a> {
-    /// The subprotocol to speak: one that the client offered. `None` writes no field.
-    pub subprotocol: Option<&'a str>,
-    /// The value of `Sec-WebSocket-Extensions`. `None` writes no field.
-    pub extensions: Option<&'a str>,
-    /// Further headers, such as `Set-Cookie`.
-    pub headers: &'a [(&'a str, &'a str)],
+    pub(crate) subprotocol: Option<&'a str>,
+    pub(super) extensions: Option<&'a str>,
+    pub(super) headers: &'a [(&'a str, &'a str)],
 }
 
-impl AcceptResponse<'_> {
-    /// Writes the head that answers a key, and gives its length in bytes.
+impl<'a> AcceptResponse<'a> {
+    /// Makes an answer that accepts no subprotocol and no extension.
+    pub const fn new() -> Self {
+        Self { subprotocol: None, extensions: None, headers: &[] }
+    }
+
+    /// Sets the subprotocol to speak, which must be one that the client offered: the result of
+    /// [`select_subprotocol`](super::select_subprotocol), for example. `None` accepts none.
+    pub fn subprotocol(mut self, subprotocol: impl Into<Option<&'a str>>) -> Self {
+        self.subprotocol = subprotocol.into();
+        self
+    }
+
+    /// Sets the value of `Sec-WebSocket-Extensions`, for a caller that speaks the extensions itself. Each must be
+    /// one that the client offered.
+    pub fn extensions(mut self, extensions: impl Into<Option<&'a str>>) -> Self {
+        self.extensions = extensions.into();
+        self
+    }
+
+    /// Sets further headers, such as `Set-Cookie`, by name and value.
+    pub const fn headers(mut self, headers: &'a [(&'a str, &'a str)]) -> Self {
+        self.headers = headers;
+        self
+    }
+
+    /// Writes the head that answers a key, and returns its length in bytes.
     ///
-    /// Whether the client offered what is accepted is the matter of
-    /// [`check_offered`](Self::check_offered).
+    /// This does not check whether the client offered what is accepted.
     ///
     /// # Errors
     ///
-    /// [`HeadError`], with the length needed if `out` is too short: an empty slice asks for it. After
-    /// an error the content of `out` is unspecified.
+    /// [`HeadError`]. If `out` is too short, the error says how many bytes are needed, so that an empty slice asks
+    /// for the length. After an error the content of `out` is unspecified.
     pub fn write(&self, key: &str, out: &mut [u8]) -> Result<usize, HeadError> {
+        self.write_accept(&accept_of(key)?, out)
+    }
+
+    /// As [`write`](Self::write), given what [`accept_key`] returned: to write a second time costs no hash.
+    pub(crate) fn write_accept(
+        &self,
+        accept: &[u8; 28],
+        out: &mut [u8],
+    ) -> Result<usize, HeadError> {
         let mut writer = Writer::new(out);
         writer.put("HTTP/1.1 101 Switching Protocols\r\n");
-        self.fields(key, |name, value| writer.field(name, value))?;
+        self.put_fields(accept, |name, value| writer.field(name, value))?;
         writer.put("\r\n");
         writer.finish()
     }
 
     /// Passes on the fields that answer a key, name and value: for another HTTP server, which
-    /// writes the status line itself. The status is 101. Whether the client offered what is accepted
-    /// is the matter of [`check_offered`](Self::check_offered).
+    /// writes the status line itself. The status is 101.
+    ///
+    /// This does not check whether the client offered what is accepted.
     ///
     /// # Errors
     ///
     /// [`HeadError`]. What was passed on before an error is of no use.
-    pub fn fields(&self, key: &str, mut field: impl FnMut(&str, &str)) -> Result<(), HeadError> {
-        if !is_valid_key(key) {
-            return Err(HeadError::InvalidKey);
-        }
+    pub fn fields(&self, key: &str, field: impl FnMut(&str, &str)) -> Result<(), HeadError> {
+        self.put_fields(&accept_of(key)?, field)
+    }
+
+    fn put_fields(
+        &self,
+        accept: &[u8; 28],
+        mut field: impl FnMut(&str, &str),
+    ) -> Result<(), HeadError> {
         field("Upgrade", "websocket");
         field("Connection", "Upgrade");
-        field("Sec-WebSocket-Accept", accept_key(key).as_str());
+        field("Sec-WebSocket-Accept", ascii(accept));
         if let Some(subprotocol) = self.subprotocol {
             if !is_token(subprotocol.as_bytes()) {
                 return Err(HeadError::InvalidSubprotocol);
@@ -83,16 +126,11 @@ impl AcceptResponse<'_> {
     }
 
     /// Checks that the client offered the subprotocol and each extension by name (RFC 6455 §4.2.2).
-    ///
-    /// # Errors
-    ///
-    /// [`UnofferedSubprotocol`](HeadError::UnofferedSubprotocol),
-    /// [`UnofferedExtension`](HeadError::UnofferedExtension), and
-    /// [`InvalidExtension`](HeadError::InvalidExtension) for what breaks the grammar.
-    pub fn check_offered<'o, 'h>(
+    #[cfg(feature = "endpoint")]
+    pub(crate) fn check_offered<'o>(
         &self,
         subprotocols: impl IntoIterator<Item = &'o str>,
-        extensions: impl Iterator<Item = Extension<'h>> + Clone,
+        extensions: &str,
     ) -> Result<(), HeadError> {
         if let Some(subprotocol) = self.subprotocol {
             if !subprotocols.into_iter().any(|offer| offer == subprotocol) {
@@ -101,9 +139,9 @@ impl AcceptResponse<'_> {
         }
         if let Some(accepted) = self.extensions {
             check_extensions(accepted)?;
-            let offered =
-                |name: &str| extensions.clone().any(|offer: Extension<'_>| offer.name() == name);
-            if !Extensions::from_value(accepted).all(|accepted| offered(accepted.name())) {
+            let offers = Extensions::from_value(extensions);
+            let was_offered = |name| offers.clone().any(|offer| offer.name() == name);
+            if !Extensions::from_value(accepted).map(|accepted| accepted.name()).all(was_offered) {
                 return Err(HeadError::UnofferedExtension);
             }
         }
@@ -113,15 +151,17 @@ impl AcceptResponse<'_> {
 
 /// The head of an answer that opens no WebSocket: a refusal, a redirect or a page.
 ///
-/// It always ends the connection. A 405 without an `Allow` of the caller's gets `Allow: GET`; a 426
+/// The answer always ends the connection. A 405 without an `Allow` of the caller's gets `Allow: GET`; a 426
 /// gets `Upgrade: websocket`, `Connection: Upgrade, close` and `Sec-WebSocket-Version: 13`.
+///
+/// `Debug` shows no value of a header, and of the body its length: they may be secret.
 ///
 /// ```
 /// use ws_core::handshake::HttpResponse;
 ///
-/// let page = HttpResponse { status: 404, headers: &[], body: b"no such page\n" };
+/// const PAGE: HttpResponse<'_> = HttpResponse::new(404).body(b"no such page\n");
 /// let mut out = [0; 128];
-/// let length = page.write_head(&mut out)?;
+/// let length = PAGE.write_head(&mut out)?;
 /// assert_eq!(
 ///     &out[..length],
 ///     b"HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 13\r\n\r\n"
@@ -129,23 +169,40 @@ impl AcceptResponse<'_> {
 /// # Ok::<(), ws_core::handshake::HeadError>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[must_use]
 pub struct HttpResponse<'a> {
-    /// The status code, from 200 to 599.
-    pub status: u16,
-    /// Further headers, such as `Content-Type` or `Location`.
-    pub headers: &'a [(&'a str, &'a str)],
-    /// The body. [`write_head`](Self::write_head) uses its length only: a caller of that sends it
-    /// after the head, but not after a HEAD request. `Endpoint::respond` sends it by itself.
-    pub body: &'a [u8],
+    pub(crate) status: u16,
+    pub(super) headers: &'a [(&'a str, &'a str)],
+    pub(crate) body: &'a [u8],
 }
 
-impl HttpResponse<'_> {
-    /// Writes the head, not the body, and gives its length in bytes.
+impl<'a> HttpResponse<'a> {
+    /// Makes a response with a status code, which is to be from 200 to 599, and with an empty body.
+    pub const fn new(status: u16) -> Self {
+        Self { status, headers: &[], body: &[] }
+    }
+
+    /// Sets further headers, such as `Content-Type` or `Location`, by name and value.
+    pub const fn headers(mut self, headers: &'a [(&'a str, &'a str)]) -> Self {
+        self.headers = headers;
+        self
+    }
+
+    /// Sets the body.
+    ///
+    /// [`write_head`](Self::write_head) needs its length only: whoever calls that sends the body after the
+    /// head, but not after a HEAD request. An endpoint sends it by itself.
+    pub const fn body(mut self, body: &'a [u8]) -> Self {
+        self.body = body;
+        self
+    }
+
+    /// Writes the head, not the body, and returns its length in bytes.
     ///
     /// # Errors
     ///
-    /// [`HeadError`], with the length needed if `out` is too short: an empty slice asks for it. After
-    /// an error the content of `out` is unspecified.
+    /// [`HeadError`]. If `out` is too short, the error says how many bytes are needed, so that an empty slice asks
+    /// for the length. After an error the content of `out` is unspecified.
     pub fn write_head(&self, out: &mut [u8]) -> Result<usize, HeadError> {
         let mut writer = Writer::new(out);
         put_head(&mut writer, self.status, self.body.len(), |writer| {
@@ -177,10 +234,11 @@ impl HttpResponse<'_> {
 }
 
 impl HandshakeError {
-    /// Writes the whole answer to a faulty request, head and body, and gives its length in bytes.
+    /// Writes the whole answer to a faulty request, head and body, and returns its length in bytes.
     ///
-    /// The body is one line that says what was wrong, and never a byte of the peer's. The connection
-    /// is to be closed after it.
+    /// The body is one line that says what was wrong, and never shows a byte of the peer's. The connection
+    /// is to be closed after it. To a HEAD request, which gets no body, an [`HttpResponse`] with this error's
+    /// [`status`](Self::status) and [`fields`](Self::fields) is the answer.
     ///
     /// # Errors
     ///
@@ -193,11 +251,8 @@ impl HandshakeError {
 
     /// As [`write_response`](Self::write_response), for a request with the method HEAD: the length of a body, and
     /// no body (RFC 9110 §9.3.2).
-    ///
-    /// # Errors
-    ///
-    /// As there.
-    pub fn write_response_head(&self, out: &mut [u8]) -> Result<usize, HeadError> {
+    #[cfg(feature = "endpoint")]
+    pub(crate) fn write_response_head(&self, out: &mut [u8]) -> Result<usize, HeadError> {
         self.write_answer(out, false)
     }
 
@@ -219,6 +274,11 @@ impl HandshakeError {
         }
         writer.finish()
     }
+}
+
+/// The `Sec-WebSocket-Accept` for a key that the caller gave.
+fn accept_of(key: &str) -> Result<[u8; 28], HeadError> {
+    if is_valid_key(key) { Ok(accept_key(key)) } else { Err(HeadError::InvalidKey) }
 }
 
 /// Checks a value of `Sec-WebSocket-Extensions` that the caller gave; it leaves no room for CR or LF.
@@ -316,5 +376,46 @@ const fn reason_phrase(status: u16) -> &'static str {
         505 => "HTTP Version Not Supported",
         511 => "Network Authentication Required",
         _ => "",
+    }
+}
+
+#[cfg(all(test, feature = "endpoint"))]
+mod tests {
+    use super::*;
+
+    // RFC 6455 §4.2.2-4.
+    #[test]
+    fn server_subprotocol_from_offer_only() {
+        let response = AcceptResponse::new().subprotocol("chat");
+        assert_eq!(response.check_offered(["v2", "chat"], ""), Ok(()));
+        for offered in [&["Chat", "chat2"][..], &[]] {
+            let outcome = response.check_offered(offered.iter().copied(), "");
+            assert_eq!(outcome, Err(HeadError::UnofferedSubprotocol));
+        }
+        assert_eq!(AcceptResponse::new().check_offered([], ""), Ok(()));
+    }
+
+    // RFC 6455 §4.2.2-4, §9.1.
+    #[test]
+    fn server_extensions_from_offer_only() {
+        for accepted in ["a", "b; y", "b, a; z=\"1\""] {
+            let response = AcceptResponse::new().extensions(accepted);
+            assert_eq!(response.check_offered([], "a; x=1, b, a"), Ok(()), "{accepted}");
+        }
+    }
+
+    // RFC 6455 §4.2.2-4, §9: nor is an empty field legal.
+    #[test]
+    fn server_no_unoffered_extension() {
+        for accepted in ["c", "a, c", "A", "x"] {
+            let response = AcceptResponse::new().extensions(accepted);
+            let outcome = response.check_offered([], "a; x=1, b");
+            assert_eq!(outcome, Err(HeadError::UnofferedExtension), "{accepted}");
+        }
+        for accepted in ["", ",", "a;", "a\r\nX: y", "a;b=\"\r\n\"", "a\0"] {
+            let response = AcceptResponse::new().extensions(accepted);
+            let outcome = response.check_offered([], "a; x=1, b");
+            assert_eq!(outcome, Err(HeadError::InvalidExtension), "{accepted:?}");
+        }
     }
 }

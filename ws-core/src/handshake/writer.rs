@@ -1,4 +1,8 @@
 //! Writing heads into a slice of the caller, and checking what the caller puts into them.
+//!
+//! A writer that runs out of room goes on counting, so that an error can tell the length that is needed. Names and
+//! values are checked before they are written: no CR or LF of a caller's gets into a head. The writers of
+//! requests and responses call this module.
 
 use super::error::HeadError;
 use super::lists::is_token;

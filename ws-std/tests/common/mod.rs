@@ -181,7 +181,7 @@ pub fn field<'h>(head: &'h str, name: &str) -> Option<&'h str> {
 pub fn answer(head: &str) -> String {
     let mut out = [0; 1024];
     let key = field(head, "Sec-WebSocket-Key").unwrap();
-    let len = AcceptResponse::default().write(key, &mut out).unwrap();
+    let len = AcceptResponse::new().write(key, &mut out).unwrap();
     String::from_utf8(out[..len].to_vec()).unwrap()
 }
 

@@ -69,14 +69,15 @@ pub async fn serve<S: Stream>(
 
 /// Answers a request; tells where the bytes are that follow it, or `None` when it was refused.
 async fn open<S: Stream>(stream: &mut S, buf: &mut [u8]) -> Result<Option<Range<usize>>, S::Error> {
-    let mut reader = HeadReader::new(HeadKind::Request, buf.len());
+    let mut reader = HeadReader::request(buf.len());
     let (mut fed, mut filled) = (0, stream.read(buf).await?);
-    while fed < filled && reader.feed(&buf[fed..filled]) == Ok(None) {
+    while fed < filled && reader.push(&buf[fed..filled]) == Ok(None) {
         fed = filled;
         filled += stream.read(&mut buf[filled..]).await?;
     }
     let mut out = [0; 512];
-    let answer = answer(&mut reader, buf, &mut out);
+    let head = reader.push(&[]); // its length, or the error
+    let answer = answer(head, buf, &mut out);
     let len = answer.or_else(|error| error.write_response(&mut out)).unwrap_or(0);
     stream.write_all(&out[..len]).await?;
     stream.flush().await?;
@@ -84,17 +85,19 @@ async fn open<S: Stream>(stream: &mut S, buf: &mut [u8]) -> Result<Option<Range<
         stream.shutdown_write();
         while stream.read(buf).await? != 0 {} // to close at once could take the answer along
     }
-    Ok(answer.ok().map(|_| reader.head_len()..filled))
+    Ok(answer.and(head).ok().flatten().map(|len| len..filled))
 }
 
-fn answer(reader: &mut HeadReader, buf: &[u8], out: &mut [u8]) -> Result<usize, HandshakeError> {
-    reader.feed(&[])?; // the error, if there was one
-    let (head, mut fields) = (&buf[..reader.head_len()], [EMPTY_FIELD; 32]);
-    let RequestKind::Upgrade(asked) = RequestHead::parse(head, &mut fields)?.classify()? else {
+type Head = Result<Option<usize>, HandshakeError>;
+
+fn answer(head: Head, buf: &[u8], out: &mut [u8]) -> Result<usize, HandshakeError> {
+    let len = head?.ok_or(HandshakeError::IncompleteHead)?;
+    let mut slots = FieldSlots::<32>::new();
+    let Some(asked) = RequestHead::parse(&buf[..len], &mut slots)?.upgrade()? else {
         return Err(HandshakeError::MissingUpgrade);
     };
-    match asked.origin() {
-        Some(origin) if !same_origin(origin, asked.host()) => Err(HandshakeError::OriginNotAllowed),
-        _ => Ok(AcceptResponse::default().write(asked.key(), out).unwrap_or(0)),
+    match asked.origin {
+        Some(origin) if !same_origin(origin, asked.host) => Err(HandshakeError::OriginNotAllowed),
+        _ => Ok(AcceptResponse::new().write(asked.key, out).unwrap_or(0)),
     }
 }

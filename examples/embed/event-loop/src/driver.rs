@@ -9,7 +9,7 @@ use ws_core::endpoint::{Buffers, Endpoint, EventRef, Options, Outbound};
 use ws_core::handshake::{AcceptResponse, HttpResponse};
 use ws_core::message::MessageRef;
 
-const UPGRADE_REQUIRED: HttpResponse<'_> = HttpResponse { status: 426, headers: &[], body: b"" };
+const UPGRADE_REQUIRED: HttpResponse<'_> = HttpResponse::new(426);
 const ROUNDS: usize = 16; // of a connection, before it is the others' turn
 const MAX_OUTPUT: usize = 64 * 1024; // more is written before the next message is looked at
 
@@ -90,7 +90,7 @@ fn react(ws: &mut Endpoint, on_message: &mut impl FnMut(MessageRef<'_>, &mut Out
     while ws.output().len() < MAX_OUTPUT {
         match ws.poll_event_ref() {
             Ok(Some((EventRef::Message(message), out))) => on_message(message, out),
-            Ok(Some((EventRef::Request(_), _))) => drop(ws.accept(&AcceptResponse::default())),
+            Ok(Some((EventRef::Request(_), _))) => drop(ws.accept(&AcceptResponse::new())),
             Ok(Some((EventRef::Http(_), _))) => drop(ws.respond(&UPGRADE_REQUIRED)),
             Ok(Some(_)) | Err(_) => {} // what tells the peer of an error is in the output
             Ok(None) => return true,

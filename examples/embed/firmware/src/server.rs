@@ -3,8 +3,7 @@
 use core::time::Duration;
 
 use ws_core::handshake::{
-    EMPTY_FIELD, HandshakeError, HeadKind, HeadReader, RequestHead, RequestKind, accept_key,
-    same_origin,
+    FieldSlots, HandshakeError, HeadReader, RequestHead, accept_key, same_origin,
 };
 use ws_core::{Config, Connection, DataFrame, Event, Input, Instant};
 
@@ -46,26 +45,30 @@ pub fn serve(line: &mut Line, buffer: &mut [u8; BUFFER]) {
 #[inline(never)]
 fn open(line: &mut Line, buffer: &mut [u8; BUFFER]) -> Result<Option<usize>, NoCarrier> {
     let start = millis();
-    let mut reader = HeadReader::new(HeadKind::Request, BUFFER);
+    let mut reader = HeadReader::request(BUFFER);
     let mut filled = 0;
     while millis().wrapping_sub(start) < REQUEST_TIME {
         let Some(room) = buffer.get_mut(filled..) else { break };
         let limit = room.len().min(INPUT);
         let Some(room) = room.get_mut(..limit) else { break };
         let count = line.read(room)?;
-        let head = reader.feed(room.get(..count).unwrap_or_default());
+        let head = reader.push(room.get(..count).unwrap_or_default());
         filled += count;
+        let mut len = 0;
         let answer = match head {
             Ok(None) => continue,
-            Ok(Some(_)) => answer(line, buffer.get(..reader.head_len()).unwrap_or_default()),
+            Ok(Some(end)) => {
+                len = end;
+                answer(line, buffer.get(..len).unwrap_or_default())
+            }
             Err(error) => Err(error),
         };
         match answer {
             Ok(true) => {
-                let count = filled - reader.head_len();
+                let count = filled - len;
                 // As `copy_within`, without a way to panic.
                 for to in 0..count {
-                    let byte = buffer.get(reader.head_len() + to).copied();
+                    let byte = buffer.get(len + to).copied();
                     if let (Some(slot), Some(byte)) = (buffer.get_mut(to), byte) {
                         *slot = byte;
                     }
@@ -82,20 +85,20 @@ fn open(line: &mut Line, buffer: &mut [u8; BUFFER]) -> Result<Option<usize>, NoC
 
 /// Answers a request; `true` when that has opened a WebSocket.
 fn answer(line: &mut Line, head: &[u8]) -> Result<bool, HandshakeError> {
-    let mut fields = [EMPTY_FIELD; MAX_FIELDS];
-    let request = RequestHead::parse(head, &mut fields)?;
-    let RequestKind::Upgrade(upgrade) = request.classify()? else {
+    let mut slots = FieldSlots::<MAX_FIELDS>::new();
+    let request = RequestHead::parse(head, &mut slots)?;
+    let Some(upgrade) = request.upgrade()? else {
         plain(line, &request);
         return Ok(false);
     };
-    if upgrade.origin().is_some_and(|origin| !same_origin(origin, upgrade.host())) {
+    if upgrade.origin.is_some_and(|origin| !same_origin(origin, upgrade.host)) {
         return Err(HandshakeError::OriginNotAllowed);
     }
     line.write(
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
           Sec-WebSocket-Accept: ",
     );
-    line.write(accept_key(upgrade.key()).as_str().as_bytes());
+    line.write(&accept_key(upgrade.key));
     line.write(b"\r\n\r\n");
     Ok(true)
 }

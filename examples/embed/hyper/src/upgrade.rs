@@ -51,19 +51,19 @@ fn accept<B>(
     subprotocols: &[&str],
 ) -> Result<Option<Response<String>>, HandshakeError> {
     let map = request.headers().iter();
-    let fields: Vec<_> =
-        map.map(|(name, value)| Field { name: name.as_str(), value: value.as_bytes() }).collect();
+    let fields = map.map(|(name, value)| (name.as_str(), value.as_bytes()));
     let (method, target) = (request.method().as_str(), request.uri().to_string());
     let minor = u8::from(request.version() == Version::HTTP_11);
-    let head = RequestHead::from_parts(method, &target, minor, &fields)?;
-    let RequestKind::Upgrade(asked) = head.classify()? else { return Ok(None) };
-    origins.check(asked.origin(), asked.host())?;
+    let mut slots = FieldSlots::<DEFAULT_MAX_FIELDS>::new();
+    let head = RequestHead::from_parts(method, &target, minor, fields, &mut slots)?;
+    let Some(asked) = head.upgrade()? else { return Ok(None) };
+    origins.check(asked.origin, asked.host)?;
     // Offers were checked to be tokens, so that an offered one is always valid in the answer.
     let subprotocol = select_subprotocol(asked.subprotocols(), subprotocols);
-    let answer = AcceptResponse { subprotocol, ..AcceptResponse::default() };
+    let answer = AcceptResponse::new().subprotocol(subprotocol);
     let mut response = Response::new(String::new());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    let _ = answer.fields(asked.key(), |name, value| put(&mut response, name, value));
+    let _ = answer.fields(asked.key, |name, value| put(&mut response, name, value));
     Ok(Some(response))
 }
 

@@ -23,7 +23,7 @@ pub async fn serve(
     options: Options,
     mut on_message: impl FnMut(&mut Endpoint, ws_core::Message) -> Result<(), Unsent>,
 ) -> Result<(), Box<dyn Error>> {
-    const PAGE: HttpResponse<'_> = HttpResponse { status: 426, headers: &[], body: b"" };
+    const PAGE: HttpResponse<'_> = HttpResponse::new(426);
     let (origin, mut ws) = (Instant::now(), Endpoint::server(options));
     // The next read is in flight also when a deadline comes: to cancel it could lose what it has read.
     let mut reading = pin!(read(&stream, Vec::with_capacity(64 * 1024)));
@@ -34,7 +34,7 @@ pub async fn serve(
         ws.handle_timeout(now(origin));
         while let Some(event) = ws.poll_event().transpose() {
             match event {
-                Ok(Event::Request(_)) => ws.accept(&AcceptResponse::default())?,
+                Ok(Event::Request(_)) => ws.accept(&AcceptResponse::new())?,
                 Ok(Event::Http(_)) => ws.respond(&PAGE)?,
                 Ok(Event::Message(message)) => on_message(&mut ws, message)?,
                 Ok(_) => {}

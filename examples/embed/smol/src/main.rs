@@ -15,12 +15,11 @@ async fn serve(stream: TcpStream, options: Options) -> io::Result<()> {
         match event {
             Event::Request(request) => {
                 let subprotocol = select_subprotocol(request.subprotocols(), &["echo"]);
-                let response = AcceptResponse { subprotocol, ..AcceptResponse::default() };
+                let response = AcceptResponse::new().subprotocol(subprotocol);
                 ws.endpoint().accept(&response).map_err(io::Error::other)?;
             }
             Event::Http(_) => {
-                let response =
-                    HttpResponse { status: 426, headers: &[], body: b"WebSocket only\n" };
+                let response = HttpResponse::new(426).body(b"WebSocket only\n");
                 ws.endpoint().respond(&response).map_err(io::Error::other)?;
             }
             Event::Message(message) => ws.queue(message).await?,

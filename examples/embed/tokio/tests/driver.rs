@@ -30,9 +30,7 @@ fn client(stream: DuplexStream) -> WebSocket<DuplexStream> {
 async fn echo(mut ws: WebSocket<DuplexStream>) -> Option<String> {
     loop {
         match ws.event().await {
-            Ok(Some(Event::Request(_))) => {
-                ws.endpoint().accept(&AcceptResponse::default()).unwrap()
-            }
+            Ok(Some(Event::Request(_))) => ws.endpoint().accept(&AcceptResponse::new()).unwrap(),
             Ok(Some(Event::Message(message))) => ws.queue(message).await.unwrap(),
             Ok(Some(_)) => {}
             Ok(None) => return None,
@@ -59,7 +57,7 @@ fn poll_once<F: Future>(future: F) -> Poll<F::Output> {
 async fn client_and_server_talk_and_close_cleanly() {
     let (near, far) = duplex(1000);
     let server = tokio::spawn(echo(WebSocket::new(far, Endpoint::server(Config::new()))));
-    let request = ClientRequest { host: "a", target: "/", ..ClientRequest::default() };
+    let request = ClientRequest::new("a", "/");
     let random = Box::new(|bytes: &mut [u8]| bytes.fill(0x5a));
     let endpoint = Endpoint::client(&request, Config::new(), random).unwrap();
     let mut ws = WebSocket::new(near, endpoint);
@@ -321,7 +319,7 @@ async fn a_client_that_has_ended_its_side_is_answered_later() {
     far.shutdown().await.unwrap();
     assert!(matches!(ws.event().await.unwrap(), Some(Event::Http(_))));
     assert!(timeout(Duration::from_secs(3), ws.event()).await.is_err(), "it waits for the answer");
-    let page = HttpResponse { status: 200, headers: &[], body: b"page" };
+    let page = HttpResponse::new(200).body(b"page");
     ws.endpoint().respond(&page).unwrap();
     assert!(ws.event().await.unwrap().is_none());
     let mut got = Vec::new();
@@ -337,7 +335,7 @@ async fn what_comes_behind_a_request_waits_for_its_answer() {
     far.write_all(&b"\x82\x85\0\0\0\0hello".repeat(15_000)).await.unwrap();
     assert!(matches!(ws.event().await.unwrap(), Some(Event::Request(_))));
     assert!(timeout(Duration::from_secs(3600), ws.event()).await.is_err());
-    ws.endpoint().accept(&AcceptResponse::default()).unwrap();
+    ws.endpoint().accept(&AcceptResponse::new()).unwrap();
     assert!(matches!(ws.event().await.unwrap(), Some(Event::Open(_))));
     for _ in 0..15_000 {
         assert_eq!(message(&mut ws).await.as_bytes(), b"hello");
