@@ -28,6 +28,8 @@ pub(crate) struct Driver<T> {
 pub(crate) struct ReadState {
     /// In the middle of a streamed message that came too late.
     skipping: bool,
+    /// Nothing can be written any more. What can still be read is read.
+    write_failed: bool,
 }
 
 /// What reading has come to.
@@ -94,7 +96,10 @@ where
             let blocked = match (self.write)(self.link, self.sending) {
                 Ok(written) => written == Written::Blocked,
                 // A peer that is gone may have said something before.
-                Err(_) if self.link.broken => false,
+                Err(Error::Io(_)) => {
+                    self.state.write_failed = true;
+                    false
+                }
                 Err(error) => return Err(error),
             };
             let pause = if blocked { Some(pause.next()) } else { self.look };
@@ -110,7 +115,7 @@ where
         pause: Option<Duration>,
         room: bool,
     ) -> Result<()> {
-        let Self { inbound, sending, link, .. } = self;
+        let Self { inbound, sending, link, state, .. } = self;
         let now = link.now();
         let pause = link.goodbye.slice(pause).map(|pause| now.saturating_add(pause));
         let until = earlier(earlier(until, deadline, now), pause, now);
@@ -119,7 +124,7 @@ where
             return Ok(());
         }
         match link.fill(inbound, until)? {
-            Filled::Eof if link.broken => sending.with(Outbound::receive_reset),
+            Filled::Eof if state.write_failed => sending.with(Outbound::receive_reset),
             Filled::Eof => inbound.receive_eof(),
             Filled::Reset => sending.with(Outbound::receive_reset),
             Filled::Bytes | Filled::TimedOut => {}

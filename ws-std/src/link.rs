@@ -217,15 +217,9 @@ impl<T: Transport> Link<T> {
             };
             if let Some(count) = written {
                 pause = Pause::new();
-                let all = sending.with(|out| {
-                    out.written(count);
-                    out.waiting() == 0
-                });
-                if all && self.unflushed {
+                sending.with(|out| out.written(count));
+                if self.batch.is_empty() && self.unflushed {
                     self.flush_stream(wait)?;
-                }
-                if all && !self.unflushed {
-                    return Ok(Written::All);
                 }
                 continue;
             }
