@@ -430,8 +430,8 @@ impl Receiver {
             for block in bytes.chunks_mut(HOT) {
                 self.payload(block, here)?;
             }
-            if here && end && self.utf8.finish().is_err() {
-                return Err(ProtocolError::InvalidUtf8);
+            if here && end {
+                self.utf8.finish()?;
             }
         }
         if frame_ends {
@@ -448,10 +448,7 @@ impl Receiver {
         if self.role == Role::Server {
             self.masker.apply(bytes);
         }
-        if text && self.utf8.push(bytes).is_err() {
-            return Err(ProtocolError::InvalidUtf8);
-        }
-        Ok(())
+        if text { self.utf8.push(bytes) } else { Ok(()) }
     }
 
     fn control<'i>(

@@ -12,15 +12,15 @@ use core::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
-use super::event::{Opened, Unsent};
+use super::Options;
+use super::event::Unsent;
 use super::http::Request;
 use super::next::Next;
 use super::output::{Output, Pending, SHARE};
 use super::queue::{Fragment, Payload, Queue};
-use super::{OpenError, Options};
 use crate::connection::{DataFrame, Look, Phase, Rest, Sender, Stream};
 use crate::frame::{MAX_CONTROL_PAYLOAD, mask};
-use crate::handshake::{AcceptResponse, HandshakeError, HeadError, HttpResponse, accept_key};
+use crate::handshake::{AcceptResponse, HandshakeError, HttpResponse, OpenError, accept_key};
 use crate::message::MessageRef;
 use crate::{
     CloseCode, Instant, MaskingKey, Message, MessageKind, PreparedMessage, Role, SendError,
@@ -31,21 +31,8 @@ const CONTROL: usize = 6 + MAX_CONTROL_PAYLOAD;
 /// Bytes of masking keys that are made at once.
 const KEYS: usize = 256;
 
-/// Fills bytes from a cryptographic random generator. It may fail, and then the connection fails: a client
-/// sends nothing under a key that could be foreseen (RFC 6455 §10.3).
-pub type Random = Box<dyn FnMut(&mut [u8]) -> Result<(), RandomError> + Send>;
-
-/// The generator of random bytes has failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct RandomError;
-
-impl fmt::Display for RandomError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the generator of random bytes has failed")
-    }
-}
-
-impl core::error::Error for RandomError {}
+/// Fills bytes from a cryptographic random generator; returns whether it could.
+pub(super) type Random = Box<dyn FnMut(&mut [u8]) -> bool + Send>;
 
 /// The sending side of an [`Endpoint`](crate::Endpoint): messages in, output out.
 #[derive(Debug)]
@@ -67,7 +54,7 @@ pub struct Outbound {
 pub(super) enum Answer {
     None,
     Asked(Box<Request>),
-    Accepted(Box<Opened>),
+    Accepted(Option<String>),
 }
 
 struct Keys {
@@ -84,14 +71,16 @@ impl fmt::Debug for Keys {
 
 impl Keys {
     #[inline]
-    fn next(&mut self) -> Result<MaskingKey, RandomError> {
+    fn next(&mut self) -> Option<MaskingKey> {
         if self.used >= KEYS {
-            (self.random)(&mut self.block)?;
+            if !(self.random)(&mut self.block) {
+                return None;
+            }
             self.used = 0;
         }
         let key = self.block.get(self.used..).and_then(|rest| rest.first_chunk::<4>());
         self.used = self.used.saturating_add(4);
-        Ok(MaskingKey::new(*key.ok_or(RandomError)?))
+        key.map(|key| MaskingKey::new(*key))
     }
 }
 
@@ -265,8 +254,7 @@ impl Outbound {
         response.check_offered(offered, "")?;
         let accept = accept_key(&asked.key);
         append_head(&mut self.output, |out| response.write_accept(&accept, out))?;
-        let subprotocol = response.subprotocol.map(ToString::to_string);
-        self.answer = Answer::Accepted(Box::new(Opened { subprotocol, response: None }));
+        self.answer = Answer::Accepted(response.subprotocol.map(ToString::to_string));
         self.open();
         Ok(())
     }
@@ -381,8 +369,8 @@ impl Outbound {
     fn key(&mut self) -> Result<Option<MaskingKey>, SendError> {
         let Some(keys) = &mut self.keys else { return Ok(None) };
         match keys.next() {
-            Ok(key) => Ok(Some(key)),
-            Err(RandomError) => {
+            Some(key) => Ok(Some(key)),
+            None => {
                 self.random_failed = true;
                 self.over();
                 Err(SendError::Random)
@@ -642,8 +630,8 @@ impl Outbound {
     /// Appends an HTTP head that `write` makes, given a slice that is long enough.
     pub(super) fn head(
         &mut self,
-        write: impl Fn(&mut [u8]) -> Result<usize, HeadError>,
-    ) -> Result<(), HeadError> {
+        write: impl Fn(&mut [u8]) -> Result<usize, OpenError>,
+    ) -> Result<(), OpenError> {
         append_head(&mut self.output, write)
     }
 
@@ -670,10 +658,10 @@ impl Outbound {
 
 fn append_head(
     output: &mut Output,
-    write: impl Fn(&mut [u8]) -> Result<usize, HeadError>,
-) -> Result<(), HeadError> {
+    write: impl Fn(&mut [u8]) -> Result<usize, OpenError>,
+) -> Result<(), OpenError> {
     let needed = match write(&mut []) {
-        Err(HeadError::BufferTooSmall { needed }) => needed,
+        Err(OpenError::BufferTooSmall { needed }) => needed,
         other => other?,
     };
     let out = output.copied();

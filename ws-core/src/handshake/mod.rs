@@ -73,10 +73,10 @@ mod writer;
 pub use accept::{ClientKey, accept_key};
 #[cfg(feature = "endpoint")]
 pub(crate) use body::{BodyPart, BodyReader};
-pub use client::{Accepted, ClientRequest, ResponseHead};
+pub use client::{ClientRequest, ResponseHead};
 #[cfg(feature = "endpoint")]
 pub(crate) use debug::{Names, path};
-pub use error::{HandshakeError, HeadError};
+pub use error::{HandshakeError, OpenError};
 #[cfg(feature = "endpoint")]
 pub(crate) use fields::EMPTY_FIELD;
 pub use fields::FieldSlots;
