@@ -1,3 +1,7 @@
+//! Requests and responses as an endpoint hands them out: owned, with what was checked already.
+//!
+//! The head's bytes are kept as they came, and the header fields are places in them.
+
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;

@@ -51,7 +51,7 @@
 //! let mut slots = FieldSlots::<DEFAULT_MAX_FIELDS>::new();
 //! let response = ResponseHead::parse(&received[..length], &mut slots)?;
 //! let accepted = response.accept(&key, ["chat", "superchat"], None)?;
-//! assert_eq!(accepted.subprotocol, Some("chat"));
+//! assert_eq!(accepted, Some("chat"));
 //! # Ok::<(), HandshakeError>(())
 //! ```
 
