@@ -59,10 +59,7 @@ fn limit_counts_all_fragments() {
         let fits = [to(role, TEXT, b"12345"), to(role, CONT, b"678"), to(role, FIN | CONT, b"90")];
         let fits = fits.concat();
         let twice = [&fits[..], &fits].concat();
-        let seen = vec![
-            text("1234567890").at(fits.len()),
-            text("1234567890").at(twice.len()),
-        ];
+        let seen = vec![text("1234567890").at(fits.len()), text("1234567890").at(twice.len())];
         assert_eq!(outcome_with(role, config, &twice), Outcome::open(seen));
 
         let start =
@@ -83,8 +80,11 @@ fn limits_leave_control_frames_alone() {
     let config = Config::new().max_frame(0).max_message(0);
     for role in ROLES {
         let bytes = to(role, FIN | PING, &[1; 125]);
-        let expected = Outcome::open(vec![ping(&[1; 125]).at(bytes.len())])
-            .sent(by(role, FIN | PONG, &[1; 125]));
+        let expected = Outcome::open(vec![ping(&[1; 125]).at(bytes.len())]).sent(by(
+            role,
+            FIN | PONG,
+            &[1; 125],
+        ));
         assert_eq!(outcome_with(role, config, &bytes), expected);
     }
 }
@@ -197,7 +197,8 @@ fn connection_refuses_frames_over_the_outgoing_limit() {
         let mut out = [0; 64];
         let refused = connection.sender.encode(DataFrame::TEXT, b"hello", key(role), &mut out);
         assert_eq!(refused, Err(SendError::FrameTooLong));
-        let len = connection.sender.encode(DataFrame::TEXT.more(), b"hell", key(role), &mut out).unwrap();
+        let len =
+            connection.sender.encode(DataFrame::TEXT.more(), b"hell", key(role), &mut out).unwrap();
         assert_eq!(out[..len], by(role, TEXT, b"hell"));
         let mut ping = to(role, FIN | PING, b"x");
         assert!(matches!(ask(&mut connection, &mut Input::new(&mut ping), START), Step::Ping));

@@ -129,7 +129,10 @@ fn messages_need_no_allocation() {
             receive(&mut connection, &mut close, &mut out, &mut counts);
             assert_eq!(connection.receiver.close_frame().unwrap().reason, "bye");
             connection.receiver.receive_eof();
-            assert!(matches!(connection.next(&mut Input::new(&mut []), || START), Step::Shutdown(_)));
+            assert!(matches!(
+                connection.next(&mut Input::new(&mut []), || START),
+                Step::Shutdown(_)
+            ));
             assert!(matches!(connection.next(&mut Input::new(&mut []), || START), Step::Done));
         });
     }

@@ -57,6 +57,8 @@ enum Phase {
     Failed {
         close_received: bool,
     },
+    /// The stream has come to its end without either.
+    Over,
 }
 
 /// What a step of parsing has found.
@@ -137,13 +139,25 @@ impl Receiver {
         if sender.wants_transmit() {
             return Step::Transmit;
         }
-        // Whoever asks for what comes next has written what was encoded before.
-        sender.ending.all_written();
-        match sender.rest() {
-            (Rest::Shutdown | Rest::LastShutdown, until) => Step::Shutdown(until),
-            (Rest::Wait, until) => Step::Wait(until),
-            (Rest::Done, _) => Step::Done,
+        sender.ending.asked();
+        let (rest, until) = sender.rest();
+        sender.ending.tell_to_write();
+        match rest {
+            Rest::Shutdown | Rest::LastShutdown => Step::Shutdown(until),
+            Rest::Wait => Step::Wait(until),
+            Rest::Done => {
+                self.finish(sender);
+                Step::Done
+            }
         }
+    }
+
+    /// It is over, whatever is told from now on.
+    fn finish(&mut self, sender: &mut Sender) {
+        if matches!(self.phase, Phase::Header | Phase::Payload) {
+            self.phase = Phase::Over;
+        }
+        sender.ending.end(Stream::GivenUp);
     }
 
     /// Whether the peer was found not to answer a Ping, which has not been told yet.
@@ -209,7 +223,7 @@ impl Receiver {
                 }
             }
             Phase::Payload => {}
-            Phase::CloseReceived | Phase::Failed { .. } => {
+            Phase::CloseReceived | Phase::Failed { .. } | Phase::Over => {
                 input.discard();
                 return Ok(None);
             }
