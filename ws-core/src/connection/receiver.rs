@@ -129,6 +129,7 @@ impl Receiver {
     /// What to do when all that came is parsed.
     #[inline(never)]
     fn rest<'i>(&mut self, sender: &mut Sender, now: Instant) -> Step<'i> {
+        sender.ending.asked();
         if self.stream_ended {
             sender.end();
         }
@@ -139,7 +140,6 @@ impl Receiver {
         if sender.wants_transmit() {
             return Step::Transmit;
         }
-        sender.ending.asked();
         let (rest, until) = sender.rest();
         sender.ending.tell_to_write();
         match rest {
