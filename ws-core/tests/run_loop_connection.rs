@@ -455,6 +455,21 @@ fn rule_08_time_does_not_go_back_by_less_than_a_minute() {
         let wrapped = 100_000 - 60_001;
         let again = steps(&mut connection, role, &bytes, wrapped);
         assert_eq!(again, [See(pong(b"")), Wait(Some(wrapped + 10_000))]);
+        // How long ago things were before that, nobody knows: all time-outs start again.
+        let days = 10 * 24 * 60 * 60 * 1000;
+        let mut connection = started(role, TIMED);
+        steps(&mut connection, role, &bytes, days);
+        assert_eq!(steps(&mut connection, role, b"", 3), [Wait(Some(10_003))]);
+        let sent = [Send(by(role, FIN | PING, b"")), Wait(Some(14_003))];
+        assert_eq!(steps(&mut connection, role, b"", 10_003), sent);
+        let mut connection = started(role, CONFIG.idle_timeout(seconds(60)));
+        steps(&mut connection, role, &to(role, FIN | TEXT, b"a"), days);
+        assert_eq!(steps(&mut connection, role, b"", 3), [Wait(Some(60_003))]);
+        let mut connection = started(role, CONFIG);
+        close(&mut connection, role);
+        assert_eq!(steps(&mut connection, role, b"", days), [Wait(Some(days + 5_000))]);
+        assert_eq!(steps(&mut connection, role, b"", 3), [Wait(Some(5_003))]);
+        assert_eq!(steps(&mut connection, role, b"", 5_003), [Shutdown(Some(5_003))]);
         // Over the end of the numbers time goes on.
         let mut connection = Connection::new(role, config);
         assert_eq!(steps(&mut connection, role, b"", u32::MAX), [Wait(Some(9_999))]);
