@@ -345,7 +345,7 @@ fn rule_03_done_stays() {
             let calls: [fn(&mut Connection); 6] = [
                 |_| {},
                 |connection| fail(connection, ProtocolError::InvalidUtf8),
-                |connection| drop(connection.sender.mask_payload(&mut [0])),
+                |connection| _ = connection.sender.mask_payload(&mut [0]),
                 |connection| connection.sender.shut_down(),
                 |connection| connection.receiver.receive_eof(),
                 |connection| connection.sender.receive_reset(),
