@@ -19,8 +19,10 @@ pub(crate) struct Ending {
     failed: bool,
     /// Our Close frame was sent before the peer's had come.
     closed_first: bool,
-    /// Close frames went both ways, and the stream has taken all of ours.
+    /// Close frames went both ways without a failure, and the stream has taken all of ours.
     clean: bool,
+    /// The driver was told to write what was encoded, our Close frame included.
+    told_to_write: bool,
     stream: Stream,
     shutdown: Shutdown,
 }
@@ -96,6 +98,7 @@ impl Ending {
             failed: false,
             closed_first: false,
             clean: false,
+            told_to_write: false,
             stream: Stream::Open,
             shutdown: Shutdown::No,
         }
@@ -193,9 +196,15 @@ impl Ending {
         self.failed = true;
     }
 
-    /// The stream is in this state from now on; the first end counts, but a reset or giving up always does.
+    /// The stream is in this state from now on. The first end counts, but giving up comes after an end, and a
+    /// reset after all.
     pub(crate) fn end(&mut self, stream: Stream) {
-        if self.stream == Stream::Open || matches!(stream, Stream::GivenUp | Stream::Reset) {
+        let later = match stream {
+            Stream::Reset => true,
+            Stream::GivenUp => self.stream != Stream::Reset,
+            Stream::Open | Stream::Ended | Stream::Lost => self.stream == Stream::Open,
+        };
+        if later {
             self.stream = stream;
         }
     }
@@ -203,8 +212,20 @@ impl Ending {
     /// The stream has taken all that was to be written.
     #[inline]
     pub(crate) fn all_written(&mut self) {
-        if self.close == Close::Sent && self.peer_closed && !self.drops_output() {
+        if self.close == Close::Sent && self.peer_closed && !self.failed && !self.drops_output() {
             self.clean = true;
+        }
+    }
+
+    /// The driver is told to write all that was encoded. When it asks again it has done so.
+    pub(crate) fn tell_to_write(&mut self) {
+        self.told_to_write = self.close == Close::Sent;
+    }
+
+    /// The driver asks again.
+    pub(crate) fn asked(&mut self) {
+        if self.told_to_write {
+            self.all_written();
         }
     }
 

@@ -485,8 +485,9 @@ impl Sender {
         self.ending.is_open()
     }
 
-    /// Whether the connection was closed cleanly (RFC 6455 §7.1.4): Close frames went both ways, and ours
-    /// was written before the stream failed.
+    /// Whether the connection was closed cleanly (RFC 6455 §7.1.4): Close frames went both ways without an
+    /// error, and ours was written before the stream failed. It counts as written when the driver asks again
+    /// after it was told to [wait](super::Step::Wait) or to [shut down](super::Step::Shutdown).
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.ending.is_clean()

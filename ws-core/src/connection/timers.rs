@@ -175,6 +175,11 @@ impl Timers {
         if unstarted || back == 0 || back > SKEW {
             self.now = now;
         }
+        if back > SKEW {
+            // It has wrapped. How long ago things were is not known any more: all time-outs start again.
+            self.marks |= if self.is_closing { RECEIVED | DATA | CLOSING } else { RECEIVED | DATA };
+            self.backlog = None;
+        }
         let written = self.marks & WRITTEN != 0;
         let since = self.backlog;
         if written && since.is_some_and(|since| self.now.millis_since(since) >= self.share()) {
