@@ -7,7 +7,7 @@ mod ends;
 use std::time::Duration;
 
 use common::*;
-use ends::*;
+use ends::{Seen, *};
 use ws_core::endpoint::{CloseInfo, EndpointError, OpenError, RandomError};
 use ws_core::handshake::{HandshakeError, HeadError};
 use ws_core::{CloseCode, Config, Endpoint, MessageKind, ProtocolError::*, Role, SendError};
@@ -68,7 +68,7 @@ fn error_comes_after_what_precedes_it_and_sends_its_code() {
                 for piece in stream.chunks(piece) {
                     events.extend(feed(&mut endpoint, piece));
                 }
-                let expected = [text("one"), binary(b"two"), Seen::Failed(error.into())];
+                let expected = [text("one"), binary(b"two"), failed(error)];
                 assert_eq!(events, expected, "{role:?} {piece}");
                 let ending = [
                     wrote(close_by(role, CloseCode::new(code)), 5_000),
@@ -78,7 +78,7 @@ fn error_comes_after_what_precedes_it_and_sends_its_code() {
                 assert_eq!(run(&mut endpoint, 0), ending, "{error}");
                 assert_eq!(endpoint.close_info(), info(CloseCode::ABNORMAL, "", false, true));
                 is_over(&mut endpoint, role);
-                assert_eq!(ask(&mut endpoint, 0), Answer::Wait(true, Some(5_000)));
+                assert_eq!(next(&mut endpoint, 0), Answer::Wait(true, Some(5_000)));
                 endpoint.inbound.receive_eof();
                 assert_eq!(run(&mut endpoint, 0), [Answer::Done]);
             }
@@ -106,12 +106,12 @@ fn invalid_utf8_fails_with_1007_however_it_is_cut_and_polled() {
                     for mut piece in stream.chunks(piece) {
                         while !piece.is_empty() {
                             piece = &piece[endpoint.inbound.receive(piece)..];
-                            while let Some(event) = next(&mut endpoint, by_ref) {
+                            while let Some(event) = event(&mut endpoint, by_ref) {
                                 events.push(event);
                             }
                         }
                     }
-                    assert_eq!(events, [Seen::Failed(InvalidUtf8.into())], "{role:?} {bad:x?}");
+                    assert_eq!(events, [failed(InvalidUtf8)], "{role:?} {bad:x?}");
                     assert_eq!(take(&mut endpoint), close_by(role, CloseCode::INVALID_PAYLOAD));
                     is_over(&mut endpoint, role);
                 }
@@ -143,9 +143,9 @@ fn closing_handshake_is_clean_on_both_sides() {
             theirs.outbound.send("crossing").unwrap();
             let (by_us, by_them) = exchange(ours, theirs);
             // The reply echoes the code alone.
-            assert_eq!(by_us, [text("crossing"), Seen::Closed]);
+            assert_eq!(by_us, [text("crossing"), closed_by_us(seen.get(), "")]);
             assert_eq!(ours.close_info(), info(seen, "", true, true));
-            assert_eq!(by_them, [text("last"), Seen::Closed]);
+            assert_eq!(by_them, [text("last"), closed(seen.get(), reason)]);
             assert_eq!(theirs.close_info(), info(seen, reason, true, false));
             is_over(&mut server, Role::Server);
             is_over(&mut client, Role::Client);
@@ -172,7 +172,8 @@ fn simultaneous_close_is_clean_on_both_sides() {
     server.outbound.close(CloseCode::GOING_AWAY, "s").unwrap();
     client.outbound.close(CloseCode::NORMAL, "c").unwrap();
     let (by_server, by_client) = exchange(&mut server, &mut client);
-    assert_eq!((by_server, by_client), (vec![Seen::Closed], vec![Seen::Closed]));
+    assert_eq!(by_server, [closed_by_us(1000, "c")]);
+    assert_eq!(by_client, [closed_by_us(1001, "s")]);
     assert_eq!(server.close_info(), info(CloseCode::NORMAL, "c", true, true));
     assert_eq!(client.close_info(), info(CloseCode::GOING_AWAY, "s", true, true));
     is_over(&mut server, Role::Server);
@@ -186,11 +187,11 @@ fn no_data_after_close() {
     for role in ROLES {
         let mut endpoint = open(role, Config::new());
         endpoint.outbound.close(CloseCode::NORMAL, "").unwrap();
-        assert_eq!(feed(&mut endpoint, &to(role, FIN | PING, b"p")), [Seen::Ping(b"p".to_vec())]);
+        assert_eq!(feed(&mut endpoint, &to(role, FIN | PING, b"p")), [ping(b"p")]);
         assert_eq!(take(&mut endpoint), close_by(role, CloseCode::NORMAL), "no pong after it");
         let stream =
             [to(role, FIN | TEXT, b"m"), to(role, FIN | CLOSE, b""), to(role, FIN | TEXT, b"n")];
-        assert_eq!(feed(&mut endpoint, &stream.concat()), [text("m"), Seen::Closed]);
+        assert_eq!(feed(&mut endpoint, &stream.concat()), [text("m"), closed_by_us(1005, "")]);
         assert_eq!(endpoint.close_info(), info(CloseCode::NO_STATUS, "", true, true));
         is_over(&mut endpoint, role);
 
@@ -198,7 +199,7 @@ fn no_data_after_close() {
         let mut endpoint = open(role, Config::new());
         endpoint.outbound.send_fragment(MessageKind::Text, b"half", false).unwrap();
         take(&mut endpoint);
-        assert_eq!(feed(&mut endpoint, &to(role, FIN | CLOSE, b"\x03\xe9")), [Seen::Closed]);
+        assert_eq!(feed(&mut endpoint, &to(role, FIN | CLOSE, b"\x03\xe9")), [closed(1001, "")]);
         assert_eq!(take(&mut endpoint), close_by(role, CloseCode::GOING_AWAY));
         is_over(&mut endpoint, role);
     }
@@ -230,18 +231,18 @@ fn close_that_is_not_valid_writes_nothing() {
 // tungstenite #372, CVE-2017-2670: the end of the stream is one calm outcome, in every state
 #[test]
 fn eof_is_told_once_in_every_state() {
-    let closed = || Answer::Told(Seen::Closed);
+    let lost = || Answer::Told(closed(1006, ""));
     let last = || [Answer::Shutdown(Some(0)), Answer::Done];
     // There is nothing to read any more while what is left is written.
     let wrote = |output| Answer::Write(output, false, Some(5_000));
-    let lost = |by_us| info(CloseCode::ABNORMAL, "", false, by_us);
+    let how = |by_us| info(CloseCode::ABNORMAL, "", false, by_us);
     for role in ROLES {
         let frame = to(role, FIN | TEXT, b"hello");
         for cut in 0..=frame.len() {
             let mut endpoint = open(role, Config::new());
             assert_eq!(endpoint.inbound.receive(&frame[..cut]), cut);
             endpoint.inbound.receive_eof();
-            let mut expected = [&[closed()][..], &last()].concat();
+            let mut expected = [&[lost()][..], &last()].concat();
             if cut == frame.len() {
                 expected.insert(0, Answer::Told(text("hello")));
             }
@@ -250,37 +251,43 @@ fn eof_is_told_once_in_every_state() {
                 endpoint.inbound.receive_eof();
                 assert_eq!(run(&mut endpoint, 0), [Answer::Done]);
             }
-            assert_eq!(endpoint.close_info(), lost(false));
+            assert_eq!(endpoint.close_info(), how(false));
             is_over(&mut endpoint, role);
         }
         // Inside a message.
         let mut endpoint = open(role, Config::new());
         assert_eq!(feed(&mut endpoint, &to(role, TEXT, b"half")), []);
         endpoint.inbound.receive_eof();
-        assert_eq!(run(&mut endpoint, 0), [&[closed()][..], &last()].concat());
-        assert_eq!(endpoint.close_info(), lost(false));
+        assert_eq!(run(&mut endpoint, 0), [&[lost()][..], &last()].concat());
+        assert_eq!(endpoint.close_info(), how(false));
         // With a Close frame of ours on the way: the peer may have ended its own side only.
         let mut endpoint = open(role, Config::new());
         endpoint.outbound.close(CloseCode::NORMAL, "").unwrap();
         endpoint.inbound.receive_eof();
         let close = wrote(close_by(role, CloseCode::NORMAL));
-        assert_eq!(run(&mut endpoint, 0), [&[closed(), close][..], &last()].concat());
-        assert_eq!(endpoint.close_info(), lost(true));
+        assert_eq!(
+            run(&mut endpoint, 0),
+            [&[Answer::Told(closed_by_us(1006, "")), close][..], &last()].concat()
+        );
+        assert_eq!(endpoint.close_info(), how(true));
         // After an error.
         let mut endpoint = open(role, Config::new());
         assert_eq!(endpoint.inbound.receive(&[0xff; 20]), 20);
         endpoint.inbound.receive_eof();
-        let failed = Answer::Told(Seen::Failed(ReservedOpcode(15).into()));
+        let failed = Answer::Told(failed(ReservedOpcode(15)));
         let close = wrote(close_by(role, CloseCode::PROTOCOL_ERROR));
         assert_eq!(run(&mut endpoint, 0), [&[failed, close][..], &last()].concat());
-        assert_eq!(endpoint.close_info(), lost(true));
+        assert_eq!(endpoint.close_info(), how(true));
         // A Close frame and the end in one go: clean.
         let mut endpoint = open(role, Config::new());
         let close = to(role, FIN | CLOSE, &close_body(1000, ""));
         assert_eq!(endpoint.inbound.receive(&close), close.len());
         endpoint.inbound.receive_eof();
         let close = wrote(close_by(role, CloseCode::NORMAL));
-        assert_eq!(run(&mut endpoint, 0), [&[closed(), close][..], &last()].concat());
+        assert_eq!(
+            run(&mut endpoint, 0),
+            [&[Answer::Told(closed(1000, "")), close][..], &last()].concat()
+        );
         assert_eq!(endpoint.close_info(), info(CloseCode::NORMAL, "", true, false));
     }
 }
@@ -306,14 +313,14 @@ fn clean_is_what_both_have_said_and_the_stream_has_taken() {
         for by_us in [false, true] {
             let closing = || {
                 let mut endpoint = open(role, Config::new());
-                assert_eq!(ask(&mut endpoint, 0), Answer::Wait(true, None));
+                assert_eq!(next(&mut endpoint, 0), Answer::Wait(true, None));
                 endpoint.outbound.send(vec![7; 10_000]).unwrap();
                 if by_us {
                     endpoint.outbound.close(CloseCode::NORMAL, "").unwrap();
                 }
                 assert_eq!(
                     feed(&mut endpoint, &to(role, FIN | CLOSE, b"\x03\xe8")),
-                    [Seen::Closed]
+                    [Seen::Closed { code: 1000, reason: String::new(), by_us }]
                 );
                 endpoint
             };
@@ -339,7 +346,7 @@ fn clean_is_what_both_have_said_and_the_stream_has_taken() {
                     endpoint.outbound.receive_reset();
                     assert_eq!(run(&mut endpoint, 0), [Answer::Done]);
                 } else {
-                    assert!(matches!(ask(&mut endpoint, 0), Answer::Write(_, true, Some(5_000))));
+                    assert!(matches!(next(&mut endpoint, 0), Answer::Write(_, true, Some(5_000))));
                     let last = [Answer::Shutdown(Some(5_000)), Answer::Done];
                     assert_eq!(run(&mut endpoint, 5_000), last);
                 }
@@ -387,16 +394,16 @@ fn a_lost_peer_is_told_before_the_end() {
             assert_eq!(run(&mut endpoint, 0), [Answer::Wait(true, Some(100))]);
             let ping = Answer::Write(by(role, FIN | PING, b""), true, Some(150));
             assert_eq!(run(&mut endpoint, 100), [ping, Answer::Wait(true, Some(150))]);
-            let lost = Answer::Told(Seen::Failed(PongTimeout.into()));
+            let lost = Answer::Told(failed(PongTimeout));
             let close = wrote(close_by(role, CloseCode::INTERNAL_ERROR), 180);
             if written {
                 let last = [Answer::Shutdown(Some(150)), Answer::Done];
                 assert_eq!(run(&mut endpoint, 150), [&[lost, close][..], &last].concat());
             } else {
                 // Nor does it take what is written.
-                assert_eq!(ask(&mut endpoint, 150), lost);
-                assert_eq!(ask(&mut endpoint, 150), close);
-                assert_eq!(ask(&mut endpoint, 179), close);
+                assert_eq!(next(&mut endpoint, 150), lost);
+                assert_eq!(next(&mut endpoint, 150), close);
+                assert_eq!(next(&mut endpoint, 179), close);
                 let last = [Answer::Shutdown(Some(180)), Answer::Done];
                 assert_eq!(run(&mut endpoint, 180), last);
                 assert_eq!(endpoint.outbound.waiting(), 0);
@@ -420,13 +427,13 @@ fn keepalive_ping_without_answer_is_a_pong_timeout() {
         assert_eq!(run(&mut endpoint, 100), [ping(150), wait(150)]);
         // Any byte is a sign of life.
         assert_eq!(run(&mut endpoint, 149), [wait(150)]);
-        let pong = feed_at(&mut endpoint, 149, &to(role, FIN | PONG, b""));
-        assert_eq!(pong, [Seen::Pong(vec![])]);
+        let told = feed_at(&mut endpoint, 149, &to(role, FIN | PONG, b""));
+        assert_eq!(told, [pong(b"")]);
         assert_eq!(run(&mut endpoint, 149), [wait(249)]);
         assert_eq!(run(&mut endpoint, 249), [ping(299), wait(299)]);
         assert_eq!(run(&mut endpoint, 298), [wait(299)]);
         let expected = [
-            Answer::Told(Seen::Failed(PongTimeout.into())),
+            Answer::Told(failed(PongTimeout)),
             wrote(close_by(role, CloseCode::INTERNAL_ERROR), 5_299),
             Answer::Shutdown(Some(299)),
             Answer::Done,
@@ -450,7 +457,7 @@ fn idle_connection_is_closed_with_1001() {
         assert_eq!(run(&mut endpoint, 160), [close, Answer::Wait(true, Some(5_160))]);
         assert!(!endpoint.outbound.is_open());
         let reply = feed_at(&mut endpoint, 160, &to(role, FIN | CLOSE, &close_body(1001, "")));
-        assert_eq!(reply, [Seen::Closed]);
+        assert_eq!(reply, [closed_by_us(1001, "")]);
         assert_eq!(endpoint.close_info(), info(CloseCode::GOING_AWAY, "", true, true));
         is_over(&mut endpoint, role);
     }
@@ -467,7 +474,7 @@ fn silent_peer_is_given_up_while_closing() {
         let close = wrote(close_by(role, CloseCode::NORMAL), 6_000);
         assert_eq!(run(&mut endpoint, 1_000), [close, wait.clone()]);
         assert_eq!(run(&mut endpoint, 5_999), [wait.clone()]);
-        let expected = [&[Answer::Told(Seen::Closed)][..], &last(6_000)].concat();
+        let expected = [&[Answer::Told(closed_by_us(1006, ""))][..], &last(6_000)].concat();
         assert_eq!(run(&mut endpoint, 6_000), expected);
         assert_eq!(endpoint.close_info(), info(CloseCode::ABNORMAL, "", false, true));
 
@@ -475,7 +482,7 @@ fn silent_peer_is_given_up_while_closing() {
         let close = to(role, FIN | CLOSE, b"");
         assert_eq!(endpoint.inbound.receive(&close), close.len());
         let answer = wrote(by(role, FIN | CLOSE, b""), 6_000);
-        let mut expected = vec![Answer::Told(Seen::Closed), answer, wait.clone()];
+        let mut expected = vec![Answer::Told(closed(1005, "")), answer, wait.clone()];
         let end: &[Answer] = match role {
             Role::Server => {
                 expected.insert(2, Answer::Shutdown(Some(6_000)));
@@ -505,19 +512,20 @@ fn the_side_that_sends_hears_of_the_end_when_the_other_has_heard() {
     let close = to(Role::Server, FIN | CLOSE, b"");
     let Endpoint { mut inbound, mut outbound, .. } = server();
     assert_eq!(inbound.receive(&close), close.len());
-    assert_eq!(answer(inbound.next(&mut outbound, || AT(0)), own), Answer::Told(Seen::Closed));
+    let told = next_inbound(&mut inbound, &mut outbound, 0);
+    assert_eq!(told, Answer::Told(closed(1005, "")));
     let shutdown = Answer::Shutdown(Some(5_000));
     let written = Answer::Write(by(Role::Server, FIN | CLOSE, b""), false, Some(5_000));
-    assert_eq!(ask_outbound(&mut outbound, 0), written);
+    assert_eq!(next_outbound(&mut outbound, 0), written);
     outbound.take_output(&mut ws_core::endpoint::Output::default());
     outbound.written(2);
-    assert_eq!(ask_outbound(&mut outbound, 0), shutdown);
+    assert_eq!(next_outbound(&mut outbound, 0), shutdown);
     inbound.receive_eof();
-    assert_eq!(ask_outbound(&mut outbound, 0), shutdown);
+    assert_eq!(next_outbound(&mut outbound, 0), shutdown);
     outbound.shut_down();
-    assert_eq!(ask_outbound(&mut outbound, 0), Answer::Wait(false, Some(5_000)));
-    assert_eq!(answer(inbound.next(&mut outbound, || AT(0)), own), Answer::Done);
-    assert_eq!(ask_outbound(&mut outbound, 0), Answer::Done);
+    assert_eq!(next_outbound(&mut outbound, 0), Answer::Wait(false, Some(5_000)));
+    assert_eq!(next_inbound(&mut inbound, &mut outbound, 0), Answer::Done);
+    assert_eq!(next_outbound(&mut outbound, 0), Answer::Done);
 }
 
 #[test]

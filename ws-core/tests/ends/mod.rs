@@ -2,10 +2,12 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 use ws_core::endpoint::{
-    CloseInfo, EndpointError, Event, EventRef, Next, Options, Outbound, Output, Random,
+    CloseInfo, EndpointError, Event, EventRef, Inbound, Next, Options, Outbound, Output, Random,
 };
 use ws_core::handshake::ClientRequest;
 use ws_core::{CloseCode, Endpoint, Instant, Message, Role};
+
+use crate::common::{KEY, closed};
 
 /// RFC 6455 §1.3: the sample key.
 pub(crate) const KEY_FIELD: &str = "dGhlIHNhbXBsZSBub25jZQ==";
@@ -21,21 +23,7 @@ pub(crate) const PAGE: &str = "GET /page HTTP/1.1\r\nHost: a\r\n\r\n";
 pub(crate) const AT: fn(u32) -> Instant = Instant::from_millis;
 
 /// What an endpoint has told.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Seen {
-    /// Method and target.
-    Request(String, String),
-    Http(String, String),
-    /// The subprotocol.
-    Open(Option<String>),
-    /// Status and body.
-    Refused(u16, Vec<u8>),
-    Message(Message),
-    Ping(Vec<u8>),
-    Pong(Vec<u8>),
-    Closed,
-    Failed(EndpointError),
-}
+pub(crate) type Seen = crate::common::Seen<EndpointError>;
 
 /// An answer of `next`, without what it lends. Times are in milliseconds.
 #[derive(Clone, PartialEq, Eq)]
@@ -68,14 +56,6 @@ impl core::fmt::Debug for Answer {
     }
 }
 
-pub(crate) fn text(text: &str) -> Seen {
-    Seen::Message(Message::from(text))
-}
-
-pub(crate) fn binary(bytes: &[u8]) -> Seen {
-    Seen::Message(Message::from(bytes))
-}
-
 /// What `close_info` gives is compared with this.
 pub(crate) fn info(code: CloseCode, reason: &str, clean: bool, by_us: bool) -> Option<CloseInfo> {
     let mut info = CloseInfo::abnormal();
@@ -89,10 +69,11 @@ pub(crate) fn own(event: Event) -> Seen {
         Event::Http(request) => Seen::Http(request.method().into(), request.target().into()),
         Event::Open(opened) => Seen::Open(opened.subprotocol),
         Event::Refused(response) => Seen::Refused(response.status(), response.body().to_vec()),
-        Event::Message(message) => Seen::Message(message),
+        Event::Message(Message::Text(text)) => Seen::Text(text.to_string()),
+        Event::Message(Message::Binary(bytes)) => Seen::Binary(bytes.to_vec()),
         Event::Ping(payload) => Seen::Ping(payload.to_vec()),
         Event::Pong(payload) => Seen::Pong(payload.to_vec()),
-        Event::Closed => Seen::Closed,
+        Event::Closed => closed(0, ""), // `ask` looks how
         other => panic!("{other:?}"),
     }
 }
@@ -103,10 +84,10 @@ pub(crate) fn lent(event: EventRef<'_>) -> Seen {
         EventRef::Http(request) => own(Event::Http(request)),
         EventRef::Open(opened) => own(Event::Open(opened)),
         EventRef::Refused(response) => own(Event::Refused(response)),
-        EventRef::Message(message) => Seen::Message(message.into()),
+        EventRef::Message(message) => own(Event::Message(message.into())),
         EventRef::Ping(payload) => Seen::Ping(payload.to_vec()),
         EventRef::Pong(payload) => Seen::Pong(payload.to_vec()),
-        EventRef::Closed => Seen::Closed,
+        EventRef::Closed => own(Event::Closed),
         other => panic!("{other:?}"),
     }
 }
@@ -129,66 +110,74 @@ pub(crate) fn answer<E>(next: Next<'_, E>, seen: impl FnOnce(E) -> Seen) -> Answ
 }
 
 /// Whoever is told to read has room for it.
-fn is_room(read: Option<&mut ws_core::endpoint::Inbound>) -> bool {
+fn is_room(read: Option<&mut Inbound>) -> bool {
     let room = read.map(|inbound| !inbound.read_buf().is_empty());
     assert_ne!(room, Some(false), "nothing to read into");
     room.is_some()
 }
 
+/// How the connection was closed, when that has been told.
+fn closed_how(answer: Answer, info: Option<CloseInfo>) -> Answer {
+    if !matches!(answer, Answer::Told(Seen::Closed { .. })) {
+        return answer;
+    }
+    let CloseInfo { code, reason, by_us, .. } = info.expect("it was closed");
+    Answer::Told(Seen::Closed { code: code.get(), reason, by_us })
+}
+
 /// Asks once, at this time.
-pub(crate) fn ask(endpoint: &mut Endpoint, at: u32) -> Answer {
-    answer(endpoint.next(|| AT(at)), own)
+pub(crate) fn next(endpoint: &mut Endpoint, at: u32) -> Answer {
+    let answer = answer(endpoint.next(|| AT(at)), own);
+    closed_how(answer, endpoint.close_info())
 }
 
-/// As [`ask`], by `next_ref`.
-pub(crate) fn ask_ref(endpoint: &mut Endpoint, at: u32) -> Answer {
-    answer(endpoint.next_ref(|| AT(at)), |(event, _)| lent(event))
+/// As [`next`], but messages are lent.
+pub(crate) fn next_ref(endpoint: &mut Endpoint, at: u32) -> Answer {
+    let answer = answer(endpoint.next_ref(|| AT(at)), |(event, _)| lent(event));
+    closed_how(answer, endpoint.close_info())
 }
 
-/// As [`ask`], by `next_write`.
-pub(crate) fn ask_write(endpoint: &mut Endpoint, at: u32) -> Answer {
+/// As [`next`], for a flush.
+pub(crate) fn next_write(endpoint: &mut Endpoint, at: u32) -> Answer {
     answer(endpoint.next_write(|| AT(at)), own)
 }
 
-/// As [`ask`], of the receiving side alone.
-pub(crate) fn ask_inbound(endpoint: &mut Endpoint, at: u32) -> Answer {
-    answer(endpoint.inbound.next(&mut endpoint.outbound, || AT(at)), own)
+/// As [`next`], of the receiving side alone.
+pub(crate) fn next_inbound(inbound: &mut Inbound, outbound: &mut Outbound, at: u32) -> Answer {
+    let answer = answer(inbound.next(outbound, || AT(at)), own);
+    closed_how(answer, inbound.close_info(outbound))
 }
 
-/// As [`ask`], of the sending side alone.
-pub(crate) fn ask_outbound(outbound: &mut Outbound, at: u32) -> Answer {
+/// As [`next`], of the sending side alone.
+pub(crate) fn next_outbound(outbound: &mut Outbound, at: u32) -> Answer {
     answer(outbound.next(|| AT(at)), own)
 }
 
 /// The next event, by either way to ask, if there is one.
-pub(crate) fn next_at(endpoint: &mut Endpoint, by_ref: bool, at: u32) -> Option<Seen> {
-    let answer = if by_ref { ask_ref(endpoint, at) } else { ask(endpoint, at) };
+pub(crate) fn event_at(endpoint: &mut Endpoint, by_ref: bool, at: u32) -> Option<Seen> {
+    let answer = if by_ref { next_ref(endpoint, at) } else { next(endpoint, at) };
     if let Answer::Told(seen) = answer { Some(seen) } else { None }
 }
 
 /// The same, in a test that is not about time.
-pub(crate) fn next(endpoint: &mut Endpoint, by_ref: bool) -> Option<Seen> {
-    next_at(endpoint, by_ref, 0)
+pub(crate) fn event(endpoint: &mut Endpoint, by_ref: bool) -> Option<Seen> {
+    event_at(endpoint, by_ref, 0)
 }
 
 /// All that it has to tell at this time; nothing follows an end.
 pub(crate) fn seen_at(endpoint: &mut Endpoint, at: u32) -> Vec<Seen> {
     let mut all = Vec::new();
-    while let Some(event) = next_at(endpoint, false, at) {
-        assert!(!all.last().is_some_and(ends), "{event:?} after {all:?}");
+    while let Some(event) = event_at(endpoint, false, at) {
+        assert!(!all.last().is_some_and(Seen::is_end), "{event:?} after {all:?}");
         all.push(event);
     }
-    assert_eq!(next_at(endpoint, true, at), None);
+    assert_eq!(event_at(endpoint, true, at), None);
     all
 }
 
 /// The same, in a test that is not about time.
 pub(crate) fn seen(endpoint: &mut Endpoint) -> Vec<Seen> {
     seen_at(endpoint, 0)
-}
-
-pub(crate) fn ends(seen: &Seen) -> bool {
-    matches!(seen, Seen::Closed | Seen::Failed(_) | Seen::Refused(..))
 }
 
 /// Passes all bytes; gives all that is told on the way.
@@ -241,7 +230,7 @@ pub(crate) fn write(endpoint: &mut Endpoint, at: u32, most: usize) -> usize {
 pub(crate) fn run(endpoint: &mut Endpoint, at: u32) -> Vec<Answer> {
     let mut answers = Vec::new();
     for _ in 0..1_000_000 {
-        let answer = ask(endpoint, at);
+        let answer = next(endpoint, at);
         match &answer {
             Answer::Told(_) => {}
             Answer::Write(output, ..) => {
@@ -327,9 +316,7 @@ pub(crate) fn client() -> Endpoint {
 pub(crate) fn open(role: Role, options: impl Into<Options>) -> Endpoint {
     match role {
         Role::Server => Endpoint::server_after_handshake(options, b""),
-        Role::Client => {
-            Endpoint::client_after_handshake(options, constant(crate::common::KEY), b"")
-        }
+        Role::Client => Endpoint::client_after_handshake(options, constant(KEY), b""),
     }
 }
 
