@@ -99,7 +99,7 @@ pub(crate) fn answer<E>(next: Next<'_, E>, seen: impl FnOnce(E) -> Seen) -> Answ
         Next::Event(event) => Answer::Told(seen(event)),
         Next::Failed(error) => Answer::Told(Seen::Failed(error)),
         Next::Write { output, read, until } => {
-            let bytes: Vec<u8> = output.slices().flatten().copied().collect();
+            let bytes = output.slices().collect::<Vec<_>>().concat();
             assert_eq!((bytes.len(), bytes.is_empty()), (output.len(), false));
             Answer::Write(bytes, is_room(read), millis(until))
         }
@@ -208,7 +208,7 @@ pub(crate) fn take(endpoint: &mut Endpoint) -> Vec<u8> {
             assert_eq!(endpoint.outbound.waiting(), 0);
             return bytes;
         }
-        bytes.extend(batch.slices().flatten());
+        batch.slices().for_each(|segment| bytes.extend_from_slice(segment));
         endpoint.outbound.written(batch.len());
     }
 }
