@@ -193,9 +193,14 @@ impl Ending {
         self.failed = true;
     }
 
-    /// The stream is in this state from now on; the first end counts, but a reset or giving up always does.
+    /// The stream is in this state from now on; the first end counts, but giving up and a reset come after it.
     pub(crate) fn end(&mut self, stream: Stream) {
-        if self.stream == Stream::Open || matches!(stream, Stream::GivenUp | Stream::Reset) {
+        let more = match stream {
+            Stream::Reset => true,
+            Stream::GivenUp => self.stream != Stream::Reset,
+            _ => self.stream == Stream::Open,
+        };
+        if more {
             self.stream = stream;
         }
     }

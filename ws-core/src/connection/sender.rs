@@ -608,6 +608,12 @@ impl Sender {
         self.timers.begin_closing();
     }
 
+    /// Whether a Close frame is owed.
+    #[cfg(feature = "endpoint")]
+    pub(crate) const fn owes_close(&self) -> bool {
+        matches!(self.ending.close(), Close::Due(_))
+    }
+
     /// Whether the frame that is owed next is a Close frame.
     #[cfg(feature = "endpoint")]
     pub(crate) const fn transmits_close(&self) -> bool {

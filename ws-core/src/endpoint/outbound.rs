@@ -243,6 +243,9 @@ impl Outbound {
         let code = code.into();
         self.sender.check_close(code, reason)?;
         self.pump();
+        if self.random_failed {
+            return Err(SendError::Random);
+        }
         if let Some(queue) = &mut self.queue {
             queue.close = Some((code, reason.to_string()));
             self.sender.close_queued();
@@ -375,6 +378,7 @@ impl Outbound {
             Ok(key) => Ok(Some(key)),
             Err(RandomError) => {
                 self.random_failed = true;
+                self.queue = None;
                 self.over();
                 Err(SendError::Random)
             }
@@ -487,7 +491,7 @@ impl Outbound {
     }
 
     /// Encodes control frames that are owed, as long as the output has room, a Close frame always; then, if
-    /// the output is empty, the next fragment.
+    /// the output was empty before, the next fragment, so that no flood of Pings holds it up.
     #[inline]
     pub(super) fn pump(&mut self) {
         if self.sender.wants_transmit() || self.queue.is_some() {
@@ -502,25 +506,29 @@ impl Outbound {
         if ending.cuts_messages() || ending.drops_output() || self.random_failed {
             self.queue = None;
         }
-        while !self.random_failed && (self.transmits() || self.cuts()) {}
+        let mut drained = self.output.is_empty();
+        while !self.random_failed && (self.transmits() || self.cuts(&mut drained)) {}
     }
 
     /// Encodes the next control frame that is owed, if it may go out now.
     fn transmits(&mut self) -> bool {
-        if !self.sender.wants_transmit() || self.queue.is_some() && self.sender.transmits_close() {
+        // A Close frame follows the messages.
+        let behind = self.queue.is_some();
+        if !self.sender.wants_transmit() || behind && self.sender.transmits_close() {
             return false;
         }
         let waiting = self.waiting();
-        if waiting != 0 && waiting >= self.max_output && self.is_open() {
+        let full = waiting != 0 && waiting >= self.max_output;
+        if full && (behind || !self.sender.owes_close()) {
             return false;
         }
         let Ok(key) = self.key() else { return false };
         self.control(|sender, out| sender.transmit(out, key)).is_ok()
     }
 
-    /// Encodes the next fragment, or the Close frame behind all, if the output is empty.
-    fn cuts(&mut self) -> bool {
-        if !self.output.is_empty() {
+    /// Encodes the next fragment, or the Close frame behind all, if the output was `drained`.
+    fn cuts(&mut self, drained: &mut bool) -> bool {
+        if !*drained {
             return false;
         }
         let max = usize::try_from(self.sender.max_outgoing_frame()).unwrap_or(usize::MAX);
@@ -545,6 +553,7 @@ impl Outbound {
             }
         };
         self.share(kind, payload, last, key);
+        *drained = false;
         true
     }
 
@@ -566,6 +575,8 @@ impl Outbound {
             self.drop_output();
             self.answer = Answer::None;
         }
+        // What fails here is told before the output.
+        self.pump();
         due
     }
 
@@ -574,7 +585,8 @@ impl Outbound {
         &'a mut self,
         inbound: Option<&'a mut super::Inbound>,
     ) -> Next<'a, E> {
-        self.pump();
+        // What was encoded since the clock has answered counts from there.
+        self.sender.timers.apply();
         let until = self.sender.until();
         if !self.output.is_empty() {
             let read = inbound.and_then(super::Inbound::reader);
