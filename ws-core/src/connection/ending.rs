@@ -21,6 +21,8 @@ pub(crate) struct Ending {
     closed_first: bool,
     /// Close frames went both ways, and the stream has taken all of ours.
     clean: bool,
+    /// The peer was found not to answer a Ping.
+    lost: bool,
     stream: Stream,
     shutdown: Shutdown,
 }
@@ -96,6 +98,7 @@ impl Ending {
             failed: false,
             closed_first: false,
             clean: false,
+            lost: false,
             stream: Stream::Open,
             shutdown: Shutdown::No,
         }
@@ -202,7 +205,13 @@ impl Ending {
         };
         if more {
             self.stream = stream;
+            self.lost |= stream == Stream::Lost;
         }
+    }
+
+    /// Whether the peer was found not to answer a Ping, whatever has become of the stream since.
+    pub(crate) const fn is_lost(&self) -> bool {
+        self.lost
     }
 
     /// The stream has taken all that was to be written.

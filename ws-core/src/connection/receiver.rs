@@ -5,7 +5,7 @@
 //! failure. [`Receiver::whole`] is a short way for what most messages are, and the second home of the header
 //! rules: both ways have to agree for every header, which `both_ways_agree` tests.
 
-use super::ending::{Rest, Stream};
+use super::ending::Rest;
 use super::sender::Look;
 use super::{Chunk, Input, Sender, Step};
 use crate::frame::{
@@ -148,8 +148,7 @@ impl Receiver {
 
     /// Whether the peer was found not to answer a Ping, which has not been told yet.
     pub(crate) fn is_lost(&mut self, sender: &Sender) -> bool {
-        let lost =
-            sender.ending.stream() == Stream::Lost && !matches!(self.phase, Phase::Failed { .. });
+        let lost = sender.ending.is_lost() && !matches!(self.phase, Phase::Failed { .. });
         if lost {
             self.set_failed();
         }

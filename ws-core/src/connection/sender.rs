@@ -529,8 +529,10 @@ impl Sender {
 
     /// The stream has ended.
     pub(crate) fn end(&mut self) {
-        self.ending.end(Stream::Ended);
-        self.timers.begin_closing();
+        if !self.ending.has_ended() {
+            self.ending.end(Stream::Ended);
+            self.timers.begin_draining();
+        }
     }
 
     /// Tells the time, and does what is due. `waiting` tells whether there is output. Of what is due,
@@ -539,7 +541,7 @@ impl Sender {
         let _written = self.timers.answer(now, waiting);
         let stage = self.ending.stage();
         #[cfg(feature = "endpoint")]
-        if look == Look::Writer && (_written && stage == Stage::Open || stage == Stage::Opening) {
+        if look == Look::Writer && _written && stage == Stage::Open {
             // Whoever reads looks at it: what is waited for may have come.
             return None;
         }

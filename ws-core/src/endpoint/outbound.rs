@@ -635,10 +635,12 @@ impl Outbound {
         self.sender.timers.opened();
     }
 
-    /// Ends without a WebSocket, or without any way to send.
+    /// Ends without a WebSocket, or without any way to send; the first call counts.
     pub(super) fn over(&mut self) {
-        self.sender.ending.set_phase(Phase::Over);
-        self.sender.timers.restart_closing();
+        if self.sender.ending.phase() != Phase::Over {
+            self.sender.ending.set_phase(Phase::Over);
+            self.sender.timers.restart_closing();
+        }
         self.answer = Answer::None;
     }
 
