@@ -1056,6 +1056,21 @@ fn rule_13_a_peer_that_takes_what_was_sent_before_a_close_is_waited_for() {
     }
 }
 
+#[test]
+fn rule_13_a_page_goes_out_for_as_long_as_its_client_takes_it() {
+    let mut server = asked_for_a_page(Config::new().close_timeout(millis(100)));
+    server.outbound.respond(&HttpResponse { body: &[b'x'; 100_000], ..ANSWER }).unwrap();
+    assert!(matches!(next(&mut server, 0), Answer::Write(_, true, Some(100))));
+    for at in (90..1_000).step_by(90) {
+        assert_eq!(write(&mut server, at, 1_000), 1_000);
+        let answer = next(&mut server, at);
+        let Answer::Write(_, true, until) = answer else { panic!("{answer:?}") };
+        assert_eq!(until, Some(at + 100));
+    }
+    assert_eq!(run(&mut server, 1_090), [Answer::Shutdown(Some(1_090)), Answer::Done]);
+    assert_eq!(server.outbound.waiting(), 0);
+}
+
 // --------------------------------------------------------------------------------------- endings
 
 #[test]
