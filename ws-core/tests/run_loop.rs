@@ -963,6 +963,32 @@ fn rule_12_what_the_kernel_takes_is_no_sign_of_life() {
     }
 }
 
+// A write that would block is told as one of nothing by many a driver.
+#[test]
+fn rule_12_nothing_is_no_sign_of_life() {
+    for taken_out in [false, true] {
+        let mut server = pinged(Role::Server, keepalive());
+        server.outbound.send(vec![7; 10_000]).unwrap();
+        let mut batch = Output::default();
+        if taken_out {
+            server.outbound.take_output(&mut batch);
+        }
+        for at in 101..150 {
+            let answer = next(&mut server, at);
+            let (Answer::Write(_, true, until) | Answer::Wait(true, until)) = answer else {
+                panic!("{answer:?}")
+            };
+            assert_eq!(until, Some(150));
+            if taken_out {
+                server.outbound.written(0);
+            } else {
+                assert_eq!(write(&mut server, at, 0), 0);
+            }
+        }
+        assert_eq!(next(&mut server, 150), Answer::Told(failed(PongTimeout)));
+    }
+}
+
 // Who takes a long message bit by bit cannot answer a Ping that lies behind it.
 #[test]
 fn rule_13_a_peer_that_takes_a_large_message_slowly_is_alive() {

@@ -323,17 +323,23 @@ impl Outbound {
     /// Tells that the stream has taken `count` more bytes of what [`take_output`](Self::take_output) has
     /// moved. Tell it after each write, because a peer that takes its output slowly is alive.
     pub fn written(&mut self, count: usize) {
+        let count = count.min(self.in_flight);
         self.in_flight = self.in_flight.saturating_sub(count);
-        self.note_written();
+        self.note_written(count);
     }
 
     /// As [`written`](Self::written), of output that was not taken.
     pub(super) fn advance(&mut self, count: usize) {
+        let count = count.min(self.output.len());
         self.output.advance(count);
-        self.note_written();
+        self.note_written(count);
     }
 
-    fn note_written(&mut self) {
+    /// A write of nothing shows nothing.
+    fn note_written(&mut self, count: usize) {
+        if count == 0 {
+            return;
+        }
         let all = self.waiting() == 0;
         self.sender.timers.written(all);
         if all {
