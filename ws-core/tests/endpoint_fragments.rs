@@ -208,7 +208,7 @@ fn the_end_of_the_peer_cuts_a_message_short() {
                 assert_eq!(write(&mut endpoint, 0, 3), 3);
                 let left = first.len() - 3;
                 assert_eq!(endpoint.inbound.receive(&bytes), bytes.len());
-                assert_eq!(seen(&mut endpoint), [told.clone()]);
+                assert_eq!(seen(&mut endpoint), std::slice::from_ref(&told));
                 let end = close_by(role, code);
                 assert_eq!(endpoint.outbound.waiting(), left + end.len());
                 let wire = Answer::Write([&first[3..], &end].concat(), true, Some(5_000));

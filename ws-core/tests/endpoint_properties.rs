@@ -400,13 +400,16 @@ impl Model {
                 self.stream.batch = Output::default();
                 self.stream.room = 0;
             }
-            End::Close => {
-                let _ = self.endpoint.outbound.close(CloseCode::NORMAL, "");
-                self.stream.room = 0;
-            }
+            End::Close => self.stream.room = 0,
         }
         for _ in 0..100 {
+            if end == End::Close && self.endpoint.outbound.is_open() {
+                self.endpoint.outbound.close(CloseCode::NORMAL, "").unwrap();
+            }
             let until = self.settle();
+            if end == End::Close && self.endpoint.outbound.is_open() {
+                continue;
+            }
             if self.done {
                 return;
             }

@@ -545,7 +545,7 @@ fn rule_07_what_is_sent_and_received_counts_from_the_next_answer_of_the_clock() 
         assert!(endpoint.outbound.is_open());
         for _ in 0..20 {
             receive(&mut endpoint, &to(role, FIN | TEXT, b"x"));
-            assert_eq!(endpoint.inbound.has_message(&mut endpoint.outbound), true);
+            assert!(endpoint.inbound.has_message(&mut endpoint.outbound));
             let Next::Event(Event::Message(_)) = endpoint.next(|| panic!("it is parsed")) else {
                 panic!("a message")
             };

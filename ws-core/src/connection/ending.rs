@@ -124,6 +124,7 @@ impl Ending {
         self.close
     }
 
+    #[cfg(feature = "endpoint")]
     pub(crate) const fn stream(&self) -> Stream {
         self.stream
     }
