@@ -134,11 +134,11 @@ fn owned(event: Event) -> Told {
 
 fn lent(event: EventRef<'_>) -> Told {
     Told::Seen(match event {
-        EventRef::Message(MessageRef::Text(message)) => text(message),
-        EventRef::Message(MessageRef::Binary(message)) => binary(message),
-        EventRef::Ping(payload) => ping(payload),
-        EventRef::Pong(payload) => pong(payload),
-        EventRef::Closed => return Told::Closed,
+        Event::Message(MessageRef::Text(message)) => text(message),
+        Event::Message(MessageRef::Binary(message)) => binary(message),
+        Event::Ping(payload) => ping(payload),
+        Event::Pong(payload) => pong(payload),
+        Event::Closed => return Told::Closed,
         other => panic!("{other:?} on an open connection"),
     })
 }

@@ -8,7 +8,7 @@ use ws_core::endpoint::{Endpoint, EndpointError, Event, Next, Options, Origins};
 use ws_core::frame::{FrameHeader, OpCode};
 use ws_core::handshake::{
     AcceptResponse, ClientKey, ClientRequest, DEFAULT_MAX_FIELDS, DEFAULT_MAX_HEAD, FieldSlots,
-    HandshakeError, HeadError, HeadReader, HttpResponse, RequestHead, ResponseHead, Upgrade,
+    HandshakeError, HeadReader, HttpResponse, OpenError, RequestHead, ResponseHead, Upgrade,
     same_origin,
 };
 
@@ -204,12 +204,12 @@ fn check_refusal(error: HandshakeError) {
 }
 
 /// What a writer writes: into the room that it asks for, and into no less.
-fn written(write: impl Fn(&mut [u8]) -> Result<usize, HeadError>) -> Vec<u8> {
-    let Err(HeadError::BufferTooSmall { needed }) = write(&mut []) else {
+fn written(write: impl Fn(&mut [u8]) -> Result<usize, OpenError>) -> Vec<u8> {
+    let Err(OpenError::BufferTooSmall { needed }) = write(&mut []) else {
         panic!("it fits into nothing")
     };
     let mut out = vec![0; needed];
-    assert_eq!(write(&mut out[..needed - 1]), Err(HeadError::BufferTooSmall { needed }));
+    assert_eq!(write(&mut out[..needed - 1]), Err(OpenError::BufferTooSmall { needed }));
     assert_eq!(write(&mut out), Ok(needed));
     out
 }

@@ -110,10 +110,10 @@ fn owned(event: Event) -> Seen {
 
 fn lent(event: EventRef<'_>) -> Seen {
     match event {
-        EventRef::Message(lent) => message(lent.kind(), lent.as_bytes().to_vec()),
-        EventRef::Ping(payload) => ping(payload),
-        EventRef::Pong(payload) => pong(payload),
-        EventRef::Closed => closed(0, ""),
+        Event::Message(lent) => message(lent.kind(), lent.as_bytes().to_vec()),
+        Event::Ping(payload) => ping(payload),
+        Event::Pong(payload) => pong(payload),
+        Event::Closed => closed(0, ""),
         other => panic!("{other:?}"),
     }
 }

@@ -3,9 +3,9 @@
 
 use std::fmt::Debug;
 
-use ws_core::Config;
-use ws_core::endpoint::{Endpoint, Event};
+use ws_core::endpoint::{Endpoint, Event, Next, Output};
 use ws_core::handshake::*;
+use ws_core::{Config, Instant};
 
 const REQUEST: &[u8] = b"GET /chat?token=hidden HTTP/1.1\r\nHost: example.com\r\n\
     Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
@@ -13,6 +13,8 @@ const REQUEST: &[u8] = b"GET /chat?token=hidden HTTP/1.1\r\nHost: example.com\r\
     Authorization: Bearer hidden\r\n\r\n";
 const REFUSAL: &[u8] =
     b"HTTP/1.1 403 No\r\nSet-Cookie: id=hidden\r\nContent-Length: 9\r\n\r\nhidden";
+
+const START: Instant = Instant::from_millis(0);
 
 /// Both forms show these, and nothing that is secret.
 #[track_caller]
@@ -30,8 +32,8 @@ fn shows(value: &dyn Debug, texts: &[&str]) {
 #[test]
 fn request_of_an_endpoint_shows_path_and_names() {
     let mut server = Endpoint::server(Config::new());
-    assert_eq!(server.receive(REQUEST), REQUEST.len());
-    let Ok(Some(Event::Request(request))) = server.poll_event() else { panic!("a request") };
+    assert_eq!(server.inbound.receive(REQUEST), REQUEST.len());
+    let Next::Event(Event::Request(request)) = server.next(|| START) else { panic!("a request") };
     shows(&request, &["GET", "\"/chat\"", "\"Cookie\"", "\"Authorization\""]);
     assert_eq!(
         format!("{request:?}"),
@@ -41,7 +43,7 @@ fn request_of_an_endpoint_shows_path_and_names() {
     );
     shows(request.fields(), &["\"Cookie\""]);
     shows(&Event::Request(request), &["Request"]);
-    shows(&server, &["Deciding"]);
+    shows(&server, &["Asked"]);
 }
 
 // RFC 9112 §3.2: the other forms of a target
@@ -55,11 +57,11 @@ fn request_for_a_page_shows_no_user_and_no_query() {
     ] {
         let head = format!("GET {target} HTTP/1.1\r\nHost: example.com\r\n\r\n");
         let mut server = Endpoint::server(Config::new());
-        assert_eq!(server.receive(head.as_bytes()), head.len());
-        let Ok(Some(Event::Http(request))) = server.poll_event() else { panic!("{target}") };
+        assert_eq!(server.inbound.receive(head.as_bytes()), head.len());
+        let Next::Event(Event::Http(request)) = server.next(|| START) else { panic!("{target}") };
         shows(&request, &[path]);
-        let mut slots = FieldSlots::<8>::new();
-        shows(&RequestHead::parse(head.as_bytes(), &mut slots).unwrap(), &[path, "\"Host\""]);
+        let mut storage = [EMPTY_FIELD; 8];
+        shows(&RequestHead::parse(head.as_bytes(), &mut storage).unwrap(), &[path, "\"Host\""]);
     }
 }
 
@@ -68,15 +70,22 @@ fn response_of_an_endpoint_shows_status_and_names() {
     let request = ClientRequest::new("localhost", "/chat?token=hidden")
         .subprotocols(&["hidden"])
         .headers(&[("Authorization", "Bearer hidden")]);
-    let random = Box::new(|bytes: &mut [u8]| bytes.copy_from_slice(b"the sample nonce"));
+    let random = Box::new(|bytes: &mut [u8]| {
+        bytes.copy_from_slice(b"the sample nonce");
+        Ok(())
+    });
     let mut client = Endpoint::client(&request, Config::new(), random).unwrap();
-    client.output().advance(usize::MAX);
+    shows(&client.next(|| START), &["Write", "Pending"]);
+    let mut output = Output::default();
+    client.outbound.take_output(&mut output);
+    shows(&output, &["Output"]);
+    client.outbound.written(output.len());
     shows(&client, &["Opening"]);
-    assert_eq!(client.receive(REFUSAL), REFUSAL.len());
-    assert!(matches!(client.poll_event(), Ok(None)));
+    assert_eq!(client.inbound.receive(REFUSAL), REFUSAL.len());
+    shows(&client.next(|| START), &["Wait"]);
     shows(&client, &["Refusal", "403", "\"Set-Cookie\"", "body: 6"]);
-    client.receive_eof();
-    let Ok(Some(Event::Refused(response))) = client.poll_event() else { panic!("a refusal") };
+    client.inbound.receive_eof();
+    let Next::Event(Event::Refused(response)) = client.next(|| START) else { panic!("a refusal") };
     assert_eq!(
         format!("{response:?}"),
         "Response { status: 403, reason: \"No\", fields: [\"Set-Cookie\", \"Content-Length\"], \
@@ -86,18 +95,20 @@ fn response_of_an_endpoint_shows_status_and_names() {
 
 #[test]
 fn heads_on_slices_show_names() {
-    let mut slots = FieldSlots::<16>::new();
-    let request = RequestHead::parse(REQUEST, &mut slots).unwrap();
+    let mut storage = [EMPTY_FIELD; 16];
+    let request = RequestHead::parse(REQUEST, &mut storage).unwrap();
     shows(&request, &["GET", "\"/chat\"", "\"Cookie\""]);
-    let upgrade = request.upgrade().unwrap();
-    shows(&upgrade, &["example.com", "\"/chat\""]);
+    shows(&request.field_values("cookie"), &["cookie"]);
+    shows(&request.list("authorization"), &["authorization"]);
+    let RequestKind::Upgrade(upgrade) = request.classify().unwrap() else { panic!("an upgrade") };
+    shows(&RequestKind::Upgrade(upgrade), &["example.com", "\"/chat\""]);
+    shows(&upgrade.subprotocols(), &["Subprotocols"]);
+    shows(&upgrade.extensions(), &["Extensions"]);
     shows(&ClientKey::from_nonce(*b"the sample nonce"), &["ClientKey(..)"]);
 
-    shows(&slots, &["FieldSlots(16)"]);
-
     let head = &REFUSAL[..REFUSAL.len() - 6];
-    let mut slots = FieldSlots::<16>::new();
-    shows(&ResponseHead::parse(head, &mut slots).unwrap(), &["403", "\"Set-Cookie\""]);
+    let mut storage = [EMPTY_FIELD; 16];
+    shows(&ResponseHead::parse(head, &mut storage).unwrap(), &["403", "\"Set-Cookie\""]);
 
     let headers = &[("Set-Cookie", "id=hidden")];
     shows(&AcceptResponse::new().headers(headers), &["\"Set-Cookie\""]);

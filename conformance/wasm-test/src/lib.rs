@@ -220,7 +220,7 @@ impl Connection {
         let (answer, told) = match next {
             Next::Event(Event::Request(request)) => (Answer::Request, request.target().into()),
             Next::Event(Event::Http(request)) => (Answer::Http, request.target().into()),
-            Next::Event(Event::Open(_)) => (Answer::Open, Vec::new()),
+            Next::Event(Event::Open { .. }) => (Answer::Open, Vec::new()),
             Next::Event(Event::Message(message)) => {
                 let text = message.kind() == MessageKind::Text;
                 (if text { Answer::Text } else { Answer::Binary }, message.into_bytes().into())

@@ -23,6 +23,8 @@ pub(crate) struct Ending {
     clean: bool,
     /// The driver was told to write what was encoded, our Close frame included.
     told_to_write: bool,
+    /// The peer was found not to answer a Ping.
+    lost: bool,
     stream: Stream,
     shutdown: Shutdown,
 }
@@ -99,6 +101,7 @@ impl Ending {
             closed_first: false,
             clean: false,
             told_to_write: false,
+            lost: false,
             stream: Stream::Open,
             shutdown: Shutdown::No,
         }
@@ -124,6 +127,7 @@ impl Ending {
         self.close
     }
 
+    #[cfg(feature = "endpoint")]
     pub(crate) const fn stream(&self) -> Stream {
         self.stream
     }
@@ -196,17 +200,22 @@ impl Ending {
         self.failed = true;
     }
 
-    /// The stream is in this state from now on. The first end counts, but giving up comes after an end, and a
-    /// reset after all.
+    /// The stream is in this state from now on; the first end counts, but giving up and a reset come after it.
     pub(crate) fn end(&mut self, stream: Stream) {
-        let later = match stream {
+        let more = match stream {
             Stream::Reset => true,
             Stream::GivenUp => self.stream != Stream::Reset,
-            Stream::Open | Stream::Ended | Stream::Lost => self.stream == Stream::Open,
+            _ => self.stream == Stream::Open,
         };
-        if later {
+        if more {
             self.stream = stream;
+            self.lost |= stream == Stream::Lost;
         }
+    }
+
+    /// Whether the peer was found not to answer a Ping, whatever has become of the stream since.
+    pub(crate) const fn is_lost(&self) -> bool {
+        self.lost
     }
 
     /// The stream has taken all that was to be written.

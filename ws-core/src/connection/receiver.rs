@@ -162,8 +162,7 @@ impl Receiver {
 
     /// Whether the peer was found not to answer a Ping, which has not been told yet.
     pub(crate) fn is_lost(&mut self, sender: &Sender) -> bool {
-        let lost =
-            sender.ending.stream() == Stream::Lost && !matches!(self.phase, Phase::Failed { .. });
+        let lost = sender.ending.is_lost() && !matches!(self.phase, Phase::Failed { .. });
         if lost {
             self.set_failed();
         }

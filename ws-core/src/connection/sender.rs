@@ -530,8 +530,10 @@ impl Sender {
 
     /// The stream has ended.
     pub(crate) fn end(&mut self) {
-        self.ending.end(Stream::Ended);
-        self.timers.begin_closing();
+        if !self.ending.has_ended() {
+            self.ending.end(Stream::Ended);
+            self.timers.begin_draining();
+        }
     }
 
     /// Tells the time, and does what is due. `waiting` tells whether there is output. Of what is due,
@@ -540,7 +542,7 @@ impl Sender {
         let _written = self.timers.answer(now, waiting);
         let stage = self.ending.stage();
         #[cfg(feature = "endpoint")]
-        if look == Look::Writer && (_written && stage == Stage::Open || stage == Stage::Opening) {
+        if look == Look::Writer && _written && stage == Stage::Open {
             // Whoever reads looks at it: what is waited for may have come.
             return None;
         }
@@ -607,6 +609,12 @@ impl Sender {
     pub(crate) fn close_queued(&mut self) {
         self.ending.close_queued();
         self.timers.begin_closing();
+    }
+
+    /// Whether a Close frame is owed.
+    #[cfg(feature = "endpoint")]
+    pub(crate) const fn owes_close(&self) -> bool {
+        matches!(self.ending.close(), Close::Due(_))
     }
 
     /// Whether the frame that is owed next is a Close frame.

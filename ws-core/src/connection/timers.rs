@@ -154,6 +154,13 @@ impl Timers {
         }
     }
 
+    /// Only output is left. What bounds that is the time for closing, or one that starts here.
+    pub(crate) fn begin_draining(&mut self) {
+        if !self.is_closing || self.close_timeout == 0 {
+            self.restart_closing();
+        }
+    }
+
     /// The ending has reached another step, which has its own time.
     pub(crate) fn restart_closing(&mut self) {
         self.is_closing = true;

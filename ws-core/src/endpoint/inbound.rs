@@ -275,6 +275,10 @@ impl Inbound {
     /// Tells the time, and does what is due.
     pub(super) fn look(&mut self, out: &mut Outbound, now: Instant) {
         let look = if self.is_holding() { Look::Unparsed } else { Look::Parsed };
+        self.look_as(look, out, now);
+    }
+
+    pub(super) fn look_as(&mut self, look: Look, out: &mut Outbound, now: Instant) {
         if out.look(now, look) == Some(Due::Opening) {
             self.opening_is_late(out);
         }

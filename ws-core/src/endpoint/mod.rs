@@ -242,7 +242,7 @@ impl Endpoint {
     /// next event, which [`next`](Self::next) tells.
     pub fn next_write(&mut self, clock: impl FnOnce() -> Instant) -> Next<'_> {
         self.inbound.hold(&mut self.outbound);
-        self.outbound.look(clock(), Look::Writer);
+        self.inbound.look_as(Look::Writer, &mut self.outbound, clock());
         self.outbound.rest(Some(&mut self.inbound))
     }
 

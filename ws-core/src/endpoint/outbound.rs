@@ -233,6 +233,9 @@ impl Outbound {
         let code = code.into();
         self.sender.check_close(code, reason)?;
         self.pump();
+        if self.random_failed {
+            return Err(SendError::Random);
+        }
         if let Some(queue) = &mut self.queue {
             queue.close = Some((code, reason.to_string()));
             self.sender.close_queued();
@@ -310,17 +313,23 @@ impl Outbound {
     /// Tells that the stream has taken `count` more bytes of what [`take_output`](Self::take_output) has
     /// moved. Tell it after each write, because a peer that takes its output slowly is alive.
     pub fn written(&mut self, count: usize) {
+        let count = count.min(self.in_flight);
         self.in_flight = self.in_flight.saturating_sub(count);
-        self.note_written();
+        self.note_written(count);
     }
 
     /// As [`written`](Self::written), of output that was not taken.
     pub(super) fn advance(&mut self, count: usize) {
+        let count = count.min(self.output.len());
         self.output.advance(count);
-        self.note_written();
+        self.note_written(count);
     }
 
-    fn note_written(&mut self) {
+    /// A write of nothing shows nothing.
+    fn note_written(&mut self, count: usize) {
+        if count == 0 {
+            return;
+        }
         let all = self.waiting() == 0;
         self.sender.timers.written(all);
         if all {
@@ -372,6 +381,7 @@ impl Outbound {
             Some(key) => Ok(Some(key)),
             None => {
                 self.random_failed = true;
+                self.queue = None;
                 self.over();
                 Err(SendError::Random)
             }
@@ -484,7 +494,7 @@ impl Outbound {
     }
 
     /// Encodes control frames that are owed, as long as the output has room, a Close frame always; then, if
-    /// the output is empty, the next fragment.
+    /// the output was empty before, the next fragment, so that no flood of Pings holds it up.
     #[inline]
     pub(super) fn pump(&mut self) {
         if self.sender.wants_transmit() || self.queue.is_some() {
@@ -499,25 +509,29 @@ impl Outbound {
         if ending.cuts_messages() || ending.drops_output() || self.random_failed {
             self.queue = None;
         }
-        while !self.random_failed && (self.transmits() || self.cuts()) {}
+        let mut drained = self.output.is_empty();
+        while !self.random_failed && (self.transmits() || self.cuts(&mut drained)) {}
     }
 
     /// Encodes the next control frame that is owed, if it may go out now.
     fn transmits(&mut self) -> bool {
-        if !self.sender.wants_transmit() || self.queue.is_some() && self.sender.transmits_close() {
+        // A Close frame follows the messages.
+        let behind = self.queue.is_some();
+        if !self.sender.wants_transmit() || behind && self.sender.transmits_close() {
             return false;
         }
         let waiting = self.waiting();
-        if waiting != 0 && waiting >= self.max_output && self.is_open() {
+        let full = waiting != 0 && waiting >= self.max_output;
+        if full && (behind || !self.sender.owes_close()) {
             return false;
         }
         let Ok(key) = self.key() else { return false };
         self.control(|sender, out| sender.transmit(out, key)).is_ok()
     }
 
-    /// Encodes the next fragment, or the Close frame behind all, if the output is empty.
-    fn cuts(&mut self) -> bool {
-        if !self.output.is_empty() {
+    /// Encodes the next fragment, or the Close frame behind all, if the output was `drained`.
+    fn cuts(&mut self, drained: &mut bool) -> bool {
+        if !*drained {
             return false;
         }
         let max = usize::try_from(self.sender.max_outgoing_frame()).unwrap_or(usize::MAX);
@@ -542,6 +556,7 @@ impl Outbound {
             }
         };
         self.share(kind, payload, last, key);
+        *drained = false;
         true
     }
 
@@ -563,6 +578,8 @@ impl Outbound {
             self.drop_output();
             self.answer = Answer::None;
         }
+        // What fails here is told before the output.
+        self.pump();
         due
     }
 
@@ -571,7 +588,8 @@ impl Outbound {
         &'a mut self,
         inbound: Option<&'a mut super::Inbound>,
     ) -> Next<'a, E> {
-        self.pump();
+        // What was encoded since the clock has answered counts from there.
+        self.sender.timers.apply();
         let until = self.sender.until();
         if !self.output.is_empty() {
             let read = inbound.and_then(super::Inbound::reader);
@@ -620,10 +638,12 @@ impl Outbound {
         self.sender.timers.opened();
     }
 
-    /// Ends without a WebSocket, or without any way to send.
+    /// Ends without a WebSocket, or without any way to send; the first call counts.
     pub(super) fn over(&mut self) {
-        self.sender.ending.set_phase(Phase::Over);
-        self.sender.timers.restart_closing();
+        if self.sender.ending.phase() != Phase::Over {
+            self.sender.ending.set_phase(Phase::Over);
+            self.sender.timers.restart_closing();
+        }
         self.answer = Answer::None;
     }
 

@@ -89,9 +89,9 @@ impl Connection {
 fn react(ws: &mut Endpoint, on_message: &mut impl FnMut(MessageRef<'_>, &mut Outbound)) -> bool {
     while ws.output().len() < MAX_OUTPUT {
         match ws.poll_event_ref() {
-            Ok(Some((EventRef::Message(message), out))) => on_message(message, out),
-            Ok(Some((EventRef::Request(_), _))) => drop(ws.accept(&AcceptResponse::new())),
-            Ok(Some((EventRef::Http(_), _))) => drop(ws.respond(&UPGRADE_REQUIRED)),
+            Ok(Some((Event::Message(message), out))) => on_message(message, out),
+            Ok(Some((Event::Request(_), _))) => drop(ws.accept(&AcceptResponse::new())),
+            Ok(Some((Event::Http(_), _))) => drop(ws.respond(&UPGRADE_REQUIRED)),
             Ok(Some(_)) | Err(_) => {} // what tells the peer of an error is in the output
             Ok(None) => return true,
         }
