@@ -3,7 +3,7 @@
 //! Flags: bit 0 makes it a client, bit 2 sets low limits, bit 3 has messages lent, bit 4 has the
 //! first piece handed over with the handshake.
 
-use ws_core::endpoint::{Endpoint, EndpointError, Event, EventRef, Next, Options, Pending, Random};
+use ws_core::endpoint::{Endpoint, EndpointError, Event, Next, Options, Pending};
 use ws_core::message::MessageRef;
 use ws_core::{CloseCode, Config, Message, Role};
 
@@ -132,7 +132,7 @@ fn owned(event: Event) -> Told {
     })
 }
 
-fn lent(event: EventRef<'_>) -> Told {
+fn lent(event: Event<MessageRef<'_>, &[u8]>) -> Told {
     Told::Seen(match event {
         Event::Message(MessageRef::Text(message)) => text(message),
         Event::Message(MessageRef::Binary(message)) => binary(message),
@@ -144,13 +144,13 @@ fn lent(event: EventRef<'_>) -> Told {
 }
 
 /// Bytes that are not random: `pattern` over and over.
-pub(super) fn random(pattern: &'static [u8]) -> Random {
-    Box::new(|bytes| {
+pub(super) fn random(pattern: &'static [u8]) -> impl FnMut(&mut [u8]) -> bool + Send + 'static {
+    |bytes| {
         for (byte, from) in bytes.iter_mut().zip(pattern.iter().cycle()) {
             *byte = *from;
         }
-        Ok(())
-    })
+        true
+    }
 }
 
 /// Writes all output, in the pieces in which it waits.

@@ -188,7 +188,7 @@ fn check_upgrade(upgrade: &Upgrade<'_, '_>, extensions: Option<&[u8]>) {
     let accepted = answer.accept(&key, offered.iter().copied(), extensions);
     if key.as_str() == upgrade.key {
         let accepted = accepted.expect("an answer to this request");
-        assert_eq!(accepted.subprotocol, subprotocol);
+        assert_eq!(accepted, subprotocol);
     } else {
         // The pad bits of the key are not those of a client of ours.
         assert_eq!(accepted.unwrap_err(), HandshakeError::WrongAccept);
@@ -240,7 +240,7 @@ fn check_response(response: &ResponseHead<'_, '_>) {
     let accepted = response.accept(&ClientKey::from_nonce(*NONCE), SUBPROTOCOLS, Some(EXTENSIONS));
     if let Ok(accepted) = accepted {
         assert_eq!(response.status(), 101);
-        assert!(accepted.subprotocol.is_none_or(|name| SUBPROTOCOLS.contains(&name)));
+        assert!(accepted.is_none_or(|name| SUBPROTOCOLS.contains(&name)));
     }
 }
 
@@ -325,9 +325,9 @@ fn run_client(mut endpoint: Endpoint, pieces: &[&[u8]]) -> Told {
     let mut told = Told::default();
     let mut open = false;
     told.feed(&mut endpoint, pieces, |_, event| match event {
-        Ok(Event::Open(opened)) => {
+        Ok(Event::Open { subprotocol, .. }) => {
             assert!(!open);
-            let chosen = opened.subprotocol.as_deref();
+            let chosen = subprotocol.as_deref();
             assert!(chosen.is_none_or(|name| SUBPROTOCOLS.contains(&name)));
             open = true;
         }

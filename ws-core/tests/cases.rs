@@ -7,7 +7,8 @@ mod common;
 
 use cases::{Case, Summary};
 use common::*;
-use ws_core::endpoint::{EndpointError, Event, EventRef, Next};
+use ws_core::endpoint::{EndpointError, Event, Next};
+use ws_core::message::MessageRef;
 use ws_core::{Connection, Endpoint, Input, MessageKind, Role, Step};
 
 /// The frames that were sent, each unmasked; clients mask with [`KEY`].
@@ -108,7 +109,7 @@ fn owned(event: Event) -> Seen {
     }
 }
 
-fn lent(event: EventRef<'_>) -> Seen {
+fn lent(event: Event<MessageRef<'_>, &[u8]>) -> Seen {
     match event {
         Event::Message(lent) => message(lent.kind(), lent.as_bytes().to_vec()),
         Event::Ping(payload) => ping(payload),
@@ -140,10 +141,10 @@ fn by_endpoint(case: &Case, way: Way, sizes: &mut dyn FnMut() -> usize) -> Summa
     let mut endpoint = match case.role {
         Role::Server => Endpoint::server_after_handshake(case.config, b""),
         Role::Client => {
-            let random = Box::new(|bytes: &mut [u8]| {
+            let random = |bytes: &mut [u8]| {
                 bytes.iter_mut().zip(KEY.iter().cycle()).for_each(|(byte, key)| *byte = *key);
-                Ok(())
-            });
+                true
+            };
             Endpoint::client_after_handshake(case.config, random, b"")
         }
     };

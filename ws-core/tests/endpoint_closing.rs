@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use common::*;
 use ends::{Seen, *};
-use ws_core::endpoint::{CloseInfo, EndpointError, OpenError, RandomError};
+use ws_core::endpoint::{CloseInfo, EndpointError};
 use ws_core::handshake::{HandshakeError, OpenError};
 use ws_core::{CloseCode, Config, Endpoint, MessageKind, ProtocolError::*, Role, SendError};
 
@@ -535,10 +535,10 @@ fn a_chain_of_causes_says_nothing_twice() {
         (&EndpointError::Protocol(InvalidUtf8), InvalidUtf8.to_string()),
         (&EndpointError::Handshake(HandshakeError::BareLf), HandshakeError::BareLf.to_string()),
         (&EndpointError::from(PongTimeout), PongTimeout.to_string()),
-        (&EndpointError::Random, RandomError.to_string()),
-        (&OpenError::Head(OpenError::InvalidStatus), OpenError::InvalidStatus.to_string()),
+        (&EndpointError::Random, OpenError::Random.to_string()),
+        (&OpenError::InvalidStatus, OpenError::InvalidStatus.to_string()),
         (&OpenError::NoRequest, OpenError::NoRequest.to_string()),
-        (&OpenError::Random, RandomError.to_string()),
+        (&SendError::Random, SendError::Random.to_string()),
         (&unsent, SendError::NotOpen.to_string()),
     ];
     for (error, text) in errors {

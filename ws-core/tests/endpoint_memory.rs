@@ -9,7 +9,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 
 use common::*;
 use ends::*;
-use ws_core::endpoint::{Buffers, Event, EventRef, Next, Options};
+use ws_core::endpoint::{Buffers, Event, Next, Options};
 use ws_core::{Config, Connection, Endpoint, Message, MessageKind, Role};
 
 /// Beside the payload, at any time.
@@ -559,6 +559,10 @@ fn an_endpoint_is_small() {
     assert!(size_of::<Connection>() <= 416, "{}", size_of::<Connection>());
     // What is told is moved for each message: what is rare is boxed.
     assert!(size_of::<Event>() <= 48, "{}", size_of::<Event>());
-    assert!(size_of::<EventRef<'_>>() <= 48, "{}", size_of::<EventRef<'_>>());
+    assert!(
+        size_of::<Event<ws_core::message::MessageRef<'_>, &[u8]>>() <= 48,
+        "{}",
+        size_of::<Event<ws_core::message::MessageRef<'_>, &[u8]>>()
+    );
     assert!(size_of::<Next<'_>>() <= 48, "{}", size_of::<Next<'_>>());
 }

@@ -7,7 +7,7 @@ mod ends;
 use common::*;
 use ends::{Seen, *};
 use proptest::prelude::*;
-use ws_core::endpoint::{Event, EventRef, Next, Options, Random};
+use ws_core::endpoint::{Event, Next, Options};
 use ws_core::{
     CloseCode, Config, Endpoint, Message, MessageKind, PreparedMessage, Role, SendError,
 };
@@ -241,9 +241,9 @@ fn client_mask_keys_not_sequential() {
     let (sender, given) = std::sync::mpsc::channel();
     let mut inner = random();
     let random: Random = Box::new(move |bytes| {
-        inner(bytes)?;
+        let filled = inner(bytes);
         sender.send(bytes.to_vec()).unwrap();
-        Ok(())
+        filled
     });
     let mut client = Endpoint::client_after_handshake(Options::new(), random, b"");
     for _ in 0..150 {

@@ -9,8 +9,9 @@ use std::time::Duration;
 use common::*;
 use ends::{Seen, *};
 use proptest::prelude::*;
-use ws_core::endpoint::{Event, EventRef, Inbound, Next, Options, Output};
+use ws_core::endpoint::{Event, Inbound, Next, Options, Output};
 use ws_core::handshake::{AcceptResponse, HttpResponse};
+use ws_core::message::MessageRef;
 use ws_core::{CloseCode, Config, Endpoint, Instant, MessageKind, Role};
 
 /// A piece of what a peer sends; most are frames that are right.
@@ -135,14 +136,14 @@ enum Did {
 
 fn told(event: Event) -> Did {
     match event {
-        Event::Chunk(chunk) => Did::Piece(chunk.kind, chunk.bytes.to_vec(), chunk.end),
+        Event::Chunk { kind, bytes, end, .. } => Did::Piece(kind, bytes.to_vec(), end),
         other => Did::Event(own(other)),
     }
 }
 
-fn told_ref(event: EventRef<'_>) -> Did {
+fn told_ref(event: Event<MessageRef<'_>, &[u8]>) -> Did {
     match event {
-        Event::Chunk(chunk) => Did::Piece(chunk.kind, chunk.bytes.to_vec(), chunk.end),
+        Event::Chunk { kind, bytes, end, .. } => Did::Piece(kind, bytes.to_vec(), end),
         other => Did::Event(lent(other)),
     }
 }

@@ -6,7 +6,7 @@ mod ends;
 
 use common::*;
 use ends::*;
-use ws_core::endpoint::{EndpointError, Event, EventRef, MessageChunk, Next};
+use ws_core::endpoint::{EndpointError, Event, Next};
 use ws_core::{Config, Message, MessageKind, ProtocolError, Role, SendError};
 
 /// The messages, and the number of Pings.
@@ -27,7 +27,7 @@ fn collect(wire: &[u8], step: usize) -> Result<Collected, EndpointError> {
                 _ => break,
             };
             match event {
-                Event::Chunk(MessageChunk { kind, bytes, start, end, .. }) => {
+                Event::Chunk { kind, bytes, start, end, .. } => {
                     assert_eq!(start, !open, "a message starts when none is open");
                     if start {
                         messages.push((kind, Vec::new()));
@@ -82,14 +82,17 @@ fn streaming_takes_effect_with_the_next_message() {
     let _ = endpoint.inbound.receive(b"\x80\x01b\x02\x01c");
     let Next::Event(Event::Message(message)) = endpoint.next(|| AT(0)) else { panic!("whole") };
     assert_eq!(message.as_bytes(), b"ab");
-    let Next::Event((Event::Chunk(chunk), _)) = endpoint.next_ref(|| AT(0)) else {
+    let Next::Event((Event::Chunk { bytes, start, end, .. }, _)) = endpoint.next_ref(|| AT(0))
+    else {
         panic!("in pieces")
     };
-    assert_eq!((chunk.bytes, chunk.start, chunk.end), (&b"c"[..], true, false));
+    assert_eq!((bytes, start, end), (&b"c"[..], true, false));
     endpoint.inbound.set_streaming(false);
     let _ = endpoint.inbound.receive(b"\x80\x01d\x82\x01e");
-    let Next::Event(Event::Chunk(chunk)) = endpoint.next(|| AT(0)) else { panic!("in pieces") };
-    assert_eq!((&chunk.bytes[..], chunk.start, chunk.end), (&b"d"[..], false, true));
+    let Next::Event(Event::Chunk { bytes, start, end, .. }) = endpoint.next(|| AT(0)) else {
+        panic!("in pieces")
+    };
+    assert_eq!((&bytes[..], start, end), (&b"d"[..], false, true));
     let Next::Event(Event::Message(message)) = endpoint.next(|| AT(0)) else { panic!("whole") };
     assert_eq!(message.as_bytes(), b"e");
 }

@@ -211,7 +211,7 @@ fn check_offering(response: &str, subprotocols: &[&str], extensions: Option<&str
     let head = ResponseHead::parse(response.as_bytes(), &mut slots)?;
     let accepted = head.accept(&key(), subprotocols.iter().copied(), extensions)?;
     let extensions = values(&head, "sec-websocket-extensions");
-    Ok((accepted.subprotocol.map(str::to_owned), extensions))
+    Ok((accepted.map(str::to_owned), extensions))
 }
 
 /// All values of a field in order.
@@ -443,7 +443,7 @@ fn client_open_state_exposes_negotiation() {
     let mut slots = FieldSlots::<16>::new();
     let head = ResponseHead::parse(text.as_bytes(), &mut slots).unwrap();
     let accepted = head.accept(&key(), ["chat"], Some("x; y")).unwrap();
-    assert_eq!(accepted.subprotocol, Some("chat"));
+    assert_eq!(accepted, Some("chat"));
     assert_eq!(head.field("sec-websocket-extensions"), Some(&b"x; y=\"1\""[..]));
     assert_eq!(values(&head, "set-cookie"), ["a=b", "c=d"]);
 }

@@ -352,7 +352,7 @@ fn fields_of_a_refusal_are_in_its_head() {
             let (_, found) = read_back(&text, name);
             assert!(found.iter().any(|found| found.starts_with(value)), "{error:?} {name}");
         }
-        let upgrade = error.fields().any(|(name, _)| *name == "Upgrade");
+        let upgrade = error.fields().iter().any(|(name, _)| *name == "Upgrade");
         assert_eq!(upgrade, error.status() == Some(426), "{error:?}");
     }
 }

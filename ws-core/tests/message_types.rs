@@ -104,14 +104,14 @@ fn all_is_send_and_all_but_random_is_sync() {
     #[cfg(feature = "endpoint")]
     {
         use ws_core::endpoint::{
-            Buffers, Endpoint, Event, EventRef, Inbound, Next, Options, Outbound, Output, Random,
+            Buffers, Endpoint, Event, Inbound, Next, Options, Outbound, Output,
         };
         const { assert!(is!(Endpoint: Send) && !is!(Endpoint: Sync)) }
         const { assert!(is!(Outbound: Send) && !is!(Outbound: Sync)) }
-        const { assert!(is!(Random: Send) && !is!(Random: Sync)) }
         const { assert!(is!(Inbound: Send) && is!(Inbound: Sync)) }
         const { assert!(is!(Event: Send) && is!(Event: Sync)) }
-        const { assert!(is!(EventRef<'static>: Send) && is!(EventRef<'static>: Sync)) }
+        type Lent = Event<ws_core::message::MessageRef<'static>, &'static [u8]>;
+        const { assert!(is!(Lent: Send) && is!(Lent: Sync)) }
         // An answer may be held while a driver waits, on whatever thread it goes on.
         const { assert!(is!(Next<'static>: Send) && !is!(Next<'static>: Sync)) }
         const { assert!(is!(Output: Send) && is!(Output: Sync)) }

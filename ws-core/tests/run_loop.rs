@@ -10,7 +10,7 @@ use std::time::Duration;
 use common::*;
 use ends::{Seen, *};
 use ws_core::endpoint::{EndpointError, Event, Next, Options, Output};
-use ws_core::handshake::{AcceptResponse, HttpResponse};
+use ws_core::handshake::{AcceptResponse, ClientRequest, HttpResponse};
 use ws_core::{
     CloseCode, Config, Endpoint, Instant, MessageKind, ProtocolError::*, Role, SendError,
 };
@@ -848,7 +848,8 @@ fn rule_11_a_side_that_only_writes_gives_up_a_peer_that_closes_and_takes_nothing
 // The connection is not open yet, and nobody but the flush looks at the time.
 #[test]
 fn rule_11_a_flush_does_not_outlast_the_opening_handshake() {
-    let mut client = Endpoint::client(&Default::default(), Options::new(), random()).unwrap();
+    let mut client =
+        Endpoint::client(&ClientRequest::new("localhost", "/"), Options::new(), random()).unwrap();
     let Answer::Write(request, true, Some(10_000)) = next_write(&mut client, 0) else {
         panic!("a request")
     };
@@ -1085,7 +1086,7 @@ fn rule_13_a_peer_that_takes_what_was_sent_before_a_close_is_waited_for() {
 #[test]
 fn rule_13_a_page_goes_out_for_as_long_as_its_client_takes_it() {
     let mut server = asked_for_a_page(Config::new().close_timeout(millis(100)));
-    server.outbound.respond(&HttpResponse { body: &[b'x'; 100_000], ..ANSWER }).unwrap();
+    server.outbound.respond(&ANSWER.body(&[b'x'; 100_000])).unwrap();
     assert!(matches!(next(&mut server, 0), Answer::Write(_, true, Some(100))));
     for at in (90..1_000).step_by(90) {
         assert_eq!(write(&mut server, at, 1_000), 1_000);
@@ -1154,7 +1155,7 @@ fn rule_14_who_ends_the_stream() {
         panic!("{refused:?}")
     };
     assert_eq!(rest, [shutdown(), wait()]);
-    let mut client = asking(&Default::default(), Options::new());
+    let mut client = asking(&ClientRequest::new("localhost", "/"), Options::new());
     receive(&mut client, b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n");
     let refused = Answer::Told(Seen::Refused(404, vec![]));
     assert_eq!(run(&mut client, 0), [refused, shutdown(), wait()]);
@@ -1287,7 +1288,7 @@ fn rule_15_a_client_that_has_half_closed_gets_its_page() {
     // For as long as it takes some of it.
     let mut server = asked_for_a_page(Config::new().close_timeout(millis(100)));
     server.inbound.receive_eof();
-    server.outbound.respond(&HttpResponse { body: &[b'x'; 100_000], ..ANSWER }).unwrap();
+    server.outbound.respond(&ANSWER.body(&[b'x'; 100_000])).unwrap();
     assert!(matches!(next(&mut server, 0), Answer::Write(_, false, Some(100))));
     for at in (90..1_000).step_by(90) {
         assert_eq!(write(&mut server, at, 1_000), 1_000);
@@ -1368,7 +1369,8 @@ fn rule_16_after_a_reset_what_came_is_told_and_nothing_is_written() {
     server.outbound.receive_reset();
     let asked = Answer::Told(Seen::Request("GET".into(), "/chat?room=1".into()));
     assert_eq!(run(&mut server, 0), [asked, gone.clone(), Answer::Done]);
-    let mut client = Endpoint::client(&Default::default(), Options::new(), random()).unwrap();
+    let mut client =
+        Endpoint::client(&ClientRequest::new("localhost", "/"), Options::new(), random()).unwrap();
     client.outbound.receive_reset();
     assert_eq!(run(&mut client, 0), [gone, Answer::Done]);
 }
@@ -1446,7 +1448,7 @@ fn until_is_the_deadline_of_any_answer() {
 // What is due is done: a driver that waits for the next time does not spin.
 #[test]
 fn a_time_that_was_told_is_not_told_again() {
-    let mut client = asking(&Default::default(), Options::new());
+    let mut client = asking(&ClientRequest::new("localhost", "/"), Options::new());
     receive(&mut client, b"HTTP/1.1 404 No\r\nContent-Length: 10\r\n\r\nabc");
     let expected = [
         (0, Answer::Wait(true, Some(10_000))),

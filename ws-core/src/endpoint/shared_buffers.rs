@@ -98,7 +98,7 @@ impl Endpoint {
     pub fn with_buffers<'a>(
         &'a mut self,
         buffers: &'a mut Buffers,
-    ) -> impl DerefMut<Target = Self> {
+    ) -> impl DerefMut<Target = Self> + fmt::Debug {
         self.inbound.lend_buffer(&mut buffers.read);
         self.outbound.output.lend(&mut buffers.output);
         WithBuffers { endpoint: self, buffers }

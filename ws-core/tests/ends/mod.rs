@@ -2,9 +2,10 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 use ws_core::endpoint::{
-    CloseInfo, EndpointError, Event, EventRef, Inbound, Next, Options, Outbound, Output, Random,
+    CloseInfo, EndpointError, Event, Inbound, Next, Options, Outbound, Output,
 };
 use ws_core::handshake::ClientRequest;
+use ws_core::message::MessageRef;
 use ws_core::{CloseCode, Endpoint, Instant, Message, Role};
 
 use crate::common::{KEY, closed};
@@ -19,6 +20,9 @@ pub(crate) const RESPONSE: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: 
     Connection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 /// A request for a page.
 pub(crate) const PAGE: &str = "GET /page HTTP/1.1\r\nHost: a\r\n\r\n";
+
+/// A generator of random bytes.
+pub(crate) type Random = Box<dyn FnMut(&mut [u8]) -> bool + Send>;
 
 pub(crate) const AT: fn(u32) -> Instant = Instant::from_millis;
 
@@ -67,7 +71,7 @@ pub(crate) fn own(event: Event) -> Seen {
     match event {
         Event::Request(request) => Seen::Request(request.method().into(), request.target().into()),
         Event::Http(request) => Seen::Http(request.method().into(), request.target().into()),
-        Event::Open(opened) => Seen::Open(opened.subprotocol),
+        Event::Open { subprotocol, .. } => Seen::Open(subprotocol),
         Event::Refused(response) => Seen::Refused(response.status(), response.body().to_vec()),
         Event::Message(Message::Text(text)) => Seen::Text(text.to_string()),
         Event::Message(Message::Binary(bytes)) => Seen::Binary(bytes.to_vec()),
@@ -78,11 +82,11 @@ pub(crate) fn own(event: Event) -> Seen {
     }
 }
 
-pub(crate) fn lent(event: EventRef<'_>) -> Seen {
+pub(crate) fn lent(event: Event<MessageRef<'_>, &[u8]>) -> Seen {
     match event {
         Event::Request(request) => own(Event::Request(request)),
         Event::Http(request) => own(Event::Http(request)),
-        Event::Open(opened) => own(Event::Open(opened)),
+        Event::Open { subprotocol, .. } => Seen::Open(subprotocol),
         Event::Refused(response) => own(Event::Refused(response)),
         Event::Message(message) => own(Event::Message(message.into())),
         Event::Ping(payload) => Seen::Ping(payload.to_vec()),
@@ -284,13 +288,13 @@ pub(crate) fn random() -> Random {
     Box::new(move |bytes| {
         if core::mem::take(&mut first) && bytes.len() == 16 {
             bytes.copy_from_slice(b"the sample nonce");
-            return Ok(());
+            return true;
         }
         for byte in bytes {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             *byte = (state >> 40) as u8;
         }
-        Ok(())
+        true
     })
 }
 
@@ -298,7 +302,7 @@ pub(crate) fn random() -> Random {
 pub(crate) fn constant(key: [u8; 4]) -> Random {
     Box::new(move |bytes| {
         bytes.iter_mut().zip(key.iter().cycle()).for_each(|(byte, key)| *byte = *key);
-        Ok(())
+        true
     })
 }
 
