@@ -554,7 +554,7 @@ impl Sender {
             Some(Due::GiveUp) => self.ending.end(Stream::GivenUp),
             #[cfg(feature = "endpoint")]
             Some(Due::Opening) => {}
-            None => {}
+            None => return None,
         }
         self.timers.apply();
         due

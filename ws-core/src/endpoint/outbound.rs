@@ -385,6 +385,12 @@ impl Outbound {
         self.random_failed
     }
 
+    /// Whether there is neither an end of the stream nor a failure to tell.
+    #[inline]
+    pub(super) fn is_sound(&self) -> bool {
+        !self.sender.ending.has_ended() && !self.random_failed
+    }
+
     #[inline]
     fn check(&self, len: usize) -> Result<(), SendError> {
         self.check_room(len)?;
@@ -565,6 +571,9 @@ impl Outbound {
         if self.sender.ending.drops_output() {
             self.drop_output();
             self.answer = Answer::None;
+        }
+        if due.is_some() {
+            self.pump();
         }
         due
     }
