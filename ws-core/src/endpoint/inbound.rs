@@ -290,6 +290,7 @@ impl Inbound {
 
     /// Tells the time, and does what is due. Returns whether anything was: nothing else brings something to
     /// tell.
+    #[inline]
     pub(super) fn look(&mut self, out: &mut Outbound, now: Instant) -> bool {
         let look = if self.is_holding() { Look::Unparsed } else { Look::Parsed };
         let due = out.look(now, look);

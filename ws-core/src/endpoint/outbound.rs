@@ -565,6 +565,7 @@ impl Outbound {
     }
 
     /// Tells the time, and does what is due.
+    #[inline]
     pub(super) fn look(&mut self, now: Instant, look: Look) -> Option<crate::connection::Due> {
         let waiting = self.waiting() != 0;
         let due = self.sender.look(now, waiting, look);
