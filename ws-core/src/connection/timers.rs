@@ -214,20 +214,17 @@ impl Timers {
     /// What is due, at the clock's latest answer. The deadlines of the Pong and of data are put off once
     /// when the driver comes late, or when bytes are `unparsed`: what they wait for may have come.
     pub(crate) fn due(&mut self, stage: Stage, unparsed: bool) -> Option<Due> {
-        let [a, b] = self.deadlines(stage);
-        self.due_at(a, unparsed).or_else(|| self.due_at(b, unparsed))
-    }
-
-    #[inline]
-    fn due_at(&mut self, deadline: Option<(Due, Instant)>, unparsed: bool) -> Option<Due> {
-        let (due, at) = deadline.filter(|(_, at)| at.has_come(self.now))?;
-        if self.put_off(due, at, unparsed) {
-            return None;
+        let now = self.now;
+        for (due, at) in self.deadlines(stage).into_iter().flatten() {
+            if !at.has_come(now) || self.put_off(due, at, unparsed) {
+                continue;
+            }
+            if due == Due::Ping {
+                self.ping = Some(now);
+            }
+            return Some(due);
         }
-        if due == Due::Ping {
-            self.ping = Some(self.now);
-        }
-        Some(due)
+        None
     }
 
     /// The first deadline.
@@ -244,7 +241,6 @@ impl Timers {
         self.now
     }
 
-    #[inline]
     fn deadlines(&self, stage: Stage) -> [Option<(Due, Instant)>; 2] {
         let at = |due: Due, since: Instant, timeout: u32| {
             (timeout != 0).then(|| (due, since.plus_millis(timeout)))
@@ -272,7 +268,6 @@ impl Timers {
 
     /// Whether a deadline that has passed is put off: by an eighth of its time-out, at most a second, and
     /// once until something comes.
-    #[cold]
     fn put_off(&mut self, due: Due, at: Instant, unparsed: bool) -> bool {
         let (grace, timeout, since) = match due {
             Due::Lost => (PONG_GRACE, self.pong_timeout, &mut self.received),
