@@ -288,8 +288,7 @@ impl Inbound {
         if self.look(out, now) { self.find(out) } else { None }
     }
 
-    /// Tells the time, and does what is due. Returns whether anything was: nothing else brings something to
-    /// tell.
+    /// Tells the time, and does what is due. Returns whether there may be something to tell.
     #[inline]
     pub(super) fn look(&mut self, out: &mut Outbound, now: Instant) -> bool {
         let look = if self.is_holding() { Look::Unparsed } else { Look::Parsed };
@@ -297,7 +296,7 @@ impl Inbound {
         if due == Some(Due::Opening) {
             self.opening_is_late(out);
         }
-        due.is_some()
+        due.is_some() || !out.is_sound()
     }
 
     fn parse(&mut self, out: &mut Outbound) -> Option<Found> {
