@@ -538,11 +538,14 @@ impl Sender {
 
     /// Tells the time, and does what is due. `waiting` tells whether there is output. Of what is due,
     /// a deadline of the opening handshake is left to the caller.
-    pub(crate) fn look(&mut self, now: Instant, waiting: bool, look: Look) -> Option<Due> {
-        let _written = self.timers.answer(now, waiting);
+    pub(crate) fn look(&mut self, now: Instant, _waiting: bool, look: Look) -> Option<Due> {
+        self.timers.answer(now);
+        #[cfg(feature = "endpoint")]
+        let written = self.timers.look_at_output(_waiting);
+        self.timers.apply();
         let stage = self.ending.stage();
         #[cfg(feature = "endpoint")]
-        if look == Look::Writer && _written && stage == Stage::Open {
+        if look == Look::Writer && written && stage == Stage::Open {
             // Whoever reads looks at it: what is waited for may have come.
             return None;
         }
@@ -557,7 +560,7 @@ impl Sender {
             Some(Due::GiveUp) => self.ending.end(Stream::GivenUp),
             #[cfg(feature = "endpoint")]
             Some(Due::Opening) => {}
-            None => {}
+            None => return None,
         }
         self.timers.apply();
         due

@@ -246,10 +246,20 @@ impl Inbound {
     /// As [`find`](Self::find), when no whole message was found.
     #[inline(never)]
     pub(super) fn find_other(&mut self, out: &mut Outbound) -> Option<Found> {
-        match self.held.take() {
-            None => self.parse(out),
-            held => held,
+        if self.held.is_some() {
+            return self.held.take();
         }
+        if self.is_quiet(out) { None } else { self.parse(out) }
+    }
+
+    /// Whether nothing has come, neither bytes nor an end: the usual case between two messages.
+    #[inline]
+    fn is_quiet(&self, out: &Outbound) -> bool {
+        let Self { assembly, session, .. } = self;
+        assembly.buffer.unread_len() == 0
+            && matches!(session.phase, Phase::Open)
+            && !session.eof
+            && out.is_sound()
     }
 
     /// Finds what is to be told next, and holds it.
@@ -268,20 +278,22 @@ impl Inbound {
     /// Tells the time when all is parsed; returns what that brings to tell.
     #[inline(never)]
     pub(super) fn find_due(&mut self, out: &mut Outbound, now: Instant) -> Option<Found> {
-        self.look(out, now);
-        self.find(out)
+        if self.look(out, now) { self.find(out) } else { None }
     }
 
-    /// Tells the time, and does what is due.
-    pub(super) fn look(&mut self, out: &mut Outbound, now: Instant) {
+    /// Tells the time, and does what is due. Returns whether there may be something to tell.
+    #[inline]
+    pub(super) fn look(&mut self, out: &mut Outbound, now: Instant) -> bool {
         let look = if self.is_holding() { Look::Unparsed } else { Look::Parsed };
-        self.look_as(look, out, now);
+        self.look_as(look, out, now)
     }
 
-    pub(super) fn look_as(&mut self, look: Look, out: &mut Outbound, now: Instant) {
-        if out.look(now, look) == Some(Due::Opening) {
+    pub(super) fn look_as(&mut self, look: Look, out: &mut Outbound, now: Instant) -> bool {
+        let due = out.look(now, look);
+        if due == Some(Due::Opening) {
             self.opening_is_late(out);
         }
+        due.is_some() || !out.is_sound()
     }
 
     fn parse(&mut self, out: &mut Outbound) -> Option<Found> {
@@ -331,19 +343,31 @@ impl Inbound {
     }
 
     /// Turns what was found into an event of its own.
+    #[inline(never)]
     pub(super) fn own(&mut self, found: Found, out: &mut Outbound) -> Next<'_> {
         let Self { assembly, session, .. } = self;
         let event = match found {
-            Found::Place(Place::Message(kind, range)) => match assembly.own(kind, range) {
-                Ok(message) => Ok(Event::Message(message)),
-                Err(_) => Err(session.not_text(out)),
-            },
+            Found::Place(Place::Message(kind, range)) => return self.own_message(kind, range, out),
             Found::Place(Place::Chunk { kind, range, start, end }) => {
                 Ok(Event::Chunk { kind, bytes: assembly.own_piece(range), start, end })
             }
             found => rare(found, || Bytes::copy_from_slice(session.receiver.control_payload())),
         };
         event.map_or_else(Next::Failed, Next::Event)
+    }
+
+    /// Turns a message that was found into an event of its own.
+    #[inline]
+    pub(super) fn own_message(
+        &mut self,
+        kind: MessageKind,
+        range: Range<usize>,
+        out: &mut Outbound,
+    ) -> Next<'_> {
+        match self.assembly.own(kind, range) {
+            Ok(message) => Next::Event(Event::Message(message)),
+            Err(_) => Next::Failed(self.session.not_text(out)),
+        }
     }
 
     /// Turns what was found into an event that is lent.

@@ -19,6 +19,8 @@ mod shared_buffers;
 
 use alloc::boxed::Box;
 use alloc::string::ToString;
+use core::ops::Range;
+
 pub use event::{CloseInfo, EndpointError, Event, Unsent};
 pub use http::{Request, Response};
 pub use inbound::Inbound;
@@ -31,7 +33,7 @@ pub use shared_buffers::Buffers;
 use crate::connection::{Look, Phase, Receiver, Sender};
 use crate::handshake::{ClientKey, ClientRequest, OpenError};
 use crate::message::MessageRef;
-use crate::{Connection, Instant, Role};
+use crate::{Connection, Instant, MessageKind, Role};
 use assembly::Place;
 use inbound::Found;
 
@@ -195,7 +197,10 @@ impl Endpoint {
     /// time-outs; what happens between two answers counts from the later one. A time up to a minute before
     /// the latest counts as the latest.
     pub fn next(&mut self, clock: impl FnOnce() -> Instant) -> Next<'_> {
-        match self.find(clock) {
+        if let Some((kind, range)) = self.whole_message() {
+            return self.inbound.own_message(kind, range, &mut self.outbound);
+        }
+        match self.find_other(clock) {
             Some(found) => self.inbound.own(found, &mut self.outbound),
             None => self.outbound.rest(Some(&mut self.inbound)),
         }
@@ -223,15 +228,15 @@ impl Endpoint {
         &mut self,
         clock: impl FnOnce() -> Instant,
     ) -> Next<'_, (Event<MessageRef<'_>, &[u8]>, &mut Outbound)> {
-        match self.find(clock) {
-            Some(found) => {
-                let Self { inbound, outbound } = self;
-                match inbound.lend(found, outbound) {
-                    Ok(event) => Next::Event((event, outbound)),
-                    Err(error) => Next::Failed(error),
-                }
-            }
-            None => self.outbound.rest(Some(&mut self.inbound)),
+        let found = match self.whole_message() {
+            Some((kind, range)) => Some(Found::Place(Place::Message(kind, range))),
+            None => self.find_other(clock),
+        };
+        let Some(found) = found else { return self.outbound.rest(Some(&mut self.inbound)) };
+        let Self { inbound, outbound } = self;
+        match inbound.lend(found, outbound) {
+            Ok(event) => Next::Event((event, outbound)),
+            Err(error) => Next::Failed(error),
         }
     }
 
@@ -246,13 +251,20 @@ impl Endpoint {
         self.outbound.rest(Some(&mut self.inbound))
     }
 
-    /// What is to be told next, and the time if that is nothing.
+    /// The next message, if it is to be told and one that the short way finds.
     #[inline]
-    fn find(&mut self, clock: impl FnOnce() -> Instant) -> Option<Found> {
+    fn whole_message(&mut self) -> Option<(MessageKind, Range<usize>)> {
         if self.outbound.waiting() < HOLD {
-            if let Some((kind, range)) = self.inbound.whole_message(&mut self.outbound) {
-                return Some(Found::Place(Place::Message(kind, range)));
-            }
+            self.inbound.whole_message(&mut self.outbound)
+        } else {
+            None
+        }
+    }
+
+    /// What is to be told next when no whole message was found; the clock is asked if that is nothing.
+    #[inline]
+    fn find_other(&mut self, clock: impl FnOnce() -> Instant) -> Option<Found> {
+        if self.outbound.waiting() < HOLD {
             if let Some(found) = self.inbound.find_other(&mut self.outbound) {
                 return Some(found);
             }
@@ -264,7 +276,9 @@ impl Endpoint {
 
     #[inline(never)]
     fn find_due(&mut self, now: Instant) -> Option<Found> {
-        self.inbound.look(&mut self.outbound, now);
+        if !self.inbound.look(&mut self.outbound, now) {
+            return None;
+        }
         if self.outbound.waiting() < HOLD {
             self.inbound.find(&mut self.outbound)
         } else {

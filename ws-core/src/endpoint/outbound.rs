@@ -392,6 +392,12 @@ impl Outbound {
         self.random_failed
     }
 
+    /// Whether there is neither an end of the stream nor a failure to tell.
+    #[inline]
+    pub(super) fn is_sound(&self) -> bool {
+        !self.sender.ending.has_ended() && !self.random_failed
+    }
+
     #[inline]
     fn check(&self, len: usize) -> Result<(), SendError> {
         self.check_room(len)?;
@@ -571,6 +577,7 @@ impl Outbound {
     }
 
     /// Tells the time, and does what is due.
+    #[inline]
     pub(super) fn look(&mut self, now: Instant, look: Look) -> Option<crate::connection::Due> {
         let waiting = self.waiting() != 0;
         let due = self.sender.look(now, waiting, look);
