@@ -579,14 +579,17 @@ impl Outbound {
     /// Tells the time, and does what is due.
     #[inline]
     pub(super) fn look(&mut self, now: Instant, look: Look) -> Option<crate::connection::Due> {
+        // What is encoded counts from now, and what fails is told before the output.
+        self.pump();
         let waiting = self.waiting() != 0;
         let due = self.sender.look(now, waiting, look);
         if self.sender.ending.drops_output() {
             self.drop_output();
             self.answer = Answer::None;
         }
-        // What fails here is told before the output.
-        self.pump();
+        if due.is_some() {
+            self.pump();
+        }
         due
     }
 

@@ -39,7 +39,7 @@ pub fn upgrade<B>(request: &mut Request<B>, origins: &Origins, subprotocols: &[&
             let mut response = Response::new(format!("{error}\n"));
             let status = error.status().and_then(|status| StatusCode::from_u16(status).ok());
             *response.status_mut() = status.unwrap_or(StatusCode::BAD_REQUEST);
-            error.fields().for_each(|(name, value)| put(&mut response, name, value));
+            error.fields().iter().for_each(|(name, value)| put(&mut response, name, value));
             Asked::Refused(response)
         }
     }

@@ -19,8 +19,7 @@ async fn serve(stream: TcpStream, options: Options) -> io::Result<()> {
                 ws.endpoint.outbound.accept(&response).map_err(io::Error::other)?;
             }
             Event::Http(_) => {
-                let response =
-                    HttpResponse::new(426).body(b"WebSocket only\n");
+                let response = HttpResponse::new(426).body(b"WebSocket only\n");
                 ws.endpoint.outbound.respond(&response).map_err(io::Error::other)?;
             }
             Event::Message(message) => ws.queue(message).await?,
