@@ -140,11 +140,12 @@ impl Receiver {
         if sender.wants_transmit() {
             return Step::Transmit;
         }
-        let (rest, until) = sender.rest();
+        let rest = sender.ending.rest();
         sender.ending.tell_to_write();
         match rest {
-            Rest::Shutdown | Rest::LastShutdown => Step::Shutdown(until),
-            Rest::Wait => Step::Wait(until),
+            Rest::Shutdown => Step::Shutdown(sender.until()),
+            Rest::LastShutdown => Step::Shutdown(Some(sender.timers.now())),
+            Rest::Wait => Step::Wait(sender.until()),
             Rest::Done => {
                 self.finish(sender);
                 Step::Done

@@ -7,7 +7,7 @@
 use core::ops::Range;
 
 use super::data_frame::DataFrame;
-use super::ending::{Close, Ending, Rest, Stream};
+use super::ending::{Close, Ending, Stream};
 #[cfg(feature = "endpoint")]
 use super::timers::Stage;
 use super::timers::{Due, Timers};
@@ -566,17 +566,8 @@ impl Sender {
         due
     }
 
-    /// What is left to do when nothing waits to be written, and until when that may take.
-    pub(crate) fn rest(&mut self) -> (Rest, Option<Instant>) {
-        let rest = self.ending.rest();
-        let until = match rest {
-            Rest::LastShutdown => Some(self.timers.now()),
-            _ => self.until(),
-        };
-        (rest, until)
-    }
-
     /// The first deadline.
+    #[inline]
     pub(crate) fn until(&self) -> Option<Instant> {
         self.timers.next(self.ending.stage())
     }
