@@ -68,6 +68,14 @@ pub(crate) enum Frame<'i> {
     Close,
 }
 
+/// What is left to do when all that came is parsed.
+enum Left {
+    /// The peer did not answer a Ping.
+    Failed,
+    Transmit,
+    Rest(Rest),
+}
+
 /// Who checks the text of a message that lies in one chunk.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TextCheck {
@@ -121,29 +129,32 @@ impl Receiver {
             Ok(None) => {}
             Err(error) => return Step::Failed(error),
         }
-        self.rest(sender, clock())
+        match self.rest(sender, clock()) {
+            Left::Failed => Step::Failed(ProtocolError::PongTimeout),
+            Left::Transmit => Step::Transmit,
+            Left::Rest(Rest::Shutdown) => Step::Shutdown(sender.until()),
+            Left::Rest(Rest::LastShutdown) => Step::Shutdown(Some(sender.timers.now())),
+            Left::Rest(Rest::Wait) => Step::Wait(sender.until()),
+            Left::Rest(Rest::Done) => Step::Done,
+        }
     }
 
     /// What to do when all that came is parsed.
     #[inline(never)]
-    fn rest<'i>(&mut self, sender: &mut Sender, now: Instant) -> Step<'i> {
+    fn rest(&mut self, sender: &mut Sender, now: Instant) -> Left {
         if self.stream_ended {
             sender.end();
         }
         sender.look(now, false, Look::Parsed);
         if self.is_lost(sender) {
-            return Step::Failed(ProtocolError::PongTimeout);
+            return Left::Failed;
         }
         if sender.wants_transmit() {
-            return Step::Transmit;
+            return Left::Transmit;
         }
         // Whoever asks for what comes next has written what was encoded before.
         sender.ending.all_written();
-        match sender.rest() {
-            (Rest::Shutdown | Rest::LastShutdown, until) => Step::Shutdown(until),
-            (Rest::Wait, until) => Step::Wait(until),
-            (Rest::Done, _) => Step::Done,
-        }
+        Left::Rest(sender.ending.rest())
     }
 
     /// Whether the peer was found not to answer a Ping, which has not been told yet.

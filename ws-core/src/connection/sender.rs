@@ -7,7 +7,9 @@
 use core::ops::Range;
 
 use super::data_frame::DataFrame;
-use super::ending::{Close, Ending, Rest, Stream};
+#[cfg(feature = "endpoint")]
+use super::ending::Rest;
+use super::ending::{Close, Ending, Stream};
 #[cfg(feature = "endpoint")]
 use super::timers::Stage;
 use super::timers::{Due, Timers};
@@ -564,6 +566,7 @@ impl Sender {
     }
 
     /// What is left to do when nothing waits to be written, and until when that may take.
+    #[cfg(feature = "endpoint")]
     pub(crate) fn rest(&mut self) -> (Rest, Option<Instant>) {
         let rest = self.ending.rest();
         let until = match rest {
