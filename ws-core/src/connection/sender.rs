@@ -458,7 +458,8 @@ impl Sender {
         Ok(written)
     }
 
-    #[inline]
+    #[cfg_attr(target_pointer_width = "64", inline)]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     pub(crate) fn wants_transmit(&self) -> bool {
         self.payload_left == 0
             && !self.ending.drops_output()
