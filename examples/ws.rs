@@ -116,7 +116,7 @@ fn connect(mut args: Args) -> Result<(), Box<dyn Error>> {
     }
     match (fault.get(), reader.close_info()) {
         (Some(fault), _) => Err(fault.as_str().into()),
-        (None, Some(info)) if is_fine(info) => Ok(()),
+        (None, Some(info)) if is_fine(&info) => Ok(()),
         (None, info) => Err(format!("the connection ended: {}", ending(info)).into()),
     }
 }
@@ -241,7 +241,7 @@ fn is_fine(info: &CloseInfo) -> bool {
     fine.contains(&info.code)
 }
 
-fn ending(info: Option<&CloseInfo>) -> String {
+fn ending(info: Option<CloseInfo>) -> String {
     match info {
         Some(info) if info.code != CloseCode::ABNORMAL => format!("closed, {info}"),
         _ => "lost without a Close frame".into(),
