@@ -159,7 +159,7 @@ impl<T: Transport> Shared<T> {
     fn write_now(&self) -> Result<Written> {
         match self.try_stream() {
             Some(side) => self.write_out(side, Patience::Now),
-            None => Ok(Written::Blocked),
+            None => Ok(Written::Nothing),
         }
     }
 

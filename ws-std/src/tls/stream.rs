@@ -393,7 +393,6 @@ impl Outgoing {
                         return Err(io::ErrorKind::Interrupted.into());
                     }
                 }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
