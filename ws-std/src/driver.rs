@@ -10,7 +10,7 @@ use ws_core::endpoint::{Endpoint, Event, Inbound, Next, Outbound};
 use ws_core::{CloseCode, SendError};
 
 use crate::error::{Deadline, Error, Result};
-use crate::link::{Bounds, Filled, Link, Patience, Pause, Sending, Written, earlier};
+use crate::link::{Bounds, Filled, Link, Pause, Sending, WriteUntil, Written, earlier};
 use crate::transport::Transport;
 
 /// An endpoint on a stream.
@@ -213,7 +213,8 @@ impl<T: Transport> Driver<T> {
     pub(crate) fn read(&mut self, deadline: Option<ws_core::Instant>, lend: bool) -> Result<Got> {
         let Self { endpoint, link, state, .. } = self;
         let Endpoint { inbound, outbound, .. } = endpoint;
-        let write = |link: &mut Link<T>, out: &mut Outbound| link.write_out(out, Patience::Now);
+        let write =
+            |link: &mut Link<T>, out: &mut Outbound| link.write_out(out, WriteUntil::Blocked);
         let others = || false;
         Reading { inbound, sending: outbound, link, state, write, others, look: None }
             .next(deadline, lend)
@@ -251,5 +252,5 @@ impl<T: Transport> Driver<T> {
 
 /// Ends the stream of a connection that is not split.
 pub(crate) fn finish<T: Transport>(link: &mut Link<T>, outbound: &mut Outbound) {
-    link.end(outbound, Bounds::default(), |link, out| link.write_out(out, Patience::Now));
+    link.end(outbound, Bounds::default(), |link, out| link.write_out(out, WriteUntil::Blocked));
 }

@@ -18,7 +18,7 @@ use crate::transport::Transport;
 /// The most that is read and dropped while waiting for the peer to close the stream.
 const MAX_DISCARD: usize = 64 << 20;
 /// How long an ending may take when no other bound is set.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const ENDING_TIMEOUT: Duration = Duration::from_secs(5);
 /// Zero means for ever to a stream.
 pub(crate) const MIN_WAIT: Duration = Duration::from_millis(1);
 /// How long a write waits that must not keep others from reading.
@@ -72,11 +72,11 @@ pub(crate) enum Filled {
     TimedOut,
 }
 
-/// How long a write may take.
+/// How long to go on writing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Patience {
-    /// As far as the stream takes it at once.
-    Now,
+pub(crate) enum WriteUntil {
+    /// Until the stream takes nothing at the moment.
+    Blocked,
     /// Until the write time-out, counted from when the stream first takes nothing.
     Timeout,
 }
@@ -228,7 +228,7 @@ impl<T: Transport> Link<T> {
 
     /// Writes all output, within the write time-out.
     pub(crate) fn flush(&mut self, sending: &mut impl Sending) -> Result<()> {
-        match self.write_out(sending, Patience::Timeout)? {
+        match self.write_out(sending, WriteUntil::Timeout)? {
             Written::All => Ok(()),
             Written::Part | Written::Nothing | Written::Over => Err(broken_pipe()),
         }
@@ -239,7 +239,7 @@ impl<T: Transport> Link<T> {
     pub(crate) fn write_out(
         &mut self,
         sending: &mut impl Sending,
-        patience: Patience,
+        until: WriteUntil,
     ) -> Result<Written> {
         // Set when the stream first takes nothing: until when it has to take what waits then, and how much
         // of that is left. What others add meanwhile has its own time.
@@ -264,7 +264,7 @@ impl<T: Transport> Link<T> {
                     limit = None;
                 }
             }
-            if patience == Patience::Timeout && moved.is_none_or(|moved| !moved.whole) {
+            if until == WriteUntil::Timeout && moved.is_none_or(|moved| !moved.whole) {
                 let (by, _) = *limit.get_or_insert_with(|| {
                     (self.write_deadline(), sending.with(|out| out.waiting()))
                 });
@@ -272,12 +272,14 @@ impl<T: Transport> Link<T> {
                     return Err(Error::Timeout(Deadline::Write));
                 }
             }
-            if moved.is_some() {
+            if let Some(moved) = moved {
                 some = true;
                 pause = Pause::new();
-                continue;
+                if moved.whole || until == WriteUntil::Timeout {
+                    continue;
+                }
             }
-            if patience == Patience::Now {
+            if until == WriteUntil::Blocked {
                 return Ok(if some { Written::Part } else { Written::Nothing });
             }
             if self.look(sending) {
@@ -434,9 +436,7 @@ impl<T: Transport> Link<T> {
                 Ok(Some(0))
             }
             // There, nobody knows how much was sent before the time-out.
-            Err(error)
-                if cfg!(windows) && is_timeout(&error) && error.raw_os_error().is_some() =>
-            {
+            Err(error) if cfg!(windows) && is_timeout(&error) && error.raw_os_error().is_some() => {
                 self.write_failed = true;
                 Err(error.into())
             }
@@ -567,8 +567,8 @@ impl<T: Transport> Link<T> {
 
     /// Shuts the write side down, until a time at the latest. What TLS has to say then takes no longer.
     pub(crate) fn shutdown_write(&mut self, until: Option<ws_core::Instant>) -> io::Result<()> {
-        let left = until.map_or(PATIENCE, |until| until.saturating_since(self.now()));
-        let _ = self.set_write_timeout(left.clamp(MIN_WAIT, PATIENCE));
+        let left = until.map_or(ENDING_TIMEOUT, |until| until.saturating_since(self.now()));
+        let _ = self.set_write_timeout(left.clamp(MIN_WAIT, ENDING_TIMEOUT));
         self.stream.shutdown_write()
     }
 
@@ -611,9 +611,9 @@ impl<T: Transport> Link<T> {
             let until = match (until, by) {
                 (Some(until), None) => until.saturating_since(now),
                 (until, by) => {
-                    let by = by.or_else(|| began.checked_add(PATIENCE));
-                    let left =
-                        by.map_or(PATIENCE, |by| by.saturating_duration_since(Instant::now()));
+                    let by = by.or_else(|| began.checked_add(ENDING_TIMEOUT));
+                    let left = by
+                        .map_or(ENDING_TIMEOUT, |by| by.saturating_duration_since(Instant::now()));
                     until.map_or(left, |until| until.saturating_since(now).min(left))
                 }
             };

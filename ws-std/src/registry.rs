@@ -19,8 +19,7 @@ const TIME_TO_FINISH: Duration = Duration::from_secs(5);
 
 /// Whether a blocked read sees the end of the stream when the read side is shut down, and what has come can
 /// still be read then. Elsewhere a shutdown of the read side drops it, or wakes nobody: reads are short there.
-pub(crate) const SHUTDOWN_WAKES_READS: bool =
-    cfg!(any(target_os = "linux", target_os = "android"));
+pub(crate) const SHUTDOWN_WAKES_READS: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
 /// A listening socket, until it is closed.
 #[derive(Debug)]

@@ -19,7 +19,7 @@ use crate::transport::Transport;
 /// as there can be thousands.
 const LOOK: Duration = Duration::from_millis(5);
 /// At the latest.
-const LAST_LOOK: Duration = Duration::from_millis(200);
+const MAX_LOOK: Duration = Duration::from_millis(200);
 
 /// A TCP connection, whose handles share one file descriptor.
 ///
@@ -85,7 +85,7 @@ impl Read for Tcp {
         // answer to the Close frame can still come.
         if count == 0 && self.place.as_ref().is_some_and(|place| place.is_woken()) {
             thread::sleep(self.look);
-            self.look = self.look.mul_f32(1.5).min(LAST_LOOK);
+            self.look = self.look.mul_f32(1.5).min(MAX_LOOK);
             return Err(ErrorKind::TimedOut.into());
         }
         self.look = LOOK;
