@@ -7,7 +7,7 @@ use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput};
 use ws_core::{MessageKind, Role};
 use ws_core_benches::{
-    Connection, EndpointLending, EndpointOwned, Engine, Memcpy, Tungstenite, wire,
+    Connection, EndpointLending, EndpointOwned, Engine, Memcpy, READ, Tungstenite, wire,
 };
 
 type Group<'c> = BenchmarkGroup<'c, WallTime>;
@@ -114,7 +114,7 @@ impl Work for Encode<'_> {
 
 impl Work for Echo<'_> {
     fn run(&self, engine: &mut impl Engine) {
-        engine.echo(self.0);
+        engine.echo(self.0, READ);
     }
 }
 

@@ -1,9 +1,9 @@
 use std::hint::black_box;
 
 use bytes::Bytes;
-use ws_core::{Config, DataFrame, Event, Input, MaskingKey, Role};
+use ws_core::{Config, DataFrame, Input, MaskingKey, Role, Step};
 
-use crate::{Engine, Kernel, READ};
+use crate::{Engine, Kernel, READ, clock};
 
 /// Payloads from this size on are written from where they lie.
 const WRITEV: usize = 4096;
@@ -38,17 +38,18 @@ impl Connection {
         if payload.len() >= WRITEV && key.is_none() {
             self.flush();
             let len = payload.len() as u64;
-            let head = self.connection.head(frame, len, key).expect("it is open");
+            let head = self.connection.sender.head(frame, len, key).expect("it is open");
             self.kernel.write(&head);
             self.kernel.write(payload);
-            self.connection.payload_written(len).expect("as declared");
+            self.connection.sender.payload_written(len).expect("as declared");
             return;
         }
         if self.out.len() - self.out_len < payload.len() + HEADER {
             self.flush();
         }
         let out = &mut self.out[self.out_len..];
-        self.out_len += self.connection.encode(frame, payload, key, out).expect("it is open");
+        self.out_len +=
+            self.connection.sender.encode(frame, payload, key, out).expect("it is open");
     }
 
     fn flush(&mut self) {
@@ -76,8 +77,12 @@ impl Engine for Connection {
             let buffer = &mut self.buffer[..read.len()];
             buffer.copy_from_slice(read);
             let mut input = Input::new(buffer);
-            while let Some(event) = self.connection.receive(&mut input).expect("valid frames") {
-                black_box(event);
+            loop {
+                match self.connection.next(&mut input, clock) {
+                    Step::Wait(_) => break,
+                    Step::Failed(error) => panic!("{error}"),
+                    step => drop(black_box(step)),
+                }
             }
         }
     }
@@ -89,15 +94,17 @@ impl Engine for Connection {
         self.flush();
     }
 
-    fn echo(&mut self, wire: &[u8]) {
+    fn echo(&mut self, wire: &[u8], max: usize) {
         let mut buffer = std::mem::take(&mut self.buffer);
-        for read in wire.chunks(READ) {
+        for read in wire.chunks(max) {
             let buffer = &mut buffer[..read.len()];
             buffer.copy_from_slice(read);
             let mut input = Input::new(buffer);
-            while let Some(event) = self.connection.receive(&mut input).expect("valid frames") {
-                if let Event::Data(chunk) = event {
-                    self.send(chunk.frame(), chunk.bytes);
+            loop {
+                match self.connection.next(&mut input, clock) {
+                    Step::Data(chunk) => self.send(chunk.frame(), chunk.bytes),
+                    Step::Wait(_) => break,
+                    step => panic!("{step:?}"),
                 }
             }
             self.flush();

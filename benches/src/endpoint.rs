@@ -1,11 +1,11 @@
 use std::hint::black_box;
 
 use bytes::Bytes;
-use ws_core::endpoint::{Endpoint, Event, EventRef, Options};
+use ws_core::endpoint::{Endpoint, Event, EventRef, Inbound, Next, Options, Pending};
 use ws_core::message::MessageRef;
 use ws_core::{Message, Role};
 
-use crate::{Engine, Kernel, READ, cheap_random};
+use crate::{Engine, Kernel, READ, cheap_random, clock};
 
 /// `ws_core::Endpoint` with messages that are lent from its buffer.
 pub struct EndpointLending(Driver);
@@ -30,22 +30,29 @@ impl Driver {
         Self { endpoint, kernel: Kernel::new() }
     }
 
-    /// Reads the next part of the wire, at most 64 KiB; gives what is left.
-    fn read<'w>(&mut self, wire: &'w [u8]) -> &'w [u8] {
-        let room = self.endpoint.read_buf();
-        let (read, rest) = wire.split_at(wire.len().min(room.len()).min(READ));
-        room[..read.len()].copy_from_slice(read);
-        self.endpoint.filled(read.len());
-        rest
-    }
-
     fn flush(&mut self) {
-        let output = self.endpoint.output();
-        for slice in output.slices() {
-            self.kernel.write(slice);
+        while let Next::Write { output, .. } = self.endpoint.next_write(clock) {
+            write(&mut self.kernel, output);
         }
-        output.advance(output.len());
     }
+}
+
+/// Writes all of the output.
+fn write(kernel: &mut Kernel, mut output: Pending<'_>) {
+    for slice in output.slices() {
+        kernel.write(slice);
+    }
+    let len = output.len();
+    output.advance(len);
+}
+
+/// Reads the next part of the wire, at most `max` bytes; returns what is left.
+fn read<'w>(inbound: &mut Inbound, wire: &'w [u8], max: usize) -> &'w [u8] {
+    let room = inbound.read_buf();
+    let (read, rest) = wire.split_at(wire.len().min(room.len()).min(max));
+    room[..read.len()].copy_from_slice(read);
+    inbound.filled(read.len());
+    rest
 }
 
 impl Engine for EndpointLending {
@@ -57,10 +64,14 @@ impl Engine for EndpointLending {
 
     fn decode(&mut self, wire: &[u8]) {
         let mut rest = wire;
-        while !rest.is_empty() {
-            rest = self.0.read(rest);
-            while let Some((event, _)) = self.0.endpoint.poll_event_ref().expect("valid frames") {
-                black_box(event);
+        loop {
+            match self.0.endpoint.next_ref(clock) {
+                Next::Event((event, _)) => drop(black_box(event)),
+                Next::Wait { read: Some(inbound), .. } if !rest.is_empty() => {
+                    rest = read(inbound, rest, READ);
+                }
+                Next::Wait { .. } => break,
+                next => panic!("{next:?}"),
             }
         }
     }
@@ -68,24 +79,29 @@ impl Engine for EndpointLending {
     fn encode(&mut self, payload: &Bytes, count: usize) {
         for _ in 0..count {
             let message = MessageRef::Binary(black_box(payload));
-            self.0.endpoint.sides().1.send_ref(message).expect("it is open");
-            if self.0.endpoint.output().len() >= READ {
+            self.0.endpoint.outbound.send_ref(message).expect("it is open");
+            if self.0.endpoint.outbound.waiting() >= READ {
                 self.0.flush();
             }
         }
         self.0.flush();
     }
 
-    fn echo(&mut self, wire: &[u8]) {
+    fn echo(&mut self, wire: &[u8], max: usize) {
+        let Driver { endpoint, kernel } = &mut self.0;
         let mut rest = wire;
-        while !rest.is_empty() {
-            rest = self.0.read(rest);
-            while let Some((event, out)) = self.0.endpoint.poll_event_ref().expect("valid frames") {
-                if let EventRef::Message(message) = event {
+        loop {
+            match endpoint.next_ref(clock) {
+                Next::Event((Event::Message(message), out)) => {
                     out.send_ref(message).expect("it is open");
                 }
+                Next::Write { output, .. } => write(kernel, output),
+                Next::Wait { read: Some(inbound), .. } if !rest.is_empty() => {
+                    rest = read(inbound, rest, max);
+                }
+                Next::Wait { .. } => break,
+                next => panic!("{next:?}"),
             }
-            self.0.flush();
         }
     }
 }
@@ -99,10 +115,14 @@ impl Engine for EndpointOwned {
 
     fn decode(&mut self, wire: &[u8]) {
         let mut rest = wire;
-        while !rest.is_empty() {
-            rest = self.0.read(rest);
-            while let Some(event) = self.0.endpoint.poll_event().expect("valid frames") {
-                drop(black_box(event));
+        loop {
+            match self.0.endpoint.next(clock) {
+                Next::Event(event) => drop(black_box(event)),
+                Next::Wait { read: Some(inbound), .. } if !rest.is_empty() => {
+                    rest = read(inbound, rest, READ);
+                }
+                Next::Wait { .. } => break,
+                next => panic!("{next:?}"),
             }
         }
     }
@@ -110,24 +130,29 @@ impl Engine for EndpointOwned {
     fn encode(&mut self, payload: &Bytes, count: usize) {
         let message = Message::Binary(payload.clone());
         for _ in 0..count {
-            self.0.endpoint.send(black_box(&message).clone()).expect("it is open");
-            if self.0.endpoint.output().len() >= READ {
+            self.0.endpoint.outbound.send(black_box(&message).clone()).expect("it is open");
+            if self.0.endpoint.outbound.waiting() >= READ {
                 self.0.flush();
             }
         }
         self.0.flush();
     }
 
-    fn echo(&mut self, wire: &[u8]) {
+    fn echo(&mut self, wire: &[u8], max: usize) {
+        let Driver { endpoint, kernel } = &mut self.0;
         let mut rest = wire;
-        while !rest.is_empty() {
-            rest = self.0.read(rest);
-            while let Some(event) = self.0.endpoint.poll_event().expect("valid frames") {
-                if let Event::Message(message) = event {
-                    self.0.endpoint.send(message).expect("it is open");
+        loop {
+            match endpoint.next(clock) {
+                Next::Event(Event::Message(message)) => {
+                    endpoint.outbound.send(message).expect("it is open");
                 }
+                Next::Write { output, .. } => write(kernel, output),
+                Next::Wait { read: Some(inbound), .. } if !rest.is_empty() => {
+                    rest = read(inbound, rest, max);
+                }
+                Next::Wait { .. } => break,
+                next => panic!("{next:?}"),
             }
-            self.0.flush();
         }
     }
 }

@@ -14,7 +14,8 @@ pub use endpoint::{EndpointLending, EndpointOwned};
 pub use peer::Tungstenite;
 pub use wire::{Kernel, READ, wire};
 
-use ws_core::Role;
+use ws_core::endpoint::RandomError;
+use ws_core::{Instant, Role};
 
 /// One end of a connection that is open.
 pub trait Engine {
@@ -30,9 +31,9 @@ pub trait Engine {
     /// Sends a binary message `count` times and writes all of it.
     fn encode(&mut self, payload: &bytes::Bytes, count: usize);
 
-    /// Sends back each message of the wire; what has piled up is written before the next read, or at
-    /// 64 KiB.
-    fn echo(&mut self, wire: &[u8]);
+    /// Sends back each message of the wire, of which a read gives at most `max` bytes, up to 64 KiB; what has
+    /// piled up is written before the next read.
+    fn echo(&mut self, wire: &[u8], max: usize);
 }
 
 /// The copies that a kernel makes, and nothing else.
@@ -65,8 +66,8 @@ impl Engine for Memcpy {
         }
     }
 
-    fn echo(&mut self, wire: &[u8]) {
-        for read in wire.chunks(READ) {
+    fn echo(&mut self, wire: &[u8], max: usize) {
+        for read in wire.chunks(max) {
             let buffer = &mut self.buffer[..read.len()];
             buffer.copy_from_slice(read);
             self.kernel.write(std::hint::black_box(buffer));
@@ -75,7 +76,7 @@ impl Engine for Memcpy {
 }
 
 /// Keys for a client's frames; a real client takes unforeseeable ones (RFC 6455 §10.3).
-fn cheap_random() -> impl FnMut(&mut [u8]) + Send {
+fn cheap_random() -> impl FnMut(&mut [u8]) -> Result<(), RandomError> + Send {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     move |bytes| {
         for word in bytes.chunks_mut(8) {
@@ -84,5 +85,11 @@ fn cheap_random() -> impl FnMut(&mut [u8]) + Send {
             state ^= state << 17;
             word.copy_from_slice(&state.to_ne_bytes()[..word.len()]);
         }
+        Ok(())
     }
+}
+
+/// Stands in for a clock, whose own cost would be part of every figure.
+fn clock() -> Instant {
+    Instant::from_millis(0)
 }

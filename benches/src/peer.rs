@@ -15,16 +15,20 @@ pub struct Tungstenite(WebSocket<Pipe>);
 struct Pipe {
     wire: Vec<u8>,
     at: usize,
+    /// How much a read gives, if each of them is followed by one that would block.
+    single: Option<usize>,
+    blocked: bool,
     kernel: Kernel,
 }
 
 impl Read for Pipe {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let rest = &self.wire[self.at..];
-        if rest.is_empty() {
+        if rest.is_empty() || std::mem::take(&mut self.blocked) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let len = rest.len().min(buffer.len()).min(READ);
+        self.blocked = self.single.is_some();
+        let len = rest.len().min(buffer.len()).min(self.single.unwrap_or(READ));
         buffer[..len].copy_from_slice(&rest[..len]);
         self.at += len;
         Ok(len)
@@ -44,12 +48,12 @@ impl Write for Pipe {
 
 impl Tungstenite {
     /// Lets the wire be read again from its start.
-    fn rewind(&mut self, wire: &[u8]) {
+    fn rewind(&mut self, wire: &[u8], single: Option<usize>) {
         let pipe = self.0.get_mut();
         if pipe.wire.len() != wire.len() {
             pipe.wire = wire.to_vec();
         }
-        pipe.at = 0;
+        (pipe.at, pipe.single, pipe.blocked) = (0, single, false);
     }
 
     fn read(&mut self) -> Option<Message> {
@@ -70,12 +74,13 @@ impl Engine for Tungstenite {
             Role::Client => PeerRole::Client,
         };
         let config = WebSocketConfig::default().read_buffer_size(READ).write_buffer_size(READ);
-        let pipe = Pipe { wire: Vec::new(), at: 0, kernel: Kernel::new() };
+        let pipe =
+            Pipe { wire: Vec::new(), at: 0, single: None, blocked: false, kernel: Kernel::new() };
         Self(WebSocket::from_raw_socket(pipe, role, Some(config)))
     }
 
     fn decode(&mut self, wire: &[u8]) {
-        self.rewind(wire);
+        self.rewind(wire, None);
         while let Some(message) = self.read() {
             drop(black_box(message));
         }
@@ -89,11 +94,13 @@ impl Engine for Tungstenite {
         self.0.flush().expect("a kernel that takes all");
     }
 
-    fn echo(&mut self, wire: &[u8]) {
-        self.rewind(wire);
-        while let Some(message) = self.read() {
-            self.0.write(message).expect("it is open");
+    fn echo(&mut self, wire: &[u8], max: usize) {
+        self.rewind(wire, Some(max));
+        while self.0.get_ref().at < wire.len() {
+            while let Some(message) = self.read() {
+                self.0.write(message).expect("it is open");
+            }
+            self.0.flush().expect("a kernel that takes all");
         }
-        self.0.flush().expect("a kernel that takes all");
     }
 }

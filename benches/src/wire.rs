@@ -13,7 +13,10 @@ pub fn wire(kind: MessageKind, payload: &[u8]) -> (Vec<u8>, usize) {
     let mut wire = Vec::new();
     for index in 0..count as u32 {
         let key = MaskingKey::new((index.wrapping_mul(0x9e37_79b9) | 1).to_be_bytes());
-        client.encode_vec(DataFrame::new(kind), payload, Some(key), &mut wire).expect("it is open");
+        client
+            .sender
+            .encode_vec(DataFrame::new(kind), payload, Some(key), &mut wire)
+            .expect("it is open");
     }
     (wire, count)
 }

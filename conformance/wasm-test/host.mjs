@@ -3,7 +3,10 @@
 import { readFile } from "node:fs/promises";
 import { performance } from "node:perf_hooks";
 
-const EVENTS = ["nothing", "request", "http", "open", "text", "binary", "ping", "pong", "closed", "error", "other"];
+const ANSWERS = [
+  "wait", "request", "http", "open", "text", "binary", "ping", "pong", "closed", "failed", "write", "shutdown", "done",
+  "other",
+];
 
 const now = () => Math.floor(performance.now()) >>> 0;
 
@@ -19,7 +22,7 @@ export class Connection {
 
   constructor(ws, { maxMessage = 16 << 20 } = {}) {
     this.#ws = ws;
-    this.#id = ws.ws_server(now(), maxMessage);
+    this.#id = ws.ws_server(maxMessage);
   }
 
   drop() {
@@ -40,12 +43,26 @@ export class Connection {
     this.#ws.ws_received_end(this.#id);
   }
 
-  /** The next event, `{ type, payload, code }`, or undefined. */
-  poll() {
-    const type = EVENTS[this.#ws.ws_poll(this.#id)];
-    if (type === "nothing") return undefined;
-    const payload = this.#view(this.#ws.ws_event(this.#id), this.#ws.ws_event_len(this.#id)).slice();
-    return { type, payload: Buffer.from(payload), code: this.#ws.ws_event_code(this.#id) };
+  receiveReset() {
+    this.#ws.ws_received_reset(this.#id);
+  }
+
+  /** What to do next: `{ type, payload, code, until }`. */
+  next(at = now()) {
+    const type = ANSWERS[this.#ws.ws_next(this.#id, at >>> 0)];
+    const until = this.#ws.ws_until(this.#id);
+    const told = this.#view(this.#ws.ws_told(this.#id), this.#ws.ws_told_len(this.#id)).slice();
+    const code = this.#ws.ws_code(this.#id);
+    return { type, payload: Buffer.from(told), code, until: until < 0 ? undefined : until };
+  }
+
+  /** Tells that the stream has taken so many bytes. */
+  written(count) {
+    this.#ws.ws_written(this.#id, count);
+  }
+
+  shutDown() {
+    this.#ws.ws_shut_down(this.#id);
   }
 
   accept() {
@@ -77,37 +94,6 @@ export class Connection {
     return this.#ws.ws_close(this.#id, code) !== 0;
   }
 
-  /** Takes all that is to be written to the stream. */
-  output() {
-    const chunks = [];
-    for (;;) {
-      const count = this.#ws.ws_output_len(this.#id);
-      if (count === 0) return Buffer.concat(chunks);
-      chunks.push(this.#view(this.#ws.ws_output(this.#id), count).slice());
-      this.#ws.ws_written(this.#id, count);
-    }
-  }
-
-  /** Milliseconds until `handleTimeout` is due, or undefined. */
-  timeout() {
-    const due = this.#ws.ws_poll_timeout(this.#id);
-    // Both wrap after 49.7 days; what has passed looks far away.
-    const wait = (due - now()) >>> 0;
-    return due < 0 ? undefined : wait > 0x7fffffff ? 0 : wait;
-  }
-
-  handleTimeout(at = now()) {
-    this.#ws.ws_handle_timeout(this.#id, at);
-  }
-
-  get wantsShutdown() {
-    return this.#ws.ws_wants_shutdown(this.#id) !== 0;
-  }
-
-  get isFinished() {
-    return this.#ws.ws_is_finished(this.#id) !== 0;
-  }
-
   #view(at, count) {
     return new Uint8Array(this.#ws.memory.buffer, at, count);
   }
@@ -122,8 +108,9 @@ export class Connection {
 /** Runs a connection on a socket of `node:net`; `onEvent` answers requests and messages. */
 export function serve(ws, socket, onEvent) {
   const connection = new Connection(ws);
+  let unread = Buffer.alloc(0);
+  let ended = false;
   let timer;
-  let shut = false;
   let dropped = false;
   const drop = () => {
     if (dropped) return;
@@ -132,44 +119,59 @@ export function serve(ws, socket, onEvent) {
     connection.drop();
     socket.destroy();
   };
-  const events = () => {
-    for (let event; (event = connection.poll()) !== undefined; ) onEvent(connection, event);
+  /** Hands over what was read; whether there was anything. */
+  const feed = () => {
+    const count = connection.receive(unread);
+    unread = unread.subarray(count);
+    // What there is no room for is not read.
+    if (unread.length > 0) socket.pause();
+    else socket.resume();
+    if (count > 0 || unread.length > 0 || !ended) return count > 0;
+    ended = false;
+    connection.receiveEnd();
+    return true;
   };
-  const settle = () => {
-    if (dropped) return;
-    events();
-    const output = connection.output();
-    // A peer that does not take what it is sent is not read from.
-    if (output.length > 0 && !socket.write(output)) {
-      socket.pause();
-      socket.once("drain", () => socket.resume());
-    }
-    if (connection.wantsShutdown && !shut) {
-      shut = true;
-      socket.end();
-    }
-    if (connection.isFinished) return void drop();
+  const wait = (until) => {
     clearTimeout(timer);
-    const wait = connection.timeout();
-    if (wait !== undefined) {
-      timer = setTimeout(() => {
-        connection.handleTimeout();
-        settle();
-      }, wait);
+    if (until === undefined) return;
+    // Both wrap after 49.7 days; what has passed looks far away.
+    const left = (until - now()) >>> 0;
+    timer = setTimeout(run, left > 0x7fffffff ? 0 : left);
+  };
+  const write = (bytes) => {
+    socket.write(bytes, (error) => {
+      if (dropped) return;
+      if (error) connection.receiveReset();
+      else connection.written(bytes.length);
+      run();
+    });
+  };
+  const run = () => {
+    while (!dropped) {
+      const next = connection.next();
+      if (next.type === "write") write(next.payload);
+      else if (next.type === "done") drop();
+      else if (next.type === "shutdown") {
+        socket.end();
+        connection.shutDown();
+      } else if (next.type !== "wait") onEvent(connection, next);
+      else if (!feed()) return void wait(next.until);
     }
   };
   socket.on("data", (bytes) => {
-    if (dropped) return;
-    connection.handleTimeout();
-    for (let at = 0; at < bytes.length; events()) at += connection.receive(bytes.subarray(at));
-    settle();
+    unread = Buffer.concat([unread, bytes]);
+    run();
   });
   socket.on("end", () => {
-    if (dropped) return;
-    connection.receiveEnd();
-    settle();
+    ended = true;
+    run();
   });
-  socket.on("error", drop);
-  socket.on("close", drop);
-  settle();
+  const reset = () => {
+    if (dropped) return;
+    connection.receiveReset();
+    run();
+  };
+  socket.on("error", reset);
+  socket.on("close", reset);
+  run();
 }

@@ -64,16 +64,32 @@ function echo(told) {
   };
 }
 
+/** Does what a connection says until that is to wait, to shut down, or to drop it; tells which. */
+function run(connection, onEvent, output, at) {
+  for (;;) {
+    const next = connection.next(at);
+    if (["wait", "shutdown", "done"].includes(next.type)) return next;
+    if (next.type === "write") {
+      output.push(next.payload);
+      connection.written(next.payload.length);
+    } else {
+      onEvent(connection, next);
+    }
+  }
+}
+
 /** Feeds bytes to a fresh connection, `step` at a time; tells the outcome. */
 function talk(bytes, step = bytes.length, options) {
   const connection = new Connection(ws, options);
   const told = [];
+  const output = [];
   const onEvent = echo(told);
+  let rest;
   for (let at = 0; at < bytes.length; ) {
     at += connection.receive(bytes.subarray(at, at + step));
-    for (let event; (event = connection.poll()) !== undefined; ) onEvent(connection, event);
+    rest = run(connection, onEvent, output, 0);
   }
-  return { connection, told, output: connection.output() };
+  return { connection, told, output: Buffer.concat(output), rest: rest.type };
 }
 
 /** What a connection does after its handshake, the same at once and byte by byte. */
@@ -107,10 +123,10 @@ const EXCHANGES = [
 ];
 for (const [name, received, sent, events] of EXCHANGES) {
   await check(name, () => {
-    const { connection, told, output } = exchange(received);
+    const { connection, told, output, rest } = exchange(received);
     assert.deepEqual(told, events);
     assert.equal(output.toString("hex"), hex(sent).toString("hex"));
-    assert.equal(connection.wantsShutdown, events[0][0] === "closed");
+    assert.equal(rest, events[0][0] === "closed" ? "shutdown" : "wait");
     connection.drop();
   });
 }
@@ -137,23 +153,24 @@ const MALFORMED = [
 ];
 for (const [name, frames, code] of MALFORMED) {
   await check(`${name}: ${code}`, () => {
-    const { connection, told, output } = exchange(frames);
+    const { connection, told, output, rest } = exchange(frames);
     assert.equal(told.length, 1);
-    assert.equal(told[0][0], "error");
+    assert.equal(told[0][0], "failed");
     assert.equal(output.toString("hex"), `8802${code.toString(16).padStart(4, "0")}`);
-    assert(connection.wantsShutdown && !connection.isFinished);
+    assert.equal(rest, "shutdown");
+    connection.shutDown();
+    assert.equal(connection.next(0).type, "wait");
     connection.receiveEnd();
-    while (connection.poll() !== undefined);
-    assert(connection.isFinished);
+    assert.equal(connection.next(0).type, "done");
     connection.drop();
   });
 }
 
 await check("a request of another version gets 426", () => {
   const lines = [...REQUEST.slice(0, -1), "Sec-WebSocket-Version: 8"];
-  const { connection, output } = talk(head(lines));
+  const { connection, output, rest } = talk(head(lines));
   assert.match(output.toString(), /^HTTP\/1\.1 426 .*\r\nSec-WebSocket-Version: 13\r\n/s);
-  assert(connection.wantsShutdown);
+  assert.equal(rest, "shutdown");
   connection.drop();
 });
 
@@ -166,22 +183,27 @@ await check("an ordinary request gets a page", () => {
 
 await check("a request that does not come times out", () => {
   const connection = new Connection(ws);
-  const wait = connection.timeout();
-  assert(wait > 9000 && wait <= 10000, `${wait} ms`);
-  connection.handleTimeout((performance.now() + 10001) >>> 0);
-  assert.equal(connection.poll().type, "error");
+  const { type, until } = connection.next(1000);
+  assert.deepEqual([type, until], ["wait", 11000]);
+  assert.equal(connection.next(10999).type, "wait");
+  assert.equal(connection.next(11000).type, "failed");
   connection.drop();
 });
 
 await check("a close that is not answered times out", () => {
   const { connection } = exchange("");
   assert(connection.close(1001, "away"));
-  assert.equal(connection.output().toString("latin1"), "\x88\x06\x03\xe9away");
+  const output = [];
+  const { type, until } = run(connection, undefined, output, 1000);
+  assert.equal(Buffer.concat(output).toString("latin1"), "\x88\x06\x03\xe9away");
   assert(!connection.close(1001) && !connection.sendText("late"));
-  const wait = connection.timeout();
-  assert(wait > 4000 && wait <= 5000, `${wait} ms`);
-  connection.handleTimeout((performance.now() + 5001) >>> 0);
-  assert(connection.isFinished);
+  assert.deepEqual([type, until], ["wait", 6000]);
+  assert.equal(connection.next(5999).type, "wait");
+  const told = [];
+  const end = run(connection, (_, { type, code }) => told.push([type, code]), output, 6000);
+  assert.deepEqual(told, [["closed", 1006]]);
+  assert.deepEqual([end.type, end.until], ["shutdown", 6000]);
+  assert.equal(connection.next(6000).type, "done");
   connection.drop();
 });
 
@@ -189,13 +211,13 @@ await check("what cannot be sent is refused", () => {
   const { connection } = exchange("");
   assert(!connection.sendText(hex("ff")) && !connection.ping(Buffer.alloc(126)));
   assert(!connection.close(1005) && !connection.close(70000) && !connection.close(1000, "x".repeat(124)));
-  assert.equal(connection.output().length, 0);
+  assert.equal(connection.next(0).type, "wait");
   connection.drop();
 });
 
 await check("a connection that does not exist says nothing", () => {
   for (const id of [12345, 0xffffffff]) {
-    assert.deepEqual([ws.ws_input_len(id), ws.ws_poll(id), ws.ws_output_len(id), ws.ws_poll_timeout(id)], [0, 0, 0, -1]);
+    assert.deepEqual([ws.ws_input_len(id), ws.ws_next(id, 0), ws.ws_told_len(id), ws.ws_until(id)], [0, 0, 0, -1]);
     ws.ws_received(id, 10);
     ws.ws_drop(id);
   }

@@ -3,11 +3,13 @@
 //! Flags: bit 0 makes it a client, bit 2 sets low limits, bit 3 has messages lent, bit 4 has the
 //! first piece handed over with the handshake.
 
-use ws_core::endpoint::{Endpoint, Error, Event, EventRef, Options, Random};
-use ws_core::{CloseCode, Config, Message, MessageKind, Role};
+use ws_core::endpoint::{Endpoint, EndpointError, Event, Next, Options, Pending};
+use ws_core::message::MessageRef;
+use ws_core::{CloseCode, Config, Message, Role};
 
-use super::model::{Model, Outcome, Seen};
-use super::{KEY, Setup, same_for_all_cuts};
+use super::model::{Model, Outcome};
+use super::seen::*;
+use super::{KEY, START, Setup, same_for_all_cuts};
 
 const DEFAULT_LIMIT: u64 = 16 << 20;
 const LOW_FRAME: u64 = 200;
@@ -39,105 +41,124 @@ fn run(setup: &Setup<'_>, options: Options, pieces: &[&[u8]]) -> Outcome {
         Role::Client => Endpoint::client_after_handshake(options, random(&KEY), leftover),
     };
     let mut outcome = Outcome::default();
-    poll(&mut endpoint, setup.flag(3), &mut outcome);
+    run_on(&mut endpoint, setup.flag(3), &mut outcome);
     for piece in pieces {
         let mut rest = *piece;
         while !rest.is_empty() {
-            let taken = endpoint.receive(rest);
-            assert_ne!(taken, 0, "no room although all events were polled");
+            let taken = endpoint.inbound.receive(rest);
+            assert_ne!(taken, 0, "no room although all events were told");
             rest = &rest[taken..];
-            poll(&mut endpoint, setup.flag(3), &mut outcome);
+            run_on(&mut endpoint, setup.flag(3), &mut outcome);
         }
     }
-    let closed = matches!(outcome.seen.last(), Some(Seen::Close(..)));
-    let ended = closed || outcome.error.is_some();
-    assert_eq!(endpoint.is_closed(), ended);
+    let ended = outcome.ended();
+    let failed = matches!(outcome.seen.last(), Some(Seen::Failed(_)));
+    assert_eq!(endpoint.outbound.is_open(), !ended);
     assert_eq!(endpoint.close_info().is_some(), ended);
-    outcome.output = take_output(&mut endpoint);
 
-    // The end of the stream is told once, unless there was an end before.
-    endpoint.receive_eof();
-    match endpoint.poll_event().expect("the end of an open connection is no error") {
-        Some(Event::Closed(info)) => {
-            assert!(!ended);
-            assert_eq!((info.code, info.clean), (CloseCode::ABNORMAL, false));
-        }
-        other => assert!(ended && other.is_none(), "{other:?} at the end of the stream"),
+    // The end of the stream is told, unless there was an end before; then it is shut down, and it is over.
+    endpoint.inbound.receive_eof();
+    if !ended {
+        assert!(matches!(endpoint.next(|| START), Next::Event(Event::Closed)));
+        assert_eq!(endpoint.close_info().map(|info| info.code), Some(CloseCode::ABNORMAL));
     }
-    assert!(endpoint.poll_event().is_ok_and(|event| event.is_none()));
-    assert!(endpoint.is_closed() && endpoint.is_finished());
-    assert!(endpoint.output().is_empty(), "sent at the end of the stream");
+    assert!(matches!(endpoint.next(|| START), Next::Shutdown { until: Some(START), .. }));
+    for _ in 0..3 {
+        assert!(matches!(endpoint.next(|| START), Next::Done));
+    }
+    assert!(!endpoint.outbound.is_open());
+    assert_eq!(endpoint.close_info().map(|info| info.clean), Some(ended && !failed));
     outcome
 }
 
-fn poll(endpoint: &mut Endpoint, lending: bool, outcome: &mut Outcome) {
+/// Does what the endpoint says until it waits or wants to end the stream.
+fn run_on(endpoint: &mut Endpoint, lending: bool, outcome: &mut Outcome) {
     loop {
-        let ended = outcome.error.is_some() || matches!(outcome.seen.last(), Some(Seen::Close(..)));
+        let ended = outcome.ended();
         let seen = if lending {
-            endpoint.poll_event_ref().map(|event| event.map(|(event, _)| lent(event)))
+            told(endpoint.next_ref(|| START), |(event, _)| lent(event), &mut outcome.output)
         } else {
-            endpoint.poll_event().map(|event| event.map(owned))
+            told(endpoint.next(|| START), owned, &mut outcome.output)
         };
         match seen {
-            Ok(None) => return,
-            Ok(Some(seen)) => {
+            Told::Nothing => return,
+            Told::Written => {}
+            Told::Seen(seen) => {
                 assert!(!ended, "{seen:?} after the end");
                 outcome.seen.push(seen);
             }
-            Err(error) => {
-                assert!(!ended, "{error} after the end");
-                let Error::Protocol(error) = error else { panic!("{error} without a clock") };
-                outcome.error = Some(error);
+            Told::Closed => {
+                let info = endpoint.close_info().expect("how it was closed");
+                assert!(!ended && !info.by_us && !info.clean, "{info:?}");
+                outcome.seen.push(closed(info.code.get(), &info.reason));
             }
         }
     }
 }
 
-fn owned(event: Event) -> Seen {
-    match event {
-        Event::Message(message) => {
-            let kind = match message {
-                Message::Text(_) => MessageKind::Text,
-                Message::Binary(_) => MessageKind::Binary,
-            };
-            Seen::Message { kind, compressed: false, bytes: message.as_bytes().to_vec() }
+/// What an answer tells.
+enum Told {
+    Nothing,
+    Written,
+    Seen(Seen),
+    Closed,
+}
+
+fn told<E>(next: Next<'_, E>, event: impl Fn(E) -> Told, output: &mut Vec<u8>) -> Told {
+    match next {
+        Next::Event(told) => event(told),
+        Next::Failed(EndpointError::Protocol(error)) => Told::Seen(failed(error)),
+        Next::Failed(other) => panic!("{other} without a reason"),
+        Next::Write { output: pending, .. } => {
+            write(pending, output);
+            Told::Written
         }
-        Event::Ping(payload) => Seen::Ping(payload.to_vec()),
-        Event::Pong(payload) => Seen::Pong(payload.to_vec()),
-        Event::Closed(info) => Seen::Close(info.code.get(), info.reason),
-        other => panic!("{other:?} on an open connection"),
+        Next::Wait { read, .. } => {
+            assert!(read.is_some(), "nowhere to read to");
+            Told::Nothing
+        }
+        Next::Shutdown { .. } | Next::Done => Told::Nothing,
     }
 }
 
-fn lent(event: EventRef<'_>) -> Seen {
-    match event {
-        EventRef::Message(message) => Seen::Message {
-            kind: message.kind(),
-            compressed: false,
-            bytes: message.as_bytes().to_vec(),
-        },
-        EventRef::Ping(payload) => Seen::Ping(payload.to_vec()),
-        EventRef::Pong(payload) => Seen::Pong(payload.to_vec()),
-        EventRef::Closed(info) => Seen::Close(info.code.get(), info.reason),
+fn owned(event: Event) -> Told {
+    Told::Seen(match event {
+        Event::Message(Message::Text(message)) => text(&message),
+        Event::Message(Message::Binary(message)) => binary(&message),
+        Event::Ping(payload) => ping(&payload),
+        Event::Pong(payload) => pong(&payload),
+        Event::Closed => return Told::Closed,
         other => panic!("{other:?} on an open connection"),
-    }
-}
-
-/// Bytes that are not random: `pattern` over and over.
-pub(super) fn random(pattern: &'static [u8]) -> Random {
-    Box::new(|bytes| {
-        for (byte, from) in bytes.iter_mut().zip(pattern.iter().cycle()) {
-            *byte = *from;
-        }
     })
 }
 
-/// All output, in the pieces in which it waits.
-pub(super) fn take_output(endpoint: &mut Endpoint) -> Vec<u8> {
-    let output = endpoint.output();
-    let bytes: Vec<u8> = output.slices().flatten().copied().collect();
-    assert_eq!(output.len(), bytes.len());
-    output.advance(bytes.len());
-    assert!(output.is_empty());
-    bytes
+fn lent(event: Event<MessageRef<'_>, &[u8]>) -> Told {
+    Told::Seen(match event {
+        Event::Message(MessageRef::Text(message)) => text(message),
+        Event::Message(MessageRef::Binary(message)) => binary(message),
+        Event::Ping(payload) => ping(payload),
+        Event::Pong(payload) => pong(payload),
+        Event::Closed => return Told::Closed,
+        other => panic!("{other:?} on an open connection"),
+    })
+}
+
+/// Bytes that are not random: `pattern` over and over.
+pub(super) fn random(pattern: &'static [u8]) -> impl FnMut(&mut [u8]) -> bool + Send + 'static {
+    |bytes| {
+        for (byte, from) in bytes.iter_mut().zip(pattern.iter().cycle()) {
+            *byte = *from;
+        }
+        true
+    }
+}
+
+/// Writes all output, in the pieces in which it waits.
+pub(super) fn write(mut pending: Pending<'_>, output: &mut Vec<u8>) {
+    let bytes: Vec<u8> = pending.slices().flatten().copied().collect();
+    assert_eq!(pending.len(), bytes.len());
+    assert_ne!(bytes.len(), 0, "nothing to write");
+    pending.advance(bytes.len());
+    assert!(pending.is_empty());
+    output.extend(bytes);
 }

@@ -4,16 +4,16 @@
 //! lets pages of any origin in.
 
 use ws_core::Role;
-use ws_core::endpoint::{Endpoint, Error, Event, Options, Origins};
+use ws_core::endpoint::{Endpoint, EndpointError, Event, Next, Options, Origins};
 use ws_core::frame::{FrameHeader, OpCode};
 use ws_core::handshake::{
     AcceptResponse, ClientKey, ClientRequest, DEFAULT_MAX_FIELDS, DEFAULT_MAX_HEAD, FieldSlots,
-    HandshakeError, HeadError, HeadReader, HttpResponse, RequestHead, ResponseHead, Upgrade,
+    HandshakeError, HeadReader, HttpResponse, OpenError, RequestHead, ResponseHead, Upgrade,
     same_origin,
 };
 
-use super::endpoint::{random, take_output};
-use super::{Setup, same_for_all_cuts};
+use super::endpoint::{random, write};
+use super::{START, Setup, same_for_all_cuts};
 
 /// With it a server answers `s3pPLMBiTxaQ9kYGzzhZRbK+xOo=`.
 const NONCE: &[u8; 16] = b"the sample nonce";
@@ -188,7 +188,7 @@ fn check_upgrade(upgrade: &Upgrade<'_, '_>, extensions: Option<&[u8]>) {
     let accepted = answer.accept(&key, offered.iter().copied(), extensions);
     if key.as_str() == upgrade.key {
         let accepted = accepted.expect("an answer to this request");
-        assert_eq!(accepted.subprotocol, subprotocol);
+        assert_eq!(accepted, subprotocol);
     } else {
         // The pad bits of the key are not those of a client of ours.
         assert_eq!(accepted.unwrap_err(), HandshakeError::WrongAccept);
@@ -204,12 +204,12 @@ fn check_refusal(error: HandshakeError) {
 }
 
 /// What a writer writes: into the room that it asks for, and into no less.
-fn written(write: impl Fn(&mut [u8]) -> Result<usize, HeadError>) -> Vec<u8> {
-    let Err(HeadError::BufferTooSmall { needed }) = write(&mut []) else {
+fn written(write: impl Fn(&mut [u8]) -> Result<usize, OpenError>) -> Vec<u8> {
+    let Err(OpenError::BufferTooSmall { needed }) = write(&mut []) else {
         panic!("it fits into nothing")
     };
     let mut out = vec![0; needed];
-    assert_eq!(write(&mut out[..needed - 1]), Err(HeadError::BufferTooSmall { needed }));
+    assert_eq!(write(&mut out[..needed - 1]), Err(OpenError::BufferTooSmall { needed }));
     assert_eq!(write(&mut out), Ok(needed));
     out
 }
@@ -240,7 +240,7 @@ fn check_response(response: &ResponseHead<'_, '_>) {
     let accepted = response.accept(&ClientKey::from_nonce(*NONCE), SUBPROTOCOLS, Some(EXTENSIONS));
     if let Ok(accepted) = accepted {
         assert_eq!(response.status(), 101);
-        assert!(accepted.subprotocol.is_none_or(|name| SUBPROTOCOLS.contains(&name)));
+        assert!(accepted.is_none_or(|name| SUBPROTOCOLS.contains(&name)));
     }
 }
 
@@ -271,34 +271,32 @@ fn check_endpoint(setup: &Setup<'_>, max_head: usize, max_fields: usize) {
 fn run_server(mut endpoint: Endpoint, pieces: &[&[u8]]) -> Told {
     let mut told = Told::default();
     let mut status = None;
-    feed(&mut endpoint, pieces, |endpoint, event| {
-        told.events.push(word(&event));
+    told.feed(&mut endpoint, pieces, |endpoint, event| {
         match event {
             Ok(Event::Request(request)) => {
                 assert!(request.is_upgrade() && status.is_none());
-                assert!(endpoint.respond(&HttpResponse::new(101)).is_err());
+                assert!(endpoint.outbound.respond(&HttpResponse::new(101)).is_err());
                 let response = AcceptResponse::new().subprotocol(request.subprotocols().last());
-                endpoint.accept(&response).expect("a request that waits");
-                assert!(endpoint.accept(&response).is_err(), "accepted twice");
+                endpoint.outbound.accept(&response).expect("a request that waits");
+                assert!(endpoint.outbound.accept(&response).is_err(), "accepted twice");
                 status = Some(101);
             }
             Ok(Event::Http(request)) => {
                 assert!(!request.is_upgrade() && status.is_none());
-                assert!(endpoint.accept(&AcceptResponse::new()).is_err());
+                assert!(endpoint.outbound.accept(&AcceptResponse::new()).is_err());
                 // The body of an answer to HEAD is not sent, which the check below does not know.
                 let body = if request.method() == "HEAD" { &[][..] } else { PAGE_BODY };
-                endpoint.respond(&PAGE.body(body)).expect("a request that waits");
+                endpoint.outbound.respond(&PAGE.body(body)).expect("a request that waits");
                 status = Some(PAGE_STATUS);
             }
-            Err(Error::Handshake(error)) => {
+            Err(EndpointError::Handshake(error)) => {
                 assert!(status.is_none());
                 status = Some(error.status().unwrap_or_else(|| panic!("no answer to {error}")));
             }
-            Err(Error::Protocol(_)) | Ok(_) => assert_eq!(status, Some(101)),
+            Err(EndpointError::Protocol(_)) | Ok(_) => assert_eq!(status, Some(101)),
             Err(error) => panic!("{error} without a clock"),
         }
     });
-    told.output = take_output(&mut endpoint);
     match status {
         None => assert!(told.output.is_empty(), "sent before the head was complete"),
         Some(101) => {
@@ -311,75 +309,94 @@ fn run_server(mut endpoint: Endpoint, pieces: &[&[u8]]) -> Told {
             let empty = wire.chunks(2).take_while(|line| line == b"\r\n").count();
             let for_head = wire[2 * empty..].starts_with(b"HEAD ");
             check_http(&told.output, status, !for_head || status == PAGE_STATUS);
-            assert!(endpoint.is_closed() && endpoint.wants_shutdown());
+            assert!(matches!(endpoint.next(|| START), Next::Shutdown { .. }));
         }
     }
-    finish(&mut endpoint, &mut told);
+    told.finish(&mut endpoint);
     told
 }
 
 /// A client has sent its request, and then frames if it was accepted.
 fn run_client(mut endpoint: Endpoint, pieces: &[&[u8]]) -> Told {
-    let mut told = Told::default();
-    let request = take_output(&mut endpoint);
+    let mut request = Vec::new();
+    let Next::Write { output, .. } = endpoint.next(|| START) else { panic!("a request is first") };
+    write(output, &mut request);
     assert!(request.ends_with(b"\r\n\r\n"));
+    let mut told = Told::default();
     let mut open = false;
-    feed(&mut endpoint, pieces, |_, event| {
-        told.events.push(word(&event));
-        match event {
-            Ok(Event::Open(opened)) => {
-                assert!(!open);
-                let chosen = opened.subprotocol.as_deref();
-                assert!(chosen.is_none_or(|name| SUBPROTOCOLS.contains(&name)));
-                open = true;
-            }
-            Ok(Event::Refused(response)) => {
-                assert!(!open && response.status() != 101);
-                assert!(response.body().len() <= 64);
-            }
-            Err(Error::Handshake(_)) => assert!(!open),
-            Err(Error::Protocol(_)) | Ok(_) => assert!(open),
-            Err(error) => panic!("{error} without a clock"),
+    told.feed(&mut endpoint, pieces, |_, event| match event {
+        Ok(Event::Open { subprotocol, .. }) => {
+            assert!(!open);
+            let chosen = subprotocol.as_deref();
+            assert!(chosen.is_none_or(|name| SUBPROTOCOLS.contains(&name)));
+            open = true;
         }
+        Ok(Event::Refused(response)) => {
+            assert!(!open && response.status() != 101);
+            assert!(response.body().len() <= 64);
+        }
+        Err(EndpointError::Handshake(_)) => assert!(!open),
+        Err(EndpointError::Protocol(_)) | Ok(_) => assert!(open),
+        Err(error) => panic!("{error} without a clock"),
     });
-    told.output = take_output(&mut endpoint);
     assert!(open || told.output.is_empty(), "sent without a connection");
     check_frames(&told.output, Role::Client);
-    finish(&mut endpoint, &mut told);
+    told.finish(&mut endpoint);
     told
 }
 
-fn feed(
-    endpoint: &mut Endpoint,
-    pieces: &[&[u8]],
-    mut event: impl FnMut(&mut Endpoint, Result<Event, Error>),
-) {
-    for piece in pieces {
-        let mut rest = *piece;
-        while !rest.is_empty() {
-            let taken = endpoint.receive(rest);
-            assert_ne!(taken, 0, "no room although all events were polled");
-            rest = &rest[taken..];
-            while let Some(told) = endpoint.poll_event().transpose() {
-                event(endpoint, told);
+impl Told {
+    fn feed(
+        &mut self,
+        endpoint: &mut Endpoint,
+        pieces: &[&[u8]],
+        mut event: impl FnMut(&mut Endpoint, Result<Event, EndpointError>),
+    ) {
+        for piece in pieces {
+            let mut rest = *piece;
+            while !rest.is_empty() {
+                let taken = endpoint.inbound.receive(rest);
+                assert_ne!(taken, 0, "no room although all events were told");
+                rest = &rest[taken..];
+                loop {
+                    let told = match endpoint.next(|| START) {
+                        Next::Event(event) => Ok(event),
+                        Next::Failed(error) => Err(error),
+                        Next::Write { output, .. } => {
+                            write(output, &mut self.output);
+                            continue;
+                        }
+                        Next::Shutdown { .. } | Next::Wait { .. } | Next::Done => break,
+                    };
+                    self.note(endpoint, &told);
+                    event(endpoint, told);
+                }
             }
         }
     }
-}
 
-/// The stream ends: at most one more thing is told, and nothing is sent.
-fn finish(endpoint: &mut Endpoint, told: &mut Told) {
-    endpoint.receive_eof();
-    if let Some(event) = endpoint.poll_event().transpose() {
-        told.events.push(word(&event));
+    fn note(&mut self, endpoint: &Endpoint, told: &Result<Event, EndpointError>) {
+        let close = endpoint.close_info().filter(|_| matches!(told, Ok(Event::Closed)));
+        self.events.push(format!("{told:?} {close:?}"));
     }
-    assert!(matches!(endpoint.poll_event(), Ok(None)), "more than one end");
-    assert!(endpoint.is_finished());
-    assert!(endpoint.output().is_empty(), "sent at the end of the stream");
-}
 
-fn word(event: &Result<Event, Error>) -> String {
-    format!("{event:?}")
+    /// The stream ends: at most one more thing is told, nothing is sent, and then it is over.
+    fn finish(&mut self, endpoint: &mut Endpoint) {
+        endpoint.inbound.receive_eof();
+        let told = match endpoint.next(|| START) {
+            Next::Event(event) => Some(Ok(event)),
+            Next::Failed(error) => Some(Err(error)),
+            _ => None,
+        };
+        if let Some(told) = told {
+            self.note(endpoint, &told);
+        }
+        let next = endpoint.next(|| START);
+        assert!(matches!(next, Next::Shutdown { until: Some(START), .. } | Next::Done), "{next:?}");
+        for _ in 0..3 {
+            assert!(matches!(endpoint.next(|| START), Next::Done));
+        }
+    }
 }
 
 /// Pongs and at most one Close frame, which is the last.

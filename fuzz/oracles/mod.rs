@@ -9,11 +9,17 @@ pub(crate) mod frame;
 pub(crate) mod handshake;
 mod model;
 pub(crate) mod receive;
+// What is seen has the same names as in the tests.
+#[path = "../../ws-core/tests/common/seen.rs"]
+mod seen;
 
-use ws_core::{MaskingKey, Role};
+use ws_core::{Instant, MaskingKey, Role};
 
 /// The key of every frame that a client sends here.
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
+
+/// Whenever the clock is asked: nothing depends on the time.
+const START: Instant = Instant::from_millis(0);
 
 /// The first bytes of an input to all targets but `frame`: what is set up, and how the rest is cut.
 struct Setup<'a> {

@@ -1,25 +1,24 @@
 //! What RFC 6455 says about a stream of frames, written down a second time in the plainest way:
 //! it has the whole stream at hand, allocates freely and knows nothing of `Connection`.
 
-use ws_core::{MessageKind, ProtocolError, Role};
+use ws_core::{ProtocolError, Role};
 
 use super::KEY;
+use super::seen::*;
 
 /// What a stream comes to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Outcome {
     pub(crate) seen: Vec<Seen>,
-    pub(crate) error: Option<ProtocolError>,
     /// All that is sent, when each reply leaves before the next frame is looked at.
     pub(crate) output: Vec<u8>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Seen {
-    Message { kind: MessageKind, compressed: bool, bytes: Vec<u8> },
-    Ping(Vec<u8>),
-    Pong(Vec<u8>),
-    Close(u16, String),
+impl Outcome {
+    /// The connection was closed, or has failed.
+    pub(crate) fn ended(&self) -> bool {
+        self.seen.last().is_some_and(Seen::is_end)
+    }
 }
 
 /// What else a chunk by chunk receiver tells.
@@ -40,7 +39,7 @@ pub(crate) struct Model {
 
 /// The message that is open.
 struct Open {
-    kind: MessageKind,
+    text: bool,
     compressed: bool,
     bytes: Vec<u8>,
     /// What the headers have declared so far.
@@ -75,8 +74,10 @@ impl Model {
                         outcome.output.extend(sent_by(self.role, 0x8a, payload));
                     }
                     let close = match &seen {
-                        Seen::Close(1005, _) => Some(sent_by(self.role, 0x88, &[])),
-                        Seen::Close(code, _) => Some(sent_by(self.role, 0x88, &code.to_be_bytes())),
+                        Seen::Closed { code: 1005, .. } => Some(sent_by(self.role, 0x88, &[])),
+                        Seen::Closed { code, .. } => {
+                            Some(sent_by(self.role, 0x88, &code.to_be_bytes()))
+                        }
                         _ => None,
                     };
                     outcome.seen.push(seen);
@@ -89,7 +90,7 @@ impl Model {
                 Err(error) => {
                     let code = error.close_code().get();
                     outcome.output.extend(sent_by(self.role, 0x88, &code.to_be_bytes()));
-                    outcome.error = Some(error);
+                    outcome.seen.push(failed(error));
                     break;
                 }
             }
@@ -118,7 +119,7 @@ impl Model {
         }
 
         let message = open.get_or_insert(Open {
-            kind: if header.opcode == 1 { MessageKind::Text } else { MessageKind::Binary },
+            text: header.opcode == 1,
             compressed: header.rsv1,
             bytes: Vec::new(),
             declared: 0,
@@ -126,7 +127,7 @@ impl Model {
         message.declared += header.len;
         message.bytes.extend(payload);
         let end = complete && header.fin;
-        if message.kind == MessageKind::Text && !message.compressed {
+        if message.text && !message.compressed {
             // RFC 6455 §8.1: a sequence that later bytes could complete is no error yet.
             let checked = core::str::from_utf8(&message.bytes);
             if checked.is_err_and(|error| end || error.error_len().is_some()) {
@@ -136,10 +137,10 @@ impl Model {
         if !complete {
             return Ok(None);
         }
-        let seen = if end { open.take() } else { None }.map(|message| Seen::Message {
-            kind: message.kind,
-            compressed: message.compressed,
-            bytes: message.bytes,
+        let seen = if end { open.take() } else { None }.map(|message| match message.bytes {
+            bytes if message.compressed => Seen::Compressed(bytes),
+            bytes if message.text => Seen::Text(String::from_utf8(bytes).expect("it was checked")),
+            bytes => Seen::Binary(bytes),
         });
         Ok(Some((len, seen)))
     }
@@ -217,7 +218,7 @@ fn control(header: &Header, payload: Vec<u8>) -> Result<Seen, ProtocolError> {
     Ok(match (header.opcode, &payload[..]) {
         (9, _) => Seen::Ping(payload),
         (10, _) => Seen::Pong(payload),
-        (_, []) => Seen::Close(1005, String::new()),
+        (_, []) => closed(1005, ""),
         (_, [_]) => return Err(ProtocolError::CloseBodyTooShort),
         (_, [high, low, reason @ ..]) => {
             let code = u16::from_be_bytes([*high, *low]);
@@ -225,7 +226,7 @@ fn control(header: &Header, payload: Vec<u8>) -> Result<Seen, ProtocolError> {
                 return Err(ProtocolError::InvalidCloseCode(code));
             }
             match core::str::from_utf8(reason) {
-                Ok(reason) => Seen::Close(code, reason.to_owned()),
+                Ok(reason) => closed(code, reason),
                 Err(_) => return Err(ProtocolError::InvalidCloseReason),
             }
         }

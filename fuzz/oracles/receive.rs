@@ -1,12 +1,12 @@
-//! `Connection::receive`: the input is a setup and what the peer sends once the connection is open.
+//! `Connection::next`: the input is a setup and what the peer sends once the connection is open.
 //!
 //! Flags: bit 0 makes it a client, bit 1 allows RSV1, bit 2 sets low limits.
 
-use ws_core::connection::{Ending, State};
-use ws_core::{Config, Connection, Event, Input, MessageKind, Role};
+use ws_core::{Config, Connection, Input, MessageKind, Role, Step};
 
-use super::model::{Model, Outcome, Places, Seen};
-use super::{Setup, key, same_for_all_cuts};
+use super::model::{Model, Outcome, Places};
+use super::seen::*;
+use super::{START, Setup, key, same_for_all_cuts};
 
 const DEFAULT_LIMIT: u64 = 16 << 20;
 const LOW_FRAME: u64 = 200;
@@ -21,19 +21,17 @@ pub(crate) fn check(data: &[u8]) {
         max_frame: if low { LOW_FRAME } else { DEFAULT_LIMIT },
         max_message: if low { LOW_MESSAGE } else { DEFAULT_LIMIT },
     };
-    let config = Config::new()
-        .compression(model.compression)
-        .max_frame(model.max_frame)
-        .max_message(model.max_message);
-    let outcome = same_for_all_cuts(&setup, |pieces| run(setup.role(), config, pieces));
+    let config = Config::new().max_frame(model.max_frame).max_message(model.max_message);
+    let outcome = same_for_all_cuts(&setup, |pieces| {
+        run(Connection::with_compression(model.role, config, model.compression), model.role, pieces)
+    });
     assert_eq!(outcome, model.expect(setup.stream), "against the model");
-    if let Some(error) = outcome.0.error {
-        assert!(error.close_code().may_be_sent(setup.role()), "{error}");
+    if let Some(Seen::Failed(error)) = outcome.0.seen.last() {
+        assert!(error.close_code().may_be_sent(model.role), "{error}");
     }
 }
 
-fn run(role: Role, config: Config, pieces: &[&[u8]]) -> (Outcome, Places) {
-    let mut connection = Connection::new(role, config);
+fn run(mut connection: Connection, role: Role, pieces: &[&[u8]]) -> (Outcome, Places) {
     let mut told = Told::default();
     for piece in pieces {
         let mut piece = piece.to_vec();
@@ -41,15 +39,18 @@ fn run(role: Role, config: Config, pieces: &[&[u8]]) -> (Outcome, Places) {
         told.before += piece.len();
     }
 
-    let ended = told.ended();
-    let state = if ended { State::Closed } else { State::Open };
-    assert_eq!(connection.state(), state);
-    assert!(!ended || !connection.wants_transmit());
-    let clean = ended && told.outcome.error.is_none();
-    for _ in 0..2 {
-        let ending = connection.receive_eof();
-        assert_eq!(ending, if clean { Ending::Clean } else { Ending::Abnormal });
+    // What the end of the stream comes to, whatever was before.
+    let ended = told.outcome.ended();
+    let failed = matches!(told.outcome.seen.last(), Some(Seen::Failed(_)));
+    assert_eq!(connection.sender.is_open(), !ended);
+    connection.receiver.receive_eof();
+    let mut idle = || connection.next(&mut Input::new(&mut []), || START);
+    assert!(matches!(idle(), Step::Shutdown(Some(START))), "shut down without waiting");
+    for _ in 0..3 {
+        assert!(matches!(idle(), Step::Done), "then it is over");
     }
+    assert!(!connection.sender.is_open());
+    assert_eq!(connection.sender.is_clean(), ended && !failed);
     if ended {
         told.places.partial.clear();
     }
@@ -68,43 +69,42 @@ struct Told {
 }
 
 impl Told {
-    fn ended(&self) -> bool {
-        self.outcome.error.is_some() || matches!(self.outcome.seen.last(), Some(Seen::Close(..)))
-    }
-
     /// Feeds one piece; each step either ends or consumes something, and all is consumed.
     fn feed(&mut self, connection: &mut Connection, role: Role, piece: &mut [u8]) {
         let mut input = Input::new(piece);
         loop {
-            let (before, ended) = (input.consumed(), self.ended());
-            let event = connection.receive(&mut input);
+            let (before, ended) = (input.consumed(), self.outcome.ended());
+            let step = connection.next(&mut input, || START);
             let consumed = input.consumed();
-            match event {
-                Ok(None) => break,
-                Ok(Some(event)) => {
-                    assert!(!ended, "{event:?} after the end");
-                    assert!(consumed > before, "{event:?} for nothing");
-                    let close = matches!(event, Event::Close);
-                    assert!(!close || input.is_empty(), "bytes left after Close");
-                    self.event(connection, event, consumed);
+            match step {
+                Step::Wait(_) => {
+                    assert!(!ended || role == Role::Client, "it is the server who shuts down");
+                    break;
                 }
-                Err(error) => {
-                    assert!(!ended, "{error} after the end");
-                    assert!(consumed > before, "{error} for nothing");
-                    assert!(input.is_empty(), "bytes left after {error}");
-                    self.outcome.error = Some(error);
+                Step::Shutdown(_) => {
+                    assert!(ended, "nothing has ended it");
+                    break;
+                }
+                Step::Done => panic!("the stream has not ended"),
+                Step::Transmit => {
+                    assert_eq!(consumed, before, "what is owed goes first");
+                    self.outcome.output.extend(transmit(connection, role));
+                }
+                step => {
+                    assert!(!ended, "{step:?} after the end");
+                    assert!(consumed > before, "{step:?} for nothing");
+                    self.see(connection, step, consumed);
+                    assert!(!self.outcome.ended() || input.is_empty(), "bytes left after the end");
                 }
             }
-            let sent = drain(connection, role);
-            assert!(!ended || sent.is_empty(), "sent after the end: {sent:02x?}");
-            self.outcome.output.extend(sent);
         }
         assert!(input.is_empty(), "more bytes are wanted while some are left");
     }
 
-    fn event(&mut self, connection: &Connection, event: Event<'_>, consumed: usize) {
-        let seen = match event {
-            Event::Data(chunk) => {
+    fn see(&mut self, connection: &Connection, step: Step<'_>, consumed: usize) {
+        let receiver = &connection.receiver;
+        let seen = match step {
+            Step::Data(chunk) => {
                 assert_eq!(chunk.start, self.message.is_none(), "where a message starts");
                 let told = (chunk.kind, chunk.compressed);
                 assert_eq!(*self.message.get_or_insert(told), told, "one kind for all chunks");
@@ -114,35 +114,34 @@ impl Told {
                 }
                 self.message = None;
                 let bytes = core::mem::take(&mut self.places.partial);
-                Seen::Message { kind: told.0, compressed: told.1, bytes }
+                match told {
+                    (_, true) => Seen::Compressed(bytes),
+                    (MessageKind::Text, _) => {
+                        Seen::Text(String::from_utf8(bytes).expect("text that is UTF-8"))
+                    }
+                    (MessageKind::Binary, _) => Seen::Binary(bytes),
+                }
             }
-            Event::Ping => Seen::Ping(connection.control_payload().to_vec()),
-            Event::Pong => Seen::Pong(connection.control_payload().to_vec()),
-            Event::Close => {
-                let frame = connection.close_frame().expect("the frame of a Close event");
-                Seen::Close(frame.code.get(), frame.reason.to_owned())
+            Step::Ping => ping(receiver.control_payload()),
+            Step::Pong => pong(receiver.control_payload()),
+            Step::Close => {
+                let frame = receiver.close_frame().expect("the frame of a Close event");
+                closed(frame.code.get(), frame.reason)
             }
-            other => panic!("an event that this oracle does not know: {other:?}"),
+            Step::Failed(error) => failed(error),
+            other => panic!("{other:?} is nothing to see"),
         };
-        if !matches!(seen, Seen::Close(..)) {
+        if !seen.is_end() {
             self.places.ends.push(self.before + consumed);
         }
         self.outcome.seen.push(seen);
     }
 }
 
-/// All that waits to be sent: a Pong and a Close frame at most.
-fn drain(connection: &mut Connection, role: Role) -> Vec<u8> {
-    let mut output = Vec::new();
-    let mut frames = 0;
-    while connection.wants_transmit() {
-        let mut frame = [0; 131];
-        let len = connection.poll_transmit(&mut frame, key(role)).expect("room and a key");
-        assert_ne!(len, 0, "it wants to send and gives nothing");
-        output.extend_from_slice(&frame[..len]);
-        frames += 1;
-        assert!(frames <= 2, "a Pong and a Close frame at most");
-    }
-    assert_eq!(connection.poll_transmit(&mut [0; 131], key(role)), Ok(0));
-    output
+/// The frame that is to be sent.
+fn transmit(connection: &mut Connection, role: Role) -> Vec<u8> {
+    let mut frame = [0; 131];
+    let len = connection.sender.transmit(&mut frame, key(role)).expect("room and a key");
+    assert_ne!(len, 0, "it is told to send, and gives nothing");
+    frame[..len].to_vec()
 }

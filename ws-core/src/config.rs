@@ -63,9 +63,9 @@ impl Config {
 
     /// The longest payload of one data frame that is sent, in bytes; zero means one byte. Default no limit.
     ///
-    /// An `Endpoint` sends a longer message in fragments (RFC 6455 §5.4). It queues all of them at once: a
-    /// Pong or Ping that comes while they wait goes behind the last. A message that is made piece by
-    /// piece, with `send_fragment`, lets control frames between its pieces.
+    /// An `Endpoint` sends a longer message in fragments (RFC 6455 §5.4). It cuts them while its output
+    /// drains, so that Pongs and Pings go between them. Text is cut between characters, if the limit is at
+    /// least four.
     ///
     /// A [`Connection`](crate::Connection) makes no fragments. It refuses a longer payload with
     /// [`SendError::FrameTooLong`](crate::SendError::FrameTooLong); the caller cuts the message, marks all

@@ -1,3 +1,7 @@
+//! Points in time, in milliseconds that may wrap, and time-outs.
+//!
+//! Four bytes suffice because only differences are looked at.
+
 use core::time::Duration;
 
 /// A point in time, in milliseconds since an origin that the driver chooses.

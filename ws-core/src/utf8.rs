@@ -4,6 +4,8 @@
 //! does the work; the validator only carries a character over that is cut. After an error or an end
 //! it is as new, so that one validator serves a whole connection.
 
+use crate::ProtocolError;
+
 /// Checks text that arrives in pieces, and fails at the first byte that cannot be part of it.
 ///
 /// The validator holds at most the three bytes of a character that is not complete yet.
@@ -29,8 +31,8 @@ pub struct Utf8Validator {
 /// Checks text that lies in one piece.
 #[cfg(feature = "bytes")]
 #[inline]
-pub(crate) fn check(bytes: &[u8]) -> Result<&str, InvalidUtf8> {
-    core::str::from_utf8(bytes).map_err(|_| InvalidUtf8)
+pub(crate) fn check(bytes: &[u8]) -> Result<&str, ProtocolError> {
+    core::str::from_utf8(bytes).map_err(|_| ProtocolError::InvalidUtf8)
 }
 
 impl Utf8Validator {
@@ -47,7 +49,7 @@ impl Utf8Validator {
     /// The text is not UTF-8, whatever might follow. The validator then is at the start of a new
     /// text.
     #[inline]
-    pub fn push(&mut self, bytes: &[u8]) -> Result<(), InvalidUtf8> {
+    pub fn push(&mut self, bytes: &[u8]) -> Result<(), ProtocolError> {
         let bytes = if self.carried == 0 { bytes } else { self.complete(bytes)? };
         match core::str::from_utf8(bytes) {
             Ok(_) => Ok(()),
@@ -57,7 +59,7 @@ impl Utf8Validator {
                 }
                 Ok(())
             }
-            Err(_) => Err(InvalidUtf8),
+            Err(_) => Err(ProtocolError::InvalidUtf8),
         }
     }
 
@@ -67,10 +69,10 @@ impl Utf8Validator {
     ///
     /// The text ends inside a character.
     #[inline]
-    pub fn finish(&mut self) -> Result<(), InvalidUtf8> {
+    pub fn finish(&mut self) -> Result<(), ProtocolError> {
         let complete = self.carried == 0;
         *self = Self::new();
-        if complete { Ok(()) } else { Err(InvalidUtf8) }
+        if complete { Ok(()) } else { Err(ProtocolError::InvalidUtf8) }
     }
 
     fn keep(&mut self, byte: u8) {
@@ -81,7 +83,7 @@ impl Utf8Validator {
     }
 
     /// Adds bytes to the character that is open until it is complete; returns what follows it.
-    fn complete<'b>(&mut self, bytes: &'b [u8]) -> Result<&'b [u8], InvalidUtf8> {
+    fn complete<'b>(&mut self, bytes: &'b [u8]) -> Result<&'b [u8], ProtocolError> {
         let mut rest = bytes;
         while self.carried != 0 {
             let Some((&byte, tail)) = rest.split_first() else { break };
@@ -93,25 +95,13 @@ impl Utf8Validator {
                 Err(error) if error.error_len().is_none() => {}
                 Err(_) => {
                     *self = Self::new();
-                    return Err(InvalidUtf8);
+                    return Err(ProtocolError::InvalidUtf8);
                 }
             }
         }
         Ok(rest)
     }
 }
-
-/// Bytes that are not UTF-8 (RFC 6455 §8.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InvalidUtf8;
-
-impl core::fmt::Display for InvalidUtf8 {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str("text is not UTF-8 (RFC 6455 §8.1)")
-    }
-}
-
-impl core::error::Error for InvalidUtf8 {}
 
 #[cfg(test)]
 mod tests {
@@ -208,7 +198,7 @@ mod tests {
     fn a_failed_text_leaves_nothing_behind() {
         let mut validator = Utf8Validator::new();
         assert_eq!(validator.push(b"\xf0\x9f"), Ok(()));
-        assert_eq!(validator.push(b"x"), Err(InvalidUtf8));
+        assert_eq!(validator.push(b"x"), Err(ProtocolError::InvalidUtf8));
         assert_eq!(validator.push(b"fine"), Ok(()));
         assert_eq!(validator.finish(), Ok(()));
     }

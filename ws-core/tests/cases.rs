@@ -5,11 +5,11 @@
 mod cases;
 mod common;
 
-use cases::{Case, Heard, Result};
+use cases::{Case, Summary};
 use common::*;
-use ws_core::endpoint::{Error, Event, EventRef};
-use ws_core::message::VecAssembler;
-use ws_core::{Connection, Endpoint, Input, MessageKind, Role};
+use ws_core::endpoint::{EndpointError, Event, Next};
+use ws_core::message::MessageRef;
+use ws_core::{Connection, Endpoint, Input, MessageKind, Role, Step};
 
 /// The frames that were sent, each unmasked; clients mask with [`KEY`].
 fn sent(role: Role, mut bytes: &[u8]) -> Vec<Vec<u8>> {
@@ -28,18 +28,18 @@ fn sent(role: Role, mut bytes: &[u8]) -> Vec<Vec<u8>> {
     frames
 }
 
-fn message(kind: MessageKind, payload: Vec<u8>) -> Heard {
+fn message(kind: MessageKind, payload: Vec<u8>) -> Seen {
     match kind {
-        MessageKind::Text => Heard::Text(String::from_utf8(payload).unwrap()),
-        MessageKind::Binary => Heard::Binary(payload),
+        MessageKind::Text => Seen::Text(String::from_utf8(payload).unwrap()),
+        MessageKind::Binary => Seen::Binary(payload),
     }
 }
 
-/// The state machine with messages put together in a `Vec`; the output drained after every event.
-fn by_connection(case: &Case, sizes: &mut dyn FnMut() -> usize) -> Result {
+/// The state machine with messages put together in a `Vec`; what is owed is sent when that is told.
+fn by_connection(case: &Case, sizes: &mut dyn FnMut() -> usize) -> Summary {
     let mut connection = Connection::new(case.role, case.config);
-    let mut messages = VecAssembler::new();
-    let (mut heard, mut error, mut output) = (Vec::new(), None, Vec::new());
+    let mut payload = Vec::new();
+    let (mut seen, mut output) = (Vec::new(), Vec::new());
     let mut rest = &case.bytes[..];
     while !rest.is_empty() {
         let (piece, tail) = rest.split_at(sizes().clamp(1, rest.len()));
@@ -47,31 +47,30 @@ fn by_connection(case: &Case, sizes: &mut dyn FnMut() -> usize) -> Result {
         let mut piece = piece.to_vec();
         let mut input = Input::new(&mut piece);
         loop {
-            match connection.receive(&mut input) {
-                Ok(None) => break,
-                Err(found) => assert_eq!(error.replace(found), None, "{}", case.name),
-                Ok(Some(ws_core::Event::Data(chunk))) => {
-                    let done = messages.push(&chunk);
-                    heard.extend(done.map(|(kind, payload)| message(kind, payload)));
+            let step = ask(&mut connection, &mut input, START);
+            let receiver = &connection.receiver;
+            match step {
+                Step::Wait(_) | Step::Shutdown(_) | Step::Done => break,
+                Step::Transmit => output.extend(transmit(&mut connection, case.role)),
+                Step::Data(chunk) => {
+                    payload.extend_from_slice(chunk.bytes);
+                    if chunk.end {
+                        seen.push(message(chunk.kind, core::mem::take(&mut payload)));
+                    }
                 }
-                Ok(Some(ws_core::Event::Ping)) => {
-                    heard.push(Heard::Ping(connection.control_payload().to_vec()));
+                Step::Ping => seen.push(ping(receiver.control_payload())),
+                Step::Pong => seen.push(pong(receiver.control_payload())),
+                Step::Close => {
+                    let frame = receiver.close_frame().unwrap();
+                    seen.push(closed(frame.code.get(), frame.reason));
                 }
-                Ok(Some(ws_core::Event::Pong)) => {
-                    heard.push(Heard::Pong(connection.control_payload().to_vec()));
-                }
-                Ok(Some(ws_core::Event::Close)) => {
-                    let frame = connection.close_frame().unwrap();
-                    heard.push(Heard::Close(frame.code.get(), frame.reason.into()));
-                }
-                Ok(Some(other)) => panic!("{other:?}"),
+                Step::Failed(error) => seen.push(failed(error)),
             }
-            output.extend(drain(&mut connection, case.role));
         }
         assert!(input.is_empty(), "{}", case.name);
     }
-    let closed = connection.is_closed();
-    Result { heard, error, sent: sent(case.role, &output), closed }
+    let state = state(&mut connection, case.role);
+    Summary { seen, sent: sent(case.role, &output), state }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,68 +81,108 @@ enum Way {
     Direct,
 }
 
-fn poll(endpoint: &mut Endpoint, way: Way) -> std::result::Result<Option<Heard>, Error> {
-    if way == Way::Lent {
-        return Ok(endpoint.poll_event_ref()?.map(|(event, _)| match event {
-            EventRef::Message(lent) => message(lent.kind(), lent.as_bytes().to_vec()),
-            EventRef::Ping(payload) => Heard::Ping(payload.into()),
-            EventRef::Pong(payload) => Heard::Pong(payload.into()),
-            EventRef::Closed(info) => Heard::Close(info.code.get(), info.reason),
-            other => panic!("{other:?}"),
-        }));
+/// What is told of an answer, if something is.
+fn told<E>(next: Next<'_, E>, seen: impl Fn(E) -> Seen, output: &mut Vec<u8>) -> Option<Seen> {
+    match next {
+        Next::Event(event) => return Some(seen(event)),
+        Next::Failed(EndpointError::Protocol(error)) => return Some(failed(error)),
+        Next::Failed(other) => panic!("{other}"),
+        Next::Write { output: mut pending, .. } => {
+            output.extend(pending.slices().flatten());
+            let count = pending.len();
+            pending.advance(count);
+            assert!(pending.is_empty());
+        }
+        Next::Shutdown { .. } | Next::Wait { .. } | Next::Done => {}
     }
-    Ok(endpoint.poll_event()?.map(|event| match event {
-        Event::Message(owned) => message(owned.kind(), owned.as_bytes().to_vec()),
-        Event::Ping(payload) => Heard::Ping(payload.into()),
-        Event::Pong(payload) => Heard::Pong(payload.into()),
-        Event::Closed(info) => Heard::Close(info.code.get(), info.reason),
-        other => panic!("{other:?}"),
-    }))
+    None
 }
 
-fn by_endpoint(case: &Case, way: Way, sizes: &mut dyn FnMut() -> usize) -> Result {
+fn owned(event: Event) -> Seen {
+    match event {
+        Event::Message(owned) => message(owned.kind(), owned.as_bytes().to_vec()),
+        Event::Ping(payload) => ping(&payload),
+        Event::Pong(payload) => pong(&payload),
+        // Only that it came; `close` knows more.
+        Event::Closed => closed(0, ""),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn lent(event: Event<MessageRef<'_>, &[u8]>) -> Seen {
+    match event {
+        Event::Message(lent) => message(lent.kind(), lent.as_bytes().to_vec()),
+        Event::Ping(payload) => ping(payload),
+        Event::Pong(payload) => pong(payload),
+        Event::Closed => closed(0, ""),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn close(endpoint: &Endpoint) -> Seen {
+    let info = endpoint.close_info().unwrap();
+    Seen::Closed { code: info.code.get(), reason: info.reason, by_us: info.by_us }
+}
+
+/// What is left to do, as for a connection.
+fn endpoint_state(endpoint: &mut Endpoint, role: Role) -> State {
+    let clean = endpoint.close_info().is_some_and(|info| info.clean);
+    let open = endpoint.outbound.is_open();
+    match (endpoint.next(|| START), role) {
+        (Next::Wait { read: Some(_), .. }, _) if open && !clean => State::Open,
+        (Next::Shutdown { .. }, Role::Server) if clean => State::Closed,
+        (Next::Wait { read: Some(_), .. }, Role::Client) if clean => State::Closed,
+        (Next::Shutdown { .. }, _) if !clean => State::Failed,
+        (next, _) => panic!("{next:?}, open: {open}, clean: {clean}"),
+    }
+}
+
+fn by_endpoint(case: &Case, way: Way, sizes: &mut dyn FnMut() -> usize) -> Summary {
     let mut endpoint = match case.role {
         Role::Server => Endpoint::server_after_handshake(case.config, b""),
         Role::Client => {
-            let random = Box::new(|bytes: &mut [u8]| {
+            let random = |bytes: &mut [u8]| {
                 bytes.iter_mut().zip(KEY.iter().cycle()).for_each(|(byte, key)| *byte = *key);
-            });
+                true
+            };
             Endpoint::client_after_handshake(case.config, random, b"")
         }
     };
-    let (mut heard, mut error, mut output) = (Vec::new(), None, Vec::new());
+    let (mut seen, mut output) = (Vec::new(), Vec::new());
     let mut rest = &case.bytes[..];
     while !rest.is_empty() {
         let most = sizes().clamp(1, rest.len());
         let count = if way == Way::Direct {
-            let free = endpoint.read_buf();
+            let free = endpoint.inbound.read_buf();
             let count = most.min(free.len());
             free[..count].copy_from_slice(&rest[..count]);
-            endpoint.filled(count);
+            endpoint.inbound.filled(count);
             count
         } else {
-            endpoint.receive(&rest[..most])
+            endpoint.inbound.receive(&rest[..most])
         };
         assert_ne!(count, 0, "no progress");
         rest = &rest[count..];
         loop {
-            match poll(&mut endpoint, way) {
-                Ok(None) => break,
-                Ok(Some(event)) => heard.push(event),
-                Err(Error::Protocol(found)) => {
-                    assert_eq!(error.replace(found), None, "{}", case.name);
-                }
-                Err(other) => panic!("{other:?}"),
+            let before = output.len();
+            let event = if way == Way::Lent {
+                told(endpoint.next_ref(|| START), |(event, _)| lent(event), &mut output)
+            } else {
+                told(endpoint.next(|| START), owned, &mut output)
+            };
+            match event {
+                Some(Seen::Closed { .. }) => seen.push(close(&endpoint)),
+                Some(event) => seen.push(event),
+                None if output.len() == before => break,
+                None => {}
             }
-            let waiting = core::mem::take(endpoint.output());
-            output.extend(waiting.slices().flatten());
         }
         if way == Way::Direct {
             endpoint.release_buffers();
         }
     }
-    let closed = endpoint.is_closed();
-    Result { heard, error, sent: sent(case.role, &output), closed }
+    let state = endpoint_state(&mut endpoint, case.role);
+    Summary { seen, sent: sent(case.role, &output), state }
 }
 
 /// Runs a case with a fresh sequence of sizes for each layer.

@@ -3,8 +3,9 @@
 mod common;
 
 use common::*;
-use ws_core::connection::{Ending, State};
-use ws_core::{CloseCode, Config, Connection, DataFrame, Input, ProtocolError, Role, SendError};
+use ws_core::{
+    CloseCode, Config, Connection, DataFrame, Input, Instant, ProtocolError, Role, SendError, Step,
+};
 
 const CONFIG: Config = Config::new();
 
@@ -22,26 +23,56 @@ fn close(
     reason: &str,
 ) -> Result<Vec<u8>, SendError> {
     let mut out = [0; 131];
-    let len = connection.close(code, reason, key(role), &mut out)?;
+    let len = connection.sender.close(code, reason, key(role), &mut out)?;
     Ok(out[..len].to_vec())
 }
 
-/// What a driver asks at the end: state, shut down the write side?, drop the socket?, this side first?
-fn standing(connection: &Connection) -> (State, bool, bool, bool) {
-    (
-        connection.state(),
-        connection.wants_shutdown(),
-        connection.is_finished(),
-        connection.closed_first(),
-    )
+fn fail(connection: &mut Connection, error: ProtocolError) {
+    connection.receiver.fail(&mut connection.sender, error);
 }
 
-/// Gives bytes to a connection without sending what it owes.
+/// Where it stands, and whether this side closed first.
+#[track_caller]
+fn standing(connection: &mut Connection, role: Role) -> (State, bool) {
+    (state(connection, role), connection.sender.closed_first())
+}
+
+/// The stream ends: shut down once more, drop it, and nothing else from then on. Returns whether it was clean.
+#[track_caller]
+fn end(connection: &mut Connection, role: Role) -> bool {
+    connection.receiver.receive_eof();
+    assert_eq!(state(connection, role), State::Ended);
+    for _ in 0..3 {
+        assert_eq!(state(connection, role), State::Done);
+        assert_eq!(drain(connection, role), b"");
+    }
+    connection.sender.is_clean()
+}
+
+/// Gives bytes to a connection; what it owes cannot be sent, because a payload is under way.
 fn receive(connection: &mut Connection, mut bytes: Vec<u8>) -> Result<(), ProtocolError> {
     let mut input = Input::new(&mut bytes);
-    while connection.receive(&mut input)?.is_some() {}
+    loop {
+        match ask(connection, &mut input, START) {
+            Step::Wait(_) => break,
+            Step::Failed(error) => return Err(error),
+            Step::Data(_) | Step::Ping | Step::Pong | Step::Close => {}
+            step => panic!("{step:?}"),
+        }
+    }
     assert!(input.is_empty());
     Ok(())
+}
+
+/// A connection that is in the middle of a payload of one byte, so that no frame can be sent.
+fn stuck(role: Role) -> Connection {
+    let mut connection = Connection::new(role, CONFIG);
+    connection.sender.head(DataFrame::BINARY, 1, key(role)).unwrap();
+    connection
+}
+
+fn unstick(connection: &mut Connection) {
+    connection.sender.mask_payload(&mut [0]).unwrap();
 }
 
 // RFC 6455 §5.5.1: one answer, with the code and without the reason; later frames change nothing
@@ -53,8 +84,8 @@ fn close_is_echoed_once() {
         {
             let mut bytes = to(role, FIN | CLOSE, &body);
             let answer = by(role, FIN | CLOSE, &body[..body.len().min(2)]);
-            let seen = Seen::Close(code, if body.len() > 2 { "a".into() } else { String::new() });
-            let expected = Outcome::open(vec![seen]).sent(answer).closed();
+            let seen = closed(code, if body.len() > 2 { "a" } else { "" });
+            let expected = Outcome::open(vec![seen.last()]).sent(answer).closed();
             assert_eq!(outcome(role, &bytes), expected);
             bytes.extend(to(role, FIN | CLOSE, &close_body(1001, "")));
             assert_eq!(outcome(role, &bytes), expected);
@@ -67,15 +98,15 @@ fn close_is_echoed_once() {
 fn close_reply_immediate() {
     for role in ROLES {
         let mut connection = Connection::new(role, CONFIG);
-        let head = connection.head(DataFrame::BINARY.more(), 3, key(role)).unwrap();
+        let head = connection.sender.head(DataFrame::BINARY.more(), 3, key(role)).unwrap();
         assert_eq!(*head, by(role, BINARY, b"abc")[..head.len()]);
         receive(&mut connection, to(role, FIN | CLOSE, b"\x03\xe9")).unwrap();
-        assert_eq!(standing(&connection), (State::Closing, false, false, false));
-        assert!(!connection.wants_transmit());
-        assert_eq!(connection.poll_transmit(&mut [0; 131], key(role)), Ok(0));
-        connection.mask_payload(&mut [1, 2, 3]).unwrap();
+        assert_eq!(standing(&mut connection, role), (State::Closing, false));
+        assert_eq!(connection.sender.transmit(&mut [0; 131], key(role)), Ok(0));
+        connection.sender.mask_payload(&mut [1, 2, 3]).unwrap();
+        assert!(matches!(idle(&mut connection, START), Step::Transmit));
         assert_eq!(drain(&mut connection, role), by(role, FIN | CLOSE, b"\x03\xe9"));
-        assert_eq!(standing(&connection), (State::Closed, role == Role::Server, false, false));
+        assert_eq!(standing(&mut connection, role), (State::Closed, false));
     }
 }
 
@@ -85,24 +116,24 @@ fn send_after_close_refused() {
     for role in ROLES {
         let mut driver = closing(role);
         let mut out = [0; 32];
-        let connection = &mut driver.connection;
+        let sender = &mut driver.connection.sender;
         let refused = Err(SendError::Closing);
-        assert_eq!(connection.encode(DataFrame::TEXT, b"x", key(role), &mut out), refused);
+        assert_eq!(sender.encode(DataFrame::TEXT, b"x", key(role), &mut out), refused);
         assert_eq!(
-            connection.encode_in_place(DataFrame::TEXT, &mut out, 14..15, key(role)).err(),
+            sender.encode_in_place(DataFrame::TEXT, &mut out, 14..15, key(role)).err(),
             refused.err()
         );
-        assert_eq!(connection.head(DataFrame::TEXT, 1, key(role)).err(), refused.err());
-        assert_eq!(connection.ping(b"", key(role), &mut out), refused);
-        assert_eq!(connection.pong(b"", key(role), &mut out), refused);
-        assert_eq!(connection.close(None, "", key(role), &mut out), refused);
+        assert_eq!(sender.head(DataFrame::TEXT, 1, key(role)).err(), refused.err());
+        assert_eq!(sender.ping(b"", key(role), &mut out), refused);
+        assert_eq!(sender.pong(b"", key(role), &mut out), refused);
+        assert_eq!(sender.close(None, "", key(role), &mut out), refused);
         assert_eq!(out, [0; 32]);
         // What the peer still sends arrives, and is not answered: Close was the last frame.
         let bytes = [to(role, FIN | PING, b"?"), to(role, FIN | TEXT, b"late")].concat();
         driver.feed(&bytes);
         let seen = vec![
-            Seen::Ping(bytes.len() - to(role, FIN | TEXT, b"late").len(), b"?".to_vec()),
-            Seen::Text(bytes.len(), b"late".to_vec()),
+            ping(b"?").at(bytes.len() - to(role, FIN | TEXT, b"late").len()),
+            text("late").at(bytes.len()),
         ];
         let expected = Outcome { state: State::Closing, ..Outcome::open(seen) };
         assert_eq!(driver.outcome, expected);
@@ -113,11 +144,12 @@ fn send_after_close_refused() {
 #[test]
 fn close_is_the_last_frame() {
     for role in ROLES {
-        let mut connection = Connection::new(role, CONFIG);
+        let mut connection = stuck(role);
         receive(&mut connection, to(role, FIN | PING, b"?")).unwrap();
+        unstick(&mut connection);
         close(&mut connection, role, CloseCode::NORMAL, "").unwrap();
-        assert!(!connection.wants_transmit());
         assert_eq!(drain(&mut connection, role), b"");
+        assert_eq!(standing(&mut connection, role), (State::Closing, true));
     }
 }
 
@@ -126,14 +158,11 @@ fn close_is_the_last_frame() {
 fn both_closes_means_closed() {
     for role in ROLES {
         let mut driver = closing(role);
-        assert_eq!(standing(&driver.connection), (State::Closing, false, false, true));
+        assert_eq!(standing(&mut driver.connection, role), (State::Closing, true));
         driver.feed(&to(role, FIN | CLOSE, b"\x03\xe8"));
-        let expected = Outcome::open(vec![Seen::Close(1000, String::new())]).closed();
+        let expected = Outcome::open(vec![closed_by_us(1000, "").last()]).closed();
         assert_eq!(driver.outcome, expected);
-        assert_eq!(
-            standing(&driver.connection),
-            (State::Closed, role == Role::Server, false, true)
-        );
+        assert_eq!(standing(&mut driver.connection, role), (State::Closed, true));
     }
 }
 
@@ -143,12 +172,15 @@ fn server_closes_tcp_first() {
     for role in ROLES {
         let mut driver = Driver::new(role, CONFIG);
         driver.feed(&to(role, FIN | CLOSE, b"\x03\xe8"));
-        assert_eq!(
-            standing(&driver.connection),
-            (State::Closed, role == Role::Server, false, false)
-        );
-        assert_eq!(driver.connection.receive_eof(), Ending::Clean);
-        assert_eq!(standing(&driver.connection), (State::Closed, true, true, false));
+        let connection = &mut driver.connection;
+        let step = idle(connection, START);
+        match role {
+            Role::Server => assert!(matches!(step, Step::Shutdown(Some(_)))),
+            Role::Client => assert!(matches!(step, Step::Wait(Some(_)))),
+        }
+        assert_eq!(standing(connection, role), (State::Closed, false));
+        assert!(end(connection, role));
+        assert!(!connection.sender.closed_first());
     }
 }
 
@@ -158,26 +190,27 @@ fn simultaneous_close() {
     let (mut server, mut client) = (closing(Role::Server), closing(Role::Client));
     server.feed(&by(Role::Client, FIN | CLOSE, b"\x03\xe8bye"));
     client.feed(&by(Role::Server, FIN | CLOSE, b"\x03\xe8bye"));
-    let expected = Outcome::open(vec![Seen::Close(1000, "bye".into())]).closed();
+    let expected = Outcome::open(vec![closed_by_us(1000, "bye").last()]).closed();
     assert_eq!((server.outcome, client.outcome), (expected.clone(), expected));
-    assert_eq!(standing(&server.connection), (State::Closed, true, false, true));
-    assert_eq!(standing(&client.connection), (State::Closed, false, false, true));
+    assert_eq!(standing(&mut server.connection, Role::Server), (State::Closed, true));
+    assert_eq!(standing(&mut client.connection, Role::Client), (State::Closed, true));
 }
 
 // RFC 6455 §5.5.2: a Ping before the Close is answered, one after it is not
 #[test]
 fn no_pong_after_close_received() {
     for role in ROLES {
-        let ping = to(role, FIN | PING, b"1");
-        let mut bytes = [&ping[..], &to(role, FIN | CLOSE, b"")].concat();
+        let first = to(role, FIN | PING, b"1");
+        let mut bytes = [&first[..], &to(role, FIN | CLOSE, b"")].concat();
         let answer = [by(role, FIN | PONG, b"1"), by(role, FIN | CLOSE, b"")].concat();
-        let seen = vec![Seen::Ping(ping.len(), b"1".to_vec()), Seen::Close(1005, String::new())];
+        let seen = vec![ping(b"1").at(first.len()), closed(1005, "").last()];
         let expected = Outcome::open(seen).sent(answer.clone()).closed();
         bytes.extend(to(role, FIN | PING, b"2"));
         assert_eq!(outcome(role, &bytes), expected);
         // The same when nothing is written until the end.
-        let mut connection = Connection::new(role, CONFIG);
+        let mut connection = stuck(role);
         receive(&mut connection, bytes).unwrap();
+        unstick(&mut connection);
         assert_eq!(drain(&mut connection, role), answer);
     }
 }
@@ -190,7 +223,7 @@ fn trailing_bytes_after_close_discarded() {
         let tails = [to(role, FIN | TEXT, b"data"), vec![0xff; 1000], close.clone(), vec![0]];
         for tail in tails {
             let bytes = [&close[..], &tail].concat();
-            let expected = Outcome::open(vec![Seen::Close(1005, String::new())])
+            let expected = Outcome::open(vec![closed(1005, "").last()])
                 .sent(by(role, FIN | CLOSE, b""))
                 .closed();
             assert_eq!(outcome(role, &bytes), expected);
@@ -202,39 +235,42 @@ fn trailing_bytes_after_close_discarded() {
 #[test]
 fn state_is_closing() {
     for role in ROLES {
-        assert_eq!(closing(role).connection.state(), State::Closing);
-        let mut connection = Connection::new(role, CONFIG);
-        assert_eq!(standing(&connection), (State::Open, false, false, false));
+        assert_eq!(state(&mut closing(role).connection, role), State::Closing);
+        let mut connection = stuck(role);
+        assert_eq!(standing(&mut connection, role), (State::Open, false));
+        assert!(connection.sender.is_open());
         receive(&mut connection, to(role, FIN | CLOSE, b"")).unwrap();
-        assert_eq!(standing(&connection), (State::Closing, false, false, false));
+        assert!(!connection.sender.is_open());
+        assert_eq!(standing(&mut connection, role), (State::Closing, false));
+        unstick(&mut connection);
         drain(&mut connection, role);
-        assert_eq!(connection.state(), State::Closed);
+        assert_eq!(state(&mut connection, role), State::Closed);
     }
 }
 
-// RFC 6455 §7.1.4: the answer is given once and stays
+// RFC 6455 §7.1.4: the answer stays from when the peer's Close frame has come and this side's is written, or
+// the stream has ended before
 #[test]
 fn clean_flag() {
     for role in ROLES {
         let mut clean = closing(role);
         clean.feed(&to(role, FIN | CLOSE, b""));
-        let mut unanswered = Connection::new(role, CONFIG);
+        let mut answered = Driver::new(role, CONFIG);
+        answered.feed(&to(role, FIN | CLOSE, b""));
+        let mut unanswered = stuck(role);
         receive(&mut unanswered, to(role, FIN | CLOSE, b"")).unwrap();
-        let mut failed = Connection::new(role, CONFIG);
-        receive(&mut failed, vec![0xff]).unwrap_err();
+        let mut failed = Driver::new(role, CONFIG);
+        failed.feed(&[0xff]);
         let cases = [
-            (clean.connection, Ending::Clean),
-            (closing(role).connection, Ending::Abnormal),
-            (unanswered, Ending::Abnormal),
-            (failed, Ending::Abnormal),
-            (Connection::new(role, CONFIG), Ending::Abnormal),
+            (clean.connection, true),
+            (answered.connection, true),
+            (closing(role).connection, false),
+            (unanswered, false),
+            (failed.connection, false),
+            (Connection::new(role, CONFIG), false),
         ];
-        for (mut connection, ending) in cases {
-            assert_eq!(connection.receive_eof(), ending);
-            drain(&mut connection, role);
-            assert_eq!(connection.receive_eof(), ending);
-            assert_eq!(connection.state(), State::Closed);
-            assert!(connection.wants_shutdown() && connection.is_finished());
+        for (mut connection, clean) in cases {
+            assert_eq!(end(&mut connection, role), clean);
         }
     }
 }
@@ -246,17 +282,23 @@ fn reported_code_1005_1006() {
         for (body, code) in [(vec![], 1005), (close_body(3000, ""), 3000)] {
             let mut driver = Driver::new(role, CONFIG);
             driver.feed(&to(role, FIN | CLOSE, &body));
-            for _ in 0..2 {
-                assert_eq!(driver.connection.close_frame().unwrap().code.get(), code);
-                assert_eq!(driver.connection.receive_eof(), Ending::Clean);
+            let connection = &mut driver.connection;
+            for at_end in [false, true] {
+                assert_eq!(connection.receiver.close_frame().unwrap().code.get(), code);
+                assert!(connection.sender.is_clean());
+                if at_end {
+                    assert!(end(connection, role));
+                }
                 // A fault that a layer above finds too late does not hide what the peer said.
-                driver.connection.fail(ProtocolError::InvalidUtf8);
-                assert_eq!(drain(&mut driver.connection, role), b"");
+                fail(connection, ProtocolError::InvalidUtf8);
+                assert_eq!(drain(connection, role), b"");
             }
+            assert_eq!(connection.receiver.close_frame().unwrap().code.get(), code);
+            assert_eq!(standing(connection, role), (State::Done, false));
         }
         let mut driver = Driver::new(role, CONFIG);
-        assert_eq!(driver.connection.receive_eof(), Ending::Abnormal);
-        assert_eq!(driver.connection.close_frame(), None);
+        assert!(!end(&mut driver.connection, role));
+        assert_eq!(driver.connection.receiver.close_frame(), None);
     }
 }
 
@@ -267,7 +309,7 @@ fn reported_reason() {
         for reason in ["", "gr\u{fc}n", &"r".repeat(123)] {
             let mut driver = Driver::new(role, CONFIG);
             driver.feed(&to(role, FIN | CLOSE, &close_body(1000, reason)));
-            assert_eq!(driver.connection.close_frame().unwrap().reason, reason);
+            assert_eq!(driver.connection.receiver.close_frame().unwrap().reason, reason);
         }
     }
 }
@@ -280,17 +322,18 @@ fn fail_sends_close_with_code() {
         driver.feed(&to(role, FIN | TEXT, b"abcd"));
         let expected = Outcome::failed(role, vec![], ProtocolError::FrameTooLarge);
         assert_eq!(driver.outcome, expected);
-        assert_eq!(standing(&driver.connection), (State::Closed, true, false, true));
-        assert_eq!(driver.connection.receive_eof(), Ending::Abnormal);
-        assert_eq!(standing(&driver.connection), (State::Closed, true, true, true));
+        assert_eq!(standing(&mut driver.connection, role), (State::Failed, true));
+        assert!(!end(&mut driver.connection, role));
+        assert!(driver.connection.sender.closed_first());
 
-        let mut driver = Driver::new(role, CONFIG);
-        driver.connection.fail(ProtocolError::MessageTooLarge);
-        assert_eq!(standing(&driver.connection), (State::Closing, false, false, false));
-        driver.connection.fail(ProtocolError::InvalidUtf8);
-        let sent = drain(&mut driver.connection, role);
+        let mut connection = stuck(role);
+        fail(&mut connection, ProtocolError::MessageTooLarge);
+        assert_eq!(standing(&mut connection, role), (State::Closing, false));
+        fail(&mut connection, ProtocolError::InvalidUtf8);
+        unstick(&mut connection);
+        let sent = drain(&mut connection, role);
         assert_eq!(sent, close_by(role, CloseCode::MESSAGE_TOO_BIG));
-        assert_eq!(standing(&driver.connection), (State::Closed, true, false, true));
+        assert_eq!(standing(&mut connection, role), (State::Failed, true));
     }
 }
 
@@ -298,7 +341,7 @@ fn fail_sends_close_with_code() {
 #[test]
 fn fail_reports_error() {
     for role in ROLES {
-        let mut connection = Connection::new(role, CONFIG);
+        let mut connection = stuck(role);
         let error = receive(&mut connection, vec![0x83, 0x80]).unwrap_err();
         assert_eq!(error, ProtocolError::ReservedOpcode(3));
         assert_eq!(error.to_string(), "reserved opcode 0x3 (RFC 6455 §5.2)");
@@ -318,15 +361,17 @@ fn nothing_processed_after_fail() {
             &to(role, FIN | PING, b"no"),
             &to(role, FIN | CLOSE, b"\x03\xe8"),
         ];
-        let seen = vec![Seen::Text(message.len(), b"ok".to_vec())];
+        let seen = vec![text("ok").at(message.len())];
         let error = ProtocolError::UnexpectedContinuation;
         assert_eq!(outcome(role, &bytes.concat()), Outcome::failed(role, seen, error));
 
         let mut driver = Driver::new(role, CONFIG);
-        driver.connection.fail(ProtocolError::InvalidUtf8);
+        fail(&mut driver.connection, ProtocolError::InvalidUtf8);
         driver.feed(&bytes.concat());
-        assert_eq!((driver.outcome.seen, driver.outcome.error), (vec![], None));
-        assert_eq!(driver.connection.close_frame(), None);
+        let output = close_by(role, CloseCode::INVALID_PAYLOAD);
+        let expected = Outcome { state: State::Failed, ..Outcome::open(vec![]).sent(output) };
+        assert_eq!(driver.outcome, expected);
+        assert_eq!(driver.connection.receiver.close_frame(), None);
     }
 }
 
@@ -336,14 +381,14 @@ fn an_error_after_our_close_ends_it() {
     for role in ROLES {
         let mut driver = closing(role);
         driver.feed(b"\xff\xff");
-        assert_eq!(driver.outcome.error, Some(ProtocolError::ReservedOpcode(0xf)));
-        assert_eq!(driver.outcome.output, b"");
-        assert_eq!(standing(&driver.connection), (State::Closed, true, false, true));
+        let expected = Outcome::failed(role, vec![], ProtocolError::ReservedOpcode(0xf));
+        assert_eq!(driver.outcome, expected.sent(vec![]));
+        assert_eq!(standing(&mut driver.connection, role), (State::Failed, true));
 
         let mut late = closing(role).connection;
-        late.fail(ProtocolError::InvalidUtf8);
+        fail(&mut late, ProtocolError::InvalidUtf8);
         assert_eq!(drain(&mut late, role), b"");
-        assert_eq!(standing(&late), (State::Closed, true, false, true));
+        assert_eq!(standing(&mut late, role), (State::Failed, true));
     }
 }
 
@@ -351,27 +396,29 @@ fn an_error_after_our_close_ends_it() {
 #[test]
 fn fail_while_the_answer_waits() {
     for role in ROLES {
-        let mut connection = Connection::new(role, CONFIG);
+        let mut connection = stuck(role);
         receive(&mut connection, to(role, FIN | CLOSE, b"\x03\xe8")).unwrap();
-        connection.fail(ProtocolError::InvalidUtf8);
-        assert_eq!(connection.state(), State::Closing);
+        fail(&mut connection, ProtocolError::InvalidUtf8);
+        assert_eq!(state(&mut connection, role), State::Closing);
+        unstick(&mut connection);
         assert_eq!(drain(&mut connection, role), close_by(role, CloseCode::NORMAL));
-        assert_eq!(standing(&connection), (State::Closed, true, false, false));
-        assert_eq!(connection.close_frame().unwrap().code, CloseCode::NORMAL);
-        assert_eq!(connection.receive_eof(), Ending::Abnormal);
+        assert_eq!(standing(&mut connection, role), (State::Failed, false));
+        assert_eq!(connection.receiver.close_frame().unwrap().code, CloseCode::NORMAL);
+        assert!(!end(&mut connection, role));
     }
 }
 
 // RFC 6455 §7.2.1: silence, data and control frames are no reason to close
 #[test]
 fn client_does_not_close_spontaneously() {
-    let mut driver = Driver::new(Role::Client, CONFIG);
-    driver.feed(&to(Role::Client, FIN | TEXT, b"a"));
-    driver.feed(&to(Role::Client, FIN | PONG, b"a"));
-    driver.connection.handle_timeout(ws_core::Instant::from_millis(1 << 30));
-    assert_eq!(driver.connection.poll_timeout(), None);
-    assert_eq!(drain(&mut driver.connection, Role::Client), b"");
-    assert_eq!(standing(&driver.connection), (State::Open, false, false, false));
+    let role = Role::Client;
+    let mut driver = Driver::new(role, CONFIG);
+    driver.feed(&to(role, FIN | TEXT, b"a"));
+    driver.feed(&to(role, FIN | PONG, b"a"));
+    let step = idle(&mut driver.connection, Instant::from_millis(1 << 30));
+    assert!(matches!(step, Step::Wait(None)));
+    assert_eq!(drain(&mut driver.connection, role), b"");
+    assert_eq!(standing(&mut driver.connection, role), (State::Open, false));
 }
 
 // RFC 6455 §7.2.1: at every point of a stream, the same calm answer however often it is asked
@@ -387,16 +434,16 @@ fn transport_loss_is_1006() {
         for at in 0..=stream.len() {
             let mut driver = Driver::new(role, CONFIG);
             driver.feed(&stream[..at]);
+            let connection = &mut driver.connection;
+            assert!(!end(connection, role));
             for _ in 0..3 {
-                assert_eq!(driver.connection.receive_eof(), Ending::Abnormal);
-                assert_eq!(standing(&driver.connection), (State::Closed, true, true, false));
-                assert_eq!(driver.connection.close_frame(), None);
-                assert_eq!(driver.connection.poll_timeout(), None);
-                assert_eq!(drain(&mut driver.connection, role), b"");
+                assert_eq!(standing(connection, role), (State::Done, false));
+                assert_eq!(connection.receiver.close_frame(), None);
                 let mut rest = stream[at..].to_vec();
                 let mut input = Input::new(&mut rest);
-                assert!(matches!(driver.connection.receive(&mut input), Ok(None)));
+                assert!(matches!(ask(connection, &mut input, START), Step::Done));
                 assert!(input.is_empty());
+                connection.receiver.receive_eof();
             }
         }
     }
@@ -409,8 +456,8 @@ fn abort_api() {
     assert!(!std::mem::needs_drop::<Connection>());
     for role in ROLES {
         let mut connection = Connection::new(role, CONFIG);
-        connection.head(DataFrame::BINARY, 1 << 40, key(role)).unwrap();
+        connection.sender.head(DataFrame::BINARY, 1 << 40, key(role)).unwrap();
         receive(&mut connection, to(role, FIN | PING, b"")).unwrap();
-        assert_eq!(standing(&connection), (State::Open, false, false, false));
+        assert_eq!(standing(&mut connection, role), (State::Open, false));
     }
 }

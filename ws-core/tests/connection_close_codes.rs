@@ -3,7 +3,6 @@
 mod common;
 
 use common::*;
-use ws_core::connection::State;
 use ws_core::frame::MAX_REASON_LEN;
 use ws_core::{CloseCode, Config, Connection, ProtocolError, Role, SendError};
 
@@ -16,7 +15,7 @@ fn close(
     reason: &str,
 ) -> Result<Vec<u8>, SendError> {
     let mut out = [0; 131];
-    let len = connection.close(code, reason, key(role), &mut out)?;
+    let len = connection.sender.close(code, reason, key(role), &mut out)?;
     Ok(out[..len].to_vec())
 }
 
@@ -30,7 +29,7 @@ fn close_code_table_receive() {
             let valid = matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999);
             let expected = if valid {
                 let echo = by(role, FIN | CLOSE, &close_body(code, ""));
-                Outcome::open(vec![Seen::Close(code, "why".into())]).sent(echo).closed()
+                Outcome::open(vec![closed(code, "why").last()]).sent(echo).closed()
             } else {
                 Outcome::failed(role, vec![], ProtocolError::InvalidCloseCode(code))
             };
@@ -50,10 +49,10 @@ fn close_code_table_send() {
                 || code == 1010 && role == Role::Client;
             if valid {
                 assert_eq!(result, Ok(by(role, FIN | CLOSE, &code.to_be_bytes())));
-                assert_eq!(connection.state(), State::Closing);
+                assert_eq!(state(&mut connection, role), State::Closing);
             } else {
                 assert_eq!(result, Err(SendError::InvalidCloseCode(code)), "{role:?}");
-                assert_eq!(connection.state(), State::Open);
+                assert_eq!(state(&mut connection, role), State::Open);
             }
         }
     }
@@ -95,10 +94,10 @@ fn close_reason_over_123_refused() {
         let needed = by(role, FIN | CLOSE, b"\x03\xe8").len();
         for room in 0..needed {
             let mut out = vec![0; room];
-            let refused = connection.close(CloseCode::NORMAL, "", key(role), &mut out);
+            let refused = connection.sender.close(CloseCode::NORMAL, "", key(role), &mut out);
             assert_eq!(refused, Err(SendError::BufferTooSmall { needed }));
         }
-        assert_eq!(connection.state(), State::Open);
+        assert_eq!(state(&mut connection, role), State::Open);
         assert_eq!(
             close(&mut connection, role, CloseCode::NORMAL, &long[1..]).unwrap().len(),
             needed + 123
@@ -149,12 +148,14 @@ fn error_to_close_code_mapping() {
         (InvalidUtf8, 1007),
         (FrameTooLarge, 1009),
         (MessageTooLarge, 1009),
+        (PongTimeout, 1011),
     ];
     for (error, code) in cases {
         assert_eq!(error.close_code().get(), code, "{error}");
         for role in ROLES {
             let mut connection = Connection::new(role, CONFIG);
-            connection.fail(error);
+            let Connection { receiver, sender, .. } = &mut connection;
+            receiver.fail(sender, error);
             assert_eq!(drain(&mut connection, role), close_by(role, error.close_code()));
         }
     }

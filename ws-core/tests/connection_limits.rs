@@ -5,7 +5,7 @@ mod common;
 use common::*;
 use ws_core::ProtocolError::{FrameTooLarge, MessageTooLarge};
 use ws_core::message::{MessageKind, SliceAssembler};
-use ws_core::{Config, Connection, DataFrame, Event, Input, Role, SendError};
+use ws_core::{Config, Connection, DataFrame, Input, Role, SendError, Step};
 
 const MIB_16: u64 = 16 << 20;
 
@@ -32,8 +32,8 @@ fn limits_frame_and_message() {
             for first in [TEXT, BINARY, FIN | TEXT, FIN | BINARY] {
                 let fits = header(role, first, limit);
                 let seen = match (limit, first) {
-                    (0, 0x81) => vec![Seen::Text(fits.len(), vec![])],
-                    (0, 0x82) => vec![Seen::Binary(fits.len(), vec![])],
+                    (0, 0x81) => vec![text("").at(fits.len())],
+                    (0, 0x82) => vec![binary(b"").at(fits.len())],
                     _ => vec![],
                 };
                 assert_eq!(outcome_with(role, frame, &fits), Outcome::open(seen.clone()));
@@ -59,17 +59,14 @@ fn limit_counts_all_fragments() {
         let fits = [to(role, TEXT, b"12345"), to(role, CONT, b"678"), to(role, FIN | CONT, b"90")];
         let fits = fits.concat();
         let twice = [&fits[..], &fits].concat();
-        let seen = vec![
-            Seen::Text(fits.len(), b"1234567890".to_vec()),
-            Seen::Text(twice.len(), b"1234567890".to_vec()),
-        ];
+        let seen = vec![text("1234567890").at(fits.len()), text("1234567890").at(twice.len())];
         assert_eq!(outcome_with(role, config, &twice), Outcome::open(seen));
 
         let start =
             [to(role, TEXT, b"12345"), to(role, CONT, b""), to(role, CONT, b"67890")].concat();
-        let ping = to(role, FIN | PING, &[0; 125]);
-        let over = [&start[..], &ping, &header(role, CONT, 1)].concat();
-        let seen = vec![Seen::Ping(start.len() + ping.len(), vec![0; 125])];
+        let long = to(role, FIN | PING, &[0; 125]);
+        let over = [&start[..], &long, &header(role, CONT, 1)].concat();
+        let seen = vec![ping(&[0; 125]).at(start.len() + long.len())];
         let output =
             [by(role, FIN | PONG, &[0; 125]), close_by(role, MessageTooLarge.close_code())];
         let expected = Outcome::failed(role, seen, MessageTooLarge).sent(output.concat());
@@ -82,13 +79,13 @@ fn limit_counts_all_fragments() {
 fn limits_leave_control_frames_alone() {
     let config = Config::new().max_frame(0).max_message(0);
     for role in ROLES {
-        let ping = to(role, FIN | PING, &[1; 125]);
-        let expected = Outcome::open(vec![Seen::Ping(ping.len(), vec![1; 125])]).sent(by(
+        let bytes = to(role, FIN | PING, &[1; 125]);
+        let expected = Outcome::open(vec![ping(&[1; 125]).at(bytes.len())]).sent(by(
             role,
             FIN | PONG,
             &[1; 125],
         ));
-        assert_eq!(outcome_with(role, config, &ping), expected);
+        assert_eq!(outcome_with(role, config, &bytes), expected);
     }
 }
 
@@ -112,19 +109,19 @@ fn limits_usize_32bit() {
             assert_eq!(driver.outcome, Outcome::open(vec![]));
             let mut more = [0; 130];
             let mut input = Input::new(&mut more);
-            let Ok(Some(Event::Data(chunk))) = driver.connection.receive(&mut input) else {
+            let Step::Data(chunk) = ask(&mut driver.connection, &mut input, START) else {
                 panic!("the payload goes on");
             };
             assert_eq!((chunk.bytes.len(), chunk.start, chunk.end), (130, false, false));
         }
         // A head for such a length is made, too.
         let mut connection = Connection::new(role, Config::new());
-        let head = connection.head(DataFrame::BINARY, (1 << 32) + 1, key(role)).unwrap();
+        let head = connection.sender.head(DataFrame::BINARY, (1 << 32) + 1, key(role)).unwrap();
         assert_eq!(*head, header(other(role), FIN | BINARY, (1 << 32) + 1));
         for _ in 0..2 {
-            connection.mask_payload(&mut [0; 125]).unwrap();
+            connection.sender.mask_payload(&mut [0; 125]).unwrap();
         }
-        let pending = connection.head(DataFrame::BINARY, 0, key(role)).err();
+        let pending = connection.sender.head(DataFrame::BINARY, 0, key(role)).err();
         assert_eq!(pending, Some(ws_core::SendError::PayloadPending));
     }
 }
@@ -150,17 +147,17 @@ fn defaults_are_bounded() {
 // RFC 7692 §6: what is inflated counts, which the layer above does; the frame is still bounded
 #[test]
 fn limits_of_compressed_messages() {
-    let config = Config::new().compression(true).max_message(3).max_frame(5);
+    let config = Config::new().max_message(3).max_frame(5);
     for role in ROLES {
         let bytes = [to(role, 0x40 | TEXT, b"12345"), to(role, FIN | CONT, b"6")].concat();
-        let expected = Outcome::open(vec![Seen::Text(bytes.len(), b"123456".to_vec())]);
-        assert_eq!(outcome_with(role, config, &bytes), expected);
+        let expected = Outcome::open(vec![Seen::Compressed(b"123456".into()).at(bytes.len())]);
+        assert_eq!(outcome_compressed(role, config, &bytes), expected);
         let bytes = header(role, 0x40 | TEXT, 6);
         let expected = Outcome::failed(role, vec![], FrameTooLarge);
-        assert_eq!(outcome_with(role, config, &bytes), expected);
+        assert_eq!(outcome_compressed(role, config, &bytes), expected);
         let bytes = header(role, TEXT, 4);
         let expected = Outcome::failed(role, vec![], MessageTooLarge);
-        assert_eq!(outcome_with(role, config, &bytes), expected);
+        assert_eq!(outcome_compressed(role, config, &bytes), expected);
     }
 }
 
@@ -183,7 +180,7 @@ fn slice_assembler_refuses_what_does_not_fit() {
     for (i, (first, part, expected)) in frames.into_iter().enumerate() {
         let mut bytes = to(Role::Client, first, part.as_bytes());
         let mut input = Input::new(&mut bytes);
-        let Ok(Some(Event::Data(chunk))) = connection.receive(&mut input) else { panic!() };
+        let Step::Data(chunk) = ask(&mut connection, &mut input, START) else { panic!() };
         let expected = if i == 0 { Some(None) } else { expected };
         let result = messages.push(&chunk).ok();
         let expected =
@@ -198,14 +195,15 @@ fn connection_refuses_frames_over_the_outgoing_limit() {
     for role in ROLES {
         let mut connection = Connection::new(role, Config::new().max_outgoing_frame(4));
         let mut out = [0; 64];
-        let refused = connection.encode(DataFrame::TEXT, b"hello", key(role), &mut out);
+        let refused = connection.sender.encode(DataFrame::TEXT, b"hello", key(role), &mut out);
         assert_eq!(refused, Err(SendError::FrameTooLong));
-        let len = connection.encode(DataFrame::TEXT.more(), b"hell", key(role), &mut out).unwrap();
+        let len =
+            connection.sender.encode(DataFrame::TEXT.more(), b"hell", key(role), &mut out).unwrap();
         assert_eq!(out[..len], by(role, TEXT, b"hell"));
         let mut ping = to(role, FIN | PING, b"x");
-        assert!(matches!(connection.receive(&mut Input::new(&mut ping)), Ok(Some(Event::Ping))));
+        assert!(matches!(ask(&mut connection, &mut Input::new(&mut ping), START), Step::Ping));
         assert_eq!(drain(&mut connection, role), by(role, FIN | PONG, b"x"));
-        let len = connection.encode(DataFrame::TEXT, b"o", key(role), &mut out).unwrap();
+        let len = connection.sender.encode(DataFrame::TEXT, b"o", key(role), &mut out).unwrap();
         assert_eq!(out[..len], by(role, FIN | CONT, b"o"));
     }
 }

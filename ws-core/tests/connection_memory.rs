@@ -5,9 +5,9 @@ mod common;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use common::{BINARY, CONT, FIN, PING, ROLES, TEXT, key, length, to};
+use common::{BINARY, CONT, FIN, PING, ROLES, START, TEXT, ask, key, length, to};
 use ws_core::message::SliceAssembler;
-use ws_core::{CloseCode, Config, Connection, DataFrame, Event, Input, Instant, Role};
+use ws_core::{CloseCode, Config, Connection, DataFrame, Input, Instant, Role, Step};
 
 struct Counting;
 
@@ -42,25 +42,44 @@ fn without_allocation<T>(case: impl FnOnce() -> T) -> T {
 }
 
 /// What came of some bytes, counted.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 struct Counts {
+    role: Role,
     chunks: usize,
     messages: usize,
     payload: usize,
     controls: usize,
+    /// Bytes of control frames.
+    sent: usize,
 }
 
-/// Receives `bytes` in place.
-fn receive(connection: &mut Connection, bytes: &mut [u8], counts: &mut Counts) {
+impl Counts {
+    const fn new(role: Role) -> Self {
+        Self { role, chunks: 0, messages: 0, payload: 0, controls: 0, sent: 0 }
+    }
+
+    /// The length of the Pong or Ping with the longest payload.
+    fn longest(role: Role) -> usize {
+        if role == Role::Server { 127 } else { 131 }
+    }
+}
+
+/// Receives `bytes` in place. What is owed is encoded into `out`, or stays owed while a payload is under way.
+fn receive(connection: &mut Connection, bytes: &mut [u8], out: &mut [u8], counts: &mut Counts) {
     let mut input = Input::new(bytes);
-    while let Some(event) = connection.receive(&mut input).unwrap() {
-        match event {
-            Event::Data(chunk) => {
+    loop {
+        match connection.next(&mut input, || START) {
+            Step::Data(chunk) => {
                 counts.chunks += 1;
                 counts.messages += usize::from(chunk.end);
                 counts.payload += chunk.bytes.len();
             }
-            _ => counts.controls += 1,
+            Step::Ping | Step::Pong | Step::Close => counts.controls += 1,
+            Step::Transmit => {
+                counts.sent += connection.sender.transmit(out, key(counts.role)).unwrap();
+            }
+            Step::Shutdown(_) | Step::Wait(_) | Step::Done => return,
+            Step::Failed(error) => panic!("{error}"),
         }
     }
 }
@@ -89,23 +108,32 @@ fn messages_need_no_allocation() {
         let mut close = close;
         without_allocation(|| {
             let mut connection = Connection::new(role, Config::new());
-            let mut counts = Counts::default();
+            let mut counts = Counts::new(role);
             let mut out = [0; 131];
             for _ in 0..10 {
                 buffer.copy_from_slice(&stream);
-                receive(&mut connection, &mut buffer, &mut counts);
-                assert!(connection.poll_transmit(&mut out, key(role)).unwrap() > 125);
-                connection.encode(DataFrame::TEXT, b"answer", key(role), &mut out).unwrap();
-                connection.head(DataFrame::BINARY, 6, key(role)).unwrap();
-                connection.mask_payload(&mut [0; 6]).unwrap();
-                connection.ping(b"", key(role), &mut out).unwrap();
-                connection.handle_timeout(Instant::from_millis(1));
+                receive(&mut connection, &mut buffer, &mut out, &mut counts);
+                let sender = &mut connection.sender;
+                sender.encode(DataFrame::TEXT, b"answer", key(role), &mut out).unwrap();
+                sender.head(DataFrame::BINARY, 6, key(role)).unwrap();
+                sender.mask_payload(&mut [0; 6]).unwrap();
+                sender.ping(b"", key(role), &mut out).unwrap();
+                let step = ask(&mut connection, &mut Input::new(&mut []), Instant::from_millis(1));
+                assert!(matches!(step, Step::Wait(None)));
             }
-            assert_eq!(counts, Counts { chunks: 20, messages: 20, payload: 700_050, controls: 10 });
-            connection.close(CloseCode::NORMAL, "bye", key(role), &mut out).unwrap();
-            receive(&mut connection, &mut close, &mut counts);
-            assert_eq!(connection.close_frame().unwrap().reason, "bye");
-            connection.receive_eof();
+            let sent = 10 * Counts::longest(role);
+            let expected =
+                Counts { role, chunks: 20, messages: 20, payload: 700_050, controls: 10, sent };
+            assert_eq!(counts, expected);
+            connection.sender.close(CloseCode::NORMAL, "bye", key(role), &mut out).unwrap();
+            receive(&mut connection, &mut close, &mut out, &mut counts);
+            assert_eq!(connection.receiver.close_frame().unwrap().reason, "bye");
+            connection.receiver.receive_eof();
+            assert!(matches!(
+                connection.next(&mut Input::new(&mut []), || START),
+                Step::Shutdown(_)
+            ));
+            assert!(matches!(connection.next(&mut Input::new(&mut []), || START), Step::Done));
         });
     }
 }
@@ -120,10 +148,10 @@ fn a_declared_length_costs_nothing() {
             without_allocation(|| {
                 let config = Config::new().max_frame(u64::MAX).max_message(u64::MAX);
                 let mut connection = Connection::new(role, config);
-                let mut counts = Counts::default();
-                receive(&mut connection, &mut bytes, &mut counts);
+                let mut counts = Counts::new(role);
+                receive(&mut connection, &mut bytes, &mut [], &mut counts);
                 let payload = if role == Role::Server { 10 } else { 14 };
-                assert_eq!(counts, Counts { chunks: 1, payload, ..Counts::default() });
+                assert_eq!(counts, Counts { chunks: 1, payload, ..Counts::new(role) });
             });
         }
     }
@@ -143,18 +171,18 @@ fn fragment_floods_cost_nothing() {
             without_allocation(|| {
                 let mut connection = Connection::new(role, Config::new());
                 let mut messages = SliceAssembler::new(&mut storage);
-                let mut counts = Counts::default();
-                receive(&mut connection, &mut start, &mut counts);
+                let mut counts = Counts::new(role);
+                receive(&mut connection, &mut start, &mut [], &mut counts);
                 for _ in 0..FLOOD {
                     buffer.copy_from_slice(&fragment);
                     let mut input = Input::new(&mut buffer);
-                    let Ok(Some(Event::Data(chunk))) = connection.receive(&mut input) else {
+                    let Step::Data(chunk) = ask(&mut connection, &mut input, START) else {
                         panic!("a chunk for each frame");
                     };
                     assert_eq!(messages.push(&chunk), Ok(None));
                 }
                 let mut input = Input::new(&mut end);
-                let Ok(Some(Event::Data(chunk))) = connection.receive(&mut input) else {
+                let Step::Data(chunk) = ask(&mut connection, &mut input, START) else {
                     panic!("the message ends");
                 };
                 let (_, message) = messages.push(&chunk).unwrap().unwrap();
@@ -171,17 +199,18 @@ fn one_byte_reads_cost_nothing() {
         let mut bytes = to(role, FIN | BINARY, &vec![9; 1 << 20]);
         without_allocation(|| {
             let mut connection = Connection::new(role, Config::new());
-            let mut counts = Counts::default();
+            let mut counts = Counts::new(role);
             for byte in bytes.chunks_mut(1) {
-                receive(&mut connection, byte, &mut counts);
+                receive(&mut connection, byte, &mut [], &mut counts);
             }
-            let expected = Counts { chunks: 1 << 20, messages: 1, payload: 1 << 20, controls: 0 };
+            let expected =
+                Counts { chunks: 1 << 20, messages: 1, payload: 1 << 20, ..Counts::new(role) };
             assert_eq!(counts, expected);
         });
     }
 }
 
-// 10^5 pings, nothing written: one slot
+// 10^5 pings, nothing written because a payload is under way: one slot
 #[test]
 fn ping_floods_cost_nothing() {
     for role in ROLES {
@@ -189,15 +218,19 @@ fn ping_floods_cost_nothing() {
         let mut buffer = ping.clone();
         without_allocation(|| {
             let mut connection = Connection::new(role, Config::new());
-            let mut counts = Counts::default();
+            connection.sender.head(DataFrame::BINARY, 1, key(role)).unwrap();
+            let mut counts = Counts::new(role);
             for _ in 0..100_000 {
                 buffer.copy_from_slice(&ping);
-                receive(&mut connection, &mut buffer, &mut counts);
+                receive(&mut connection, &mut buffer, &mut [], &mut counts);
             }
-            assert_eq!(counts.controls, 100_000);
+            assert_eq!(counts, Counts { controls: 100_000, ..Counts::new(role) });
             let mut out = [0; 131];
-            assert!(connection.poll_transmit(&mut out, key(role)).unwrap() > 125);
-            assert_eq!(connection.poll_transmit(&mut out, key(role)), Ok(0));
+            assert_eq!(connection.sender.transmit(&mut out, key(role)), Ok(0));
+            connection.sender.mask_payload(&mut [0]).unwrap();
+            let longest = Counts::longest(role);
+            assert_eq!(connection.sender.transmit(&mut out, key(role)), Ok(longest));
+            assert_eq!(connection.sender.transmit(&mut out, key(role)), Ok(0));
         });
     }
 }

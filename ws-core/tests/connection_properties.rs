@@ -6,9 +6,8 @@ mod common;
 use common::*;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use ws_core::connection::{Ending, State};
 use ws_core::{
-    CloseCode, Config, Connection, DataFrame, Input, Instant, MaskingKey, MessageKind, Role,
+    CloseCode, Config, Connection, DataFrame, Input, Instant, MaskingKey, MessageKind, Role, Step,
 };
 
 fn role() -> impl Strategy<Value = Role> {
@@ -40,62 +39,62 @@ fn message() -> impl Strategy<Value = (u8, Vec<Vec<u8>>)> {
 }
 
 #[derive(Clone, Debug)]
-enum Step {
+enum Part {
     Message(u8, Vec<Vec<u8>>),
     Ping(Vec<u8>),
     Pong(Vec<u8>),
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn part() -> impl Strategy<Value = Part> {
     prop_oneof![
-        3 => message().prop_map(|(kind, fragments)| Step::Message(kind, fragments)),
-        1 => vec(any::<u8>(), 0..=125).prop_map(Step::Ping),
-        1 => vec(any::<u8>(), 0..=125).prop_map(Step::Pong),
+        3 => message().prop_map(|(kind, fragments)| Part::Message(kind, fragments)),
+        1 => vec(any::<u8>(), 0..=125).prop_map(Part::Ping),
+        1 => vec(any::<u8>(), 0..=125).prop_map(Part::Pong),
     ]
 }
 
 /// A valid stream to `role`, every fragment of a message preceded by a Ping if `pings`, and what it
 /// comes to.
-fn stream(role: Role, steps: &[Step], pings: bool, close: Option<u16>) -> (Vec<u8>, Outcome) {
+fn stream(role: Role, parts: &[Part], pings: bool, close: Option<u16>) -> (Vec<u8>, Outcome) {
     let mut bytes = Vec::new();
     let mut expected = Outcome::open(vec![]);
-    let ping = |bytes: &mut Vec<u8>, expected: &mut Outcome, payload: &[u8]| {
+    let add_ping = |bytes: &mut Vec<u8>, expected: &mut Outcome, payload: &[u8]| {
         bytes.extend(to(role, FIN | PING, payload));
-        expected.seen.push(Seen::Ping(bytes.len(), payload.to_vec()));
+        expected.seen.push(ping(payload).at(bytes.len()));
         expected.output.extend(by(role, FIN | PONG, payload));
     };
-    for step in steps {
-        match step {
-            Step::Ping(payload) => ping(&mut bytes, &mut expected, payload),
-            Step::Pong(payload) => {
+    for part in parts {
+        match part {
+            Part::Ping(payload) => add_ping(&mut bytes, &mut expected, payload),
+            Part::Pong(payload) => {
                 bytes.extend(to(role, FIN | PONG, payload));
-                expected.seen.push(Seen::Pong(bytes.len(), payload.clone()));
+                expected.seen.push(pong(payload).at(bytes.len()));
             }
-            Step::Message(kind, fragments) => {
+            Part::Message(kind, fragments) => {
                 for (i, fragment) in fragments.iter().enumerate() {
                     if pings {
-                        ping(&mut bytes, &mut expected, b"between");
+                        add_ping(&mut bytes, &mut expected, b"between");
                     }
                     let fin = if i + 1 == fragments.len() { FIN } else { 0 };
                     let opcode = if i == 0 { *kind } else { CONT };
                     bytes.extend(to(role, fin | opcode, fragment));
                 }
                 let (at, message) = (bytes.len(), fragments.concat());
-                expected.seen.push(if *kind == TEXT {
-                    Seen::Text(at, message)
-                } else {
-                    Seen::Binary(at, message)
-                });
+                expected.seen.push(message_of(*kind, message).at(at));
             }
         }
     }
     if let Some(code) = close {
         bytes.extend(to(role, FIN | CLOSE, &close_body(code, "end")));
-        expected.seen.push(Seen::Close(code, "end".into()));
+        expected.seen.push(closed(code, "end").last());
         expected.output.extend(by(role, FIN | CLOSE, &close_body(code, "")));
         expected.state = State::Closed;
     }
     (bytes, expected)
+}
+
+fn message_of(kind: u8, bytes: Vec<u8>) -> Seen {
+    if kind == TEXT { Seen::Text(String::from_utf8(bytes).unwrap()) } else { Seen::Binary(bytes) }
 }
 
 /// Frames that are nearly right: most headers are plausible, the rest is not.
@@ -117,12 +116,12 @@ proptest! {
     #[test]
     fn valid_streams_arrive_however_they_are_cut(
         role in role(),
-        steps in vec(step(), 0..8),
+        parts in vec(part(), 0..8),
         pings: bool,
         close in prop::option::of(prop_oneof![Just(1000u16), 3000u16..5000]),
         sizes in sizes(),
     ) {
-        let (bytes, expected) = stream(role, &steps, pings, close);
+        let (bytes, expected) = stream(role, &parts, pings, close);
         prop_assert_eq!(&in_pieces(role, Config::new(), &bytes, &[]), &expected);
         prop_assert_eq!(&in_pieces(role, Config::new(), &bytes, &[1]), &expected);
         prop_assert_eq!(&in_pieces(role, Config::new(), &bytes, &sizes), &expected);
@@ -132,20 +131,24 @@ proptest! {
     #[test]
     fn damaged_streams_fail_alike_however_they_are_cut(
         role in role(),
-        steps in vec(step(), 1..6),
+        parts in vec(part(), 1..6),
         at: prop::sample::Index,
         byte: u8,
         limit in 0u64..300,
         compression: bool,
         sizes in sizes(),
     ) {
-        let (mut bytes, _) = stream(role, &steps, true, Some(1000));
+        let (mut bytes, _) = stream(role, &parts, true, Some(1000));
         let at = at.index(bytes.len());
         bytes[at] = byte;
-        let config = Config::new().max_message(limit).compression(compression);
-        let whole = in_pieces(role, config, &bytes, &[]);
-        prop_assert_eq!(&in_pieces(role, config, &bytes, &[1]), &whole);
-        prop_assert_eq!(&in_pieces(role, config, &bytes, &sizes), &whole);
+        let config = Config::new().max_message(limit);
+        let run = |sizes: &[usize]| match compression {
+            true => in_compressed_pieces(role, config, &bytes, sizes),
+            false => in_pieces(role, config, &bytes, sizes),
+        };
+        let whole = run(&[]);
+        prop_assert_eq!(&run(&[1]), &whole);
+        prop_assert_eq!(&run(&sizes), &whole);
     }
 
     #[test]
@@ -159,10 +162,10 @@ proptest! {
         let whole = in_pieces(role, config, &bytes, &[]);
         prop_assert_eq!(&in_pieces(role, config, &bytes, &[1]), &whole);
         prop_assert_eq!(&in_pieces(role, config, &bytes, &sizes), &whole);
-        if let Some(error) = whole.error {
+        if let Some((_, Seen::Failed(error))) = whole.seen.last() {
             let close = close_by(role, error.close_code());
             prop_assert!(whole.output.ends_with(&close));
-            prop_assert_eq!(whole.state, State::Closed);
+            prop_assert_eq!(whole.state, State::Failed);
         }
     }
 
@@ -180,20 +183,20 @@ proptest! {
         let mut connection = Connection::new(role, Config::new());
 
         let mut encoded = vec![0; payload.len() + 14];
-        let len = connection.encode(frame, &payload, key, &mut encoded).unwrap();
+        let len = connection.sender.encode(frame, &payload, key, &mut encoded).unwrap();
         encoded.truncate(len);
 
-        let head = connection.head(frame, payload.len() as u64, key).unwrap();
+        let head = connection.sender.head(frame, payload.len() as u64, key).unwrap();
         let mut body = payload.clone();
         let (a, b) = body.split_at_mut(cut.index(payload.len() + 1));
-        connection.mask_payload(a).unwrap();
-        connection.mask_payload(b).unwrap();
+        connection.sender.mask_payload(a).unwrap();
+        connection.sender.mask_payload(b).unwrap();
         prop_assert_eq!(&[&head[..], &body].concat(), &encoded);
 
         let mut buffer = vec![0; headroom];
         buffer.extend(&payload);
         let range = headroom..buffer.len();
-        let placed = connection.encode_in_place(frame, &mut buffer, range, key);
+        let placed = connection.sender.encode_in_place(frame, &mut buffer, range, key);
         if headroom < head.len() {
             let needed = head.len();
             prop_assert_eq!(placed, Err(ws_core::SendError::NoHeadroom { needed }));
@@ -204,19 +207,19 @@ proptest! {
         #[cfg(feature = "alloc")]
         {
             let mut out = Vec::new();
-            connection.encode_vec(frame, &payload, key, &mut out).unwrap();
+            connection.sender.encode_vec(frame, &payload, key, &mut out).unwrap();
             prop_assert_eq!(&out, &encoded);
         }
 
         let peer = if role == Role::Client { Role::Server } else { Role::Client };
-        let expected = Outcome::open(vec![Seen::Binary(encoded.len(), payload)]);
+        let expected = Outcome::open(vec![binary(&payload).at(encoded.len())]);
         prop_assert_eq!(in_pieces(peer, Config::new(), &encoded, &[]), expected);
     }
 
     // RFC 6455 §5.4: cut by `max_outgoing_frame`, put together again
     #[test]
     fn two_connections_talk(
-        script in vec((any::<bool>(), step()), 0..12),
+        script in vec((any::<bool>(), part()), 0..12),
         closes: [bool; 2],
         limit in 1u64..200,
         deliveries in vec((any::<bool>(), 1usize..200), 0..60),
@@ -226,24 +229,28 @@ proptest! {
 
     // Calls in any order, with any argument, on any state: no panic, no frame after Close.
     #[test]
-    fn any_call_order_is_safe(role in role(), calls in vec((0u8..12, any::<u8>(), soup()), 0..40)) {
-        any_order(role, &calls);
+    fn any_call_order_is_safe(
+        role in role(),
+        calls in vec((0u8..12, any::<u8>(), soup()), 0..40),
+        end in prop::sample::select(vec![End::Eof, End::Reset, End::Time]),
+    ) {
+        any_order(role, &calls, end);
     }
 }
 
 /// Both sides run their part of the script, while bytes are delivered in pieces.
-fn talk(script: &[(bool, Step)], closes: [bool; 2], limit: u64, deliveries: &[(bool, usize)]) {
+fn talk(script: &[(bool, Part)], closes: [bool; 2], limit: u64, deliveries: &[(bool, usize)]) {
     let config = Config::new().max_outgoing_frame(limit);
     let mut sides = ROLES.map(|role| Driver::new(role, config));
     let mut wires = [Vec::new(), Vec::new()];
     let mut meant = [Vec::new(), Vec::new()];
     let mut deliveries = deliveries.iter();
-    for (server, step) in script {
+    for (server, part) in script {
         let from = usize::from(!server);
-        let sent = send(&mut sides[from], step, limit);
+        let sent = send(&mut sides[from], part, limit);
         wires[from].extend(sent);
-        if let Step::Message(kind, fragments) = step {
-            meant[from].push((*kind, fragments.concat()));
+        if let Part::Message(kind, fragments) = part {
+            meant[from].push(message_of(*kind, fragments.concat()));
         }
         if let Some((server, size)) = deliveries.next() {
             deliver(&mut sides, &mut wires, usize::from(!server), *size);
@@ -253,8 +260,8 @@ fn talk(script: &[(bool, Step)], closes: [bool; 2], limit: u64, deliveries: &[(b
         let mut out = [0; 131];
         if closes[from] {
             // Refused when the peer was first.
-            if let Ok(len) = side.connection.close(CloseCode::NORMAL, "", key(side.role), &mut out)
-            {
+            let sender = &mut side.connection.sender;
+            if let Ok(len) = sender.close(CloseCode::NORMAL, "", key(side.role), &mut out) {
                 wires[from].extend(&out[..len]);
             }
         }
@@ -268,17 +275,17 @@ fn talk(script: &[(bool, Step)], closes: [bool; 2], limit: u64, deliveries: &[(b
     }
     let closed = closes[0] || closes[1];
     for (side, meant) in sides.iter_mut().zip([&meant[1], &meant[0]]) {
-        assert_eq!(side.outcome.error, None);
-        let messages = side.outcome.seen.iter().filter_map(|seen| match seen {
-            Seen::Text(_, message) => Some((TEXT, message.clone())),
-            Seen::Binary(_, message) => Some((BINARY, message.clone())),
-            _ => None,
-        });
-        let messages: Vec<_> = messages.collect();
+        let seen = side.outcome.seen.iter().map(|(_, seen)| seen);
+        assert!(!seen.clone().any(|seen| matches!(seen, Seen::Failed(_))));
+        let messages = seen.filter(|seen| matches!(seen, Seen::Text(_) | Seen::Binary(_)));
+        let messages: Vec<_> = messages.cloned().collect();
         assert_eq!(&messages, meant);
-        assert_eq!(side.connection.is_closed(), closed);
-        let ending = if closed { Ending::Clean } else { Ending::Abnormal };
-        assert_eq!(side.connection.receive_eof(), ending);
+        let expected = if closed { State::Closed } else { State::Open };
+        assert_eq!(state(&mut side.connection, side.role), expected);
+        side.connection.receiver.receive_eof();
+        assert_eq!(state(&mut side.connection, side.role), State::Ended);
+        assert_eq!(state(&mut side.connection, side.role), State::Done);
+        assert_eq!(side.connection.sender.is_clean(), closed);
     }
 }
 
@@ -291,22 +298,22 @@ fn deliver(sides: &mut [Driver; 2], wires: &mut [Vec<u8>; 2], from: usize, size:
     wires[1 - from].extend(&to.outcome.output[before..]);
 }
 
-/// The frames of a step, a message in fragments of at most `limit` bytes.
-fn send(side: &mut Driver, step: &Step, limit: u64) -> Vec<u8> {
+/// The frames of a part, a message in fragments of at most `limit` bytes.
+fn send(side: &mut Driver, part: &Part, limit: u64) -> Vec<u8> {
     let mut out = vec![0; 1024];
     let key = key(side.role);
-    let connection = &mut side.connection;
+    let sender = &mut side.connection.sender;
     let mut sent = Vec::new();
-    match step {
-        Step::Ping(payload) => {
-            let len = connection.ping(payload, key, &mut out).unwrap();
+    match part {
+        Part::Ping(payload) => {
+            let len = sender.ping(payload, key, &mut out).unwrap();
             sent.extend(&out[..len]);
         }
-        Step::Pong(payload) => {
-            let len = connection.pong(payload, key, &mut out).unwrap();
+        Part::Pong(payload) => {
+            let len = sender.pong(payload, key, &mut out).unwrap();
             sent.extend(&out[..len]);
         }
-        Step::Message(kind, fragments) => {
+        Part::Message(kind, fragments) => {
             let kind = if *kind == TEXT { MessageKind::Text } else { MessageKind::Binary };
             let message = fragments.concat();
             let mut pieces = message.chunks(limit as usize).peekable();
@@ -315,7 +322,7 @@ fn send(side: &mut Driver, step: &Step, limit: u64) -> Vec<u8> {
                 let last = pieces.peek().is_none();
                 let frame = DataFrame::new(kind);
                 let frame = if last { frame } else { frame.more() };
-                let len = connection.encode(frame, piece, key, &mut out).unwrap();
+                let len = sender.encode(frame, piece, key, &mut out).unwrap();
                 sent.extend(&out[..len]);
                 let Some(next) = pieces.next() else { break };
                 piece = next;
@@ -325,73 +332,163 @@ fn send(side: &mut Driver, step: &Step, limit: u64) -> Vec<u8> {
     sent
 }
 
-fn any_order(role: Role, calls: &[(u8, u8, Vec<u8>)]) {
+/// A connection on which things are called, and what holds whatever they are.
+struct Called {
+    connection: Connection,
+    role: Role,
+    now: u32,
+    /// When it wants to be asked again.
+    until: Option<Instant>,
+    closes: usize,
+    failures: usize,
+    /// The stream has ended or failed, as far as the connection was told.
+    ended: bool,
+    done: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Eof,
+    Reset,
+    Time,
+}
+
+fn any_order(role: Role, calls: &[(u8, u8, Vec<u8>)], end: End) {
     let config = Config::new()
         .ping_interval(Some(core::time::Duration::from_millis(50)))
         .idle_timeout(Some(core::time::Duration::from_millis(200)));
-    let mut connection = Connection::new(role, config);
-    let mut out = [0; 600];
-    let mut now = 0;
-    let mut closes = 0;
-    let mut errors = 0;
-    let mut ending = None;
+    let connection = Connection::new(role, config);
+    let mut called = Called {
+        connection,
+        role,
+        now: 0,
+        until: None,
+        closes: 0,
+        failures: 0,
+        ended: false,
+        done: false,
+    };
     for (call, byte, bytes) in calls {
-        let key = key(role);
+        called.call(*call, *byte, bytes);
+    }
+    // In any state, an end of the stream leads to the end; so does time alone, since there are time-outs.
+    match end {
+        End::Eof => called.connection.receiver.receive_eof(),
+        End::Reset => called.connection.sender.receive_reset(),
+        End::Time => {
+            for _ in 0..10 {
+                called.run(&[], usize::MAX);
+                let Some(until) = called.until.filter(|_| !called.done) else { break };
+                called.now = called.now.max(until.as_millis());
+            }
+        }
+    }
+    called.ended = true;
+    called.run(&[], usize::MAX);
+    assert!(called.done);
+}
+
+impl Called {
+    fn call(&mut self, call: u8, byte: u8, bytes: &[u8]) {
+        let key = key(self.role);
         let frame = if byte & 1 == 0 { DataFrame::TEXT } else { DataFrame::BINARY };
         let frame = if byte & 2 == 0 { frame } else { frame.more() };
-        let was_closed = connection.is_closed();
+        let mut out = [0; 600];
+        let Connection { receiver, sender, .. } = &mut self.connection;
+        let (open, clean) = (sender.is_open(), sender.is_clean());
         let sent = match call {
-            0..=2 => {
-                let mut bytes = bytes.clone();
-                let mut input = Input::new(&mut bytes);
-                loop {
-                    match connection.receive(&mut input) {
-                        Ok(None) => break,
-                        Ok(Some(_)) => assert_eq!((errors, ending), (0, None)),
-                        Err(_) => errors += 1,
-                    }
-                }
-                assert!(input.is_empty());
-                0
-            }
-            3 => connection.encode(frame, bytes, key, &mut out).unwrap_or(0),
-            4 => connection.head(frame, u64::from(*byte), key).map_or(0, |head| {
+            0..=2 => return self.run(bytes, usize::MAX),
+            3 => sender.encode(frame, bytes, key, &mut out).unwrap_or(0),
+            4 => sender.head(frame, u64::from(byte), key).map_or(0, |head| {
                 out[..head.len()].copy_from_slice(&head);
                 head.len()
             }),
             5 => {
-                let _ = connection.mask_payload(&mut out[..usize::from(*byte)]);
+                let _ = sender.mask_payload(&mut out[..usize::from(byte)]);
                 0
             }
-            6 => connection.ping(bytes, key, &mut out).unwrap_or(0),
-            7 => connection
-                .close(CloseCode::new(u16::from(*byte) * 16), "", key, &mut out)
-                .unwrap_or(0),
-            8 => connection.poll_transmit(&mut out, key).unwrap(),
+            6 => sender.ping(bytes, key, &mut out).unwrap_or(0),
+            7 => sender.close(CloseCode::new(u16::from(byte) * 16), "", key, &mut out).unwrap_or(0),
+            8 => sender.transmit(&mut out, key).unwrap(),
             9 => {
-                now += u32::from(*byte);
-                connection.handle_timeout(Instant::from_millis(now));
-                0
+                self.now += u32::from(byte);
+                // The driver is away after some steps.
+                return self.run(bytes, usize::from(byte % 4));
             }
             10 if byte % 4 == 0 => {
-                let end = connection.receive_eof();
-                assert_eq!(*ending.get_or_insert(end), end);
+                receiver.receive_eof();
+                self.ended = true;
+                0
+            }
+            10 if byte % 16 == 1 => {
+                sender.receive_reset();
+                self.ended = true;
+                0
+            }
+            10 if byte % 4 == 2 => {
+                sender.shut_down();
                 0
             }
             11 if byte % 4 == 0 => {
-                connection.fail(ws_core::ProtocolError::InvalidUtf8);
+                receiver.fail(sender, ws_core::ProtocolError::InvalidUtf8);
                 0
             }
             _ => 0,
         };
-        if sent != 0 {
-            assert_eq!(closes, 0, "a frame after Close");
-            closes += usize::from(out[0] == FIN | CLOSE);
+        assert!(sent == 0 || open || call == 8, "sent though it was not open");
+        assert_eq!(sender.is_clean(), clean, "clean before the driver asks");
+        self.sent(&out[..sent]);
+    }
+
+    fn sent(&mut self, frame: &[u8]) {
+        if let Some(first) = frame.first() {
+            assert_eq!(self.closes, 0, "a frame after Close");
+            assert!(!self.done, "a frame after the end");
+            self.closes += usize::from(*first == FIN | CLOSE);
         }
-        assert!(!was_closed || connection.is_closed(), "closed for good");
-        assert!(errors <= 1);
-        if connection.is_finished() {
-            assert!(connection.is_closed());
+    }
+
+    /// Asks until there is nothing to do but to wait, or so many times.
+    fn run(&mut self, bytes: &[u8], times: usize) {
+        let mut bytes = bytes.to_vec();
+        let mut input = Input::new(&mut bytes);
+        // Each byte may tell something, and each thing told may owe a frame; some more at the end.
+        let enough = input.remaining().len() * 2 + 8;
+        for asked in 0..times {
+            assert!(asked < enough, "it goes round in circles");
+            let before = input.consumed();
+            let (open, clean) =
+                (self.connection.sender.is_open(), self.connection.sender.is_clean());
+            let step = ask(&mut self.connection, &mut input, Instant::from_millis(self.now));
+            assert!(!self.done || matches!(step, Step::Done), "{step:?} after the end");
+            let told = matches!(step, Step::Data(_) | Step::Ping | Step::Pong | Step::Close);
+            assert!(!told || self.failures == 0, "{step:?} after a failure");
+            assert!(!told || input.consumed() > before, "{step:?} for nothing");
+            match step {
+                Step::Data(_) | Step::Ping | Step::Pong | Step::Close => {}
+                Step::Failed(_) => self.failures += 1,
+                Step::Transmit => {
+                    let frame = transmit(&mut self.connection, self.role);
+                    assert_ne!(frame, b"", "it is told to send, and gives nothing");
+                    self.sent(&frame);
+                }
+                Step::Shutdown(_) => {
+                    assert!(!self.connection.sender.is_open());
+                    self.connection.sender.shut_down();
+                }
+                Step::Wait(until) => {
+                    assert!(!self.ended, "nothing is waited for after the end");
+                    self.until = until;
+                    return;
+                }
+                Step::Done => {
+                    self.done = true;
+                    return;
+                }
+            }
+            assert!(self.failures <= 1);
+            assert!(!clean || self.connection.sender.is_clean(), "clean for good");
+            assert!(open || !self.connection.sender.is_open(), "not open for good");
         }
     }
 }

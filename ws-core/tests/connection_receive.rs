@@ -4,23 +4,18 @@ mod common;
 
 use common::*;
 use ws_core::ProtocolError::{self, *};
-use ws_core::{Config, Connection, Event, Input, Role};
+use ws_core::{Config, Connection, DataFrame, Input, Role, Step};
 
 /// For both roles: the frames, then this error, whatever follows.
 #[track_caller]
-fn fails_after(stream: impl Fn(Role) -> Vec<u8>, seen: &[Seen], error: ProtocolError) {
+fn fails(stream: impl Fn(Role) -> Vec<u8>, error: ProtocolError) {
     for role in ROLES {
         let mut bytes = stream(role);
-        let expected = Outcome::failed(role, seen.to_vec(), error);
+        let expected = Outcome::failed(role, vec![], error);
         assert_eq!(outcome(role, &bytes), expected, "{role:?} {bytes:02x?}");
         bytes.extend(to(role, FIN | PING, b"late"));
         assert_eq!(outcome(role, &bytes), expected, "{role:?} {bytes:02x?}");
     }
-}
-
-#[track_caller]
-fn fails(stream: impl Fn(Role) -> Vec<u8>, error: ProtocolError) {
-    fails_after(stream, &[], error);
 }
 
 // RFC 6455 §5.1: both directions, every opcode, empty frames too, from the second byte
@@ -74,38 +69,38 @@ fn rsv_nonzero_fails() {
 // RFC 7692 §6: with compression RSV1 is for the first frame of a message, RSV2 and RSV3 for none
 #[test]
 fn pmd_rsv1_on_control_or_cont_fails() {
-    let config = Config::new().compression(true);
+    let config = Config::new();
     for role in ROLES {
         for rsv in [0x40, 0x20, 0x10, 0x60] {
             for opcode in [CONT, FIN | CONT, FIN | CLOSE, FIN | PING, FIN | PONG] {
                 let bytes = [to(role, 0x40 | TEXT, b"\xff"), to(role, rsv | opcode, b"")].concat();
                 let expected = Outcome::failed(role, vec![], ReservedBits);
-                assert_eq!(outcome_with(role, config, &bytes), expected);
+                assert_eq!(outcome_compressed(role, config, &bytes), expected);
             }
         }
         // What is compressed is not UTF-8 yet.
         let bytes = [to(role, 0x40 | TEXT, b"\xff"), to(role, FIN | CONT, b"\xfe")].concat();
-        let expected = Outcome::open(vec![Seen::Text(bytes.len(), b"\xff\xfe".to_vec())]);
-        assert_eq!(outcome_with(role, config, &bytes), expected);
+        let expected = Outcome::open(vec![Seen::Compressed(b"\xff\xfe".into()).at(bytes.len())]);
+        assert_eq!(outcome_compressed(role, config, &bytes), expected);
     }
 }
 
 // RFC 7692 §6.1: each message for itself; one that is not compressed is text again
 #[test]
 fn pmd_uncompressed_message_accepted() {
-    let config = Config::new().compression(true);
+    let config = Config::new();
     for role in ROLES {
         let compressed = to(role, FIN | 0x40 | TEXT, b"\xff");
         let bytes = [&compressed[..], &to(role, FIN | TEXT, b"\xff")].concat();
-        let seen = vec![Seen::Text(compressed.len(), b"\xff".to_vec())];
+        let seen = vec![Seen::Compressed(b"\xff".into()).at(compressed.len())];
         let expected = Outcome::failed(role, seen, InvalidUtf8);
-        assert_eq!(outcome_with(role, config, &bytes), expected);
+        assert_eq!(outcome_compressed(role, config, &bytes), expected);
 
-        let mut connection = Connection::new(role, config);
+        let mut connection = Connection::with_compression(role, config, true);
         for (first, marked) in [(0x40 | TEXT, true), (FIN | CONT, true), (FIN | TEXT, false)] {
             let mut bytes = to(role, first, b"a");
-            match connection.receive(&mut Input::new(&mut bytes)) {
-                Ok(Some(Event::Data(chunk))) => assert_eq!(chunk.compressed, marked),
+            match ask(&mut connection, &mut Input::new(&mut bytes), START) {
+                Step::Data(chunk) => assert_eq!(chunk.compressed, marked),
                 other => panic!("{other:?}"),
             }
         }
@@ -171,7 +166,7 @@ fn length_big_endian() {
             let payload: Vec<u8> = (0..len).map(|i| i as u8).collect();
             let bytes = to(role, FIN | BINARY, &payload);
             let whole = in_pieces(role, Config::new(), &bytes, &[]);
-            assert_eq!(whole, Outcome::open(vec![Seen::Binary(bytes.len(), payload)]), "{len}");
+            assert_eq!(whole, Outcome::open(vec![binary(&payload).at(bytes.len())]), "{len}");
         }
     }
 }
@@ -195,12 +190,12 @@ fn sample(role: Role) -> (Vec<u8>, Outcome) {
         ends.push(bytes.len());
     }
     let seen = vec![
-        Seen::Ping(ends[1], b"between".to_vec()),
-        Seen::Text(ends[2], "gr\u{fc}n".into()),
-        Seen::Binary(ends[3], long),
-        Seen::Pong(ends[4], vec![]),
-        Seen::Text(ends[5], vec![]),
-        Seen::Close(4000, "bye".into()),
+        ping(b"between").at(ends[1]),
+        text("gr\u{fc}n").at(ends[2]),
+        binary(&long).at(ends[3]),
+        pong(&[]).at(ends[4]),
+        text("").at(ends[5]),
+        closed(4000, "bye").last(),
     ];
     let output =
         [by(role, FIN | PONG, b"between"), by(role, FIN | CLOSE, &close_body(4000, ""))].concat();
@@ -228,11 +223,11 @@ fn decode_every_split_point() {
 fn server_unmasks_payload() {
     let (a, b) = ([1, 2, 3, 4], [0xff, 0, 0x55, 0xaa]);
     let bytes = [raw(TEXT, Some(a), b"Hello"), raw(FIN | CONT, Some(b), b", world")].concat();
-    let expected = Outcome::open(vec![Seen::Text(bytes.len(), b"Hello, world".to_vec())]);
+    let expected = Outcome::open(vec![text("Hello, world").at(bytes.len())]);
     assert_eq!(outcome(Role::Server, &bytes), expected);
     // RFC 6455 §5.7
     let bytes = b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58";
-    let expected = Outcome::open(vec![Seen::Text(11, b"Hello".to_vec())]);
+    let expected = Outcome::open(vec![text("Hello").at(11)]);
     assert_eq!(outcome(Role::Server, bytes), expected);
 }
 
@@ -270,12 +265,12 @@ fn control_between_fragments() {
             bytes.extend(to(role, first, payload.as_bytes()));
             if first != FIN | CONT {
                 bytes.extend(&ping);
-                seen.push(Seen::Ping(bytes.len(), b"?".to_vec()));
+                seen.push(Seen::Ping(b"?".into()).at(bytes.len()));
                 bytes.extend(&pong);
-                seen.push(Seen::Pong(bytes.len(), b"!".to_vec()));
+                seen.push(Seen::Pong(b"!".into()).at(bytes.len()));
             }
         }
-        seen.push(Seen::Text(bytes.len(), "\u{e9}t\u{e9}".into()));
+        seen.push(text("\u{e9}t\u{e9}").at(bytes.len()));
         let expected = Outcome::open(seen).sent(by(role, FIN | PONG, b"?").repeat(3));
         assert_eq!(outcome(role, &bytes), expected);
     }
@@ -285,21 +280,17 @@ fn control_between_fragments() {
 #[test]
 fn fragments_any_size() {
     for role in ROLES {
-        for (first, text) in [(TEXT, true), (BINARY, false)] {
+        for first in [TEXT, BINARY] {
             let mut bytes = to(role, first, b"");
-            let mut message = Vec::new();
+            let mut message = String::new();
             for size in [0, 1, 0, 0, 125, 126, 3, 300, 0] {
-                let fragment = vec![b'a' + size as u8 % 26; size];
-                bytes.extend(to(role, CONT, &fragment));
-                message.extend(fragment);
+                let fragment = String::from(char::from(b'a' + size as u8 % 26)).repeat(size);
+                bytes.extend(to(role, CONT, fragment.as_bytes()));
+                message += &fragment;
             }
             bytes.extend(to(role, FIN | CONT, b""));
-            let seen = if text {
-                Seen::Text(bytes.len(), message)
-            } else {
-                Seen::Binary(bytes.len(), message)
-            };
-            assert_eq!(outcome(role, &bytes), Outcome::open(vec![seen]));
+            let seen = if first == TEXT { text(&message) } else { binary(message.as_bytes()) };
+            assert_eq!(outcome(role, &bytes), Outcome::open(vec![seen.at(bytes.len())]));
         }
     }
 }
@@ -309,7 +300,7 @@ fn fragments_any_size() {
 fn fragment_type_from_first() {
     for role in ROLES {
         let bytes = [to(role, BINARY, b"\xff"), to(role, FIN | CONT, b"\xff")].concat();
-        let seen = vec![Seen::Binary(bytes.len(), b"\xff\xff".to_vec())];
+        let seen = vec![binary(b"\xff\xff").at(bytes.len())];
         assert_eq!(outcome(role, &bytes), Outcome::open(seen));
         // The second fragment of a text is text, too.
         let bytes = [to(role, TEXT, b"a"), to(role, FIN | CONT, b"\xff")].concat();
@@ -322,7 +313,7 @@ fn fragment_type_from_first() {
 fn continuation_is_data_opcode() {
     for role in ROLES {
         let bytes = [to(role, BINARY, b""), to(role, FIN | CONT, &[7; 126])].concat();
-        let expected = Outcome::open(vec![Seen::Binary(bytes.len(), vec![7; 126])]);
+        let expected = Outcome::open(vec![binary(&[7; 126]).at(bytes.len())]);
         assert_eq!(outcome(role, &bytes), expected);
     }
 }
@@ -334,7 +325,7 @@ fn fragments_in_order() {
         let frames = [(TEXT, "1"), (CONT, "2"), (CONT, "3"), (FIN | CONT, "4")];
         let bytes: Vec<u8> =
             frames.iter().flat_map(|(first, part)| to(role, *first, part.as_bytes())).collect();
-        let expected = Outcome::open(vec![Seen::Text(bytes.len(), b"1234".to_vec())]);
+        let expected = Outcome::open(vec![text("1234").at(bytes.len())]);
         assert_eq!(outcome(role, &bytes), expected);
     }
 }
@@ -346,10 +337,8 @@ fn two_messages_types_independent() {
         let first = [to(role, BINARY, b"\xff"), to(role, FIN | CONT, b"\xfe")].concat();
         let second = [to(role, TEXT, b"a"), to(role, FIN | CONT, b"b")].concat();
         let bytes = [&first[..], &second].concat();
-        let expected = Outcome::open(vec![
-            Seen::Binary(first.len(), b"\xff\xfe".to_vec()),
-            Seen::Text(bytes.len(), b"ab".to_vec()),
-        ]);
+        let expected =
+            Outcome::open(vec![binary(b"\xff\xfe").at(first.len()), text("ab").at(bytes.len())]);
         assert_eq!(outcome(role, &bytes), expected);
     }
 }
@@ -376,7 +365,7 @@ fn orphan_continuation_fails() {
         fails(|_| vec![first], UnexpectedContinuation);
         for role in ROLES {
             let message = to(role, FIN | TEXT, b"a");
-            let seen = vec![Seen::Text(message.len(), b"a".to_vec())];
+            let seen = vec![text("a").at(message.len())];
             let bytes = [message, to(role, first, b"b")].concat();
             let expected = Outcome::failed(role, seen, UnexpectedContinuation);
             assert_eq!(outcome(role, &bytes), expected);
@@ -387,15 +376,14 @@ fn orphan_continuation_fails() {
 // RFC 6455 §5.6, §8.1: the whole message counts; characters may be cut anywhere
 #[test]
 fn text_utf8_across_fragments() {
-    let text = "a\u{e9}\u{20ac}\u{1f600}\u{10ffff}\u{0}\u{feff}";
+    let whole = "a\u{e9}\u{20ac}\u{1f600}\u{10ffff}\u{0}\u{feff}";
     for role in ROLES {
-        for at in 0..=text.len() {
-            let (a, b) = text.as_bytes().split_at(at);
+        for at in 0..=whole.len() {
+            let (a, b) = whole.as_bytes().split_at(at);
             let bytes = [to(role, TEXT, a), to(role, FIN | PING, b"\xff"), to(role, FIN | CONT, b)]
                 .concat();
-            let ping = bytes.len() - to(role, FIN | CONT, b).len();
-            let seen =
-                vec![Seen::Ping(ping, b"\xff".to_vec()), Seen::Text(bytes.len(), text.into())];
+            let first = bytes.len() - to(role, FIN | CONT, b).len();
+            let seen = vec![ping(b"\xff").at(first), text(whole).at(bytes.len())];
             let expected = Outcome::open(seen).sent(by(role, FIN | PONG, b"\xff"));
             assert_eq!(outcome(role, &bytes), expected);
         }
@@ -439,34 +427,43 @@ fn a_call_takes_what_is_there() {
     for piece in [start, end] {
         let len = piece.len();
         let mut input = Input::new(piece);
-        let event = server.receive(&mut input).unwrap();
-        assert_eq!(event.is_some(), len == 1);
+        let step = ask(&mut server, &mut input, START);
+        assert!(if len == 1 {
+            matches!(step, Step::Ping)
+        } else {
+            matches!(step, Step::Wait(None))
+        });
         assert_eq!((input.consumed(), input.is_empty()), (len, true));
     }
-    assert_eq!(server.control_payload(), b"abc");
+    assert_eq!(server.receiver.control_payload(), b"abc");
 }
 
-// RFC 6455 §5.5.3: a reply that a reader has not handed over is dropped, never mixed with the next
-// control frame
+// RFC 6455 §5.5.3: a Pong that waits is not mixed with the control frame that is being received, and of two
+// Pings that came while nothing could be sent the latter is answered
 #[test]
-fn split_halves_reply_to_the_latest_ping() {
+fn the_latest_ping_is_answered() {
     for role in ROLES {
-        let (mut receiver, mut sender) = Connection::new(role, Config::new()).split();
+        let mut connection = Connection::new(role, Config::new());
+        let Connection { receiver, sender, .. } = &mut connection;
+        sender.head(DataFrame::BINARY, 1, key(role)).unwrap();
         let mut pong = to(role, FIN | PONG, b"xyz");
         pong.pop();
         let mut bytes = [to(role, FIN | PING, b"abc"), pong].concat();
         let mut input = Input::new(&mut bytes);
-        assert!(matches!(receiver.receive(&mut input), Ok(Some(Event::Ping))));
-        assert!(matches!(receiver.receive(&mut input), Ok(None)));
-        assert!(receiver.take_reply().is_none());
+        assert!(matches!(receiver.next(sender, &mut input, || START), Step::Ping));
+        assert!(matches!(receiver.next(sender, &mut input, || START), Step::Wait(None)));
+        sender.mask_payload(&mut [0]).unwrap();
+        assert_eq!(drain(&mut connection, role), by(role, FIN | PONG, b"abc"));
 
-        let (mut receiver, _) = Connection::new(role, Config::new()).split();
+        let mut connection = Connection::new(role, Config::new());
+        let Connection { receiver, sender, .. } = &mut connection;
+        sender.head(DataFrame::BINARY, 1, key(role)).unwrap();
         let mut bytes = [to(role, FIN | PING, b"abc"), to(role, FIN | PING, b"de")].concat();
         let mut input = Input::new(&mut bytes);
-        while receiver.receive(&mut input).unwrap().is_some() {}
-        sender.reply(receiver.take_reply().unwrap());
-        let mut out = [0; 131];
-        let len = sender.poll_transmit(&mut out, key(role)).unwrap();
-        assert_eq!(out[..len], by(role, FIN | PONG, b"de"));
+        assert!(matches!(receiver.next(sender, &mut input, || START), Step::Ping));
+        assert!(matches!(receiver.next(sender, &mut input, || START), Step::Ping));
+        assert!(matches!(receiver.next(sender, &mut input, || START), Step::Wait(None)));
+        sender.mask_payload(&mut [0]).unwrap();
+        assert_eq!(drain(&mut connection, role), by(role, FIN | PONG, b"de"));
     }
 }

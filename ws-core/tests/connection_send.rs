@@ -5,7 +5,7 @@ mod common;
 use common::*;
 use ws_core::frame::OpCode;
 use ws_core::{
-    CloseCode, Config, Connection, DataFrame, Input, MaskingKey, MessageKind, Role, SendError,
+    CloseCode, Config, Connection, DataFrame, Input, MaskingKey, MessageKind, Role, SendError, Step,
 };
 
 const KINDS: [(DataFrame, u8); 2] = [(DataFrame::TEXT, TEXT), (DataFrame::BINARY, BINARY)];
@@ -15,19 +15,21 @@ fn connections() -> [(Role, Connection); 2] {
     ROLES.map(|role| (role, Connection::new(role, Config::new())))
 }
 
-/// The frame that [`Connection::encode`] makes.
+/// The frame that `encode` makes.
 fn encode(connection: &mut Connection, role: Role, frame: DataFrame, payload: &[u8]) -> Vec<u8> {
     let mut out = vec![0; payload.len() + 14];
-    let len = connection.encode(frame, payload, key(role), &mut out).unwrap();
+    let len = connection.sender.encode(frame, payload, key(role), &mut out).unwrap();
     out.truncate(len);
     out
 }
 
-/// Gives `frame` to the connection, which takes it without an error.
+/// Gives `frame` to the connection, which takes it without an error and owes what it owes.
 fn receive(connection: &mut Connection, mut frame: Vec<u8>) {
     let mut input = Input::new(&mut frame);
-    while connection.receive(&mut input).unwrap().is_some() {}
-    assert!(input.is_empty());
+    while !input.is_empty() {
+        let step = ask(connection, &mut input, START);
+        assert!(matches!(step, Step::Data(_) | Step::Ping | Step::Pong | Step::Close), "{step:?}");
+    }
 }
 
 // RFC 6455 §5.1, §5.3, §6.1: data, control and empty frames, by every way there is to build one
@@ -38,20 +40,21 @@ fn client_every_frame_masked() {
     for payload in [&b""[..], b"a", &[7; 126]] {
         let frame = encode(&mut client, Role::Client, DataFrame::BINARY, payload);
         assert_eq!(frame, raw(FIN | BINARY, Some(KEY), payload));
-        let head = client.head(DataFrame::BINARY, payload.len() as u64, key(Role::Client)).unwrap();
+        let head =
+            client.sender.head(DataFrame::BINARY, payload.len() as u64, key(Role::Client)).unwrap();
         let mut masked = payload.to_vec();
-        client.mask_payload(&mut masked).unwrap();
+        client.sender.mask_payload(&mut masked).unwrap();
         assert_eq!([&head[..], &masked].concat(), frame);
     }
     for payload in [&b""[..], b"abc", &[7; 125]] {
-        let len = client.ping(payload, key(Role::Client), &mut out).unwrap();
+        let len = client.sender.ping(payload, key(Role::Client), &mut out).unwrap();
         assert_eq!(out[..len], raw(FIN | PING, Some(KEY), payload));
-        let len = client.pong(payload, key(Role::Client), &mut out).unwrap();
+        let len = client.sender.pong(payload, key(Role::Client), &mut out).unwrap();
         assert_eq!(out[..len], raw(FIN | PONG, Some(KEY), payload));
         receive(&mut client, to(Role::Client, FIN | PING, payload));
         assert_eq!(drain(&mut client, Role::Client), raw(FIN | PONG, Some(KEY), payload));
     }
-    let len = client.close(None, "", key(Role::Client), &mut out).unwrap();
+    let len = client.sender.close(None, "", key(Role::Client), &mut out).unwrap();
     assert_eq!(out[..len], raw(FIN | CLOSE, Some(KEY), b""));
 }
 
@@ -61,18 +64,22 @@ fn client_mask_key_fresh_per_frame() {
     let mut client = Connection::client(Config::new());
     let mut out = [0; 64];
     let missing = SendError::MaskingKeyMissing;
-    assert_eq!(client.encode(DataFrame::TEXT, b"a", None, &mut out), Err(missing));
-    assert_eq!(client.head(DataFrame::TEXT, 1, None).err(), Some(missing));
-    assert_eq!(client.encode_in_place(DataFrame::TEXT, &mut out, 14..15, None), Err(missing));
-    assert_eq!(client.ping(b"", None, &mut out), Err(missing));
-    assert_eq!(client.pong(b"", None, &mut out), Err(missing));
-    assert_eq!(client.close(None, "", None, &mut out), Err(missing));
+    assert_eq!(client.sender.encode(DataFrame::TEXT, b"a", None, &mut out), Err(missing));
+    assert_eq!(client.sender.head(DataFrame::TEXT, 1, None).err(), Some(missing));
+    assert_eq!(
+        client.sender.encode_in_place(DataFrame::TEXT, &mut out, 14..15, None),
+        Err(missing)
+    );
+    assert_eq!(client.sender.ping(b"", None, &mut out), Err(missing));
+    assert_eq!(client.sender.pong(b"", None, &mut out), Err(missing));
+    assert_eq!(client.sender.close(None, "", None, &mut out), Err(missing));
     receive(&mut client, to(Role::Client, FIN | PING, b"x"));
-    assert_eq!(client.poll_transmit(&mut out, None), Err(missing));
+    assert_eq!(client.sender.transmit(&mut out, None), Err(missing));
     assert_eq!(out, [0; 64]);
     assert_eq!(drain(&mut client, Role::Client), raw(FIN | PONG, Some(KEY), b"x"));
     for fresh in [[1, 2, 3, 4], [9, 8, 7, 6]] {
         let len = client
+            .sender
             .encode(DataFrame::TEXT, b"abcde", Some(MaskingKey::new(fresh)), &mut out)
             .unwrap();
         assert_eq!(out[..len], raw(FIN | TEXT, Some(fresh), b"abcde"));
@@ -86,15 +93,18 @@ fn server_never_masks() {
     let mut out = [0; 64];
     let some = Some(MaskingKey::new(KEY));
     let unexpected = SendError::MaskingKeyUnexpected;
-    assert_eq!(server.encode(DataFrame::TEXT, b"a", some, &mut out), Err(unexpected));
-    assert_eq!(server.head(DataFrame::TEXT, 1, some).err(), Some(unexpected));
-    assert_eq!(server.encode_in_place(DataFrame::TEXT, &mut out, 14..15, some), Err(unexpected));
-    assert_eq!(server.ping(b"", some, &mut out), Err(unexpected));
-    assert_eq!(server.pong(b"", some, &mut out), Err(unexpected));
-    assert_eq!(server.close(None, "", some, &mut out), Err(unexpected));
+    assert_eq!(server.sender.encode(DataFrame::TEXT, b"a", some, &mut out), Err(unexpected));
+    assert_eq!(server.sender.head(DataFrame::TEXT, 1, some).err(), Some(unexpected));
+    assert_eq!(
+        server.sender.encode_in_place(DataFrame::TEXT, &mut out, 14..15, some),
+        Err(unexpected)
+    );
+    assert_eq!(server.sender.ping(b"", some, &mut out), Err(unexpected));
+    assert_eq!(server.sender.pong(b"", some, &mut out), Err(unexpected));
+    assert_eq!(server.sender.close(None, "", some, &mut out), Err(unexpected));
     // The reply to a masked Ping carries nothing of its mask.
     receive(&mut server, to(Role::Server, FIN | PING, b"x"));
-    assert_eq!(server.poll_transmit(&mut out, some), Err(unexpected));
+    assert_eq!(server.sender.transmit(&mut out, some), Err(unexpected));
     assert_eq!(out, [0; 64]);
     assert_eq!(drain(&mut server, Role::Server), raw(FIN | PONG, None, b"x"));
     assert_eq!(
@@ -103,8 +113,8 @@ fn server_never_masks() {
     );
     // Payload that passes through the masking call stays as it is.
     let mut payload = *b"plain";
-    assert_eq!(&*server.head(DataFrame::TEXT, 5, None).unwrap(), b"\x81\x05");
-    server.mask_payload(&mut payload).unwrap();
+    assert_eq!(&*server.sender.head(DataFrame::TEXT, 5, None).unwrap(), b"\x81\x05");
+    server.sender.mask_payload(&mut payload).unwrap();
     assert_eq!(&payload, b"plain");
 }
 
@@ -121,21 +131,22 @@ fn sent_length_minimal() {
                 let mut buffer = vec![0xee; 20 + len + 5];
                 buffer[20..20 + len].copy_from_slice(&payload);
                 let range = connection
+                    .sender
                     .encode_in_place(frame, &mut buffer, 20..20 + len, key(role))
                     .unwrap();
                 assert_eq!(buffer[range.clone()], expected);
                 assert!(buffer[..range.start].iter().all(|byte| *byte == 0xee));
                 assert_eq!(buffer[range.end..], [0xee; 5]);
 
-                let head = connection.head(frame, len as u64, key(role)).unwrap();
+                let head = connection.sender.head(frame, len as u64, key(role)).unwrap();
                 let mut body = payload.clone();
-                connection.mask_payload(&mut body).unwrap();
+                connection.sender.mask_payload(&mut body).unwrap();
                 assert_eq!([&head[..], &body].concat(), expected);
 
                 #[cfg(feature = "alloc")]
                 {
                     let mut out = b"before".to_vec();
-                    connection.encode_vec(frame, &payload, key(role), &mut out).unwrap();
+                    connection.sender.encode_vec(frame, &payload, key(role), &mut out).unwrap();
                     assert_eq!(out, [b"before", &expected[..]].concat());
                 }
             }
@@ -153,14 +164,14 @@ fn sent_rsv_zero() {
             {
                 assert_eq!(encode(&mut connection, role, frame, b"x"), by(role, first, b"x"));
             }
-            let refused = connection.head(frame.compressed(true), 1, key(role)).err();
+            let refused = connection.sender.head(frame.compressed(true), 1, key(role)).err();
             assert_eq!(refused, Some(SendError::CompressionNotNegotiated));
         }
         // RFC 7692 §6.1: the first frame of a message only
-        let mut connection = Connection::new(role, Config::new().compression(true));
+        let mut connection = Connection::with_compression(role, Config::new(), true);
         let first = DataFrame::TEXT.compressed(true).more();
         assert_eq!(encode(&mut connection, role, first, b"x"), by(role, 0x40 | TEXT, b"x"));
-        let refused = connection.head(first, 1, key(role)).err();
+        let refused = connection.sender.head(first, 1, key(role)).err();
         assert_eq!(refused, Some(SendError::CompressionNotNegotiated));
         let last = encode(&mut connection, role, DataFrame::TEXT, b"x");
         assert_eq!(last, by(role, FIN | CONT, b"x"));
@@ -176,11 +187,11 @@ fn sent_fragment_sequence() {
             let mut out = [0; 32];
             let mut sent = encode(&mut connection, role, frame.more(), b"a");
             for other in [other, other.more()] {
-                let refused = connection.encode(other, b"b", key(role), &mut out);
+                let refused = connection.sender.encode(other, b"b", key(role), &mut out);
                 assert_eq!(refused, Err(SendError::MessageOpen));
             }
             // Control frames go between fragments.
-            let len = connection.ping(b"?", key(role), &mut out).unwrap();
+            let len = connection.sender.ping(b"?", key(role), &mut out).unwrap();
             sent.extend(&out[..len]);
             sent.extend(encode(&mut connection, role, frame.more(), b""));
             sent.extend(encode(&mut connection, role, frame, b"c"));
@@ -225,20 +236,19 @@ fn sent_fin_on_last() {
 fn sent_length_is_limited() {
     for (role, mut connection) in connections() {
         for len in [1 << 63, u64::MAX] {
-            let refused = connection.head(DataFrame::BINARY, len, key(role)).err();
+            let refused = connection.sender.head(DataFrame::BINARY, len, key(role)).err();
             assert_eq!(refused, Some(SendError::FrameTooLong));
         }
-        let head = connection.head(DataFrame::BINARY, (1 << 63) - 1, key(role)).unwrap();
+        let head = connection.sender.head(DataFrame::BINARY, (1 << 63) - 1, key(role)).unwrap();
         assert_eq!(head[1] & 0x7f, 127);
         assert_eq!(head[2..10], [0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]);
 
         let mut connection = Connection::new(role, Config::new().max_outgoing_frame(3));
-        assert_eq!(connection.max_outgoing_frame(), 3);
         assert_eq!(
             encode(&mut connection, role, DataFrame::TEXT, b"abc"),
             by(role, FIN | TEXT, b"abc")
         );
-        let refused = connection.encode(DataFrame::TEXT, b"abcd", key(role), &mut [0; 32]);
+        let refused = connection.sender.encode(DataFrame::TEXT, b"abcd", key(role), &mut [0; 32]);
         assert_eq!(refused, Err(SendError::FrameTooLong));
     }
 }
@@ -249,9 +259,15 @@ fn send_control_over_125_refused() {
     for (role, mut connection) in connections() {
         let mut out = [0; 300];
         let payload = [7; 126];
-        assert_eq!(connection.ping(&payload, key(role), &mut out), Err(SendError::ControlTooLong));
-        assert_eq!(connection.pong(&payload, key(role), &mut out), Err(SendError::ControlTooLong));
-        let len = connection.ping(&payload[1..], key(role), &mut out).unwrap();
+        assert_eq!(
+            connection.sender.ping(&payload, key(role), &mut out),
+            Err(SendError::ControlTooLong)
+        );
+        assert_eq!(
+            connection.sender.pong(&payload, key(role), &mut out),
+            Err(SendError::ControlTooLong)
+        );
+        let len = connection.sender.ping(&payload[1..], key(role), &mut out).unwrap();
         assert_eq!(out[..len], by(role, FIN | PING, &payload[1..]));
     }
 }
@@ -262,25 +278,28 @@ fn partial_write_resumes_exactly() {
     for (role, mut connection) in connections() {
         receive(&mut connection, to(role, FIN | PING, b"p"));
         let payload: Vec<u8> = (0..100).collect();
-        let mut sent = connection.head(DataFrame::BINARY, 100, key(role)).unwrap().to_vec();
+        let mut sent = connection.sender.head(DataFrame::BINARY, 100, key(role)).unwrap().to_vec();
         let mut out = [0; 131];
         for piece in payload.chunks(7) {
             let pending = Err(SendError::PayloadPending);
-            assert!(!connection.wants_transmit());
-            assert_eq!(connection.poll_transmit(&mut out, key(role)), Ok(0));
-            assert_eq!(connection.encode(DataFrame::TEXT, b"", key(role), &mut out), pending);
-            assert_eq!(connection.ping(b"", key(role), &mut out), pending);
-            assert_eq!(connection.close(None, "", key(role), &mut out), pending);
+            assert!(!matches!(idle(&mut connection, START), Step::Transmit));
+            assert_eq!(connection.sender.transmit(&mut out, key(role)), Ok(0));
+            assert_eq!(
+                connection.sender.encode(DataFrame::TEXT, b"", key(role), &mut out),
+                pending
+            );
+            assert_eq!(connection.sender.ping(b"", key(role), &mut out), pending);
+            assert_eq!(connection.sender.close(None, "", key(role), &mut out), pending);
             let mut piece = piece.to_vec();
-            connection.mask_payload(&mut piece).unwrap();
+            connection.sender.mask_payload(&mut piece).unwrap();
             sent.extend(piece);
         }
-        assert_eq!(connection.mask_payload(&mut [0]), Err(SendError::PayloadTooLong));
+        assert_eq!(connection.sender.mask_payload(&mut [0]), Err(SendError::PayloadTooLong));
         // The pong has waited, and stays until there is room for it.
         let needed = by(role, FIN | PONG, b"p").len();
-        assert!(connection.wants_transmit());
+        assert!(matches!(idle(&mut connection, START), Step::Transmit));
         for room in 0..needed {
-            let refused = connection.poll_transmit(&mut out[..room], key(role));
+            let refused = connection.sender.transmit(&mut out[..room], key(role));
             assert_eq!(refused, Err(SendError::BufferTooSmall { needed }));
         }
         sent.extend(drain(&mut connection, role));
@@ -291,19 +310,22 @@ fn partial_write_resumes_exactly() {
 #[test]
 fn payload_is_accounted_for() {
     let mut server = Connection::server(Config::new());
-    assert_eq!(server.payload_written(1), Err(SendError::PayloadTooLong));
-    server.head(DataFrame::BINARY, 10, None).unwrap();
-    server.payload_written(4).unwrap();
-    server.mask_payload(&mut [0; 5]).unwrap();
-    assert_eq!(server.payload_written(u64::MAX), Err(SendError::PayloadTooLong));
-    assert_eq!(server.head(DataFrame::BINARY, 0, None).err(), Some(SendError::PayloadPending));
-    server.payload_written(1).unwrap();
-    server.head(DataFrame::BINARY, 0, None).unwrap();
+    assert_eq!(server.sender.payload_written(1), Err(SendError::PayloadTooLong));
+    server.sender.head(DataFrame::BINARY, 10, None).unwrap();
+    server.sender.payload_written(4).unwrap();
+    server.sender.mask_payload(&mut [0; 5]).unwrap();
+    assert_eq!(server.sender.payload_written(u64::MAX), Err(SendError::PayloadTooLong));
+    assert_eq!(
+        server.sender.head(DataFrame::BINARY, 0, None).err(),
+        Some(SendError::PayloadPending)
+    );
+    server.sender.payload_written(1).unwrap();
+    server.sender.head(DataFrame::BINARY, 0, None).unwrap();
 
     // RFC 6455 §5.3: a client's payload does not get past the mask.
     let mut client = Connection::client(Config::new());
-    client.head(DataFrame::BINARY, 1, key(Role::Client)).unwrap();
-    assert_eq!(client.payload_written(1), Err(SendError::PayloadUnmasked));
+    client.sender.head(DataFrame::BINARY, 1, key(Role::Client)).unwrap();
+    assert_eq!(client.sender.payload_written(1), Err(SendError::PayloadUnmasked));
 }
 
 // A refused call changes nothing: the same call succeeds later, and the output is untouched.
@@ -316,7 +338,7 @@ fn a_refused_send_leaves_no_trace() {
             let needed = expected.len();
             let mut out = vec![0; needed];
             for room in [0, 1, 2, needed - 1] {
-                let refused = connection.encode(
+                let refused = connection.sender.encode(
                     DataFrame::TEXT,
                     &payload,
                     key(role),
@@ -328,12 +350,20 @@ fn a_refused_send_leaves_no_trace() {
             let headroom = needed - len;
             let mut buffer = vec![0; needed];
             let at = headroom - 1;
-            let refused =
-                connection.encode_in_place(DataFrame::TEXT, &mut buffer, at..at + len, key(role));
+            let refused = connection.sender.encode_in_place(
+                DataFrame::TEXT,
+                &mut buffer,
+                at..at + len,
+                key(role),
+            );
             assert_eq!(refused, Err(SendError::NoHeadroom { needed: headroom }));
             let past = headroom + 1..headroom + 1 + len;
-            let refused =
-                connection.encode_in_place(DataFrame::TEXT, &mut buffer, past.clone(), key(role));
+            let refused = connection.sender.encode_in_place(
+                DataFrame::TEXT,
+                &mut buffer,
+                past.clone(),
+                key(role),
+            );
             if past.end > needed {
                 assert_eq!(refused, Err(SendError::BufferTooSmall { needed: past.end }));
             }
@@ -341,7 +371,8 @@ fn a_refused_send_leaves_no_trace() {
             assert_eq!(encode(&mut connection, role, DataFrame::TEXT, &payload), expected);
         }
         let far = usize::MAX - 1..usize::MAX;
-        let refused = connection.encode_in_place(DataFrame::TEXT, &mut [0; 20], far, key(role));
+        let refused =
+            connection.sender.encode_in_place(DataFrame::TEXT, &mut [0; 20], far, key(role));
         assert_eq!(refused, Err(SendError::BufferTooSmall { needed: usize::MAX }));
     }
 }
@@ -352,13 +383,13 @@ fn pong_echoes_payload_0_to_125() {
     for role in ROLES {
         for len in 0..=125u8 {
             let payload: Vec<u8> = (0..len).map(|i| i ^ 0xa5).collect();
-            let ping = to(role, FIN | PING, &payload);
-            let expected = Outcome::open(vec![Seen::Ping(ping.len(), payload.clone())]).sent(by(
+            let bytes = to(role, FIN | PING, &payload);
+            let expected = Outcome::open(vec![ping(&payload).at(bytes.len())]).sent(by(
                 role,
                 FIN | PONG,
                 &payload,
             ));
-            assert_eq!(outcome(role, &ping), expected);
+            assert_eq!(outcome(role, &bytes), expected);
         }
     }
 }
@@ -379,7 +410,7 @@ fn pong_before_queued_data() {
     for (role, mut connection) in connections() {
         let mut sent = encode(&mut connection, role, DataFrame::TEXT.more(), b"a");
         receive(&mut connection, to(role, FIN | PING, b"now"));
-        assert!(connection.wants_transmit());
+        assert!(matches!(idle(&mut connection, START), Step::Transmit));
         sent.extend(drain(&mut connection, role));
         sent.extend(encode(&mut connection, role, DataFrame::TEXT, b"b"));
         let expected =
@@ -392,11 +423,14 @@ fn pong_before_queued_data() {
 #[test]
 fn pong_queue_bounded() {
     for (role, mut connection) in connections() {
+        // Nothing can be sent while a payload is under way.
+        connection.sender.head(DataFrame::BINARY, 1, key(role)).unwrap();
         for i in 0..100_000u32 {
             receive(&mut connection, to(role, FIN | PING, &i.to_be_bytes()));
         }
+        connection.sender.mask_payload(&mut [0]).unwrap();
         let mut out = [0; 131];
-        let len = connection.pong(b"mine", key(role), &mut out).unwrap();
+        let len = connection.sender.pong(b"mine", key(role), &mut out).unwrap();
         assert_eq!(out[..len], by(role, FIN | PONG, b"mine"));
         let last = by(role, FIN | PONG, &99_999u32.to_be_bytes());
         assert_eq!(drain(&mut connection, role), last);
@@ -407,13 +441,13 @@ fn pong_queue_bounded() {
 #[test]
 fn unsolicited_pong_ignored() {
     for role in ROLES {
-        let pong = to(role, FIN | PONG, b"beat");
-        let expected = Outcome::open(vec![Seen::Pong(pong.len(), b"beat".to_vec())]);
-        assert_eq!(outcome(role, &pong), expected);
+        let bytes = to(role, FIN | PONG, b"beat");
+        let expected = Outcome::open(vec![pong(b"beat").at(bytes.len())]);
+        assert_eq!(outcome(role, &bytes), expected);
     }
 }
 
-// RFC 6455 §6.1, §5.1: open until a Close frame is sent, is due or has come
+// RFC 6455 §6.1, §5.1: open until a Close frame is sent, is due or has come, or the stream has ended
 #[test]
 fn send_allowed_only_when_open() {
     for role in ROLES {
@@ -421,17 +455,23 @@ fn send_allowed_only_when_open() {
             let closing = Err(SendError::Closing);
             let mut out = [0; 64];
             assert_eq!(
-                connection.head(DataFrame::TEXT, 0, key(role)).err(),
+                connection.sender.head(DataFrame::TEXT, 0, key(role)).err(),
                 Some(SendError::Closing)
             );
-            assert_eq!(connection.encode(DataFrame::TEXT, b"", key(role), &mut out), closing);
-            assert_eq!(connection.ping(b"", key(role), &mut out), closing);
-            assert_eq!(connection.pong(b"", key(role), &mut out), closing);
-            assert_eq!(connection.close(CloseCode::NORMAL, "", key(role), &mut out), closing);
+            assert_eq!(
+                connection.sender.encode(DataFrame::TEXT, b"", key(role), &mut out),
+                closing
+            );
+            assert_eq!(connection.sender.ping(b"", key(role), &mut out), closing);
+            assert_eq!(connection.sender.pong(b"", key(role), &mut out), closing);
+            assert_eq!(
+                connection.sender.close(CloseCode::NORMAL, "", key(role), &mut out),
+                closing
+            );
             assert_eq!(out, [0; 64]);
         };
         let mut closed = Connection::new(role, Config::new());
-        closed.close(None, "", key(role), &mut [0; 6]).unwrap();
+        closed.sender.close(None, "", key(role), &mut [0; 6]).unwrap();
         refused(&mut closed);
 
         let mut asked = Connection::new(role, Config::new());
@@ -441,12 +481,17 @@ fn send_allowed_only_when_open() {
         refused(&mut asked);
 
         let mut failed = Connection::new(role, Config::new());
-        failed.fail(ws_core::ProtocolError::InvalidUtf8);
+        failed.receiver.fail(&mut failed.sender, ws_core::ProtocolError::InvalidUtf8);
         refused(&mut failed);
 
         let mut ended = Connection::new(role, Config::new());
-        ended.receive_eof();
+        ended.receiver.receive_eof();
+        assert_eq!(state(&mut ended, role), State::Ended);
         refused(&mut ended);
+
+        let mut reset = Connection::new(role, Config::new());
+        reset.sender.receive_reset();
+        refused(&mut reset);
     }
 }
 
@@ -456,7 +501,7 @@ fn send_in_wrong_state_is_error() {
     for (role, mut connection) in connections() {
         encode(&mut connection, role, DataFrame::TEXT.more(), b"a");
         receive(&mut connection, to(role, FIN | CLOSE, b""));
-        let refused = connection.encode(DataFrame::TEXT, b"b", key(role), &mut [0; 32]);
+        let refused = connection.sender.encode(DataFrame::TEXT, b"b", key(role), &mut [0; 32]);
         assert_eq!(refused, Err(SendError::Closing));
         assert_eq!(drain(&mut connection, role), by(role, FIN | CLOSE, b""));
     }
@@ -466,7 +511,7 @@ fn send_in_wrong_state_is_error() {
 fn a_range_that_runs_backwards_is_no_payload() {
     let mut server = Connection::server(Config::new());
     #[allow(clippy::reversed_empty_ranges, reason = "that is the point")]
-    let refused = server.encode_in_place(DataFrame::TEXT, &mut [0; 30], 20..15, None);
+    let refused = server.sender.encode_in_place(DataFrame::TEXT, &mut [0; 30], 20..15, None);
     assert_eq!(refused, Err(SendError::BufferTooSmall { needed: 20 }));
-    assert_eq!(server.encode(DataFrame::TEXT, b"a", None, &mut [0; 30]), Ok(3));
+    assert_eq!(server.sender.encode(DataFrame::TEXT, b"a", None, &mut [0; 30]), Ok(3));
 }

@@ -5,8 +5,10 @@ mod common;
 use core::time::Duration;
 
 use common::*;
-use ws_core::connection::{Ending, Receiver, Sender, State};
-use ws_core::{CloseCode, Config, Connection, DataFrame, Event, Input, Instant, Role};
+use ws_core::connection::{Receiver, Sender};
+use ws_core::{
+    CloseCode, Config, Connection, DataFrame, Input, Instant, ProtocolError, Role, Step,
+};
 
 /// Origins of the driver's clock, from which each case runs: at zero, and over the wrap.
 const ORIGINS: [u32; 4] = [0, u32::MAX - 1, u32::MAX - 40_000, i32::MAX as u32 - 5_000];
@@ -15,32 +17,82 @@ const fn seconds(seconds: u64) -> Option<Duration> {
     Some(Duration::from_secs(seconds))
 }
 
+/// What is left to do when all is told and sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rest {
+    Wait,
+    Shutdown,
+    Done,
+}
+
+/// A connection and the time, in milliseconds since it was asked first.
 struct Clock {
     role: Role,
     connection: Connection,
     origin: u32,
+    now: u32,
+    rest: Rest,
+    until: Option<u32>,
+    /// The peer did not answer a Ping: how often that was told.
+    lost: usize,
 }
 
 impl Clock {
-    fn at(&self, millis: u32) -> Instant {
-        Instant::from_millis(self.origin.wrapping_add(millis))
-    }
-
-    /// The next deadline, in milliseconds since the connection was opened.
-    fn next(&self) -> Option<u32> {
-        self.connection.poll_timeout().map(|at| at.as_millis().wrapping_sub(self.origin))
+    fn new(role: Role, config: Config, origin: u32) -> Self {
+        let connection = Connection::new(role, config);
+        let mut clock =
+            Self { role, connection, origin, now: 0, rest: Rest::Wait, until: None, lost: 0 };
+        assert_eq!(clock.pass(0), b"");
+        clock
     }
 
     /// Tells the time and sends what is due then.
     fn pass(&mut self, millis: u32) -> Vec<u8> {
-        self.connection.handle_timeout(self.at(millis));
-        drain(&mut self.connection, self.role)
+        self.now = millis;
+        self.receive(vec![])
     }
 
+    /// Receives at the time that was told last, and sends what is due.
     fn receive(&mut self, mut bytes: Vec<u8>) -> Vec<u8> {
+        let now = Instant::from_millis(self.origin.wrapping_add(self.now));
         let mut input = Input::new(&mut bytes);
-        while self.connection.receive(&mut input).unwrap().is_some() {}
-        drain(&mut self.connection, self.role)
+        let mut output = Vec::new();
+        let (rest, until) = loop {
+            match ask(&mut self.connection, &mut input, now) {
+                Step::Data(_) | Step::Ping | Step::Pong | Step::Close => {}
+                Step::Failed(ProtocolError::PongTimeout) => self.lost += 1,
+                Step::Failed(error) => panic!("{error}"),
+                Step::Transmit => output.extend(transmit(&mut self.connection, self.role)),
+                Step::Wait(until) => break (Rest::Wait, until),
+                Step::Shutdown(until) => break (Rest::Shutdown, until),
+                Step::Done => break (Rest::Done, None),
+            }
+        };
+        self.rest = rest;
+        self.until = until.map(|at| at.as_millis().wrapping_sub(self.origin));
+        output
+    }
+
+    /// The stream is not waited for any longer: it is to be shut down without waiting, and then to be dropped.
+    #[track_caller]
+    fn is_over(&mut self) {
+        assert_eq!((self.rest, self.until), (Rest::Shutdown, Some(self.now)));
+        for _ in 0..3 {
+            assert_eq!(self.pass(self.now), b"");
+            assert_eq!(self.rest, Rest::Done);
+        }
+    }
+
+    #[track_caller]
+    fn waits_until(&self, until: impl Into<Option<u32>>) {
+        assert_eq!((self.rest, self.until), (Rest::Wait, until.into()));
+    }
+
+    /// The stream ends now. Returns whether the connection was closed cleanly.
+    fn end(&mut self) -> bool {
+        self.connection.receiver.receive_eof();
+        self.pass(self.now);
+        self.connection.sender.is_clean()
     }
 
     fn ping(&self) -> Vec<u8> {
@@ -52,9 +104,7 @@ impl Clock {
 fn each(config: Config, case: impl Fn(Clock)) {
     for role in ROLES {
         for origin in ORIGINS {
-            let mut connection = Connection::new(role, config);
-            connection.opened(Instant::from_millis(origin));
-            case(Clock { role, connection, origin });
+            case(Clock::new(role, config, origin));
         }
     }
 }
@@ -62,38 +112,50 @@ fn each(config: Config, case: impl Fn(Clock)) {
 #[test]
 fn no_deadline_by_default() {
     each(Config::new(), |mut clock| {
-        assert_eq!(clock.next(), None);
+        clock.waits_until(None);
         assert_eq!(clock.pass(i32::MAX as u32), b"");
-        assert_eq!((clock.next(), clock.connection.state()), (None, State::Open));
+        clock.waits_until(None);
+        assert!(clock.connection.sender.is_open());
     });
 }
 
-// Without `opened` the clock's origin counts.
+// However late the clock is asked first: nothing is due by then.
 #[test]
-fn an_unopened_connection_counts_from_the_origin() {
-    let connection = Connection::server(Config::new().ping_interval(seconds(10)));
-    assert_eq!(connection.poll_timeout(), Some(Instant::from_millis(10_000)));
+fn the_first_answer_of_the_clock_starts_all_time_outs() {
+    for first in [0, 1, 1_000_000, u32::MAX - 5] {
+        let config = Config::new().ping_interval(seconds(10)).idle_timeout(seconds(20));
+        let mut connection = Connection::server(config);
+        let step = idle(&mut connection, Instant::from_millis(first));
+        let Step::Wait(Some(until)) = step else { panic!("{step:?}") };
+        assert_eq!(until, Instant::from_millis(first.wrapping_add(10_000)));
+        // What is sent, received or closed before that answer counts from it.
+        let mut connection = Connection::server(Config::new());
+        connection.sender.close(None, "", None, &mut [0; 6]).unwrap();
+        let step = idle(&mut connection, Instant::from_millis(first));
+        let Step::Wait(Some(until)) = step else { panic!("{step:?}") };
+        assert_eq!(until, Instant::from_millis(first.wrapping_add(5_000)));
+    }
 }
 
 // RFC 6455 §5.5.2: a Ping after the peer's silence; whatever it sends is a sign of life
 #[test]
 fn keepalive_ping() {
     each(Config::new().ping_interval(seconds(10)).pong_timeout(seconds(3)), |mut clock| {
-        assert_eq!(clock.next(), Some(10_000));
+        clock.waits_until(10_000);
         assert_eq!(clock.pass(9_999), b"");
-        assert_eq!(clock.next(), Some(10_000));
+        clock.waits_until(10_000);
         assert_eq!(clock.pass(10_000), clock.ping());
-        assert_eq!(clock.next(), Some(13_000));
+        clock.waits_until(13_000);
         assert_eq!(clock.pass(12_999), b"");
         clock.receive(to(clock.role, FIN | PONG, b""));
-        assert_eq!(clock.next(), Some(22_999));
+        clock.waits_until(22_999);
         assert_eq!(clock.pass(22_999), clock.ping());
         // Half a frame will do.
         assert_eq!(clock.pass(25_000), b"");
         clock.receive(to(clock.role, FIN | TEXT, b"abc")[..3].to_vec());
-        assert_eq!(clock.next(), Some(35_000));
+        clock.waits_until(35_000);
         assert_eq!(clock.pass(34_000), b"");
-        assert_eq!(clock.connection.state(), State::Open);
+        assert!(clock.connection.sender.is_open());
     });
 }
 
@@ -104,7 +166,7 @@ fn deadline_is_kept_lazily() {
         for millis in (0..100_000).step_by(1000) {
             assert_eq!(clock.pass(millis), b"");
             clock.receive(to(clock.role, FIN | TEXT, b"a"));
-            assert_eq!(clock.next(), Some(millis + 10_000));
+            clock.waits_until(millis + 10_000);
         }
         // Ten wake-ups at deadlines that have moved on meanwhile.
         for _ in 0..10 {
@@ -118,10 +180,10 @@ fn deadline_is_kept_lazily() {
 #[test]
 fn keepalive_ping_never_inside_a_frame() {
     each(Config::new().ping_interval(seconds(10)), |mut clock| {
-        clock.connection.head(DataFrame::BINARY, 2, key(clock.role)).unwrap();
+        clock.connection.sender.head(DataFrame::BINARY, 2, key(clock.role)).unwrap();
         assert_eq!(clock.pass(10_000), b"");
-        clock.connection.mask_payload(&mut [0; 2]).unwrap();
-        assert_eq!(drain(&mut clock.connection, clock.role), clock.ping());
+        clock.connection.sender.mask_payload(&mut [0; 2]).unwrap();
+        assert_eq!(clock.pass(10_000), clock.ping());
     });
 }
 
@@ -129,22 +191,19 @@ fn keepalive_ping_never_inside_a_frame() {
 #[test]
 fn pong_timeout() {
     each(Config::new().ping_interval(seconds(10)).pong_timeout(seconds(3)), |mut clock| {
-        assert_eq!(clock.pass(10_500), clock.ping());
-        assert_eq!(clock.next(), Some(13_500));
-        clock.connection.handle_timeout(clock.at(13_500));
-        let connection = &mut clock.connection;
-        assert!(connection.is_lost() && connection.is_finished() && connection.is_closed());
-        assert!(!connection.wants_shutdown(), "the Close frame has not been written");
-        assert_eq!(connection.poll_timeout(), None);
         let role = clock.role;
-        assert_eq!(drain(connection, role), close_by(role, CloseCode::INTERNAL_ERROR));
-        assert!(connection.wants_shutdown());
+        assert_eq!(clock.pass(10_500), clock.ping());
+        clock.waits_until(13_500);
+        assert_eq!(clock.pass(13_500), close_by(role, CloseCode::INTERNAL_ERROR));
+        assert_eq!(clock.lost, 1);
+        clock.is_over();
         // It is over, whatever comes.
         assert_eq!(clock.receive(to(role, FIN | CLOSE, b"")), b"");
         assert_eq!(clock.pass(60_000), b"");
-        assert_eq!(clock.connection.close_frame(), None);
-        assert_eq!(clock.connection.receive_eof(), Ending::Abnormal);
-        assert!(clock.connection.is_lost());
+        assert_eq!((clock.rest, clock.lost), (Rest::Done, 1));
+        assert_eq!(clock.connection.receiver.close_frame(), None);
+        assert!(!clock.end() && clock.connection.sender.closed_first());
+        assert_eq!((clock.rest, clock.lost), (Rest::Done, 1));
     });
 }
 
@@ -152,11 +211,11 @@ fn pong_timeout() {
 fn silence_is_tolerated_without_a_pong_timeout() {
     each(Config::new().ping_interval(seconds(10)).pong_timeout(None), |mut clock| {
         assert_eq!(clock.pass(10_000), clock.ping());
-        assert_eq!(clock.next(), None);
+        clock.waits_until(None);
         assert_eq!(clock.pass(900_000), b"");
-        assert_eq!(clock.connection.state(), State::Open);
+        assert!(clock.connection.sender.is_open());
         clock.receive(to(clock.role, FIN | PONG, b""));
-        assert_eq!(clock.next(), Some(910_000));
+        clock.waits_until(910_000);
     });
 }
 
@@ -165,29 +224,33 @@ fn silence_is_tolerated_without_a_pong_timeout() {
 fn idle_close_1001() {
     each(Config::new().idle_timeout(seconds(60)), |mut clock| {
         let role = clock.role;
-        assert_eq!(clock.next(), Some(60_000));
+        clock.waits_until(60_000);
         assert_eq!(clock.pass(10_000), b"");
-        clock.receive(to(role, FIN | PING, b""));
-        assert_eq!(clock.next(), Some(60_000));
-        clock.receive(to(role, TEXT, b"a"));
-        assert_eq!(clock.next(), Some(70_000));
+        assert_eq!(clock.receive(to(role, FIN | PING, b"")), by(role, FIN | PONG, b""));
+        clock.waits_until(60_000);
+        assert_eq!(clock.receive(to(role, TEXT, b"a")), b"");
+        clock.waits_until(70_000);
         assert_eq!(clock.pass(20_000), b"");
-        clock.connection.head(DataFrame::BINARY, 2, key(role)).unwrap();
-        assert_eq!(clock.next(), Some(80_000));
+        clock.connection.sender.head(DataFrame::BINARY, 2, key(role)).unwrap();
+        assert_eq!(clock.pass(20_000), b"");
+        clock.waits_until(80_000);
         // A payload that is written slowly is activity, too.
         assert_eq!(clock.pass(75_000), b"");
-        clock.connection.mask_payload(&mut [0; 2]).unwrap();
-        assert_eq!(clock.next(), Some(135_000));
+        clock.connection.sender.mask_payload(&mut [0; 2]).unwrap();
+        assert_eq!(clock.pass(75_000), b"");
+        clock.waits_until(135_000);
         assert_eq!(clock.pass(134_999), b"");
-        assert_eq!(clock.connection.state(), State::Open);
+        assert!(clock.connection.sender.is_open());
         assert_eq!(clock.pass(135_000), close_by(role, CloseCode::GOING_AWAY));
-        assert_eq!(clock.connection.state(), State::Closing);
-        assert!(clock.connection.closed_first() && !clock.connection.is_lost());
+        assert!(!clock.connection.sender.is_open());
+        assert!(clock.connection.sender.closed_first());
         // The closing handshake has its own time.
-        assert_eq!(clock.next(), Some(140_000));
-        clock.receive(to(role, FIN | CLOSE, b"\x03\xe9"));
-        assert_eq!(clock.connection.state(), State::Closed);
-        assert_eq!(clock.connection.receive_eof(), Ending::Clean);
+        clock.waits_until(140_000);
+        assert_eq!(clock.receive(to(role, FIN | CLOSE, b"\x03\xe9")), b"");
+        assert_eq!(clock.rest, if role == Role::Server { Rest::Shutdown } else { Rest::Wait });
+        assert!(clock.end());
+        clock.is_over();
+        assert_eq!(clock.lost, 0);
     });
 }
 
@@ -196,31 +259,35 @@ fn idle_close_1001() {
 fn idle_close_waits_for_the_payload() {
     each(Config::new().idle_timeout(seconds(60)), |mut clock| {
         let role = clock.role;
-        clock.connection.head(DataFrame::BINARY, 2, key(role)).unwrap();
+        clock.connection.sender.head(DataFrame::BINARY, 2, key(role)).unwrap();
+        assert_eq!(clock.pass(0), b"");
         assert_eq!(clock.pass(60_000), b"");
-        assert_eq!(clock.connection.state(), State::Closing);
+        assert!(!clock.connection.sender.is_open());
         assert_eq!(clock.receive(to(role, FIN | PING, b"?")), b"");
         assert_eq!(clock.receive(to(role, FIN | CLOSE, b"\x03\xe8")), b"");
-        clock.connection.mask_payload(&mut [0; 2]).unwrap();
+        clock.connection.sender.mask_payload(&mut [0; 2]).unwrap();
         // The Ping came before any Close frame was sent or received (RFC 6455 §5.5.2).
         let expected = [by(role, FIN | PONG, b"?"), close_by(role, CloseCode::GOING_AWAY)].concat();
-        assert_eq!(drain(&mut clock.connection, role), expected);
-        assert_eq!(clock.connection.state(), State::Closed);
-        assert!(!clock.connection.closed_first());
+        assert_eq!(clock.pass(60_000), expected);
+        assert_eq!(clock.rest, if role == Role::Server { Rest::Shutdown } else { Rest::Wait });
+        assert!(!clock.connection.sender.closed_first());
+        assert!(clock.end());
     });
 }
 
-// A keepalive Ping that is due when the connection begins to close is not worth sending.
+// A keepalive Ping that waits for the end of a payload is not worth sending when the connection begins to close.
 #[test]
 fn keepalive_ends_with_the_closing_handshake() {
     each(Config::new().ping_interval(seconds(10)).pong_timeout(seconds(3)), |mut clock| {
         let role = clock.role;
-        clock.connection.handle_timeout(clock.at(10_000));
-        let sent = clock.receive(to(role, FIN | CLOSE, b""));
-        assert_eq!(sent, by(role, FIN | CLOSE, b""));
-        assert_eq!(clock.next(), Some(15_000));
+        clock.connection.sender.head(DataFrame::BINARY, 2, key(role)).unwrap();
+        assert_eq!(clock.pass(10_000), b"");
+        assert_eq!(clock.receive(to(role, FIN | CLOSE, b"")), b"");
+        clock.connection.sender.mask_payload(&mut [0; 2]).unwrap();
+        assert_eq!(clock.pass(10_000), by(role, FIN | CLOSE, b""));
+        assert_eq!(clock.until, Some(15_000));
         assert_eq!(clock.pass(14_999), b"");
-        assert!(!clock.connection.is_lost());
+        assert_eq!((clock.until, clock.lost), (Some(15_000), 0));
     });
 }
 
@@ -230,18 +297,19 @@ fn close_timeout() {
     each(Config::new().ping_interval(seconds(1)), |mut clock| {
         let role = clock.role;
         assert_eq!(clock.pass(500), b"");
-        clock.connection.close(None, "", key(role), &mut [0; 6]).unwrap();
-        assert_eq!(clock.next(), Some(5_500));
+        clock.connection.sender.close(None, "", key(role), &mut [0; 6]).unwrap();
+        assert_eq!(clock.pass(500), b"");
+        clock.waits_until(5_500);
         // What it sends instead does not put the end off.
         assert_eq!(clock.pass(5_000), b"");
-        clock.receive(to(role, FIN | TEXT, b"still here"));
-        assert_eq!(clock.next(), Some(5_500));
+        assert_eq!(clock.receive(to(role, FIN | TEXT, b"still here")), b"");
+        clock.waits_until(5_500);
         assert_eq!(clock.pass(5_499), b"");
-        assert!(!clock.connection.is_finished());
+        clock.waits_until(5_500);
         assert_eq!(clock.pass(5_500), b"");
-        assert!(clock.connection.is_finished() && clock.connection.wants_shutdown());
-        assert!(clock.connection.is_closed() && !clock.connection.is_lost());
-        assert_eq!((clock.next(), clock.connection.receive_eof()), (None, Ending::Abnormal));
+        clock.is_over();
+        assert!(!clock.end());
+        assert_eq!((clock.rest, clock.lost), (Rest::Done, 0));
     });
 }
 
@@ -249,26 +317,30 @@ fn close_timeout() {
 #[test]
 fn close_timeout_counts_from_the_first_close() {
     each(Config::new(), |mut clock| {
-        clock.connection.close(None, "", key(clock.role), &mut [0; 6]).unwrap();
+        clock.connection.sender.close(None, "", key(clock.role), &mut [0; 6]).unwrap();
+        assert_eq!(clock.pass(0), b"");
         assert_eq!(clock.pass(4_000), b"");
-        clock.receive(to(clock.role, FIN | CLOSE, b""));
-        clock.connection.fail(ws_core::ProtocolError::InvalidUtf8);
-        assert_eq!(clock.next(), Some(5_000));
+        assert_eq!(clock.receive(to(clock.role, FIN | CLOSE, b"")), b"");
+        let Connection { receiver, sender, .. } = &mut clock.connection;
+        receiver.fail(sender, ProtocolError::InvalidUtf8);
+        assert_eq!(clock.pass(4_000), b"");
+        assert_eq!(clock.until, Some(5_000));
     });
 }
 
-// RFC 6455 §7.1.1: a client waits for the server to end TCP, and not for ever
+// RFC 6455 §7.1.1: a client waits for the server to end TCP, and not for ever; a server for the client
 #[test]
 fn client_waits_then_times_out() {
     each(Config::new().close_timeout(seconds(2)), |mut clock| {
         let role = clock.role;
         assert_eq!(clock.pass(1_000), b"");
         assert_eq!(clock.receive(to(role, FIN | CLOSE, b"")), by(role, FIN | CLOSE, b""));
-        assert_eq!(clock.connection.wants_shutdown(), role == Role::Server);
-        assert_eq!(clock.next(), Some(3_000));
+        assert_eq!(clock.rest, if role == Role::Server { Rest::Shutdown } else { Rest::Wait });
+        assert_eq!(clock.until, Some(3_000));
         assert_eq!(clock.pass(3_000), b"");
-        assert!(clock.connection.is_finished() && clock.connection.wants_shutdown());
-        assert_eq!(clock.connection.receive_eof(), Ending::Clean);
+        clock.is_over();
+        assert!(clock.end());
+        assert_eq!(clock.rest, Rest::Done);
     });
 }
 
@@ -277,28 +349,27 @@ fn client_waits_then_times_out() {
 fn close_timeout_while_the_output_is_stuck() {
     each(Config::new(), |mut clock| {
         let role = clock.role;
-        clock.connection.head(DataFrame::BINARY, 2, key(role)).unwrap();
-        assert_eq!(
-            clock.receive([to(role, FIN | PING, b""), to(role, FIN | CLOSE, b"")].concat()),
-            b""
-        );
-        assert_eq!(clock.next(), Some(5_000));
+        clock.connection.sender.head(DataFrame::BINARY, 2, key(role)).unwrap();
+        let bytes = [to(role, FIN | PING, b""), to(role, FIN | CLOSE, b"")].concat();
+        assert_eq!(clock.receive(bytes), b"");
+        clock.waits_until(5_000);
         assert_eq!(clock.pass(5_000), b"");
-        assert!(clock.connection.is_finished() && clock.connection.wants_shutdown());
-        clock.connection.mask_payload(&mut [0; 2]).unwrap();
-        assert!(!clock.connection.wants_transmit());
+        assert_eq!(clock.rest, Rest::Shutdown);
+        clock.connection.sender.mask_payload(&mut [0; 2]).unwrap();
         assert_eq!(drain(&mut clock.connection, role), b"");
-        assert_eq!(clock.connection.receive_eof(), Ending::Abnormal);
+        clock.is_over();
+        assert!(!clock.end());
     });
 }
 
 #[test]
 fn no_close_timeout_waits_for_ever() {
     each(Config::new().close_timeout(None).ping_interval(seconds(1)), |mut clock| {
-        clock.connection.close(None, "", key(clock.role), &mut [0; 6]).unwrap();
-        assert_eq!(clock.next(), None);
-        assert_eq!(clock.pass(i32::MAX as u32), b"");
-        assert!(!clock.connection.is_finished());
+        clock.connection.sender.close(None, "", key(clock.role), &mut [0; 6]).unwrap();
+        for millis in [0, 60_000, i32::MAX as u32] {
+            assert_eq!(clock.pass(millis), b"");
+            clock.waits_until(None);
+        }
     });
 }
 
@@ -308,7 +379,7 @@ fn the_first_deadline_counts() {
     for (ping, idle) in [(10, 60), (60, 10)] {
         let config = Config::new().ping_interval(seconds(ping)).idle_timeout(seconds(idle));
         each(config, |mut clock| {
-            assert_eq!(clock.next(), Some(10_000));
+            clock.waits_until(10_000);
             let expected =
                 if ping == 10 { clock.ping() } else { close_by(clock.role, CloseCode::GOING_AWAY) };
             assert_eq!(clock.pass(10_000), expected);
@@ -324,8 +395,8 @@ fn time_that_runs_backwards_is_harmless() {
         assert_eq!(clock.pass(5_000), b"");
         clock.receive(to(clock.role, FIN | TEXT, b""));
         assert_eq!(clock.pass(1_000), b"");
-        assert_eq!(clock.connection.state(), State::Open);
-        assert_eq!(clock.next(), Some(15_000));
+        assert!(clock.connection.sender.is_open());
+        clock.waits_until(15_000);
     });
 }
 
@@ -335,32 +406,34 @@ fn time_outs_are_capped() {
     const DAY: u32 = 24 * 60 * 60 * 1000;
     for long in [24 * 86_400, 400 * 86_400, u64::MAX] {
         each(Config::new().idle_timeout(seconds(long)), |mut clock| {
-            assert_eq!(clock.next(), Some(24 * DAY));
+            clock.waits_until(24 * DAY);
             assert_eq!(clock.pass(24 * DAY - 1), b"");
             let late = 24 * DAY + DAY / 2;
             assert_eq!(clock.pass(late), b"", "it may have to read first");
-            assert_eq!(clock.next(), Some(late + 1000));
+            clock.waits_until(late + 1000);
             assert_eq!(clock.pass(late + 2000), close_by(clock.role, CloseCode::GOING_AWAY));
         });
     }
     each(Config::new().idle_timeout(Some(Duration::ZERO)), |clock| {
-        assert_eq!(clock.next(), Some(1));
+        clock.waits_until(1);
     });
 }
 
-// The deadline that is asked for and the one that is kept are the same, however late the driver looks.
+// However late the driver looks, it is told to wait, or to do something. After more than 24.8 days a clock of
+// 32 bits looks as if it had gone back, and all time-outs start again.
 #[test]
 fn a_deadline_that_has_passed_comes_to_something() {
     const DAY: u32 = 24 * 60 * 60 * 1000;
     for late in [19, 21, 24, 100, 400] {
         each(Config::new().idle_timeout(seconds(23 * 86_400)), |mut clock| {
-            let now = (23 * DAY).wrapping_add(late * 60 * 60 * 1000);
+            let now = 23 * DAY + late * 60 * 60 * 1000;
+            let more = if now > i32::MAX as u32 { 23 * DAY } else { 1000 };
             for _ in 0..3 {
-                clock.connection.handle_timeout(clock.at(now));
-                let next = clock.connection.poll_timeout().unwrap();
-                let wait = next.saturating_since(clock.at(now));
-                assert!(!wait.is_zero(), "{late} hours late: a driver would not wait at all");
+                assert_eq!(clock.pass(now), b"", "{late} hours late: it may have to read first");
+                clock.waits_until(now.wrapping_add(more));
             }
+            let expected = close_by(clock.role, CloseCode::GOING_AWAY);
+            assert_eq!(clock.pass(now.wrapping_add(more)), expected);
         });
     }
 }
@@ -371,9 +444,10 @@ fn data_that_waited_keeps_a_connection_from_being_idle() {
     each(Config::new().idle_timeout(seconds(8)), |mut clock| {
         assert_eq!(clock.pass(20_000), b"");
         clock.receive(to(clock.role, FIN | PING, b""));
-        assert_eq!(clock.next(), Some(21_000), "a Ping is no data");
+        // A Ping is no data.
+        clock.waits_until(21_000);
         clock.receive(to(clock.role, FIN | TEXT, b"a"));
-        assert_eq!(clock.next(), Some(28_000));
+        clock.waits_until(28_000);
         assert_eq!(clock.pass(28_000), close_by(clock.role, CloseCode::GOING_AWAY));
     });
 }
@@ -386,19 +460,19 @@ fn a_ping_that_waited_has_its_deadline_and_its_grace() {
         if clock.role == Role::Client {
             return;
         }
-        clock.connection.head(DataFrame::BINARY, 2, None).unwrap();
-        clock.connection.payload_written(1).unwrap();
+        clock.connection.sender.head(DataFrame::BINARY, 2, None).unwrap();
+        clock.connection.sender.payload_written(1).unwrap();
         assert_eq!(clock.pass(10_000), b"");
         assert_eq!(clock.pass(14_000), b"");
-        assert!(!clock.connection.is_lost(), "it is late");
-        clock.connection.payload_written(1).unwrap();
+        assert_eq!(clock.lost, 0, "it is late");
+        clock.connection.sender.payload_written(1).unwrap();
         assert_eq!(clock.pass(14_001), clock.ping());
-        assert_eq!(clock.next(), Some(17_001));
+        clock.waits_until(17_001);
         assert_eq!(clock.pass(17_002), b"");
-        assert!(!clock.connection.is_lost(), "it is late");
-        assert_eq!(clock.next(), Some(17_377));
-        clock.connection.handle_timeout(clock.at(17_377));
-        assert!(clock.connection.is_lost());
+        assert_eq!(clock.lost, 0, "it is late");
+        clock.waits_until(17_377);
+        assert_eq!(clock.pass(17_377), close_by(clock.role, CloseCode::INTERNAL_ERROR));
+        assert_eq!(clock.lost, 1);
     });
 }
 
@@ -413,20 +487,23 @@ fn who_takes_a_long_payload_is_alive() {
             if clock.role == Role::Client {
                 return; // a client's payload is counted as it is masked
             }
-            clock.connection.head(DataFrame::BINARY, 1_000, None).unwrap();
+            clock.connection.sender.head(DataFrame::BINARY, 1_000, None).unwrap();
             if closing {
                 clock.receive(to(clock.role, FIN | CLOSE, b""));
             }
             for second in 1..=60 {
-                clock.connection.payload_written(10).unwrap();
+                clock.connection.sender.payload_written(10).unwrap();
                 assert_eq!(clock.pass(second * 1000), b"", "no frame inside another");
-                assert!(!clock.connection.is_finished() && !clock.connection.wants_shutdown());
+                assert_eq!((clock.rest, clock.lost), (Rest::Wait, 0));
             }
             // And no longer than that.
-            clock.connection.payload_written(10).unwrap();
+            clock.connection.sender.payload_written(10).unwrap();
+            assert_eq!(clock.pass(60_000), b"");
             let more = if closing { 5_000 } else { 3_000 };
+            clock.waits_until(60_000 + more);
             assert_eq!(clock.pass(60_000 + more), b"");
-            assert!(clock.connection.is_finished());
+            clock.is_over();
+            assert_eq!(clock.lost, usize::from(!closing));
         });
     }
 }
@@ -437,17 +514,16 @@ fn a_pong_that_waited_counts() {
     for told_first in [true, false] {
         each(Config::new().ping_interval(seconds(10)).pong_timeout(seconds(3)), |mut clock| {
             assert_eq!(clock.pass(10_000), clock.ping());
-            let late = clock.at(20_000);
             if told_first {
-                clock.connection.handle_timeout(late);
-                assert_eq!(clock.next(), Some(20_375), "an eighth more");
+                assert_eq!(clock.pass(20_000), b"");
+                // An eighth more.
+                clock.waits_until(20_375);
             } else {
-                clock.connection.set_now(late);
+                clock.now = 20_000;
             }
-            clock.receive(to(clock.role, FIN | PONG, b""));
-            clock.connection.handle_timeout(late);
-            assert!(!clock.connection.is_lost());
-            assert_eq!(clock.next(), Some(30_000));
+            assert_eq!(clock.receive(to(clock.role, FIN | PONG, b"")), b"");
+            clock.waits_until(30_000);
+            assert_eq!(clock.lost, 0);
         });
     }
 }
@@ -459,61 +535,51 @@ fn a_late_driver_puts_the_deadline_off_once() {
             assert_eq!(clock.pass(10_000), clock.ping());
             assert_eq!(clock.pass(20_000), b"");
             assert_eq!(clock.pass(20_374), b"");
-            assert!(!clock.connection.is_lost());
-            clock.connection.handle_timeout(clock.at(again));
-            assert!(clock.connection.is_lost());
+            assert_eq!(clock.lost, 0);
+            assert_eq!(clock.pass(again), close_by(clock.role, CloseCode::INTERNAL_ERROR));
+            assert_eq!(clock.lost, 1);
         });
     }
 }
 
-/// One wake-up of a driver of the two halves, as `Connection::split` prescribes it.
+/// One wake-up of a driver whose halves lie apart. Returns what it sends, whether the peer is lost, and until
+/// when it waits.
 fn wake_halves(
     receiver: &mut Receiver,
     sender: &mut Sender,
     role: Role,
     now: Instant,
     bytes: &mut [u8],
-) -> Vec<u8> {
-    sender.set_now(now);
+) -> (Vec<u8>, bool, Option<Instant>) {
     let mut input = Input::new(bytes);
+    let (mut output, mut lost) = (Vec::new(), false);
     loop {
-        let before = input.consumed();
-        let event = receiver.receive(&mut input);
-        if input.consumed() != before {
-            sender.received(matches!(event, Ok(Some(Event::Data(_)))));
-        }
-        if let Some(reply) = receiver.take_reply() {
-            sender.reply(reply);
-        }
-        if !matches!(event, Ok(Some(_))) {
-            break;
+        match receiver.next(sender, &mut input, || now) {
+            Step::Data(_) | Step::Ping | Step::Pong | Step::Close => {}
+            Step::Failed(error) => lost = error == ProtocolError::PongTimeout,
+            Step::Transmit => {
+                let mut frame = [0; 131];
+                let len = sender.transmit(&mut frame, key(role)).unwrap();
+                output.extend_from_slice(&frame[..len]);
+            }
+            Step::Wait(until) | Step::Shutdown(until) => return (output, lost, until),
+            Step::Done => return (output, lost, None),
         }
     }
-    sender.handle_timeout(now);
-    if sender.is_finished() {
-        receiver.end();
-    }
-    let mut output = Vec::new();
-    while sender.wants_transmit() {
-        let mut frame = [0; 131];
-        let len = sender.poll_transmit(&mut frame, key(role)).unwrap();
-        output.extend_from_slice(&frame[..len]);
-    }
-    output
 }
 
 #[test]
-fn split_halves_keep_time_as_the_connection_does() {
+fn halves_that_lie_apart_keep_time_as_the_connection_does() {
     let config =
         Config::new().ping_interval(seconds(20)).pong_timeout(seconds(5)).idle_timeout(seconds(70));
     each(config, |mut clock| {
         let role = clock.role;
-        let (mut receiver, mut sender) = Connection::new(role, config).split();
-        sender.opened(clock.at(0));
+        let Connection { mut receiver, mut sender, .. } = Connection::new(role, config);
         let (pong, ping) = (to(role, FIN | PONG, b""), to(role, FIN | PING, b"x"));
         let text = to(role, FIN | TEXT, b"abc");
         for (millis, bytes, sent) in [
-            (20_000, &[][..], by(role, FIN | PING, b"")),
+            (0, &[][..], vec![]),
+            (20_000, &[], by(role, FIN | PING, b"")),
             (26_000, &pong, vec![]),
             (46_000, &[], by(role, FIN | PING, b"")),
             (50_000, &text[..3], vec![]),
@@ -524,20 +590,20 @@ fn split_halves_keep_time_as_the_connection_does() {
             (124_000, &[], by(role, FIN | PING, b"")),
             (129_000, &[], close_by(role, CloseCode::INTERNAL_ERROR)),
         ] {
-            let now = clock.at(millis);
-            let output = wake_halves(&mut receiver, &mut sender, role, now, &mut bytes.to_vec());
-            assert_eq!(output, sent, "at {millis}");
-            assert_eq!(sender.is_lost(), millis == 129_000, "at {millis}");
-            clock.connection.set_now(now);
-            let mut bytes = bytes.to_vec();
-            let mut input = Input::new(&mut bytes);
-            while clock.connection.receive(&mut input).unwrap().is_some() {}
-            assert_eq!(clock.pass(millis), sent, "at {millis}");
-            assert_eq!(sender.poll_timeout(), clock.connection.poll_timeout(), "at {millis}");
-            assert_eq!(sender.state(), clock.connection.state(), "at {millis}");
+            let now = Instant::from_millis(clock.origin.wrapping_add(millis));
+            let mut input = bytes.to_vec();
+            let (output, lost, until) =
+                wake_halves(&mut receiver, &mut sender, role, now, &mut input);
+            assert_eq!((output, lost), (sent.clone(), millis == 129_000), "at {millis}");
+            clock.now = millis;
+            assert_eq!(clock.receive(bytes.to_vec()), sent, "at {millis}");
+            let until = until.map(|at| at.as_millis().wrapping_sub(clock.origin));
+            assert_eq!(until, clock.until, "at {millis}");
+            assert_eq!(sender.is_open(), clock.connection.sender.is_open(), "at {millis}");
         }
-        receiver.end();
-        sender.end();
-        assert!(sender.is_finished());
+        receiver.receive_eof();
+        let (output, lost, until) =
+            wake_halves(&mut receiver, &mut sender, role, Instant::from_millis(0), &mut []);
+        assert_eq!((output, lost, until), (vec![], false, None));
     });
 }

@@ -7,45 +7,30 @@ mod ends;
 use std::time::Duration;
 
 use common::*;
-use ends::*;
-use ws_core::endpoint::{CloseInfo, Error, Event, OpenError};
-use ws_core::handshake::{HandshakeError, HeadError};
-use ws_core::{
-    CloseCode, Config, Endpoint, Instant, MessageKind, ProtocolError::*, Role, SendError,
-};
+use ends::{Seen, *};
+use ws_core::endpoint::{CloseInfo, EndpointError};
+use ws_core::handshake::{HandshakeError, OpenError};
+use ws_core::{CloseCode, Config, Endpoint, MessageKind, ProtocolError::*, Role, SendError};
 
-/// The code in the last frame of the output, which is a Close frame; nothing but `before` precedes it.
-#[track_caller]
-fn close_sent(endpoint: &mut Endpoint, role: Role, before: &[u8]) -> Option<u16> {
-    let output = take(endpoint);
-    let rest = output.strip_prefix(before).expect("the frames before");
-    let masked = role == Role::Client;
-    let header = if masked { 6 } else { 2 };
-    assert_eq!(rest[0], FIN | CLOSE);
-    assert_eq!(rest[1] & 0x80 != 0, masked);
-    assert_eq!(usize::from(rest[1] & 0x7f), rest.len() - header, "one Close frame is the last");
-    let key: [u8; 4] = if masked { rest[2..6].try_into().unwrap() } else { [0; 4] };
-    match rest[header..] {
-        [] => None,
-        [a, b, ..] => Some(u16::from_be_bytes([a ^ key[0], b ^ key[1]])),
-        _ => panic!("a body of one byte"),
-    }
+/// What `run` gives when this is written and an answer is awaited.
+fn wrote(output: Vec<u8>, until: u32) -> Answer {
+    Answer::Write(output, true, Some(until))
 }
 
 /// Nothing can be sent and nothing is told any more.
 #[track_caller]
 fn is_over(endpoint: &mut Endpoint, role: Role) {
-    assert!(endpoint.is_closed() && !endpoint.is_open());
-    assert_eq!(endpoint.send("late").unwrap_err().error, SendError::Closing);
-    assert_eq!(endpoint.send(vec![0; 10_000]).unwrap_err().error, SendError::Closing);
-    let out = endpoint.sides().1;
+    let out = &mut endpoint.outbound;
+    assert!(!out.is_open());
+    assert_eq!(out.send("late").unwrap_err().error, SendError::Closing);
+    assert_eq!(out.send(vec![0; 10_000]).unwrap_err().error, SendError::Closing);
     assert_eq!(out.send_fragment(MessageKind::Text, b"late", true), Err(SendError::Closing));
     assert_eq!(out.ping(b""), Err(SendError::Closing));
     assert_eq!(out.pong(b""), Err(SendError::Closing));
     assert_eq!(out.close(CloseCode::NORMAL, ""), Err(SendError::Closing));
     let late = [to(role, FIN | PING, b"late"), to(role, FIN | CLOSE, b""), vec![0xff; 100]];
     assert_eq!(feed(endpoint, &late.concat()), []);
-    assert!(endpoint.output().is_empty());
+    assert_eq!(endpoint.outbound.waiting(), 0);
 }
 
 // RFC 6455 §7.1.7: what precedes an error in one segment is told first; the code goes out; no more
@@ -83,18 +68,19 @@ fn error_comes_after_what_precedes_it_and_sends_its_code() {
                 for piece in stream.chunks(piece) {
                     events.extend(feed(&mut endpoint, piece));
                 }
-                let expected = [text("one"), binary(b"two"), Told::Failed(Error::Protocol(error))];
+                let expected = [text("one"), binary(b"two"), failed(error)];
                 assert_eq!(events, expected, "{role:?} {piece}");
-                assert!(!endpoint.wants_shutdown(), "the Close frame is not written yet");
-                assert_eq!(close_sent(&mut endpoint, role, b""), Some(code), "{error}");
-                assert!(endpoint.wants_shutdown());
-                let info = endpoint.close_info().unwrap();
-                assert_eq!((info.code, info.clean), (CloseCode::ABNORMAL, false));
+                let ending = [
+                    wrote(close_by(role, CloseCode::new(code)), 5_000),
+                    Answer::Shutdown(Some(5_000)),
+                    Answer::Wait(true, Some(5_000)),
+                ];
+                assert_eq!(run(&mut endpoint, 0), ending, "{error}");
+                assert_eq!(endpoint.close_info(), info(CloseCode::ABNORMAL, "", false, true));
                 is_over(&mut endpoint, role);
-                assert!(!endpoint.is_finished());
-                endpoint.receive_eof();
-                assert_eq!(told(&mut endpoint), []);
-                assert!(endpoint.is_finished());
+                assert_eq!(next(&mut endpoint, 0), Answer::Wait(true, Some(5_000)));
+                endpoint.inbound.receive_eof();
+                assert_eq!(run(&mut endpoint, 0), [Answer::Done]);
             }
         }
     }
@@ -119,14 +105,14 @@ fn invalid_utf8_fails_with_1007_however_it_is_cut_and_polled() {
                     let mut events = Vec::new();
                     for mut piece in stream.chunks(piece) {
                         while !piece.is_empty() {
-                            piece = &piece[endpoint.receive(piece)..];
-                            while let Some(event) = next(&mut endpoint, by_ref) {
+                            piece = &piece[endpoint.inbound.receive(piece)..];
+                            while let Some(event) = event(&mut endpoint, by_ref) {
                                 events.push(event);
                             }
                         }
                     }
-                    assert_eq!(events, [Told::Failed(InvalidUtf8.into())], "{role:?} {bad:x?}");
-                    assert_eq!(close_sent(&mut endpoint, role, b""), Some(1007));
+                    assert_eq!(events, [failed(InvalidUtf8)], "{role:?} {bad:x?}");
+                    assert_eq!(take(&mut endpoint), close_by(role, CloseCode::INVALID_PAYLOAD));
                     is_over(&mut endpoint, role);
                 }
             }
@@ -148,43 +134,51 @@ fn closing_handshake_is_clean_on_both_sides() {
                 Role::Server => (&mut server, &mut client),
                 Role::Client => (&mut client, &mut server),
             };
-            ours.send("last").unwrap();
-            ours.close(code, reason).unwrap();
-            assert!(!ours.is_open() && !ours.is_closed() && !ours.wants_shutdown());
-            assert_eq!(ours.send("late").unwrap_err().error, SendError::Closing);
-            assert_eq!(ours.close(code, reason), Err(SendError::Closing));
+            ours.outbound.send("last").unwrap();
+            ours.outbound.close(code, reason).unwrap();
+            assert!(!ours.outbound.is_open());
+            assert_eq!(ours.outbound.send("late").unwrap_err().error, SendError::Closing);
+            assert_eq!(ours.outbound.close(code, reason), Err(SendError::Closing));
             // What the peer sends before its Close frame is received.
-            theirs.send("crossing").unwrap();
+            theirs.outbound.send("crossing").unwrap();
             let (by_us, by_them) = exchange(ours, theirs);
             // The reply echoes the code alone.
-            assert_eq!(by_us, [text("crossing"), closed(seen, "", true, true)]);
-            assert_eq!(by_them, [text("last"), closed(seen, reason, true, false)]);
+            assert_eq!(by_us, [text("crossing"), closed_by_us(seen.get(), "")]);
+            assert_eq!(ours.close_info(), info(seen, "", true, true));
+            assert_eq!(by_them, [text("last"), closed(seen.get(), reason)]);
+            assert_eq!(theirs.close_info(), info(seen, reason, true, false));
             is_over(&mut server, Role::Server);
             is_over(&mut client, Role::Client);
-            // RFC 6455 §7.1.1: the server ends the stream first.
-            assert!(server.wants_shutdown() && !client.wants_shutdown());
-            client.receive_eof();
-            assert_eq!(told(&mut client), []);
-            assert!(client.wants_shutdown() && client.is_finished());
-            assert!(!server.is_finished());
-            server.receive_eof();
-            assert_eq!(told(&mut server), []);
-            assert!(server.is_finished());
+            the_server_ends_the_stream_first(&mut server, &mut client);
         }
     }
+}
+
+// RFC 6455 §7.1.1
+#[track_caller]
+fn the_server_ends_the_stream_first(server: &mut Endpoint, client: &mut Endpoint) {
+    let wait = Answer::Wait(true, Some(5_000));
+    assert_eq!(run(server, 0), [Answer::Shutdown(Some(5_000)), wait.clone()]);
+    assert_eq!(run(client, 0), [wait]);
+    client.inbound.receive_eof();
+    assert_eq!(run(client, 0), [Answer::Shutdown(Some(0)), Answer::Done]);
+    server.inbound.receive_eof();
+    assert_eq!(run(server, 0), [Answer::Done]);
 }
 
 #[test]
 fn simultaneous_close_is_clean_on_both_sides() {
     let (mut server, mut client) = (server(), client());
-    server.close(CloseCode::GOING_AWAY, "s").unwrap();
-    client.close(CloseCode::NORMAL, "c").unwrap();
+    server.outbound.close(CloseCode::GOING_AWAY, "s").unwrap();
+    client.outbound.close(CloseCode::NORMAL, "c").unwrap();
     let (by_server, by_client) = exchange(&mut server, &mut client);
-    assert_eq!(by_server, [closed(CloseCode::NORMAL, "c", true, true)]);
-    assert_eq!(by_client, [closed(CloseCode::GOING_AWAY, "s", true, true)]);
-    assert!(server.wants_shutdown() && !client.wants_shutdown());
+    assert_eq!(by_server, [closed_by_us(1000, "c")]);
+    assert_eq!(by_client, [closed_by_us(1001, "s")]);
+    assert_eq!(server.close_info(), info(CloseCode::NORMAL, "c", true, true));
+    assert_eq!(client.close_info(), info(CloseCode::GOING_AWAY, "s", true, true));
     is_over(&mut server, Role::Server);
     is_over(&mut client, Role::Client);
+    the_server_ends_the_stream_first(&mut server, &mut client);
 }
 
 // RFC 6455 §5.5.1: a Close frame goes out after what was sent, before what comes later, and once
@@ -192,21 +186,21 @@ fn simultaneous_close_is_clean_on_both_sides() {
 fn no_data_after_close() {
     for role in ROLES {
         let mut endpoint = open(role, Config::new());
-        endpoint.close(CloseCode::NORMAL, "").unwrap();
-        assert_eq!(feed(&mut endpoint, &to(role, FIN | PING, b"p")), [Told::Ping(b"p".to_vec())]);
-        assert_eq!(close_sent(&mut endpoint, role, b""), Some(1000), "no pong after it");
+        endpoint.outbound.close(CloseCode::NORMAL, "").unwrap();
+        assert_eq!(feed(&mut endpoint, &to(role, FIN | PING, b"p")), [ping(b"p")]);
+        assert_eq!(take(&mut endpoint), close_by(role, CloseCode::NORMAL), "no pong after it");
         let stream =
             [to(role, FIN | TEXT, b"m"), to(role, FIN | CLOSE, b""), to(role, FIN | TEXT, b"n")];
-        let expected = [text("m"), closed(CloseCode::NO_STATUS, "", true, true)];
-        assert_eq!(feed(&mut endpoint, &stream.concat()), expected);
+        assert_eq!(feed(&mut endpoint, &stream.concat()), [text("m"), closed_by_us(1005, "")]);
+        assert_eq!(endpoint.close_info(), info(CloseCode::NO_STATUS, "", true, true));
         is_over(&mut endpoint, role);
 
         // A message that is open is not finished any more.
         let mut endpoint = open(role, Config::new());
-        endpoint.sides().1.send_fragment(MessageKind::Text, b"half", false).unwrap();
+        endpoint.outbound.send_fragment(MessageKind::Text, b"half", false).unwrap();
         take(&mut endpoint);
-        assert_eq!(feed(&mut endpoint, &to(role, FIN | CLOSE, b"\x03\xe9")).len(), 1);
-        assert_eq!(close_sent(&mut endpoint, role, b""), Some(1001));
+        assert_eq!(feed(&mut endpoint, &to(role, FIN | CLOSE, b"\x03\xe9")), [closed(1001, "")]);
+        assert_eq!(take(&mut endpoint), close_by(role, CloseCode::GOING_AWAY));
         is_over(&mut endpoint, role);
     }
 }
@@ -222,67 +216,79 @@ fn close_that_is_not_valid_writes_nothing() {
             (Some(CloseCode::new(999)), "", SendError::InvalidCloseCode(999)),
             (Some(CloseCode::NORMAL), &"x".repeat(124), SendError::ReasonTooLong),
         ] {
-            assert_eq!(endpoint.close(code, reason), Err(error));
-            assert!(endpoint.output().is_empty() && endpoint.is_open());
+            assert_eq!(endpoint.outbound.close(code, reason), Err(error));
+            assert!(endpoint.outbound.waiting() == 0 && endpoint.outbound.is_open());
         }
-        assert_eq!(endpoint.ping(&[0; 126]), Err(SendError::ControlTooLong));
-        assert!(endpoint.output().is_empty());
-        endpoint.close(CloseCode::NORMAL, &"x".repeat(123)).unwrap();
-        assert_eq!(close_sent(&mut endpoint, role, b""), Some(1000));
+        assert_eq!(endpoint.outbound.ping(&[0; 126]), Err(SendError::ControlTooLong));
+        assert_eq!(endpoint.outbound.waiting(), 0);
+        let reason = "x".repeat(123);
+        endpoint.outbound.close(CloseCode::NORMAL, &reason).unwrap();
+        let frame = by(role, FIN | CLOSE, &close_body(1000, &reason));
+        assert_eq!(take(&mut endpoint), frame);
     }
 }
 
 // tungstenite #372, CVE-2017-2670: the end of the stream is one calm outcome, in every state
 #[test]
 fn eof_is_told_once_in_every_state() {
-    let lost = |by_us| closed(CloseCode::ABNORMAL, "", false, by_us);
+    let lost = || Answer::Told(closed(1006, ""));
+    let last = || [Answer::Shutdown(Some(0)), Answer::Done];
+    // There is nothing to read any more while what is left is written.
+    let wrote = |output| Answer::Write(output, false, Some(5_000));
+    let how = |by_us| info(CloseCode::ABNORMAL, "", false, by_us);
     for role in ROLES {
         let frame = to(role, FIN | TEXT, b"hello");
         for cut in 0..=frame.len() {
             let mut endpoint = open(role, Config::new());
-            let _ = endpoint.receive(&frame[..cut]);
-            endpoint.receive_eof();
-            let mut expected = vec![lost(false)];
+            assert_eq!(endpoint.inbound.receive(&frame[..cut]), cut);
+            endpoint.inbound.receive_eof();
+            let mut expected = [&[lost()][..], &last()].concat();
             if cut == frame.len() {
-                expected.insert(0, text("hello"));
+                expected.insert(0, Answer::Told(text("hello")));
             }
-            assert_eq!(told(&mut endpoint), expected, "{role:?} {cut}");
+            assert_eq!(run(&mut endpoint, 0), expected, "{role:?} {cut}");
             for _ in 0..3 {
-                endpoint.receive_eof();
-                assert_eq!(told(&mut endpoint), []);
+                endpoint.inbound.receive_eof();
+                assert_eq!(run(&mut endpoint, 0), [Answer::Done]);
             }
-            assert!(endpoint.is_finished() && endpoint.wants_shutdown());
-            assert_eq!(endpoint.close_info().map(|info| info.code), Some(CloseCode::ABNORMAL));
+            assert_eq!(endpoint.close_info(), how(false));
             is_over(&mut endpoint, role);
         }
-        // Inside a message, with a Close frame of ours on the way, and after an error.
+        // Inside a message.
         let mut endpoint = open(role, Config::new());
         assert_eq!(feed(&mut endpoint, &to(role, TEXT, b"half")), []);
-        endpoint.receive_eof();
-        assert_eq!(told(&mut endpoint), [lost(false)]);
+        endpoint.inbound.receive_eof();
+        assert_eq!(run(&mut endpoint, 0), [&[lost()][..], &last()].concat());
+        assert_eq!(endpoint.close_info(), how(false));
+        // With a Close frame of ours on the way: the peer may have ended its own side only.
         let mut endpoint = open(role, Config::new());
-        endpoint.close(CloseCode::NORMAL, "").unwrap();
-        endpoint.receive_eof();
-        assert_eq!(told(&mut endpoint), [lost(true)]);
-        // The peer may have ended its own side only.
-        assert!(!endpoint.is_finished());
-        assert_eq!(close_sent(&mut endpoint, role, b""), Some(1000));
-        assert!(endpoint.is_finished());
+        endpoint.outbound.close(CloseCode::NORMAL, "").unwrap();
+        endpoint.inbound.receive_eof();
+        let close = wrote(close_by(role, CloseCode::NORMAL));
+        assert_eq!(
+            run(&mut endpoint, 0),
+            [&[Answer::Told(closed_by_us(1006, "")), close][..], &last()].concat()
+        );
+        assert_eq!(endpoint.close_info(), how(true));
+        // After an error.
         let mut endpoint = open(role, Config::new());
-        let _ = endpoint.receive(&[0xff; 20]);
-        endpoint.receive_eof();
-        assert_eq!(told(&mut endpoint), [Told::Failed(ReservedOpcode(15).into())]);
-        assert_eq!(close_sent(&mut endpoint, role, b""), Some(1002));
-        assert_eq!(told(&mut endpoint), []);
-        assert!(endpoint.is_finished() && endpoint.wants_shutdown());
+        assert_eq!(endpoint.inbound.receive(&[0xff; 20]), 20);
+        endpoint.inbound.receive_eof();
+        let failed = Answer::Told(failed(ReservedOpcode(15)));
+        let close = wrote(close_by(role, CloseCode::PROTOCOL_ERROR));
+        assert_eq!(run(&mut endpoint, 0), [&[failed, close][..], &last()].concat());
+        assert_eq!(endpoint.close_info(), how(true));
         // A Close frame and the end in one go: clean.
         let mut endpoint = open(role, Config::new());
-        let _ = endpoint.receive(&to(role, FIN | CLOSE, &close_body(1000, "")));
-        endpoint.receive_eof();
-        assert_eq!(told(&mut endpoint), [closed(CloseCode::NORMAL, "", true, false)]);
-        assert!(!endpoint.is_finished());
-        assert_eq!(close_sent(&mut endpoint, role, b""), Some(1000));
-        assert!(endpoint.is_finished());
+        let close = to(role, FIN | CLOSE, &close_body(1000, ""));
+        assert_eq!(endpoint.inbound.receive(&close), close.len());
+        endpoint.inbound.receive_eof();
+        let close = wrote(close_by(role, CloseCode::NORMAL));
+        assert_eq!(
+            run(&mut endpoint, 0),
+            [&[Answer::Told(closed(1000, "")), close][..], &last()].concat()
+        );
+        assert_eq!(endpoint.close_info(), info(CloseCode::NORMAL, "", true, false));
     }
 }
 
@@ -291,18 +297,91 @@ fn close_info_says_how_it_ended() {
     let mut server = server();
     assert_eq!(server.close_info(), None);
     feed(&mut server, &to(Role::Server, FIN | CLOSE, &close_body(3000, "κόσμε")));
-    let mut expected = CloseInfo::abnormal();
-    assert_eq!(expected.code, CloseCode::ABNORMAL);
-    (expected.code, expected.reason, expected.clean) = (CloseCode::new(3000), "κόσμε".into(), true);
-    assert_eq!(server.close_info(), Some(&expected));
-    server.receive_eof();
-    assert_eq!(told(&mut server), []);
-    assert_eq!(server.close_info(), Some(&expected), "the end of the stream changes nothing");
+    assert_eq!(server.close_info(), info(CloseCode::new(3000), "κόσμε", false, false));
+    take(&mut server);
+    let expected = info(CloseCode::new(3000), "κόσμε", true, false);
+    assert_eq!(server.close_info(), expected, "the answer is written");
+    server.inbound.receive_eof();
+    assert_eq!(seen(&mut server), []);
+    assert_eq!(server.close_info(), expected, "the end of the stream changes nothing");
 }
 
-const AT: fn(u32) -> Instant = Instant::from_millis;
+// RFC 6455 §7.1.4: a connection is not closed cleanly by a Close frame that nobody took.
+#[test]
+fn clean_is_what_both_have_said_and_the_stream_has_taken() {
+    for role in ROLES {
+        for by_us in [false, true] {
+            let closing = || {
+                let mut endpoint = open(role, Config::new());
+                assert_eq!(next(&mut endpoint, 0), Answer::Wait(true, None));
+                endpoint.outbound.send(vec![7; 10_000]).unwrap();
+                if by_us {
+                    endpoint.outbound.close(CloseCode::NORMAL, "").unwrap();
+                }
+                assert_eq!(
+                    feed(&mut endpoint, &to(role, FIN | CLOSE, b"\x03\xe8")),
+                    [Seen::Closed { code: 1000, reason: String::new(), by_us }]
+                );
+                endpoint
+            };
+            let clean = |endpoint: &Endpoint| endpoint.close_info().unwrap().clean;
+            // All but its last byte is written.
+            let mut endpoint = closing();
+            while let left @ 2.. = endpoint.outbound.waiting() {
+                write(&mut endpoint, 0, left - 1);
+            }
+            assert!(!clean(&endpoint));
+            assert_eq!(write(&mut endpoint, 0, 1), 1);
+            assert_eq!(endpoint.close_info(), info(CloseCode::NORMAL, "", true, by_us));
+            // What comes after that changes nothing.
+            endpoint.outbound.receive_reset();
+            assert_eq!(run(&mut endpoint, 0), [Answer::Done]);
+            assert!(clean(&endpoint));
 
-// A loop that runs until it is finished, whatever the order of its steps, has written the Close frame.
+            // The stream fails before, or the peer is not waited for any longer.
+            for reset in [true, false] {
+                let mut endpoint = closing();
+                write(&mut endpoint, 0, 5_000);
+                if reset {
+                    endpoint.outbound.receive_reset();
+                    assert_eq!(run(&mut endpoint, 0), [Answer::Done]);
+                } else {
+                    assert!(matches!(next(&mut endpoint, 0), Answer::Write(_, true, Some(5_000))));
+                    let last = [Answer::Shutdown(Some(5_000)), Answer::Done];
+                    assert_eq!(run(&mut endpoint, 5_000), last);
+                }
+                take(&mut endpoint);
+                endpoint.outbound.written(100_000);
+                assert_eq!(seen_at(&mut endpoint, 5_000), []);
+                let expected = info(CloseCode::NORMAL, "", false, by_us);
+                assert_eq!(endpoint.close_info(), expected, "for good");
+            }
+
+            // Output that the driver has taken is written when it says so.
+            let mut endpoint = closing();
+            let mut batch = ws_core::endpoint::Output::default();
+            endpoint.outbound.take_output(&mut batch);
+            assert!(!clean(&endpoint));
+            endpoint.outbound.written(batch.len() - 1);
+            assert!(!clean(&endpoint));
+            endpoint.outbound.written(1);
+            assert!(clean(&endpoint));
+        }
+
+        // Our Close frame alone is not enough, nor is an error behind it.
+        for bytes in [vec![], to(role, FIN | 0x3, b"")] {
+            let mut endpoint = open(role, Config::new());
+            endpoint.outbound.close(CloseCode::NORMAL, "").unwrap();
+            take(&mut endpoint);
+            let _ = endpoint.inbound.receive(&bytes);
+            endpoint.inbound.receive_eof();
+            assert_eq!(seen(&mut endpoint).len(), 1);
+            assert_eq!(endpoint.close_info(), info(CloseCode::ABNORMAL, "", false, true));
+        }
+    }
+}
+
+// The peer is told before the stream is dropped.
 #[test]
 fn a_lost_peer_is_told_before_the_end() {
     let config = Config::new()
@@ -312,24 +391,24 @@ fn a_lost_peer_is_told_before_the_end() {
     for role in ROLES {
         for written in [true, false] {
             let mut endpoint = open(role, config);
-            endpoint.handle_timeout(AT(0));
-            endpoint.handle_timeout(AT(100));
-            take(&mut endpoint);
-            endpoint.handle_timeout(AT(150));
-            assert!(!endpoint.is_finished() && endpoint.is_closed());
-            assert_eq!(endpoint.poll_timeout(), Some(AT(180)));
-            assert_eq!(told(&mut endpoint), [Told::Failed(Error::PongTimeout)]);
-            endpoint.handle_timeout(AT(179));
-            assert!(!endpoint.is_finished());
+            assert_eq!(run(&mut endpoint, 0), [Answer::Wait(true, Some(100))]);
+            let ping = Answer::Write(by(role, FIN | PING, b""), true, Some(150));
+            assert_eq!(run(&mut endpoint, 100), [ping, Answer::Wait(true, Some(150))]);
+            let lost = Answer::Told(failed(PongTimeout));
+            let close = wrote(close_by(role, CloseCode::INTERNAL_ERROR), 180);
             if written {
-                assert_eq!(close_sent(&mut endpoint, role, b""), Some(1011));
+                let last = [Answer::Shutdown(Some(150)), Answer::Done];
+                assert_eq!(run(&mut endpoint, 150), [&[lost, close][..], &last].concat());
             } else {
                 // Nor does it take what is written.
-                endpoint.handle_timeout(AT(180));
-                assert!(endpoint.output().is_empty());
+                assert_eq!(next(&mut endpoint, 150), lost);
+                assert_eq!(next(&mut endpoint, 150), close);
+                assert_eq!(next(&mut endpoint, 179), close);
+                let last = [Answer::Shutdown(Some(180)), Answer::Done];
+                assert_eq!(run(&mut endpoint, 180), last);
+                assert_eq!(endpoint.outbound.waiting(), 0);
             }
-            assert!(endpoint.is_finished() && endpoint.wants_shutdown());
-            assert_eq!(endpoint.poll_timeout(), None);
+            assert_eq!(run(&mut endpoint, 180), [Answer::Done]);
         }
     }
 }
@@ -340,27 +419,27 @@ fn keepalive_ping_without_answer_is_a_pong_timeout() {
         .ping_interval(Some(Duration::from_millis(100)))
         .pong_timeout(Some(Duration::from_millis(50)));
     for role in ROLES {
+        let ping = |until| wrote(by(role, FIN | PING, b""), until);
+        let wait = |until| Answer::Wait(true, Some(until));
         let mut endpoint = open(role, config);
-        endpoint.handle_timeout(AT(0));
-        assert_eq!(endpoint.poll_timeout(), Some(AT(100)));
-        endpoint.handle_timeout(AT(100));
-        assert_eq!(take(&mut endpoint)[0], FIN | PING);
-        assert_eq!(endpoint.poll_timeout(), Some(AT(150)));
+        assert_eq!(run(&mut endpoint, 0), [wait(100)]);
+        assert_eq!(run(&mut endpoint, 99), [wait(100)]);
+        assert_eq!(run(&mut endpoint, 100), [ping(150), wait(150)]);
         // Any byte is a sign of life.
-        endpoint.handle_timeout(AT(149));
-        assert_eq!(feed(&mut endpoint, &to(role, FIN | PONG, b"")), [Told::Pong(vec![])]);
-        assert_eq!(endpoint.poll_timeout(), Some(AT(249)));
-        endpoint.handle_timeout(AT(249));
-        assert_eq!(take(&mut endpoint)[0], FIN | PING);
-        endpoint.handle_timeout(AT(298));
-        assert_eq!(told(&mut endpoint), []);
-        endpoint.handle_timeout(AT(299));
-        assert_eq!(told(&mut endpoint), [Told::Failed(Error::PongTimeout)]);
-        assert_eq!(close_sent(&mut endpoint, role, b""), Some(1011));
-        assert!(endpoint.is_finished() && endpoint.wants_shutdown());
-        assert_eq!(endpoint.poll_timeout(), None);
-        let info = endpoint.close_info().unwrap();
-        assert_eq!((info.code, info.clean), (CloseCode::ABNORMAL, false));
+        assert_eq!(run(&mut endpoint, 149), [wait(150)]);
+        let told = feed_at(&mut endpoint, 149, &to(role, FIN | PONG, b""));
+        assert_eq!(told, [pong(b"")]);
+        assert_eq!(run(&mut endpoint, 149), [wait(249)]);
+        assert_eq!(run(&mut endpoint, 249), [ping(299), wait(299)]);
+        assert_eq!(run(&mut endpoint, 298), [wait(299)]);
+        let expected = [
+            Answer::Told(failed(PongTimeout)),
+            wrote(close_by(role, CloseCode::INTERNAL_ERROR), 5_299),
+            Answer::Shutdown(Some(299)),
+            Answer::Done,
+        ];
+        assert_eq!(run(&mut endpoint, 299), expected);
+        assert_eq!(endpoint.close_info(), info(CloseCode::ABNORMAL, "", false, true));
         is_over(&mut endpoint, role);
     }
 }
@@ -370,16 +449,16 @@ fn idle_connection_is_closed_with_1001() {
     let config = Config::new().idle_timeout(Some(Duration::from_millis(100)));
     for role in ROLES {
         let mut endpoint = open(role, config);
-        endpoint.handle_timeout(AT(60));
-        endpoint.send("busy").unwrap();
-        let sent = take(&mut endpoint);
-        assert!(!sent.is_empty());
-        assert_eq!(endpoint.poll_timeout(), Some(AT(160)));
-        endpoint.handle_timeout(AT(160));
-        assert_eq!(close_sent(&mut endpoint, role, b""), Some(1001));
-        assert!(!endpoint.is_open() && !endpoint.is_closed());
-        let reply = feed(&mut endpoint, &to(role, FIN | CLOSE, &close_body(1001, "")));
-        assert_eq!(reply, [closed(CloseCode::GOING_AWAY, "", true, true)]);
+        assert_eq!(run(&mut endpoint, 0), [Answer::Wait(true, Some(100))]);
+        endpoint.outbound.send("busy").unwrap();
+        let busy = wrote(by(role, FIN | TEXT, b"busy"), 160);
+        assert_eq!(run(&mut endpoint, 60), [busy, Answer::Wait(true, Some(160))]);
+        let close = wrote(close_by(role, CloseCode::GOING_AWAY), 5_160);
+        assert_eq!(run(&mut endpoint, 160), [close, Answer::Wait(true, Some(5_160))]);
+        assert!(!endpoint.outbound.is_open());
+        let reply = feed_at(&mut endpoint, 160, &to(role, FIN | CLOSE, &close_body(1001, "")));
+        assert_eq!(reply, [closed_by_us(1001, "")]);
+        assert_eq!(endpoint.close_info(), info(CloseCode::GOING_AWAY, "", true, true));
         is_over(&mut endpoint, role);
     }
 }
@@ -387,28 +466,34 @@ fn idle_connection_is_closed_with_1001() {
 // A peer that does not answer a Close frame, or does not end its stream, is given up.
 #[test]
 fn silent_peer_is_given_up_while_closing() {
+    let last = |at| [Answer::Shutdown(Some(at)), Answer::Done];
     for role in ROLES {
+        let wait = Answer::Wait(true, Some(6_000));
         let mut endpoint = open(role, Config::new());
-        endpoint.handle_timeout(AT(1000));
-        endpoint.close(CloseCode::NORMAL, "").unwrap();
-        assert_eq!(endpoint.poll_timeout(), Some(AT(6000)));
-        take(&mut endpoint);
-        endpoint.handle_timeout(AT(5999));
-        assert_eq!(told(&mut endpoint), []);
-        endpoint.handle_timeout(AT(6000));
-        assert_eq!(told(&mut endpoint), [closed(CloseCode::ABNORMAL, "", false, true)]);
-        assert!(endpoint.is_finished() && endpoint.is_closed() && endpoint.wants_shutdown());
-        assert_eq!(endpoint.poll_timeout(), None);
+        endpoint.outbound.close(CloseCode::NORMAL, "").unwrap();
+        let close = wrote(close_by(role, CloseCode::NORMAL), 6_000);
+        assert_eq!(run(&mut endpoint, 1_000), [close, wait.clone()]);
+        assert_eq!(next(&mut endpoint, 5_999), wait);
+        let expected = [&[Answer::Told(closed_by_us(1006, ""))][..], &last(6_000)].concat();
+        assert_eq!(run(&mut endpoint, 6_000), expected);
+        assert_eq!(endpoint.close_info(), info(CloseCode::ABNORMAL, "", false, true));
 
         let mut endpoint = open(role, Config::new());
-        endpoint.handle_timeout(AT(1000));
-        assert_eq!(feed(&mut endpoint, &to(role, FIN | CLOSE, b"")).len(), 1);
-        take(&mut endpoint);
-        assert!(!endpoint.is_finished());
-        endpoint.handle_timeout(AT(6000));
-        assert_eq!(told(&mut endpoint), []);
-        assert!(endpoint.is_finished());
-        assert!(endpoint.close_info().unwrap().clean);
+        let close = to(role, FIN | CLOSE, b"");
+        assert_eq!(endpoint.inbound.receive(&close), close.len());
+        let answer = wrote(by(role, FIN | CLOSE, b""), 6_000);
+        let mut expected = vec![Answer::Told(closed(1005, "")), answer, wait.clone()];
+        let end: &[Answer] = match role {
+            Role::Server => {
+                expected.insert(2, Answer::Shutdown(Some(6_000)));
+                &[Answer::Done]
+            }
+            Role::Client => &last(6_000),
+        };
+        assert_eq!(run(&mut endpoint, 1_000), expected);
+        assert_eq!(run(&mut endpoint, 5_999), [wait]);
+        assert_eq!(run(&mut endpoint, 6_000), end);
+        assert_eq!(endpoint.close_info(), info(CloseCode::NO_STATUS, "", true, false));
     }
 }
 
@@ -418,50 +503,45 @@ fn close_info_in_a_log() {
     let close = to(Role::Server, FIN | CLOSE, &close_body(1000, "bye \"\n"));
     assert_eq!(feed(&mut server, &close).len(), 1);
     assert_eq!(server.close_info().unwrap().to_string(), r#"1000 "bye \"\n""#);
-    let abnormal = ws_core::endpoint::CloseInfo::abnormal();
-    assert_eq!(abnormal.to_string(), "no Close frame");
+    assert_eq!(CloseInfo::abnormal().to_string(), "no Close frame");
 }
 
 // RFC 6455 §7.1.1
 #[test]
-fn the_side_that_sends_hears_of_the_end_with_the_next_poll() {
-    let server = || Endpoint::server_after_handshake(Config::new(), b"");
+fn the_side_that_sends_hears_of_the_end_when_the_other_has_heard() {
     let close = to(Role::Server, FIN | CLOSE, b"");
-    let mut whole = server();
-    assert_eq!(whole.receive(&close), close.len());
-    assert!(matches!(told(&mut whole)[..], [Told::Closed(_)]));
-    take(&mut whole);
-    whole.receive_eof();
-    assert!(whole.is_finished());
-
-    let (mut inbound, mut outbound) = server().into_sides();
+    let Endpoint { mut inbound, mut outbound, .. } = server();
     assert_eq!(inbound.receive(&close), close.len());
-    assert!(matches!(inbound.poll_event(&mut outbound), Ok(Some(Event::Closed(_)))));
-    outbound.output().advance(usize::MAX);
+    let told = next_inbound(&mut inbound, &mut outbound, 0);
+    assert_eq!(told, Answer::Told(closed(1005, "")));
+    let shutdown = Answer::Shutdown(Some(5_000));
+    let written = Answer::Write(by(Role::Server, FIN | CLOSE, b""), false, Some(5_000));
+    assert_eq!(next_outbound(&mut outbound, 0), written);
+    outbound.take_output(&mut ws_core::endpoint::Output::default());
+    outbound.written(2);
+    assert_eq!(next_outbound(&mut outbound, 0), shutdown);
     inbound.receive_eof();
-    assert!(!outbound.is_finished());
-    assert!(matches!(inbound.poll_event(&mut outbound), Ok(None)));
-    assert!(outbound.is_finished());
+    assert_eq!(next_outbound(&mut outbound, 0), shutdown);
+    outbound.shut_down();
+    assert_eq!(next_outbound(&mut outbound, 0), Answer::Wait(false, Some(5_000)));
+    assert_eq!(next_inbound(&mut inbound, &mut outbound, 0), Answer::Done);
+    assert_eq!(next_outbound(&mut outbound, 0), Answer::Done);
 }
 
 #[test]
 fn a_chain_of_causes_says_nothing_twice() {
-    let unsent = Endpoint::server(Config::new()).send("x").unwrap_err();
-    let errors: [&dyn core::error::Error; 5] = [
-        &Error::Protocol(InvalidUtf8),
-        &Error::Handshake(HandshakeError::BareLf),
-        &Error::PongTimeout,
-        &OpenError::Head(HeadError::InvalidStatus),
-        &unsent,
+    let unsent = Endpoint::server(Config::new()).outbound.send("x").unwrap_err();
+    let errors: [(&dyn core::error::Error, String); 8] = [
+        (&EndpointError::Protocol(InvalidUtf8), InvalidUtf8.to_string()),
+        (&EndpointError::Handshake(HandshakeError::BareLf), HandshakeError::BareLf.to_string()),
+        (&EndpointError::from(PongTimeout), PongTimeout.to_string()),
+        (&EndpointError::Random, OpenError::Random.to_string()),
+        (&OpenError::InvalidStatus, OpenError::InvalidStatus.to_string()),
+        (&OpenError::NoRequest, OpenError::NoRequest.to_string()),
+        (&SendError::Random, SendError::Random.to_string()),
+        (&unsent, SendError::NotOpen.to_string()),
     ];
-    let texts = [
-        InvalidUtf8.to_string(),
-        HandshakeError::BareLf.to_string(),
-        Error::PongTimeout.to_string(),
-        HeadError::InvalidStatus.to_string(),
-        SendError::NotOpen.to_string(),
-    ];
-    for (error, text) in errors.into_iter().zip(texts) {
+    for (error, text) in errors {
         assert_eq!(error.to_string(), text);
         assert!(error.source().is_none(), "{error}");
     }

@@ -5,35 +5,12 @@ mod common;
 mod ends;
 
 use common::*;
-use ends::*;
+use ends::{Seen, *};
 use proptest::prelude::*;
-use ws_core::endpoint::{Options, Random};
+use ws_core::endpoint::{Event, Next, Options};
 use ws_core::{
     CloseCode, Config, Endpoint, Message, MessageKind, PreparedMessage, Role, SendError,
 };
-
-/// The frames in a stream: first byte, masking key, payload.
-fn frames(mut bytes: &[u8]) -> Vec<(u8, Option<[u8; 4]>, Vec<u8>)> {
-    let mut frames = Vec::new();
-    while let [first, second, rest @ ..] = bytes {
-        let (len, rest) = match second & 0x7f {
-            126 => (usize::from(u16::from_be_bytes([rest[0], rest[1]])), &rest[2..]),
-            127 => (u64::from_be_bytes(rest[..8].try_into().unwrap()) as usize, &rest[8..]),
-            len => (usize::from(len), rest),
-        };
-        let key = (second & 0x80 != 0).then(|| <[u8; 4]>::try_from(&rest[..4]).unwrap());
-        let rest = if key.is_some() { &rest[4..] } else { rest };
-        let unmasked = raw(0, key, &rest[..len]);
-        frames.push((*first, key, unmasked[unmasked.len() - len..].to_vec()));
-        bytes = &rest[len..];
-    }
-    frames
-}
-
-/// First bytes and payloads alone.
-fn plain(bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
-    frames(bytes).into_iter().map(|(first, _, payload)| (first, payload)).collect()
-}
 
 #[derive(Clone, Debug)]
 enum Act {
@@ -72,8 +49,8 @@ fn act() -> impl Strategy<Value = Act> {
 }
 
 /// Does it, and says what the peer is to be told.
-fn perform(endpoint: &mut Endpoint, act: &Act) -> Told {
-    let out = endpoint.sides().1;
+fn perform(endpoint: &mut Endpoint, act: &Act) -> Seen {
+    let out = &mut endpoint.outbound;
     match act {
         Act::Send(message) => out.send(message.clone()).unwrap(),
         Act::SendRef(message) => out.send_ref(message).unwrap(),
@@ -88,10 +65,10 @@ fn perform(endpoint: &mut Endpoint, act: &Act) -> Told {
     }
     match act {
         Act::Send(message) | Act::SendRef(message) | Act::Prepared(message) => {
-            Told::Message(message.clone())
+            own(Event::Message(message.clone()))
         }
-        Act::Ping(payload) => Told::Ping(payload.clone()),
-        Act::Pong(payload) => Told::Pong(payload.clone()),
+        Act::Ping(payload) => ping(payload),
+        Act::Pong(payload) => pong(payload),
         Act::Fragments(MessageKind::Binary, parts) => binary(&parts.concat()),
         Act::Fragments(MessageKind::Text, parts) => {
             text(core::str::from_utf8(&parts.concat()).unwrap())
@@ -99,14 +76,14 @@ fn perform(endpoint: &mut Endpoint, act: &Act) -> Told {
     }
 }
 
-/// Passes bytes in pieces; polls by either way.
-fn pass(endpoint: &mut Endpoint, bytes: &[u8], sizes: &[usize], by_ref: bool) -> Vec<Told> {
+/// Passes bytes in pieces; asks by either way.
+fn pass(endpoint: &mut Endpoint, bytes: &[u8], sizes: &[usize], by_ref: bool) -> Vec<Seen> {
     let (mut all, mut rest) = (Vec::new(), bytes);
     let mut sizes = sizes.iter().cycle();
     while !rest.is_empty() {
         let size = (*sizes.next().unwrap()).min(rest.len());
-        rest = &rest[endpoint.receive(&rest[..size])..];
-        while let Some(event) = next(endpoint, by_ref) {
+        rest = &rest[endpoint.inbound.receive(&rest[..size])..];
+        while let Some(event) = event(endpoint, by_ref) {
             all.push(event);
         }
     }
@@ -128,12 +105,12 @@ proptest! {
             let (from, to) = if *by_server { (0, 1) } else { (1, 0) };
             let told = perform(&mut ends[from], act);
             let output = take(&mut ends[from]);
-            if let Told::Ping(payload) = &told {
-                expected[from].push(Told::Pong(payload.clone()));
+            if let Seen::Ping(payload) = &told {
+                expected[from].push(pong(payload));
             }
             expected[to].push(told);
             for by_ref in [true, false] {
-                // A twin of the receiver polls by the other way.
+                // A twin of the receiver is asked by the other way.
                 if by_ref {
                     let role = if *by_server { Role::Client } else { Role::Server };
                     let events = pass(&mut open(role, config), &output, &sizes, true);
@@ -147,17 +124,17 @@ proptest! {
             // The Pong goes back.
             let reply = take(&mut ends[to]);
             let events = pass(&mut ends[from], &reply, &sizes, true);
-            if let Some(Told::Ping(payload)) = expected[to].last() {
-                prop_assert_eq!(&events[..], &[Told::Pong(payload.clone())]);
+            if let Some(Seen::Ping(payload)) = expected[to].last() {
+                prop_assert_eq!(&events[..], &[pong(payload)]);
             } else {
                 prop_assert_eq!(&events[..], &[]);
             }
         }
     }
 
-    // Both ways to poll tell the same, and send the same, whatever a peer sends.
+    // Both ways to ask tell the same, and send the same, whatever a peer sends.
     #[test]
-    fn poll_event_and_poll_event_ref_agree(
+    fn next_and_next_ref_agree(
         stream in proptest::collection::vec(
             prop_oneof![
                 4 => (prop::sample::select(vec![CONT, TEXT, BINARY, PING, PONG]), any::<bool>(), "[aκ\u{10348}]{0,20}")
@@ -198,11 +175,11 @@ fn long_messages_go_out_in_fragments() {
             expected.first_mut().unwrap().0 = BINARY;
             expected.last_mut().unwrap().0 |= FIN;
             let message = Message::from(payload.clone());
-            endpoint.send(message.clone()).unwrap();
+            endpoint.outbound.send(message.clone()).unwrap();
             assert_eq!(plain(&take(&mut endpoint)), expected, "{role:?} {max}");
-            endpoint.send_prepared(&PreparedMessage::new(&message)).unwrap();
+            endpoint.outbound.send_prepared(&PreparedMessage::new(&message)).unwrap();
             assert_eq!(plain(&take(&mut endpoint)), expected, "{role:?} {max}");
-            endpoint.sides().1.send_fragment(MessageKind::Binary, &payload, true).unwrap();
+            endpoint.outbound.send_fragment(MessageKind::Binary, &payload, true).unwrap();
             assert_eq!(plain(&take(&mut endpoint)), expected, "{role:?} {max}");
         }
     }
@@ -213,16 +190,12 @@ fn long_messages_go_out_in_fragments() {
 fn send_fragment_keeps_a_message_open() {
     for role in ROLES {
         let mut endpoint = open(role, Options::new());
-        endpoint
-            .sides()
-            .1
-            .send_fragment(MessageKind::Text, "κ".as_bytes().split_at(1).0, false)
-            .unwrap();
-        let unsent = endpoint.send("other").unwrap_err();
+        let out = &mut endpoint.outbound;
+        out.send_fragment(MessageKind::Text, "κ".as_bytes().split_at(1).0, false).unwrap();
+        let unsent = out.send("other").unwrap_err();
         assert_eq!((unsent.message, unsent.error), ("other".into(), SendError::MessageOpen));
         let prepared = PreparedMessage::new(&Message::from(vec![0; 5000]));
-        assert_eq!(endpoint.send_prepared(&prepared), Err(SendError::MessageOpen));
-        let out = endpoint.sides().1;
+        assert_eq!(out.send_prepared(&prepared), Err(SendError::MessageOpen));
         assert_eq!(out.send_fragment(MessageKind::Binary, b"", true), Err(SendError::MessageOpen));
         out.ping(b"p").unwrap();
         out.send_fragment(MessageKind::Text, b"", false).unwrap();
@@ -242,17 +215,17 @@ fn send_fragment_keeps_a_message_open() {
 // RFC 6455 §5.3, §10.3: CVE-2025-10148
 #[test]
 fn client_mask_key_fresh_per_frame() {
-    let mut client = client();
+    let mut client = Endpoint::client_after_handshake(Options::new(), random(), b"");
     let prepared = PreparedMessage::new(&Message::from("same"));
     for round in 0..200 {
         match round % 4 {
-            0 => client.send("same").unwrap(),
-            1 => client.send_prepared(&prepared).unwrap(),
-            2 => client.ping(b"same").unwrap(),
+            0 => client.outbound.send("same").unwrap(),
+            1 => client.outbound.send_prepared(&prepared).unwrap(),
+            2 => client.outbound.ping(b"same").unwrap(),
             _ => assert_eq!(feed(&mut client, &to(Role::Client, FIN | PING, b"same")).len(), 1),
         }
     }
-    client.close(CloseCode::NORMAL, "same").unwrap();
+    client.outbound.close(CloseCode::NORMAL, "same").unwrap();
     let sent = frames(&take(&mut client));
     assert_eq!(sent.len(), 201);
     assert!(sent[..200].iter().all(|(_, _, payload)| payload == b"same"));
@@ -268,12 +241,13 @@ fn client_mask_keys_not_sequential() {
     let (sender, given) = std::sync::mpsc::channel();
     let mut inner = random();
     let random: Random = Box::new(move |bytes| {
-        inner(bytes);
+        let filled = inner(bytes);
         sender.send(bytes.to_vec()).unwrap();
+        filled
     });
     let mut client = Endpoint::client_after_handshake(Options::new(), random, b"");
     for _ in 0..150 {
-        client.send("x").unwrap();
+        client.outbound.send("x").unwrap();
     }
     let keys: Vec<u8> =
         frames(&take(&mut client)).iter().flat_map(|(_, key, _)| key.unwrap()).collect();
@@ -296,16 +270,13 @@ fn server_shares_large_payloads_uncopied() {
     let prepared = PreparedMessage::new(&message);
     let (mut one, mut two) = (server(), server());
     for server in [&mut one, &mut two] {
-        server.send("before").unwrap();
-        server.send(message.clone()).unwrap();
-        server.send_prepared(&prepared).unwrap();
-        server.send("after").unwrap();
-        let shared: Vec<_> = server
-            .output()
-            .slices()
-            .filter(|part| part.len() >= 100_000)
-            .map(<[u8]>::as_ptr)
-            .collect();
+        server.outbound.send("before").unwrap();
+        server.outbound.send(message.clone()).unwrap();
+        server.outbound.send_prepared(&prepared).unwrap();
+        server.outbound.send("after").unwrap();
+        let Next::Write { output, .. } = server.next(|| AT(0)) else { panic!("output") };
+        let shared: Vec<_> =
+            output.slices().filter(|part| part.len() >= 100_000).map(<[u8]>::as_ptr).collect();
         assert_eq!(shared, [message.as_bytes().as_ptr(), prepared.frame().as_ptr()]);
     }
     let (one, two) = (take(&mut one), take(&mut two));
@@ -324,20 +295,20 @@ fn partly_written_output_keeps_its_order() {
             let mut endpoint = open(role, Options::new());
             let (mut sent, mut expected) = (Vec::new(), Vec::new());
             let mut write = |endpoint: &mut Endpoint, most: usize| {
-                let output = endpoint.output();
+                let Next::Write { mut output, .. } = endpoint.next(|| AT(0)) else { return };
                 let all: Vec<u8> = output.slices().flatten().copied().take(most).collect();
                 output.advance(all.len());
                 sent.extend(all);
             };
             for round in 0..200_u8 {
                 for len in [3000, 5000, 10, 4000] {
-                    endpoint.send(vec![round; len]).unwrap();
+                    endpoint.outbound.send(vec![round; len]).unwrap();
                     expected.push((FIN | BINARY, vec![round; len]));
                 }
                 write(&mut endpoint, step);
             }
             write(&mut endpoint, usize::MAX);
-            assert!(endpoint.output().is_empty());
+            assert_eq!(endpoint.outbound.waiting(), 0);
             assert!(plain(&sent) == expected, "{role:?} {step}");
         }
     }
@@ -349,39 +320,32 @@ fn output_full_gives_the_message_back() {
         let mut endpoint = open(role, Options::new().max_output(1000));
         // When nothing waits, a single message may be longer.
         for message in [Message::from(vec![1; 2000]), Message::from(vec![1; 10_000])] {
-            endpoint.send(message.clone()).unwrap();
-            let waiting = endpoint.output().len();
+            let out = &mut endpoint.outbound;
+            out.send(message.clone()).unwrap();
+            let waiting = out.waiting();
             for refused in [Message::from("x"), message.clone()] {
-                let unsent = endpoint.send(refused.clone()).unwrap_err();
-                assert_eq!(
-                    (unsent.message, unsent.error),
-                    (refused.clone(), SendError::OutputFull)
-                );
-                assert_eq!(
-                    endpoint.send_prepared(&PreparedMessage::new(&refused)),
-                    Err(SendError::OutputFull)
-                );
-                let out = endpoint.sides().1;
+                let unsent = out.send(refused.clone()).unwrap_err();
+                let full = (refused.clone(), SendError::OutputFull);
+                assert_eq!((unsent.message, unsent.error), full);
+                let prepared = PreparedMessage::new(&refused);
+                assert_eq!(out.send_prepared(&prepared), Err(SendError::OutputFull));
                 assert_eq!(out.send_ref(&refused), Err(SendError::OutputFull));
-                assert_eq!(
-                    out.send_fragment(MessageKind::Text, b"x", true),
-                    Err(SendError::OutputFull)
-                );
+                let fragment = out.send_fragment(MessageKind::Text, b"x", true);
+                assert_eq!(fragment, Err(SendError::OutputFull));
                 assert_eq!(out.ping(b""), Err(SendError::OutputFull));
             }
-            assert_eq!(endpoint.output().len(), waiting, "nothing was written");
-            assert_eq!(
-                plain(&take(&mut endpoint)),
-                [(FIN | BINARY, message.into_bytes().to_vec())]
-            );
+            assert_eq!(out.waiting(), waiting, "nothing was written");
+            let expected = [(FIN | BINARY, message.into_bytes().to_vec())];
+            assert_eq!(plain(&take(&mut endpoint)), expected);
         }
+        let out = &mut endpoint.outbound;
         for _ in 0..10 {
-            endpoint.send(vec![1; 80]).unwrap();
+            out.send(vec![1; 80]).unwrap();
         }
-        assert_eq!(endpoint.send(vec![1; 300]).unwrap_err().error, SendError::OutputFull);
+        assert_eq!(out.send(vec![1; 300]).unwrap_err().error, SendError::OutputFull);
         // A reply has room up to the limit, a Close frame always.
         assert_eq!(feed(&mut endpoint, &to(role, FIN | PING, b"p")).len(), 1);
-        endpoint.close(CloseCode::GOING_AWAY, "").unwrap();
+        endpoint.outbound.close(CloseCode::GOING_AWAY, "").unwrap();
         let sent = plain(&take(&mut endpoint));
         assert_eq!(sent.len(), 12);
         assert_eq!(sent[10..], [(FIN | PONG, b"p".to_vec()), (FIN | CLOSE, vec![3, 233])]);
@@ -395,19 +359,19 @@ fn ping_flood_is_bounded() {
         let mut endpoint = open(role, Options::new().max_output(10_000));
         for number in 0..100_000_u32 {
             let ping = to(role, FIN | PING, &number.to_be_bytes());
-            assert_eq!(feed(&mut endpoint, &ping), [Told::Ping(number.to_be_bytes().to_vec())]);
-            assert!(endpoint.output().len() < 10_000 + 131);
+            assert_eq!(feed(&mut endpoint, &ping), [self::ping(&number.to_be_bytes())]);
+            assert!(endpoint.outbound.waiting() < 10_000 + 131);
         }
         // Without output in between, the pongs up to the limit are there, in order.
-        let pongs = plain(&take(&mut endpoint));
+        let all = plain(&take(&mut endpoint));
+        let (last, pongs) = all.split_last().unwrap();
         assert!(pongs.len() >= 900, "{}", pongs.len());
-        for (number, pong) in (0_u32..).zip(&pongs) {
+        for (number, pong) in (0_u32..).zip(pongs) {
             assert_eq!(*pong, (FIN | PONG, number.to_be_bytes().to_vec()));
         }
         // Past it only the latest Ping is answered.
-        assert_eq!(plain(&take(&mut endpoint)), [(FIN | PONG, 99_999_u32.to_be_bytes().to_vec())]);
-        assert!(endpoint.output().is_empty());
-        assert!(endpoint.is_open());
+        assert_eq!(*last, (FIN | PONG, 99_999_u32.to_be_bytes().to_vec()));
+        assert!(endpoint.outbound.is_open());
     }
 }
 
@@ -422,7 +386,7 @@ fn ten_pings_are_answered_in_order() {
                 .chunks(piece.min(pings.len()))
                 .flat_map(|piece| feed(&mut endpoint, piece))
                 .collect();
-            assert_eq!(told, (0..10).map(|n| Told::Ping(vec![n; 3])).collect::<Vec<_>>());
+            assert_eq!(told, (0..10).map(|n| ping(&[n; 3])).collect::<Vec<_>>());
             let pongs: Vec<_> = (0..10).map(|n| (FIN | PONG, vec![n; 3])).collect();
             assert_eq!(plain(&take(&mut endpoint)), pongs);
         }
@@ -439,9 +403,9 @@ fn lent_messages_are_answered_on_the_spot() {
             [to(role, FIN | TEXT, "κόσμε".as_bytes()), to(role, FIN | BINARY, &large)].concat();
         let mut rest = &stream[..];
         while !rest.is_empty() {
-            rest = &rest[endpoint.receive(rest)..];
-            while let Some((event, out)) = endpoint.poll_event_ref().unwrap() {
-                let ws_core::endpoint::EventRef::Message(message) = event else { panic!() };
+            rest = &rest[endpoint.inbound.receive(rest)..];
+            while let Next::Event((event, out)) = endpoint.next_ref(|| AT(0)) {
+                let Event::Message(message) = event else { panic!("{event:?}") };
                 out.send_ref(message).unwrap();
             }
         }
@@ -452,8 +416,7 @@ fn lent_messages_are_answered_on_the_spot() {
 
 // A message that was found is not lost by what comes before it is fetched.
 #[test]
-fn peeked_message_stays_until_it_is_fetched() {
-    use ws_core::endpoint::Peeked;
+fn a_message_that_was_found_stays_until_it_is_told() {
     for role in ROLES {
         for by_ref in [false, true] {
             let mut endpoint = open(role, Options::new());
@@ -462,22 +425,22 @@ fn peeked_message_stays_until_it_is_fetched() {
                 to(role, FIN | PING, b"p"),
                 to(role, FIN | CLOSE, b""),
             ];
-            let _ = endpoint.receive(&stream[0]);
-            let (inbound, outbound) = endpoint.sides();
+            assert_eq!(endpoint.inbound.receive(&stream[0]), stream[0].len());
             for _ in 0..3 {
-                assert!(matches!(inbound.peek(outbound), Ok(Peeked::Message)));
+                assert!(endpoint.inbound.has_message(&mut endpoint.outbound));
             }
-            assert!(inbound.read_buf().is_empty());
+            assert!(endpoint.inbound.read_buf().is_empty());
             endpoint.release_buffers();
-            assert_eq!(next(&mut endpoint, by_ref), Some(text("one")));
-            let (inbound, outbound) = endpoint.sides();
-            assert!(matches!(inbound.peek(outbound), Ok(Peeked::Nothing)));
-            let _ = endpoint.receive(&stream[1..].concat());
-            endpoint.receive_eof();
-            let (inbound, outbound) = endpoint.sides();
-            assert!(matches!(inbound.peek(outbound), Ok(Peeked::Event(_))));
-            let none = closed(CloseCode::NO_STATUS, "", true, false);
-            assert_eq!(told(&mut endpoint), [none]);
+            assert_eq!(event(&mut endpoint, by_ref), Some(text("one")));
+            assert!(!endpoint.inbound.has_message(&mut endpoint.outbound));
+            let rest = stream[1..].concat();
+            assert_eq!(endpoint.inbound.receive(&rest), rest.len());
+            endpoint.inbound.receive_eof();
+            // What is no message stays as well.
+            assert!(!endpoint.inbound.has_message(&mut endpoint.outbound));
+            assert_eq!(event(&mut endpoint, by_ref), Some(ping(b"p")));
+            assert!(!endpoint.inbound.has_message(&mut endpoint.outbound));
+            assert_eq!(seen(&mut endpoint), [closed(1005, "")]);
         }
     }
 }

@@ -7,66 +7,76 @@ mod ends;
 use std::time::Duration;
 
 use common::*;
-use ends::*;
-use ws_core::endpoint::{Error, Event, OpenError, Options, Origins};
+use ends::{Seen, *};
+use ws_core::endpoint::{EndpointError, Event, Next, Options, Origins};
 use ws_core::handshake::HandshakeError::{self, *};
-use ws_core::handshake::{AcceptResponse, HeadError, HttpResponse};
-use ws_core::{CloseCode, Config, Endpoint, Instant, SendError};
+use ws_core::handshake::{AcceptResponse, HttpResponse, OpenError};
+use ws_core::{CloseCode, Config, Endpoint, Role, SendError};
 
 /// A server and what it makes of a stream that comes in pieces of this size, accepting what it can.
-fn serve(options: &Options, bytes: &[u8], piece: usize) -> (Endpoint, Vec<Told>) {
+fn serve(options: &Options, bytes: &[u8], piece: usize) -> (Endpoint, Vec<Seen>) {
     let mut server = Endpoint::server(options.clone());
     let mut all = Vec::new();
     for mut piece in bytes.chunks(piece.max(1)) {
         while !piece.is_empty() {
-            let count = server.receive(piece);
+            let count = server.inbound.receive(piece);
             assert_ne!(count, 0, "no progress");
             piece = &piece[count..];
             loop {
-                let events = told(&mut server);
-                let asked = matches!(events.last(), Some(Told::Request(..)));
+                let events = seen(&mut server);
+                let asked = matches!(events.last(), Some(Seen::Request(..)));
                 all.extend(events);
                 if !asked {
                     break;
                 }
-                server.accept(&AcceptResponse::new()).unwrap();
+                server.outbound.accept(&AcceptResponse::new()).unwrap();
             }
         }
     }
     (server, all)
 }
 
-fn asked() -> Told {
-    Told::Request("GET".into(), "/chat?room=1".into())
+fn asked() -> Seen {
+    Seen::Request("GET".into(), "/chat?room=1".into())
 }
 
 /// A server with a request that waits for its answer.
 fn deciding(request: &str) -> Endpoint {
     let mut server = Endpoint::server(Options::new());
-    assert_eq!(server.receive(request.as_bytes()), request.len());
-    assert!(matches!(told(&mut server)[..], [Told::Request(..) | Told::Http(..)]));
+    assert_eq!(server.inbound.receive(request.as_bytes()), request.len());
+    assert!(matches!(seen(&mut server)[..], [Seen::Request(..) | Seen::Http(..)]));
     server
 }
 
+/// When its answer is written, it ends the stream, and then waits for the end of the peer.
 #[track_caller]
-fn ended(server: &Endpoint) {
-    assert!(server.is_closed());
-    assert!(!server.is_open());
-    assert!(server.wants_shutdown(), "all is written");
+fn ended(server: &mut Endpoint) {
+    assert!(!server.outbound.is_open());
+    let expected = [Answer::Shutdown(Some(5_000)), Answer::Wait(true, Some(5_000))];
+    assert_eq!(run(server, 0), expected);
+}
+
+/// What `run` gives of a server that answers this and ends.
+fn answers_and_ends(answer: &str) -> [Answer; 3] {
+    [
+        Answer::Write(answer.as_bytes().to_vec(), true, Some(5_000)),
+        Answer::Shutdown(Some(5_000)),
+        Answer::Wait(true, Some(5_000)),
+    ]
 }
 
 // RFC 6455 §4.2.2
 #[test]
 fn server_request_accept_open_messages() {
     let mut server = Endpoint::server(Options::new());
-    assert_eq!(told(&mut server), []);
-    assert!(server.output().is_empty());
+    assert_eq!(seen(&mut server), []);
+    assert_eq!(server.outbound.waiting(), 0);
     let request = REQUEST.replace(
         "\r\n\r\n",
         "\r\nSec-WebSocket-Protocol: chat, superchat\r\nCookie: a=b\r\nOrigin: http://example.com\r\n\r\n",
     );
-    assert_eq!(server.receive(request.as_bytes()), request.len());
-    let Ok(Some(Event::Request(asked))) = server.poll_event() else { panic!("no request") };
+    assert_eq!(server.inbound.receive(request.as_bytes()), request.len());
+    let Next::Event(Event::Request(asked)) = server.next(|| AT(0)) else { panic!("no request") };
     assert_eq!(asked.method(), "GET");
     assert_eq!(asked.target(), "/chat?room=1");
     assert_eq!(asked.resource_name(), "/chat?room=1");
@@ -75,14 +85,15 @@ fn server_request_accept_open_messages() {
     assert_eq!(asked.origin(), Some("http://example.com"));
     assert_eq!(asked.header("COOKIE"), Some("a=b"));
     assert_eq!(asked.header("absent"), None);
-    assert_eq!(asked.fields().iter().count(), 8);
-    assert_eq!(asked.fields().get_all("host").collect::<Vec<_>>(), [b"example.com"]);
+    assert_eq!(asked.fields().count(), 8);
+    let hosts = asked.fields().filter(|(name, _)| name.eq_ignore_ascii_case("host"));
+    assert_eq!(hosts.collect::<Vec<_>>(), [("Host", &b"example.com"[..])]);
     assert_eq!(asked.subprotocols().collect::<Vec<_>>(), ["chat", "superchat"]);
-    assert!(!server.is_open());
+    assert!(!server.outbound.is_open());
 
     let answer = AcceptResponse::new().subprotocol("superchat").headers(&[("Set-Cookie", "c=d")]);
-    server.accept(&answer).unwrap();
-    assert_eq!(told(&mut server), [Told::Open(Some("superchat".into()))]);
+    server.outbound.accept(&answer).unwrap();
+    assert_eq!(seen(&mut server), [Seen::Open(Some("superchat".into()))]);
     assert_eq!(
         take_str(&mut server),
         RESPONSE.replace(
@@ -90,39 +101,35 @@ fn server_request_accept_open_messages() {
             "\r\nSec-WebSocket-Protocol: superchat\r\nSet-Cookie: c=d\r\n\r\n"
         )
     );
-    assert!(server.is_open());
-    assert_eq!(feed(&mut server, &to(server_role(), FIN | TEXT, b"hi")), [text("hi")]);
-    server.send("ho").unwrap();
-    assert_eq!(take(&mut server), by(server_role(), FIN | TEXT, b"ho"));
-}
-
-fn server_role() -> ws_core::Role {
-    ws_core::Role::Server
+    assert!(server.outbound.is_open());
+    assert_eq!(feed(&mut server, &to(Role::Server, FIN | TEXT, b"hi")), [text("hi")]);
+    server.outbound.send("ho").unwrap();
+    assert_eq!(take(&mut server), by(Role::Server, FIN | TEXT, b"ho"));
 }
 
 // frames pipelined behind the request are delivered exactly once, at every split
 #[test]
 fn server_pipelined_frames_after_request() {
     let frames = [
-        to(server_role(), FIN | TEXT, b"one"),
-        to(server_role(), FIN | PING, b"p"),
-        to(server_role(), FIN | BINARY, &[7; 300]),
-        to(server_role(), FIN | CLOSE, &close_body(1000, "bye")),
+        to(Role::Server, FIN | TEXT, b"one"),
+        to(Role::Server, FIN | PING, b"p"),
+        to(Role::Server, FIN | BINARY, &[7; 300]),
+        to(Role::Server, FIN | CLOSE, &close_body(1000, "bye")),
     ]
     .concat();
     let stream = [REQUEST.as_bytes(), &frames].concat();
     let expected = [
         asked(),
-        Told::Open(None),
+        Seen::Open(None),
         text("one"),
-        Told::Ping(b"p".to_vec()),
+        ping(b"p"),
         binary(&[7; 300]),
-        closed(CloseCode::NORMAL, "bye", true, false),
+        closed(1000, "bye"),
     ];
     let output = [
         RESPONSE.as_bytes(),
-        &by(server_role(), FIN | PONG, b"p"),
-        &close_by(server_role(), CloseCode::NORMAL),
+        &by(Role::Server, FIN | PONG, b"p"),
+        &close_by(Role::Server, CloseCode::NORMAL),
     ]
     .concat();
     for at in 1..=stream.len() {
@@ -131,12 +138,12 @@ fn server_pipelined_frames_after_request() {
             let mut more = Vec::new();
             let mut rest = &stream[at..];
             while !rest.is_empty() {
-                let count = server.receive(rest);
+                let count = server.inbound.receive(rest);
                 rest = &rest[count..];
-                more.extend(told(&mut server));
+                more.extend(seen(&mut server));
                 if more.last() == Some(&asked()) {
-                    server.accept(&AcceptResponse::new()).unwrap();
-                    more.extend(told(&mut server));
+                    server.outbound.accept(&AcceptResponse::new()).unwrap();
+                    more.extend(seen(&mut server));
                 }
             }
             more
@@ -155,19 +162,19 @@ fn server_pipelined_frames_after_request() {
 #[test]
 fn server_frames_before_accept_are_bounded() {
     let mut server = deciding(REQUEST);
-    let flood = to(server_role(), FIN | BINARY, &[1; 100]).repeat(5000);
+    let flood = to(Role::Server, FIN | BINARY, &[1; 100]).repeat(5000);
     let mut taken = 0;
     loop {
-        let count = server.receive(&flood[taken..]);
+        let count = server.inbound.receive(&flood[taken..]);
         if count == 0 {
             break;
         }
         taken += count;
-        assert_eq!(told(&mut server), []);
+        assert_eq!(seen(&mut server), []);
     }
     assert!((64 * 1024..=256 * 1024).contains(&taken), "{taken}");
-    server.accept(&AcceptResponse::new()).unwrap();
-    let mut events = told(&mut server);
+    server.outbound.accept(&AcceptResponse::new()).unwrap();
+    let mut events = seen(&mut server);
     events.extend(feed(&mut server, &flood[taken..]));
     assert_eq!(events.len(), 5001);
     assert!(events[1..].iter().all(|event| *event == binary(&[1; 100])));
@@ -178,23 +185,18 @@ fn plain_http_is_an_ordinary_event() {
     let request = "GET /page HTTP/1.1\r\nHost: a\r\n\r\n";
     for piece in [1, 1000] {
         let (mut server, events) = serve(&Options::new(), request.as_bytes(), piece);
-        assert_eq!(events, [Told::Http("GET".into(), "/page".into())]);
-        assert_eq!(server.accept(&AcceptResponse::new()), Err(OpenError::NoRequest));
-        assert!(server.output().is_empty());
-        assert!(!server.is_closed() && !server.wants_shutdown());
+        assert_eq!(events, [Seen::Http("GET".into(), "/page".into())]);
+        assert_eq!(server.outbound.accept(&AcceptResponse::new()), Err(OpenError::NoRequest));
+        assert_eq!(server.outbound.waiting(), 0);
+        assert_eq!(run(&mut server, 0), [Answer::Wait(true, None)]);
         let page = HttpResponse::new(200).headers(&[("Content-Type", "text/plain")]).body(b"hello");
-        server.respond(&page).unwrap();
-        assert!(server.is_closed());
-        assert!(!server.wants_shutdown(), "the answer is not written yet");
-        assert_eq!(
-            take_str(&mut server),
-            "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\
-             Content-Type: text/plain\r\n\r\nhello"
-        );
-        ended(&server);
+        server.outbound.respond(&page).unwrap();
+        let answer = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\
+                      Content-Type: text/plain\r\n\r\nhello";
+        assert_eq!(run(&mut server, 0), answers_and_ends(answer));
         assert_eq!(feed(&mut server, b"GET / HTTP/1.1\r\n\r\n"), []);
-        assert_eq!(server.respond(&page), Err(OpenError::NoRequest));
-        assert!(server.output().is_empty());
+        assert_eq!(server.outbound.respond(&page), Err(OpenError::NoRequest));
+        assert_eq!(server.outbound.waiting(), 0);
     }
 }
 
@@ -202,12 +204,9 @@ fn plain_http_is_an_ordinary_event() {
 #[test]
 fn head_request_is_answered_without_body() {
     let mut server = deciding("HEAD /page HTTP/1.1\r\nHost: a\r\n\r\n");
-    server.respond(&HttpResponse::new(200).body(b"hello")).unwrap();
-    assert_eq!(
-        take_str(&mut server),
-        "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\n"
-    );
-    ended(&server);
+    server.outbound.respond(&HttpResponse::new(200).body(b"hello")).unwrap();
+    let answer = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\n";
+    assert_eq!(run(&mut server, 0), answers_and_ends(answer));
 }
 
 // RFC 9110 §9.3.2: nor is one that is faulty, or too long
@@ -221,7 +220,7 @@ fn head_request_is_refused_without_body() {
         (&long, "431"),
     ] {
         let (mut server, events) = serve(&Options::new(), request.as_bytes(), 1000);
-        assert!(matches!(events[..], [Told::Failed(_)]), "{events:?}");
+        assert!(matches!(events[..], [Seen::Failed(_)]), "{events:?}");
         let head = take_str(&mut server);
         assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
         assert!(head.ends_with("\r\n\r\n") && !head.contains("Content-Length: 0"), "{head}");
@@ -255,46 +254,45 @@ fn a_page_is_asked_for_by_its_whole_uri() {
         let method = if target == "*" { "OPTIONS" } else { "GET" };
         let mut server = Endpoint::server(Options::new());
         let request = format!("{method} {target} HTTP/1.1\r\nHost: a\r\n\r\n");
-        let _ = server.receive(request.as_bytes());
-        let Ok(Some(Event::Http(request))) = server.poll_event() else { panic!("{target}") };
+        let _ = server.inbound.receive(request.as_bytes());
+        let Next::Event(Event::Http(request)) = server.next(|| AT(0)) else { panic!("{target}") };
         assert_eq!((request.target(), request.resource_name()), (target, name));
         assert_eq!(request.path(), name.split('?').next().unwrap());
     }
 }
 
-// The application may answer before the driver tells a time.
+// The application may answer before the clock is asked for the first time.
 #[test]
 fn a_connection_without_a_time_begins_with_the_first_one() {
     let options = Config::new().idle_timeout(Some(Duration::from_secs(60)));
     let mut server = Endpoint::server(options);
-    let _ = server.receive(REQUEST.as_bytes());
-    assert!(matches!(server.poll_event(), Ok(Some(Event::Request(_)))));
-    server.accept(&AcceptResponse::new()).unwrap();
-    server.handle_timeout(Instant::from_millis(1_000_000));
-    assert!(matches!(server.poll_event(), Ok(Some(Event::Open(_)))));
-    assert!(server.is_open());
-    assert_eq!(server.poll_timeout(), Some(Instant::from_millis(1_060_000)));
+    assert_eq!(server.inbound.receive(REQUEST.as_bytes()), REQUEST.len());
+    assert_eq!(next(&mut server, 5), Answer::Told(asked()));
+    server.outbound.accept(&AcceptResponse::new()).unwrap();
+    let expected = [
+        Answer::Told(Seen::Open(None)),
+        Answer::Write(RESPONSE.into(), true, Some(1_060_000)),
+        Answer::Wait(true, Some(1_060_000)),
+    ];
+    assert_eq!(run(&mut server, 1_000_000), expected);
+    assert!(server.outbound.is_open());
 }
 
 #[test]
 fn server_rejects_a_request_and_ends() {
     let mut server = deciding(REQUEST);
-    server.respond(&HttpResponse::new(404)).unwrap();
-    assert_eq!(
-        take_str(&mut server),
-        "HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-    );
-    ended(&server);
-    assert_eq!(server.accept(&AcceptResponse::new()), Err(OpenError::NoRequest));
-    assert_eq!(server.send("x").unwrap_err().error, SendError::Closing);
-    assert_eq!(server.ping(b""), Err(SendError::Closing));
-    assert_eq!(server.close(CloseCode::NORMAL, ""), Err(SendError::Closing));
-    assert!(server.output().is_empty(), "no frame follows an HTTP response");
-    assert_eq!(feed(&mut server, &to(server_role(), FIN | TEXT, b"late")), []);
-    assert!(!server.is_finished());
-    server.receive_eof();
-    assert_eq!(told(&mut server), []);
-    assert!(server.is_finished());
+    server.outbound.respond(&HttpResponse::new(404)).unwrap();
+    let answer = "HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    assert_eq!(run(&mut server, 0), answers_and_ends(answer));
+    assert_eq!(server.outbound.accept(&AcceptResponse::new()), Err(OpenError::NoRequest));
+    assert_eq!(server.outbound.send("x").unwrap_err().error, SendError::Closing);
+    assert_eq!(server.outbound.ping(b""), Err(SendError::Closing));
+    assert_eq!(server.outbound.close(CloseCode::NORMAL, ""), Err(SendError::Closing));
+    assert_eq!(server.outbound.waiting(), 0, "no frame follows an HTTP response");
+    assert_eq!(feed(&mut server, &to(Role::Server, FIN | TEXT, b"late")), []);
+    assert_eq!(run(&mut server, 0), [Answer::Wait(true, Some(5_000))]);
+    server.inbound.receive_eof();
+    assert_eq!(run(&mut server, 0), [Answer::Done]);
     assert_eq!(server.close_info(), None);
 }
 
@@ -330,9 +328,7 @@ fn server_answers_each_fault_with_its_status() {
     for (request, error, status) in cases {
         for piece in [1, usize::MAX] {
             let (mut server, events) = serve(&Options::new(), request.as_bytes(), piece);
-            assert_eq!(events, [Told::Failed(Error::Handshake(*error))], "{request}");
-            assert!(server.is_closed());
-            assert!(!server.wants_shutdown(), "the answer is not written yet");
+            assert_eq!(events, [failed(*error)], "{request}");
             let answer = take_str(&mut server);
             let (head, body) = answer.split_once("\r\n\r\n").unwrap();
             assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{error:?}: {head}");
@@ -341,9 +337,9 @@ fn server_answers_each_fault_with_its_status() {
             if *status == 426 {
                 assert!(head.contains("\r\nSec-WebSocket-Version: 13"), "{head}");
             }
-            ended(&server);
-            assert_eq!(server.send("x").unwrap_err().error, SendError::Closing);
-            assert!(server.output().is_empty());
+            ended(&mut server);
+            assert_eq!(server.outbound.send("x").unwrap_err().error, SendError::Closing);
+            assert_eq!(server.outbound.waiting(), 0);
         }
     }
 }
@@ -360,23 +356,23 @@ fn server_limits_the_head() {
     assert_eq!(fits.len(), 16 * 1024);
     for piece in [1, usize::MAX] {
         let (_, events) = serve(&Options::new(), fits.as_bytes(), piece);
-        assert_eq!(events, [asked(), Told::Open(None)]);
+        assert_eq!(events, [asked(), Seen::Open(None)]);
         let (mut server, events) = serve(&Options::new(), padded(16 * 1024 + 1).as_bytes(), piece);
-        assert_eq!(events, [Told::Failed(HeadTooLarge.into())]);
+        assert_eq!(events, [failed(HeadTooLarge)]);
         assert!(take_str(&mut server).starts_with("HTTP/1.1 431 "));
-        ended(&server);
+        ended(&mut server);
     }
     let line = format!("GET /{}", "x".repeat(17_000));
     let (mut server, events) = serve(&Options::new(), line.as_bytes(), 100);
-    assert_eq!(events, [Told::Failed(RequestLineTooLong.into())]);
+    assert_eq!(events, [failed(RequestLineTooLong)]);
     assert!(take_str(&mut server).starts_with("HTTP/1.1 414 "));
 
     let fields = REQUEST.replace("\r\n\r\n", &format!("\r\n{}\r\n", "X: y\r\n".repeat(95)));
-    assert_eq!(serve(&Options::new(), fields.as_bytes(), 99).1, [asked(), Told::Open(None)]);
+    assert_eq!(serve(&Options::new(), fields.as_bytes(), 99).1, [asked(), Seen::Open(None)]);
     let (_, events) = serve(&Options::new().max_fields(99), fields.as_bytes(), 99);
-    assert_eq!(events, [Told::Failed(TooManyFields.into())]);
+    assert_eq!(events, [failed(TooManyFields)]);
     let (_, events) = serve(&Options::new().max_head(100), REQUEST.as_bytes(), 99);
-    assert_eq!(events, [Told::Failed(HeadTooLarge.into())]);
+    assert_eq!(events, [failed(HeadTooLarge)]);
 }
 
 // RFC 6455 §10.2
@@ -402,22 +398,22 @@ fn server_origin_403() {
             let (mut server, events) = serve(&options, request.as_bytes(), usize::MAX);
             let output = take_str(&mut server);
             if admitted {
-                assert_eq!(events, [asked(), Told::Open(None)], "{origin} {policy:?}");
+                assert_eq!(events, [asked(), Seen::Open(None)], "{origin} {policy:?}");
                 assert_eq!(output, RESPONSE);
             } else {
-                let refused = [Told::Failed(OriginNotAllowed.into())];
+                let refused = [failed(OriginNotAllowed)];
                 assert_eq!(events, refused, "{origin} {policy:?}");
                 assert!(output.starts_with("HTTP/1.1 403 Forbidden\r\n"), "{output}");
-                ended(&server);
+                ended(&mut server);
             }
         }
     }
     // Not a browser: always admitted. A plain request is the application's matter.
     for policy in [Origins::Same, listed, Origins::Any] {
         let options = Options::new().origins(policy);
-        assert_eq!(serve(&options, REQUEST.as_bytes(), 1).1, [asked(), Told::Open(None)]);
+        assert_eq!(serve(&options, REQUEST.as_bytes(), 1).1, [asked(), Seen::Open(None)]);
         let plain = "GET / HTTP/1.1\r\nHost: a\r\nOrigin: http://b\r\n\r\n";
-        let http = Told::Http("GET".into(), "/".into());
+        let http = Seen::Http("GET".into(), "/".into());
         assert_eq!(serve(&options, plain.as_bytes(), 1).1, [http]);
     }
 }
@@ -474,37 +470,37 @@ fn under_tls_a_page_that_came_without_is_from_elsewhere() {
 fn server_answers_that_are_errors_write_nothing() {
     let mut server = Endpoint::server(Options::new());
     let page = HttpResponse::new(200);
-    assert_eq!(server.accept(&AcceptResponse::new()), Err(OpenError::NoRequest));
-    assert_eq!(server.respond(&page), Err(OpenError::NoRequest));
-    assert!(server.output().is_empty());
+    assert_eq!(server.outbound.accept(&AcceptResponse::new()), Err(OpenError::NoRequest));
+    assert_eq!(server.outbound.respond(&page), Err(OpenError::NoRequest));
+    assert_eq!(server.outbound.waiting(), 0);
 
     let mut server = deciding(REQUEST);
     let accept = AcceptResponse::new();
     for (response, error) in [
-        (accept.subprotocol("chat"), HeadError::UnofferedSubprotocol),
-        (accept.extensions("permessage-deflate"), HeadError::UnofferedExtension),
-        (accept.headers(&[("A", "b\r\nC: d")]), HeadError::InvalidHeaderValue),
-        (accept.headers(&[("A\r\n", "b")]), HeadError::InvalidHeaderName),
-        (accept.headers(&[("Upgrade", "b")]), HeadError::ReservedHeader),
+        (accept.subprotocol("chat"), OpenError::UnofferedSubprotocol),
+        (accept.extensions("permessage-deflate"), OpenError::UnofferedExtension),
+        (accept.headers(&[("A", "b\r\nC: d")]), OpenError::InvalidHeaderValue),
+        (accept.headers(&[("A\r\n", "b")]), OpenError::InvalidHeaderName),
+        (accept.headers(&[("Upgrade", "b")]), OpenError::ReservedHeader),
     ] {
-        assert_eq!(server.accept(&response), Err(OpenError::Head(error)));
-        assert!(server.output().is_empty(), "{response:?}");
+        assert_eq!(server.outbound.accept(&response), Err(error));
+        assert_eq!(server.outbound.waiting(), 0, "{response:?}");
     }
     for (response, error) in [
-        (HttpResponse::new(101), HeadError::InvalidStatus),
-        (HttpResponse::new(204).body(b"x"), HeadError::BodyNotAllowed),
-        (HttpResponse::new(200).headers(&[("A", "\n")]), HeadError::InvalidHeaderValue),
+        (HttpResponse::new(101), OpenError::InvalidStatus),
+        (HttpResponse::new(204).body(b"x"), OpenError::BodyNotAllowed),
+        (HttpResponse::new(200).headers(&[("A", "\n")]), OpenError::InvalidHeaderValue),
     ] {
-        assert_eq!(server.respond(&response), Err(OpenError::Head(error)));
-        assert!(server.output().is_empty(), "{response:?}");
+        assert_eq!(server.outbound.respond(&response), Err(error));
+        assert_eq!(server.outbound.waiting(), 0, "{response:?}");
     }
     // It waits still, and is answered once.
-    server.accept(&accept).unwrap();
+    server.outbound.accept(&accept).unwrap();
     assert_eq!(take_str(&mut server), RESPONSE);
-    assert_eq!(server.accept(&accept), Err(OpenError::NoRequest));
-    assert_eq!(server.respond(&page), Err(OpenError::NoRequest));
-    assert!(server.output().is_empty());
-    assert_eq!(told(&mut server), [Told::Open(None)]);
+    assert_eq!(server.outbound.accept(&accept), Err(OpenError::NoRequest));
+    assert_eq!(server.outbound.respond(&page), Err(OpenError::NoRequest));
+    assert_eq!(server.outbound.waiting(), 0);
+    assert_eq!(seen(&mut server), [Seen::Open(None)]);
 }
 
 // RFC 6455 §4.2.2: nothing goes out before the 101
@@ -515,57 +511,53 @@ fn server_open_only_after_101_written() {
         if let Some(request) = request {
             assert_eq!(feed(&mut server, request.as_bytes()), [asked()]);
         }
-        let unsent = server.send("early").unwrap_err();
+        let unsent = server.outbound.send("early").unwrap_err();
         assert_eq!((unsent.message, unsent.error), ("early".into(), SendError::NotOpen));
-        assert_eq!(server.ping(b""), Err(SendError::NotOpen));
-        assert_eq!(server.close(CloseCode::NORMAL, ""), Err(SendError::NotOpen));
-        assert!(!server.is_open());
-        assert!(server.output().is_empty());
+        assert_eq!(server.outbound.ping(b""), Err(SendError::NotOpen));
+        assert_eq!(server.outbound.close(CloseCode::NORMAL, ""), Err(SendError::NotOpen));
+        assert!(!server.outbound.is_open());
+        assert_eq!(server.outbound.waiting(), 0);
     }
-    server.accept(&AcceptResponse::new()).unwrap();
-    server.send("first").unwrap();
-    assert_eq!(told(&mut server), [Told::Open(None)]);
-    let expected = [RESPONSE.as_bytes(), &by(server_role(), FIN | TEXT, b"first")].concat();
+    server.outbound.accept(&AcceptResponse::new()).unwrap();
+    server.outbound.send("first").unwrap();
+    assert_eq!(seen(&mut server), [Seen::Open(None)]);
+    let expected = [RESPONSE.as_bytes(), &by(Role::Server, FIN | TEXT, b"first")].concat();
     assert_eq!(take(&mut server), expected);
 }
 
 // One deadline for the whole of it, however the bytes trickle in.
 #[test]
 fn server_handshake_timeout() {
-    let at = Instant::from_millis;
+    let wait = |until| [Answer::Wait(true, until)];
     let mut server = Endpoint::server(Options::new());
-    server.handle_timeout(at(5));
-    assert_eq!(server.poll_timeout(), Some(at(10_005)));
+    assert_eq!(run(&mut server, 5), wait(Some(10_005)));
     for now in 6..100 {
-        server.handle_timeout(at(now * 100));
-        assert_eq!(feed(&mut server, &REQUEST.as_bytes()[now as usize..][..1]), []);
-        assert_eq!(server.poll_timeout(), Some(at(10_005)));
+        let byte = &REQUEST.as_bytes()[now as usize - 6..][..1];
+        assert_eq!(feed_at(&mut server, now * 100, byte), []);
+        assert_eq!(run(&mut server, now * 100), wait(Some(10_005)));
     }
-    server.handle_timeout(at(10_004));
-    assert_eq!(told(&mut server), []);
-    server.handle_timeout(at(10_005));
-    assert_eq!(told(&mut server), [Told::Failed(Error::HandshakeTimeout)]);
-    ended(&server);
+    assert_eq!(run(&mut server, 10_004), wait(Some(10_005)));
     // The peer gets as long to end as in the closing handshake.
-    assert_eq!(server.poll_timeout(), Some(at(15_005)));
-    server.handle_timeout(at(15_005));
-    assert!(server.is_finished());
-    assert_eq!(server.poll_timeout(), None);
+    let expected = [
+        Answer::Told(Seen::Failed(EndpointError::HandshakeTimeout)),
+        Answer::Shutdown(Some(15_005)),
+        Answer::Wait(true, Some(15_005)),
+    ];
+    assert_eq!(run(&mut server, 10_005), expected);
+    assert_eq!(run(&mut server, 15_004), wait(Some(15_005)));
+    assert_eq!(run(&mut server, 15_005), [Answer::Done]);
 
     let options = Options::new().handshake_timeout(Some(Duration::from_millis(7)));
     let mut server = Endpoint::server(options);
-    server.handle_timeout(at(u32::MAX - 2));
-    assert_eq!(server.poll_timeout(), Some(at(4)));
-    assert_eq!(feed(&mut server, REQUEST.as_bytes()), [asked()]);
-    assert_eq!(server.poll_timeout(), None, "the application takes its time");
-    server.handle_timeout(at(100));
-    server.accept(&AcceptResponse::new()).unwrap();
-    server.handle_timeout(at(200));
-    assert_eq!(told(&mut server), [Told::Open(None)]);
+    assert_eq!(run(&mut server, u32::MAX - 2), wait(Some(4)));
+    assert_eq!(feed_at(&mut server, u32::MAX - 2, REQUEST.as_bytes()), [asked()]);
+    assert_eq!(run(&mut server, u32::MAX - 2), wait(None), "the application takes its time");
+    assert_eq!(run(&mut server, 100), wait(None));
+    server.outbound.accept(&AcceptResponse::new()).unwrap();
+    assert_eq!(seen_at(&mut server, 200), [Seen::Open(None)]);
 
     let mut server = Endpoint::server(Options::new().handshake_timeout(None));
-    server.handle_timeout(at(0));
-    assert_eq!(server.poll_timeout(), None);
+    assert_eq!(run(&mut server, 0), wait(None));
 }
 
 #[test]
@@ -574,23 +566,31 @@ fn server_eof_in_the_handshake_is_told_once() {
         let mut server = Endpoint::server(Config::new());
         let events = feed(&mut server, &REQUEST.as_bytes()[..len]);
         assert_eq!(events, if len == REQUEST.len() { vec![asked()] } else { vec![] });
-        server.receive_eof();
-        server.receive_eof();
-        assert_eq!(told(&mut server), [Told::Failed(Error::HandshakeEof)], "{len}");
-        assert_eq!(server.accept(&AcceptResponse::new()), Err(OpenError::NoRequest));
-        assert!(server.output().is_empty());
-        ended(&server);
-        assert!(server.is_finished());
+        server.inbound.receive_eof();
+        server.inbound.receive_eof();
+        let expected = [
+            Answer::Told(Seen::Failed(EndpointError::HandshakeEof)),
+            Answer::Shutdown(Some(0)),
+            Answer::Done,
+        ];
+        assert_eq!(run(&mut server, 0), expected, "{len}");
+        let accepted = server.outbound.accept(&AcceptResponse::new());
+        assert_eq!(accepted, Err(OpenError::NoRequest));
+        assert_eq!(run(&mut server, 0), [Answer::Done]);
     }
     // With the end already known, a whole request is told all the same, and can be answered.
     let mut server = Endpoint::server(Config::new());
-    let _ = server.receive(REQUEST.as_bytes());
-    server.receive_eof();
-    assert_eq!(next(&mut server, false), Some(asked()));
-    server.accept(&AcceptResponse::new()).unwrap();
-    let lost = closed(CloseCode::ABNORMAL, "", false, false);
-    assert_eq!(told(&mut server), [Told::Open(None), lost]);
-    assert!(!server.is_finished());
-    assert_eq!(take_str(&mut server), RESPONSE);
-    assert!(server.is_finished());
+    assert_eq!(server.inbound.receive(REQUEST.as_bytes()), REQUEST.len());
+    server.inbound.receive_eof();
+    assert_eq!(event(&mut server, false), Some(asked()));
+    server.outbound.accept(&AcceptResponse::new()).unwrap();
+    let expected = [
+        Answer::Told(Seen::Open(None)),
+        Answer::Told(closed(1006, "")),
+        Answer::Write(RESPONSE.into(), false, Some(5_000)),
+        Answer::Shutdown(Some(0)),
+        Answer::Done,
+    ];
+    assert_eq!(run(&mut server, 0), expected);
+    assert_eq!(server.close_info(), info(CloseCode::ABNORMAL, "", false, false));
 }

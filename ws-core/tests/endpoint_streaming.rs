@@ -1,27 +1,33 @@
 //! Messages that an endpoint tells in pieces.
 #![cfg(feature = "endpoint")]
 
-use ws_core::endpoint::{Chunk, Endpoint, Error, Event, EventRef, Options};
-use ws_core::{Config, Message, MessageKind, ProtocolError, SendError};
+mod common;
+mod ends;
 
-fn client(config: Config) -> Endpoint {
-    Endpoint::client_after_handshake(Options::from(config), Box::new(|bytes| bytes.fill(7)), &[])
-}
+use common::*;
+use ends::*;
+use ws_core::endpoint::{EndpointError, Event, Next};
+use ws_core::{Config, Message, MessageKind, ProtocolError, Role, SendError};
 
 /// The messages, and the number of Pings.
-type Told = (Vec<(MessageKind, Vec<u8>)>, usize);
+type Collected = (Vec<(MessageKind, Vec<u8>)>, usize);
 
 /// Feeds `wire` in pieces of `step` bytes.
-fn collect(wire: &[u8], step: usize) -> Result<Told, Error> {
-    let mut endpoint = client(Config::new());
-    endpoint.set_streaming(true);
+fn collect(wire: &[u8], step: usize) -> Result<Collected, EndpointError> {
+    let mut endpoint = client();
+    endpoint.inbound.set_streaming(true);
     let mut messages: Vec<(MessageKind, Vec<u8>)> = Vec::new();
     let (mut open, mut pings) = (false, 0);
     for piece in wire.chunks(step) {
-        assert_eq!(endpoint.receive(piece), piece.len());
-        while let Some(event) = endpoint.poll_event()? {
+        assert_eq!(endpoint.inbound.receive(piece), piece.len());
+        loop {
+            let event = match endpoint.next(|| AT(0)) {
+                Next::Event(event) => event,
+                Next::Failed(error) => return Err(error),
+                _ => break,
+            };
             match event {
-                Event::Chunk(Chunk { kind, bytes, start, end, .. }) => {
+                Event::Chunk { kind, bytes, start, end, .. } => {
                     assert_eq!(start, !open, "a message starts when none is open");
                     if start {
                         messages.push((kind, Vec::new()));
@@ -61,7 +67,7 @@ fn invalid_text_fails_in_pieces_too() {
     for step in 1..5 {
         assert_eq!(
             collect(b"\x81\x03a\xffb", step),
-            Err(Error::Protocol(ProtocolError::InvalidUtf8)),
+            Err(EndpointError::Protocol(ProtocolError::InvalidUtf8)),
             "step {step}"
         );
     }
@@ -69,57 +75,53 @@ fn invalid_text_fails_in_pieces_too() {
 
 #[test]
 fn streaming_takes_effect_with_the_next_message() {
-    let mut endpoint = client(Config::new());
-    let _ = endpoint.receive(b"\x02\x01a");
-    assert!(endpoint.poll_event().unwrap().is_none());
-    endpoint.set_streaming(true);
-    let _ = endpoint.receive(b"\x80\x01b\x02\x01c");
-    let Some(Event::Message(message)) = endpoint.poll_event().unwrap() else { panic!("whole") };
+    let mut endpoint = client();
+    let _ = endpoint.inbound.receive(b"\x02\x01a");
+    assert_eq!(next(&mut endpoint, 0), Answer::Wait(true, None));
+    endpoint.inbound.set_streaming(true);
+    let _ = endpoint.inbound.receive(b"\x80\x01b\x02\x01c");
+    let Next::Event(Event::Message(message)) = endpoint.next(|| AT(0)) else { panic!("whole") };
     assert_eq!(message.as_bytes(), b"ab");
-    let Some((EventRef::Chunk(chunk), _)) = endpoint.poll_event_ref().unwrap() else {
+    let Next::Event((Event::Chunk { bytes, start, end, .. }, _)) = endpoint.next_ref(|| AT(0))
+    else {
         panic!("in pieces")
     };
-    assert_eq!((chunk.bytes, chunk.start, chunk.end), (&b"c"[..], true, false));
-    endpoint.set_streaming(false);
-    let _ = endpoint.receive(b"\x80\x01d\x82\x01e");
-    let Some(Event::Chunk(chunk)) = endpoint.poll_event().unwrap() else { panic!("in pieces") };
-    assert_eq!((&chunk.bytes[..], chunk.start, chunk.end), (&b"d"[..], false, true));
-    let Some(Event::Message(message)) = endpoint.poll_event().unwrap() else { panic!("whole") };
+    assert_eq!((bytes, start, end), (&b"c"[..], true, false));
+    endpoint.inbound.set_streaming(false);
+    let _ = endpoint.inbound.receive(b"\x80\x01d\x82\x01e");
+    let Next::Event(Event::Chunk { bytes, start, end, .. }) = endpoint.next(|| AT(0)) else {
+        panic!("in pieces")
+    };
+    assert_eq!((&bytes[..], start, end), (&b"d"[..], false, true));
+    let Next::Event(Event::Message(message)) = endpoint.next(|| AT(0)) else { panic!("whole") };
     assert_eq!(message.as_bytes(), b"e");
 }
 
-// RFC 6455 §5.4: control frames go between the fragments that are not queued yet.
+// RFC 6455 §5.4: control frames go between fragments, whoever has cut them.
 #[test]
-fn pongs_go_between_the_pieces_of_a_message_and_behind_the_fragments_of_a_whole_one() {
-    const PING: &[u8] = b"\x89\x80\0\0\0\0";
-    let output = |endpoint: &mut Endpoint| {
-        let bytes: Vec<u8> = endpoint.output().slices().flatten().copied().collect();
-        endpoint.output().advance(bytes.len());
-        bytes
-    };
-    let mut server = Endpoint::server_after_handshake(Config::new().max_outgoing_frame(2), b"");
-    server.send("aabb").unwrap();
-    server.output().advance(4);
-    assert_eq!(server.receive(PING), PING.len());
-    assert!(matches!(server.poll_event(), Ok(Some(Event::Ping(_)))));
-    assert_eq!(output(&mut server), b"\x80\x02bb\x8a\x00");
+fn pongs_go_between_the_pieces_of_a_message_and_between_the_fragments_of_a_whole_one() {
+    let pinged = to(Role::Server, FIN | PING, b"");
+    let mut server = open(Role::Server, Config::new().max_outgoing_frame(2));
+    server.outbound.send("aabb").unwrap();
+    assert_eq!(write(&mut server, 0, 3), 3);
+    assert_eq!(feed(&mut server, &pinged), [ping(b"")]);
+    assert_eq!(take(&mut server), b"a\x8a\x00\x80\x02bb");
 
-    server.send_fragment(MessageKind::Text, b"aa", false).unwrap();
-    assert_eq!(server.receive(PING), PING.len());
-    assert!(matches!(server.poll_event(), Ok(Some(Event::Ping(_)))));
-    server.send_fragment(MessageKind::Text, b"bb", true).unwrap();
-    assert_eq!(output(&mut server), b"\x01\x02aa\x8a\x00\x80\x02bb");
+    server.outbound.send_fragment(MessageKind::Text, b"aa", false).unwrap();
+    assert_eq!(feed(&mut server, &pinged), [ping(b"")]);
+    server.outbound.send_fragment(MessageKind::Text, b"bb", true).unwrap();
+    assert_eq!(take(&mut server), b"\x01\x02aa\x8a\x00\x80\x02bb");
 }
 
 // RFC 6455 §5.4
 #[test]
 fn an_open_message_holds_up_others_of_either_kind() {
-    let mut server = Endpoint::server_after_handshake(Config::new(), b"");
-    server.send_fragment(MessageKind::Text, b"a", false).unwrap();
+    let mut server = server();
+    server.outbound.send_fragment(MessageKind::Text, b"a", false).unwrap();
     for message in [Message::from("b"), Message::from([1])] {
-        assert_eq!(server.send(message).unwrap_err().error, SendError::MessageOpen);
+        assert_eq!(server.outbound.send(message).unwrap_err().error, SendError::MessageOpen);
     }
-    let fragment = server.send_fragment(MessageKind::Binary, b"b", true);
+    let fragment = server.outbound.send_fragment(MessageKind::Binary, b"b", true);
     assert_eq!(fragment, Err(SendError::MessageOpen));
     assert_eq!(
         SendError::MessageOpen.to_string(),

@@ -7,22 +7,22 @@ fn key() -> ClientKey {
     ClientKey::from_nonce(*b"the sample nonce")
 }
 
-fn written(request: ClientRequest<'_>) -> Result<String, HeadError> {
+fn written(request: ClientRequest<'_>) -> Result<String, OpenError> {
     let needed = match request.write(&key(), &mut []) {
-        Err(HeadError::BufferTooSmall { needed }) => needed,
+        Err(OpenError::BufferTooSmall { needed }) => needed,
         other => return Err(other.unwrap_err()),
     };
     let mut out = vec![0; needed];
     assert_eq!(
         request.write(&key(), &mut out[..needed - 1]),
-        Err(HeadError::BufferTooSmall { needed })
+        Err(OpenError::BufferTooSmall { needed })
     );
     assert_eq!(request.write(&key(), &mut out), Ok(needed));
     Ok(String::from_utf8(out).unwrap())
 }
 
 /// Writes a request, and has our own server judge it: it asks for what the request says.
-fn written_and_judged(request: ClientRequest<'_>) -> Result<String, HeadError> {
+fn written_and_judged(request: ClientRequest<'_>) -> Result<String, OpenError> {
     judged(request, |upgrade| {
         assert_eq!((upgrade.host, upgrade.resource_name), ("example.com", "/chat"))
     })
@@ -31,7 +31,7 @@ fn written_and_judged(request: ClientRequest<'_>) -> Result<String, HeadError> {
 fn judged(
     request: ClientRequest<'_>,
     check: impl FnOnce(Upgrade<'_, '_>),
-) -> Result<String, HeadError> {
+) -> Result<String, OpenError> {
     let text = written(request)?;
     let mut slots = FieldSlots::<32>::new();
     let head = RequestHead::parse(text.as_bytes(), &mut slots).unwrap();
@@ -80,13 +80,13 @@ fn client_rejects_crlf_in_every_field() {
         let refused = |request: ClientRequest<'_>, error| {
             assert_eq!(written(request), Err(error), "{bad:?}");
         };
-        refused(ClientRequest::new("example.com", text), HeadError::InvalidTarget);
-        refused(ClientRequest::new(text, "/chat"), HeadError::InvalidHost);
-        refused(EXAMPLE.origin(text), HeadError::InvalidHeaderValue);
-        refused(EXAMPLE.subprotocols(&[text]), HeadError::InvalidSubprotocol);
-        refused(EXAMPLE.extensions(text), HeadError::InvalidExtension);
-        refused(EXAMPLE.headers(&[(text, "x")]), HeadError::InvalidHeaderName);
-        refused(EXAMPLE.headers(&[("X", text)]), HeadError::InvalidHeaderValue);
+        refused(ClientRequest::new("example.com", text), OpenError::InvalidTarget);
+        refused(ClientRequest::new(text, "/chat"), OpenError::InvalidHost);
+        refused(EXAMPLE.origin(text), OpenError::InvalidHeaderValue);
+        refused(EXAMPLE.subprotocols(&[text]), OpenError::InvalidSubprotocol);
+        refused(EXAMPLE.extensions(text), OpenError::InvalidExtension);
+        refused(EXAMPLE.headers(&[(text, "x")]), OpenError::InvalidHeaderName);
+        refused(EXAMPLE.headers(&[("X", text)]), OpenError::InvalidHeaderValue);
     }
 }
 
@@ -101,7 +101,7 @@ fn client_request_target() {
     for target in ["", "chat", "?x", "*", "/a b", "/a#b", "/\u{e9}", "/\t", "/\u{7f}", "http://a/"]
     {
         let outcome = written(ClientRequest::new("example.com", target));
-        assert_eq!(outcome, Err(HeadError::InvalidTarget), "{target:?}");
+        assert_eq!(outcome, Err(OpenError::InvalidTarget), "{target:?}");
     }
 }
 
@@ -117,7 +117,7 @@ fn client_host_header_ports_ipv6() {
         ["", ":80", "a:", "a:65536", "a:x", "::1", "[::1", "[::1]:", "a b", "a/b", "u@a", "\u{e9}"]
     {
         let outcome = written(ClientRequest::new(host, "/chat"));
-        assert_eq!(outcome, Err(HeadError::InvalidHost), "{host}");
+        assert_eq!(outcome, Err(OpenError::InvalidHost), "{host}");
     }
 }
 
@@ -145,7 +145,7 @@ fn client_subprotocol_validation() {
         [&[""][..], &["a b"], &["a,b"], &["a", "b", "a"], &["a;"], &["\u{e9}"], &["\u{7f}"]]
     {
         let outcome = written(EXAMPLE.subprotocols(names));
-        assert_eq!(outcome, Err(HeadError::InvalidSubprotocol), "{names:?}");
+        assert_eq!(outcome, Err(OpenError::InvalidSubprotocol), "{names:?}");
     }
 }
 
@@ -158,7 +158,7 @@ fn client_extension_offer_syntax() {
     assert!(text.contains(&format!("\r\nSec-WebSocket-Extensions: {offer}\r\n")));
     for offer in ["", ",", "a;", "a b", "a;b=\"\"", "a;b=\"c d\""] {
         let outcome = written(EXAMPLE.extensions(offer));
-        assert_eq!(outcome, Err(HeadError::InvalidExtension), "{offer}");
+        assert_eq!(outcome, Err(OpenError::InvalidExtension), "{offer}");
     }
 }
 
@@ -183,7 +183,7 @@ fn client_extra_headers_cannot_override() {
         "Sec-WebSocket-Accept",
     ] {
         let outcome = written(EXAMPLE.headers(&[(name, "x")]));
-        assert_eq!(outcome, Err(HeadError::ReservedHeader), "{name}");
+        assert_eq!(outcome, Err(OpenError::ReservedHeader), "{name}");
     }
 }
 
@@ -211,7 +211,7 @@ fn check_offering(response: &str, subprotocols: &[&str], extensions: Option<&str
     let head = ResponseHead::parse(response.as_bytes(), &mut slots)?;
     let accepted = head.accept(&key(), subprotocols.iter().copied(), extensions)?;
     let extensions = values(&head, "sec-websocket-extensions");
-    Ok((accepted.subprotocol.map(str::to_owned), extensions))
+    Ok((accepted.map(str::to_owned), extensions))
 }
 
 /// All values of a field in order.
@@ -443,7 +443,7 @@ fn client_open_state_exposes_negotiation() {
     let mut slots = FieldSlots::<16>::new();
     let head = ResponseHead::parse(text.as_bytes(), &mut slots).unwrap();
     let accepted = head.accept(&key(), ["chat"], Some("x; y")).unwrap();
-    assert_eq!(accepted.subprotocol, Some("chat"));
+    assert_eq!(accepted, Some("chat"));
     assert_eq!(head.field("sec-websocket-extensions"), Some(&b"x; y=\"1\""[..]));
     assert_eq!(values(&head, "set-cookie"), ["a=b", "c=d"]);
 }

@@ -47,16 +47,16 @@ const REQUEST_ERRORS: [HandshakeError; 36] = [
 
 /// Writes with no room, with one byte too few, and with exactly enough.
 fn written(
-    mut write: impl FnMut(&mut [u8]) -> Result<usize, HeadError>,
-) -> Result<String, HeadError> {
+    mut write: impl FnMut(&mut [u8]) -> Result<usize, OpenError>,
+) -> Result<String, OpenError> {
     let needed = match write(&mut []) {
-        Err(HeadError::BufferTooSmall { needed }) => needed,
+        Err(OpenError::BufferTooSmall { needed }) => needed,
         Err(error) => return Err(error),
         Ok(length) => panic!("{length} bytes into an empty slice"),
     };
     let mut out = vec![0; needed];
     let short = write(&mut out[..needed - 1]);
-    assert_eq!(short, Err(HeadError::BufferTooSmall { needed }));
+    assert_eq!(short, Err(OpenError::BufferTooSmall { needed }));
     assert_eq!(write(&mut out), Ok(needed));
     let mut larger = vec![0; needed + 9];
     assert_eq!(write(&mut larger), Ok(needed));
@@ -64,11 +64,11 @@ fn written(
     Ok(String::from_utf8(out).unwrap())
 }
 
-fn accept(response: AcceptResponse<'_>) -> Result<String, HeadError> {
+fn accept(response: AcceptResponse<'_>) -> Result<String, OpenError> {
     written(|out| response.write(KEY, out))
 }
 
-fn http(status: u16, headers: &[(&str, &str)], body: &[u8]) -> Result<String, HeadError> {
+fn http(status: u16, headers: &[(&str, &str)], body: &[u8]) -> Result<String, OpenError> {
     written(|out| HttpResponse::new(status).headers(headers).body(body).write_head(out))
 }
 
@@ -109,7 +109,7 @@ fn server_101_bytes_exact() {
     );
     for key in ["", "x", "dGhlIHNhbXBsZSBub25jZQ==\r\n"] {
         let outcome = AcceptResponse::new().write(key, &mut [0; 300]);
-        assert_eq!(outcome, Err(HeadError::InvalidKey));
+        assert_eq!(outcome, Err(OpenError::InvalidKey));
     }
 }
 
@@ -119,7 +119,7 @@ fn server_no_subprotocol_header_when_none() {
     assert!(!accept(AcceptResponse::new()).unwrap().contains("Protocol:"));
     for name in ["", "a b", "a, b", "a\r\nX: y", "\u{e9}"] {
         let response = AcceptResponse::new().subprotocol(name);
-        assert_eq!(accept(response), Err(HeadError::InvalidSubprotocol), "{name:?}");
+        assert_eq!(accept(response), Err(OpenError::InvalidSubprotocol), "{name:?}");
     }
 }
 
@@ -128,7 +128,7 @@ fn server_no_subprotocol_header_when_none() {
 fn server_writes_well_formed_extensions_only() {
     for accepted in ["", ",", "a;", "a\r\nX: y", "a;b=\"\r\n\"", "a\0"] {
         let response = AcceptResponse::new().extensions(accepted);
-        assert_eq!(accept(response), Err(HeadError::InvalidExtension), "{accepted:?}");
+        assert_eq!(accept(response), Err(OpenError::InvalidExtension), "{accepted:?}");
     }
     assert!(!accept(AcceptResponse::new()).unwrap().contains("Extensions:"));
 }
@@ -139,8 +139,8 @@ fn server_rejects_crlf_in_headers() {
     for bad in ["\r", "\n", "\0", "\u{1}", "\u{7f}", "\r\nX: y"] {
         let value = format!("a{bad}b");
         for (header, error) in [
-            ((&*value, "x"), HeadError::InvalidHeaderName),
-            (("X", &*value), HeadError::InvalidHeaderValue),
+            ((&*value, "x"), OpenError::InvalidHeaderName),
+            (("X", &*value), OpenError::InvalidHeaderValue),
         ] {
             let headers = [("A", "b"), header];
             let response = AcceptResponse::new().headers(&headers);
@@ -149,7 +149,7 @@ fn server_rejects_crlf_in_headers() {
         }
     }
     for name in ["", "a b", "a:", "\u{e9}", "(x)"] {
-        assert_eq!(http(200, &[(name, "x")], b""), Err(HeadError::InvalidHeaderName));
+        assert_eq!(http(200, &[(name, "x")], b""), Err(OpenError::InvalidHeaderName));
     }
 }
 
@@ -160,16 +160,16 @@ fn own_headers_cannot_be_overridden() {
     {
         let headers = [(name, "x")];
         let response = AcceptResponse::new().headers(&headers);
-        assert_eq!(accept(response), Err(HeadError::ReservedHeader), "{name}");
-        assert_eq!(http(200, &headers, b""), Err(HeadError::ReservedHeader), "{name}");
+        assert_eq!(accept(response), Err(OpenError::ReservedHeader), "{name}");
+        assert_eq!(http(200, &headers, b""), Err(OpenError::ReservedHeader), "{name}");
     }
     for name in ["sec-websocket-protocol", "Sec-WebSocket-Extensions", "sec-websocket-x"] {
         let headers = [(name, "x")];
         let response = AcceptResponse::new().headers(&headers);
-        assert_eq!(accept(response), Err(HeadError::ReservedHeader), "{name}");
+        assert_eq!(accept(response), Err(OpenError::ReservedHeader), "{name}");
     }
     let version = [("sec-websocket-version", "8")];
-    assert_eq!(http(426, &version, b""), Err(HeadError::ReservedHeader));
+    assert_eq!(http(426, &version, b""), Err(OpenError::ReservedHeader));
 }
 
 // RFC 6455 §4.2.2-2: refusals are the application's to choose.
@@ -205,7 +205,7 @@ fn server_hook_can_404() {
 #[test]
 fn statuses_of_plain_answers() {
     for status in (0..200).chain([600, 999, 1000, u16::MAX]) {
-        assert_eq!(http(status, &[], b""), Err(HeadError::InvalidStatus), "{status}");
+        assert_eq!(http(status, &[], b""), Err(OpenError::InvalidStatus), "{status}");
     }
     for status in 200..600 {
         let text = http(status, &[], b"").unwrap();
@@ -215,7 +215,7 @@ fn statuses_of_plain_answers() {
         assert_eq!((read, length), (status, expected));
     }
     for status in [204, 205, 304] {
-        assert_eq!(http(status, &[], b"x"), Err(HeadError::BodyNotAllowed));
+        assert_eq!(http(status, &[], b"x"), Err(OpenError::BodyNotAllowed));
     }
     assert!(http(299, &[], b"").unwrap().starts_with("HTTP/1.1 299 \r\n"));
     let page = http(200, &[("Content-Type", "text/html")], &[b'x'; 70_000]).unwrap();
@@ -303,7 +303,7 @@ fn server_error_response_well_formed() {
         HandshakeError::ResponseBody,
     ] {
         assert_eq!(error.status(), None);
-        assert_eq!(error.write_response(&mut [0; 512]), Err(HeadError::InvalidStatus));
+        assert_eq!(error.write_response(&mut [0; 512]), Err(OpenError::InvalidStatus));
     }
 }
 
@@ -326,7 +326,7 @@ fn fields_are_those_of_the_written_head() {
         assert_eq!(wrong.fields(KEY, |_, _| {}), accept(wrong).map(drop));
         assert!(wrong.fields(KEY, |_, _| {}).is_err());
     }
-    assert_eq!(response.fields("short", |_, _| {}), Err(HeadError::InvalidKey));
+    assert_eq!(response.fields("short", |_, _| {}), Err(OpenError::InvalidKey));
 }
 
 // The answer of another HTTP server, made by hand.
@@ -340,8 +340,8 @@ fn a_refusal_by_its_status_and_fields() {
             assert!(found[0].starts_with(value), "{error:?} {name}");
         }
     }
-    assert_eq!(http(426, &[("Upgrade", "h2c")], b""), Err(HeadError::ReservedHeader));
-    assert_eq!(http(400, &[("Upgrade", "websocket")], b""), Err(HeadError::ReservedHeader));
+    assert_eq!(http(426, &[("Upgrade", "h2c")], b""), Err(OpenError::ReservedHeader));
+    assert_eq!(http(400, &[("Upgrade", "websocket")], b""), Err(OpenError::ReservedHeader));
 }
 
 #[test]

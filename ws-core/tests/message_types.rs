@@ -76,7 +76,7 @@ fn values_are_compared_and_hashed() {
 }
 
 /// What [`is`] says where its own answer does not apply.
-#[allow(dead_code, reason = "without the feature `handshake`, all are what is asked")]
+#[allow(dead_code, reason = "without the feature `endpoint`, all are what is asked")]
 trait Otherwise {
     const IS: bool = false;
 }
@@ -101,14 +101,20 @@ fn all_is_send_and_all_but_random_is_sync() {
     const { assert!(is!(Text: Send) && is!(Text: Sync)) }
     const { assert!(is!(PreparedMessage: Send) && is!(PreparedMessage: Sync)) }
     const { assert!(is!(Connection: Send) && is!(Connection: Sync)) }
-    #[cfg(feature = "handshake")]
+    #[cfg(feature = "endpoint")]
     {
-        use ws_core::endpoint::{Buffers, Endpoint, Event, Inbound, Options, Outbound, Random};
+        use ws_core::endpoint::{
+            Buffers, Endpoint, Event, Inbound, Next, Options, Outbound, Output,
+        };
         const { assert!(is!(Endpoint: Send) && !is!(Endpoint: Sync)) }
         const { assert!(is!(Outbound: Send) && !is!(Outbound: Sync)) }
-        const { assert!(is!(Random: Send) && !is!(Random: Sync)) }
         const { assert!(is!(Inbound: Send) && is!(Inbound: Sync)) }
         const { assert!(is!(Event: Send) && is!(Event: Sync)) }
+        type Lent = Event<ws_core::message::MessageRef<'static>, &'static [u8]>;
+        const { assert!(is!(Lent: Send) && is!(Lent: Sync)) }
+        // An answer may be held while a driver waits, on whatever thread it goes on.
+        const { assert!(is!(Next<'static>: Send) && !is!(Next<'static>: Sync)) }
+        const { assert!(is!(Output: Send) && is!(Output: Sync)) }
         const { assert!(is!(Buffers: Send) && is!(Buffers: Sync)) }
         const { assert!(is!(Options: Send) && is!(Options: Sync)) }
     }

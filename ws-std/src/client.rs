@@ -204,7 +204,7 @@ impl Connector {
             .subprotocols(&protocols)
             .headers(&headers);
         let options = self.options.clone().handshake_timeout(self.handshake_timeout);
-        let mut endpoint = Endpoint::client(&request, options, random::system())?;
+        let mut endpoint = Endpoint::client(&request, options, random::fill)?;
         // Its time begins here, before the connection is made.
         let _ = endpoint.next(|| ws_core::Instant::from_elapsed(start.elapsed()));
         Ok(endpoint)
@@ -277,7 +277,9 @@ impl Connector {
         let opened = driver.next(None);
         driver.write_by(None);
         let error = match opened {
-            Ok(Some(Event::Open(opened))) => return Ok(WebSocket::new(driver, *opened, None)),
+            Ok(Some(Event::Open { subprotocol, response, .. })) => {
+                return Ok(WebSocket::new(driver, subprotocol, None, response));
+            }
             Ok(Some(Event::Refused(response))) => Error::Refused(response),
             Ok(_) => Error::HandshakeEof,
             Err(Error::Timeout(_)) => Error::Timeout(Deadline::Handshake),

@@ -176,9 +176,9 @@ where
         match event {
             Event::Ping(_) | Event::Pong(_) => false,
             Event::Message(_) => !self.is_too_late(),
-            Event::Chunk(chunk) => {
-                let skip = self.state.skipping || chunk.start && self.is_too_late();
-                self.state.skipping = skip && !chunk.end;
+            Event::Chunk { start, end, .. } => {
+                let skip = self.state.skipping || *start && self.is_too_late();
+                self.state.skipping = skip && !*end;
                 !skip
             }
             _ => true,

@@ -2,8 +2,8 @@
 
 use std::{fmt, io};
 
-use ws_core::endpoint::{EndpointError, OpenError, Response, Unsent};
-use ws_core::handshake::{HandshakeError, HeadError};
+use ws_core::endpoint::{EndpointError, Response, Unsent};
+use ws_core::handshake::{HandshakeError, OpenError};
 use ws_core::{ProtocolError, SendError};
 
 use crate::UrlError;
@@ -196,12 +196,6 @@ impl From<OpenError> for Error {
             OpenError::Random => Self::Random,
             error => Self::Open(error),
         }
-    }
-}
-
-impl From<HeadError> for Error {
-    fn from(error: HeadError) -> Self {
-        Self::Open(OpenError::Head(error))
     }
 }
 

@@ -53,8 +53,8 @@ pub use trace::{Direction, TRACED_PAYLOAD, Trace, Traced};
 pub use transport::{Plain, Stream, Transport};
 pub use url::UrlError;
 pub use ws_core;
-pub use ws_core::endpoint::{CloseInfo, OpenError, Origins, Response};
-pub use ws_core::handshake::{AcceptResponse, HandshakeError, HeadError, HttpResponse};
+pub use ws_core::endpoint::{CloseInfo, Origins, Response};
+pub use ws_core::handshake::{AcceptResponse, HandshakeError, HttpResponse, OpenError};
 pub use ws_core::message::MessageRef;
 pub use ws_core::{
     CloseCode, Config, Message, MessageKind, PreparedMessage, ProtocolError, SendError, Text,

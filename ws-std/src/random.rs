@@ -1,8 +1,7 @@
 //! Random bytes of the operating system.
 
-use ws_core::endpoint::{Random, RandomError};
-
-/// Masking keys and nonces from the operating system's generator (RFC 6455 §10.3).
-pub(crate) fn system() -> Random {
-    Box::new(|bytes| getrandom::fill(bytes).map_err(|_| RandomError))
+/// Masking keys and nonces from the operating system's generator (RFC 6455 §10.3). Returns whether it has not
+/// failed.
+pub(crate) fn fill(bytes: &mut [u8]) -> bool {
+    getrandom::fill(bytes).is_ok()
 }

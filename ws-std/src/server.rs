@@ -488,7 +488,9 @@ impl Request {
         }
         self.driver.flush()?;
         match self.driver.event(None)? {
-            Some(Event::Open(opened)) => Ok(WebSocket::new(self.driver, *opened, Some(self.head))),
+            Some(Event::Open { subprotocol, .. }) => {
+                Ok(WebSocket::new(self.driver, subprotocol, Some(self.head), None))
+            }
             _ => Err(Error::HandshakeEof),
         }
     }

@@ -5,9 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use ws_core::endpoint::{
-    CloseInfo, Endpoint, Event, EventRef, Next, Opened, Outbound, Request, Response,
-};
+use ws_core::endpoint::{CloseInfo, Endpoint, Event, Next, Outbound, Request, Response};
 use ws_core::message::MessageRef;
 use ws_core::{CloseCode, Message, PreparedMessage, SendError};
 
@@ -43,7 +41,7 @@ pub struct WebSocket<T = Stream> {
     pub(crate) driver: Driver<T>,
     pub(crate) subprotocol: Option<String>,
     pub(crate) request: Option<Box<Request>>,
-    pub(crate) response: Option<Response>,
+    pub(crate) response: Option<Box<Response>>,
     /// A message was begun by `write_stream` and not finished.
     pub(crate) unfinished: bool,
 }
@@ -62,8 +60,12 @@ impl<T: fmt::Debug> fmt::Debug for WebSocket<T> {
 }
 
 impl<T: Transport> WebSocket<T> {
-    pub(crate) fn new(driver: Driver<T>, opened: Opened, request: Option<Box<Request>>) -> Self {
-        let Opened { subprotocol, response, .. } = opened;
+    pub(crate) fn new(
+        driver: Driver<T>,
+        subprotocol: Option<String>,
+        request: Option<Box<Request>>,
+        response: Option<Box<Response>>,
+    ) -> Self {
         Self { driver, subprotocol, request, response, unfinished: false }
     }
 
@@ -71,7 +73,7 @@ impl<T: Transport> WebSocket<T> {
     /// [`Endpoint::server_after_handshake`] takes what was read after the request.
     pub fn from_endpoint(endpoint: Endpoint, stream: T) -> Self {
         let link = Link::new(stream, Instant::now());
-        Self::new(Driver::new(endpoint, link), Opened::default(), None)
+        Self::new(Driver::new(endpoint, link), None, None, None)
     }
 
     /// The next message; waits for it, and writes what is queued before it waits. `None` means that
@@ -127,9 +129,7 @@ impl<T: Transport> WebSocket<T> {
         let Endpoint { inbound, outbound, .. } = endpoint;
         let clock = link.clock();
         match inbound.next_ref(outbound, clock) {
-            Next::Event(EventRef::Message(message)) => {
-                Ok(Some((message, Replier { outbound, link })))
-            }
+            Next::Event(Event::Message(message)) => Ok(Some((message, Replier { outbound, link }))),
             Next::Failed(error) => {
                 *finished = true;
                 finish(link, outbound);
@@ -263,7 +263,7 @@ impl<T: Transport> WebSocket<T> {
 
     /// The server's response, on a client.
     pub fn response(&self) -> Option<&Response> {
-        self.response.as_ref()
+        self.response.as_deref()
     }
 
     /// How long [`read`](Self::read) waits for a message. Default `None`: for ever.

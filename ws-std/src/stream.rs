@@ -60,14 +60,9 @@ impl<T: Transport> WebSocket<T> {
         let deadline = self.driver.link.deadline();
         loop {
             match self.driver.event(deadline) {
-                Ok(Some(Event::Chunk(chunk))) if chunk.start => {
+                Ok(Some(Event::Chunk { kind, bytes, start: true, end, .. })) => {
                     self.driver.endpoint.inbound.set_streaming(false);
-                    return Ok(Some(MessageReader {
-                        ws: self,
-                        kind: chunk.kind,
-                        chunk: chunk.bytes,
-                        ended: chunk.end,
-                    }));
+                    return Ok(Some(MessageReader { ws: self, kind, chunk: bytes, ended: end }));
                 }
                 // It had begun before, and was waited for in vain.
                 Ok(Some(Event::Message(message))) => {
@@ -123,9 +118,9 @@ impl<T: Transport> Read for MessageReader<'_, T> {
             }
             let deadline = self.ws.driver.link.deadline();
             match self.ws.driver.event(deadline).map_err(io::Error::from)? {
-                Some(Event::Chunk(chunk)) => {
-                    self.ended = chunk.end;
-                    self.chunk = chunk.bytes;
+                Some(Event::Chunk { bytes, end, .. }) => {
+                    self.ended = end;
+                    self.chunk = bytes;
                 }
                 Some(Event::Closed) | None => {
                     self.ws.driver.finish();

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use common::*;
 use ws_std::ws_core::endpoint::OpenError;
-use ws_std::ws_core::handshake::{HandshakeError, HeadError};
+use ws_std::ws_core::handshake::{HandshakeError, OpenError};
 use ws_std::{
     CloseCode, Config, Connector, Deadline, Error, Message, UrlError, WebSocket, connect,
 };
@@ -256,15 +256,15 @@ fn client_refuses_an_invalid_request_before_it_connects() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("ws://{}/", listener.local_addr().unwrap());
     for (builder, expected) in [
-        (Connector::builder().header("X", "a\r\nY: b"), HeadError::InvalidHeaderValue),
-        (Connector::builder().header("X", "a\nb"), HeadError::InvalidHeaderValue),
-        (Connector::builder().header("X", "a\0b"), HeadError::InvalidHeaderValue),
-        (Connector::builder().header("X\r\nY", "b"), HeadError::InvalidHeaderName),
-        (Connector::builder().header("", "b"), HeadError::InvalidHeaderName),
-        (Connector::builder().header("Sec-WebSocket-Key", "b"), HeadError::ReservedHeader),
-        (Connector::builder().origin("https://a\r\nX: y"), HeadError::InvalidHeaderValue),
-        (Connector::builder().protocols(["a\r\nX: y"]), HeadError::InvalidSubprotocol),
-        (Connector::builder().protocols(["a", "a"]), HeadError::InvalidSubprotocol),
+        (Connector::builder().header("X", "a\r\nY: b"), OpenError::InvalidHeaderValue),
+        (Connector::builder().header("X", "a\nb"), OpenError::InvalidHeaderValue),
+        (Connector::builder().header("X", "a\0b"), OpenError::InvalidHeaderValue),
+        (Connector::builder().header("X\r\nY", "b"), OpenError::InvalidHeaderName),
+        (Connector::builder().header("", "b"), OpenError::InvalidHeaderName),
+        (Connector::builder().header("Sec-WebSocket-Key", "b"), OpenError::ReservedHeader),
+        (Connector::builder().origin("https://a\r\nX: y"), OpenError::InvalidHeaderValue),
+        (Connector::builder().protocols(["a\r\nX: y"]), OpenError::InvalidSubprotocol),
+        (Connector::builder().protocols(["a", "a"]), OpenError::InvalidSubprotocol),
     ] {
         let error = builder.connect(&url).unwrap_err();
         assert!(

@@ -7,8 +7,8 @@ use ws_core::frame::{CloseFrame, FrameHeader, mask};
 use ws_core::message::SliceAssembler;
 use ws_core::utf8::Utf8Validator;
 use ws_core::{
-    CloseCode, Config, Connection, DataFrame, Event, Input, Instant, MessageKind, ProtocolError,
-    Role, SendError,
+    CloseCode, Config, Connection, DataFrame, Input, Instant, MessageKind, ProtocolError, Role,
+    SendError, Step,
 };
 
 use crate::script::{Script, copy};
@@ -24,34 +24,40 @@ pub(crate) fn echo(script: &mut Script<'_>) {
     let mut messages = SliceAssembler::new(&mut storage);
     let mut buffer = [0; 100];
     let mut output = [0; LONGEST + 14];
-    while !script.0.is_empty() {
+    loop {
         let len = script.0.len().min(buffer.len());
         let Some((piece, rest)) = script.0.split_at_checked(len) else { return };
         script.0 = rest;
         let mut input = Input::new(copy(piece, &mut buffer));
-        while let Ok(Some(event)) = server.receive(&mut input) {
-            if let Event::Data(chunk) = event {
-                if let Ok(Some((kind, message))) = messages.push(&chunk) {
-                    let len = server.encode(DataFrame::new(kind), message, None, &mut output);
-                    write(output.get(..len.unwrap_or(0)).unwrap_or_default());
+        loop {
+            let len = match server.next(&mut input, || Instant::from_millis(0)) {
+                Step::Data(chunk) => match messages.push(&chunk) {
+                    Ok(Some((kind, message))) => {
+                        server.sender.encode(DataFrame::new(kind), message, None, &mut output)
+                    }
+                    _ => Ok(0),
+                },
+                Step::Transmit => server.sender.transmit(&mut output, None),
+                Step::Ping | Step::Pong | Step::Close | Step::Failed(_) => Ok(0),
+                Step::Shutdown(_) => {
+                    server.sender.shut_down();
+                    Ok(0)
                 }
-            }
-            transmit(&mut server, &mut output);
+                Step::Wait(_) if script.0.is_empty() => {
+                    server.receiver.receive_eof();
+                    Ok(0)
+                }
+                Step::Wait(_) => break,
+                Step::Done => return,
+            };
+            write(output.get(..len.unwrap_or(0)).unwrap_or_default());
         }
-        transmit(&mut server, &mut output);
-    }
-}
-
-fn transmit(server: &mut Connection, output: &mut [u8]) {
-    while server.wants_transmit() {
-        let len = server.poll_transmit(output, None).unwrap_or(0);
-        write(output.get(..len).unwrap_or_default());
     }
 }
 
 /// Calls in any order with any arguments.
 pub(crate) fn calls(script: &mut Script<'_>) {
-    let mut connection = Connection::new(role(script), config(script));
+    let mut connection = Connection::with_compression(role(script), config(script), script.flag());
     let mut storage = [0; LONGEST];
     let mut messages = SliceAssembler::new(&mut storage);
     let mut utf8 = Utf8Validator::new();
@@ -63,32 +69,36 @@ pub(crate) fn calls(script: &mut Script<'_>) {
         match what % 21 {
             0 => receive(&mut connection, script, &mut buffer, &mut messages, out),
             1 => {
-                let written = connection.encode(frame(script), script.bytes(), script.key(), out);
+                let written =
+                    connection.sender.encode(frame(script), script.bytes(), script.key(), out);
                 put(written, out);
             }
             2 => {
                 let range = script.number() as usize..script.number() as usize;
-                let frame = connection.encode_in_place(frame(script), out, range, script.key());
+                let frame =
+                    connection.sender.encode_in_place(frame(script), out, range, script.key());
                 write(frame.ok().and_then(|frame| out.get(frame)).unwrap_or_default());
             }
             3 => {
-                if let Ok(head) = connection.head(frame(script), script.number(), script.key()) {
+                if let Ok(head) =
+                    connection.sender.head(frame(script), script.number(), script.key())
+                {
                     write(&head);
                 }
             }
             4 => {
                 let payload = copy(script.bytes(), &mut buffer);
-                put(connection.mask_payload(payload).map(|()| payload.len()), payload);
+                put(connection.sender.mask_payload(payload).map(|()| payload.len()), payload);
             }
-            5 => put(connection.payload_written(script.number()).map(|()| 0), &[]),
-            6 => put(connection.ping(script.bytes(), script.key(), out), out),
-            7 => put(connection.pong(script.bytes(), script.key(), out), out),
-            8 => put(connection.close(code(script), script.text(), script.key(), out), out),
-            9 => put(connection.poll_transmit(out, script.key()), out),
-            10 => connection.opened(instant(script)),
-            11 => connection.handle_timeout(instant(script)),
-            12 => write(&[connection.receive_eof() as u8]),
-            13 => connection.fail(error(script)),
+            5 => put(connection.sender.payload_written(script.number()).map(|()| 0), &[]),
+            6 => put(connection.sender.ping(script.bytes(), script.key(), out), out),
+            7 => put(connection.sender.pong(script.bytes(), script.key(), out), out),
+            8 => put(connection.sender.close(code(script), script.text(), script.key(), out), out),
+            9 => put(connection.sender.transmit(out, script.key()), out),
+            10 => connection.sender.shut_down(),
+            11 => connection.sender.receive_reset(),
+            12 => connection.receiver.receive_eof(),
+            13 => connection.receiver.fail(&mut connection.sender, error(script)),
             14 => questions(&connection),
             15 => header(script),
             16 => masks(script, &mut buffer),
@@ -96,11 +106,9 @@ pub(crate) fn calls(script: &mut Script<'_>) {
             18 => write(&[u8::from(utf8.finish().is_ok())]),
             19 => close_frames(script),
             _ => {
-                let old = core::mem::replace(
-                    &mut connection,
-                    Connection::new(role(script), config(script)),
-                );
-                let (receiver, sender) = old.split();
+                let next =
+                    Connection::with_compression(role(script), config(script), script.flag());
+                let Connection { receiver, sender, .. } = core::mem::replace(&mut connection, next);
                 halves(receiver, sender, script, &mut buffer, out);
             }
         }
@@ -114,21 +122,41 @@ fn receive(
     messages: &mut SliceAssembler<'_>,
     out: &mut [u8],
 ) {
+    let now = instant(script);
     let mut input = Input::new(copy(script.bytes(), buffer));
-    loop {
-        match connection.receive(&mut input) {
-            Ok(Some(Event::Data(chunk))) => {
+    // As often as the script says: a driver may leave off anywhere.
+    for _ in 0..script.byte().unwrap_or(0) {
+        match connection.next(&mut input, || now) {
+            Step::Data(chunk) => {
                 if let Ok(Some((_, message))) = messages.push(&chunk) {
                     write(message);
                 }
-                put(connection.encode(chunk.frame(), chunk.bytes, script.key(), out), out);
+                let frame = chunk.frame();
+                put(connection.sender.encode(frame, chunk.bytes, script.key(), out), out);
             }
-            Ok(Some(_)) => write(connection.control_payload()),
-            Ok(None) => break,
-            Err(error) => write(&error.close_code().get().to_be_bytes()),
+            step => {
+                other(step, &mut connection.sender, script, out);
+                write(connection.receiver.control_payload());
+            }
         }
     }
     write(&[input.consumed() as u8, input.remaining().len() as u8, u8::from(input.is_empty())]);
+}
+
+/// Does what it is told to, more or less.
+fn other(step: Step<'_>, sender: &mut Sender, script: &mut Script<'_>, out: &mut [u8]) {
+    match step {
+        Step::Data(chunk) => write(chunk.bytes),
+        Step::Transmit => put(sender.transmit(out, script.key()), out),
+        Step::Failed(error) => write(&error.close_code().get().to_be_bytes()),
+        Step::Shutdown(until) | Step::Wait(until) => {
+            write(&[until.map_or(0, Instant::as_millis) as u8]);
+        }
+        Step::Ping => write(b"i"),
+        Step::Pong => write(b"o"),
+        Step::Close => write(b"c"),
+        Step::Done => write(b"."),
+    }
 }
 
 fn halves(
@@ -139,50 +167,39 @@ fn halves(
     out: &mut [u8],
 ) {
     while let Some(what) = script.byte() {
-        match what % 9 {
+        match what % 8 {
             0 => {
+                let now = instant(script);
                 let mut input = Input::new(copy(script.bytes(), buffer));
-                let result = receiver.receive(&mut input);
-                sender.received(matches!(result, Ok(Some(Event::Data(_)))));
+                let step = receiver.next(&mut sender, &mut input, || now);
+                other(step, &mut sender, script, out);
             }
-            1 => {
-                if let Some(reply) = receiver.take_reply() {
-                    sender.reply(reply);
-                }
-            }
-            2 => put(sender.poll_transmit(out, script.key()), out),
-            3 => put(sender.encode(frame(script), script.bytes(), script.key(), out), out),
-            4 => put(sender.ping(script.bytes(), script.key(), out), out),
-            5 => put(sender.close(code(script), script.text(), script.key(), out), out),
-            6 => receiver.fail(error(script)),
-            7 => sender.handle_timeout(instant(script)),
-            _ => {
-                receiver.end();
-                sender.end();
-            }
+            1 => put(sender.transmit(out, script.key()), out),
+            2 => put(sender.encode(frame(script), script.bytes(), script.key(), out), out),
+            3 => put(sender.ping(script.bytes(), script.key(), out), out),
+            4 => put(sender.close(code(script), script.text(), script.key(), out), out),
+            5 => receiver.fail(&mut sender, error(script)),
+            6 => receiver.receive_eof(),
+            _ => sender.receive_reset(),
         }
         write(&[
-            sender.state() as u8,
-            u8::from(receiver.error().is_some()),
-            u8::from(sender.is_finished()),
+            u8::from(sender.is_open()),
+            u8::from(sender.is_clean()),
+            receiver.payload_left() as u8,
         ]);
     }
 }
 
 fn questions(connection: &Connection) {
+    let Connection { receiver, sender, .. } = connection;
     write(&[
-        connection.state() as u8,
-        u8::from(connection.is_closed()),
-        u8::from(connection.wants_transmit()),
-        u8::from(connection.wants_shutdown()),
-        u8::from(connection.is_finished()),
-        u8::from(connection.is_lost()),
-        u8::from(connection.closed_first()),
-        connection.max_outgoing_frame() as u8,
-        connection.poll_timeout().map_or(0, Instant::as_millis) as u8,
+        u8::from(sender.is_open()),
+        u8::from(sender.is_clean()),
+        u8::from(sender.closed_first()),
+        receiver.payload_left() as u8,
     ]);
-    write(connection.control_payload());
-    if let Some(frame) = connection.close_frame() {
+    write(receiver.control_payload());
+    if let Some(frame) = receiver.close_frame() {
         write(&frame.code.get().to_be_bytes());
         write(frame.reason.as_bytes());
     }
@@ -231,7 +248,6 @@ fn config(script: &mut Script<'_>) -> Config {
         .max_frame(script.number())
         .max_message(script.number())
         .max_outgoing_frame(script.number())
-        .compression(script.flag())
 }
 
 fn frame(script: &mut Script<'_>) -> DataFrame {

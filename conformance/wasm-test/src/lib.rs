@@ -1,5 +1,6 @@
 //! A WebSocket server as a WebAssembly module: bytes in, events out; messages in, bytes out. The host has
-//! the socket and the clock. `host.mjs` is its counterpart in JavaScript.
+//! the socket and the clock; it asks `ws_next` in a loop and does what that says. `host.mjs` is its counterpart
+//! in JavaScript.
 //!
 //! The host and the module share the module's memory: addresses hold until the next call, and memory that
 //! the host is to fill is asked for. A connection is named by a number; one that does not exist
@@ -9,14 +10,14 @@
 use std::cell::RefCell;
 use std::str;
 
-use ws_core::endpoint::{Endpoint, Event};
+use ws_core::endpoint::{Endpoint, Event, Next, Output};
 use ws_core::handshake::{AcceptResponse, HttpResponse};
 use ws_core::{CloseCode, Config, Instant, Message, MessageKind};
 
-/// What `ws_poll` tells; the numbers are those of `host.mjs`.
+/// What `ws_next` answers; the numbers are those of `host.mjs`.
 #[repr(i32)]
-enum Told {
-    Nothing = 0,
+enum Answer {
+    Wait = 0,
     Request = 1,
     Http = 2,
     Open = 3,
@@ -25,8 +26,11 @@ enum Told {
     Ping = 6,
     Pong = 7,
     Closed = 8,
-    Error = 9,
-    Other = 10,
+    Failed = 9,
+    Write = 10,
+    Shutdown = 11,
+    Done = 12,
+    Other = 13,
 }
 
 /// One connection, and the two buffers by which payloads cross the border.
@@ -34,8 +38,10 @@ struct Connection {
     endpoint: Endpoint,
     /// From the host: a payload or reason to be sent.
     outgoing: Vec<u8>,
-    /// To the host: what the last event was about.
-    event: Vec<u8>,
+    /// To the host: what the last answer was about.
+    told: Vec<u8>,
+    /// Until when that answer holds.
+    until: Option<Instant>,
     /// The code of the last `Closed`; 0 without one.
     code: u16,
 }
@@ -46,13 +52,13 @@ thread_local! {
 
 // SAFETY, of every `no_mangle`: nothing else that is linked into the module has a name with `ws_`.
 
-/// A connection whose request is still to come; `now` in milliseconds since an origin of the host's.
+/// A connection whose request is still to come.
 #[unsafe(no_mangle)]
-pub extern "C" fn ws_server(now: u32, max_message: u32) -> u32 {
+pub extern "C" fn ws_server(max_message: u32) -> u32 {
     let config = Config::new().max_frame(max_message.into()).max_message(max_message.into());
-    let mut endpoint = Endpoint::server(config);
-    endpoint.handle_timeout(Instant::from_millis(now));
-    let connection = Connection { endpoint, outgoing: Vec::new(), event: Vec::new(), code: 0 };
+    let endpoint = Endpoint::server(config);
+    let (outgoing, told) = (Vec::new(), Vec::new());
+    let connection = Connection { endpoint, outgoing, told, until: None, code: 0 };
     CONNECTIONS.with_borrow_mut(|all| {
         let free = all.iter().position(Option::is_none).unwrap_or_else(|| {
             all.push(None);
@@ -76,55 +82,68 @@ pub extern "C" fn ws_drop(id: u32) {
 /// How many bytes may be put at `ws_input`.
 #[unsafe(no_mangle)]
 pub extern "C" fn ws_input_len(id: u32) -> usize {
-    with(id, |connection| connection.endpoint.read_buf().len())
+    with(id, |connection| connection.endpoint.inbound.read_buf().len())
 }
 
 /// Where received bytes go.
 #[unsafe(no_mangle)]
 pub extern "C" fn ws_input(id: u32) -> usize {
-    with(id, |connection| connection.endpoint.read_buf().as_mut_ptr().addr())
+    with(id, |connection| connection.endpoint.inbound.read_buf().as_mut_ptr().addr())
 }
 
 /// Tells that `count` bytes were put at `ws_input`.
 #[unsafe(no_mangle)]
 pub extern "C" fn ws_received(id: u32, count: usize) {
-    with(id, |connection| connection.endpoint.filled(count));
+    with(id, |connection| connection.endpoint.inbound.filled(count));
 }
 
 /// Tells that the peer has ended the stream.
 #[unsafe(no_mangle)]
 pub extern "C" fn ws_received_end(id: u32) {
-    with(id, |connection| connection.endpoint.receive_eof());
+    with(id, |connection| connection.endpoint.inbound.receive_eof());
 }
 
-/// The next event. Its payload, target, reason or text is at `ws_event`, its code is `ws_event_code`.
+/// Tells that the stream has failed.
 #[unsafe(no_mangle)]
-pub extern "C" fn ws_poll(id: u32) -> i32 {
-    with(id, |connection| connection.poll() as i32)
+pub extern "C" fn ws_received_reset(id: u32) {
+    with(id, |connection| connection.endpoint.outbound.receive_reset());
 }
 
-/// Where the last event's bytes are.
+/// What to do next; `now` in milliseconds since an origin of the host's. An event's payload, target or reason,
+/// the text of an error, or what is to be written, is at `ws_told`; the code of a close is `ws_code`.
 #[unsafe(no_mangle)]
-pub extern "C" fn ws_event(id: u32) -> usize {
-    with(id, |connection| connection.event.as_ptr().addr())
+pub extern "C" fn ws_next(id: u32, now: u32) -> i32 {
+    with(id, |connection| connection.next(Instant::from_millis(now)) as i32)
+}
+
+/// When to ask again at the latest, on the host's clock; -1 when that need not be.
+#[unsafe(no_mangle)]
+pub extern "C" fn ws_until(id: u32) -> f64 {
+    with(id, |connection| connection.until).map_or(-1.0, |until| until.as_millis().into())
+}
+
+/// Where the bytes of the last answer are.
+#[unsafe(no_mangle)]
+pub extern "C" fn ws_told(id: u32) -> usize {
+    with(id, |connection| connection.told.as_ptr().addr())
 }
 
 /// How many they are.
 #[unsafe(no_mangle)]
-pub extern "C" fn ws_event_len(id: u32) -> usize {
-    with(id, |connection| connection.event.len())
+pub extern "C" fn ws_told_len(id: u32) -> usize {
+    with(id, |connection| connection.told.len())
 }
 
-/// The close code of the last event.
+/// The close code of the last answer.
 #[unsafe(no_mangle)]
-pub extern "C" fn ws_event_code(id: u32) -> u32 {
+pub extern "C" fn ws_code(id: u32) -> u32 {
     with(id, |connection| connection.code.into())
 }
 
 /// Answers a request with 101; 0 when there was none.
 #[unsafe(no_mangle)]
 pub extern "C" fn ws_accept(id: u32) -> u32 {
-    with(id, |connection| connection.endpoint.accept(&AcceptResponse::new()).is_ok().into())
+    with(id, |connection| connection.endpoint.outbound.accept(&AcceptResponse::new()).is_ok().into())
 }
 
 /// Answers a request with an HTTP response whose body is at `ws_outgoing`; 0 when that cannot be.
@@ -133,7 +152,7 @@ pub extern "C" fn ws_respond(id: u32, status: u32) -> u32 {
     with(id, |connection| {
         let status = u16::try_from(status).unwrap_or(0);
         let response = HttpResponse::new(status).body(&connection.outgoing);
-        connection.endpoint.respond(&response).is_ok().into()
+        connection.endpoint.outbound.respond(&response).is_ok().into()
     })
 }
 
@@ -151,7 +170,7 @@ pub extern "C" fn ws_outgoing(id: u32, len: usize) -> usize {
 #[unsafe(no_mangle)]
 pub extern "C" fn ws_send_text(id: u32) -> u32 {
     with(id, |connection| match str::from_utf8(&connection.outgoing) {
-        Ok(text) => connection.endpoint.send(text).is_ok().into(),
+        Ok(text) => connection.endpoint.outbound.send(text).is_ok().into(),
         Err(_) => 0,
     })
 }
@@ -161,14 +180,14 @@ pub extern "C" fn ws_send_text(id: u32) -> u32 {
 pub extern "C" fn ws_send_binary(id: u32) -> u32 {
     with(id, |connection| {
         let message = Message::from(core::mem::take(&mut connection.outgoing));
-        connection.endpoint.send(message).is_ok().into()
+        connection.endpoint.outbound.send(message).is_ok().into()
     })
 }
 
 /// Sends a Ping with what is at `ws_outgoing`; 0 when that cannot be.
 #[unsafe(no_mangle)]
 pub extern "C" fn ws_ping(id: u32) -> u32 {
-    with(id, |connection| connection.endpoint.ping(&connection.outgoing).is_ok().into())
+    with(id, |connection| connection.endpoint.outbound.ping(&connection.outgoing).is_ok().into())
 }
 
 /// Starts the closing handshake, with the reason at `ws_outgoing`; 0 when that cannot be.
@@ -176,77 +195,57 @@ pub extern "C" fn ws_ping(id: u32) -> u32 {
 pub extern "C" fn ws_close(id: u32, code: u32) -> u32 {
     with(id, |connection| match (u16::try_from(code), str::from_utf8(&connection.outgoing)) {
         (Ok(code), Ok(reason)) => {
-            connection.endpoint.close(CloseCode::new(code), reason).is_ok().into()
+            connection.endpoint.outbound.close(CloseCode::new(code), reason).is_ok().into()
         }
         _ => 0,
     })
 }
 
-/// How many bytes at `ws_output` are to be written to the stream; there may be more after them.
-#[unsafe(no_mangle)]
-pub extern "C" fn ws_output_len(id: u32) -> usize {
-    with(id, |connection| connection.endpoint.output().chunk().len())
-}
-
-/// Where they are.
-#[unsafe(no_mangle)]
-pub extern "C" fn ws_output(id: u32) -> usize {
-    with(id, |connection| connection.endpoint.output().chunk().as_ptr().addr())
-}
-
-/// Tells that `count` bytes were written.
+/// Tells that the stream has taken `count` bytes of what was to be written.
 #[unsafe(no_mangle)]
 pub extern "C" fn ws_written(id: u32, count: usize) {
-    with(id, |connection| connection.endpoint.output().advance(count));
+    with(id, |connection| connection.endpoint.outbound.written(count));
 }
 
-/// When `ws_handle_timeout` is due, on the host's clock; -1 when nothing is waited for.
+/// Confirms that the stream's write side is shut down.
 #[unsafe(no_mangle)]
-pub extern "C" fn ws_poll_timeout(id: u32) -> f64 {
-    let due = with(id, |connection| connection.endpoint.poll_timeout());
-    due.map_or(-1.0, |due| due.as_millis().into())
-}
-
-/// Tells the time.
-#[unsafe(no_mangle)]
-pub extern "C" fn ws_handle_timeout(id: u32, now: u32) {
-    with(id, |connection| connection.endpoint.handle_timeout(Instant::from_millis(now)));
-}
-
-/// Whether the stream's write side is to be shut down.
-#[unsafe(no_mangle)]
-pub extern "C" fn ws_wants_shutdown(id: u32) -> u32 {
-    with(id, |connection| connection.endpoint.wants_shutdown().into())
-}
-
-/// Whether the stream can be dropped.
-#[unsafe(no_mangle)]
-pub extern "C" fn ws_is_finished(id: u32) -> u32 {
-    with(id, |connection| connection.endpoint.is_finished().into())
+pub extern "C" fn ws_shut_down(id: u32) {
+    with(id, |connection| connection.endpoint.outbound.shut_down());
 }
 
 impl Connection {
-    fn poll(&mut self) -> Told {
-        let (told, payload) = match self.endpoint.poll_event() {
-            Ok(None) => (Told::Nothing, Vec::new()),
-            Ok(Some(Event::Request(request))) => (Told::Request, request.target().into()),
-            Ok(Some(Event::Http(request))) => (Told::Http, request.target().into()),
-            Ok(Some(Event::Open(_))) => (Told::Open, Vec::new()),
-            Ok(Some(Event::Message(message))) => {
+    fn next(&mut self, now: Instant) -> Answer {
+        let next = self.endpoint.next(|| now);
+        self.until = next.until();
+        let (answer, told) = match next {
+            Next::Event(Event::Request(request)) => (Answer::Request, request.target().into()),
+            Next::Event(Event::Http(request)) => (Answer::Http, request.target().into()),
+            Next::Event(Event::Open { .. }) => (Answer::Open, Vec::new()),
+            Next::Event(Event::Message(message)) => {
                 let text = message.kind() == MessageKind::Text;
-                (if text { Told::Text } else { Told::Binary }, message.into_bytes().into())
+                (if text { Answer::Text } else { Answer::Binary }, message.into_bytes().into())
             }
-            Ok(Some(Event::Ping(payload))) => (Told::Ping, payload.into()),
-            Ok(Some(Event::Pong(payload))) => (Told::Pong, payload.into()),
-            Ok(Some(Event::Closed(info))) => {
-                self.code = info.code.get();
-                (Told::Closed, info.reason.into())
+            Next::Event(Event::Ping(payload)) => (Answer::Ping, payload.into()),
+            Next::Event(Event::Pong(payload)) => (Answer::Pong, payload.into()),
+            Next::Event(Event::Closed) => {
+                let info = self.endpoint.close_info();
+                self.code = info.as_ref().map_or(0, |info| info.code.get());
+                (Answer::Closed, info.map(|info| info.reason.into()).unwrap_or_default())
             }
-            Ok(Some(_)) => (Told::Other, Vec::new()),
-            Err(error) => (Told::Error, error.to_string().into()),
+            Next::Event(_) => (Answer::Other, Vec::new()),
+            Next::Failed(error) => (Answer::Failed, error.to_string().into()),
+            Next::Write { .. } => {
+                // It is in flight from here on.
+                let mut output = Output::default();
+                self.endpoint.outbound.take_output(&mut output);
+                (Answer::Write, output.slices().flatten().copied().collect())
+            }
+            Next::Shutdown { .. } => (Answer::Shutdown, Vec::new()),
+            Next::Wait { .. } => (Answer::Wait, Vec::new()),
+            Next::Done => (Answer::Done, Vec::new()),
         };
-        self.event = payload;
-        told
+        self.told = told;
+        answer
     }
 }
 

@@ -19,8 +19,12 @@ pub(crate) struct Ending {
     failed: bool,
     /// Our Close frame was sent before the peer's had come.
     closed_first: bool,
-    /// Close frames went both ways, and the stream has taken all of ours.
+    /// Close frames went both ways without a failure, and the stream has taken all of ours.
     clean: bool,
+    /// The driver was told to write what was encoded, our Close frame included.
+    told_to_write: bool,
+    /// The peer was found not to answer a Ping.
+    lost: bool,
     stream: Stream,
     shutdown: Shutdown,
 }
@@ -96,6 +100,8 @@ impl Ending {
             failed: false,
             closed_first: false,
             clean: false,
+            told_to_write: false,
+            lost: false,
             stream: Stream::Open,
             shutdown: Shutdown::No,
         }
@@ -121,6 +127,7 @@ impl Ending {
         self.close
     }
 
+    #[cfg(feature = "endpoint")]
     pub(crate) const fn stream(&self) -> Stream {
         self.stream
     }
@@ -193,18 +200,41 @@ impl Ending {
         self.failed = true;
     }
 
-    /// The stream is in this state from now on; the first end counts, but a reset or giving up always does.
+    /// The stream is in this state from now on; the first end counts, but giving up and a reset come after it.
     pub(crate) fn end(&mut self, stream: Stream) {
-        if self.stream == Stream::Open || matches!(stream, Stream::GivenUp | Stream::Reset) {
+        let more = match stream {
+            Stream::Reset => true,
+            Stream::GivenUp => self.stream != Stream::Reset,
+            _ => self.stream == Stream::Open,
+        };
+        if more {
             self.stream = stream;
+            self.lost |= stream == Stream::Lost;
         }
+    }
+
+    /// Whether the peer was found not to answer a Ping, whatever has become of the stream since.
+    pub(crate) const fn is_lost(&self) -> bool {
+        self.lost
     }
 
     /// The stream has taken all that was to be written.
     #[inline]
     pub(crate) fn all_written(&mut self) {
-        if self.close == Close::Sent && self.peer_closed && !self.drops_output() {
+        if self.close == Close::Sent && self.peer_closed && !self.failed && !self.drops_output() {
             self.clean = true;
+        }
+    }
+
+    /// The driver is told to write all that was encoded. When it asks again it has done so.
+    pub(crate) fn tell_to_write(&mut self) {
+        self.told_to_write = self.close == Close::Sent;
+    }
+
+    /// The driver asks again.
+    pub(crate) fn asked(&mut self) {
+        if self.told_to_write {
+            self.all_written();
         }
     }
 

@@ -485,8 +485,9 @@ impl Sender {
         self.ending.is_open()
     }
 
-    /// Whether the connection was closed cleanly (RFC 6455 §7.1.4): Close frames went both ways, and ours
-    /// was written before the stream failed.
+    /// Whether the connection was closed cleanly (RFC 6455 §7.1.4): Close frames went both ways without an
+    /// error, and ours was written before the stream failed. It counts as written when the driver asks again
+    /// after it was told to [wait](super::Step::Wait) or to [shut down](super::Step::Shutdown).
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.ending.is_clean()
@@ -529,17 +530,22 @@ impl Sender {
 
     /// The stream has ended.
     pub(crate) fn end(&mut self) {
-        self.ending.end(Stream::Ended);
-        self.timers.begin_closing();
+        if !self.ending.has_ended() {
+            self.ending.end(Stream::Ended);
+            self.timers.begin_draining();
+        }
     }
 
     /// Tells the time, and does what is due. `waiting` tells whether there is output. Of what is due,
     /// a deadline of the opening handshake is left to the caller.
-    pub(crate) fn look(&mut self, now: Instant, waiting: bool, look: Look) -> Option<Due> {
-        let _written = self.timers.answer(now, waiting);
+    pub(crate) fn look(&mut self, now: Instant, _waiting: bool, look: Look) -> Option<Due> {
+        self.timers.answer(now);
+        #[cfg(feature = "endpoint")]
+        let written = self.timers.look_at_output(_waiting);
+        self.timers.apply();
         let stage = self.ending.stage();
         #[cfg(feature = "endpoint")]
-        if look == Look::Writer && (_written && stage == Stage::Open || stage == Stage::Opening) {
+        if look == Look::Writer && written && stage == Stage::Open {
             // Whoever reads looks at it: what is waited for may have come.
             return None;
         }
@@ -554,7 +560,7 @@ impl Sender {
             Some(Due::GiveUp) => self.ending.end(Stream::GivenUp),
             #[cfg(feature = "endpoint")]
             Some(Due::Opening) => {}
-            None => {}
+            None => return None,
         }
         self.timers.apply();
         due
@@ -606,6 +612,12 @@ impl Sender {
     pub(crate) fn close_queued(&mut self) {
         self.ending.close_queued();
         self.timers.begin_closing();
+    }
+
+    /// Whether a Close frame is owed.
+    #[cfg(feature = "endpoint")]
+    pub(crate) const fn owes_close(&self) -> bool {
+        matches!(self.ending.close(), Close::Due(_))
     }
 
     /// Whether the frame that is owed next is a Close frame.

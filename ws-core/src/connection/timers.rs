@@ -19,8 +19,10 @@ const PING: u8 = 1 << 2;
 /// The closing handshake began, or the peer took some of what goes before its end.
 const CLOSING: u8 = 1 << 3;
 /// Output was written.
+#[cfg(feature = "endpoint")]
 const WRITTEN: u8 = 1 << 4;
 /// All output was written.
+#[cfg(feature = "endpoint")]
 const EMPTIED: u8 = 1 << 5;
 /// The clock has not answered yet.
 const UNSTARTED: u8 = 1 << 6;
@@ -54,6 +56,7 @@ pub(crate) struct Timers {
     /// When the keepalive Ping went out that nothing has followed yet.
     ping: Option<Instant>,
     /// Since when there has always been output that waits.
+    #[cfg(feature = "endpoint")]
     backlog: Option<Instant>,
 }
 
@@ -106,6 +109,7 @@ impl Timers {
             marks: RECEIVED | DATA | UNSTARTED,
             graces: 0,
             ping: None,
+            #[cfg(feature = "endpoint")]
             backlog: None,
         }
     }
@@ -154,6 +158,13 @@ impl Timers {
         }
     }
 
+    /// Only output is left. What bounds that is the time for closing, or one that starts here.
+    pub(crate) fn begin_draining(&mut self) {
+        if !self.is_closing || self.close_timeout == 0 {
+            self.restart_closing();
+        }
+    }
+
     /// The ending has reached another step, which has its own time.
     pub(crate) fn restart_closing(&mut self) {
         self.is_closing = true;
@@ -167,14 +178,27 @@ impl Timers {
         self.marks |= if all { WRITTEN | EMPTIED } else { WRITTEN };
     }
 
-    /// The clock answers. `waiting` tells whether there is output. Returns whether output was written since
-    /// the answer before.
-    pub(crate) fn answer(&mut self, now: Instant, waiting: bool) -> bool {
+    /// The clock answers.
+    pub(crate) fn answer(&mut self, now: Instant) {
         let back = self.now.millis_since(now);
         let unstarted = self.marks & UNSTARTED != 0;
         if unstarted || back == 0 || back > SKEW {
             self.now = now;
         }
+        if back > SKEW {
+            // It has wrapped. How long ago things were is not known any more: all time-outs start again.
+            self.marks |= if self.is_closing { RECEIVED | DATA | CLOSING } else { RECEIVED | DATA };
+            #[cfg(feature = "endpoint")]
+            {
+                self.backlog = None;
+            }
+        }
+    }
+
+    /// Looks at what was written since the clock's answer before; returns whether anything was. `waiting` tells
+    /// whether there is output.
+    #[cfg(feature = "endpoint")]
+    pub(crate) fn look_at_output(&mut self, waiting: bool) -> bool {
         let written = self.marks & WRITTEN != 0;
         let since = self.backlog;
         if written && since.is_some_and(|since| self.now.millis_since(since) >= self.share()) {
@@ -189,7 +213,6 @@ impl Timers {
             Some(since) if self.marks & EMPTIED == 0 => Some(since),
             _ => Some(self.now),
         };
-        self.apply();
         written
     }
 
@@ -298,6 +321,7 @@ impl Timers {
 
     /// How long output has to have waited before its being written is a sign of life: an eighth of the
     /// shorter of the time-outs for the Pong and for closing.
+    #[cfg(feature = "endpoint")]
     fn share(&self) -> u32 {
         let shorter = match (self.pong_timeout, self.close_timeout) {
             (0, other) | (other, 0) => other,

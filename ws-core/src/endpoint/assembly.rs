@@ -9,11 +9,9 @@ use core::ops::Range;
 
 use bytes::Bytes;
 
-use super::event::MessageChunk;
 use super::read_buffer::ReadBuffer;
 use crate::message::{MessageRef, Text};
-use crate::utf8::{self, InvalidUtf8};
-use crate::{Message, MessageKind};
+use crate::{Message, MessageKind, ProtocolError, utf8};
 
 #[derive(Debug)]
 pub(super) struct Assembly {
@@ -38,7 +36,13 @@ pub(super) struct Piece {
 #[derive(Debug)]
 pub(super) enum Place {
     Message(MessageKind, Range<usize>),
-    Chunk(MessageChunk<Range<usize>>),
+    /// A piece, of which `start` and `end` tell whether the message starts and ends there.
+    Chunk {
+        kind: MessageKind,
+        range: Range<usize>,
+        start: bool,
+        end: bool,
+    },
 }
 
 impl Assembly {
@@ -54,8 +58,7 @@ impl Assembly {
             self.in_pieces = self.streaming;
         }
         if self.in_pieces {
-            let bytes = self.buffer.last(len);
-            return Some(Place::Chunk(MessageChunk { kind, bytes, start, end }));
+            return Some(Place::Chunk { kind, range: self.buffer.last(len), start, end });
         }
         self.buffer.chunk(len, start, end).map(|range| Place::Message(kind, range))
     }
@@ -66,7 +69,7 @@ impl Assembly {
         &self,
         kind: MessageKind,
         range: Range<usize>,
-    ) -> Result<MessageRef<'_>, InvalidUtf8> {
+    ) -> Result<MessageRef<'_>, ProtocolError> {
         let bytes = self.buffer.get(range);
         Ok(match kind {
             MessageKind::Binary => MessageRef::Binary(bytes),
@@ -80,7 +83,7 @@ impl Assembly {
         &mut self,
         kind: MessageKind,
         range: Range<usize>,
-    ) -> Result<Message, InvalidUtf8> {
+    ) -> Result<Message, ProtocolError> {
         let bytes = self.buffer.take(range);
         Ok(match kind {
             MessageKind::Binary => Message::Binary(bytes),
@@ -89,14 +92,12 @@ impl Assembly {
     }
 
     /// A piece of a message, lent.
-    pub(super) fn lend_chunk(&self, chunk: MessageChunk<Range<usize>>) -> MessageChunk<&[u8]> {
-        let MessageChunk { kind, bytes, start, end } = chunk;
-        MessageChunk { kind, bytes: self.buffer.get(bytes), start, end }
+    pub(super) fn lend_piece(&self, range: Range<usize>) -> &[u8] {
+        self.buffer.get(range)
     }
 
     /// A piece of a message, owned.
-    pub(super) fn own_chunk(&mut self, chunk: MessageChunk<Range<usize>>) -> MessageChunk<Bytes> {
-        let MessageChunk { kind, bytes, start, end } = chunk;
-        MessageChunk { kind, bytes: self.buffer.take(bytes), start, end }
+    pub(super) fn own_piece(&mut self, range: Range<usize>) -> Bytes {
+        self.buffer.take(range)
     }
 }

@@ -8,83 +8,53 @@ use bytes::Bytes;
 
 use super::http::{Request, Response};
 use crate::handshake::HandshakeError;
-use crate::message::MessageRef;
 use crate::{CloseCode, Message, MessageKind, ProtocolError, SendError};
 
 /// What an [`Endpoint`](crate::Endpoint) tells its driver to react to.
 ///
-/// What is rare is boxed, so that an event is small.
+/// Messages and payloads are owned. When they are lent from the read buffer, by
+/// [`next_ref`](crate::Endpoint::next_ref), `M` is [`MessageRef`](crate::message::MessageRef) and `B` is a
+/// slice. What is rare is boxed, so that an event is small.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub enum Event {
+pub enum Event<M = Message, B = Bytes> {
     /// A client asks for a WebSocket: answer with [`accept`](super::Outbound::accept) or
     /// [`respond`](super::Outbound::respond). Its frames wait until then.
     Request(Box<Request>),
     /// A client asks for something else: answer with [`respond`](super::Outbound::respond).
     Http(Box<Request>),
     /// The connection is open.
-    Open(Box<Opened>),
+    #[non_exhaustive]
+    Open {
+        /// The subprotocol in use, if one is.
+        subprotocol: Option<String>,
+        /// The server's response, on a client.
+        response: Option<Box<Response>>,
+    },
     /// The server does not open a WebSocket; this is what it says instead. Nothing follows.
     Refused(Box<Response>),
     /// A whole message.
-    Message(Message),
-    /// A piece of a message, after [`set_streaming`](super::Inbound::set_streaming).
-    Chunk(MessageChunk<Bytes>),
+    Message(M),
+    /// A piece of a message, after [`set_streaming`](super::Inbound::set_streaming). The text of a piece can
+    /// end inside a character.
+    #[non_exhaustive]
+    Chunk {
+        /// The kind of the message.
+        kind: MessageKind,
+        /// The payload of the piece.
+        bytes: B,
+        /// Whether the message starts here.
+        start: bool,
+        /// Whether the message ends here.
+        end: bool,
+    },
     /// A Ping with its payload; the Pong is in the output.
-    Ping(Bytes),
+    Ping(B),
     /// A Pong with its payload.
-    Pong(Bytes),
+    Pong(B),
     /// The peer's Close frame has come, or the stream has ended without one:
     /// [`close_info`](crate::Endpoint::close_info) tells which. Nothing follows.
     Closed,
-}
-
-/// As [`Event`], but messages and payloads lie in the endpoint's buffer.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum EventRef<'a> {
-    /// As [`Event::Request`].
-    Request(Box<Request>),
-    /// As [`Event::Http`].
-    Http(Box<Request>),
-    /// As [`Event::Open`].
-    Open(Box<Opened>),
-    /// As [`Event::Refused`].
-    Refused(Box<Response>),
-    /// As [`Event::Message`].
-    Message(MessageRef<'a>),
-    /// As [`Event::Chunk`].
-    Chunk(MessageChunk<&'a [u8]>),
-    /// As [`Event::Ping`].
-    Ping(&'a [u8]),
-    /// As [`Event::Pong`].
-    Pong(&'a [u8]),
-    /// As [`Event::Closed`].
-    Closed,
-}
-
-/// A piece of a message. The text of a piece can end inside a character.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct MessageChunk<B> {
-    /// The kind of the message.
-    pub kind: MessageKind,
-    /// The payload.
-    pub bytes: B,
-    /// Whether the message starts here.
-    pub start: bool,
-    /// Whether the message ends here.
-    pub end: bool,
-}
-
-/// What was agreed upon when the connection opened.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct Opened {
-    /// The subprotocol in use, if one is.
-    pub subprotocol: Option<String>,
-    /// The server's response, on a client.
-    pub response: Option<Response>,
 }
 
 /// How a connection ended (RFC 6455 §7.1.4–§7.1.6).

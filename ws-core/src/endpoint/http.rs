@@ -1,3 +1,7 @@
+//! Requests and responses as an endpoint hands them out: owned, with what was checked already.
+//!
+//! The head's bytes are kept as they came, and the header fields are places in them.
+
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -12,7 +16,7 @@ use crate::handshake::{
 
 /// The header fields of a request or response. `Debug` shows their names alone.
 #[derive(Clone, Default)]
-pub struct Fields {
+pub(super) struct Fields {
     head: Bytes,
     spans: Arc<[(Range<usize>, Range<usize>)]>,
 }
@@ -25,7 +29,7 @@ impl Fields {
     }
 
     /// All fields in order: names as they were sent, values without the white space around them.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> + Clone {
+    fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> + Clone {
         self.spans.iter().map(|(name, value)| {
             let part = |range: &Range<usize>| self.head.get(range.clone()).unwrap_or_default();
             (core::str::from_utf8(part(name)).unwrap_or_default(), part(value))
@@ -33,17 +37,10 @@ impl Fields {
     }
 
     /// The first value of a field whose value is text; names are compared without regard to case.
-    pub fn get(&self, name: &str) -> Option<&str> {
+    fn get(&self, name: &str) -> Option<&str> {
         self.iter()
             .filter(|(found, _)| found.eq_ignore_ascii_case(name))
             .find_map(|(_, value)| core::str::from_utf8(value).ok())
-    }
-
-    /// All values of a field in order.
-    pub fn get_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        self.iter()
-            .filter(move |(found, _)| found.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value)
     }
 }
 
@@ -107,9 +104,9 @@ impl Request {
         }
     }
 
-    /// The header fields.
-    pub fn fields(&self) -> &Fields {
-        &self.fields
+    /// All header fields in order: names as they were sent, values without the white space around them.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, &[u8])> + Clone {
+        self.fields.iter()
     }
 
     /// The first value of a header field that is text.
@@ -213,9 +210,9 @@ impl Response {
         &self.reason
     }
 
-    /// The header fields.
-    pub fn fields(&self) -> &Fields {
-        &self.fields
+    /// All header fields in order: names as they were sent, values without the white space around them.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, &[u8])> + Clone {
+        self.fields.iter()
     }
 
     /// The first value of a header field that is text.

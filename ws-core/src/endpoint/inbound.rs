@@ -12,13 +12,13 @@ use core::ops::Range;
 use bytes::Bytes;
 
 use super::assembly::{Assembly, Piece, Place};
-use super::event::{CloseInfo, EndpointError, Event, EventRef, Opened};
+use super::event::{CloseInfo, EndpointError, Event};
 use super::http::{Request, Response};
 use super::next::Next;
 use super::opening::Phase;
 use super::outbound::Outbound;
 use crate::connection::{Due, Frame, Input, Look, Receiver, TextCheck};
-use crate::utf8::InvalidUtf8;
+use crate::message::MessageRef;
 use crate::{CloseCode, Instant, MessageKind, ProtocolError};
 
 /// The receiving side of an [`Endpoint`](crate::Endpoint): bytes in, events out.
@@ -46,24 +46,17 @@ pub(super) struct Session {
 #[derive(Debug)]
 pub(super) enum Found {
     Request(Box<Request>),
-    Open(Box<Opened>),
+    Open(Option<String>, Option<Box<Response>>),
     Refused(Box<Response>),
-    Message(MessageKind, Range<usize>),
-    Chunk(super::event::MessageChunk<Range<usize>>),
+    Place(Place),
     Ping,
     Pong,
     Closed,
     Failed(EndpointError),
 }
 
-impl From<Place> for Found {
-    fn from(place: Place) -> Self {
-        match place {
-            Place::Message(kind, range) => Self::Message(kind, range),
-            Place::Chunk(chunk) => Self::Chunk(chunk),
-        }
-    }
-}
+/// An event whose messages are lent.
+pub(super) type Lent<'a> = Event<MessageRef<'a>, &'a [u8]>;
 
 impl Inbound {
     pub(super) fn new(receiver: Receiver, phase: Phase) -> Self {
@@ -92,13 +85,13 @@ impl Inbound {
         &mut self,
         out: &mut Outbound,
         clock: impl FnOnce() -> Instant,
-    ) -> Next<'_, EventRef<'_>> {
+    ) -> Next<'_, Event<MessageRef<'_>, &[u8]>> {
         let found = match self.find(out) {
             Some(found) => Some(found),
             None => self.find_due(out, clock()),
         };
         match found {
-            Some(found) => self.lend(found, out),
+            Some(found) => self.lend(found, out).map_or_else(Next::Failed, Next::Event),
             None => self.wait(out),
         }
     }
@@ -119,7 +112,7 @@ impl Inbound {
     #[inline]
     pub fn has_message(&mut self, out: &mut Outbound) -> bool {
         self.hold(out);
-        matches!(self.held, Some(Found::Message(..)))
+        matches!(self.held, Some(Found::Place(Place::Message(..))))
     }
 
     /// Copies as many bytes from `bytes` as there is room for, and returns how many. The rest is passed
@@ -245,7 +238,7 @@ impl Inbound {
     /// What is to be told next, if that is known already.
     pub(super) fn find(&mut self, out: &mut Outbound) -> Option<Found> {
         match self.whole_message(out) {
-            Some((kind, range)) => Some(Found::Message(kind, range)),
+            Some((kind, range)) => Some(Found::Place(Place::Message(kind, range))),
             None => self.find_other(out),
         }
     }
@@ -253,10 +246,20 @@ impl Inbound {
     /// As [`find`](Self::find), when no whole message was found.
     #[inline(never)]
     pub(super) fn find_other(&mut self, out: &mut Outbound) -> Option<Found> {
-        match self.held.take() {
-            None => self.parse(out),
-            held => held,
+        if self.held.is_some() {
+            return self.held.take();
         }
+        if self.is_quiet(out) { None } else { self.parse(out) }
+    }
+
+    /// Whether nothing has come, neither bytes nor an end: the usual case between two messages.
+    #[inline]
+    fn is_quiet(&self, out: &Outbound) -> bool {
+        let Self { assembly, session, .. } = self;
+        assembly.buffer.unread_len() == 0
+            && matches!(session.phase, Phase::Open)
+            && !session.eof
+            && out.is_sound()
     }
 
     /// Finds what is to be told next, and holds it.
@@ -275,16 +278,22 @@ impl Inbound {
     /// Tells the time when all is parsed; returns what that brings to tell.
     #[inline(never)]
     pub(super) fn find_due(&mut self, out: &mut Outbound, now: Instant) -> Option<Found> {
-        self.look(out, now);
-        self.find(out)
+        if self.look(out, now) { self.find(out) } else { None }
     }
 
-    /// Tells the time, and does what is due.
-    pub(super) fn look(&mut self, out: &mut Outbound, now: Instant) {
+    /// Tells the time, and does what is due. Returns whether there may be something to tell.
+    #[inline]
+    pub(super) fn look(&mut self, out: &mut Outbound, now: Instant) -> bool {
         let look = if self.is_holding() { Look::Unparsed } else { Look::Parsed };
-        if out.look(now, look) == Some(Due::Opening) {
+        self.look_as(look, out, now)
+    }
+
+    pub(super) fn look_as(&mut self, look: Look, out: &mut Outbound, now: Instant) -> bool {
+        let due = out.look(now, look);
+        if due == Some(Due::Opening) {
             self.opening_is_late(out);
         }
+        due.is_some() || !out.is_sound()
     }
 
     fn parse(&mut self, out: &mut Outbound) -> Option<Found> {
@@ -319,7 +328,7 @@ impl Inbound {
             match frame {
                 Ok(Some(Ok(piece))) => {
                     if let Some(place) = assembly.push(piece) {
-                        return Some(place.into());
+                        return Some(Found::Place(place));
                     }
                 }
                 Ok(Some(Err(Found::Closed))) => {
@@ -334,45 +343,66 @@ impl Inbound {
     }
 
     /// Turns what was found into an event of its own.
+    #[inline(never)]
     pub(super) fn own(&mut self, found: Found, out: &mut Outbound) -> Next<'_> {
         let Self { assembly, session, .. } = self;
-        Next::Event(match found {
-            Found::Message(kind, range) => match assembly.own(kind, range) {
-                Ok(message) => Event::Message(message),
-                Err(InvalidUtf8) => return Next::Failed(session.not_text(out)),
-            },
-            Found::Chunk(chunk) => Event::Chunk(assembly.own_chunk(chunk)),
-            Found::Ping => Event::Ping(Bytes::copy_from_slice(session.receiver.control_payload())),
-            Found::Pong => Event::Pong(Bytes::copy_from_slice(session.receiver.control_payload())),
-            Found::Request(request) if request.is_upgrade() => Event::Request(request),
-            Found::Request(request) => Event::Http(request),
-            Found::Open(opened) => Event::Open(opened),
-            Found::Refused(response) => Event::Refused(response),
-            Found::Closed => Event::Closed,
-            Found::Failed(error) => return Next::Failed(error),
-        })
+        let event = match found {
+            Found::Place(Place::Message(kind, range)) => return self.own_message(kind, range, out),
+            Found::Place(Place::Chunk { kind, range, start, end }) => {
+                Ok(Event::Chunk { kind, bytes: assembly.own_piece(range), start, end })
+            }
+            found => rare(found, || Bytes::copy_from_slice(session.receiver.control_payload())),
+        };
+        event.map_or_else(Next::Failed, Next::Event)
+    }
+
+    /// Turns a message that was found into an event of its own.
+    #[inline]
+    pub(super) fn own_message(
+        &mut self,
+        kind: MessageKind,
+        range: Range<usize>,
+        out: &mut Outbound,
+    ) -> Next<'_> {
+        match self.assembly.own(kind, range) {
+            Ok(message) => Next::Event(Event::Message(message)),
+            Err(_) => Next::Failed(self.session.not_text(out)),
+        }
     }
 
     /// Turns what was found into an event that is lent.
     #[inline]
-    pub(super) fn lend(&mut self, found: Found, out: &mut Outbound) -> Next<'_, EventRef<'_>> {
+    pub(super) fn lend(
+        &mut self,
+        found: Found,
+        out: &mut Outbound,
+    ) -> Result<Lent<'_>, EndpointError> {
         let Self { assembly, session, .. } = self;
-        Next::Event(match found {
-            Found::Message(kind, range) => match assembly.lend(kind, range) {
-                Ok(message) => EventRef::Message(message),
-                Err(InvalidUtf8) => return Next::Failed(session.not_text(out)),
+        match found {
+            Found::Place(Place::Message(kind, range)) => match assembly.lend(kind, range) {
+                Ok(message) => Ok(Event::Message(message)),
+                Err(_) => Err(session.not_text(out)),
             },
-            Found::Chunk(chunk) => EventRef::Chunk(assembly.lend_chunk(chunk)),
-            Found::Ping => EventRef::Ping(session.receiver.control_payload()),
-            Found::Pong => EventRef::Pong(session.receiver.control_payload()),
-            Found::Request(request) if request.is_upgrade() => EventRef::Request(request),
-            Found::Request(request) => EventRef::Http(request),
-            Found::Open(opened) => EventRef::Open(opened),
-            Found::Refused(response) => EventRef::Refused(response),
-            Found::Closed => EventRef::Closed,
-            Found::Failed(error) => return Next::Failed(error),
-        })
+            Found::Place(Place::Chunk { kind, range, start, end }) => {
+                Ok(Event::Chunk { kind, bytes: assembly.lend_piece(range), start, end })
+            }
+            found => rare(found, || session.receiver.control_payload()),
+        }
     }
+}
+
+/// An event without a message.
+fn rare<M, B>(found: Found, control: impl FnOnce() -> B) -> Result<Event<M, B>, EndpointError> {
+    Ok(match found {
+        Found::Ping => Event::Ping(control()),
+        Found::Pong => Event::Pong(control()),
+        Found::Request(request) if request.is_upgrade() => Event::Request(request),
+        Found::Request(request) => Event::Http(request),
+        Found::Open(subprotocol, response) => Event::Open { subprotocol, response },
+        Found::Refused(response) => Event::Refused(response),
+        Found::Failed(error) => return Err(error),
+        Found::Closed | Found::Place(_) => Event::Closed,
+    })
 }
 
 impl Session {

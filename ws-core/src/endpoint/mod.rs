@@ -17,21 +17,24 @@ mod queue;
 mod read_buffer;
 mod shared_buffers;
 
+use alloc::boxed::Box;
 use alloc::string::ToString;
-use core::fmt;
+use core::ops::Range;
 
-pub use event::{CloseInfo, EndpointError, Event, EventRef, MessageChunk, Opened, Unsent};
-pub use http::{Fields, Request, Response};
+pub use event::{CloseInfo, EndpointError, Event, Unsent};
+pub use http::{Request, Response};
 pub use inbound::Inbound;
 pub use next::Next;
 pub use options::{Options, Origins};
-pub use outbound::{Outbound, Random, RandomError};
+pub use outbound::Outbound;
 pub use output::{Output, Pending};
-pub use shared_buffers::{Buffers, WithBuffers};
+pub use shared_buffers::Buffers;
 
 use crate::connection::{Look, Phase, Receiver, Sender};
-use crate::handshake::{ClientKey, ClientRequest, HeadError};
-use crate::{Connection, Instant, Role};
+use crate::handshake::{ClientKey, ClientRequest, OpenError};
+use crate::message::MessageRef;
+use crate::{Connection, Instant, MessageKind, Role};
+use assembly::Place;
 use inbound::Found;
 
 /// While so much output waits, in bytes, no further event is told.
@@ -40,8 +43,8 @@ const HOLD: usize = 64 * 1024;
 /// One side of a WebSocket connection, from its opening handshake to its end, without I/O.
 ///
 /// It owns its buffers. Memory follows what has arrived, never what a peer declares. It can be moved to
-/// another thread, but not be shared between threads: it is [`Send`] and not [`Sync`], because [`Random`] is
-/// so.
+/// another thread, but not be shared between threads: it is [`Send`] and not [`Sync`], because a client's
+/// random generator is so.
 ///
 /// ```
 /// use ws_core::endpoint::{Endpoint, Event, Next, Options};
@@ -90,49 +93,6 @@ pub struct Endpoint {
     pub outbound: Outbound,
 }
 
-/// Why this side's half of the opening handshake was not written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum OpenError {
-    /// No request waits for this answer.
-    NoRequest,
-    /// The request or answer is not valid.
-    Head(HeadError),
-    /// The generator of random bytes has failed.
-    Random,
-}
-
-impl fmt::Display for OpenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoRequest => f.write_str("no request waits for this answer"),
-            Self::Head(error) => error.fmt(f),
-            Self::Random => RandomError.fmt(f),
-        }
-    }
-}
-
-impl core::error::Error for OpenError {
-    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
-        match self {
-            Self::NoRequest | Self::Random => None,
-            Self::Head(error) => error.source(),
-        }
-    }
-}
-
-impl From<HeadError> for OpenError {
-    fn from(error: HeadError) -> Self {
-        Self::Head(error)
-    }
-}
-
-impl From<RandomError> for OpenError {
-    fn from(RandomError: RandomError) -> Self {
-        Self::Random
-    }
-}
-
 impl Endpoint {
     /// A server that waits for a request.
     pub fn server(options: impl Into<Options>) -> Self {
@@ -146,7 +106,8 @@ impl Endpoint {
     /// A client whose request is in the output.
     ///
     /// `random` fills bytes from a cryptographic random generator: the key of the handshake and
-    /// the masking keys, which must not be foreseeable (RFC 6455 §10.3).
+    /// the masking keys, which must not be foreseeable (RFC 6455 §10.3). It returns whether it could. If not,
+    /// the connection fails with [`EndpointError::Random`].
     ///
     /// ```
     /// use ws_core::endpoint::{Endpoint, EndpointError, Next};
@@ -154,8 +115,10 @@ impl Endpoint {
     /// use ws_core::{Config, Instant};
     ///
     /// let request = ClientRequest::new("example.com", "/chat");
-    /// // Yours: a cryptographic generator, which may fail.
-    /// let random = Box::new(|bytes: &mut [u8]| Ok(bytes.fill(7)));
+    /// let random = |bytes: &mut [u8]| {
+    ///     bytes.fill(7); // yours: a cryptographic generator
+    ///     true // it has not failed
+    /// };
     /// let mut client = Endpoint::client(&request, Config::default(), random)?;
     /// let start = Instant::from_millis(0);
     /// let Next::Write { mut output, until, .. } = client.next(|| start) else { panic!("a request") };
@@ -176,18 +139,20 @@ impl Endpoint {
     pub fn client(
         request: &ClientRequest<'_>,
         options: impl Into<Options>,
-        mut random: Random,
+        mut random: impl FnMut(&mut [u8]) -> bool + Send + 'static,
     ) -> Result<Self, OpenError> {
         if request.extensions.is_some() {
-            return Err(HeadError::InvalidExtension.into());
+            return Err(OpenError::InvalidExtension);
         }
         let options = options.into();
         let mut nonce = [0; 16];
-        random(&mut nonce)?;
+        if !random(&mut nonce) {
+            return Err(OpenError::Random);
+        }
         let key = ClientKey::from_nonce(nonce);
         let (receiver, mut sender) = halves(Role::Client, &options);
         sender.ending.set_phase(Phase::Opening);
-        let mut outbound = Outbound::new(sender, Some(random), &options);
+        let mut outbound = Outbound::new(sender, Some(Box::new(random)), &options);
         outbound.head(|out| request.write(&key, out))?;
         let offered = request.subprotocols.iter().map(ToString::to_string).collect();
         Ok(Self { inbound: Inbound::opening(receiver, options, Some((key, offered))), outbound })
@@ -203,16 +168,16 @@ impl Endpoint {
     /// response's head.
     pub fn client_after_handshake(
         options: impl Into<Options>,
-        random: Random,
+        random: impl FnMut(&mut [u8]) -> bool + Send + 'static,
         leftover: &[u8],
     ) -> Self {
-        Self::after_handshake(Role::Client, options.into(), Some(random), leftover)
+        Self::after_handshake(Role::Client, options.into(), Some(Box::new(random)), leftover)
     }
 
     fn after_handshake(
         role: Role,
         options: Options,
-        random: Option<Random>,
+        random: Option<outbound::Random>,
         leftover: &[u8],
     ) -> Self {
         let (receiver, sender) = halves(role, &options);
@@ -232,7 +197,10 @@ impl Endpoint {
     /// time-outs; what happens between two answers counts from the later one. A time up to a minute before
     /// the latest counts as the latest.
     pub fn next(&mut self, clock: impl FnOnce() -> Instant) -> Next<'_> {
-        match self.find(clock) {
+        if let Some((kind, range)) = self.whole_message() {
+            return self.inbound.own_message(kind, range, &mut self.outbound);
+        }
+        match self.find_other(clock) {
             Some(found) => self.inbound.own(found, &mut self.outbound),
             None => self.outbound.rest(Some(&mut self.inbound)),
         }
@@ -242,13 +210,13 @@ impl Endpoint {
     /// sending side comes along, so that what is lent can be answered.
     ///
     /// ```
-    /// # use ws_core::endpoint::{Endpoint, EventRef, Next};
+    /// # use ws_core::endpoint::{Endpoint, Event, Next};
     /// # use ws_core::{Instant, SendError};
     /// /// Echoes what has come; returns whether the connection goes on.
     /// fn echo(endpoint: &mut Endpoint, now: Instant) -> Result<bool, SendError> {
     ///     loop {
     ///         match endpoint.next_ref(|| now) {
-    ///             Next::Event((EventRef::Message(message), out)) => out.send_ref(message)?,
+    ///             Next::Event((Event::Message(message), out)) => out.send_ref(message)?,
     ///             Next::Event(_) | Next::Failed(_) => {}
     ///             next => return Ok(!matches!(next, Next::Done)), // yours: to write, to read, to wait
     ///         }
@@ -259,17 +227,16 @@ impl Endpoint {
     pub fn next_ref(
         &mut self,
         clock: impl FnOnce() -> Instant,
-    ) -> Next<'_, (EventRef<'_>, &mut Outbound)> {
-        match self.find(clock) {
-            Some(found) => {
-                let Self { inbound, outbound } = self;
-                match inbound.lend(found, outbound) {
-                    Next::Event(event) => Next::Event((event, outbound)),
-                    Next::Failed(error) => Next::Failed(error),
-                    _ => Next::Done,
-                }
-            }
-            None => self.outbound.rest(Some(&mut self.inbound)),
+    ) -> Next<'_, (Event<MessageRef<'_>, &[u8]>, &mut Outbound)> {
+        let found = match self.whole_message() {
+            Some((kind, range)) => Some(Found::Place(Place::Message(kind, range))),
+            None => self.find_other(clock),
+        };
+        let Some(found) = found else { return self.outbound.rest(Some(&mut self.inbound)) };
+        let Self { inbound, outbound } = self;
+        match inbound.lend(found, outbound) {
+            Ok(event) => Next::Event((event, outbound)),
+            Err(error) => Next::Failed(error),
         }
     }
 
@@ -280,17 +247,24 @@ impl Endpoint {
     /// next event, which [`next`](Self::next) tells.
     pub fn next_write(&mut self, clock: impl FnOnce() -> Instant) -> Next<'_> {
         self.inbound.hold(&mut self.outbound);
-        self.outbound.look(clock(), Look::Writer);
+        self.inbound.look_as(Look::Writer, &mut self.outbound, clock());
         self.outbound.rest(Some(&mut self.inbound))
     }
 
-    /// What is to be told next, and the time if that is nothing.
+    /// The next message, if it is to be told and one that the short way finds.
     #[inline]
-    fn find(&mut self, clock: impl FnOnce() -> Instant) -> Option<Found> {
+    fn whole_message(&mut self) -> Option<(MessageKind, Range<usize>)> {
         if self.outbound.waiting() < HOLD {
-            if let Some((kind, range)) = self.inbound.whole_message(&mut self.outbound) {
-                return Some(Found::Message(kind, range));
-            }
+            self.inbound.whole_message(&mut self.outbound)
+        } else {
+            None
+        }
+    }
+
+    /// What is to be told next when no whole message was found; the clock is asked if that is nothing.
+    #[inline]
+    fn find_other(&mut self, clock: impl FnOnce() -> Instant) -> Option<Found> {
+        if self.outbound.waiting() < HOLD {
             if let Some(found) = self.inbound.find_other(&mut self.outbound) {
                 return Some(found);
             }
@@ -302,7 +276,9 @@ impl Endpoint {
 
     #[inline(never)]
     fn find_due(&mut self, now: Instant) -> Option<Found> {
-        self.inbound.look(&mut self.outbound, now);
+        if !self.inbound.look(&mut self.outbound, now) {
+            return None;
+        }
         if self.outbound.waiting() < HOLD {
             self.inbound.find(&mut self.outbound)
         } else {

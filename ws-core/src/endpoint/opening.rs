@@ -10,7 +10,7 @@ use core::fmt;
 
 use bytes::Bytes;
 
-use super::event::{EndpointError, Opened};
+use super::event::EndpointError;
 use super::http::{Request, Response, field_slots};
 use super::inbound::{Found, Inbound};
 use super::options::Options;
@@ -115,9 +115,9 @@ impl Inbound {
     /// Looks for the application's answer to a request.
     fn poll_answer(&mut self, out: &mut Outbound) -> Result<Option<Found>, EndpointError> {
         match core::mem::replace(out.answer(), Answer::None) {
-            Answer::Accepted(opened) => {
+            Answer::Accepted(subprotocol) => {
                 self.session.phase = Phase::Open;
-                Ok(Some(Found::Open(opened)))
+                Ok(Some(Found::Open(subprotocol, None)))
             }
             // Who asks for a page may have closed its side and still wait for the answer.
             Answer::Asked(request) if self.session.eof && request.is_upgrade() => {
@@ -180,12 +180,11 @@ impl Inbound {
             let mut response = Response::new(&head, &parsed);
             if parsed.status() == 101 {
                 let accepted = parsed.accept(key, offered.iter().map(String::as_str), None)?;
-                let subprotocol = accepted.subprotocol.map(ToString::to_string);
+                let subprotocol = accepted.map(ToString::to_string);
                 out.open();
                 self.session.phase = Phase::Open;
                 response.body = Bytes::new();
-                let opened = Opened { subprotocol, response: Some(response) };
-                return Ok(Some(Found::Open(Box::new(opened))));
+                return Ok(Some(Found::Open(subprotocol, Some(Box::new(response)))));
             }
             // A body whose length is in doubt is not worth a second fault.
             let Ok(length) = parsed.body_length() else {

@@ -1,3 +1,5 @@
+//! Limits, time-outs and policies of an endpoint, and which origins a server admits.
+
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;

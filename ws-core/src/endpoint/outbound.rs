@@ -12,15 +12,15 @@ use core::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
-use super::event::{Opened, Unsent};
+use super::Options;
+use super::event::Unsent;
 use super::http::Request;
 use super::next::Next;
 use super::output::{Output, Pending, SHARE};
 use super::queue::{Fragment, Payload, Queue};
-use super::{OpenError, Options};
 use crate::connection::{DataFrame, Look, Phase, Rest, Sender, Stream};
 use crate::frame::{MAX_CONTROL_PAYLOAD, mask};
-use crate::handshake::{AcceptResponse, HandshakeError, HeadError, HttpResponse, accept_key};
+use crate::handshake::{AcceptResponse, HandshakeError, HttpResponse, OpenError, accept_key};
 use crate::message::MessageRef;
 use crate::{
     CloseCode, Instant, MaskingKey, Message, MessageKind, PreparedMessage, Role, SendError,
@@ -31,21 +31,8 @@ const CONTROL: usize = 6 + MAX_CONTROL_PAYLOAD;
 /// Bytes of masking keys that are made at once.
 const KEYS: usize = 256;
 
-/// Fills bytes from a cryptographic random generator. It may fail, and then the connection fails: a client
-/// sends nothing under a key that could be foreseen (RFC 6455 §10.3).
-pub type Random = Box<dyn FnMut(&mut [u8]) -> Result<(), RandomError> + Send>;
-
-/// The generator of random bytes has failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct RandomError;
-
-impl fmt::Display for RandomError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the generator of random bytes has failed")
-    }
-}
-
-impl core::error::Error for RandomError {}
+/// Fills bytes from a cryptographic random generator; returns whether it could.
+pub(super) type Random = Box<dyn FnMut(&mut [u8]) -> bool + Send>;
 
 /// The sending side of an [`Endpoint`](crate::Endpoint): messages in, output out.
 #[derive(Debug)]
@@ -67,7 +54,7 @@ pub struct Outbound {
 pub(super) enum Answer {
     None,
     Asked(Box<Request>),
-    Accepted(Box<Opened>),
+    Accepted(Option<String>),
 }
 
 struct Keys {
@@ -84,14 +71,16 @@ impl fmt::Debug for Keys {
 
 impl Keys {
     #[inline]
-    fn next(&mut self) -> Result<MaskingKey, RandomError> {
+    fn next(&mut self) -> Option<MaskingKey> {
         if self.used >= KEYS {
-            (self.random)(&mut self.block)?;
+            if !(self.random)(&mut self.block) {
+                return None;
+            }
             self.used = 0;
         }
         let key = self.block.get(self.used..).and_then(|rest| rest.first_chunk::<4>());
         self.used = self.used.saturating_add(4);
-        Ok(MaskingKey::new(*key.ok_or(RandomError)?))
+        key.map(|key| MaskingKey::new(*key))
     }
 }
 
@@ -244,6 +233,9 @@ impl Outbound {
         let code = code.into();
         self.sender.check_close(code, reason)?;
         self.pump();
+        if self.random_failed {
+            return Err(SendError::Random);
+        }
         if let Some(queue) = &mut self.queue {
             queue.close = Some((code, reason.to_string()));
             self.sender.close_queued();
@@ -265,8 +257,7 @@ impl Outbound {
         response.check_offered(offered, "")?;
         let accept = accept_key(&asked.key);
         append_head(&mut self.output, |out| response.write_accept(&accept, out))?;
-        let subprotocol = response.subprotocol.map(ToString::to_string);
-        self.answer = Answer::Accepted(Box::new(Opened { subprotocol, response: None }));
+        self.answer = Answer::Accepted(response.subprotocol.map(ToString::to_string));
         self.open();
         Ok(())
     }
@@ -322,17 +313,23 @@ impl Outbound {
     /// Tells that the stream has taken `count` more bytes of what [`take_output`](Self::take_output) has
     /// moved. Tell it after each write, because a peer that takes its output slowly is alive.
     pub fn written(&mut self, count: usize) {
+        let count = count.min(self.in_flight);
         self.in_flight = self.in_flight.saturating_sub(count);
-        self.note_written();
+        self.note_written(count);
     }
 
     /// As [`written`](Self::written), of output that was not taken.
     pub(super) fn advance(&mut self, count: usize) {
+        let count = count.min(self.output.len());
         self.output.advance(count);
-        self.note_written();
+        self.note_written(count);
     }
 
-    fn note_written(&mut self) {
+    /// A write of nothing shows nothing.
+    fn note_written(&mut self, count: usize) {
+        if count == 0 {
+            return;
+        }
         let all = self.waiting() == 0;
         self.sender.timers.written(all);
         if all {
@@ -381,9 +378,10 @@ impl Outbound {
     fn key(&mut self) -> Result<Option<MaskingKey>, SendError> {
         let Some(keys) = &mut self.keys else { return Ok(None) };
         match keys.next() {
-            Ok(key) => Ok(Some(key)),
-            Err(RandomError) => {
+            Some(key) => Ok(Some(key)),
+            None => {
                 self.random_failed = true;
+                self.queue = None;
                 self.over();
                 Err(SendError::Random)
             }
@@ -392,6 +390,12 @@ impl Outbound {
 
     pub(super) fn random_failed(&self) -> bool {
         self.random_failed
+    }
+
+    /// Whether there is neither an end of the stream nor a failure to tell.
+    #[inline]
+    pub(super) fn is_sound(&self) -> bool {
+        !self.sender.ending.has_ended() && !self.random_failed
     }
 
     #[inline]
@@ -496,7 +500,7 @@ impl Outbound {
     }
 
     /// Encodes control frames that are owed, as long as the output has room, a Close frame always; then, if
-    /// the output is empty, the next fragment.
+    /// the output was empty before, the next fragment, so that no flood of Pings holds it up.
     #[inline]
     pub(super) fn pump(&mut self) {
         if self.sender.wants_transmit() || self.queue.is_some() {
@@ -511,25 +515,29 @@ impl Outbound {
         if ending.cuts_messages() || ending.drops_output() || self.random_failed {
             self.queue = None;
         }
-        while !self.random_failed && (self.transmits() || self.cuts()) {}
+        let mut drained = self.output.is_empty();
+        while !self.random_failed && (self.transmits() || self.cuts(&mut drained)) {}
     }
 
     /// Encodes the next control frame that is owed, if it may go out now.
     fn transmits(&mut self) -> bool {
-        if !self.sender.wants_transmit() || self.queue.is_some() && self.sender.transmits_close() {
+        // A Close frame follows the messages.
+        let behind = self.queue.is_some();
+        if !self.sender.wants_transmit() || behind && self.sender.transmits_close() {
             return false;
         }
         let waiting = self.waiting();
-        if waiting != 0 && waiting >= self.max_output && self.is_open() {
+        let full = waiting != 0 && waiting >= self.max_output;
+        if full && (behind || !self.sender.owes_close()) {
             return false;
         }
         let Ok(key) = self.key() else { return false };
         self.control(|sender, out| sender.transmit(out, key)).is_ok()
     }
 
-    /// Encodes the next fragment, or the Close frame behind all, if the output is empty.
-    fn cuts(&mut self) -> bool {
-        if !self.output.is_empty() {
+    /// Encodes the next fragment, or the Close frame behind all, if the output was `drained`.
+    fn cuts(&mut self, drained: &mut bool) -> bool {
+        if !*drained {
             return false;
         }
         let max = usize::try_from(self.sender.max_outgoing_frame()).unwrap_or(usize::MAX);
@@ -554,6 +562,7 @@ impl Outbound {
             }
         };
         self.share(kind, payload, last, key);
+        *drained = false;
         true
     }
 
@@ -568,12 +577,18 @@ impl Outbound {
     }
 
     /// Tells the time, and does what is due.
+    #[inline]
     pub(super) fn look(&mut self, now: Instant, look: Look) -> Option<crate::connection::Due> {
+        // What is encoded counts from now, and what fails is told before the output.
+        self.pump();
         let waiting = self.waiting() != 0;
         let due = self.sender.look(now, waiting, look);
         if self.sender.ending.drops_output() {
             self.drop_output();
             self.answer = Answer::None;
+        }
+        if due.is_some() {
+            self.pump();
         }
         due
     }
@@ -583,7 +598,8 @@ impl Outbound {
         &'a mut self,
         inbound: Option<&'a mut super::Inbound>,
     ) -> Next<'a, E> {
-        self.pump();
+        // What was encoded since the clock has answered counts from there.
+        self.sender.timers.apply();
         let until = self.sender.until();
         if !self.output.is_empty() {
             let read = inbound.and_then(super::Inbound::reader);
@@ -632,18 +648,20 @@ impl Outbound {
         self.sender.timers.opened();
     }
 
-    /// Ends without a WebSocket, or without any way to send.
+    /// Ends without a WebSocket, or without any way to send; the first call counts.
     pub(super) fn over(&mut self) {
-        self.sender.ending.set_phase(Phase::Over);
-        self.sender.timers.restart_closing();
+        if self.sender.ending.phase() != Phase::Over {
+            self.sender.ending.set_phase(Phase::Over);
+            self.sender.timers.restart_closing();
+        }
         self.answer = Answer::None;
     }
 
     /// Appends an HTTP head that `write` makes, given a slice that is long enough.
     pub(super) fn head(
         &mut self,
-        write: impl Fn(&mut [u8]) -> Result<usize, HeadError>,
-    ) -> Result<(), HeadError> {
+        write: impl Fn(&mut [u8]) -> Result<usize, OpenError>,
+    ) -> Result<(), OpenError> {
         append_head(&mut self.output, write)
     }
 
@@ -670,10 +688,10 @@ impl Outbound {
 
 fn append_head(
     output: &mut Output,
-    write: impl Fn(&mut [u8]) -> Result<usize, HeadError>,
-) -> Result<(), HeadError> {
+    write: impl Fn(&mut [u8]) -> Result<usize, OpenError>,
+) -> Result<(), OpenError> {
     let needed = match write(&mut []) {
-        Err(HeadError::BufferTooSmall { needed }) => needed,
+        Err(OpenError::BufferTooSmall { needed }) => needed,
         other => other?,
     };
     let out = output.copied();

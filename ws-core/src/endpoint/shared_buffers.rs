@@ -38,7 +38,7 @@ impl fmt::Debug for Buffers {
 /// An [`Endpoint`] that works in shared [`Buffers`], until this is dropped.
 #[derive(Debug)]
 #[must_use = "the endpoint works in the buffers until this is dropped"]
-pub struct WithBuffers<'a> {
+struct WithBuffers<'a> {
     endpoint: &'a mut Endpoint,
     buffers: &'a mut Buffers,
 }
@@ -95,7 +95,10 @@ impl Endpoint {
     /// Bytes that were read into [`read_buf`](super::Inbound::read_buf) have to be told by
     /// [`filled`](super::Inbound::filled) before. While a message of more than 4 KiB is incomplete, it is put
     /// together in memory of its own.
-    pub fn with_buffers<'a>(&'a mut self, buffers: &'a mut Buffers) -> WithBuffers<'a> {
+    pub fn with_buffers<'a>(
+        &'a mut self,
+        buffers: &'a mut Buffers,
+    ) -> impl DerefMut<Target = Self> + fmt::Debug {
         self.inbound.lend_buffer(&mut buffers.read);
         self.outbound.output.lend(&mut buffers.output);
         WithBuffers { endpoint: self, buffers }

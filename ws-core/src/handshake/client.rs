@@ -5,7 +5,7 @@
 //! RFC 6455 are. Endpoints call both, as do clients on slices of their own.
 
 use super::accept::{ClientKey, accept_key};
-use super::error::{HandshakeError, HeadError};
+use super::error::{HandshakeError, OpenError};
 use super::extensions::Extensions;
 use super::fields::{
     Field, FieldSlots, FieldValues, Single, pairs, parse_fields, parse_http_version,
@@ -28,7 +28,7 @@ use super::writer::{Writer, check_value, is_one_of, is_websocket_field, put_head
 /// let mut out = [0; 256];
 /// let length = request.write(&key, &mut out)?;
 /// assert!(out[..length].starts_with(b"GET /chat HTTP/1.1\r\nHost: example.com:8080\r\n"));
-/// # Ok::<(), ws_core::handshake::HeadError>(())
+/// # Ok::<(), ws_core::handshake::OpenError>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 #[must_use]
@@ -80,14 +80,14 @@ impl<'a> ClientRequest<'a> {
     ///
     /// # Errors
     ///
-    /// [`HeadError`]. If `out` is too short, the error says how many bytes are needed, so that an empty slice asks
+    /// [`OpenError`]. If `out` is too short, the error says how many bytes are needed, so that an empty slice asks
     /// for the length. After an error the content of `out` is unspecified.
-    pub fn write(&self, key: &ClientKey, out: &mut [u8]) -> Result<usize, HeadError> {
+    pub fn write(&self, key: &ClientKey, out: &mut [u8]) -> Result<usize, OpenError> {
         if !is_valid_target(self.target) {
-            return Err(HeadError::InvalidTarget);
+            return Err(OpenError::InvalidTarget);
         }
         if !is_valid_host(self.host) {
-            return Err(HeadError::InvalidHost);
+            return Err(OpenError::InvalidHost);
         }
         let mut writer = Writer::new(out);
         writer.put("GET ");
@@ -125,11 +125,11 @@ impl<'a> ClientRequest<'a> {
         writer.finish()
     }
 
-    fn put_subprotocols(&self, writer: &mut Writer<'_>) -> Result<(), HeadError> {
+    fn put_subprotocols(&self, writer: &mut Writer<'_>) -> Result<(), OpenError> {
         for (index, name) in self.subprotocols.iter().enumerate() {
             let earlier = self.subprotocols.get(..index).unwrap_or_default();
             if !is_token(name.as_bytes()) || earlier.contains(name) {
-                return Err(HeadError::InvalidSubprotocol);
+                return Err(OpenError::InvalidSubprotocol);
             }
             writer.put(if index == 0 { "Sec-WebSocket-Protocol: " } else { ", " });
             writer.put(name);
@@ -151,14 +151,6 @@ pub struct ResponseHead<'f, 'h> {
     #[cfg(feature = "endpoint")]
     reason: &'h [u8],
     pub(super) fields: &'f [Field<'h>],
-}
-
-/// What server and client agreed upon.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Accepted<'h> {
-    /// The subprotocol in use, one of those offered.
-    pub subprotocol: Option<&'h str>,
 }
 
 impl<'f, 'h> ResponseHead<'f, 'h> {
@@ -226,7 +218,7 @@ impl<'f, 'h> ResponseHead<'f, 'h> {
         FieldValues::new(self.fields, name).next()
     }
 
-    /// Checks a 101 by every rule of RFC 6455 §4.1 and returns what was agreed upon.
+    /// Checks a 101 by every rule of RFC 6455 §4.1 and returns the subprotocol that the server has chosen.
     ///
     /// `offered_subprotocols` and `offered_extensions` are what the request offered, the latter as
     /// the value of its field. The response then has no extension of another name; its parameters are not checked.
@@ -240,7 +232,7 @@ impl<'f, 'h> ResponseHead<'f, 'h> {
         key: &ClientKey,
         offered_subprotocols: impl IntoIterator<Item = &'o str>,
         offered_extensions: Option<&str>,
-    ) -> Result<Accepted<'h>, HandshakeError> {
+    ) -> Result<Option<&'h str>, HandshakeError> {
         if self.status != 101 {
             return Err(HandshakeError::NotSwitchingProtocols);
         }
@@ -269,7 +261,7 @@ impl<'f, 'h> ResponseHead<'f, 'h> {
         }
         let subprotocol = self.subprotocol(offered_subprotocols)?;
         self.check_extensions(offered_extensions)?;
-        Ok(Accepted { subprotocol })
+        Ok(subprotocol)
     }
 
     /// A 101 has no body: a length of zero says so superfluously, anything else is a fault.

@@ -1,6 +1,6 @@
 //! What can be wrong with a handshake.
 //!
-//! [`HandshakeError`] is the peer's fault and [`HeadError`] the caller's. Their texts name the rule that is broken and
+//! [`HandshakeError`] is the peer's fault and [`OpenError`] the caller's. Their texts name the rule that is broken and
 //! never show a byte of the peer's, so that they may be logged and sent. Both grow with the rules that are
 //! checked.
 
@@ -265,10 +265,11 @@ impl fmt::Display for HandshakeError {
 
 impl core::error::Error for HandshakeError {}
 
-/// What is wrong with a head that the caller asks to be written. Nothing of it is to be sent.
+/// Why this side's half of an opening handshake, or another head that the caller asks for, was not written.
+/// Nothing of it is to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum HeadError {
+pub enum OpenError {
     /// The output is shorter than the head, which takes exactly `needed` bytes.
     BufferTooSmall {
         /// The length of the head in bytes.
@@ -298,9 +299,13 @@ pub enum HeadError {
     InvalidStatus,
     /// A body with a status that has none: 204, 205 or 304.
     BodyNotAllowed,
+    /// No request waits for this answer.
+    NoRequest,
+    /// The generator of random bytes has failed.
+    Random,
 }
 
-impl fmt::Display for HeadError {
+impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::BufferTooSmall { needed } => {
@@ -322,8 +327,10 @@ impl fmt::Display for HeadError {
             Self::InvalidKey => "key is not 16 bytes in base64 (RFC 6455 §4.2.1)",
             Self::InvalidStatus => "status is not from 200 to 599 (RFC 9110 §15)",
             Self::BodyNotAllowed => "body with a status that has none (RFC 9110 §15.3.5, §15.4.5)",
+            Self::NoRequest => "no request waits for this answer",
+            Self::Random => "the generator of random bytes has failed",
         })
     }
 }
 
-impl core::error::Error for HeadError {}
+impl core::error::Error for OpenError {}

@@ -51,7 +51,7 @@
 //! let mut slots = FieldSlots::<DEFAULT_MAX_FIELDS>::new();
 //! let response = ResponseHead::parse(&received[..length], &mut slots)?;
 //! let accepted = response.accept(&key, ["chat", "superchat"], None)?;
-//! assert_eq!(accepted.subprotocol, Some("chat"));
+//! assert_eq!(accepted, Some("chat"));
 //! # Ok::<(), HandshakeError>(())
 //! ```
 
@@ -73,10 +73,10 @@ mod writer;
 pub use accept::{ClientKey, accept_key};
 #[cfg(feature = "endpoint")]
 pub(crate) use body::{BodyPart, BodyReader};
-pub use client::{Accepted, ClientRequest, ResponseHead};
+pub use client::{ClientRequest, ResponseHead};
 #[cfg(feature = "endpoint")]
 pub(crate) use debug::{Names, path};
-pub use error::{HandshakeError, HeadError};
+pub use error::{HandshakeError, OpenError};
 #[cfg(feature = "endpoint")]
 pub(crate) use fields::EMPTY_FIELD;
 pub use fields::FieldSlots;

@@ -5,7 +5,7 @@
 //! servers on slices of their own.
 
 use super::accept::{accept_key, ascii, is_valid_key};
-use super::error::{HandshakeError, HeadError};
+use super::error::{HandshakeError, OpenError};
 use super::extensions::Extensions;
 use super::lists::is_token;
 use super::writer::{Writer, is_one_of, is_websocket_field, put_headers};
@@ -25,7 +25,7 @@ use super::writer::{Writer, is_one_of, is_websocket_field, put_headers};
 ///     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
 ///       Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: chat\r\n\r\n"
 /// );
-/// # Ok::<(), ws_core::handshake::HeadError>(())
+/// # Ok::<(), ws_core::handshake::OpenError>(())
 /// ```
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[must_use]
@@ -67,9 +67,9 @@ impl<'a> AcceptResponse<'a> {
     ///
     /// # Errors
     ///
-    /// [`HeadError`]. If `out` is too short, the error says how many bytes are needed, so that an empty slice asks
+    /// [`OpenError`]. If `out` is too short, the error says how many bytes are needed, so that an empty slice asks
     /// for the length. After an error the content of `out` is unspecified.
-    pub fn write(&self, key: &str, out: &mut [u8]) -> Result<usize, HeadError> {
+    pub fn write(&self, key: &str, out: &mut [u8]) -> Result<usize, OpenError> {
         self.write_accept(&accept_of(key)?, out)
     }
 
@@ -78,7 +78,7 @@ impl<'a> AcceptResponse<'a> {
         &self,
         accept: &[u8; 28],
         out: &mut [u8],
-    ) -> Result<usize, HeadError> {
+    ) -> Result<usize, OpenError> {
         let mut writer = Writer::new(out);
         writer.put("HTTP/1.1 101 Switching Protocols\r\n");
         self.put_fields(accept, |name, value| writer.field(name, value))?;
@@ -93,8 +93,8 @@ impl<'a> AcceptResponse<'a> {
     ///
     /// # Errors
     ///
-    /// [`HeadError`]. What was passed on before an error is of no use.
-    pub fn fields(&self, key: &str, field: impl FnMut(&str, &str)) -> Result<(), HeadError> {
+    /// [`OpenError`]. What was passed on before an error is of no use.
+    pub fn fields(&self, key: &str, field: impl FnMut(&str, &str)) -> Result<(), OpenError> {
         self.put_fields(&accept_of(key)?, field)
     }
 
@@ -102,13 +102,13 @@ impl<'a> AcceptResponse<'a> {
         &self,
         accept: &[u8; 28],
         mut field: impl FnMut(&str, &str),
-    ) -> Result<(), HeadError> {
+    ) -> Result<(), OpenError> {
         field("Upgrade", "websocket");
         field("Connection", "Upgrade");
         field("Sec-WebSocket-Accept", ascii(accept));
         if let Some(subprotocol) = self.subprotocol {
             if !is_token(subprotocol.as_bytes()) {
-                return Err(HeadError::InvalidSubprotocol);
+                return Err(OpenError::InvalidSubprotocol);
             }
             field("Sec-WebSocket-Protocol", subprotocol);
         }
@@ -131,10 +131,10 @@ impl<'a> AcceptResponse<'a> {
         &self,
         subprotocols: impl IntoIterator<Item = &'o str>,
         extensions: &str,
-    ) -> Result<(), HeadError> {
+    ) -> Result<(), OpenError> {
         if let Some(subprotocol) = self.subprotocol {
             if !subprotocols.into_iter().any(|offer| offer == subprotocol) {
-                return Err(HeadError::UnofferedSubprotocol);
+                return Err(OpenError::UnofferedSubprotocol);
             }
         }
         if let Some(accepted) = self.extensions {
@@ -142,7 +142,7 @@ impl<'a> AcceptResponse<'a> {
             let offers = Extensions::from_value(extensions);
             let was_offered = |name| offers.clone().any(|offer| offer.name() == name);
             if !Extensions::from_value(accepted).map(|accepted| accepted.name()).all(was_offered) {
-                return Err(HeadError::UnofferedExtension);
+                return Err(OpenError::UnofferedExtension);
             }
         }
         Ok(())
@@ -166,7 +166,7 @@ impl<'a> AcceptResponse<'a> {
 ///     &out[..length],
 ///     b"HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 13\r\n\r\n"
 /// );
-/// # Ok::<(), ws_core::handshake::HeadError>(())
+/// # Ok::<(), ws_core::handshake::OpenError>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 #[must_use]
@@ -201,9 +201,9 @@ impl<'a> HttpResponse<'a> {
     ///
     /// # Errors
     ///
-    /// [`HeadError`]. If `out` is too short, the error says how many bytes are needed, so that an empty slice asks
+    /// [`OpenError`]. If `out` is too short, the error says how many bytes are needed, so that an empty slice asks
     /// for the length. After an error the content of `out` is unspecified.
-    pub fn write_head(&self, out: &mut [u8]) -> Result<usize, HeadError> {
+    pub fn write_head(&self, out: &mut [u8]) -> Result<usize, OpenError> {
         let mut writer = Writer::new(out);
         put_head(&mut writer, self.status, self.body.len(), |writer| {
             // Those of a refusal may be passed on: a 426 has them from its status.
@@ -242,22 +242,22 @@ impl HandshakeError {
     ///
     /// # Errors
     ///
-    /// [`BufferTooSmall`](HeadError::BufferTooSmall) with the length needed, at most 512 bytes;
-    /// [`InvalidStatus`](HeadError::InvalidStatus) for an error without a
+    /// [`BufferTooSmall`](OpenError::BufferTooSmall) with the length needed, at most 512 bytes;
+    /// [`InvalidStatus`](OpenError::InvalidStatus) for an error without a
     /// [`status`](HandshakeError::status).
-    pub fn write_response(&self, out: &mut [u8]) -> Result<usize, HeadError> {
+    pub fn write_response(&self, out: &mut [u8]) -> Result<usize, OpenError> {
         self.write_answer(out, true)
     }
 
     /// As [`write_response`](Self::write_response), for a request with the method HEAD: the length of a body, and
     /// no body (RFC 9110 §9.3.2).
     #[cfg(feature = "endpoint")]
-    pub(crate) fn write_response_head(&self, out: &mut [u8]) -> Result<usize, HeadError> {
+    pub(crate) fn write_response_head(&self, out: &mut [u8]) -> Result<usize, OpenError> {
         self.write_answer(out, false)
     }
 
-    fn write_answer(&self, out: &mut [u8], with_body: bool) -> Result<usize, HeadError> {
-        let status = self.status().ok_or(HeadError::InvalidStatus)?;
+    fn write_answer(&self, out: &mut [u8], with_body: bool) -> Result<usize, OpenError> {
+        let status = self.status().ok_or(OpenError::InvalidStatus)?;
         let text = self.text();
         let mut writer = Writer::new(out);
         put_head(&mut writer, status, text.len().saturating_add(1), |writer| {
@@ -277,15 +277,15 @@ impl HandshakeError {
 }
 
 /// The `Sec-WebSocket-Accept` for a key that the caller gave.
-fn accept_of(key: &str) -> Result<[u8; 28], HeadError> {
-    if is_valid_key(key) { Ok(accept_key(key)) } else { Err(HeadError::InvalidKey) }
+fn accept_of(key: &str) -> Result<[u8; 28], OpenError> {
+    if is_valid_key(key) { Ok(accept_key(key)) } else { Err(OpenError::InvalidKey) }
 }
 
 /// Checks a value of `Sec-WebSocket-Extensions` that the caller gave; it leaves no room for CR or LF.
-pub(super) fn check_extensions(value: &str) -> Result<(), HeadError> {
+pub(super) fn check_extensions(value: &str) -> Result<(), OpenError> {
     match Extensions::from_value(value).validate() {
         Ok(count) if count > 0 => Ok(()),
-        _ => Err(HeadError::InvalidExtension),
+        _ => Err(OpenError::InvalidExtension),
     }
 }
 
@@ -293,13 +293,13 @@ fn put_head(
     writer: &mut Writer<'_>,
     status: u16,
     body_length: usize,
-    put_more: impl FnOnce(&mut Writer<'_>) -> Result<(), HeadError>,
-) -> Result<(), HeadError> {
+    put_more: impl FnOnce(&mut Writer<'_>) -> Result<(), OpenError>,
+) -> Result<(), OpenError> {
     if !matches!(status, 200..=599) {
-        return Err(HeadError::InvalidStatus);
+        return Err(OpenError::InvalidStatus);
     }
     if body_length > 0 && matches!(status, 204 | 205 | 304) {
-        return Err(HeadError::BodyNotAllowed);
+        return Err(OpenError::BodyNotAllowed);
     }
     writer.put("HTTP/1.1 ");
     writer.decimal(usize::from(status));
@@ -390,7 +390,7 @@ mod tests {
         assert_eq!(response.check_offered(["v2", "chat"], ""), Ok(()));
         for offered in [&["Chat", "chat2"][..], &[]] {
             let outcome = response.check_offered(offered.iter().copied(), "");
-            assert_eq!(outcome, Err(HeadError::UnofferedSubprotocol));
+            assert_eq!(outcome, Err(OpenError::UnofferedSubprotocol));
         }
         assert_eq!(AcceptResponse::new().check_offered([], ""), Ok(()));
     }
@@ -410,12 +410,12 @@ mod tests {
         for accepted in ["c", "a, c", "A", "x"] {
             let response = AcceptResponse::new().extensions(accepted);
             let outcome = response.check_offered([], "a; x=1, b");
-            assert_eq!(outcome, Err(HeadError::UnofferedExtension), "{accepted}");
+            assert_eq!(outcome, Err(OpenError::UnofferedExtension), "{accepted}");
         }
         for accepted in ["", ",", "a;", "a\r\nX: y", "a;b=\"\r\n\"", "a\0"] {
             let response = AcceptResponse::new().extensions(accepted);
             let outcome = response.check_offered([], "a; x=1, b");
-            assert_eq!(outcome, Err(HeadError::InvalidExtension), "{accepted:?}");
+            assert_eq!(outcome, Err(OpenError::InvalidExtension), "{accepted:?}");
         }
     }
 }

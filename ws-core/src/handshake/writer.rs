@@ -4,7 +4,7 @@
 //! values are checked before they are written: no CR or LF of a caller's gets into a head. The writers of
 //! requests and responses call this module.
 
-use super::error::HeadError;
+use super::error::OpenError;
 use super::lists::is_token;
 use crate::frame::copy;
 
@@ -53,11 +53,11 @@ impl<'o> Writer<'o> {
         );
     }
 
-    pub(super) fn finish(self) -> Result<usize, HeadError> {
+    pub(super) fn finish(self) -> Result<usize, OpenError> {
         if self.length <= self.out.len() {
             Ok(self.length)
         } else {
-            Err(HeadError::BufferTooSmall { needed: self.length })
+            Err(OpenError::BufferTooSmall { needed: self.length })
         }
     }
 }
@@ -67,14 +67,14 @@ pub(super) fn put_headers<'a>(
     headers: impl Iterator<Item = (&'a str, &'a str)>,
     mut field: impl FnMut(&str, &str),
     reserved: impl Fn(&str) -> bool,
-) -> Result<(), HeadError> {
+) -> Result<(), OpenError> {
     for (name, value) in headers {
         if !is_token(name.as_bytes()) {
-            return Err(HeadError::InvalidHeaderName);
+            return Err(OpenError::InvalidHeaderName);
         }
         check_value(value)?;
         if reserved(name) {
-            return Err(HeadError::ReservedHeader);
+            return Err(OpenError::ReservedHeader);
         }
         field(name, value);
     }
@@ -82,9 +82,9 @@ pub(super) fn put_headers<'a>(
 }
 
 /// Refuses control characters, above all CR, LF and NUL; tabs are allowed (RFC 9110 §5.5).
-pub(super) fn check_value(value: &str) -> Result<(), HeadError> {
+pub(super) fn check_value(value: &str) -> Result<(), OpenError> {
     if value.bytes().any(|byte| byte.is_ascii_control() && byte != b'\t') {
-        return Err(HeadError::InvalidHeaderValue);
+        return Err(OpenError::InvalidHeaderValue);
     }
     Ok(())
 }
@@ -120,6 +120,6 @@ mod tests {
         writer.put("ab");
         writer.put("cd");
         writer.put("e");
-        assert_eq!(writer.finish(), Err(HeadError::BufferTooSmall { needed: 5 }));
+        assert_eq!(writer.finish(), Err(OpenError::BufferTooSmall { needed: 5 }));
     }
 }

@@ -1,3 +1,8 @@
+//! Whole messages: owned over shared bytes, or lent from somebody else's buffer.
+//!
+//! Whether a text is UTF-8 is settled when a [`Text`] is made, so that a [`Message`] never has to be checked
+//! again.
+
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;

@@ -1,3 +1,5 @@
+//! A message that is encoded once and sent to many.
+
 use alloc::vec::Vec;
 
 use bytes::Bytes;

@@ -6,7 +6,7 @@ use core::ops::Deref;
 
 use bytes::Bytes;
 
-use crate::utf8::{self, InvalidUtf8};
+use crate::{ProtocolError, utf8};
 
 /// UTF-8 text over shared bytes: cheap to clone, and a `&str` by dereference.
 ///
@@ -40,10 +40,10 @@ impl Text {
 }
 
 impl TryFrom<Bytes> for Text {
-    type Error = InvalidUtf8;
+    type Error = ProtocolError;
 
     #[inline]
-    fn try_from(bytes: Bytes) -> Result<Self, InvalidUtf8> {
+    fn try_from(bytes: Bytes) -> Result<Self, ProtocolError> {
         utf8::check(&bytes)?;
         Ok(Self(bytes))
     }
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn text_is_validated() {
-        assert_eq!(Text::try_from(Bytes::from_static(b"\xff")), Err(InvalidUtf8));
+        assert_eq!(Text::try_from(Bytes::from_static(b"\xff")), Err(ProtocolError::InvalidUtf8));
         let text = Text::try_from(Bytes::from_static("κόσμε".as_bytes())).unwrap();
         assert_eq!(text, "κόσμε");
         assert_eq!(text.into_bytes(), "κόσμε".as_bytes());

@@ -5,25 +5,13 @@ use ws_core::{Config, Role};
 
 use crate::common::*;
 
-/// What is told of a stream, whole messages only.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Heard {
-    Text(String),
-    Binary(Vec<u8>),
-    Ping(Vec<u8>),
-    Pong(Vec<u8>),
-    /// The code, 1005 for none, and the reason.
-    Close(u16, String),
-}
-
 /// All that has come of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Result {
-    pub(crate) heard: Vec<Heard>,
-    pub(crate) error: Option<ProtocolError>,
+pub(crate) struct Summary {
+    pub(crate) seen: Vec<Seen>,
     /// What was sent, unmasked.
     pub(crate) sent: Vec<Vec<u8>>,
-    pub(crate) closed: bool,
+    pub(crate) state: State,
 }
 
 pub(crate) struct Case {
@@ -31,7 +19,7 @@ pub(crate) struct Case {
     pub(crate) role: Role,
     pub(crate) config: Config,
     pub(crate) bytes: Vec<u8>,
-    pub(crate) expected: Result,
+    pub(crate) expected: Summary,
 }
 
 /// A list of cases for one role.
@@ -39,22 +27,6 @@ struct Table {
     role: Role,
     config: Config,
     cases: Vec<Case>,
-}
-
-fn text(text: &str) -> Heard {
-    Heard::Text(text.into())
-}
-
-fn binary(bytes: &[u8]) -> Heard {
-    Heard::Binary(bytes.into())
-}
-
-fn ping(payload: &[u8]) -> Heard {
-    Heard::Ping(payload.into())
-}
-
-fn pong(payload: &[u8]) -> Heard {
-    Heard::Pong(payload.into())
 }
 
 impl Table {
@@ -67,29 +39,30 @@ impl Table {
         &mut self,
         name: impl Into<String>,
         bytes: Vec<u8>,
-        heard: Vec<Heard>,
-        end: Option<(Option<ProtocolError>, &[u8])>,
+        seen: Vec<Seen>,
+        close: Option<&[u8]>,
     ) {
-        let mut sent: Vec<Vec<u8>> = heard
+        let mut sent: Vec<Vec<u8>> = seen
             .iter()
-            .filter_map(|heard| match heard {
-                Heard::Ping(payload) => Some(raw(FIN | PONG, None, payload)),
+            .filter_map(|seen| match seen {
+                Seen::Ping(payload) => Some(raw(FIN | PONG, None, payload)),
                 _ => None,
             })
             .collect();
-        let mut error = None;
-        if let Some((why, body)) = end {
-            error = why;
-            sent.push(raw(FIN | CLOSE, None, body));
-        }
-        let expected = Result { heard, error, sent, closed: end.is_some() };
+        let state = match seen.last() {
+            Some(Seen::Failed(_)) => State::Failed,
+            Some(Seen::Closed { .. }) => State::Closed,
+            _ => State::Open,
+        };
+        sent.extend(close.map(|body| raw(FIN | CLOSE, None, body)));
+        let expected = Summary { seen, sent, state };
         let (role, config) = (self.role, self.config);
         self.cases.push(Case { name: name.into(), role, config, bytes, expected });
     }
 
     /// All is well, and the connection stays open.
-    fn hears(&mut self, name: impl Into<String>, bytes: Vec<u8>, heard: Vec<Heard>) {
-        self.add(name, bytes, heard, None);
+    fn sees(&mut self, name: impl Into<String>, bytes: Vec<u8>, seen: Vec<Seen>) {
+        self.add(name, bytes, seen, None);
     }
 
     /// The connection fails after this; the Close frame has this code. Whatever follows is ignored.
@@ -97,15 +70,16 @@ impl Table {
         &mut self,
         name: impl Into<String>,
         bytes: Vec<u8>,
-        heard: Vec<Heard>,
+        mut seen: Vec<Seen>,
         error: ProtocolError,
         code: u16,
     ) {
         let name = name.into();
+        seen.push(failed(error));
         let late = [bytes.clone(), self.f(FIN | TEXT, b"late"), self.f(FIN | CLOSE, b"")].concat();
         let body = code.to_be_bytes();
-        self.add(format!("{name}, then more"), late, heard.clone(), Some((Some(error), &body)));
-        self.add(name, bytes, heard, Some((Some(error), &body)));
+        self.add(format!("{name}, then more"), late, seen.clone(), Some(&body));
+        self.add(name, bytes, seen, Some(&body));
     }
 
     /// The peer closes with this body, which is answered by this one. Whatever follows is ignored.
@@ -113,7 +87,7 @@ impl Table {
         &mut self,
         name: impl Into<String>,
         mut bytes: Vec<u8>,
-        mut heard: Vec<Heard>,
+        mut seen: Vec<Seen>,
         body: &[u8],
     ) {
         bytes.extend(self.f(FIN | CLOSE, body));
@@ -122,11 +96,11 @@ impl Table {
             body => (u16::from_be_bytes([body[0], body[1]]), &body[..2]),
         };
         let reason = String::from_utf8(body.get(2..).unwrap_or_default().to_vec()).unwrap();
-        heard.push(Heard::Close(code, reason));
+        seen.push(closed(code, &reason));
         let name = name.into();
         let late = [&bytes[..], &self.f(FIN | PING, b"late"), &[0xff; 9]].concat();
-        self.add(format!("{name}, then more"), late, heard.clone(), Some((None, reply)));
-        self.add(name, bytes, heard, Some((None, reply)));
+        self.add(format!("{name}, then more"), late, seen.clone(), Some(reply));
+        self.add(name, bytes, seen, Some(reply));
     }
 }
 
@@ -149,19 +123,19 @@ pub(crate) fn all() -> Vec<Case> {
 
 // RFC 6455 §5.6
 fn messages(t: &mut Table) {
-    t.hears("nothing", vec![], vec![]);
-    t.hears("text", t.f(FIN | TEXT, "Hello κόσμε".as_bytes()), vec![text("Hello κόσμε")]);
-    t.hears("empty text", t.f(FIN | TEXT, b""), vec![text("")]);
-    t.hears("empty binary", t.f(FIN | BINARY, b""), vec![binary(b"")]);
+    t.sees("nothing", vec![], vec![]);
+    t.sees("text", t.f(FIN | TEXT, "Hello κόσμε".as_bytes()), vec![text("Hello κόσμε")]);
+    t.sees("empty text", t.f(FIN | TEXT, b""), vec![text("")]);
+    t.sees("empty binary", t.f(FIN | BINARY, b""), vec![binary(b"")]);
     for len in [1, 125, 126, 127, 128, 65_535, 65_536, 70_000] {
         let payload: Vec<u8> = (0..len).map(|at: u32| (at % 251) as u8).collect();
-        t.hears(format!("binary of {len}"), t.f(FIN | BINARY, &payload), vec![binary(&payload)]);
+        t.sees(format!("binary of {len}"), t.f(FIN | BINARY, &payload), vec![binary(&payload)]);
     }
     let long = "κόσμε 𐍈 ".repeat(900);
-    t.hears("long text", t.f(FIN | TEXT, long.as_bytes()), vec![text(&long)]);
+    t.sees("long text", t.f(FIN | TEXT, long.as_bytes()), vec![text(&long)]);
     let both = [t.f(FIN | TEXT, b"a"), t.f(FIN | BINARY, b"\xff"), t.f(FIN | TEXT, b"c")].concat();
-    t.hears("several messages", both, vec![text("a"), binary(b"\xff"), text("c")]);
-    t.hears("half a message", t.f(FIN | TEXT, b"hello")[..4].to_vec(), vec![]);
+    t.sees("several messages", both, vec![text("a"), binary(b"\xff"), text("c")]);
+    t.sees("half a message", t.f(FIN | TEXT, b"hello")[..4].to_vec(), vec![]);
 }
 
 // RFC 6455 §5.1, §5.2
@@ -215,23 +189,23 @@ fn headers(t: &mut Table) {
 // RFC 6455 §5.4
 fn fragments(t: &mut Table) {
     let parts = [t.f(TEXT, b"a"), t.f(CONT, b"b"), t.f(CONT, b""), t.f(FIN | CONT, b"c")];
-    t.hears("fragments", parts.concat(), vec![text("abc")]);
-    t.hears("unfinished message", parts[..3].concat(), vec![]);
+    t.sees("fragments", parts.concat(), vec![text("abc")]);
+    t.sees("unfinished message", parts[..3].concat(), vec![]);
     let empty = [t.f(BINARY, b""), t.f(CONT, b"").repeat(50), t.f(FIN | CONT, b"")].concat();
-    t.hears("empty fragments", empty, vec![binary(b"")]);
+    t.sees("empty fragments", empty, vec![binary(b"")]);
     let mixed =
         [t.f(BINARY, b""), t.f(CONT, &[1; 5000]), t.f(CONT, b"\x02"), t.f(FIN | CONT, &[3; 300])];
     let whole = [&[1; 5000][..], b"\x02", &[3; 300]].concat();
-    t.hears("fragments of all sizes", mixed.concat(), vec![binary(&whole)]);
+    t.sees("fragments of all sizes", mixed.concat(), vec![binary(&whole)]);
     let between = parts
         .iter()
         .flat_map(|part| [part.clone(), t.f(FIN | PING, b"p"), t.f(FIN | PONG, b"q")].concat())
         .collect();
     let pair = || [ping(b"p"), pong(b"q")];
-    let heard = [&pair()[..], &pair(), &pair(), &[text("abc")], &pair()].concat();
-    t.hears("control frames between fragments", between, heard);
+    let seen = [&pair()[..], &pair(), &pair(), &[text("abc")], &pair()].concat();
+    t.sees("control frames between fragments", between, seen);
     let two = [parts.concat(), t.f(BINARY, b"d"), t.f(FIN | CONT, b"e")].concat();
-    t.hears("two messages in fragments", two, vec![text("abc"), binary(b"de")]);
+    t.sees("two messages in fragments", two, vec![text("abc"), binary(b"de")]);
     for first in [CONT, FIN | CONT] {
         t.fails("continuation of nothing", t.f(first, b"x"), vec![], UnexpectedContinuation, 1002);
         let after = [t.f(FIN | TEXT, b"a"), t.f(first, b"x")].concat();
@@ -261,11 +235,11 @@ fn fragments(t: &mut Table) {
 // RFC 6455 §5.5
 fn controls(t: &mut Table) {
     for payload in [&b""[..], b"x", &[0xfe; 125]] {
-        t.hears("ping", t.f(FIN | PING, payload), vec![ping(payload)]);
-        t.hears("pong", t.f(FIN | PONG, payload), vec![pong(payload)]);
+        t.sees("ping", t.f(FIN | PING, payload), vec![ping(payload)]);
+        t.sees("pong", t.f(FIN | PONG, payload), vec![pong(payload)]);
     }
     let ten: Vec<u8> = (0..10).flat_map(|n| t.f(FIN | PING, &[n])).collect();
-    t.hears("ten pings", ten, (0..10).map(|n| ping(&[n])).collect());
+    t.sees("ten pings", ten, (0..10).map(|n| ping(&[n])).collect());
     for opcode in [CLOSE, PING, PONG] {
         let long = [t.f(FIN | TEXT, b"a"), t.f(FIN | opcode, &[0; 126])].concat();
         t.fails("control frame of 126", long, vec![text("a")], ControlTooLong, 1002);
@@ -315,11 +289,7 @@ fn utf8(t: &mut Table) {
         for cut in 0..=bytes.len() {
             let parts =
                 [t.f(TEXT, &bytes[..cut]), t.f(FIN | PING, b""), t.f(FIN | CONT, &bytes[cut..])];
-            t.hears(
-                format!("{valid:?} cut at {cut}"),
-                parts.concat(),
-                vec![ping(b""), text(valid)],
-            );
+            t.sees(format!("{valid:?} cut at {cut}"), parts.concat(), vec![ping(b""), text(valid)]);
         }
     }
     for bad in [
@@ -351,7 +321,7 @@ fn utf8(t: &mut Table) {
             let (a, b) = payload.split_at(payload.len() - 1);
             let parts = [t.f(TEXT, a), t.f(FIN | CONT, b)].concat();
             t.fails(format!("{name} in fragments"), parts, vec![], InvalidUtf8, 1007);
-            t.hears(
+            t.sees(
                 format!("{name} as binary"),
                 t.f(FIN | BINARY, &payload),
                 vec![binary(&payload)],
@@ -365,7 +335,7 @@ fn utf8(t: &mut Table) {
     t.fails("character without an end", open, vec![], InvalidUtf8, 1007);
     let fresh =
         [t.f(BINARY, b"\xff\xe2"), t.f(FIN | CONT, b"\x82"), t.f(FIN | TEXT, "€".as_bytes())];
-    t.hears("text after binary", fresh.concat(), vec![binary(b"\xff\xe2\x82"), text("€")]);
+    t.sees("text after binary", fresh.concat(), vec![binary(b"\xff\xe2\x82"), text("€")]);
 }
 
 // RFC 6455 §10.4
@@ -376,17 +346,17 @@ fn limits(t: &mut Table) {
         t.fails(format!("length {len:02x?}"), bytes, vec![], FrameTooLarge, 1009);
     }
     t.config = Config::new().max_frame(10).max_message(25);
-    t.hears("frame at its limit", t.f(FIN | BINARY, &[1; 10]), vec![binary(&[1; 10])]);
+    t.sees("frame at its limit", t.f(FIN | BINARY, &[1; 10]), vec![binary(&[1; 10])]);
     let above = [t.f(FIN | TEXT, b"a"), t.f(FIN | BINARY, &[1; 11])].concat();
     t.fails("frame above its limit", above, vec![text("a")], FrameTooLarge, 1009);
     let parts = [t.f(BINARY, &[1; 10]), t.f(CONT, &[1; 10])].concat();
     let fits = [&parts[..], &t.f(CONT, &[1; 5]), &t.f(FIN | CONT, b"")].concat();
-    t.hears("message at its limit", fits, vec![binary(&[1; 25])]);
+    t.sees("message at its limit", fits, vec![binary(&[1; 25])]);
     let above = [&parts[..], &t.f(FIN | PING, b"p"), &t.f(FIN | CONT, &[1; 6])].concat();
     t.fails("message above its limit", above, vec![ping(b"p")], MessageTooLarge, 1009);
     let again = t.f(FIN | BINARY, &[1; 10]).repeat(3);
-    t.hears("the limit is for each message", again, vec![binary(&[1; 10]); 3]);
-    t.hears(
+    t.sees("the limit is for each message", again, vec![binary(&[1; 10]); 3]);
+    t.sees(
         "control frames have a limit of their own",
         t.f(FIN | PING, &[1; 125]),
         vec![ping(&[1; 125])],

@@ -1,9 +1,14 @@
 //! Frames built by hand, and a driver that turns what a connection says into one value.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
-use ws_core::connection::State;
+pub(crate) mod seen;
+
+use core::cell::Cell;
+
+pub(crate) use seen::*;
 use ws_core::{
-    CloseCode, Config, Connection, Event, Input, MaskingKey, MessageKind, ProtocolError, Role,
+    CloseCode, Config, Connection, Input, Instant, MaskingKey, MessageKind, ProtocolError, Role,
+    Step,
 };
 
 pub(crate) const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
@@ -15,6 +20,8 @@ pub(crate) const BINARY: u8 = 0x2;
 pub(crate) const CLOSE: u8 = 0x8;
 pub(crate) const PING: u8 = 0x9;
 pub(crate) const PONG: u8 = 0xa;
+/// When all is seen that does not depend on the time.
+pub(crate) const START: Instant = Instant::from_millis(0);
 
 /// A frame with this first byte, masked or not.
 pub(crate) fn raw(first: u8, key: Option<[u8; 4]>, payload: &[u8]) -> Vec<u8> {
@@ -70,49 +77,118 @@ pub(crate) fn key(role: Role) -> Option<MaskingKey> {
 /// All that waits to be sent.
 pub(crate) fn drain(connection: &mut Connection, role: Role) -> Vec<u8> {
     let mut output = Vec::new();
-    let mut steps = 0;
-    while connection.wants_transmit() {
-        let mut frame = [0; 131];
-        let len = connection.poll_transmit(&mut frame, key(role)).unwrap();
-        assert_ne!(len, 0, "it wants to send and gives nothing");
-        output.extend_from_slice(&frame[..len]);
-        steps += 1;
-        assert!(steps <= 3, "a pong, a ping and a Close frame at most");
+    for _ in 0..3 {
+        output.extend(transmit(connection, role));
     }
-    assert_eq!(connection.poll_transmit(&mut [0; 131], key(role)), Ok(0));
+    assert_eq!(transmit(connection, role), b"", "a Pong, a Ping and a Close frame at most");
     output
 }
 
-/// What was told, and how many bytes of the stream were consumed by then.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Seen {
-    Text(usize, Vec<u8>),
-    Binary(usize, Vec<u8>),
-    Ping(usize, Vec<u8>),
-    Pong(usize, Vec<u8>),
-    /// The code and the reason; what follows is consumed with it.
-    Close(u16, String),
+/// The next frame that waits to be sent.
+pub(crate) fn transmit(connection: &mut Connection, role: Role) -> Vec<u8> {
+    let mut frame = [0; 131];
+    let len = connection.sender.transmit(&mut frame, key(role)).unwrap();
+    frame[..len].to_vec()
+}
+
+/// Asks what to do next, at this time, and checks when the clock is asked: at most once, never when
+/// something that came is told, and always before the driver is to wait or to end the stream.
+pub(crate) fn ask<'i>(
+    connection: &mut Connection,
+    input: &mut Input<'i>,
+    now: Instant,
+) -> Step<'i> {
+    let asked = Cell::new(0);
+    let step = connection.next(input, || {
+        asked.set(asked.get() + 1);
+        now
+    });
+    match step {
+        Step::Data(_) | Step::Ping | Step::Pong | Step::Close => assert_eq!(asked.get(), 0),
+        Step::Failed(_) | Step::Transmit => assert!(asked.get() <= 1),
+        Step::Shutdown(_) | Step::Wait(_) | Step::Done => {
+            assert_eq!(asked.get(), 1);
+            assert!(input.is_empty(), "{step:?} while bytes are left");
+        }
+    }
+    step
+}
+
+/// What there is to do when no more bytes have come.
+pub(crate) fn idle(connection: &mut Connection, now: Instant) -> Step<'static> {
+    ask(connection, &mut Input::new(&mut []), now)
+}
+
+/// Where a connection stands when nothing is left to tell or to transmit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// Messages go both ways.
+    Open,
+    /// The peer's part of the closing handshake is awaited, or the end of a payload.
+    Closing,
+    /// Close frames went both ways: a server shuts down, a client waits for that.
+    Closed,
+    /// The connection has failed and has said so: either side shuts down.
+    Failed,
+    /// This side has shut down after Close frames went both ways, and awaits the end of the stream.
+    ShutDown,
+    /// The stream has ended, or is given up: its write side is to be shut down without waiting for it.
+    Ended,
+    /// The stream can be dropped.
+    Done,
+}
+
+/// Asks a connection where it stands.
+#[track_caller]
+pub(crate) fn state(connection: &mut Connection, role: Role) -> State {
+    state_at(connection, role, START)
+}
+
+#[track_caller]
+pub(crate) fn state_at(connection: &mut Connection, role: Role, now: Instant) -> State {
+    let mut step = idle(connection, now);
+    match step {
+        Step::Shutdown(Some(until)) if until == now => return State::Ended,
+        // All that was encoded is written before the next question.
+        Step::Shutdown(_) | Step::Wait(_) => step = idle(connection, now),
+        _ => {}
+    }
+    let (open, clean) = (connection.sender.is_open(), connection.sender.is_clean());
+    match (step, role) {
+        (Step::Wait(_), _) if open => {
+            assert!(!clean && !connection.sender.closed_first());
+            assert_eq!(connection.receiver.close_frame(), None);
+            State::Open
+        }
+        (Step::Wait(_), Role::Client) | (Step::Shutdown(_), Role::Server) if clean => State::Closed,
+        (Step::Wait(_), Role::Server) if clean => State::ShutDown,
+        (Step::Wait(_), _) => State::Closing,
+        (Step::Shutdown(_), _) => State::Failed,
+        (Step::Done, _) => State::Done,
+        (step, _) => panic!("{step:?} is left to do"),
+    }
 }
 
 /// All that a stream of bytes has come to, independent of how it was cut.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Outcome {
-    pub(crate) seen: Vec<Seen>,
-    pub(crate) error: Option<ProtocolError>,
+    /// What was told, and how many bytes of the stream were consumed by then.
+    pub(crate) seen: Vec<(usize, Seen)>,
     pub(crate) output: Vec<u8>,
     pub(crate) state: State,
 }
 
 impl Outcome {
     /// An open connection that has seen this and has sent nothing.
-    pub(crate) fn open(seen: Vec<Seen>) -> Self {
-        Self { seen, error: None, output: Vec::new(), state: State::Open }
+    pub(crate) fn open(seen: Vec<(usize, Seen)>) -> Self {
+        Self { seen, output: Vec::new(), state: State::Open }
     }
 
     /// A connection that has seen this, then an error, and has sent its code.
-    pub(crate) fn failed(role: Role, seen: Vec<Seen>, error: ProtocolError) -> Self {
+    pub(crate) fn failed(role: Role, mut seen: Vec<(usize, Seen)>, error: ProtocolError) -> Self {
         let output = close_by(role, error.close_code());
-        Self { seen, error: Some(error), output, state: State::Closed }
+        seen.push(failed(error).last());
+        Self { seen, output, state: State::Failed }
     }
 
     /// A connection that has sent this for what it has seen.
@@ -121,99 +197,111 @@ impl Outcome {
         self
     }
 
+    /// A connection that has seen the peer's Close frame last.
     pub(crate) fn closed(mut self) -> Self {
         self.state = State::Closed;
         self
     }
 }
 
-/// Feeds a stream in pieces, the output drained after every event, and checks what holds for
-/// every connection on the way.
+/// Feeds a stream in pieces, doing what it is told, and checks what holds for every connection on the way.
 pub(crate) struct Driver {
     pub(crate) connection: Connection,
     pub(crate) role: Role,
     pub(crate) outcome: Outcome,
-    message: Option<(MessageKind, Vec<u8>)>,
+    message: Option<(MessageKind, bool, Vec<u8>)>,
     fed: usize,
 }
 
 impl Driver {
     pub(crate) fn new(role: Role, config: Config) -> Self {
-        Self {
-            connection: Connection::new(role, config),
-            role,
-            outcome: Outcome::open(Vec::new()),
-            message: None,
-            fed: 0,
-        }
+        Self::of(Connection::new(role, config), role)
+    }
+
+    pub(crate) fn of(connection: Connection, role: Role) -> Self {
+        let outcome = Outcome::open(Vec::new());
+        Self { connection, role, outcome, message: None, fed: 0 }
     }
 
     pub(crate) fn feed(&mut self, bytes: &[u8]) {
         let mut bytes = bytes.to_vec();
         let mut input = Input::new(&mut bytes);
-        let mut steps = 0;
         loop {
-            steps += 1;
-            assert!(steps <= input.consumed() + input.remaining().len() + 2, "no progress");
-            let ended = self.outcome.error.is_some()
-                || matches!(self.outcome.seen.last(), Some(Seen::Close(..)));
-            let event = self.connection.receive(&mut input);
-            let at = self.fed + input.consumed();
-            match event {
-                Ok(None) => break,
-                Ok(Some(event)) => {
-                    assert!(!ended, "{event:?} after the end");
-                    let close = matches!(event, Event::Close);
-                    assert!(!close || input.is_empty(), "bytes left after Close");
-                    self.see(at, event);
+            let before = input.consumed();
+            let ended = self.outcome.seen.last().is_some_and(|(_, seen)| seen.is_end());
+            let step = ask(&mut self.connection, &mut input, START);
+            let consumed = input.consumed();
+            match step {
+                Step::Wait(_) | Step::Shutdown(_) | Step::Done => break,
+                Step::Transmit => {
+                    assert_eq!(consumed, before, "what is owed goes first");
+                    let frame = transmit(&mut self.connection, self.role);
+                    assert_ne!(frame, b"", "it is told to send, and gives nothing");
+                    self.outcome.output.extend(frame);
                 }
-                Err(error) => {
-                    assert!(!ended, "{error} after the end");
-                    assert!(input.is_empty(), "bytes left after {error}");
-                    self.outcome.error = Some(error);
+                step => {
+                    assert!(!ended, "{step:?} after the end");
+                    assert_ne!(consumed, before, "{step:?} for nothing");
+                    self.see(self.fed + consumed, step);
+                    let ends = self.outcome.seen.last().is_some_and(|(_, seen)| seen.is_end());
+                    assert!(!ends || input.is_empty(), "bytes are left after the end");
                 }
             }
-            let output = drain(&mut self.connection, self.role);
-            self.outcome.output.extend(output);
         }
-        assert!(input.is_empty(), "more bytes are wanted while some are left");
         self.fed += input.consumed();
-        assert!(matches!(self.connection.receive(&mut Input::new(&mut [])), Ok(None)));
-        self.outcome.state = self.connection.state();
-        assert_eq!(self.connection.is_closed(), self.outcome.state == State::Closed);
+        self.outcome.state = state(&mut self.connection, self.role);
     }
 
-    fn see(&mut self, at: usize, event: Event<'_>) {
-        let payload = self.connection.control_payload().to_vec();
-        self.outcome.seen.push(match event {
-            Event::Data(chunk) => {
+    fn see(&mut self, at: usize, step: Step<'_>) {
+        let receiver = &self.connection.receiver;
+        let payload = receiver.control_payload();
+        self.outcome.seen.push(match step {
+            Step::Data(chunk) => {
                 assert_eq!(chunk.start, self.message.is_none(), "start of a message");
-                let (kind, message) = self.message.get_or_insert((chunk.kind, Vec::new()));
-                assert_eq!(*kind, chunk.kind);
+                let (kind, compressed, message) =
+                    self.message.get_or_insert((chunk.kind, chunk.compressed, Vec::new()));
+                assert_eq!((*kind, *compressed), (chunk.kind, chunk.compressed));
                 message.extend_from_slice(chunk.bytes);
                 if !chunk.end {
                     return;
                 }
-                match self.message.take() {
-                    Some((MessageKind::Text, message)) => Seen::Text(at, message),
-                    Some((MessageKind::Binary, message)) => Seen::Binary(at, message),
-                    None => unreachable!(),
+                let Some((kind, compressed, message)) = self.message.take() else { return };
+                match kind {
+                    _ if compressed => Seen::Compressed(message).at(at),
+                    MessageKind::Text => Seen::Text(String::from_utf8(message).unwrap()).at(at),
+                    MessageKind::Binary => Seen::Binary(message).at(at),
                 }
             }
-            Event::Ping => Seen::Ping(at, payload),
-            Event::Pong => Seen::Pong(at, payload),
-            Event::Close => {
-                let frame = self.connection.close_frame().unwrap();
-                Seen::Close(frame.code.get(), frame.reason.to_owned())
+            Step::Ping => ping(payload).at(at),
+            Step::Pong => pong(payload).at(at),
+            Step::Close => {
+                let frame = receiver.close_frame().unwrap();
+                let by_us = self.connection.sender.closed_first();
+                Seen::Closed { code: frame.code.get(), reason: frame.reason.into(), by_us }.last()
             }
-            other => panic!("{other:?}"),
+            Step::Failed(error) => failed(error).last(),
+            other => panic!("{other:?} is nothing to see"),
         });
     }
 }
 
 /// The outcome when the stream comes in pieces of these sizes, the last one repeated.
 pub(crate) fn in_pieces(role: Role, config: Config, bytes: &[u8], sizes: &[usize]) -> Outcome {
-    let mut driver = Driver::new(role, config);
+    in_pieces_of(Connection::new(role, config), role, bytes, sizes)
+}
+
+/// The same for a connection where a compression was negotiated.
+pub(crate) fn in_compressed_pieces(
+    role: Role,
+    config: Config,
+    bytes: &[u8],
+    sizes: &[usize],
+) -> Outcome {
+    in_pieces_of(Connection::with_compression(role, config, true), role, bytes, sizes)
+}
+
+fn in_pieces_of(connection: Connection, role: Role, bytes: &[u8], sizes: &[usize]) -> Outcome {
+    let mut driver = Driver::of(connection, role);
     let mut rest = bytes;
     let mut sizes = sizes.iter().copied();
     let mut size = bytes.len();
@@ -234,10 +322,20 @@ pub(crate) fn outcome(role: Role, bytes: &[u8]) -> Outcome {
 
 #[track_caller]
 pub(crate) fn outcome_with(role: Role, config: Config, bytes: &[u8]) -> Outcome {
-    let whole = in_pieces(role, config, bytes, &[]);
+    same_in_pieces(bytes, |sizes| in_pieces(role, config, bytes, sizes))
+}
+
+/// The same for a connection where a compression was negotiated.
+#[track_caller]
+pub(crate) fn outcome_compressed(role: Role, config: Config, bytes: &[u8]) -> Outcome {
+    same_in_pieces(bytes, |sizes| in_compressed_pieces(role, config, bytes, sizes))
+}
+
+#[track_caller]
+fn same_in_pieces(bytes: &[u8], run: impl Fn(&[usize]) -> Outcome) -> Outcome {
+    let whole = run(&[]);
     for size in [1, 2, 3, 7, 64] {
-        let pieces = in_pieces(role, config, bytes, &[size]);
-        assert_eq!(pieces, whole, "in pieces of {size}: {bytes:02x?}");
+        assert_eq!(run(&[size]), whole, "in pieces of {size}: {bytes:02x?}");
     }
     whole
 }

@@ -4,7 +4,7 @@
 use core::{future::Future, ops::Range, time::Duration};
 
 use embedded_io_async::{Read, Write};
-use ws_core::connection::{Chunk, Connection, DataFrame, Ending, Event, Input};
+use ws_core::connection::{Chunk, Connection, DataFrame, Input, Step};
 use ws_core::handshake::*;
 use ws_core::{Config, Instant};
 
@@ -18,52 +18,50 @@ pub trait Stream: Read + Write {
 
 /// Serves one client, from its request to its end. `opening` is the time that the request has, `buffer`
 /// the room for it. Messages come in pieces as they arrive, whatever their length; `reply` says what
-/// is sent for a piece.
+/// is sent for a piece. Returns whether the connection was closed cleanly.
 pub async fn serve<S: Stream>(
     mut stream: S,
     (config, opening): (Config, Duration),
     buffer: &mut [u8],
     mut reply: impl for<'c> FnMut(Chunk<'c>) -> Option<(DataFrame, &'c [u8])>,
-) -> Result<Ending, S::Error> {
+) -> Result<bool, S::Error> {
     let opened = S::within(opening, open(&mut stream, buffer)).await.transpose()?.flatten();
-    let Some(mut unread) = opened else { return Ok(Ending::Abnormal) };
-    let mut ws = Connection::server(config);
-    ws.opened(S::now());
+    let Some(unread) = opened else { return Ok(false) };
+    let (mut ws, mut input) = (Connection::server(config), Input::new(&mut buffer[unread]));
     loop {
-        let (mut input, mut out, mut due) = (Input::new(&mut buffer[unread]), [0; 131], true);
-        loop {
-            let event = ws.receive(&mut input);
-            while let Ok(len @ 1..) = ws.poll_transmit(&mut out, None) {
+        match ws.next(&mut input, S::now) {
+            Step::Data(chunk) => {
+                let Some((frame, payload)) = reply(chunk) else { continue };
+                let len = payload.len() as u64;
+                let Ok(head) = ws.sender.head(frame, len, None) else { continue }; // it is closing
+                stream.write_all(&head).await?;
+                stream.write_all(payload).await?;
+                let _ = ws.sender.payload_written(len);
+            }
+            Step::Ping | Step::Pong | Step::Close => {}
+            Step::Failed(_) => {} // the client is told next
+            Step::Transmit => {
+                let mut out = [0; 131];
+                let len = ws.sender.transmit(&mut out, None).unwrap_or(0);
                 stream.write_all(&out[..len]).await?;
             }
-            match event {
-                Ok(Some(Event::Data(chunk))) => {
-                    let Some((frame, payload)) = reply(chunk) else { continue };
-                    let Ok(head) = ws.head(frame, payload.len() as u64, None) else { continue };
-                    stream.write_all(&head).await?;
-                    stream.write_all(payload).await?;
-                    let _ = ws.payload_written(payload.len() as u64);
-                }
-                Ok(None) if !core::mem::take(&mut due) => break,
-                Ok(None) => ws.handle_timeout(S::now()), // after what has come: it may be a Pong
-                _ => {}                                  // an error is told in the Close frame
+            Step::Shutdown(_) => {
+                stream.flush().await?;
+                stream.shutdown_write();
+                ws.sender.shut_down();
             }
+            Step::Wait(until) => {
+                stream.flush().await?;
+                let wait = until.map(|until| until.saturating_since(S::now()));
+                let wait = wait.unwrap_or(Duration::from_secs(3600));
+                let read = S::within(wait, stream.read(buffer)).await.transpose()?;
+                if read == Some(0) {
+                    ws.receiver.receive_eof();
+                }
+                input = Input::new(&mut buffer[..read.unwrap_or(0)]);
+            }
+            Step::Done => return Ok(ws.sender.is_clean()),
         }
-        stream.flush().await?;
-        if ws.wants_shutdown() {
-            stream.shutdown_write();
-        }
-        if ws.is_finished() {
-            return Ok(ws.receive_eof());
-        }
-        let wait = ws.poll_timeout().map(|at| at.saturating_since(S::now()));
-        let wait = wait.unwrap_or(Duration::from_secs(3600));
-        let read = S::within(wait, stream.read(buffer)).await.transpose()?;
-        ws.set_now(S::now());
-        if read == Some(0) {
-            ws.receive_eof();
-        }
-        unread = 0..read.unwrap_or(0);
     }
 }
 

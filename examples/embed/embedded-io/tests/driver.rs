@@ -12,8 +12,7 @@ use std::time::Duration;
 use embed_embedded_io::{Stream, serve};
 use embedded_io_async::{ErrorType, Read, Write};
 use futures_lite::future::block_on;
-use ws_core::connection::Ending;
-use ws_core::{Config, Connection, Event, Input, Instant};
+use ws_core::{Config, Connection, Input, Instant, Step};
 
 const REQUEST: &str = "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n";
@@ -90,16 +89,16 @@ impl Stream for Wire {
     }
 }
 
-/// Echoes what arrives, through a buffer of 512 bytes. Gives the outcome, the output and whether
-/// the write side was shut down.
-fn run(config: Config, input: impl Into<VecDeque<(u32, Vec<u8>)>>) -> (Ending, Vec<u8>, bool) {
+/// Echoes what arrives, through a buffer of 512 bytes. Returns whether it was closed cleanly, the
+/// output, and whether the write side was shut down.
+fn run(config: Config, input: impl Into<VecDeque<(u32, Vec<u8>)>>) -> (bool, Vec<u8>, bool) {
     let (output, shut) = (Rc::default(), Rc::new(Cell::new(false)));
     let wire = Wire { input: input.into(), output: Rc::clone(&output), shut: Rc::clone(&shut) };
     let mut buffer = [0; 512];
     let echo =
         serve(wire, (config, OPENING), &mut buffer, |chunk| Some((chunk.frame(), chunk.bytes)));
-    let Ok(ending) = block_on(echo);
-    (ending, output.take(), shut.get())
+    let Ok(clean) = block_on(echo);
+    (clean, output.take(), shut.get())
 }
 
 /// A request with these bytes right behind it.
@@ -117,11 +116,8 @@ fn frames(output: &[u8]) -> &[u8] {
 #[test]
 fn frames_behind_the_request_are_answered_and_the_close_is_clean() {
     let input = request(b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58\x88\x80\0\0\0\0");
-    let (ending, output, shut) = run(Config::new(), [(0, input), (5, Vec::new())]);
-    assert_eq!(
-        (ending, frames(&output), shut),
-        (Ending::Clean, &b"\x81\x05Hello\x88\x00"[..], true)
-    );
+    let (clean, output, shut) = run(Config::new(), [(0, input), (5, Vec::new())]);
+    assert_eq!((clean, frames(&output), shut), (true, &b"\x81\x05Hello\x88\x00"[..], true));
 }
 
 #[test]
@@ -130,21 +126,22 @@ fn a_message_larger_than_the_buffer_passes_with_a_ping_inside() {
     let mut input = request(b"\x02\xff\0\0\0\0\0\x01\x86\xa0\0\0\0\0");
     input.extend_from_slice(&payload);
     input.extend_from_slice(b"\x89\x81\0\0\0\0x\x80\x80\0\0\0\0");
-    let (ending, output, _) = run(Config::new(), [(0, input), (5, Vec::new())]);
-    assert_eq!(ending, Ending::Abnormal);
+    let (clean, output, _) = run(Config::new(), [(0, input), (5, Vec::new())]);
+    assert!(!clean);
 
     let (mut client, mut echoed, mut ended, mut pongs) =
         (Connection::client(Config::new()), Vec::new(), false, 0);
     let mut received = frames(&output).to_vec();
     let mut input = Input::new(&mut received);
-    while let Some(event) = client.receive(&mut input).expect("valid frames") {
-        match event {
-            Event::Data(chunk) => {
+    loop {
+        match client.next(&mut input, Wire::now) {
+            Step::Data(chunk) => {
                 echoed.extend_from_slice(chunk.bytes);
                 ended = chunk.end;
             }
-            Event::Pong => pongs += 1,
-            _ => panic!("nothing else was asked for"),
+            Step::Pong => pongs += 1,
+            Step::Wait(_) => break,
+            step => panic!("nothing else was asked for: {step:?}"),
         }
     }
     assert!(echoed == payload && ended);
@@ -158,8 +155,8 @@ fn a_silent_client_is_asked_and_then_given_up() {
         .pong_timeout(Some(Duration::from_secs(5)));
     // It answers the first Ping, and no other.
     let pong = b"\x8a\x80\0\0\0\0".to_vec();
-    let (ending, output, shut) = run(config, [(100, request(b"")), (21_000, pong)]);
-    assert_eq!(ending, Ending::Abnormal);
+    let (clean, output, shut) = run(config, [(100, request(b"")), (21_000, pong)]);
+    assert!(!clean);
     assert!(frames(&output).starts_with(b"\x89\x00\x89\x00"), "{:02x?}", frames(&output));
     assert!(shut);
     assert_eq!(NOW.get(), 46_000);
@@ -168,31 +165,31 @@ fn a_silent_client_is_asked_and_then_given_up() {
 #[test]
 fn a_request_that_does_not_come_is_not_waited_for() {
     let half = REQUEST.as_bytes().to_vec();
-    assert_eq!(run(Config::new(), [(1000, half)]), (Ending::Abnormal, Vec::new(), false));
+    assert_eq!(run(Config::new(), [(1000, half)]), (false, Vec::new(), false));
     assert_eq!(NOW.get(), 10_000);
 }
 
 #[test]
 fn a_request_from_elsewhere_is_refused() {
     let input = format!("{REQUEST}Origin: http://b\r\n\r\n").into_bytes();
-    let (ending, output, shut) = run(Config::new(), [(0, input), (5, Vec::new())]);
-    assert_eq!((ending, shut), (Ending::Abnormal, true));
+    let (clean, output, shut) = run(Config::new(), [(0, input), (5, Vec::new())]);
+    assert_eq!((clean, shut), (false, true));
     assert!(output.starts_with(b"HTTP/1.1 403 "), "{}", String::from_utf8_lossy(&output));
 }
 
 #[test]
 fn a_request_larger_than_the_buffer_is_refused() {
     let input = format!("{REQUEST}X: {}\r\n\r\n", "x".repeat(1000)).into_bytes();
-    let (ending, output, shut) = run(Config::new(), [(0, input), (5, Vec::new())]);
-    assert_eq!((ending, shut), (Ending::Abnormal, true));
+    let (clean, output, shut) = run(Config::new(), [(0, input), (5, Vec::new())]);
+    assert_eq!((clean, shut), (false, true));
     assert!(output.starts_with(b"HTTP/1.1 431 "), "{}", String::from_utf8_lossy(&output));
 }
 
 #[test]
 fn an_error_is_told_and_the_end_of_the_stream_not_awaited_for_ever() {
     let input = request(b"\x81\x81\0\0\0\0x\x81\x05Hello");
-    let (ending, output, shut) = run(Config::new(), [(0, input)]);
+    let (clean, output, shut) = run(Config::new(), [(0, input)]);
     assert_eq!(frames(&output), b"\x81\x01x\x88\x02\x03\xea");
-    assert_eq!((ending, shut), (Ending::Abnormal, true));
+    assert_eq!((clean, shut), (false, true));
     assert_eq!(NOW.get(), 5000);
 }

@@ -5,24 +5,22 @@ use std::net::Shutdown;
 
 use mio::net::TcpStream;
 use ws_core::Instant;
-use ws_core::endpoint::{Buffers, Endpoint, EventRef, Options, Outbound};
+use ws_core::endpoint::{Buffers, Endpoint, EventRef, Next, Options, Outbound};
 use ws_core::handshake::{AcceptResponse, HttpResponse};
 use ws_core::message::MessageRef;
 
 const UPGRADE_REQUIRED: HttpResponse<'_> = HttpResponse::new(426);
-const ROUNDS: usize = 16; // of a connection, before it is the others' turn
-const MAX_OUTPUT: usize = 64 * 1024; // more is written before the next message is looked at
+const ROUNDS: usize = 16; // reads of a connection, before it is the others' turn
 
 pub struct Connection {
     ws: Endpoint,
     stream: TcpStream,
     /// The peer has shut down its side, as far as the loop knows.
     ended: bool,
-    shut: bool,
 }
 
 #[derive(PartialEq)]
-pub enum Next {
+pub enum Visit {
     /// Visit it again when its stream has an event, and at this time at the latest.
     Wait(Option<Instant>),
     Again,
@@ -31,7 +29,7 @@ pub enum Next {
 
 impl Connection {
     pub fn new(stream: TcpStream, options: &Options) -> Self {
-        Self { ws: Endpoint::server(options.clone()), stream, ended: false, shut: false }
+        Self { ws: Endpoint::server(options.clone()), stream, ended: false }
     }
 
     /// Reads, parses, answers and writes as far as that goes without waiting.
@@ -41,60 +39,59 @@ impl Connection {
         ended: bool,
         buffers: &mut Buffers,
         on_message: &mut impl FnMut(MessageRef<'_>, &mut Outbound),
-    ) -> io::Result<Next> {
+    ) -> io::Result<Visit> {
         self.ended |= ended;
         let ws = &mut *self.ws.with_buffers(buffers);
-        ws.handle_timeout(now);
-        let mut readable = true;
-        for _ in 0..ROUNDS {
-            let parsed = react(ws, on_message);
-            while !ws.output().is_empty() {
-                match self.stream.write(ws.output().chunk()) {
-                    Ok(count) => ws.output().advance(count),
-                    Err(error) if error.kind() == ErrorKind::WouldBlock && !ws.is_finished() => {
-                        return Ok(Next::Wait(ws.poll_timeout()));
+        let (mut readable, mut writable, mut rounds) = (true, true, 0..ROUNDS);
+        loop {
+            let (read, until) = match ws.next_ref(|| now) {
+                Next::Event((event, out)) => {
+                    match event {
+                        Event::Message(message) => on_message(message, out),
+                        Event::Request(_) => drop(out.accept(&AcceptResponse::new())),
+                        Event::Http(_) => drop(out.respond(&UPGRADE_REQUIRED)),
+                        _ => {}
                     }
-                    Err(error) => return Err(error),
+                    continue;
                 }
-            }
-            if ws.wants_shutdown() && !std::mem::replace(&mut self.shut, true) {
-                let _ = self.stream.shutdown(Shutdown::Write); // the peer may be gone by now
-            }
-            if ws.is_finished() {
-                return Ok(Next::Over);
-            }
-            if parsed {
-                if !readable || !ws.wants_read() {
-                    return Ok(Next::Wait(ws.poll_timeout()));
-                }
-                let buffer = ws.read_buf();
-                let room = buffer.len();
-                match self.stream.read(buffer) {
-                    Ok(0) => ws.receive_eof(),
-                    Ok(count) => {
-                        // A read that leaves room has taken all; more is a new event.
-                        readable = self.ended || count == room;
-                        ws.filled(count);
+                Next::Failed(_) => continue, // the peer is told next
+                Next::Write { mut output, read, until } => {
+                    match writable.then(|| self.stream.write(output.chunk())) {
+                        Some(Ok(count)) => {
+                            output.advance(count);
+                            continue;
+                        }
+                        Some(Err(error)) if error.kind() != ErrorKind::WouldBlock => {
+                            return Err(error);
+                        }
+                        _ => writable = false,
                     }
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => readable = false,
-                    Err(error) => return Err(error),
+                    (read, until)
                 }
+                Next::Shutdown { side, .. } => {
+                    let _ = self.stream.shutdown(Shutdown::Write); // the peer may be gone by now
+                    side.shut_down();
+                    continue;
+                }
+                Next::Wait { read, until } => (read, until),
+                Next::Done => return Ok(Visit::Over),
+            };
+            let Some(inbound) = read.filter(|_| readable) else { return Ok(Visit::Wait(until)) };
+            if rounds.next().is_none() {
+                return Ok(Visit::Again);
+            }
+            let buffer = inbound.read_buf();
+            let room = buffer.len();
+            match self.stream.read(buffer) {
+                Ok(0) => inbound.receive_eof(),
+                Ok(count) => {
+                    // A read that leaves room has taken all; more is a new event.
+                    readable = self.ended || count == room;
+                    inbound.filled(count);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => readable = false,
+                Err(error) => return Err(error),
             }
         }
-        Ok(Next::Again)
     }
-}
-
-/// Answers what has come; gives whether that was all, as output may have to be written before.
-fn react(ws: &mut Endpoint, on_message: &mut impl FnMut(MessageRef<'_>, &mut Outbound)) -> bool {
-    while ws.output().len() < MAX_OUTPUT {
-        match ws.poll_event_ref() {
-            Ok(Some((EventRef::Message(message), out))) => on_message(message, out),
-            Ok(Some((EventRef::Request(_), _))) => drop(ws.accept(&AcceptResponse::new())),
-            Ok(Some((EventRef::Http(_), _))) => drop(ws.respond(&UPGRADE_REQUIRED)),
-            Ok(Some(_)) | Err(_) => {} // what tells the peer of an error is in the output
-            Ok(None) => return true,
-        }
-    }
-    false
 }

@@ -11,7 +11,7 @@ use std::error::Error;
 use std::io::{self, ErrorKind, Write};
 use std::time::{Duration, Instant};
 
-use driver::{Connection, Next};
+use driver::{Connection, Visit};
 use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
@@ -65,11 +65,11 @@ impl Server {
         }
         let Some((connection, wake)) = self.connections.get_mut(id) else { return };
         let time = ws_core::Instant::from_elapsed(now);
-        let next = connection.visit(time, ended, &mut self.buffers, &mut echo);
-        let at = match next {
-            Ok(Next::Wait(until)) => until.map(|until| now + until.saturating_since(time)),
-            Ok(Next::Again) => Some(now),
-            Ok(Next::Over) | Err(_) => {
+        let visit = connection.visit(time, ended, &mut self.buffers, &mut echo);
+        let at = match visit {
+            Ok(Visit::Wait(until)) => until.map(|until| now + until.saturating_since(time)),
+            Ok(Visit::Again) => Some(now),
+            Ok(Visit::Over) | Err(_) => {
                 wake.map(|at| self.wakes.remove(&(at, id)));
                 self.connections.remove(id);
                 return;

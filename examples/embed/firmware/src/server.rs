@@ -5,7 +5,7 @@ use core::time::Duration;
 use ws_core::handshake::{
     FieldSlots, HandshakeError, HeadReader, RequestHead, accept_key, same_origin,
 };
-use ws_core::{Config, Connection, DataFrame, Event, Input, Instant};
+use ws_core::{Config, Connection, DataFrame, Input, Instant, Step};
 
 use crate::{Line, NoCarrier, millis};
 
@@ -145,40 +145,33 @@ fn echo(
     output: &mut [u8],
 ) -> Result<(), NoCarrier> {
     let mut connection = Connection::server(CONFIG);
-    connection.opened(now());
     // Where the payload ends that waits in `output`.
     let mut end = HEADROOM;
     loop {
         let mut bytes = Input::new(input.get_mut(..received).unwrap_or_default());
         loop {
-            // An error has queued its Close frame; after it nothing more is received.
-            let event = connection.receive(&mut bytes).unwrap_or(None);
-            if let Some(Event::Data(chunk)) = &event {
-                let frame = DataFrame::new(chunk.kind);
-                for byte in chunk.bytes.iter() {
-                    if end == output.len() {
-                        send(line, &mut connection, frame.more(), output, &mut end);
+            match connection.next(&mut bytes, now) {
+                Step::Data(chunk) => {
+                    let frame = DataFrame::new(chunk.kind);
+                    for byte in chunk.bytes.iter() {
+                        if end == output.len() {
+                            send(line, &mut connection, frame.more(), output, &mut end);
+                        }
+                        if let Some(slot) = output.get_mut(end) {
+                            *slot = *byte;
+                        }
+                        end += 1;
                     }
-                    if let Some(slot) = output.get_mut(end) {
-                        *slot = *byte;
+                    if chunk.end {
+                        send(line, &mut connection, frame, output, &mut end);
                     }
-                    end += 1;
                 }
-                if chunk.end {
-                    send(line, &mut connection, frame, output, &mut end);
-                }
+                Step::Ping | Step::Pong | Step::Close | Step::Failed(_) => {}
+                Step::Transmit => transmit(line, &mut connection),
+                Step::Wait(_) => break,
+                // The caller hangs up, which ends both sides of the line.
+                Step::Shutdown(_) | Step::Done => return Ok(()),
             }
-            // After what has come: it may be a Pong.
-            if event.is_none() {
-                connection.handle_timeout(now());
-            }
-            transmit(line, &mut connection);
-            if event.is_none() {
-                break;
-            }
-        }
-        if connection.wants_shutdown() {
-            return Ok(());
         }
         received = line.read(input)?;
     }
@@ -193,7 +186,7 @@ fn send(
     end: &mut usize,
 ) {
     // After a Close frame nothing may be sent, and nothing is.
-    if let Ok(frame) = connection.encode_in_place(frame, output, HEADROOM..*end, None) {
+    if let Ok(frame) = connection.sender.encode_in_place(frame, output, HEADROOM..*end, None) {
         line.write(output.get(frame).unwrap_or_default());
     }
     *end = HEADROOM;
@@ -201,7 +194,7 @@ fn send(
 
 fn transmit(line: &mut Line, connection: &mut Connection) {
     let mut out = [0; MAX_CONTROL_FRAME];
-    while let Ok(written @ 1..) = connection.poll_transmit(&mut out, None) {
+    if let Ok(written) = connection.sender.transmit(&mut out, None) {
         line.write(out.get(..written).unwrap_or_default());
     }
 }

@@ -1,11 +1,11 @@
 //! A driver of `Endpoint` for streams that take buffers by value, as io_uring does: compio's.
 
-use std::pin::{Pin, pin};
-use std::{error::Error, io, mem, time::Instant};
+use std::future::{Future, poll_fn};
+use std::{error::Error, mem, pin::pin, task::Poll, time::Duration, time::Instant};
 
 use compio::io::{AsyncRead, AsyncWrite};
 use compio::{BufResult, buf::IoVectoredBuf, net::TcpStream, time::timeout};
-use ws_core::endpoint::{Endpoint, Event, Options, Output, Unsent};
+use ws_core::endpoint::{Endpoint, Event, Next, Options, Outbound, Output, Unsent};
 use ws_core::handshake::{AcceptResponse, HttpResponse};
 
 /// Output on its way through the kernel, without a copy. One call takes at most 1,024 segments.
@@ -17,45 +17,72 @@ impl IoVectoredBuf for Segments {
     }
 }
 
-/// Serves one client until its stream ends. While output waits to be written, one read waits with it.
+/// Serves one client until its stream ends. A read is always in flight, and a write beside it.
 pub async fn serve(
     stream: TcpStream,
     options: Options,
-    mut on_message: impl FnMut(&mut Endpoint, ws_core::Message) -> Result<(), Unsent>,
+    mut on_message: impl FnMut(&mut Outbound, ws_core::Message) -> Result<(), Unsent>,
 ) -> Result<(), Box<dyn Error>> {
     const PAGE: HttpResponse<'_> = HttpResponse::new(426);
-    let (origin, mut ws) = (Instant::now(), Endpoint::server(options));
-    // The next read is in flight also when a deadline comes: to cancel it could lose what it has read.
+    let start = Instant::now();
+    let now = || ws_core::Instant::from_elapsed(start.elapsed());
+    let mut ws = Endpoint::server(options);
+    // Both go on when a deadline comes: to cancel a read could lose what it has read.
     let mut reading = pin!(read(&stream, Vec::with_capacity(64 * 1024)));
-    let (mut received, mut outcome) = (Vec::with_capacity(64 * 1024), Ok(()));
+    let mut writing = pin!(None);
+    let mut received = Vec::with_capacity(64 * 1024);
     loop {
-        let taken = ws.receive(&received);
-        received.drain(..taken);
-        ws.handle_timeout(now(origin));
-        while let Some(event) = ws.poll_event().transpose() {
-            match event {
-                Ok(Event::Request(_)) => ws.accept(&AcceptResponse::new())?,
-                Ok(Event::Http(_)) => ws.respond(&PAGE)?,
-                Ok(Event::Message(message)) => on_message(&mut ws, message)?,
-                Ok(_) => {}
-                Err(error) => outcome = Err(error.into()), // the peer is told in the output
+        let (mut read_to, until) = match ws.next(now) {
+            Next::Event(event) => {
+                match event {
+                    Event::Request(_) => ws.outbound.accept(&AcceptResponse::new())?,
+                    Event::Http(_) => ws.outbound.respond(&PAGE)?,
+                    Event::Message(message) => on_message(&mut ws.outbound, message)?,
+                    _ => {}
+                }
+                continue;
             }
-        }
-        if !received.is_empty() {
+            Next::Failed(_) => continue, // the peer is told next
+            Next::Write { .. } if writing.is_none() => {
+                let mut output = Output::default();
+                ws.outbound.take_output(&mut output);
+                writing.set(Some(write(&stream, Segments(output))));
+                continue;
+            }
+            Next::Write { read, until, .. } | Next::Wait { read, until } => (read, until),
+            Next::Shutdown { side, .. } => {
+                let _ = (&stream).shutdown().await; // the peer may be gone by now
+                side.shut_down();
+                continue;
+            }
+            Next::Done => return ws.inbound.failure().map_or(Ok(()), |error| Err(error.into())),
+        };
+        if let (Some(inbound), false) = (&mut read_to, received.is_empty()) {
+            received.drain(..inbound.receive(&received));
             continue;
         }
-        write(&stream, &mut ws, origin).await?;
-        if ws.wants_shutdown() {
-            let _ = (&stream).shutdown().await; // the peer may be gone by now
-        }
-        if ws.is_finished() {
-            return outcome;
-        }
-        if let Some(BufResult(result, bytes)) = wait(&ws, origin, reading.as_mut()).await {
-            if result? == 0 {
-                ws.receive_eof();
+        let step = poll_fn(|context| {
+            if let Some(Poll::Ready(done)) = writing.as_mut().as_pin_mut().map(|f| f.poll(context))
+            {
+                return Poll::Ready((Some(done), None));
+            }
+            let Some(_) = &read_to else { return Poll::Pending };
+            reading.as_mut().poll(context).map(|done| (None, Some(done)))
+        });
+        let left = until.map_or(Duration::from_secs(3600), |until| until.saturating_since(now()));
+        let (written, read_from) = timeout(left, step).await.unwrap_or_default();
+        if let Some(BufResult(count, bytes)) = read_from {
+            if count? == 0 {
+                ws.inbound.receive_eof();
             }
             reading.set(read(&stream, mem::replace(&mut received, bytes)));
+        }
+        if let Some(BufResult(count, mut segments)) = written {
+            let count = count?;
+            ws.outbound.written(count);
+            segments.0.advance(count);
+            let more = !segments.0.is_empty();
+            writing.set(more.then(|| write(&stream, segments)));
         }
     }
 }
@@ -64,37 +91,6 @@ async fn read(mut stream: &TcpStream, buffer: Vec<u8>) -> BufResult<usize, Vec<u
     stream.read(buffer).await
 }
 
-async fn write(mut stream: &TcpStream, ws: &mut Endpoint, origin: Instant) -> io::Result<()> {
-    let mut segments = Segments(Output::default());
-    ws.take_output(&mut segments.0);
-    while !segments.0.is_empty() {
-        let mut writing = pin!(stream.write_vectored(segments));
-        let BufResult(written, rest) = loop {
-            if let Some(written) = wait(ws, origin, writing.as_mut()).await {
-                break written;
-            }
-            ws.handle_timeout(now(origin));
-            if ws.is_finished() {
-                return Ok(());
-            }
-        };
-        segments = rest;
-        let count = written?;
-        segments.0.advance(count);
-        ws.written(count);
-        ws.take_output(&mut segments.0); // what a deadline has added
-    }
-    Ok(())
-}
-
-/// Waits for an operation, or for the next deadline: then it goes on.
-async fn wait<F: Future>(ws: &Endpoint, origin: Instant, f: Pin<&mut F>) -> Option<F::Output> {
-    match ws.poll_timeout() {
-        Some(at) => timeout(at.saturating_since(now(origin)), f).await.ok(),
-        None => Some(f.await),
-    }
-}
-
-fn now(origin: Instant) -> ws_core::Instant {
-    ws_core::Instant::from_elapsed(origin.elapsed())
+async fn write(mut stream: &TcpStream, segments: Segments) -> BufResult<usize, Segments> {
+    stream.write_vectored(segments).await
 }

@@ -16,11 +16,11 @@ async fn serve(stream: TcpStream, options: Options) -> io::Result<()> {
             Event::Request(request) => {
                 let subprotocol = select_subprotocol(request.subprotocols(), &["echo"]);
                 let response = AcceptResponse::new().subprotocol(subprotocol);
-                ws.endpoint().accept(&response).map_err(io::Error::other)?;
+                ws.endpoint.outbound.accept(&response).map_err(io::Error::other)?;
             }
             Event::Http(_) => {
                 let response = HttpResponse::new(426).body(b"WebSocket only\n");
-                ws.endpoint().respond(&response).map_err(io::Error::other)?;
+                ws.endpoint.outbound.respond(&response).map_err(io::Error::other)?;
             }
             Event::Message(message) => ws.queue(message).await?,
             _ => {}

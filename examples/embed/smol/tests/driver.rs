@@ -1,7 +1,7 @@
 //! Two drivers that talk to each other through a stream of one byte, without an executor.
 
 use std::future::{Future, poll_fn};
-use std::io::Result;
+use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use async_io::block_on;
 use embed_smol::WebSocket;
 use futures_lite::future::zip;
 use futures_lite::{AsyncRead, AsyncReadExt, AsyncWrite};
-use ws_core::endpoint::{Endpoint, Event, Options};
+use ws_core::endpoint::{Endpoint, Event, Options, RandomError};
 use ws_core::{CloseCode, Config, Message};
 
 struct Stream(piper::Reader, piper::Writer);
@@ -20,7 +20,7 @@ impl AsyncRead for Stream {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut [u8],
-    ) -> Poll<Result<usize>> {
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.0).poll_read(context, buffer)
     }
 }
@@ -30,17 +30,23 @@ impl AsyncWrite for Stream {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
-    ) -> Poll<Result<usize>> {
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.1).poll_write(context, bytes)
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.1).poll_flush(context)
     }
 
-    fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
+    fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.1).poll_close(context)
     }
+}
+
+/// Keys that are no secret.
+fn fixed(bytes: &mut [u8]) -> Result<(), RandomError> {
+    bytes.fill(0x5a);
+    Ok(())
 }
 
 fn streams(capacity: usize) -> (Stream, Stream) {
@@ -50,7 +56,7 @@ fn streams(capacity: usize) -> (Stream, Stream) {
 
 fn pair(capacity: usize) -> (WebSocket<Stream>, WebSocket<Stream>) {
     let (near, far) = streams(capacity);
-    let random = Box::new(|bytes: &mut [u8]| bytes.fill(0x5a));
+    let random = Box::new(fixed);
     (
         WebSocket::new(near, Endpoint::server_after_handshake(Config::new(), &[])),
         WebSocket::new(far, Endpoint::client_after_handshake(Config::new(), random, &[])),
@@ -136,15 +142,15 @@ fn both_sides_end_cleanly() {
     let ask = async {
         far.send(Message::from(vec![7; 900])).await.unwrap();
         assert_eq!(message(&mut far).await.as_bytes(), [7; 900]);
-        far.endpoint().close(CloseCode::NORMAL, "").unwrap();
+        far.endpoint.outbound.close(CloseCode::NORMAL, "").unwrap();
         while far.event().await.unwrap().is_some() {}
-        assert!(far.endpoint().close_info().is_some_and(|info| info.clean && info.by_us));
+        assert!(far.endpoint.close_info().is_some_and(|info| info.clean && info.by_us));
     };
     let start = Instant::now();
     block_on(zip(echo, ask));
     // Each has shut down its side: nobody has waited for a deadline.
     assert!(start.elapsed() < Duration::from_secs(2));
-    assert!(near.endpoint().close_info().is_some_and(|info| info.clean && !info.by_us));
+    assert!(near.endpoint.close_info().is_some_and(|info| info.clean && !info.by_us));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use embed_tokio::WebSocket;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::time::{Instant, sleep, timeout};
-use ws_core::endpoint::{Endpoint, Event, Options};
+use ws_core::endpoint::{Endpoint, Event, Options, RandomError};
 use ws_core::handshake::{AcceptResponse, ClientRequest, HttpResponse};
 use ws_core::{CloseCode, Config, Message};
 
@@ -22,15 +22,23 @@ fn server(stream: DuplexStream, config: Config) -> WebSocket<DuplexStream> {
 }
 
 fn client(stream: DuplexStream) -> WebSocket<DuplexStream> {
-    let random = Box::new(|bytes: &mut [u8]| bytes.fill(0x5a));
+    let random = Box::new(fixed);
     WebSocket::new(stream, Endpoint::client_after_handshake(Config::new(), random, &[]))
+}
+
+/// Keys that are no secret.
+fn fixed(bytes: &mut [u8]) -> Result<(), RandomError> {
+    bytes.fill(0x5a);
+    Ok(())
 }
 
 /// Echoes until the connection is over; gives what has failed.
 async fn echo(mut ws: WebSocket<DuplexStream>) -> Option<String> {
     loop {
         match ws.event().await {
-            Ok(Some(Event::Request(_))) => ws.endpoint().accept(&AcceptResponse::new()).unwrap(),
+            Ok(Some(Event::Request(_))) => {
+                ws.endpoint.outbound.accept(&AcceptResponse::new()).unwrap()
+            }
             Ok(Some(Event::Message(message))) => ws.queue(message).await.unwrap(),
             Ok(Some(_)) => {}
             Ok(None) => return None,
@@ -58,20 +66,20 @@ async fn client_and_server_talk_and_close_cleanly() {
     let (near, far) = duplex(1000);
     let server = tokio::spawn(echo(WebSocket::new(far, Endpoint::server(Config::new()))));
     let request = ClientRequest::new("a", "/");
-    let random = Box::new(|bytes: &mut [u8]| bytes.fill(0x5a));
+    let random = Box::new(fixed);
     let endpoint = Endpoint::client(&request, Config::new(), random).unwrap();
     let mut ws = WebSocket::new(near, endpoint);
-    assert!(matches!(ws.event().await.unwrap(), Some(Event::Open(_))));
+    assert!(matches!(ws.event().await.unwrap(), Some(Event::Open { .. })));
     let large = Message::from(vec![7; 100_000]);
     for sent in [Message::from("hello"), Message::from(""), large] {
         // Both sides write more than the stream holds, so that the reply overtakes nothing.
         ws.send(sent.clone()).await.unwrap();
         assert_eq!(message(&mut ws).await, sent);
     }
-    ws.endpoint().close(CloseCode::NORMAL, "bye").unwrap();
-    assert!(matches!(ws.event().await.unwrap(), Some(Event::Closed(_))));
+    ws.endpoint.outbound.close(CloseCode::NORMAL, "bye").unwrap();
+    assert!(matches!(ws.event().await.unwrap(), Some(Event::Closed)));
     assert!(ws.event().await.unwrap().is_none());
-    let info = ws.endpoint().close_info().unwrap();
+    let info = ws.endpoint.close_info().unwrap();
     assert!(info.clean && info.by_us && info.code == CloseCode::NORMAL, "{info:?}");
     // Each shuts down its side: nobody waits for a deadline, though this one is not dropped yet.
     let start = Instant::now();
@@ -158,7 +166,7 @@ async fn an_application_sends_while_it_reads() {
         far.send(Message::from("asked")).await.unwrap();
         assert_eq!(message(&mut far).await.as_text(), Some("asked"));
     }
-    far.endpoint().close(None, "").unwrap();
+    far.endpoint.outbound.close(None, "").unwrap();
     while far.event().await.unwrap().is_some() {}
     pusher.await.unwrap();
 }
@@ -184,10 +192,10 @@ async fn a_peer_that_does_not_read_holds_the_sender_up() {
         }
     };
     assert!(timeout(Duration::from_secs(3600), blocked).await.is_err());
-    assert!(ws.endpoint().output().len() <= 64 * 1024);
+    assert!(ws.endpoint.outbound.waiting() <= 64 * 1024);
     drop(far);
     assert!(ws.flush().await.is_err());
-    assert!(matches!(ws.event().await.unwrap(), Some(Event::Closed(_))));
+    assert!(matches!(ws.event().await.unwrap(), Some(Event::Closed)));
     assert!(ws.event().await.unwrap().is_none());
 }
 
@@ -264,14 +272,14 @@ async fn a_pong_in_time_counts_however_late_it_is_read() {
     sleep(Duration::from_secs(3600)).await; // the application is busy with something else
     ws.send(Message::from("x")).await.unwrap();
     assert!(matches!(ws.event().await.unwrap(), Some(Event::Pong(_))));
-    assert!(ws.endpoint().is_open());
+    assert!(ws.endpoint.outbound.is_open());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_close_that_is_not_answered_ends_at_its_deadline() {
     let (near, mut far) = duplex(1000);
     let mut ws = server(near, Config::new());
-    ws.endpoint().close(CloseCode::NORMAL, "").unwrap();
+    ws.endpoint.outbound.close(CloseCode::NORMAL, "").unwrap();
     let start = Instant::now();
     // A peer that goes on talking does not move the deadline.
     let talker = tokio::spawn(async move {
@@ -320,7 +328,7 @@ async fn a_client_that_has_ended_its_side_is_answered_later() {
     assert!(matches!(ws.event().await.unwrap(), Some(Event::Http(_))));
     assert!(timeout(Duration::from_secs(3), ws.event()).await.is_err(), "it waits for the answer");
     let page = HttpResponse::new(200).body(b"page");
-    ws.endpoint().respond(&page).unwrap();
+    ws.endpoint.outbound.respond(&page).unwrap();
     assert!(ws.event().await.unwrap().is_none());
     let mut got = Vec::new();
     far.read_to_end(&mut got).await.unwrap();
@@ -335,8 +343,8 @@ async fn what_comes_behind_a_request_waits_for_its_answer() {
     far.write_all(&b"\x82\x85\0\0\0\0hello".repeat(15_000)).await.unwrap();
     assert!(matches!(ws.event().await.unwrap(), Some(Event::Request(_))));
     assert!(timeout(Duration::from_secs(3600), ws.event()).await.is_err());
-    ws.endpoint().accept(&AcceptResponse::new()).unwrap();
-    assert!(matches!(ws.event().await.unwrap(), Some(Event::Open(_))));
+    ws.endpoint.outbound.accept(&AcceptResponse::new()).unwrap();
+    assert!(matches!(ws.event().await.unwrap(), Some(Event::Open { .. })));
     for _ in 0..15_000 {
         assert_eq!(message(&mut ws).await.as_bytes(), b"hello");
     }
@@ -371,7 +379,7 @@ async fn a_peer_that_reads_nothing_does_not_move_the_deadline_of_closing() {
     let (near, far) = duplex(1000);
     let mut ws = server(near, Config::new());
     ws.queue(Message::from(vec![0; 10_000])).await.unwrap();
-    ws.endpoint().close(CloseCode::NORMAL, "").unwrap();
+    ws.endpoint.outbound.close(CloseCode::NORMAL, "").unwrap();
     let start = Instant::now();
     let rest = async { while ws.event().await.unwrap().is_some() {} };
     timeout(Duration::from_secs(3600), rest).await.unwrap();

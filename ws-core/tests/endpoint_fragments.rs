@@ -1,0 +1,448 @@
+//! Messages that an endpoint cuts into fragments while its output drains: RFC 6455 §5.4.
+#![cfg(feature = "endpoint")]
+
+mod common;
+mod ends;
+
+use std::time::Duration;
+
+use common::*;
+use ends::*;
+use ws_core::endpoint::{Options, Output};
+use ws_core::{
+    CloseCode, Config, Endpoint, Message, MessageKind, PreparedMessage, ProtocolError, Role,
+    SendError,
+};
+
+/// An endpoint that sends at most four bytes in a frame.
+fn by_four(role: Role) -> Endpoint {
+    open(role, Config::new().max_outgoing_frame(4))
+}
+
+/// A frame as [`plain`] gives it.
+fn frame(first: u8, payload: &[u8]) -> (u8, Vec<u8>) {
+    (first, payload.to_vec())
+}
+
+/// Writes the next frame alone.
+fn take_frame(endpoint: &mut Endpoint, at: u32) -> Vec<u8> {
+    let Answer::Write(output, ..) = next_write(endpoint, at) else { return Vec::new() };
+    assert_eq!(write(endpoint, at, usize::MAX), output.len());
+    output
+}
+
+// RFC 6455 §5.4, §5.5: a peer's Ping is answered before the rest of a long message.
+#[test]
+fn control_frames_go_between_the_fragments_of_a_message() {
+    for role in ROLES {
+        let mut endpoint = by_four(role);
+        endpoint.outbound.send("aaaabbbbccccd").unwrap();
+        let mut wire = Vec::new();
+        // Within the first.
+        let Answer::Write(output, ..) = next(&mut endpoint, 0) else { panic!("output") };
+        wire.extend_from_slice(&output[..3]);
+        write(&mut endpoint, 0, 3);
+        assert_eq!(feed(&mut endpoint, &to(role, FIN | PING, b"1")), [ping(b"1")]);
+        wire.extend(take_frame(&mut endpoint, 0));
+        // Behind the second.
+        wire.extend(take_frame(&mut endpoint, 0));
+        endpoint.outbound.ping(b"2").unwrap();
+        endpoint.outbound.pong(b"3").unwrap();
+        assert_eq!(feed(&mut endpoint, &to(role, FIN | PING, b"4")), [ping(b"4")]);
+        wire.extend(take(&mut endpoint));
+        let expected = [
+            frame(TEXT, b"aaaa"),
+            frame(FIN | PONG, b"1"),
+            frame(CONT, b"bbbb"),
+            // What was begun when they came goes first, here nothing.
+            frame(FIN | PING, b"2"),
+            frame(FIN | PONG, b"3"),
+            frame(FIN | PONG, b"4"),
+            frame(CONT, b"cccc"),
+            frame(FIN | CONT, b"d"),
+        ];
+        let found = plain(&wire);
+        assert_eq!(found, expected, "{role:?}");
+    }
+}
+
+#[test]
+fn the_keepalive_ping_goes_between_the_fragments_of_a_message() {
+    let config =
+        Config::new().max_outgoing_frame(4).ping_interval(Some(Duration::from_millis(100)));
+    for role in ROLES {
+        let mut endpoint = open(role, config);
+        assert_eq!(run(&mut endpoint, 0), [Answer::Wait(true, Some(100))]);
+        endpoint.outbound.send("aaaabbbb").unwrap();
+        let first = by(role, TEXT, b"aaaa");
+        let waits = Answer::Write(first.clone(), true, Some(100));
+        assert_eq!(next(&mut endpoint, 99), waits);
+        let both = [first, by(role, FIN | PING, b"")].concat();
+        let last = by(role, FIN | CONT, b"bbbb");
+        let expected = [
+            Answer::Write(both, true, Some(20_100)),
+            Answer::Write(last, true, Some(20_100)),
+            Answer::Wait(true, Some(20_100)),
+        ];
+        assert_eq!(run(&mut endpoint, 100), expected);
+    }
+}
+
+// RFC 6455 §5.6: each fragment is text of its own where the limit has room for any character.
+#[test]
+fn text_is_cut_between_characters() {
+    let text = "aκ€\u{10348}b\u{10348}\u{10348}€€κκabc€".repeat(3);
+    for role in ROLES {
+        for max in 1..=20 {
+            let mut endpoint = open(role, Config::new().max_outgoing_frame(max));
+            let max = max as usize;
+            for way in 0..3 {
+                let out = &mut endpoint.outbound;
+                match way {
+                    0 => out.send(&text).unwrap(),
+                    1 => out.send_ref(&text).unwrap(),
+                    _ => out.send_prepared(&PreparedMessage::new(&Message::from(&text))).unwrap(),
+                }
+                let parts = plain(&take(&mut endpoint));
+                let (last, others) = parts.split_last().unwrap();
+                for (_, part) in others {
+                    assert!(part.len() <= max, "{max}");
+                    if max >= 4 {
+                        assert!(core::str::from_utf8(part).is_ok(), "{max}: {part:02x?}");
+                        assert!(part.len() > max - 4, "no shorter than it has to be");
+                    } else {
+                        assert_eq!(part.len(), max);
+                    }
+                }
+                let (first, rest) = parts.split_first().unwrap();
+                assert_eq!((first.0, last.0), (TEXT, FIN | CONT));
+                assert!(rest.iter().rev().skip(1).all(|(first, _)| *first == CONT));
+                let whole: Vec<u8> = parts.iter().flat_map(|(_, part)| part.clone()).collect();
+                assert_eq!(whole, text.as_bytes());
+            }
+            // Binary messages have no characters.
+            endpoint.outbound.send(text.as_bytes()).unwrap();
+            let parts = plain(&take(&mut endpoint));
+            let cut: Vec<_> = text.as_bytes().chunks(max).map(<[u8]>::to_vec).collect();
+            assert_eq!(parts.into_iter().map(|(_, part)| part).collect::<Vec<_>>(), cut);
+        }
+    }
+}
+
+// A fragment of the application's may end inside a character; it is cut elsewhere.
+#[test]
+fn a_piece_of_text_is_cut_between_characters() {
+    let mut server = by_four(Role::Server);
+    let text = "κκκκκ".as_bytes();
+    server.outbound.send_fragment(MessageKind::Text, &text[..7], false).unwrap();
+    server.outbound.send_fragment(MessageKind::Text, &text[7..], true).unwrap();
+    let parts: Vec<_> = plain(&take(&mut server)).into_iter().map(|(_, part)| part).collect();
+    assert_eq!(parts, [&text[..4], &text[4..7], b"\xba\xce\xba"].map(<[u8]>::to_vec));
+}
+
+// RFC 6455 §5.5.1: nothing follows a Close frame, and what was sent before it goes first.
+#[test]
+fn the_own_close_follows_the_message() {
+    for role in ROLES {
+        let mut endpoint = by_four(role);
+        assert_eq!(run(&mut endpoint, 0), [Answer::Wait(true, None)]);
+        endpoint.outbound.send("aaaabbbb").unwrap();
+        endpoint.outbound.send("c").unwrap();
+        endpoint.outbound.close(CloseCode::new(4000), "bye").unwrap();
+        assert!(!endpoint.outbound.is_open());
+        assert_eq!(endpoint.outbound.send("late").unwrap_err().error, SendError::Closing);
+        assert_eq!(endpoint.outbound.ping(b""), Err(SendError::Closing));
+        assert_eq!(endpoint.outbound.close(None, ""), Err(SendError::Closing));
+        // The time for closing runs from here.
+        let first = by(role, TEXT, b"aaaa");
+        assert_eq!(next(&mut endpoint, 10), Answer::Write(first.clone(), true, Some(5_010)));
+        let mut wire = take_frame(&mut endpoint, 10);
+        assert_eq!(feed_at(&mut endpoint, 10, &to(role, FIN | PING, b"p")), [ping(b"p")]);
+        for answer in run(&mut endpoint, 10) {
+            match answer {
+                Answer::Write(output, true, Some(5_010)) => wire.extend(output),
+                other => assert_eq!(other, Answer::Wait(true, Some(5_010))),
+            }
+        }
+        let mut expected = vec![
+            frame(TEXT, b"aaaa"),
+            frame(FIN | CONT, b"bbbb"),
+            frame(FIN | PONG, b"p"),
+            frame(FIN | TEXT, b"c"),
+            frame(FIN | CLOSE, &close_body(4000, "bye")),
+        ];
+        let found = plain(&wire);
+        if found[1].0 == FIN | PONG {
+            expected.swap(1, 2);
+        }
+        assert_eq!(found, expected);
+        let answer = feed_at(&mut endpoint, 10, &to(role, FIN | CLOSE, &close_body(4000, "")));
+        assert_eq!(answer, [closed_by_us(4000, "")]);
+        assert_eq!(endpoint.close_info(), info(CloseCode::new(4000), "", true, true));
+    }
+}
+
+// RFC 6455 §5.5.1: a peer that closes gets the frame that has begun, and no more of the message.
+#[test]
+fn the_end_of_the_peer_cuts_a_message_short() {
+    for role in ROLES {
+        let close = to(role, FIN | CLOSE, &close_body(1001, ""));
+        let ends = [
+            (close, closed(1001, ""), CloseCode::GOING_AWAY),
+            (
+                to(role, FIN | 0x3, b""),
+                failed(ProtocolError::ReservedOpcode(3)),
+                CloseCode::PROTOCOL_ERROR,
+            ),
+        ];
+        for (bytes, told, code) in ends {
+            for own_close in [false, true] {
+                let mut endpoint = by_four(role);
+                assert_eq!(run(&mut endpoint, 0), [Answer::Wait(true, None)]);
+                endpoint.outbound.send("aaaabbbbcccc").unwrap();
+                endpoint.outbound.send("another").unwrap();
+                if own_close {
+                    endpoint.outbound.close(CloseCode::NORMAL, "").unwrap();
+                }
+                let first = by(role, TEXT, b"aaaa");
+                assert_eq!(write(&mut endpoint, 0, 3), 3);
+                let left = first.len() - 3;
+                assert_eq!(endpoint.inbound.receive(&bytes), bytes.len());
+                assert_eq!(seen(&mut endpoint), std::slice::from_ref(&told));
+                let end = close_by(role, code);
+                assert_eq!(endpoint.outbound.waiting(), left + end.len());
+                let wire = Answer::Write([&first[3..], &end].concat(), true, Some(5_000));
+                assert_eq!(next(&mut endpoint, 0), wire);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_waits_to_be_cut_counts_as_output() {
+    for role in ROLES {
+        let options = Options::from(Config::new().max_outgoing_frame(4)).max_output(100);
+        let mut endpoint = open(role, options);
+        let out = &mut endpoint.outbound;
+        // When nothing waits, a single message may be longer.
+        out.send(vec![7; 200]).unwrap();
+        assert_eq!(out.waiting(), 200);
+        assert_eq!(out.send("x").unwrap_err().error, SendError::OutputFull);
+        assert_eq!(out.send(vec![0; 5000]).unwrap_err().error, SendError::OutputFull);
+        assert_eq!(out.ping(b""), Err(SendError::OutputFull));
+        let fragment = out.send_fragment(MessageKind::Text, b"x", true);
+        assert_eq!(fragment, Err(SendError::OutputFull));
+        // So does what the driver has taken.
+        let mut batch = Output::default();
+        out.take_output(&mut batch);
+        let header = by(role, 0, b"").len();
+        assert_eq!((batch.len(), out.waiting()), (header + 4, header + 200));
+        out.written(batch.len());
+        assert_eq!(out.waiting(), 196);
+        take(&mut endpoint);
+        endpoint.outbound.send("xxxxx").unwrap();
+        assert_eq!(endpoint.outbound.waiting(), 5);
+        // An empty message that follows is output as well, and so is a Close frame.
+        endpoint.outbound.send("").unwrap();
+        endpoint.outbound.close(None, "").unwrap();
+        let expected = [
+            frame(TEXT, b"xxxx"),
+            frame(FIN | CONT, b"x"),
+            frame(FIN | TEXT, b""),
+            frame(FIN | CLOSE, b""),
+        ];
+        let mut left = Vec::new();
+        while let bytes @ [_, ..] = &take_frame(&mut endpoint, 0)[..] {
+            left.extend_from_slice(bytes);
+            let rest = plain(&left).len() < expected.len();
+            assert_eq!(endpoint.outbound.waiting() > 0, rest);
+        }
+        assert_eq!(plain(&left), expected);
+    }
+}
+
+// Whatever is sent behind a message that waits to be cut.
+#[test]
+fn messages_behind_one_that_is_not_cut_yet_keep_their_order() {
+    for role in ROLES {
+        let mut endpoint = by_four(role);
+        let out = &mut endpoint.outbound;
+        out.send("aaaabbbb").unwrap();
+        out.send("c").unwrap();
+        out.send_ref(b"d").unwrap();
+        out.send_prepared(&PreparedMessage::new(&Message::from("e"))).unwrap();
+        out.send_fragment(MessageKind::Text, b"f", false).unwrap();
+        // It is open from now on, though nothing of it is written.
+        assert_eq!(out.send("no").unwrap_err().error, SendError::MessageOpen);
+        assert_eq!(out.send(vec![0; 5000]).unwrap_err().error, SendError::MessageOpen);
+        assert_eq!(out.send_ref(b"no"), Err(SendError::MessageOpen));
+        let prepared = PreparedMessage::new(&Message::from("no"));
+        assert_eq!(out.send_prepared(&prepared), Err(SendError::MessageOpen));
+        let fragment = out.send_fragment(MessageKind::Binary, b"no", true);
+        assert_eq!(fragment, Err(SendError::MessageOpen));
+        out.send_fragment(MessageKind::Text, b"ffffg", false).unwrap();
+        let expected = [
+            frame(TEXT, b"aaaa"),
+            frame(FIN | CONT, b"bbbb"),
+            frame(FIN | TEXT, b"c"),
+            frame(FIN | BINARY, b"d"),
+            frame(FIN | TEXT, b"e"),
+            frame(TEXT, b"f"),
+            frame(CONT, b"ffff"),
+            frame(CONT, b"g"),
+        ];
+        assert_eq!(plain(&take(&mut endpoint)), expected);
+        // It still is when all is written.
+        assert_eq!(endpoint.outbound.send("no").unwrap_err().error, SendError::MessageOpen);
+        endpoint.outbound.send_fragment(MessageKind::Text, b"hhhhi", true).unwrap();
+        endpoint.outbound.send("j").unwrap();
+        let expected = [frame(CONT, b"hhhh"), frame(FIN | CONT, b"i"), frame(FIN | TEXT, b"j")];
+        assert_eq!(plain(&take(&mut endpoint)), expected);
+    }
+}
+
+// RFC 6455 §5.5.1: the Close frame of an idle connection does not split a message either.
+#[test]
+fn an_idle_close_follows_the_message() {
+    let config = Config::new().max_outgoing_frame(4).idle_timeout(Some(Duration::from_millis(100)));
+    for role in ROLES {
+        let mut endpoint = open(role, config);
+        assert_eq!(run(&mut endpoint, 0), [Answer::Wait(true, Some(100))]);
+        endpoint.outbound.send("aaaabbbbcccc").unwrap();
+        let parts = [(TEXT, b"aaaa"), (CONT, b"bbbb"), (FIN | CONT, b"cccc")]
+            .map(|(first, part)| by(role, first, part));
+        // For as long as fragments go out, the connection is not idle.
+        let waits = |at: usize, until| Answer::Write(parts[at].clone(), true, Some(until));
+        assert_eq!(next(&mut endpoint, 90), waits(0, 190));
+        write(&mut endpoint, 90, usize::MAX);
+        assert_eq!(next(&mut endpoint, 180), waits(1, 280));
+        assert_eq!(next(&mut endpoint, 279), waits(1, 280));
+        assert!(endpoint.outbound.is_open());
+        // The peer takes nothing: the Close frame waits for its turn.
+        assert_eq!(next(&mut endpoint, 280), waits(1, 5_280));
+        assert!(!endpoint.outbound.is_open());
+        let expected = [
+            waits(1, 5_280),
+            waits(2, 5_280),
+            Answer::Write(close_by(role, CloseCode::GOING_AWAY), true, Some(5_280)),
+            Answer::Wait(true, Some(5_280)),
+        ];
+        assert_eq!(run(&mut endpoint, 280), expected);
+        let close = to(role, FIN | CLOSE, &close_body(1001, ""));
+        assert_eq!(feed_at(&mut endpoint, 300, &close), [closed_by_us(1001, "")]);
+        assert_eq!(endpoint.close_info(), info(CloseCode::GOING_AWAY, "", true, true));
+    }
+}
+
+// RFC 6455 §5.5.3: nor do Pongs pile up in front of a Close frame that waits for the message.
+#[test]
+fn pings_are_bounded_while_the_close_frame_waits() {
+    for idle in [false, true] {
+        let config =
+            Config::new().max_outgoing_frame(4).idle_timeout(Some(Duration::from_millis(100)));
+        let Endpoint { mut inbound, mut outbound, .. } =
+            open(Role::Server, Options::from(config).max_output(1_000));
+        outbound.send(vec![7; 500]).unwrap();
+        let told = next_inbound(&mut inbound, &mut outbound, 0);
+        assert_eq!(told, Answer::Wait(true, Some(100)));
+        if idle {
+            let _ = next_inbound(&mut inbound, &mut outbound, 100);
+        } else {
+            outbound.close(None, "").unwrap();
+        }
+        assert!(!outbound.is_open());
+        let pinged = to(Role::Server, FIN | PING, &[b'p'; 100]);
+        for _ in 0..100 {
+            assert_eq!(inbound.receive(&pinged), pinged.len());
+            let told = next_inbound(&mut inbound, &mut outbound, 100);
+            assert_eq!(told, Answer::Told(ping(&[b'p'; 100])));
+            assert!(outbound.waiting() < 1_000 + 131, "{}", outbound.waiting());
+        }
+        // All of it goes out in the end, the Close frame last.
+        let mut endpoint_wire = Vec::new();
+        loop {
+            let mut batch = Output::default();
+            outbound.take_output(&mut batch);
+            if batch.is_empty() {
+                break;
+            }
+            endpoint_wire.extend(batch.slices().flatten());
+            outbound.written(batch.len());
+        }
+        let sent = plain(&endpoint_wire);
+        assert_eq!(sent.last().unwrap().0, FIN | CLOSE);
+        let pongs = sent.iter().filter(|(first, _)| *first == FIN | PONG).count();
+        assert!((2..10).contains(&pongs), "{pongs}");
+        let message: Vec<u8> = sent
+            .iter()
+            .filter(|(first, _)| first & 0xf <= BINARY)
+            .flat_map(|(_, part)| part.clone())
+            .collect();
+        assert_eq!(message, [7; 500]);
+    }
+}
+
+// RFC 6455 §5.3
+#[test]
+fn each_fragment_of_a_client_has_a_key_of_its_own() {
+    let options = Config::new().max_outgoing_frame(3);
+    let mut client = Endpoint::client_after_handshake(options, random(), b"");
+    client.outbound.send(vec![7; 300]).unwrap();
+    let sent = frames(&take(&mut client));
+    assert!(sent.iter().all(|(_, _, payload)| payload[..] == [7; 3]));
+    let mut keys: Vec<_> = sent.iter().map(|(_, key, _)| key.unwrap()).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    assert_eq!(keys.len(), 100);
+}
+
+// A driver that takes the output takes one fragment at a time, too.
+#[test]
+fn control_frames_go_between_the_batches_of_a_message() {
+    let mut server = by_four(Role::Server);
+    server.outbound.send("aaaabbbbccccdddd").unwrap();
+    let mut wire = Vec::new();
+    for round in 0..10_u8 {
+        let mut batch = Output::default();
+        server.outbound.take_output(&mut batch);
+        let told = feed(&mut server, &to(Role::Server, FIN | PING, &[round]));
+        assert_eq!(told, [ping(&[round])]);
+        wire.extend(batch.slices().flatten().copied());
+        server.outbound.written(batch.len());
+    }
+    let sent = plain(&wire);
+    assert_eq!(sent.iter().filter(|(first, _)| *first == FIN | PONG).count(), 9);
+    let data: Vec<_> = sent.iter().filter(|(first, _)| *first != FIN | PONG).cloned().collect();
+    let expected = [
+        frame(TEXT, b"aaaa"),
+        frame(CONT, b"bbbb"),
+        frame(CONT, b"cccc"),
+        frame(FIN | CONT, b"dddd"),
+    ];
+    assert_eq!(data, expected);
+    // The first comes while one fragment is in flight.
+    let start = [expected[0].clone(), frame(FIN | PONG, &[0]), expected[1].clone()];
+    assert_eq!(sent[..3], start);
+}
+
+#[test]
+fn what_is_not_cut_is_dropped_with_the_output() {
+    for reset in [true, false] {
+        let mut endpoint = by_four(Role::Server);
+        assert_eq!(run(&mut endpoint, 0), [Answer::Wait(true, None)]);
+        endpoint.outbound.send(vec![7; 100_000]).unwrap();
+        endpoint.outbound.close(None, "").unwrap();
+        assert!(matches!(next(&mut endpoint, 0), Answer::Write(_, true, Some(5_000))));
+        // A Close frame that was not encoded was not sent.
+        let mut expected = vec![Answer::Told(closed(1006, "")), Answer::Done];
+        if reset {
+            endpoint.outbound.receive_reset();
+            assert_eq!(endpoint.outbound.waiting(), 0);
+        } else {
+            expected.insert(1, Answer::Shutdown(Some(5_000)));
+        }
+        assert_eq!(run(&mut endpoint, 5_000), expected, "{reset}");
+        assert_eq!(endpoint.outbound.waiting(), 0);
+        assert_eq!(endpoint.close_info(), info(CloseCode::ABNORMAL, "", false, false));
+    }
+}
