@@ -49,6 +49,8 @@ pub(crate) struct Link<T> {
     /// How many bytes of output were written and not flushed: the stream may hold them back. They count as
     /// output until then.
     unflushed: usize,
+    /// How many bytes the endpoint was told of as written before it was known which.
+    told_early: usize,
     /// Writing has failed. What can still be read is read; nothing more is written.
     write_failed: bool,
     /// The hook for traces has panicked: what it was called for is lost, so that the stream is of no use.
@@ -186,6 +188,7 @@ impl<T: Transport> Link<T> {
             timeless: false,
             blocking: Blocking::Unknown,
             unflushed: 0,
+            told_early: 0,
             write_failed: false,
             panicked: false,
             batch: Output::default(),
@@ -200,6 +203,7 @@ impl<T: Transport> Link<T> {
         clone.write_timeout = self.write_timeout;
         clone.blocking = self.blocking;
         clone.unflushed = std::mem::take(&mut self.unflushed);
+        clone.told_early = std::mem::take(&mut self.told_early);
         clone.write_failed = self.write_failed;
         clone.panicked = self.panicked;
         clone.batch = std::mem::take(&mut self.batch);
@@ -353,6 +357,7 @@ impl<T: Transport> Link<T> {
     fn drop_batch(&mut self) {
         self.batch.advance(usize::MAX);
         self.unflushed = 0;
+        self.told_early = 0;
     }
 
     /// Writes some of the batch, for at most `wait`; `None` when the stream takes nothing in that time.
@@ -373,6 +378,9 @@ impl<T: Transport> Link<T> {
             result => result,
         };
         let Some(written) = self.moved(result, wait, begun)? else { return Ok(None) };
+        if written == 0 {
+            return Ok(Some(self.tell_progress(sending)));
+        }
         if let Some(tracer) = &mut self.tracer {
             // Should the hook panic, nobody writes the same bytes again.
             self.panicked = true;
@@ -391,7 +399,7 @@ impl<T: Transport> Link<T> {
             let flushed = self.flush_stream(sending, wait)?;
             return Ok(Some(flushed.unwrap_or(Moved { count: 0, whole: false })));
         }
-        sending.with(|out| out.written(written));
+        self.tell_written(sending, written);
         Ok(Some(Moved { count: written, whole: written == len }))
     }
 
@@ -406,10 +414,30 @@ impl<T: Transport> Link<T> {
         let result = self.stream.flush().map(|()| 0);
         let whole = result.is_ok();
         let Some(_) = self.moved(result, wait, begun)? else { return Ok(None) };
-        // Without the rest, it is told that some has moved.
-        let count = if whole { std::mem::take(&mut self.unflushed) } else { 0 };
-        sending.with(|out| out.written(count));
+        if !whole {
+            return Ok(Some(self.tell_progress(sending)));
+        }
+        let count = std::mem::take(&mut self.unflushed);
+        self.tell_written(sending, count);
         Ok(Some(Moved { count, whole }))
+    }
+
+    fn tell_written(&mut self, sending: &mut impl Sending, count: usize) {
+        let early = self.told_early.min(count);
+        self.told_early = self.told_early.saturating_sub(early);
+        sending.with(|out| out.written(count.saturating_sub(early)));
+    }
+
+    /// Tells that the peer has taken some of what the stream holds back: nobody knows how much, but one byte
+    /// at least, which is a sign of life.
+    fn tell_progress(&mut self, sending: &mut impl Sending) -> Moved {
+        let in_flight = self.batch.len().saturating_add(self.unflushed);
+        // What is left says when all is written.
+        if self.told_early.saturating_add(1) < in_flight {
+            self.told_early = self.told_early.saturating_add(1);
+            sending.with(|out| out.written(1));
+        }
+        Moved { count: 0, whole: false }
     }
 
     fn begin_write(&mut self, wait: Duration) -> Result<()> {
