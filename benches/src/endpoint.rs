@@ -1,7 +1,7 @@
 use std::hint::black_box;
 
 use bytes::Bytes;
-use ws_core::endpoint::{Endpoint, Event, EventRef, Inbound, Next, Options, Pending};
+use ws_core::endpoint::{Endpoint, Event, Inbound, Next, Options, Pending};
 use ws_core::message::MessageRef;
 use ws_core::{Message, Role};
 
@@ -23,9 +23,7 @@ impl Driver {
         let options = Options::new();
         let endpoint = match role {
             Role::Server => Endpoint::server_after_handshake(options, &[]),
-            Role::Client => {
-                Endpoint::client_after_handshake(options, Box::new(cheap_random()), &[])
-            }
+            Role::Client => Endpoint::client_after_handshake(options, cheap_random(), &[]),
         };
         Self { endpoint, kernel: Kernel::new() }
     }

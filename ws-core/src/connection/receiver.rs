@@ -70,6 +70,14 @@ pub(crate) enum Frame<'i> {
     Close,
 }
 
+/// What is left to do when all that came is parsed.
+enum Left {
+    /// The peer did not answer a Ping.
+    Failed,
+    Transmit,
+    Rest(Rest),
+}
+
 /// Who checks the text of a message that lies in one chunk.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TextCheck {
@@ -123,33 +131,36 @@ impl Receiver {
             Ok(None) => {}
             Err(error) => return Step::Failed(error),
         }
-        self.rest(sender, clock())
+        match self.rest(sender, clock()) {
+            Left::Failed => Step::Failed(ProtocolError::PongTimeout),
+            Left::Transmit => Step::Transmit,
+            Left::Rest(Rest::Shutdown) => Step::Shutdown(sender.until()),
+            Left::Rest(Rest::LastShutdown) => Step::Shutdown(Some(sender.timers.now())),
+            Left::Rest(Rest::Wait) => Step::Wait(sender.until()),
+            Left::Rest(Rest::Done) => Step::Done,
+        }
     }
 
     /// What to do when all that came is parsed.
     #[inline(never)]
-    fn rest<'i>(&mut self, sender: &mut Sender, now: Instant) -> Step<'i> {
+    fn rest(&mut self, sender: &mut Sender, now: Instant) -> Left {
         sender.ending.asked();
         if self.stream_ended {
             sender.end();
         }
         sender.look(now, false, Look::Parsed);
         if self.is_lost(sender) {
-            return Step::Failed(ProtocolError::PongTimeout);
+            return Left::Failed;
         }
         if sender.wants_transmit() {
-            return Step::Transmit;
+            return Left::Transmit;
         }
-        let (rest, until) = sender.rest();
+        let rest = sender.ending.rest();
         sender.ending.tell_to_write();
-        match rest {
-            Rest::Shutdown | Rest::LastShutdown => Step::Shutdown(until),
-            Rest::Wait => Step::Wait(until),
-            Rest::Done => {
-                self.finish(sender);
-                Step::Done
-            }
+        if rest == Rest::Done {
+            self.finish(sender);
         }
+        Left::Rest(rest)
     }
 
     /// It is over, whatever is told from now on.

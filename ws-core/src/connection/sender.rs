@@ -7,7 +7,7 @@
 use core::ops::Range;
 
 use super::data_frame::DataFrame;
-use super::ending::{Close, Ending, Rest, Stream};
+use super::ending::{Close, Ending, Stream};
 #[cfg(feature = "endpoint")]
 use super::timers::Stage;
 use super::timers::{Due, Timers};
@@ -458,7 +458,8 @@ impl Sender {
         Ok(written)
     }
 
-    #[inline]
+    #[cfg_attr(target_pointer_width = "64", inline)]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     pub(crate) fn wants_transmit(&self) -> bool {
         self.payload_left == 0
             && !self.ending.drops_output()
@@ -566,17 +567,8 @@ impl Sender {
         due
     }
 
-    /// What is left to do when nothing waits to be written, and until when that may take.
-    pub(crate) fn rest(&mut self) -> (Rest, Option<Instant>) {
-        let rest = self.ending.rest();
-        let until = match rest {
-            Rest::LastShutdown => Some(self.timers.now()),
-            _ => self.until(),
-        };
-        (rest, until)
-    }
-
     /// The first deadline.
+    #[inline]
     pub(crate) fn until(&self) -> Option<Instant> {
         self.timers.next(self.ending.stage())
     }

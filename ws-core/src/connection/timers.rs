@@ -217,8 +217,15 @@ impl Timers {
     }
 
     /// Turns the marks into times.
+    #[inline]
     pub(crate) fn apply(&mut self) {
         let marks = core::mem::take(&mut self.marks);
+        if marks != 0 {
+            self.apply_marks(marks);
+        }
+    }
+
+    fn apply_marks(&mut self, marks: u8) {
         if marks & PING != 0 && self.ping.is_some() {
             self.ping = Some(self.now);
             self.graces &= !PONG_GRACE;

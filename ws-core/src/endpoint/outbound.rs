@@ -609,12 +609,14 @@ impl Outbound {
             return Next::Wait { read: inbound.and_then(super::Inbound::reader), until };
         }
         self.sender.ending.all_written();
-        match self.sender.rest() {
-            (Rest::Shutdown | Rest::LastShutdown, until) => Next::Shutdown { side: self, until },
-            (Rest::Wait, until) => {
-                Next::Wait { read: inbound.and_then(super::Inbound::reader), until }
+        match self.sender.ending.rest() {
+            Rest::Shutdown => Next::Shutdown { side: self, until },
+            Rest::LastShutdown => {
+                let until = Some(self.sender.timers.now());
+                Next::Shutdown { side: self, until }
             }
-            (Rest::Done, _) => Next::Done,
+            Rest::Wait => Next::Wait { read: inbound.and_then(super::Inbound::reader), until },
+            Rest::Done => Next::Done,
         }
     }
 

@@ -5,7 +5,7 @@ use std::net::Shutdown;
 
 use mio::net::TcpStream;
 use ws_core::Instant;
-use ws_core::endpoint::{Buffers, Endpoint, EventRef, Next, Options, Outbound};
+use ws_core::endpoint::{Buffers, Endpoint, Event, Next, Options, Outbound};
 use ws_core::handshake::{AcceptResponse, HttpResponse};
 use ws_core::message::MessageRef;
 
