@@ -10,7 +10,7 @@ use ws_core::endpoint::{Endpoint, Event, Inbound, Next, Outbound};
 use ws_core::{CloseCode, SendError};
 
 use crate::error::{Deadline, Error, Result};
-use crate::link::{Bounds, Filled, Link, Patience, Pause, Sending, Written, earlier};
+use crate::link::{Bounds, Filled, Link, Pause, Sending, WriteUntil, Written, earlier};
 use crate::transport::Transport;
 
 /// An endpoint on a stream.
@@ -30,6 +30,9 @@ pub(crate) struct ReadState {
     skipping: bool,
     /// Nothing can be written any more. What can still be read is read.
     write_failed: bool,
+    /// When a stream that took nothing is written to again. Reading does not wait for it.
+    write_at: Option<Instant>,
+    write_pause: Pause,
 }
 
 /// What reading has come to.
@@ -67,7 +70,6 @@ where
     /// left to be lent.
     pub(crate) fn next(&mut self, deadline: Option<ws_core::Instant>, lend: bool) -> Result<Got> {
         let mut late = false;
-        let mut pause = Pause::new();
         loop {
             self.say_goodbye();
             let Self { inbound, sending, .. } = self;
@@ -92,20 +94,42 @@ where
             if late {
                 return Err(Error::Timeout(Deadline::Read));
             }
-            // What is left for a stream that takes nothing is tried again soon, whatever comes meanwhile.
-            let blocked = match (self.write)(self.link, self.sending) {
-                Ok(written) => written == Written::Blocked,
-                // A peer that is gone may have said something before.
-                Err(Error::Io(_)) => {
-                    self.state.write_failed = true;
-                    false
-                }
-                Err(error) => return Err(error),
-            };
-            let pause = if blocked { Some(pause.next()) } else { self.look };
+            let pause = self.write_what_waits()?.or(self.look);
             self.wait(until, deadline, pause, room)?;
             late = self.link.is_past(deadline);
         }
+    }
+
+    /// Writes as far as the stream takes it at once; returns after how long it is to be tried again. It is not
+    /// tried with each read, because a write that waits, however briefly, holds up a peer that only sends.
+    fn write_what_waits(&mut self) -> Result<Option<Duration>> {
+        let Self { state, .. } = self;
+        if let Some(at) = state.write_at {
+            let left = at.saturating_duration_since(Instant::now());
+            if !left.is_zero() {
+                return Ok(Some(left));
+            }
+        }
+        let written = match (self.write)(self.link, self.sending) {
+            Ok(written) => written,
+            // A peer that is gone may have said something before.
+            Err(Error::Io(_)) => {
+                state.write_failed = true;
+                Written::Over
+            }
+            Err(error) => return Err(error),
+        };
+        let state = &mut self.state;
+        if written != Written::Nothing {
+            state.write_pause = Pause::new();
+        }
+        if !matches!(written, Written::Part | Written::Nothing) {
+            state.write_at = None;
+            return Ok(None);
+        }
+        let pause = state.write_pause.next();
+        state.write_at = Instant::now().checked_add(pause);
+        Ok(Some(pause))
     }
 
     fn wait(
@@ -189,7 +213,8 @@ impl<T: Transport> Driver<T> {
     pub(crate) fn read(&mut self, deadline: Option<ws_core::Instant>, lend: bool) -> Result<Got> {
         let Self { endpoint, link, state, .. } = self;
         let Endpoint { inbound, outbound, .. } = endpoint;
-        let write = |link: &mut Link<T>, out: &mut Outbound| link.write_out(out, Patience::Now);
+        let write =
+            |link: &mut Link<T>, out: &mut Outbound| link.write_out(out, WriteUntil::Blocked);
         let others = || false;
         Reading { inbound, sending: outbound, link, state, write, others, look: None }
             .next(deadline, lend)
@@ -227,5 +252,5 @@ impl<T: Transport> Driver<T> {
 
 /// Ends the stream of a connection that is not split.
 pub(crate) fn finish<T: Transport>(link: &mut Link<T>, outbound: &mut Outbound) {
-    link.end(outbound, Bounds::default(), |link, out| link.write_out(out, Patience::Now));
+    link.end(outbound, Bounds::default(), |link, out| link.write_out(out, WriteUntil::Blocked));
 }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::registry::Place;
+use crate::registry::{Place, SHUTDOWN_WAKES_READS};
 
 /// How long a read of a listener's connection waits at the most where nothing can wake it.
 const LONGEST_WAIT: Duration = Duration::from_millis(200);
@@ -71,7 +71,7 @@ impl Goodbye {
     /// How long to wait at a time: a blocked read is woken when the listener shuts down, where the system
     /// can do that.
     pub(crate) fn slice(&self, wait: Option<Duration>) -> Option<Duration> {
-        if cfg!(unix) || self.place.is_none() {
+        if SHUTDOWN_WAKES_READS || self.place.is_none() {
             return wait;
         }
         Some(wait.map_or(LONGEST_WAIT, |wait| wait.min(LONGEST_WAIT)))
@@ -80,6 +80,6 @@ impl Goodbye {
     /// Whether the end of the stream may come from the listener that shuts down, so that the peer's does
     /// not show.
     pub(crate) fn hides_eof(&self) -> bool {
-        cfg!(unix) && self.is_stopping()
+        SHUTDOWN_WAKES_READS && self.is_stopping()
     }
 }

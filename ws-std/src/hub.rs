@@ -17,8 +17,8 @@ use crate::transport::{Stream, Transport};
 
 /// Stack of a thread that writes.
 const STACK: usize = 128 * 1024;
-/// How long a connection that is to be closed has for what waits for it.
-const LAST_WORDS: Duration = Duration::from_secs(5);
+/// How long the queue of a member that is to be closed may take to be written.
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Connections that get each other's messages: a chat, a ticker, a page that several people edit.
 ///
@@ -174,6 +174,7 @@ impl Hub {
             let busy = queue.state().bytes > 0;
             queue.end(End::Close(code, reason.to_owned()));
             if busy {
+                queue.connection.end_within(QUEUE_TIMEOUT);
                 queue.close_later(code, reason.to_owned());
             }
         }
@@ -236,11 +237,28 @@ impl Shared {
 struct Queue {
     state: Mutex<State>,
     changed: Condvar,
-    /// Starts the closing handshake without a write.
-    start_close: StartClose,
+    connection: Box<dyn Connection>,
 }
 
-type StartClose = Box<dyn Fn(CloseCode, &str) + Send + Sync>;
+/// What a queue does with its connection, whose stream can be of any type.
+trait Connection: Send + Sync {
+    /// Puts a Close frame behind what waits to be written, and writes nothing.
+    fn start_close(&self, code: CloseCode, reason: &str);
+
+    /// Ends the connection at the latest when this time and the closing time-out have passed, even if the peer
+    /// still takes what waits.
+    fn end_within(&self, time: Duration);
+}
+
+impl<T: Transport + Send> Connection for Writer<T> {
+    fn start_close(&self, code: CloseCode, reason: &str) {
+        Writer::start_close(self, code, reason);
+    }
+
+    fn end_within(&self, time: Duration) {
+        Writer::end_within(self, time);
+    }
+}
 
 #[derive(Debug)]
 struct State {
@@ -268,11 +286,7 @@ impl fmt::Debug for Queue {
 impl Queue {
     fn new<T: Transport + Send + 'static>(writer: Writer<T>) -> Self {
         let state = State { messages: VecDeque::new(), bytes: 0, end: End::No };
-        Self {
-            state: Mutex::new(state),
-            changed: Condvar::new(),
-            start_close: Box::new(move |code, reason| writer.start_close(code, reason)),
-        }
+        Self { state: Mutex::new(state), changed: Condvar::new(), connection: Box::new(writer) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -303,11 +317,11 @@ impl Queue {
         let queue = Arc::downgrade(self);
         // Without a thread only the write time-out bounds it.
         let _ = thread::Builder::new().stack_size(STACK).spawn(move || {
-            thread::sleep(LAST_WORDS);
+            thread::sleep(QUEUE_TIMEOUT);
             if let Some(queue) = queue.upgrade() {
-                (queue.start_close)(code, &reason);
+                queue.connection.start_close(code, &reason);
                 // Unless that has been done.
-                (queue.start_close)(CloseCode::INTERNAL_ERROR, "");
+                queue.connection.start_close(CloseCode::INTERNAL_ERROR, "");
             }
         });
     }
@@ -318,7 +332,8 @@ impl Queue {
 
     fn too_slow(&self) {
         self.end(End::TooSlow);
-        (self.start_close)(CloseCode::TRY_AGAIN_LATER, "too slow");
+        self.connection.start_close(CloseCode::TRY_AGAIN_LATER, "too slow");
+        self.connection.end_within(Duration::ZERO);
     }
 
     /// The first end counts.

@@ -18,7 +18,7 @@ use crate::transport::Transport;
 /// The most that is read and dropped while waiting for the peer to close the stream.
 const MAX_DISCARD: usize = 64 << 20;
 /// How long an ending may take when no other bound is set.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const ENDING_TIMEOUT: Duration = Duration::from_secs(5);
 /// Zero means for ever to a stream.
 pub(crate) const MIN_WAIT: Duration = Duration::from_millis(1);
 /// How long a write waits that must not keep others from reading.
@@ -45,12 +45,16 @@ pub(crate) struct Link<T> {
     set_write: Option<Duration>,
     /// The stream has no time-outs.
     timeless: bool,
-    /// The stream was seen to wait.
-    waits: bool,
-    /// Something was written that the stream may hold back until it is flushed.
-    unflushed: bool,
-    /// Writing has failed: what can still be read is read, nothing more is written.
-    pub(crate) broken: bool,
+    blocking: Blocking,
+    /// How many bytes of output were written and not flushed: the stream may hold them back. They count as
+    /// output until then.
+    unflushed: usize,
+    /// How many bytes the endpoint was told of as written before it was known which.
+    told_early: usize,
+    /// Writing has failed. What can still be read is read; nothing more is written.
+    write_failed: bool,
+    /// The hook for traces has panicked: what it was called for is lost, so that the stream is of no use.
+    panicked: bool,
     /// Output that was taken to be written.
     batch: Output,
     /// Follows what is read and written.
@@ -70,11 +74,11 @@ pub(crate) enum Filled {
     TimedOut,
 }
 
-/// How long a write may take.
+/// How long to go on writing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Patience {
-    /// As far as the stream takes it at once.
-    Now,
+pub(crate) enum WriteUntil {
+    /// Until the stream takes nothing at the moment.
+    Blocked,
     /// Until the write time-out, counted from when the stream first takes nothing.
     Timeout,
 }
@@ -83,9 +87,40 @@ pub(crate) enum Patience {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Written {
     All,
-    /// The stream takes nothing at the moment, or is in another's hands.
-    Blocked,
+    /// The stream has taken some, and takes nothing more at the moment.
+    Part,
+    /// The stream takes nothing at the moment, or another thread writes to it.
+    Nothing,
     /// The connection is over for the sending side: nothing more will be written.
+    Over,
+}
+
+/// What is known about how the stream waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Blocking {
+    Unknown,
+    /// A write has returned without having written, after how long was not measured.
+    Suspect,
+    /// It waits: a call that comes back with nothing has waited.
+    Waits,
+}
+
+/// What a write or flush came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Moved {
+    /// How many bytes of output are written and flushed now.
+    count: usize,
+    /// The stream has taken all that it was given.
+    whole: bool,
+}
+
+/// What is left to do, for a side that writes.
+enum Task {
+    /// Nothing but a flush.
+    Flush,
+    /// A batch has been taken.
+    Write,
+    /// The sending side is over.
     Over,
 }
 
@@ -122,6 +157,12 @@ impl Sending for Endpoint {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pause(Duration);
 
+impl Default for Pause {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Pause {
     pub(crate) const fn new() -> Self {
         Self(MIN_WAIT)
@@ -145,9 +186,11 @@ impl<T: Transport> Link<T> {
             set_read: None,
             set_write: None,
             timeless: false,
-            waits: false,
-            unflushed: false,
-            broken: false,
+            blocking: Blocking::Unknown,
+            unflushed: 0,
+            told_early: 0,
+            write_failed: false,
+            panicked: false,
             batch: Output::default(),
             tracer: None,
             goodbye: Goodbye::none(),
@@ -158,8 +201,11 @@ impl<T: Transport> Link<T> {
     pub(crate) fn split(&mut self) -> io::Result<Self> {
         let mut clone = Self::new(self.stream.try_clone()?, self.start);
         clone.write_timeout = self.write_timeout;
-        clone.unflushed = self.unflushed;
-        clone.broken = self.broken;
+        clone.blocking = self.blocking;
+        clone.unflushed = std::mem::take(&mut self.unflushed);
+        clone.told_early = std::mem::take(&mut self.told_early);
+        clone.write_failed = self.write_failed;
+        clone.panicked = self.panicked;
         clone.batch = std::mem::take(&mut self.batch);
         clone.tracer = self.tracer.clone();
         Ok(clone)
@@ -186,11 +232,9 @@ impl<T: Transport> Link<T> {
 
     /// Writes all output, within the write time-out.
     pub(crate) fn flush(&mut self, sending: &mut impl Sending) -> Result<()> {
-        match self.write_out(sending, Patience::Timeout)? {
+        match self.write_out(sending, WriteUntil::Timeout)? {
             Written::All => Ok(()),
-            Written::Blocked | Written::Over => {
-                Err(io::Error::from(io::ErrorKind::BrokenPipe).into())
-            }
+            Written::Part | Written::Nothing | Written::Over => Err(broken_pipe()),
         }
     }
 
@@ -199,36 +243,48 @@ impl<T: Transport> Link<T> {
     pub(crate) fn write_out(
         &mut self,
         sending: &mut impl Sending,
-        patience: Patience,
+        until: WriteUntil,
     ) -> Result<Written> {
-        let mut by = None;
+        // Set when the stream first takes nothing: until when it has to take what waits then, and how much
+        // of that is left. What others add meanwhile has its own time.
+        let mut limit: Option<(Instant, usize)> = None;
         let mut pause = Pause::new();
         let mut wait = BRIEF;
+        let mut some = false;
         loop {
-            let written = if self.batch.is_empty() {
+            let moved = if self.batch.is_empty() {
                 match self.take(sending) {
-                    Written::All if !self.unflushed => return Ok(Written::All),
-                    Written::All => self.flush_stream(wait)?,
-                    Written::Blocked => self.write(wait)?,
-                    Written::Over => return Ok(Written::Over),
+                    Task::Flush if self.unflushed == 0 => return Ok(Written::All),
+                    Task::Flush => self.flush_stream(sending, wait)?,
+                    Task::Write => self.write(sending, wait)?,
+                    Task::Over => return Ok(Written::Over),
                 }
             } else {
-                self.write(wait)?
+                self.write(sending, wait)?
             };
-            if let Some(count) = written {
-                pause = Pause::new();
-                sending.with(|out| out.written(count));
-                if self.batch.is_empty() && self.unflushed {
-                    self.flush_stream(wait)?;
+            if let (Some((_, left)), Some(moved)) = (&mut limit, moved) {
+                *left = left.saturating_sub(moved.count);
+                if *left == 0 {
+                    limit = None;
                 }
-                continue;
             }
-            if patience == Patience::Now {
-                return Ok(Written::Blocked);
+            if until == WriteUntil::Timeout && moved.is_none_or(|moved| !moved.whole) {
+                let (by, _) = *limit.get_or_insert_with(|| {
+                    (self.write_deadline(), sending.with(|out| out.waiting()))
+                });
+                if by <= Instant::now() {
+                    return Err(Error::Timeout(Deadline::Write));
+                }
             }
-            let by = by.get_or_insert_with(|| self.write_deadline());
-            if *by <= Instant::now() {
-                return Err(Error::Timeout(Deadline::Write));
+            if let Some(moved) = moved {
+                some = true;
+                pause = Pause::new();
+                if moved.whole || until == WriteUntil::Timeout {
+                    continue;
+                }
+            }
+            if until == WriteUntil::Blocked {
+                return Ok(if some { Written::Part } else { Written::Nothing });
             }
             if self.look(sending) {
                 return Ok(Written::Over);
@@ -250,18 +306,18 @@ impl<T: Transport> Link<T> {
         }
     }
 
-    /// Takes the next batch; `Blocked` means that there is one.
-    fn take(&mut self, sending: &mut impl Sending) -> Written {
+    /// Takes the next batch, after the write side was shut down if it is time to.
+    fn take(&mut self, sending: &mut impl Sending) -> Task {
         loop {
             let (clock, batch) = (self.clock(), &mut self.batch);
             let until = sending.with(|out| match out.next(clock) {
                 Next::Write { .. } => {
                     out.take_output(batch);
-                    Err(Written::Blocked)
+                    Err(Task::Write)
                 }
                 Next::Shutdown { until, .. } => Ok(until),
-                Next::Done => Err(Written::Over),
-                _ => Err(Written::All),
+                Next::Done => Err(Task::Over),
+                _ => Err(Task::Flush),
             });
             match until {
                 Ok(until) => {
@@ -269,7 +325,7 @@ impl<T: Transport> Link<T> {
                     let _ = self.shutdown_write(until);
                     sending.with(Outbound::shut_down);
                 }
-                Err(written) => return written,
+                Err(task) => return task,
             }
         }
     }
@@ -283,7 +339,7 @@ impl<T: Transport> Link<T> {
             _ => None,
         });
         let Some(until) = shutdown else { return false };
-        self.batch.advance(usize::MAX);
+        self.drop_batch();
         let _ = self.shutdown_write(until);
         sending.with(Outbound::shut_down);
         true
@@ -298,71 +354,133 @@ impl<T: Transport> Link<T> {
         }
     }
 
+    fn drop_batch(&mut self) {
+        self.batch.advance(usize::MAX);
+        self.unflushed = 0;
+        self.told_early = 0;
+    }
+
     /// Writes some of the batch, for at most `wait`; `None` when the stream takes nothing in that time.
-    fn write(&mut self, wait: Duration) -> Result<Option<usize>> {
-        if self.broken {
-            return Err(io::Error::from(io::ErrorKind::BrokenPipe).into());
-        }
-        self.set_write_timeout(wait)?;
+    fn write(&mut self, sending: &mut impl Sending, wait: Duration) -> Result<Option<Moved>> {
+        self.begin_write(wait)?;
         let mut slices = [IoSlice::new(&[]); SLICES];
         let mut count = 0_usize;
+        let mut len = 0_usize;
         for (slot, slice) in slices.iter_mut().zip(self.batch.slices()) {
             *slot = IoSlice::new(slice);
             count = count.saturating_add(1);
+            len = len.saturating_add(slice.len());
         }
         let slices = slices.get(..count).unwrap_or_default();
-        let stream = &mut self.stream;
-        let result = match stream.write_vectored(slices) {
+        let begun = (self.blocking == Blocking::Suspect).then(Instant::now);
+        let result = match self.stream.write_vectored(slices) {
             Ok(0) => Err(io::ErrorKind::WriteZero.into()),
             result => result,
         };
-        let Some(written) = self.moved(result, wait)? else { return Ok(None) };
+        let Some(written) = self.moved(result, wait, begun)? else { return Ok(None) };
+        if written == 0 {
+            return Ok(Some(self.tell_progress(sending)));
+        }
         if let Some(tracer) = &mut self.tracer {
             // Should the hook panic, nobody writes the same bytes again.
-            self.broken = true;
+            self.panicked = true;
             let mut left = written;
             for slice in self.batch.slices() {
                 let (now, _) = slice.split_at(left.min(slice.len()));
                 left = left.saturating_sub(now.len());
                 tracer.sent(now);
             }
-            self.broken = false;
+            self.panicked = false;
         }
         self.batch.advance(written);
-        self.unflushed = true;
-        Ok(Some(written))
+        if self.batch.is_empty() {
+            // The stream may hold the end of it back.
+            self.unflushed = self.unflushed.saturating_add(written);
+            let flushed = self.flush_stream(sending, wait)?;
+            return Ok(Some(flushed.unwrap_or(Moved { count: 0, whole: false })));
+        }
+        self.tell_written(sending, written);
+        Ok(Some(Moved { count: written, whole: written == len }))
     }
 
     /// Flushes a stream that holds back what was written.
-    fn flush_stream(&mut self, wait: Duration) -> Result<Option<usize>> {
-        if self.broken {
-            return Err(io::Error::from(io::ErrorKind::BrokenPipe).into());
-        }
-        self.set_write_timeout(wait)?;
+    fn flush_stream(
+        &mut self,
+        sending: &mut impl Sending,
+        wait: Duration,
+    ) -> Result<Option<Moved>> {
+        self.begin_write(wait)?;
+        let begun = (self.blocking == Blocking::Suspect).then(Instant::now);
         let result = self.stream.flush().map(|()| 0);
-        let flushed = result.is_ok();
-        let moved = self.moved(result, wait)?;
-        if flushed {
-            self.unflushed = false;
+        let whole = result.is_ok();
+        let Some(_) = self.moved(result, wait, begun)? else { return Ok(None) };
+        if !whole {
+            return Ok(Some(self.tell_progress(sending)));
         }
-        Ok(moved)
+        let count = std::mem::take(&mut self.unflushed);
+        self.tell_written(sending, count);
+        Ok(Some(Moved { count, whole }))
+    }
+
+    fn tell_written(&mut self, sending: &mut impl Sending, count: usize) {
+        let early = self.told_early.min(count);
+        self.told_early = self.told_early.saturating_sub(early);
+        sending.with(|out| out.written(count.saturating_sub(early)));
+    }
+
+    /// Tells that the peer has taken some of what the stream holds back: nobody knows how much, but one byte
+    /// at least, which is a sign of life.
+    fn tell_progress(&mut self, sending: &mut impl Sending) -> Moved {
+        let in_flight = self.batch.len().saturating_add(self.unflushed);
+        // What is left says when all is written.
+        if self.told_early.saturating_add(1) < in_flight {
+            self.told_early = self.told_early.saturating_add(1);
+            sending.with(|out| out.written(1));
+        }
+        Moved { count: 0, whole: false }
+    }
+
+    fn begin_write(&mut self, wait: Duration) -> Result<()> {
+        if self.write_failed || self.panicked {
+            return Err(broken_pipe());
+        }
+        self.set_write_timeout(wait)
     }
 
     /// What a write or flush came to: how much was taken, or `None` when it was nothing.
-    fn moved(&mut self, result: io::Result<usize>, wait: Duration) -> Result<Option<usize>> {
+    fn moved(
+        &mut self,
+        result: io::Result<usize>,
+        wait: Duration,
+        begun: Option<Instant>,
+    ) -> Result<Option<usize>> {
         match result {
             Ok(count) => Ok(Some(count)),
-            // Of a stream that holds data back: some of that has moved.
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(Some(0)),
-            Err(error) if is_timeout(&error) => {
-                if !self.waits {
-                    // It may be a stream that does not block: to ask it on and on would be busy.
+            // Of a stream that holds data back: some of that has moved. The system's error of this kind
+            // comes from a signal, and says nothing about the peer.
+            Err(error)
+                if error.kind() == io::ErrorKind::Interrupted && error.raw_os_error().is_none() =>
+            {
+                Ok(Some(0))
+            }
+            // There, nobody knows how much was sent before the time-out.
+            Err(error) if cfg!(windows) && is_timeout(&error) && error.raw_os_error().is_some() => {
+                self.write_failed = true;
+                Err(error.into())
+            }
+            Err(error) if is_timeout(&error) || error.kind() == io::ErrorKind::Interrupted => {
+                // It may be a stream that does not block: to ask it on and on would keep a processor busy.
+                if begun.is_some_and(|begun| begun.elapsed() >= AT_ONCE) {
+                    self.blocking = Blocking::Waits;
+                }
+                if self.blocking != Blocking::Waits {
+                    self.blocking = Blocking::Suspect;
                     thread::sleep(wait);
                 }
                 Ok(None)
             }
             Err(error) => {
-                self.broken = true;
+                self.write_failed = true;
                 Err(error.into())
             }
         }
@@ -407,13 +525,19 @@ impl<T: Transport> Link<T> {
         deadline: Option<ws_core::Instant>,
     ) -> Result<(usize, Filled)> {
         let mut begun = None;
+        if self.panicked {
+            return Ok((0, Filled::Reset));
+        }
         loop {
             self.set_read_timeout(deadline)?;
             return match self.stream.read(buffer) {
                 Ok(0) => Ok((0, Filled::Eof)),
                 Ok(count) => {
                     if let Some(tracer) = &mut self.tracer {
+                        // Should the hook panic, the bytes are lost.
+                        self.panicked = true;
                         tracer.received(buffer.get(..count).unwrap_or_default());
+                        self.panicked = false;
                     }
                     Ok((count, Filled::Bytes))
                 }
@@ -437,7 +561,7 @@ impl<T: Transport> Link<T> {
                     continue;
                 }
                 Err(error) if is_timeout(&error) => {
-                    self.waits = true;
+                    self.blocking = Blocking::Waits;
                     Ok((0, Filled::TimedOut))
                 }
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok((0, Filled::Eof)),
@@ -471,8 +595,8 @@ impl<T: Transport> Link<T> {
 
     /// Shuts the write side down, until a time at the latest. What TLS has to say then takes no longer.
     pub(crate) fn shutdown_write(&mut self, until: Option<ws_core::Instant>) -> io::Result<()> {
-        let left = until.map_or(PATIENCE, |until| until.saturating_since(self.now()));
-        let _ = self.set_write_timeout(left.clamp(MIN_WAIT, PATIENCE));
+        let left = until.map_or(ENDING_TIMEOUT, |until| until.saturating_since(self.now()));
+        let _ = self.set_write_timeout(left.clamp(MIN_WAIT, ENDING_TIMEOUT));
         self.stream.shutdown_write()
     }
 
@@ -500,7 +624,10 @@ impl<T: Transport> Link<T> {
                 Ok(written) => written,
                 Err(_) => break,
             };
-            let blocked = written == Written::Blocked;
+            let blocked = matches!(written, Written::Part | Written::Nothing);
+            if written == Written::Part {
+                pause = Pause::new();
+            }
             if bounds.shut_down && !blocked && !shut {
                 shut = true;
                 let _ = self.shutdown_write(None);
@@ -512,9 +639,9 @@ impl<T: Transport> Link<T> {
             let until = match (until, by) {
                 (Some(until), None) => until.saturating_since(now),
                 (until, by) => {
-                    let by = by.or_else(|| began.checked_add(PATIENCE));
-                    let left =
-                        by.map_or(PATIENCE, |by| by.saturating_duration_since(Instant::now()));
+                    let by = by.or_else(|| began.checked_add(ENDING_TIMEOUT));
+                    let left = by
+                        .map_or(ENDING_TIMEOUT, |by| by.saturating_duration_since(Instant::now()));
                     until.map_or(left, |until| until.saturating_since(now).min(left))
                 }
             };
@@ -547,7 +674,7 @@ impl<T: Transport> Link<T> {
             }
         }
         sending.with(Outbound::receive_reset);
-        self.batch.advance(usize::MAX);
+        self.drop_batch();
         let _ = self.shutdown_write(Some(self.now()));
     }
 }
@@ -570,6 +697,10 @@ pub(crate) fn is_timeout(error: &io::Error) -> bool {
 pub(crate) fn is_loss(error: &io::Error) -> bool {
     use io::ErrorKind::*;
     matches!(error.kind(), ConnectionReset | ConnectionAborted | BrokenPipe | UnexpectedEof)
+}
+
+fn broken_pipe() -> Error {
+    io::Error::from(io::ErrorKind::BrokenPipe).into()
 }
 
 /// The earlier of two points in time, as seen from `now`.

@@ -17,6 +17,10 @@ const WAKE_AGAIN: Duration = Duration::from_millis(20);
 /// The longest that what came or waits before a goodbye may take.
 const TIME_TO_FINISH: Duration = Duration::from_secs(5);
 
+/// Whether a blocked read sees the end of the stream when the read side is shut down, and what has come can
+/// still be read then. Elsewhere a shutdown of the read side drops it, or wakes nobody: reads are short there.
+pub(crate) const SHUTDOWN_WAKES_READS: bool = cfg!(any(target_os = "linux", target_os = "android"));
+
 /// A listening socket, until it is closed.
 #[derive(Debug)]
 pub(crate) struct Socket(Mutex<Option<Arc<TcpListener>>>);
@@ -144,9 +148,11 @@ impl Control {
         self.stopping.store(true, Ordering::SeqCst);
         // Who comes from now on is refused at once, or served by another process that has the socket.
         self.socket.close();
-        // What waits in a read sees the end of the stream, and looks.
-        for tcp in state.live.values() {
-            let _ = tcp.shutdown(Shutdown::Read);
+        if SHUTDOWN_WAKES_READS {
+            // What waits in a read sees the end of the stream, and looks.
+            for tcp in state.live.values() {
+                let _ = tcp.shutdown(Shutdown::Read);
+            }
         }
         drop(state);
         self.changed.notify_all();
@@ -228,7 +234,7 @@ impl Place {
 
     /// An end of the stream means that the listener shuts down, and nothing about the peer.
     pub(crate) fn is_woken(&self) -> bool {
-        self.is_stopping() && !self.control.cut.load(Ordering::Acquire)
+        SHUTDOWN_WAKES_READS && self.is_stopping() && !self.control.cut.load(Ordering::Acquire)
     }
 }
 

@@ -295,7 +295,7 @@ impl Listener {
                     let tcp = Arc::new(tcp);
                     let Some(place) = self.control.enter(&tcp) else { continue };
                     let place = Arc::new(place);
-                    let tcp = Tcp::new(tcp, place.clone());
+                    let tcp = Tcp::new(tcp, Some(place.clone()));
                     return Ok(Incoming { tcp, place, peer, settings: self.settings.clone() });
                 }
                 Err(error) if is_of_one_connection(&error) => {}

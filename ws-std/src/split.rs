@@ -9,15 +9,15 @@
 use std::io;
 use std::mem;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
+use std::time::{Duration, Instant};
 
 use ws_core::endpoint::{CloseInfo, Endpoint, Event, Inbound, Outbound};
 use ws_core::{CloseCode, Message, PreparedMessage, SendError};
 
 use crate::driver::{Driver, Got, ReadState, Reading};
 use crate::error::{Deadline, Error, Result};
-use crate::link::{Bounds, Link, PATIENCE, Patience, Sending, Written};
+use crate::link::{Bounds, ENDING_TIMEOUT, Link, Sending, WriteUntil, Written};
 use crate::socket::WebSocket;
 use crate::transport::{Stream, Transport};
 
@@ -25,7 +25,7 @@ use crate::transport::{Stream, Transport};
 pub const MAX_WAITING: usize = 64;
 
 /// How long the ending may take when the reader is dropped.
-const FAREWELL: Duration = Duration::from_secs(2);
+const DROP_TIMEOUT: Duration = Duration::from_secs(2);
 /// A peer that has sent nothing for so long is not waited for then.
 const QUIET: Duration = Duration::from_millis(100);
 
@@ -36,11 +36,19 @@ struct Shared<T> {
     waiting: AtomicUsize,
     /// How many writes have timed out.
     timeouts: AtomicUsize,
+    /// When the connection ends at the latest, even if the peer still takes what waits.
+    end_by: OnceLock<Instant>,
+    /// The longest wait of the reader before it looks at the sending side again.
+    look: Duration,
 }
 
 impl<T> Sending for &Shared<T> {
     fn with<R>(&mut self, look: impl FnOnce(&mut Outbound) -> R) -> R {
-        look(&mut self.outbound())
+        let mut outbound = self.outbound();
+        if self.end_by.get().is_some_and(|by| *by <= Instant::now()) {
+            outbound.receive_reset();
+        }
+        look(&mut outbound)
     }
 }
 
@@ -57,8 +65,6 @@ pub struct Reader<T: Transport = Stream> {
     inbound: Inbound,
     link: Link<T>,
     shared: Arc<Shared<T>>,
-    /// The longest wait before the sending side is looked at again.
-    look: Duration,
     state: ReadState,
     finished: bool,
 }
@@ -110,15 +116,18 @@ impl<T: Transport> WebSocket<T> {
         let Driver { endpoint, mut link, finished, state } = self.driver;
         let write = link.split()?;
         let Endpoint { inbound, outbound, .. } = endpoint;
-        let look = outbound.close_timeout().map_or(PATIENCE, |timeout| timeout.min(PATIENCE));
+        let look =
+            outbound.close_timeout().map_or(ENDING_TIMEOUT, |timeout| timeout.min(ENDING_TIMEOUT));
         let shared = Arc::new(Shared {
             outbound: Mutex::new(outbound),
             stream: Mutex::new(write),
             waiting: AtomicUsize::new(0),
             timeouts: AtomicUsize::new(0),
+            end_by: OnceLock::new(),
+            look,
         });
         let writer = Writer { shared: shared.clone() };
-        Ok((Reader { inbound, link, shared, look, state, finished }, writer))
+        Ok((Reader { inbound, link, shared, state, finished }, writer))
     }
 }
 
@@ -129,6 +138,11 @@ impl<T> Shared<T> {
 }
 
 impl<T: Transport> Shared<T> {
+    fn look(&self) -> Duration {
+        let left = self.end_by.get().map(|by| by.saturating_duration_since(Instant::now()));
+        left.map_or(self.look, |left| left.min(self.look))
+    }
+
     /// Writes all output; waits for the stream while it is in another's hands.
     fn flush(&self) -> Result<()> {
         let timeouts = self.timeouts.load(Ordering::Relaxed);
@@ -137,8 +151,8 @@ impl<T: Transport> Shared<T> {
         if self.timeouts.load(Ordering::Relaxed) != timeouts {
             return Err(Error::Timeout(Deadline::Write));
         }
-        self.write_out(side, Patience::Timeout)?;
-        self.look_again(Patience::Timeout)
+        self.write_out(side, WriteUntil::Timeout)?;
+        self.look_again(WriteUntil::Timeout)
     }
 
     /// Writes output as far as the stream takes it at once, if nobody else is about to: the reader must not
@@ -148,9 +162,9 @@ impl<T: Transport> Shared<T> {
             return Ok(Written::All);
         }
         let Some(side) = self.try_stream() else { return Ok(Written::All) };
-        let written = self.write_out(side, Patience::Now)?;
+        let written = self.write_out(side, WriteUntil::Blocked)?;
         if written == Written::All {
-            self.look_again(Patience::Now)?;
+            self.look_again(WriteUntil::Blocked)?;
         }
         Ok(written)
     }
@@ -158,16 +172,16 @@ impl<T: Transport> Shared<T> {
     /// Writes output as far as the stream takes it at once; it is blocked while another has it.
     fn write_now(&self) -> Result<Written> {
         match self.try_stream() {
-            Some(side) => self.write_out(side, Patience::Now),
-            None => Ok(Written::Blocked),
+            Some(side) => self.write_out(side, WriteUntil::Blocked),
+            None => Ok(Written::Nothing),
         }
     }
 
     /// Somebody may have found the stream taken between the last look at the output and its release.
-    fn look_again(&self, patience: Patience) -> Result<()> {
+    fn look_again(&self, until: WriteUntil) -> Result<()> {
         while self.outbound().waiting() > 0 {
             let Some(side) = self.try_stream() else { break };
-            if self.write_out(side, patience)? != Written::All {
+            if self.write_out(side, until)? != Written::All {
                 break;
             }
         }
@@ -184,15 +198,15 @@ impl<T: Transport> Shared<T> {
         }
     }
 
-    fn write_out(&self, mut side: MutexGuard<'_, Link<T>>, patience: Patience) -> Result<Written> {
-        let written = side.write_out(&mut &*self, patience).inspect_err(|error| {
+    fn write_out(&self, mut side: MutexGuard<'_, Link<T>>, until: WriteUntil) -> Result<Written> {
+        let written = side.write_out(&mut &*self, until).inspect_err(|error| {
             if matches!(error, Error::Timeout(_)) {
                 self.timeouts.fetch_add(1, Ordering::Relaxed);
             }
         })?;
         match written {
             // Whoever sends has to know that nothing goes out any more.
-            Written::Over if patience != Patience::Now => {
+            Written::Over if until != WriteUntil::Blocked => {
                 Err(io::Error::from(io::ErrorKind::BrokenPipe).into())
             }
             written => Ok(written),
@@ -215,11 +229,11 @@ impl<T: Transport> Shared<T> {
         let result = queue().and_then(|()| self.flush());
         drop(place);
         match result {
-            Ok(()) => self.look_again(Patience::Timeout),
+            Ok(()) => self.look_again(WriteUntil::Timeout),
             // The stream takes nothing.
             Err(Error::Timeout(_) | Error::Send(SendError::OutputFull)) => result,
             Err(_) => {
-                let _ = self.look_again(Patience::Timeout);
+                let _ = self.look_again(WriteUntil::Timeout);
                 result
             }
         }
@@ -258,8 +272,9 @@ impl<T: Transport> Reader<T> {
     pub(crate) fn read_leaving(&mut self, leave: impl Fn() -> bool) -> Result<Option<Message>> {
         let deadline = self.link.deadline();
         loop {
-            let Self { inbound, link, shared, look, state, .. } = self;
+            let Self { inbound, link, shared, state, .. } = self;
             let mut sending = &**shared;
+            let look = shared.look();
             let got = Reading {
                 inbound,
                 sending: &mut sending,
@@ -267,7 +282,7 @@ impl<T: Transport> Reader<T> {
                 state,
                 write: |_: &mut Link<T>, shared: &mut &Shared<T>| shared.write_or_leave(),
                 others: &leave,
-                look: Some(*look),
+                look: Some(look),
             }
             .next(deadline, false);
             match got {
@@ -310,7 +325,7 @@ impl<T: Transport> Drop for Reader<T> {
         if !self.finished {
             let _ = self.shared.outbound().close(CloseCode::GOING_AWAY, "");
             // Nobody is left to see the peer agree.
-            let bounds = Bounds { total: Some(FAREWELL), quiet: Some(QUIET), shut_down: true };
+            let bounds = Bounds { total: Some(DROP_TIMEOUT), quiet: Some(QUIET), shut_down: true };
             self.finish(bounds);
         }
     }
@@ -407,8 +422,8 @@ impl<T: Transport> Writer<T> {
         self.shared.outbound().close(code, reason)?;
         match self.shared.try_stream() {
             Some(side) => {
-                self.shared.write_out(side, Patience::Timeout)?;
-                self.shared.look_again(Patience::Timeout)
+                self.shared.write_out(side, WriteUntil::Timeout)?;
+                self.shared.look_again(WriteUntil::Timeout)
             }
             // Whoever has the stream looks at the output again.
             None => Ok(()),
@@ -419,6 +434,15 @@ impl<T: Transport> Writer<T> {
     pub(crate) fn start_close(&self, code: CloseCode, reason: &str) {
         // If it fails, the connection is closing already.
         let _ = self.shared.outbound().close(code, reason);
+    }
+
+    /// Ends the connection at the latest when this time and the closing time-out have passed, even if the peer
+    /// still takes what waits. The first call counts.
+    pub(crate) fn end_within(&self, time: Duration) {
+        let closing = self.shared.outbound().close_timeout().unwrap_or(ENDING_TIMEOUT);
+        if let Some(by) = Instant::now().checked_add(time.saturating_add(closing)) {
+            let _ = self.shared.end_by.set(by);
+        }
     }
 
     /// Writes what waits.

@@ -1,3 +1,10 @@
+//! A TCP connection that several handles share, with time limits for reads and writes.
+//!
+//! Linux and other Unix systems keep the time limits themselves: a blocked call ends when its time has passed,
+//! and a write tells how much it has taken. Windows leaves a socket in an unknown state when a call times out
+//! (`SO_SNDTIMEO` and `SO_RCVTIMEO`), and does not tell how much of a write was sent. So the socket is waited
+//! on there until a call returns at once, which changes nothing that other handles of the socket see.
+
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::ops::Deref;
@@ -12,7 +19,7 @@ use crate::transport::Transport;
 /// as there can be thousands.
 const LOOK: Duration = Duration::from_millis(5);
 /// At the latest.
-const LAST_LOOK: Duration = Duration::from_millis(200);
+const MAX_LOOK: Duration = Duration::from_millis(200);
 
 /// A TCP connection, whose handles share one file descriptor.
 ///
@@ -20,20 +27,45 @@ const LAST_LOOK: Duration = Duration::from_millis(200);
 #[derive(Clone, Debug)]
 pub struct Tcp {
     stream: Arc<TcpStream>,
+    #[cfg(windows)]
+    limits: Arc<ready::Limits>,
     /// Of a listener's connection.
     place: Option<Arc<Place>>,
     look: Duration,
 }
 
 impl Tcp {
-    pub(crate) fn new(stream: Arc<TcpStream>, place: Arc<Place>) -> Self {
-        Self { stream, place: Some(place), look: LOOK }
+    pub(crate) fn new(stream: Arc<TcpStream>, place: Option<Arc<Place>>) -> Self {
+        #[cfg(windows)]
+        let limits = Arc::new(ready::Limits::new(&stream));
+        Self {
+            stream,
+            #[cfg(windows)]
+            limits,
+            place,
+            look: LOOK,
+        }
+    }
+
+    /// Waits until a read returns at once.
+    fn wait_to_read(&self) -> io::Result<()> {
+        #[cfg(windows)]
+        self.limits.wait_to_read(&self.stream)?;
+        Ok(())
+    }
+
+    /// Waits until a write returns at once; returns how long it may be.
+    fn wait_to_write(&self) -> io::Result<usize> {
+        #[cfg(windows)]
+        return self.limits.wait_to_write(&self.stream);
+        #[cfg(not(windows))]
+        Ok(usize::MAX)
     }
 }
 
 impl From<TcpStream> for Tcp {
     fn from(stream: TcpStream) -> Self {
-        Self { stream: Arc::new(stream), place: None, look: LOOK }
+        Self::new(Arc::new(stream), None)
     }
 }
 
@@ -47,12 +79,13 @@ impl Deref for Tcp {
 
 impl Read for Tcp {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.wait_to_read()?;
         let count = (&*self.stream).read(buffer)?;
         // A listener that shuts down wakes its readers by an end of the stream. It is not the peer's, whose
         // answer to the Close frame can still come.
         if count == 0 && self.place.as_ref().is_some_and(|place| place.is_woken()) {
             thread::sleep(self.look);
-            self.look = self.look.mul_f32(1.5).min(LAST_LOOK);
+            self.look = self.look.mul_f32(1.5).min(MAX_LOOK);
             return Err(ErrorKind::TimedOut.into());
         }
         self.look = LOOK;
@@ -62,11 +95,24 @@ impl Read for Tcp {
 
 impl Write for Tcp {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        (&*self.stream).write(bytes)
+        let most = self.wait_to_write()?;
+        (&*self.stream).write(bytes.get(..most).unwrap_or(bytes))
     }
 
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        (&*self.stream).write_vectored(slices)
+        let most = self.wait_to_write()?;
+        let mut room = most;
+        let fits = |slice: &IoSlice<'_>| {
+            room = room.checked_sub(slice.len())?;
+            Some(())
+        };
+        match slices.iter().map_while(fits).count() {
+            0 => {
+                let bytes = slices.first().map_or(&[][..], |slice| slice);
+                (&*self.stream).write(bytes.get(..most).unwrap_or(bytes))
+            }
+            count => (&*self.stream).write_vectored(slices.get(..count).unwrap_or(slices)),
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -75,12 +121,26 @@ impl Write for Tcp {
 }
 
 impl Transport for Tcp {
+    #[cfg(not(windows))]
     fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
         self.stream.set_read_timeout(timeout)
     }
 
+    #[cfg(not(windows))]
     fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
         self.stream.set_write_timeout(timeout)
+    }
+
+    #[cfg(windows)]
+    fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.limits.set_read(timeout);
+        Ok(())
+    }
+
+    #[cfg(windows)]
+    fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.limits.set_write(timeout);
+        Ok(())
     }
 
     fn shutdown_write(&mut self) -> io::Result<()> {
@@ -89,5 +149,99 @@ impl Transport for Tcp {
 
     fn try_clone(&self) -> io::Result<Self> {
         Ok(self.clone())
+    }
+}
+
+/// Time limits by waiting until the socket is ready.
+#[cfg(windows)]
+mod ready {
+    use std::io::{self, ErrorKind};
+    use std::net::TcpStream;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::thread;
+    use std::time::{Duration, Instant};
+
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    use rustix::net::sockopt::socket_send_buffer_size;
+
+    /// No time limit.
+    const NONE: u64 = u64::MAX;
+    /// How long a socket is left alone whose peer has ended its side, because waiting ends at once then.
+    const HALF_CLOSED: Duration = Duration::from_millis(5);
+    /// The longest write, in bytes.
+    const MAX_WRITE: usize = 64 * 1024;
+    /// The longest write to a socket with the smallest buffer.
+    const MIN_WRITE: usize = 512;
+
+    /// The time limits of all handles of a connection, in microseconds.
+    #[derive(Debug)]
+    pub(super) struct Limits {
+        read: AtomicU64,
+        write: AtomicU64,
+        /// A write as long as this fits into the send buffer of a socket that is ready: it does not block.
+        most: usize,
+    }
+
+    impl Limits {
+        pub(super) fn new(stream: &TcpStream) -> Self {
+            let buffer = socket_send_buffer_size(stream).unwrap_or_default();
+            let most = (buffer / 8).clamp(MIN_WRITE, MAX_WRITE);
+            Self { read: AtomicU64::new(NONE), write: AtomicU64::new(NONE), most }
+        }
+
+        pub(super) fn set_read(&self, timeout: Option<Duration>) {
+            self.read.store(micros(timeout), Ordering::Relaxed);
+        }
+
+        pub(super) fn set_write(&self, timeout: Option<Duration>) {
+            self.write.store(micros(timeout), Ordering::Relaxed);
+        }
+
+        pub(super) fn wait_to_read(&self, stream: &TcpStream) -> io::Result<()> {
+            // An end or a failure shows in the read.
+            wait(stream, PollFlags::RDNORM, PollFlags::all(), &self.read)
+        }
+
+        pub(super) fn wait_to_write(&self, stream: &TcpStream) -> io::Result<usize> {
+            let ready = PollFlags::WRNORM | PollFlags::ERR | PollFlags::NVAL;
+            wait(stream, PollFlags::WRNORM, ready, &self.write)?;
+            Ok(self.most)
+        }
+    }
+
+    fn micros(timeout: Option<Duration>) -> u64 {
+        timeout.and_then(|timeout| u64::try_from(timeout.as_micros()).ok()).unwrap_or(NONE)
+    }
+
+    /// Waits until the socket is as `ready` says.
+    fn wait(
+        stream: &TcpStream,
+        asked: PollFlags,
+        ready: PollFlags,
+        limit: &AtomicU64,
+    ) -> io::Result<()> {
+        let limit = limit.load(Ordering::Relaxed);
+        let mut left = (limit != NONE).then(|| Duration::from_micros(limit));
+        let until = left.and_then(|left| Instant::now().checked_add(left));
+        loop {
+            let timeout = left.and_then(|left| Timespec::try_from(left).ok());
+            let mut fds = [PollFd::new(stream, asked)];
+            // A signal is as good as a wait.
+            let count = match poll(&mut fds, timeout.as_ref()) {
+                Err(rustix::io::Errno::INTR) => 0,
+                result => result?,
+            };
+            let [fd] = fds;
+            if count > 0 && fd.revents().intersects(ready) {
+                return Ok(());
+            }
+            left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                return Err(ErrorKind::TimedOut.into());
+            }
+            if count > 0 {
+                thread::sleep(left.map_or(HALF_CLOSED, |left| left.min(HALF_CLOSED)));
+            }
+        }
     }
 }

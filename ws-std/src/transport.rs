@@ -13,10 +13,19 @@ use crate::tcp::Tcp;
 /// [`WouldBlock`](io::ErrorKind::WouldBlock) is what a read over one in non-blocking mode comes to when
 /// nothing is there yet, and [`Error::Timeout`](crate::Error::Timeout) what a write comes to.
 ///
-/// A stream may hold back what is written until it is flushed, as one of TLS does. A write or flush
-/// that times out has then kept what it was given, and the next one goes on with it. An error of the kind
-/// [`Interrupted`](io::ErrorKind::Interrupted) asks for the same call again, once the deadlines are
-/// looked at.
+/// A write that times out has taken nothing, and the next one goes on where it was. A stream may hold back
+/// what is written until it is flushed, as one of TLS does. When a flush times out, the stream keeps what it
+/// holds back, and the next flush goes on with it.
+///
+/// An error of the kind [`Interrupted`](io::ErrorKind::Interrupted) asks for the same call again, once the
+/// deadlines are looked at. From a write or a flush it also says that the peer has taken some of what the
+/// stream holds back, which shows that the peer is alive. An error with the operating system's code, by which
+/// a signal ends a system call, does not say that; a stream that makes errors of its own returns
+/// [`WouldBlock`](io::ErrorKind::WouldBlock) in its place.
+///
+/// On Windows, use [`Tcp`] in place of a [`TcpStream`]: the system does not say how much of a write was sent
+/// before the time-out passed. So a write over a [`TcpStream`] has 30 seconds there, whatever time-out is
+/// asked for, and the connection fails when they have passed.
 pub trait Transport: Read + Write {
     /// Bounds how long a read may block; `None` means for ever. The duration is never zero.
     ///
@@ -55,6 +64,8 @@ impl Transport for TcpStream {
     }
 
     fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        // See above: there it is one write that times out, and the last.
+        let timeout = if cfg!(windows) { Some(crate::WRITE_TIMEOUT) } else { timeout };
         TcpStream::set_write_timeout(self, timeout)
     }
 
@@ -134,11 +145,19 @@ impl Write for Stream {
 
 impl Transport for Stream {
     fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.tcp().set_read_timeout(timeout)
+        match self {
+            Self::Tcp(tcp) => Transport::set_read_timeout(tcp, timeout),
+            #[cfg(feature = "rustls")]
+            Self::Tls(tls) => tls.set_read_timeout(timeout),
+        }
     }
 
     fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.tcp().set_write_timeout(timeout)
+        match self {
+            Self::Tcp(tcp) => Transport::set_write_timeout(tcp, timeout),
+            #[cfg(feature = "rustls")]
+            Self::Tls(tls) => tls.set_write_timeout(timeout),
+        }
     }
 
     fn shutdown_write(&mut self) -> io::Result<()> {

@@ -50,8 +50,8 @@ fn raw_pair(connector: Connector) -> (WebSocket, TcpStream) {
 // A peer that echoes reads only when it has written: the reader must go on reading.
 #[test]
 fn large_messages_of_several_threads_come_back_from_an_echo() {
-    const THREADS: usize = 6;
-    const EACH: usize = 6;
+    const THREADS: usize = 4;
+    const EACH: usize = 2;
     const LEN: usize = 12 << 20;
     bounded(|| {
         let listener = Listener::builder().bind("127.0.0.1:0").unwrap();
@@ -93,6 +93,7 @@ fn large_messages_of_several_threads_come_back_from_an_echo() {
 #[test]
 fn a_slow_batch_of_large_messages_comes_back_from_an_echo() {
     const LEN: usize = 15 << 20;
+    const COUNT: u8 = 2;
     bounded(|| {
         let listener = Listener::builder().bind("127.0.0.1:0").unwrap();
         let url = format!("ws://{}/", listener.local_addr().unwrap());
@@ -106,7 +107,7 @@ fn a_slow_batch_of_large_messages_comes_back_from_an_echo() {
         client.set_read_timeout(Some(Duration::from_millis(20)));
         let (mut reader, writer) = client.split().unwrap();
         let sender = thread::spawn(move || {
-            let slow = (0..4u8).map(|id| {
+            let slow = (0..COUNT).map(|id| {
                 thread::sleep(Duration::from_millis(200));
                 vec![id; LEN]
             });
@@ -114,7 +115,7 @@ fn a_slow_batch_of_large_messages_comes_back_from_an_echo() {
             writer
         });
         let mut expected = 0;
-        while expected < 4 {
+        while expected < COUNT {
             match reader.read() {
                 Err(Error::Timeout(Deadline::Read)) => {}
                 message => {

@@ -21,7 +21,7 @@ use rustls::{
 use super::TlsError;
 use super::error::into_io;
 use crate::error::{Deadline, Error, Result};
-use crate::link::{MIN_WAIT, PATIENCE, is_loss, is_timeout};
+use crate::link::{ENDING_TIMEOUT, MIN_WAIT, is_loss, is_timeout};
 use crate::transport::Transport;
 use crate::url::UrlError;
 
@@ -241,7 +241,7 @@ impl<T: Transport> Transport for TlsStream<T> {
             self.shared.connection().send_close_notify();
             let result = write_all(&mut self.stream, &self.shared, outgoing);
             let partly = result.is_err_and(|error| error.kind() == io::ErrorKind::Interrupted);
-            if !partly || begun.elapsed() > PATIENCE {
+            if !partly || begun.elapsed() > ENDING_TIMEOUT {
                 break;
             }
         }
@@ -393,7 +393,6 @@ impl Outgoing {
                         return Err(io::ErrorKind::Interrupted.into());
                     }
                 }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }

@@ -1,0 +1,330 @@
+//! Peers that take what is written over TLS slowly, or not at all.
+
+mod common;
+#[path = "common/tls.rs"]
+mod tls;
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use common::*;
+use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_send_buffer_size};
+use tls::{connector, listener};
+use ws_std::{
+    CloseCode, CloseInfo, Config, Deadline, Error, Hub, Incoming, Listener, ListenerBuilder,
+    Message, MessageKind, WebSocket,
+};
+
+const BUFFER: usize = 4096;
+const LEN: usize = 120_000;
+const PIECE: usize = 2000;
+const PING_INTERVAL: Duration = Duration::from_millis(300);
+const PONG_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How many milliseconds a relay waits before each piece from the server: none at first.
+#[derive(Clone, Default)]
+struct Pace(Arc<AtomicU64>);
+
+impl Pace {
+    const SLOW: u64 = 20;
+    const STOPPED: u64 = u64::MAX;
+
+    fn set(&self, millis: u64) {
+        self.0.store(millis, SeqCst);
+    }
+
+    fn wait(&self) {
+        loop {
+            match self.0.load(SeqCst) {
+                Self::STOPPED => thread::sleep(Duration::from_millis(5)),
+                millis => return thread::sleep(Duration::from_millis(millis)),
+            }
+        }
+    }
+}
+
+/// Copies until one side ends, and ends the other.
+fn relay(mut from: TcpStream, mut to: TcpStream, before: impl Fn() + Send + 'static) {
+    thread::spawn(move || {
+        let mut buffer = [0; PIECE];
+        loop {
+            before();
+            match from.read(&mut buffer) {
+                Ok(count @ 1..) if to.write_all(&buffer[..count]).is_ok() => {}
+                _ => break,
+            }
+        }
+        let _ = to.shutdown(std::net::Shutdown::Write);
+    });
+}
+
+/// A way to a server whose bytes take their time.
+fn slow_way(server: SocketAddr) -> (String, Pace) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("wss://localhost:{}/", listener.local_addr().unwrap().port());
+    let pace = Pace::default();
+    let waits = pace.clone();
+    thread::spawn(move || {
+        let client = accept(&listener).stream;
+        let server = Raw::connect(server).stream;
+        set_socket_recv_buffer_size(&server, BUFFER).unwrap();
+        client.set_read_timeout(None).unwrap();
+        server.set_read_timeout(None).unwrap();
+        relay(client.try_clone().unwrap(), server.try_clone().unwrap(), || {});
+        relay(server, client, move || waits.wait());
+    });
+    (url, pace)
+}
+
+/// A listener whose connections have small buffers, and a slow way to it.
+fn small(builder: ListenerBuilder) -> (Listener, String, Pace) {
+    let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+    set_socket_send_buffer_size(&tcp, BUFFER).unwrap();
+    let (url, pace) = slow_way(tcp.local_addr().unwrap());
+    (builder.listen_on(tcp), url, pace)
+}
+
+/// A server's and a client's end, and the pace of what the server writes.
+fn pair(builder: ListenerBuilder) -> (WebSocket, WebSocket, Pace) {
+    let (listener, url, pace) = small(builder);
+    let client = thread::spawn(move || connector().connect(&url).unwrap());
+    let server = within(move || listener.accept().unwrap().accept().unwrap());
+    (server, finish(client), pace)
+}
+
+fn keepalive() -> ListenerBuilder {
+    let config = Config::new()
+        .ping_interval(Some(PING_INTERVAL))
+        .pong_timeout(Some(PONG_TIMEOUT))
+        .close_timeout(Some(Duration::from_secs(1)));
+    listener().config(config)
+}
+
+fn payload() -> Vec<u8> {
+    (0..LEN).map(|n| (n / 7) as u8).collect()
+}
+
+/// Reads one message, says thanks, and waits for the end.
+fn grateful(mut client: WebSocket) -> JoinHandle<CloseInfo> {
+    thread::spawn(move || {
+        assert!(client.read().unwrap().unwrap().as_bytes() == payload());
+        client.send("thanks").unwrap();
+        assert_eq!(client.read().unwrap(), None);
+        client.close_info().unwrap()
+    })
+}
+
+fn with_slow_peer(serve: impl FnOnce(WebSocket) + Send + 'static) {
+    let (server, client, pace) = pair(keepalive());
+    pace.set(Pace::SLOW);
+    let client = grateful(client);
+    let begun = Instant::now();
+    within(move || serve(server));
+    let took = begun.elapsed();
+    assert!(took > PING_INTERVAL + PONG_TIMEOUT, "it was not slow: {took:?}");
+    assert!(finish(client).clean);
+}
+
+fn thanks(message: Option<Message>) {
+    assert_eq!(message.unwrap().as_text(), Some("thanks"));
+}
+
+#[test]
+fn keepalive_waits_for_a_slow_peer_of_send() {
+    with_slow_peer(|mut ws| {
+        ws.send(payload()).unwrap();
+        thanks(ws.read().unwrap());
+        assert!(ws.close(CloseCode::NORMAL, "").unwrap().clean);
+    });
+}
+
+#[test]
+fn keepalive_waits_for_a_slow_peer_of_queue_and_read() {
+    with_slow_peer(|mut ws| {
+        ws.set_write_timeout(Some(Duration::from_millis(50)));
+        let error = ws.queue(payload()).unwrap_err();
+        assert!(matches!(error, Error::Timeout(Deadline::Write)), "{error}");
+        thanks(ws.read().unwrap());
+        assert!(ws.close(CloseCode::NORMAL, "").unwrap().clean);
+    });
+}
+
+#[test]
+fn keepalive_waits_for_a_slow_peer_of_a_streamed_message() {
+    with_slow_peer(|mut ws| {
+        let mut message = ws.write_stream(MessageKind::Binary);
+        for piece in payload().chunks(30_000) {
+            message.write_all(piece).unwrap();
+        }
+        message.finish().unwrap();
+        thanks(ws.read().unwrap());
+        assert!(ws.close(CloseCode::NORMAL, "").unwrap().clean);
+    });
+}
+
+#[test]
+fn keepalive_waits_for_a_slow_peer_of_a_writer() {
+    with_slow_peer(|ws| {
+        let (mut reader, writer) = ws.split().unwrap();
+        let writing = thread::spawn(move || writer.send(payload()).map(|()| writer));
+        thanks(reader.read().unwrap());
+        finish(writing).unwrap().close(CloseCode::NORMAL, "").unwrap();
+        assert_eq!(reader.read().unwrap(), None);
+        assert!(reader.close_info().unwrap().clean);
+    });
+}
+
+#[test]
+fn keepalive_waits_for_a_slow_peer_of_a_hub() {
+    with_slow_peer(|ws| {
+        let mut member = Hub::new().join(ws).unwrap();
+        let id = member.id();
+        assert!(member.hub().send_to(id, payload()));
+        thanks(member.read().unwrap());
+        assert!(member.close(CloseCode::NORMAL, "").unwrap().clean);
+    });
+}
+
+fn lost(serve: impl FnOnce(WebSocket) -> Error + Send + 'static) {
+    let (server, _client, pace) = pair(keepalive());
+    pace.set(Pace::STOPPED);
+    let begun = Instant::now();
+    let error = within(move || serve(server));
+    let took = begun.elapsed();
+    assert!(matches!(error, Error::Timeout(Deadline::Pong)), "{error:?}");
+    assert!(took >= PONG_TIMEOUT && took < 6 * PONG_TIMEOUT, "{took:?}");
+    pace.set(0);
+}
+
+#[test]
+fn a_peer_that_takes_nothing_is_lost_to_send() {
+    lost(|mut ws| {
+        ws.send(payload()).unwrap_err();
+        ws.read().unwrap_err()
+    });
+}
+
+#[test]
+fn a_peer_that_takes_nothing_is_lost_to_a_writer() {
+    lost(|ws| {
+        let (mut reader, writer) = ws.split().unwrap();
+        let writing = thread::spawn(move || writer.send(payload()));
+        let error = reader.read().unwrap_err();
+        finish(writing).unwrap_err();
+        error
+    });
+}
+
+#[test]
+fn the_write_time_out_bounds_a_send_as_a_whole_and_is_resumed() {
+    let timeout = Duration::from_secs(1);
+    let (mut server, client, pace) = pair(listener().write_timeout(Some(timeout)));
+    pace.set(100);
+    let client = grateful(client);
+    within(move || {
+        for attempt in 0..2 {
+            let begun = Instant::now();
+            let result = if attempt == 0 { server.send(payload()) } else { server.flush() };
+            let error = result.unwrap_err();
+            assert!(matches!(error, Error::Timeout(Deadline::Write)), "{error}");
+            let took = begun.elapsed();
+            assert!(took >= timeout && took < 2 * timeout, "{took:?}");
+        }
+        pace.set(0);
+        thanks(server.read().unwrap());
+        assert!(server.close(CloseCode::NORMAL, "").unwrap().clean);
+    });
+    assert!(finish(client).clean);
+}
+
+// Our Close frame is encrypted, and lies where the stream keeps what the peer does not take.
+#[test]
+fn a_closing_is_not_clean_when_our_close_frame_was_only_encrypted() {
+    let config = Config::new().close_timeout(Some(Duration::from_millis(300)));
+    let builder = listener().config(config).write_timeout(Some(Duration::from_millis(50)));
+    let (mut server, mut client, pace) = pair(builder);
+    pace.set(Pace::STOPPED);
+    server.send(payload()).unwrap_err();
+    client.start_close(CloseCode::NORMAL, "bye").unwrap();
+    let info = within(move || {
+        assert_eq!(server.read().unwrap(), None);
+        server.close_info().unwrap()
+    });
+    assert_eq!((info.code, &info.reason[..]), (CloseCode::NORMAL, "bye"));
+    assert!(!info.clean && !info.by_us, "{info:?}");
+    pace.set(0);
+}
+
+#[test]
+fn close_does_not_wait_for_a_writer_that_is_blocked() {
+    let close_timeout = Duration::from_secs(1);
+    let config = Config::new().close_timeout(Some(close_timeout));
+    let (server, _client, pace) = pair(listener().config(config).write_timeout(None));
+    pace.set(Pace::STOPPED);
+    let (mut reader, writer) = server.split().unwrap();
+    let blocked = writer.clone();
+    let writing = thread::spawn(move || blocked.send(payload()).unwrap_err());
+    thread::sleep(Duration::from_millis(300));
+    let reading = thread::spawn(move || (reader.read(), reader.close_info()));
+    let begun = Instant::now();
+    within(move || writer.close(CloseCode::NORMAL, "")).unwrap();
+    assert!(begun.elapsed() < close_timeout / 2, "{:?}", begun.elapsed());
+    let (last, info) = finish(reading);
+    assert_eq!(last.unwrap(), None);
+    assert!(!info.unwrap().clean);
+    let error = finish(writing);
+    assert!(matches!(error, Error::Io(_)), "{error:?}");
+    let ended = begun.elapsed();
+    assert!(ended >= close_timeout && ended < 2 * close_timeout, "{ended:?}");
+    pace.set(0);
+}
+
+fn idle(incoming: Incoming) {
+    let mut ws = incoming.accept().unwrap();
+    while let Ok(Some(_)) = ws.read() {}
+}
+
+fn split(incoming: Incoming) {
+    let (mut reader, _writer) = incoming.accept().unwrap().split().unwrap();
+    while let Ok(Some(_)) = reader.read() {}
+}
+
+fn writes(incoming: Incoming) {
+    let mut ws = incoming.accept().unwrap();
+    while ws.send(payload()).is_ok() {}
+}
+
+#[test]
+fn a_shutdown_reaches_connections_over_tls_soon() {
+    for (service, blocked) in [(idle as fn(Incoming), false), (split, false), (writes, true)] {
+        let (mut listener, url, pace) = small(listener());
+        let handle = listener.handle();
+        let server = thread::spawn(move || {
+            let incoming = listener.next().unwrap().unwrap();
+            let serving = thread::spawn(move || service(incoming));
+            assert!(listener.next().is_none());
+            serving.join().unwrap();
+        });
+        let mut client = within(move || connector().connect(&url).unwrap());
+        if blocked {
+            pace.set(Pace::STOPPED);
+        }
+        let client = thread::spawn(move || {
+            while let Ok(Some(_)) = client.read() {}
+            client.close_info()
+        });
+        thread::sleep(Duration::from_millis(200));
+        let begun = Instant::now();
+        handle.shutdown(Duration::from_secs(1));
+        finish(server);
+        let took = begun.elapsed();
+        assert!(took < Duration::from_millis(if blocked { 1700 } else { 500 }), "{took:?}");
+        pace.set(0);
+        let info = finish(client).unwrap();
+        assert_eq!(info.code == CloseCode::GOING_AWAY, !blocked, "{info:?}");
+    }
+}
