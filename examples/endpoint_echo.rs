@@ -29,7 +29,7 @@ fn serve(mut stream: TcpStream) -> Result<(), Box<dyn Error>> {
     stream.set_write_timeout(Some(LOOK))?;
     loop {
         if STOPPING.load(SeqCst) {
-            let _ = ws.outbound.close(CloseCode::GOING_AWAY, ""); // it may be closing already
+            let _ = ws.outbound.start_close(CloseCode::GOING_AWAY, ""); // it may be closing already
         }
         match ws.next(|| ws_core::Instant::from_elapsed(start.elapsed())) {
             Next::Event(Event::Request(_)) => ws.outbound.accept(&AcceptResponse::new())?,
@@ -38,7 +38,7 @@ fn serve(mut stream: TcpStream) -> Result<(), Box<dyn Error>> {
             }
             Next::Event(Event::Message(message)) => {
                 if ws.outbound.is_open() {
-                    ws.outbound.send(message)?;
+                    ws.outbound.queue(message)?;
                 }
             }
             Next::Event(_) => {}

@@ -144,7 +144,7 @@ fn send_lines() {
 /// Closes with 1000; the main thread sees the end. Without a connection this is the end.
 fn close() {
     match LINK.set(State::Ending) {
-        State::Up(writer) => drop(writer.close(CloseCode::NORMAL, "")),
+        State::Up(writer) => drop(writer.start_close(CloseCode::NORMAL, "")),
         State::Down => {
             let _ = say("closed, there was no connection");
             std::process::exit(0);

@@ -108,7 +108,7 @@ fn connect(mut args: Args) -> Result<(), Box<dyn Error>> {
         let result = send_lines(&writer, binary);
         if !stay || result.is_err() {
             let _ = result.map_err(|error| told.set(error));
-            let _ = writer.close(CloseCode::NORMAL, "");
+            let _ = writer.start_close(CloseCode::NORMAL, "");
         }
     });
     while let Some(message) = reader.read()? {

@@ -356,7 +356,7 @@ impl Incoming {
     /// A faulty request, which was answered with the fitting status; a time-out; a failed stream;
     /// [`Error::TooManyConnections`];
     /// with the feature `rustls`, `Error::Tls` when the client's handshake fails.
-    pub fn request(self) -> Result<Request> {
+    pub fn request(self) -> Result<PendingRequest> {
         let settings = self.settings;
         self.tcp.set_nodelay(true)?;
         let start = Instant::now();
@@ -373,7 +373,7 @@ impl Incoming {
         let mut driver = Driver::new(endpoint, link);
         match driver.next(None) {
             Ok(Some(Event::Request(head) | Event::Http(head))) => {
-                let request = Request { driver, head, peer: self.peer, settings };
+                let request = PendingRequest { driver, head, peer: self.peer, settings };
                 if self.place.is_refused() {
                     request.reject(503)?;
                     return Err(Error::TooManyConnections);
@@ -421,23 +421,23 @@ impl Incoming {
 ///
 /// It is [`Send`], and not [`Sync`].
 #[must_use = "the client gets no answer when this is dropped"]
-pub struct Request {
+pub struct PendingRequest {
     driver: Driver<Stream>,
     head: Box<endpoint::Request>,
     peer: SocketAddr,
     settings: Arc<ListenerBuilder>,
 }
 
-impl fmt::Debug for Request {
+impl fmt::Debug for PendingRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Request")
+        f.debug_struct("PendingRequest")
             .field("peer", &self.peer)
             .field("head", &self.head)
             .finish_non_exhaustive()
     }
 }
 
-impl std::ops::Deref for Request {
+impl std::ops::Deref for PendingRequest {
     type Target = endpoint::Request;
 
     /// The method, target and header fields.
@@ -446,7 +446,7 @@ impl std::ops::Deref for Request {
     }
 }
 
-impl Request {
+impl PendingRequest {
     /// The address of the client.
     pub fn peer_addr(&self) -> SocketAddr {
         self.peer

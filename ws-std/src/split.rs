@@ -323,7 +323,7 @@ impl<T: Transport> Reader<T> {
 impl<T: Transport> Drop for Reader<T> {
     fn drop(&mut self) {
         if !self.finished {
-            let _ = self.shared.outbound().close(CloseCode::GOING_AWAY, "");
+            let _ = self.shared.outbound().start_close(CloseCode::GOING_AWAY, "");
             // Nobody is left to see the peer agree.
             let bounds = Bounds { total: Some(DROP_TIMEOUT), quiet: Some(QUIET), shut_down: true };
             self.finish(bounds);
@@ -358,7 +358,7 @@ impl<T: Transport> Writer<T> {
 
     fn queue(&self, mut message: Message) -> Result<()> {
         loop {
-            let result = self.shared.outbound().send(message);
+            let result = self.shared.outbound().queue(message);
             match result {
                 Ok(()) => return Ok(()),
                 Err(unsent) if unsent.error == SendError::OutputFull => {
@@ -391,7 +391,7 @@ impl<T: Transport> Writer<T> {
         self.shared.send(|| {
             messages.into_iter().try_for_each(|message| {
                 loop {
-                    let result = self.shared.outbound().send_prepared(message);
+                    let result = self.shared.outbound().queue_prepared(message);
                     match result {
                         Ok(()) => return Ok(()),
                         Err(SendError::OutputFull) => self.shared.make_room()?,
@@ -418,8 +418,8 @@ impl<T: Transport> Writer<T> {
     /// # Errors
     ///
     /// As [`send`](Self::send), and [`Error::Send`] for a code or reason that is not allowed.
-    pub fn close(&self, code: impl Into<Option<CloseCode>>, reason: &str) -> Result<()> {
-        self.shared.outbound().close(code, reason)?;
+    pub fn start_close(&self, code: impl Into<Option<CloseCode>>, reason: &str) -> Result<()> {
+        self.shared.outbound().start_close(code, reason)?;
         match self.shared.try_stream() {
             Some(side) => {
                 self.shared.write_out(side, WriteUntil::Timeout)?;
@@ -431,9 +431,9 @@ impl<T: Transport> Writer<T> {
     }
 
     /// Puts a Close frame behind what waits to be written, and writes nothing.
-    pub(crate) fn start_close(&self, code: CloseCode, reason: &str) {
+    pub(crate) fn queue_close(&self, code: CloseCode, reason: &str) {
         // If it fails, the connection is closing already.
-        let _ = self.shared.outbound().close(code, reason);
+        let _ = self.shared.outbound().start_close(code, reason);
     }
 
     /// Ends the connection at the latest when this time and the closing time-out have passed, even if the peer

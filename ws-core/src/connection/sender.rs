@@ -330,7 +330,7 @@ impl Sender {
     /// [`SendError::Closing`] when a Close frame was sent or is due, [`SendError::PayloadPending`],
     /// [`SendError::InvalidCloseCode`], [`SendError::ReasonTooLong`],
     /// [`SendError::ReasonWithoutCode`], [`SendError::BufferTooSmall`], or an error about the key.
-    pub fn close(
+    pub fn start_close(
         &mut self,
         code: impl Into<Option<CloseCode>>,
         reason: &str,

@@ -61,7 +61,7 @@ const HOLD: usize = 64 * 1024;
 /// loop {
 ///     match server.next(now) {
 ///         Next::Event(Event::Request(_)) => server.outbound.accept(&AcceptResponse::new())?,
-///         Next::Event(Event::Message(message)) => server.outbound.send(message)?,
+///         Next::Event(Event::Message(message)) => server.outbound.queue(message)?,
 ///         Next::Event(_) => {}
 ///         Next::Failed(error) => eprintln!("{error}"),
 ///         Next::Write { mut output, .. } => {
@@ -216,7 +216,7 @@ impl Endpoint {
     /// fn echo(endpoint: &mut Endpoint, now: Instant) -> Result<bool, SendError> {
     ///     loop {
     ///         match endpoint.next_ref(|| now) {
-    ///             Next::Event((Event::Message(message), out)) => out.send_ref(message)?,
+    ///             Next::Event((Event::Message(message), out)) => out.queue_ref(message)?,
     ///             Next::Event(_) | Next::Failed(_) => {}
     ///             next => return Ok(!matches!(next, Next::Done)), // yours: to write, to read, to wait
     ///         }

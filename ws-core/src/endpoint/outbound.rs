@@ -133,11 +133,11 @@ impl Outbound {
     ///
     /// The message back, with the reason: [`SendError::NotOpen`], [`SendError::Closing`],
     /// [`SendError::OutputFull`] (write some of the output, then try again),
-    /// [`SendError::MessageOpen`] after [`send_fragment`](Self::send_fragment), or [`SendError::Random`].
-    pub fn send(&mut self, message: impl Into<Message>) -> Result<(), Unsent> {
+    /// [`SendError::MessageOpen`] after [`queue_fragment`](Self::queue_fragment), or [`SendError::Random`].
+    pub fn queue(&mut self, message: impl Into<Message>) -> Result<(), Unsent> {
         let message = message.into();
         if message.len() < SHARE {
-            return self.send_ref(&message).map_err(|error| Unsent { error, message });
+            return self.queue_ref(&message).map_err(|error| Unsent { error, message });
         }
         let kind = message.kind();
         if let Err(error) = self.check(message.len()) {
@@ -152,9 +152,9 @@ impl Outbound {
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send).
+    /// As [`queue`](Self::queue).
     #[inline]
-    pub fn send_ref<'m>(&mut self, message: impl Into<MessageRef<'m>>) -> Result<(), SendError> {
+    pub fn queue_ref<'m>(&mut self, message: impl Into<MessageRef<'m>>) -> Result<(), SendError> {
         let message = message.into();
         let (kind, payload) = (message.kind(), message.as_bytes());
         self.check(payload.len())?;
@@ -168,8 +168,8 @@ impl Outbound {
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send); the caller still has the message.
-    pub fn send_prepared(&mut self, prepared: &PreparedMessage) -> Result<(), SendError> {
+    /// As [`queue`](Self::queue); the caller still has the message.
+    pub fn queue_prepared(&mut self, prepared: &PreparedMessage) -> Result<(), SendError> {
         let message = prepared.message();
         self.check(message.len())?;
         self.put(message.kind(), Source::Prepared(prepared), true)
@@ -180,9 +180,9 @@ impl Outbound {
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send), and [`SendError::MessageOpen`] when the message that is open is of
+    /// As [`queue`](Self::queue), and [`SendError::MessageOpen`] when the message that is open is of
     /// the other kind.
-    pub fn send_fragment(
+    pub fn queue_fragment(
         &mut self,
         kind: MessageKind,
         payload: &[u8],
@@ -199,7 +199,7 @@ impl Outbound {
     ///
     /// # Errors
     ///
-    /// [`SendError::ControlTooLong`] over 125 bytes, or as [`send`](Self::send).
+    /// [`SendError::ControlTooLong`] over 125 bytes, or as [`queue`](Self::queue).
     pub fn ping(&mut self, payload: &[u8]) -> Result<(), SendError> {
         self.check_room(payload.len())?;
         let key = self.key()?;
@@ -225,7 +225,7 @@ impl Outbound {
     /// [`SendError::InvalidCloseCode`], [`SendError::ReasonTooLong`],
     /// [`SendError::ReasonWithoutCode`], [`SendError::Closing`] when it was started before,
     /// [`SendError::NotOpen`], [`SendError::Random`].
-    pub fn close(
+    pub fn start_close(
         &mut self,
         code: impl Into<Option<CloseCode>>,
         reason: &str,
@@ -292,9 +292,9 @@ impl Outbound {
     ///
     /// let mut ws = Endpoint::server_after_handshake(Config::default(), &[]);
     /// let mut batch = Output::default();
-    /// ws.outbound.send("Hello")?;
+    /// ws.outbound.queue("Hello")?;
     /// ws.outbound.take_output(&mut batch);
-    /// ws.outbound.send("goes with the next batch")?;
+    /// ws.outbound.queue("goes with the next batch")?;
     /// while !batch.is_empty() {
     ///     let count = batch.chunk().len(); // of what stream.write(batch.chunk()) has taken
     ///     batch.advance(count);

@@ -80,7 +80,7 @@ impl Endpoint {
     ///     assert_eq!(ws.inbound.receive(frame), frame.len());
     ///     loop {
     ///         match ws.next(|| Instant::from_millis(0)) {
-    ///             Next::Event(Event::Message(message)) => ws.outbound.send(message)?,
+    ///             Next::Event(Event::Message(message)) => ws.outbound.queue(message)?,
     ///             Next::Write { mut output, .. } => {
     ///                 assert_eq!(output.chunk(), b"\x81\x05Hello"); // to be written to the stream
     ///                 output.advance(7);
