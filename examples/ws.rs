@@ -102,7 +102,7 @@ fn connect(mut args: Args) -> Result<(), Box<dyn Error>> {
     let (mut reader, writer) = ws.split()?;
     let fault = Arc::new(OnceLock::new());
     let (closer, told) = (writer.clone(), fault.clone());
-    ctrlc::set_handler(move || drop(closer.close(CloseCode::NORMAL, "")))?;
+    ctrlc::set_handler(move || drop(closer.start_close(CloseCode::NORMAL, "")))?;
     eprintln!("{open}");
     thread::spawn(move || {
         let result = send_lines(&writer, binary);
