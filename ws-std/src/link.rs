@@ -619,6 +619,7 @@ impl<T: Transport> Link<T> {
         let mut pause = Pause::new();
         let mut scratch = Vec::new();
         loop {
+            // mutant: the last Close frame stays unwritten
             let written = match write(self, sending) {
                 Ok(Written::Over) => return,
                 Ok(written) => written,

@@ -143,6 +143,7 @@ impl Ending {
     /// Whether messages and Pings can be sent.
     #[inline]
     pub(crate) fn is_open(&self) -> bool {
+        // mutant: frames before the handshake is over
         self.phase == Phase::Open
             && self.close == Close::No
             && self.stream == Stream::Open
@@ -178,6 +179,7 @@ impl Ending {
             Close::Due(_) | Close::Sent => false,
         };
         if owed && matches!(self.stream, Stream::Open | Stream::Ended) {
+            // mutant: a Close frame is not answered
             self.close = Close::Due(code);
         }
     }

@@ -374,6 +374,7 @@ impl Receiver {
         let Some((&second, rest)) = rest.split_first() else { return Ok(None) };
         let masked = second & 0x80 != 0;
         match self.role {
+            // mutant: a server takes frames without mask
             Role::Server if !masked => return Err(ProtocolError::UnmaskedFrame),
             Role::Client if masked => return Err(ProtocolError::MaskedFrame),
             _ => {}
@@ -389,6 +390,7 @@ impl Receiver {
             // Both are below 2^63. What a compressed message comes to is counted as it is inflated.
             message_len = before.saturating_add(len);
             let compressed = rsv1 || opcode == OpCode::Continuation && self.compressed;
+            // mutant: the limit of a message counts one frame only
             if message_len > self.max_message && !compressed {
                 return Err(ProtocolError::MessageTooLarge);
             }

@@ -507,6 +507,7 @@ impl Sender {
         }
         if let Some(slot) = self.pong.get_mut(..payload.len()) {
             copy(payload, slot);
+            // mutant: a Pong without its payload
             self.pong_len = Some(payload.len() as u8);
         }
     }

@@ -174,6 +174,7 @@ impl Origins {
             Self::Same => same(),
             Self::List(list) => same() || list.iter().any(|listed| equal_origins(listed, origin)),
         };
+        // mutant: every origin is admitted
         if admitted { Ok(()) } else { Err(HandshakeError::OriginNotAllowed) }
     }
 }

@@ -79,6 +79,7 @@ impl Keys {
             self.used = 0;
         }
         let key = self.block.get(self.used..).and_then(|rest| rest.first_chunk::<4>());
+        // mutant: one masking key for all frames
         self.used = self.used.saturating_add(4);
         key.map(|key| MaskingKey::new(*key))
     }
