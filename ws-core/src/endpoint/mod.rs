@@ -4,6 +4,7 @@
 //! [`Endpoint::next`], and does what the answer, [`Next`], says. Any call may be the last for a while: nothing
 //! is lost when a driver is cancelled between two.
 
+mod answer;
 mod assembly;
 mod event;
 mod http;

@@ -10,11 +10,12 @@ use core::fmt;
 
 use bytes::Bytes;
 
+use super::answer::Answer;
 use super::event::EndpointError;
 use super::http::{Request, Response, field_slots};
 use super::inbound::{Found, Inbound};
 use super::options::Options;
-use super::outbound::{Answer, Outbound};
+use super::outbound::Outbound;
 use crate::connection::Receiver;
 use crate::handshake::{BodyPart, BodyReader, ClientKey, EMPTY_FIELD, HeadReader, ResponseHead};
 

@@ -2,25 +2,23 @@
 //!
 //! There is one way for a message into the output, [`Outbound::put`]: it is checked, then encoded at once, or
 //! put into the [`Queue`] when it has to be cut into fragments. Control frames that are owed are encoded by
-//! [`Outbound::pump`] whenever the output has room for them. The application's answer to a request is given
-//! here, too, and the receiving side finds it when it is asked next.
+//! [`Outbound::pump`] whenever the output has room for them.
 
 use alloc::boxed::Box;
-use alloc::string::{String, ToString};
+use alloc::string::ToString;
 use core::fmt;
 use core::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
 use super::Options;
+use super::answer::Answer;
 use super::event::Unsent;
-use super::http::Request;
 use super::next::Next;
 use super::output::{Output, Pending, SHARE};
 use super::queue::{Fragment, Payload, Queue};
-use crate::connection::{DataFrame, Look, Phase, Rest, Sender, Stream};
+use crate::connection::{DataFrame, Look, Rest, Sender, Stream};
 use crate::frame::{MAX_CONTROL_PAYLOAD, mask};
-use crate::handshake::{AcceptResponse, HandshakeError, HttpResponse, OpenError, accept_key};
 use crate::message::MessageRef;
 use crate::{
     CloseCode, Instant, MaskingKey, Message, MessageKind, PreparedMessage, Role, SendError,
@@ -45,16 +43,8 @@ pub struct Outbound {
     max_output: usize,
     /// How many bytes of output the driver has taken and not written yet.
     in_flight: usize,
-    answer: Answer,
+    pub(super) answer: Answer,
     random_failed: bool,
-}
-
-/// How a request was answered.
-#[derive(Debug)]
-pub(super) enum Answer {
-    None,
-    Asked(Box<Request>),
-    Accepted(Option<String>),
 }
 
 struct Keys {
@@ -128,7 +118,7 @@ impl Outbound {
         self.rest(None)
     }
 
-    /// Sends a message, text or binary.
+    /// Puts a message, text or binary, into the output. A driver writes it when it is told to.
     ///
     /// # Errors
     ///
@@ -149,7 +139,7 @@ impl Outbound {
         self.put(kind, source, true).map_err(|error| Unsent { error, message })
     }
 
-    /// Sends a message that somebody else holds; its payload is copied into the output.
+    /// As [`queue`](Self::queue), for a message that somebody else holds: its payload is copied into the output.
     ///
     /// # Errors
     ///
@@ -165,7 +155,8 @@ impl Outbound {
         self.put(kind, Source::Lent(payload), true)
     }
 
-    /// Sends a message that was encoded before: a server shares its bytes with all other receivers.
+    /// As [`queue`](Self::queue), for a message that was encoded before: a server shares its bytes with all
+    /// other receivers.
     ///
     /// # Errors
     ///
@@ -176,7 +167,7 @@ impl Outbound {
         self.put(message.kind(), Source::Prepared(prepared), true)
     }
 
-    /// Sends one fragment of a message that is made piece by piece; `last` completes it. Text may be
+    /// Puts one fragment of a message into the output that is made piece by piece; `last` completes it. Text may be
     /// cut inside a character, but must be UTF-8 as a whole.
     ///
     /// # Errors
@@ -196,7 +187,7 @@ impl Outbound {
         self.put(kind, Source::Lent(payload), last)
     }
 
-    /// Sends a Ping, ahead of messages that are yet to be cut into fragments.
+    /// Puts a Ping into the output, ahead of messages that are yet to be cut into fragments.
     ///
     /// # Errors
     ///
@@ -207,7 +198,7 @@ impl Outbound {
         self.control(|sender, out| sender.ping(payload, key, out))
     }
 
-    /// Sends a Pong that nobody asked for, as [`ping`](Self::ping); Pings are answered without it.
+    /// Puts a Pong that nobody asked for into the output, as [`ping`](Self::ping); Pings are answered without it.
     ///
     /// # Errors
     ///
@@ -218,7 +209,7 @@ impl Outbound {
         self.control(|sender, out| sender.pong(payload, key, out))
     }
 
-    /// Starts the closing handshake. The Close frame follows all messages that were sent; without a code,
+    /// Starts the closing handshake. The Close frame follows all messages that were queued; without a code,
     /// the reason must be empty.
     ///
     /// # Errors
@@ -244,40 +235,6 @@ impl Outbound {
         }
         let key = self.key()?;
         self.control(|sender, out| sender.encode_close(code, reason, key, out))
-    }
-
-    /// Answers a request for a WebSocket with 101. [`Event::Open`](super::Event::Open) follows.
-    ///
-    /// # Errors
-    ///
-    /// No such request waits, a subprotocol was not offered, or a header is not valid. Nothing was written.
-    pub fn accept(&mut self, response: &AcceptResponse<'_>) -> Result<(), OpenError> {
-        let Answer::Asked(request) = &self.answer else { return Err(OpenError::NoRequest) };
-        let Some(asked) = request.asked() else { return Err(OpenError::NoRequest) };
-        let offered = asked.subprotocols.iter().map(String::as_str);
-        response.check_offered(offered, "")?;
-        let accept = accept_key(&asked.key);
-        append_head(&mut self.output, |out| response.write_accept(&accept, out))?;
-        self.answer = Answer::Accepted(response.subprotocol.map(ToString::to_string));
-        self.open();
-        Ok(())
-    }
-
-    /// Answers a request, of either kind, with an HTTP response, body included, and ends.
-    ///
-    /// # Errors
-    ///
-    /// No request waits, or the response is not valid. Nothing was written.
-    pub fn respond(&mut self, response: &HttpResponse<'_>) -> Result<(), OpenError> {
-        let Answer::Asked(request) = &self.answer else { return Err(OpenError::NoRequest) };
-        let with_body = request.method() != "HEAD" && !matches!(response.status, 204 | 304);
-        append_head(&mut self.output, |out| response.write_head(out))?;
-        if with_body {
-            self.output.copied().extend_from_slice(response.body);
-        }
-        self.answer = Answer::None;
-        self.over();
-        Ok(())
     }
 
     /// Moves the output into `batch`, unless that still holds some: for a driver that goes on with the
@@ -371,7 +328,7 @@ impl Outbound {
         self.sender.is_open()
     }
 
-    fn role(&self) -> Role {
+    pub(super) fn role(&self) -> Role {
         self.sender.ending.role()
     }
 
@@ -627,58 +584,6 @@ impl Outbound {
         self.in_flight = 0;
     }
 
-    /// A request has come, and waits for its answer.
-    pub(super) fn asked(&mut self, request: Box<Request>) {
-        self.answer = Answer::Asked(request);
-        self.sender.ending.set_phase(Phase::Asked);
-    }
-
-    /// The client has ended its side of the stream, and waits for an answer that is no WebSocket.
-    pub(super) fn half_closed(&mut self) {
-        if self.sender.ending.phase() == Phase::Asked {
-            self.sender.ending.set_phase(Phase::HalfClosed);
-            self.sender.timers.begin_closing();
-        }
-    }
-
-    /// The request that waits, and what its acceptance has come to.
-    pub(super) fn answer(&mut self) -> &mut Answer {
-        &mut self.answer
-    }
-
-    pub(super) fn open(&mut self) {
-        self.sender.ending.set_phase(Phase::Open);
-        self.sender.timers.opened();
-    }
-
-    /// Ends without a WebSocket, or without any way to send; the first call counts.
-    pub(super) fn over(&mut self) {
-        if self.sender.ending.phase() != Phase::Over {
-            self.sender.ending.set_phase(Phase::Over);
-            self.sender.timers.restart_closing();
-        }
-        self.answer = Answer::None;
-    }
-
-    /// Appends an HTTP head that `write` makes, given a slice that is long enough.
-    pub(super) fn head(
-        &mut self,
-        write: impl Fn(&mut [u8]) -> Result<usize, OpenError>,
-    ) -> Result<(), OpenError> {
-        append_head(&mut self.output, write)
-    }
-
-    /// Answers a faulty request, with a body if one may come.
-    pub(super) fn refuse(&mut self, error: HandshakeError, with_body: bool) {
-        if self.role() == Role::Server && error.status().is_some() {
-            let _ = match with_body {
-                true => self.head(|out| error.write_response(out)),
-                false => self.head(|out| error.write_response_head(out)),
-            };
-        }
-        self.over();
-    }
-
     pub(super) fn is_reset(&self) -> bool {
         self.sender.ending.stream() == Stream::Reset
     }
@@ -687,22 +592,6 @@ impl Outbound {
     pub(super) fn is_given_up(&self) -> bool {
         matches!(self.sender.ending.stream(), Stream::GivenUp | Stream::Reset)
     }
-}
-
-fn append_head(
-    output: &mut Output,
-    write: impl Fn(&mut [u8]) -> Result<usize, OpenError>,
-) -> Result<(), OpenError> {
-    let needed = match write(&mut []) {
-        Err(OpenError::BufferTooSmall { needed }) => needed,
-        other => other?,
-    };
-    let out = output.copied();
-    let from = out.len();
-    out.resize(from.saturating_add(needed), 0);
-    let written = write(out.get_mut(from..).unwrap_or_default());
-    out.truncate(from.saturating_add(*written.as_ref().unwrap_or(&0)));
-    written.map(drop)
 }
 
 const fn frame(kind: MessageKind, last: bool) -> DataFrame {
