@@ -9,7 +9,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::*;
-use ws_std::ws_core::endpoint::OpenError;
 use ws_std::ws_core::handshake::{HandshakeError, OpenError};
 use ws_std::{
     CloseCode, Config, Connector, Deadline, Error, Message, UrlError, WebSocket, connect,
@@ -268,7 +267,7 @@ fn client_refuses_an_invalid_request_before_it_connects() {
     ] {
         let error = builder.connect(&url).unwrap_err();
         assert!(
-            matches!(error, Error::Open(OpenError::Head(found)) if found == expected),
+            matches!(error, Error::Open(found) if found == expected),
             "{error:?}, not {expected:?}"
         );
     }
