@@ -23,6 +23,8 @@ pub(crate) const ENDING_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) const MIN_WAIT: Duration = Duration::from_millis(1);
 /// How long a write waits that must not keep others from reading.
 const BRIEF: Duration = MIN_WAIT;
+/// How long a reader goes on writing to a stream that takes some, but not all.
+const TURN: Duration = Duration::from_millis(10);
 /// The longest wait while neither direction moves.
 const SLICE: Duration = Duration::from_millis(50);
 /// A system call that waits takes longer, even if it wakes up early.
@@ -248,6 +250,7 @@ impl<T: Transport> Link<T> {
         // Set when the stream first takes nothing: until when it has to take what waits then, and how much
         // of that is left. What others add meanwhile has its own time.
         let mut limit: Option<(Instant, usize)> = None;
+        let mut begun = None;
         let mut pause = Pause::new();
         let mut wait = BRIEF;
         let mut some = false;
@@ -280,6 +283,10 @@ impl<T: Transport> Link<T> {
                 some = true;
                 pause = Pause::new();
                 if moved.whole || until == WriteUntil::Timeout {
+                    continue;
+                }
+                // Whoever reads must not be kept by a peer that takes a little at a time, on and on.
+                if begun.get_or_insert_with(Instant::now).elapsed() < TURN {
                     continue;
                 }
             }

@@ -46,7 +46,7 @@ fn a_wrapped_error_is_printed_once() {
     assert_eq!(chain(&Error::Io(io)), [text]);
     assert_eq!(chain(&Error::Url(UrlError::Host)), [UrlError::Host.to_string()]);
     let open = OpenError::InvalidHost;
-    assert_eq!(chain(&Error::Open(open)), [OpenError::InvalidHost.to_string()]);
+    assert_eq!(chain(&Error::Open(open)), [open.to_string()]);
     let handshake = format!("not a valid WebSocket handshake: {}", HandshakeError::WrongAccept);
     assert_eq!(chain(&Error::Handshake(HandshakeError::WrongAccept)), [handshake]);
     let protocol = ProtocolError::MaskedFrame;
