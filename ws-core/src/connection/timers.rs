@@ -248,8 +248,10 @@ impl Timers {
     /// when the driver comes late, or when bytes are `unparsed`: what they wait for may have come.
     pub(crate) fn due(&mut self, stage: Stage, unparsed: bool) -> Option<Due> {
         let now = self.now;
-        for (due, at) in self.deadlines(stage).into_iter().flatten() {
-            if !at.has_come(now) || self.put_off(due, at, unparsed) {
+        while let Some((due, at)) =
+            self.find(stage, |due, at| at.has_come(now).then_some((due, at)))
+        {
+            if self.put_off(due, at, unparsed) {
                 continue;
             }
             if due == Due::Ping {
@@ -262,12 +264,16 @@ impl Timers {
 
     /// The first deadline.
     pub(crate) fn next(&self, stage: Stage) -> Option<Instant> {
-        let [a, b] = self.deadlines(stage).map(|deadline| deadline.map(|(_, at)| at));
-        match (a, b) {
-            (Some(a), Some(b)) if a.millis_since(self.now) <= b.millis_since(self.now) => Some(a),
-            (Some(_), Some(b)) => Some(b),
-            (a, b) => a.or(b),
-        }
+        let mut next: Option<Instant> = None;
+        let _: Option<()> = self.find(stage, |_, at| {
+            let is_first = next
+                .is_none_or(|next| at.millis_since(self.now) < next.millis_since(self.now));
+            if is_first {
+                next = Some(at);
+            }
+            None
+        });
+        next
     }
 
     #[cfg(feature = "endpoint")]
@@ -280,27 +286,29 @@ impl Timers {
         self.now
     }
 
-    fn deadlines(&self, stage: Stage) -> [Option<(Due, Instant)>; 2] {
-        let at = |due: Due, since: Instant, timeout: u32| {
-            (timeout != 0).then(|| (due, since.plus_millis(timeout)))
+    /// Passes each deadline that runs to `pick`, until that has found what it looks for.
+    #[inline]
+    fn find<T>(&self, stage: Stage, mut pick: impl FnMut(Due, Instant) -> Option<T>) -> Option<T> {
+        let mut look = |due: Due, since: Instant, timeout: u32| {
+            if timeout != 0 { pick(due, since.plus_millis(timeout)) } else { None }
         };
         match stage {
             #[cfg(feature = "endpoint")]
-            Stage::Opening => [at(Due::Opening, self.data, self.opening_timeout), None],
+            Stage::Opening => look(Due::Opening, self.data, self.opening_timeout),
             #[cfg(feature = "endpoint")]
-            Stage::Answering => [None, None],
+            Stage::Answering => None,
             Stage::Open => {
                 let alive = match self.ping {
-                    Some(sent) => at(Due::Lost, sent, self.pong_timeout),
-                    None => at(Due::Ping, self.received, self.ping_interval),
+                    Some(sent) => look(Due::Lost, sent, self.pong_timeout),
+                    None => look(Due::Ping, self.received, self.ping_interval),
                 };
-                [alive, at(Due::Idle, self.data, self.idle_timeout)]
+                alive.or_else(|| look(Due::Idle, self.data, self.idle_timeout))
             }
-            Stage::Closing => [at(Due::GiveUp, self.closing, self.close_timeout), None],
+            Stage::Closing => look(Due::GiveUp, self.closing, self.close_timeout),
             Stage::Draining => {
                 let timeout =
                     if self.close_timeout != 0 { self.close_timeout } else { self.pong_timeout };
-                [at(Due::GiveUp, self.closing, timeout), None]
+                look(Due::GiveUp, self.closing, timeout)
             }
         }
     }
