@@ -266,8 +266,8 @@ impl Timers {
     pub(crate) fn next(&self, stage: Stage) -> Option<Instant> {
         let mut next: Option<Instant> = None;
         let _: Option<()> = self.find(stage, |_, at| {
-            let is_first = next
-                .is_none_or(|next| at.millis_since(self.now) < next.millis_since(self.now));
+            let is_first =
+                next.is_none_or(|next| at.millis_since(self.now) < next.millis_since(self.now));
             if is_first {
                 next = Some(at);
             }
