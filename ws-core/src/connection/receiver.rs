@@ -5,6 +5,8 @@
 //! failure. [`Receiver::whole`] is a short way for what most messages are, and the second home of the header
 //! rules: both ways have to agree for every header, which `both_ways_agree` tests.
 
+use core::fmt;
+
 use super::ending::{Rest, Stream};
 use super::sender::Look;
 use super::{Chunk, Input, Sender, Step};
@@ -20,7 +22,6 @@ use crate::{Config, Instant, MaskingKey, MessageKind, ProtocolError, Role, SHORT
 const HOT: usize = 16 * 1024;
 
 /// The receiving half of a [`Connection`](crate::Connection): frames in, events out.
-#[derive(Debug)]
 pub struct Receiver {
     role: Role,
     compression: bool,
@@ -516,8 +517,9 @@ impl Receiver {
         }
     }
 
-    /// Fails the connection with `error`, found by a layer above: the same ending as for an error that is
-    /// found here. It has no effect when the connection has failed before.
+    /// Fails the connection with `error`, which a layer above has found. The ending is that of an error that is
+    /// found here, except that no [`Step::Failed`] follows: the caller knows. It has no effect when the connection
+    /// has failed before.
     pub fn fail(&mut self, sender: &mut Sender, error: ProtocolError) {
         if self.set_failed() {
             sender.fail(error.close_code());
@@ -561,6 +563,20 @@ impl Receiver {
     #[must_use]
     pub fn payload_left(&self) -> u64 {
         if self.phase == Phase::Payload { self.left } else { 0 }
+    }
+}
+
+/// Where it stands. Neither payloads nor masking keys are shown.
+impl fmt::Debug for Receiver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiver")
+            .field("role", &self.role)
+            .field("phase", &self.phase)
+            .field("left", &self.left)
+            .field("message", &self.message)
+            .field("message_len", &self.message_len)
+            .field("stream_ended", &self.stream_ended)
+            .finish_non_exhaustive()
     }
 }
 

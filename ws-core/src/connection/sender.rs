@@ -4,6 +4,7 @@
 //! ([`Timers`]). Everything that the receiving half owes the peer, a Pong, a Close frame, waits here until
 //! [`Sender::transmit`] encodes it, between data frames and never inside one.
 
+use core::fmt;
 use core::ops::Range;
 
 use super::data_frame::DataFrame;
@@ -21,7 +22,6 @@ use crate::{CloseCode, Config, Instant, MaskingKey, MessageKind, Role, SendError
 /// about what may be sent when.
 ///
 /// Frames are encoded into buffers of the caller, who writes them in the order in which they were encoded.
-#[derive(Debug)]
 pub struct Sender {
     pub(crate) ending: Ending,
     pub(crate) timers: Timers,
@@ -617,6 +617,20 @@ impl Sender {
     #[cfg(feature = "endpoint")]
     pub(crate) const fn transmits_close(&self) -> bool {
         self.pong_len.is_none() && !self.ping_due
+    }
+}
+
+/// Where it stands. Neither payloads nor masking keys are shown.
+impl fmt::Debug for Sender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender")
+            .field("ending", &self.ending)
+            .field("timers", &self.timers)
+            .field("message", &self.message)
+            .field("payload_left", &self.payload_left)
+            .field("owes_pong", &self.pong_len.is_some())
+            .field("owes_ping", &self.ping_due)
+            .finish_non_exhaustive()
     }
 }
 

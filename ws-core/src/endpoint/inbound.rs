@@ -67,8 +67,8 @@ impl Inbound {
     /// What to do next, for a side that only reads: [`Next::Event`], [`Next::Failed`], [`Next::Wait`] and
     /// [`Next::Done`], which means that nothing more comes.
     ///
-    /// What is owed to the peer gets into `out`, which has its own [`next`](Outbound::next). The answer does
-    /// not borrow `out`. `clock` is called at most once, and only when nothing is left to tell.
+    /// Pongs and Close frames that are owed to the peer go to `out`; its own [`next`](Outbound::next) says when to
+    /// write them. `out` is borrowed for this call only. `clock` is called at most once, and only when nothing is left to tell.
     pub fn next(&mut self, out: &mut Outbound, clock: impl FnOnce() -> Instant) -> Next<'_> {
         let found = match self.find(out) {
             Some(found) => Some(found),

@@ -237,8 +237,8 @@ impl Outbound {
         self.control(|sender, out| sender.encode_close(code, reason, key, out))
     }
 
-    /// Moves the output into `batch`, unless that still holds some: for a driver that goes on with the
-    /// endpoint while it writes, as one that hands over what it writes, or that writes in another task.
+    /// Moves all output into `batch`, if that is empty. This is for a driver that uses the endpoint while a write
+    /// runs: one that writes in another task, or whose stream takes ownership of the bytes.
     ///
     /// It still counts as output until [`written`](Self::written) tells that the stream has taken it. When
     /// the stream has failed, tell [`receive_reset`](Self::receive_reset). When [`Next::Done`] comes while some

@@ -92,8 +92,8 @@ impl Endpoint {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
-    /// Bytes that were read into [`read_buf`](super::Inbound::read_buf) have to be told by
-    /// [`filled`](super::Inbound::filled) before. While a message of more than 4 KiB is incomplete, it is put
+    /// Bytes that were read into [`read_buf`](super::Inbound::read_buf) are lost unless
+    /// [`filled`](super::Inbound::filled) has told of them before the visit ends. While a message of more than 4 KiB is incomplete, it is put
     /// together in memory of its own.
     pub fn with_buffers<'a>(
         &'a mut self,
