@@ -470,8 +470,7 @@ impl<T: Transport> Link<T> {
             {
                 Ok(Some(0))
             }
-            // There, nobody knows how much was sent before the time-out.
-            Err(error) if cfg!(windows) && is_timeout(&error) && error.raw_os_error().is_some() => {
+            Err(error) if is_indeterminate(&error) => {
                 self.write_failed = true;
                 Err(error.into())
             }
@@ -696,6 +695,11 @@ pub(crate) struct Bounds {
     pub(crate) quiet: Option<Duration>,
     /// Whether the write side is shut down as soon as all is written, whoever's turn it is.
     pub(crate) shut_down: bool,
+}
+
+/// Whether nobody knows how much was sent before this error of a write: so it is of Windows' own time-out.
+fn is_indeterminate(error: &io::Error) -> bool {
+    cfg!(windows) && error.kind() == io::ErrorKind::TimedOut && error.raw_os_error().is_some()
 }
 
 pub(crate) fn is_timeout(error: &io::Error) -> bool {
