@@ -543,11 +543,11 @@ impl Sender {
     pub(crate) fn look(&mut self, now: Instant, _waiting: bool, look: Look) -> Option<Due> {
         self.timers.answer(now);
         #[cfg(feature = "endpoint")]
-        let written = self.timers.look_at_output(_waiting);
+        let stuck = self.timers.look_at_output(_waiting);
         self.timers.apply();
         let stage = self.ending.stage();
         #[cfg(feature = "endpoint")]
-        if look == Look::Writer && written && stage == Stage::Open {
+        if look == Look::Writer && !stuck && stage == Stage::Open {
             // Whoever reads looks at it: what is waited for may have come.
             return None;
         }

@@ -195,8 +195,8 @@ impl Timers {
         }
     }
 
-    /// Looks at what was written since the clock's answer before; returns whether anything was. `waiting` tells
-    /// whether there is output.
+    /// Looks at what was written since the clock's answer before; returns whether there was output then, and none
+    /// of it was. `waiting` tells whether there is output.
     #[cfg(feature = "endpoint")]
     pub(crate) fn look_at_output(&mut self, waiting: bool) -> bool {
         let written = self.marks & WRITTEN != 0;
@@ -213,7 +213,7 @@ impl Timers {
             Some(since) if self.marks & EMPTIED == 0 => Some(since),
             _ => Some(self.now),
         };
-        written
+        since.is_some() && !written
     }
 
     /// Turns the marks into times.

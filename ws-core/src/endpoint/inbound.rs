@@ -17,7 +17,7 @@ use super::http::{Request, Response};
 use super::next::Next;
 use super::opening::Phase;
 use super::outbound::Outbound;
-use crate::connection::{Due, Frame, Input, Look, Receiver, TextCheck};
+use crate::connection::{Frame, Input, Look, Receiver, TextCheck};
 use crate::message::MessageRef;
 use crate::{CloseCode, Instant, MessageKind, ProtocolError};
 
@@ -290,9 +290,6 @@ impl Inbound {
 
     pub(super) fn look_as(&mut self, look: Look, out: &mut Outbound, now: Instant) -> bool {
         let due = out.look(now, look);
-        if due == Some(Due::Opening) {
-            self.opening_is_late(out);
-        }
         due.is_some() || !out.is_sound()
     }
 

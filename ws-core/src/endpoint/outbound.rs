@@ -17,7 +17,7 @@ use super::event::Unsent;
 use super::next::Next;
 use super::output::{Output, Pending, SHARE};
 use super::queue::{Fragment, Payload, Queue};
-use crate::connection::{DataFrame, Look, Rest, Sender, Stream};
+use crate::connection::{DataFrame, Due, Look, Rest, Sender, Stream};
 use crate::frame::{MAX_CONTROL_PAYLOAD, mask};
 use crate::message::MessageRef;
 use crate::{
@@ -45,6 +45,8 @@ pub struct Outbound {
     in_flight: usize,
     pub(super) answer: Answer,
     random_failed: bool,
+    opening_late: bool,
+    dropped: bool,
 }
 
 struct Keys {
@@ -105,6 +107,8 @@ impl Outbound {
             in_flight: 0,
             answer: Answer::None,
             random_failed: false,
+            opening_late: false,
+            dropped: false,
         }
     }
 
@@ -308,6 +312,14 @@ impl Outbound {
         self.drop_output();
     }
 
+    /// Whether output was dropped that had been queued: because the stream has failed, the peer was given up or
+    /// has closed before the end of a message, or the random generator has failed. A flush that ends without it
+    /// has written everything.
+    #[must_use]
+    pub fn has_dropped(&self) -> bool {
+        self.dropped
+    }
+
     /// How many bytes are not written yet, those included that the driver has taken.
     #[inline]
     pub fn waiting(&self) -> usize {
@@ -339,7 +351,7 @@ impl Outbound {
             Some(key) => Ok(Some(key)),
             None => {
                 self.random_failed = true;
-                self.queue = None;
+                self.drop_queue();
                 self.over();
                 Err(SendError::Random)
             }
@@ -471,7 +483,7 @@ impl Outbound {
         let ending = &self.sender.ending;
         // Of messages that wait, no further fragment is begun (RFC 6455 §5.5.1).
         if ending.cuts_messages() || ending.drops_output() || self.random_failed {
-            self.queue = None;
+            self.drop_queue();
         }
         let mut drained = self.output.is_empty();
         while !self.random_failed && (self.transmits() || self.cuts(&mut drained)) {}
@@ -536,7 +548,7 @@ impl Outbound {
 
     /// Tells the time, and does what is due.
     #[inline]
-    pub(super) fn look(&mut self, now: Instant, look: Look) -> Option<crate::connection::Due> {
+    pub(super) fn look(&mut self, now: Instant, look: Look) -> Option<Due> {
         // What is encoded counts from now, and what fails is told before the output.
         self.pump();
         let waiting = self.waiting() != 0;
@@ -544,6 +556,10 @@ impl Outbound {
         if self.sender.ending.drops_output() {
             self.drop_output();
             self.answer = Answer::None;
+        }
+        if due == Some(Due::Opening) {
+            self.opening_late = true;
+            self.over();
         }
         if due.is_some() {
             self.pump();
@@ -578,10 +594,21 @@ impl Outbound {
         }
     }
 
+    /// Of messages that wait, no further fragment is begun.
+    fn drop_queue(&mut self) {
+        self.dropped |= self.queue.take().is_some();
+    }
+
     fn drop_output(&mut self) {
+        self.dropped |= self.waiting() != 0;
         self.queue = None;
         self.output.advance(usize::MAX);
         self.in_flight = 0;
+    }
+
+    /// Whether the time for the opening handshake has passed before its end.
+    pub(super) fn is_opening_late(&self) -> bool {
+        self.opening_late
     }
 
     pub(super) fn is_reset(&self) -> bool {
