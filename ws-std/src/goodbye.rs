@@ -10,6 +10,8 @@ use crate::registry::{Place, SHUTDOWN_WAKES_READS};
 
 /// How long a read of a listener's connection waits at the most where nothing can wake it.
 const LONGEST_WAIT: Duration = Duration::from_millis(200);
+/// How long it waits there for what has come already.
+const CATCH_UP_WAIT: Duration = Duration::from_millis(5);
 
 #[derive(Debug)]
 pub(crate) struct Goodbye {
@@ -74,12 +76,14 @@ impl Goodbye {
         if SHUTDOWN_WAKES_READS || self.place.is_none() {
             return wait;
         }
-        Some(wait.map_or(LONGEST_WAIT, |wait| wait.min(LONGEST_WAIT)))
+        let catches_up = !self.caught_up && self.is_stopping();
+        let longest = if catches_up { CATCH_UP_WAIT } else { LONGEST_WAIT };
+        Some(wait.map_or(longest, |wait| wait.min(longest)))
     }
 
-    /// Whether the end of the stream may come from the listener that shuts down, so that the peer's does
-    /// not show.
-    pub(crate) fn hides_eof(&self) -> bool {
-        SHUTDOWN_WAKES_READS && self.is_stopping()
+    /// Whether a peer that is silent is not waited for at the end: the listener shuts down, and where that ends
+    /// the stream for reading, the peer's end does not show.
+    pub(crate) fn ends_early(&self) -> bool {
+        self.is_stopping()
     }
 }

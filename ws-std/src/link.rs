@@ -672,8 +672,7 @@ impl<T: Transport> Link<T> {
                     left = left.saturating_sub(count);
                     pause = Pause::new();
                 }
-                // There the peer's end does not show.
-                Ok((_, Filled::TimedOut)) if self.goodbye.hides_eof() && !blocked => break,
+                Ok((_, Filled::TimedOut)) if self.goodbye.ends_early() && !blocked => break,
                 Ok((_, Filled::TimedOut)) if bounds.quiet.is_some() && !blocked => break,
                 Ok((_, Filled::TimedOut)) => {}
                 Ok((_, Filled::Eof)) => eof = true,

@@ -234,7 +234,12 @@ impl Place {
 
     /// An end of the stream means that the listener shuts down, and nothing about the peer.
     pub(crate) fn is_woken(&self) -> bool {
-        SHUTDOWN_WAKES_READS && self.is_stopping() && !self.control.cut.load(Ordering::Acquire)
+        SHUTDOWN_WAKES_READS && self.is_stopping() && !self.is_cut()
+    }
+
+    /// The listener has shut down the stream.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.control.cut.load(Ordering::Acquire)
     }
 }
 

@@ -50,16 +50,23 @@ impl Tcp {
     /// Waits until a read returns at once.
     fn wait_to_read(&self) -> io::Result<()> {
         #[cfg(windows)]
-        self.limits.wait_to_read(&self.stream)?;
+        self.limits.wait_to_read(&self.stream).map_err(|error| self.cut(error))?;
         Ok(())
     }
 
     /// Waits until a write returns at once; returns how long it may be.
     fn wait_to_write(&self) -> io::Result<usize> {
         #[cfg(windows)]
-        return self.limits.wait_to_write(&self.stream);
+        return self.limits.wait_to_write(&self.stream).map_err(|error| self.cut(error));
         #[cfg(not(windows))]
         Ok(usize::MAX)
+    }
+
+    /// What a wait has come to, which a shutdown of the socket by the listener does not end.
+    #[cfg(windows)]
+    fn cut(&self, error: io::Error) -> io::Error {
+        let is_cut = self.place.as_ref().is_some_and(|place| place.is_cut());
+        if is_cut { ErrorKind::ConnectionAborted.into() } else { error }
     }
 }
 
@@ -185,7 +192,7 @@ mod ready {
     impl Limits {
         pub(super) fn new(stream: &TcpStream) -> Self {
             let buffer = socket_send_buffer_size(stream).unwrap_or_default();
-            let most = (buffer / 8).clamp(MIN_WRITE, MAX_WRITE);
+            let most = (buffer / 2).clamp(MIN_WRITE, MAX_WRITE);
             Self { read: AtomicU64::new(NONE), write: AtomicU64::new(NONE), most }
         }
 

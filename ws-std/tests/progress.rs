@@ -24,7 +24,7 @@ const BUFFER: usize = 4096;
 const LEN: usize = 100_000;
 /// What a slow peer takes at a time, and how long it waits then.
 const PIECE: usize = 2000;
-const PAUSE: Duration = Duration::from_millis(20);
+const PAUSE: Duration = Duration::from_millis(30);
 
 const PING_INTERVAL: Duration = Duration::from_millis(300);
 const PONG_TIMEOUT: Duration = Duration::from_secs(1);
