@@ -303,8 +303,9 @@ impl Receiver {
     #[inline(never)]
     fn header(&mut self, input: &mut Input<'_>) -> Result<bool, ProtocolError> {
         loop {
+            // It may lie in the input as a whole.
+            let whole = SHORT_CUTS && self.spilled == 0;
             let spill = self.spill;
-            let whole = self.spilled == 0;
             let bytes = if whole {
                 input.remaining()
             } else {
@@ -317,7 +318,7 @@ impl Receiver {
                 self.spilled = 0;
                 return Ok(true);
             }
-            // It does not lie in the input as a whole: byte by byte, then.
+            // If not: byte by byte.
             if !self.spill(input) {
                 return Ok(false);
             }
