@@ -439,8 +439,12 @@ impl Receiver {
         let text = kind == MessageKind::Text && !self.compressed;
         let here = text && (check == TextCheck::Here || !start || !end);
         if self.role == Role::Server || here {
-            for block in bytes.chunks_mut(HOT) {
-                self.payload(block, here)?;
+            if SHORT_CUTS {
+                for block in bytes.chunks_mut(HOT) {
+                    self.payload(block, here)?;
+                }
+            } else {
+                self.payload(bytes, here)?;
             }
             if here && end && self.utf8.finish().is_err() {
                 return Err(ProtocolError::InvalidUtf8);
