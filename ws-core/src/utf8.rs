@@ -1,8 +1,10 @@
 //! Incremental UTF-8 validation (RFC 6455 §8.1, RFC 3629).
 
+use crate::SHORT_CUTS;
+
 /// Checks text that arrives in pieces, and fails at the first byte that cannot be part of it.
 ///
-/// It holds at most the three bytes of a character that is not complete yet.
+/// Of a character that is not complete yet it knows what may follow.
 ///
 /// ```
 /// use ws_core::utf8::Utf8Validator;
@@ -18,8 +20,11 @@
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Utf8Validator {
-    carry: [u8; 4],
-    carried: u8,
+    /// How many bytes the open character lacks.
+    needed: u8,
+    /// The least and the greatest value that the next of them may have.
+    low: u8,
+    high: u8,
 }
 
 /// Bytes that are not UTF-8 (RFC 6455 §8.1).
@@ -44,7 +49,7 @@ pub(crate) fn check(bytes: &[u8]) -> Result<&str, InvalidUtf8> {
 impl Utf8Validator {
     /// A validator at the start of a text.
     pub const fn new() -> Self {
-        Self { carry: [0; 4], carried: 0 }
+        Self { needed: 0, low: 0, high: 0 }
     }
 
     /// Checks the next bytes of the text.
@@ -55,17 +60,11 @@ impl Utf8Validator {
     /// text.
     #[inline]
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), InvalidUtf8> {
-        let bytes = if self.carried == 0 { bytes } else { self.complete(bytes)? };
-        match core::str::from_utf8(bytes) {
-            Ok(_) => Ok(()),
-            Err(error) if error.error_len().is_none() => {
-                for &byte in bytes.get(error.valid_up_to()..).unwrap_or_default() {
-                    self.keep(byte);
-                }
-                Ok(())
-            }
-            Err(_) => Err(InvalidUtf8),
+        let rest = if SHORT_CUTS { self.skip(bytes)? } else { bytes };
+        for byte in rest {
+            self.take(*byte)?;
         }
+        Ok(())
     }
 
     /// Ends the text; the validator is then at the start of a new one.
@@ -75,36 +74,53 @@ impl Utf8Validator {
     /// The text ends inside a character.
     #[inline]
     pub fn finish(&mut self) -> Result<(), InvalidUtf8> {
-        let complete = self.carried == 0;
+        let complete = self.needed == 0;
         *self = Self::new();
         if complete { Ok(()) } else { Err(InvalidUtf8) }
     }
 
-    fn keep(&mut self, byte: u8) {
-        if let Some(slot) = self.carry.get_mut(usize::from(self.carried)) {
-            *slot = byte;
-            self.carried = self.carried.saturating_add(1);
+    /// Checks as much as the standard library can, which is faster; returns what lies behind it: the start of a
+    /// character.
+    #[inline]
+    fn skip<'b>(&mut self, bytes: &'b [u8]) -> Result<&'b [u8], InvalidUtf8> {
+        let mut rest = bytes;
+        while self.needed != 0 {
+            let Some((byte, tail)) = rest.split_first() else { return Ok(rest) };
+            self.take(*byte)?;
+            rest = tail;
+        }
+        match core::str::from_utf8(rest) {
+            Ok(_) => Ok(&[]),
+            Err(error) if error.error_len().is_none() => {
+                Ok(rest.get(error.valid_up_to()..).unwrap_or_default())
+            }
+            Err(_) => Err(InvalidUtf8),
         }
     }
 
-    /// Adds bytes to the character that is open until it is complete; returns what follows it.
-    fn complete<'b>(&mut self, bytes: &'b [u8]) -> Result<&'b [u8], InvalidUtf8> {
-        let mut rest = bytes;
-        while self.carried != 0 {
-            let Some((&byte, tail)) = rest.split_first() else { break };
-            self.keep(byte);
-            rest = tail;
-            let open = self.carry.get(..usize::from(self.carried)).unwrap_or_default();
-            match core::str::from_utf8(open) {
-                Ok(_) => *self = Self::new(),
-                Err(error) if error.error_len().is_none() => {}
-                Err(_) => {
-                    *self = Self::new();
-                    return Err(InvalidUtf8);
-                }
+    /// Checks one byte (RFC 3629 §4).
+    fn take(&mut self, byte: u8) -> Result<(), InvalidUtf8> {
+        if self.needed != 0 {
+            if byte < self.low || byte > self.high {
+                *self = Self::new();
+                return Err(InvalidUtf8);
             }
+            *self = Self { needed: self.needed.wrapping_sub(1), low: 0x80, high: 0xbf };
+            return Ok(());
         }
-        Ok(rest)
+        let (needed, low, high) = match byte {
+            0..=0x7f => return Ok(()),
+            0xc2..=0xdf => (1, 0x80, 0xbf),
+            0xe0 => (2, 0xa0, 0xbf),
+            0xed => (2, 0x80, 0x9f),
+            0xe1..=0xef => (2, 0x80, 0xbf),
+            0xf0 => (3, 0x90, 0xbf),
+            0xf1..=0xf3 => (3, 0x80, 0xbf),
+            0xf4 => (3, 0x80, 0x8f),
+            _ => return Err(InvalidUtf8),
+        };
+        *self = Self { needed, low, high };
+        Ok(())
     }
 }
 
