@@ -108,16 +108,23 @@ impl Utf8Validator {
             *self = Self { needed: self.needed.wrapping_sub(1), low: 0x80, high: 0xbf };
             return Ok(());
         }
-        let (needed, low, high) = match byte {
+        let needed = match byte {
             0..=0x7f => return Ok(()),
-            0xc2..=0xdf => (1, 0x80, 0xbf),
-            0xe0 => (2, 0xa0, 0xbf),
-            0xed => (2, 0x80, 0x9f),
-            0xe1..=0xef => (2, 0x80, 0xbf),
-            0xf0 => (3, 0x90, 0xbf),
-            0xf1..=0xf3 => (3, 0x80, 0xbf),
-            0xf4 => (3, 0x80, 0x8f),
+            0xc2..=0xdf => 1,
+            0xe0..=0xef => 2,
+            0xf0..=0xf4 => 3,
             _ => return Err(InvalidUtf8),
+        };
+        // Neither more bytes than it takes, nor surrogates, nor more than U+10FFFF.
+        let low = match byte {
+            0xe0 => 0xa0,
+            0xf0 => 0x90,
+            _ => 0x80,
+        };
+        let high = match byte {
+            0xed => 0x9f,
+            0xf4 => 0x8f,
+            _ => 0xbf,
         };
         *self = Self { needed, low, high };
         Ok(())
