@@ -24,10 +24,10 @@ const EMPTIED: u8 = 1 << 5;
 /// The clock has not answered yet.
 const UNSTARTED: u8 = 1 << 6;
 
-/// The deadline of the Pong was put off.
-const PONG_GRACE: u8 = 1;
-/// The deadline of the next data frame was put off.
-const IDLE_GRACE: u8 = 1 << 1;
+/// The deadline of the Pong was put off, while all of these are set: each of the marks gives the grace back.
+const PONG_GRACE: u8 = RECEIVED | PING;
+/// So was the deadline of the next data frame.
+const IDLE_GRACE: u8 = DATA;
 
 /// A clock that two threads look at may seem to go back by this much, in milliseconds.
 const SKEW: u32 = 60_000;
@@ -201,18 +201,16 @@ impl Timers {
     /// Turns the marks into times.
     pub(crate) fn apply(&mut self) {
         let marks = core::mem::take(&mut self.marks);
+        self.graces &= !marks;
         if marks & PING != 0 && self.ping.is_some() {
             self.ping = Some(self.now);
-            self.graces &= !PONG_GRACE;
         }
         if marks & RECEIVED != 0 {
             self.received = self.now;
             self.ping = None;
-            self.graces &= !PONG_GRACE;
         }
         if marks & DATA != 0 {
             self.data = self.now;
-            self.graces &= !IDLE_GRACE;
         }
         if marks & CLOSING != 0 {
             self.closing = self.now;
@@ -290,7 +288,7 @@ impl Timers {
             Due::Idle => (IDLE_GRACE, self.idle_timeout, &mut self.data),
             _ => return false,
         };
-        if self.graces & grace != 0 || at == self.now && !unparsed {
+        if self.graces & grace == grace || at == self.now && !unparsed {
             return false;
         }
         self.graces |= grace;
