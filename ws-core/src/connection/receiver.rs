@@ -317,8 +317,9 @@ impl Receiver {
     #[inline(never)]
     fn header(&mut self, input: &mut Input<'_>) -> Result<bool, ProtocolError> {
         loop {
+            // It may lie in the input as a whole.
+            let whole = SHORT_CUTS && self.spilled == 0;
             let spill = self.spill;
-            let whole = self.spilled == 0;
             let bytes = if whole {
                 input.remaining()
             } else {
@@ -331,7 +332,7 @@ impl Receiver {
                 self.spilled = 0;
                 return Ok(true);
             }
-            // It does not lie in the input as a whole: byte by byte, then.
+            // If not: byte by byte.
             if !self.spill(input) {
                 return Ok(false);
             }
@@ -454,8 +455,12 @@ impl Receiver {
         let text = kind == MessageKind::Text && !self.compressed;
         let here = text && (check == TextCheck::Here || !start || !end);
         if self.role == Role::Server || here {
-            for block in bytes.chunks_mut(HOT) {
-                self.payload(block, here)?;
+            if SHORT_CUTS {
+                for block in bytes.chunks_mut(HOT) {
+                    self.payload(block, here)?;
+                }
+            } else {
+                self.payload(bytes, here)?;
             }
             if here && end {
                 self.utf8.finish()?;

@@ -548,8 +548,9 @@ impl Sender {
         let stage = self.ending.stage();
         #[cfg(feature = "endpoint")]
         if look == Look::Writer && !stuck && stage == Stage::Open {
-            // Whoever reads looks at it: what is waited for may have come.
-            return None;
+            // Whoever reads looks at the rest: what is waited for may have come.
+            self.ping_due |= self.timers.ping_is_due();
+            return self.ping_due.then_some(Due::Ping);
         }
         let due = self.timers.due(stage, look != Look::Parsed);
         match due {

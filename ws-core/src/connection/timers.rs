@@ -27,10 +27,10 @@ const EMPTIED: u8 = 1 << 5;
 /// The clock has not answered yet.
 const UNSTARTED: u8 = 1 << 6;
 
-/// The deadline of the Pong was put off.
-const PONG_GRACE: u8 = 1;
-/// The deadline of the next data frame was put off.
-const IDLE_GRACE: u8 = 1 << 1;
+/// The deadline of the Pong was put off, while all of these are set: each of the marks gives the grace back.
+const PONG_GRACE: u8 = RECEIVED | PING;
+/// So was the deadline of the next data frame.
+const IDLE_GRACE: u8 = DATA;
 
 /// A clock that two threads look at may seem to go back by this much, in milliseconds.
 const SKEW: u32 = 60_000;
@@ -226,18 +226,16 @@ impl Timers {
     }
 
     fn apply_marks(&mut self, marks: u8) {
+        self.graces &= !marks;
         if marks & PING != 0 && self.ping.is_some() {
             self.ping = Some(self.now);
-            self.graces &= !PONG_GRACE;
         }
         if marks & RECEIVED != 0 {
             self.received = self.now;
             self.ping = None;
-            self.graces &= !PONG_GRACE;
         }
         if marks & DATA != 0 {
             self.data = self.now;
-            self.graces &= !IDLE_GRACE;
         }
         if marks & CLOSING != 0 {
             self.closing = self.now;
@@ -274,6 +272,23 @@ impl Timers {
             None
         });
         next
+    }
+
+    /// When a side that only writes has something to do on an open connection: a keepalive Ping loses nobody.
+    #[cfg(feature = "endpoint")]
+    pub(crate) fn next_ping(&self) -> Option<Instant> {
+        let at = self.received.plus_millis(self.ping_interval);
+        (self.ping_interval != 0 && self.ping.is_none()).then_some(at)
+    }
+
+    /// Whether a keepalive Ping is due; it is sent then.
+    #[cfg(feature = "endpoint")]
+    pub(crate) fn ping_is_due(&mut self) -> bool {
+        let due = self.next_ping().is_some_and(|at| at.has_come(self.now));
+        if due {
+            self.ping = Some(self.now);
+        }
+        due
     }
 
     #[cfg(feature = "endpoint")]
@@ -321,7 +336,7 @@ impl Timers {
             Due::Idle => (IDLE_GRACE, self.idle_timeout, &mut self.data),
             _ => return false,
         };
-        if self.graces & grace != 0 || at == self.now && !unparsed {
+        if self.graces & grace == grace || at == self.now && !unparsed {
             return false;
         }
         self.graces |= grace;
