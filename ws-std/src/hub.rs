@@ -165,9 +165,12 @@ impl Hub {
         taken
     }
 
-    /// Closes the connection of one, after what waits for it, which has five seconds; gives whether that was
-    /// a member still. In place of a code or reason that cannot be sent, it gets
+    /// Closes one member's connection once its queue is written, or after five seconds. Returns whether it was
+    /// still a member. In place of a code or reason that cannot be sent, the Close frame has
     /// [`CloseCode::INTERNAL_ERROR`] (1011).
+    ///
+    /// When the queue's five seconds and [`Config::close_timeout`](crate::Config::close_timeout) (five seconds
+    /// without one) have passed, the connection ends even if the peer still takes what waits.
     pub fn close(&self, id: MemberId, code: CloseCode, reason: &str) -> bool {
         let queue = self.shared.members().queues.remove(&id);
         if let Some(queue) = &queue {
