@@ -1,7 +1,7 @@
-//! How a connection of a listener that shuts down comes to say goodbye, with 1001.
+//! When a connection sends its Close frame (1001) because its listener shuts down.
 //!
-//! What had come before is read and answered first, and there is a time for that. A reader looks here before
-//! each message, because a busy one may never come to wait.
+//! The messages that came before the shutdown are read and answered first, within a time limit. A reader looks
+//! here before each message, because a busy reader may never wait.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

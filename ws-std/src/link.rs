@@ -2,7 +2,8 @@
 //!
 //! Writing goes through a batch that is taken from the endpoint, so that the endpoint is not locked while a
 //! system call runs ([`Link::write_out`]). Every wait is short enough that deadlines are kept and progress is
-//! seen: a blocking write ends after some milliseconds and says how much the stream has taken.
+//! seen: a blocking write ends after some milliseconds and returns how much the stream has taken. A batch is
+//! reported as written when it is flushed, because a stream may hold its end back, as TLS does.
 
 use std::io::{self, IoSlice};
 use std::thread;

@@ -137,9 +137,9 @@ impl Control {
     }
 
     /// Begins to end all connections; those that are left after some time are cut.
-    pub(crate) fn stop(self: &Arc<Self>, patience: Duration) {
+    pub(crate) fn stop(self: &Arc<Self>, time_limit: Duration) {
         let mut state = self.state();
-        let until = Instant::now().checked_add(patience);
+        let until = Instant::now().checked_add(time_limit);
         // Who is in more of a hurry wins.
         state.until = match (state.until, until) {
             (Some(a), Some(b)) => Some(a.min(b)),

@@ -220,7 +220,7 @@ impl ListenerHandle {
     /// No more connections are accepted: the socket is closed. Each that is open is closed with
     /// [`CloseCode::GOING_AWAY`](crate::CloseCode::GOING_AWAY) (1001) as soon as it has read what had come,
     /// and its `read` gives `None` when the peer has answered. A peer that sends on and on is read for
-    /// half of `patience`, and for five seconds at the most. After `patience` those that are left are
+    /// half of `time_limit`, and for five seconds at the most. After `time_limit` those that are left are
     /// cut. When all have ended, the listener's iterator ends, too: so a program whose accepting
     /// loop is over can exit.
     ///
@@ -236,8 +236,8 @@ impl ListenerHandle {
     /// }
     /// # Ok::<(), ws_std::Error>(())
     /// ```
-    pub fn shutdown(&self, patience: Duration) {
-        self.control.stop(patience);
+    pub fn shutdown(&self, time_limit: Duration) {
+        self.control.stop(time_limit);
     }
 
     /// How many connections there are.

@@ -1,3 +1,9 @@
+//! Tracing: a hook that sees each head and each frame that goes over a connection.
+//!
+//! The tracer follows the bytes of both directions outside of the endpoint, so that it shows what went over the
+//! stream, faults included. It keeps at most one head, or one frame with the first [`TRACED_PAYLOAD`] bytes of
+//! its payload, for each direction.
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,3 +1,9 @@
+//! Streams that can carry a WebSocket.
+//!
+//! The library reads and writes through [`Transport`] alone, with short time-outs, so that one thread can wait
+//! for both directions and for deadlines. [`Stream`] is the stream of [`connect`](crate::connect) and
+//! [`Listener`](crate::Listener); [`Plain`] makes a transport of anything that reads and writes.
+
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;

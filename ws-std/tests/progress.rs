@@ -4,6 +4,8 @@ mod common;
 
 use std::io::{self, Read, Write};
 use std::net::TcpListener;
+#[cfg(unix)]
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc;
@@ -20,11 +22,16 @@ use ws_std::{
 
 /// Small buffers, so that it shows soon who takes what.
 const BUFFER: usize = 4096;
-/// A message that a slow peer takes in several times the keepalive's time-outs.
+/// More than such buffers hold.
 const LEN: usize = 100_000;
+
+/// Buffers of a slow peer. Smaller ones would let TCP pause for longer than the peer.
+const SLOW_BUFFER: usize = 64 * 1024;
+/// A message that a slow peer takes in several times the keepalive's time-outs.
+const SLOW_LEN: usize = 1_000_000;
 /// What a slow peer takes at a time, and how long it waits then.
-const PIECE: usize = 2000;
-const PAUSE: Duration = Duration::from_millis(30);
+const PIECE: usize = 8000;
+const PAUSE: Duration = Duration::from_millis(20);
 
 const PING_INTERVAL: Duration = Duration::from_millis(300);
 const PONG_TIMEOUT: Duration = Duration::from_secs(1);
@@ -38,14 +45,14 @@ fn keepalive() -> ListenerBuilder {
     Listener::builder().config(config)
 }
 
-/// A listener whose connections have small buffers, and a client that has.
-fn small(builder: ListenerBuilder) -> (Listener, JoinHandle<Raw>) {
+/// A listener whose connections have such buffers, and a client that has.
+fn small(builder: ListenerBuilder, buffer: usize) -> (Listener, JoinHandle<Raw>) {
     let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
-    set_socket_send_buffer_size(&tcp, BUFFER).unwrap();
+    set_socket_send_buffer_size(&tcp, buffer).unwrap();
     let address = tcp.local_addr().unwrap();
     let client = thread::spawn(move || {
         let mut raw = Raw::connect(address);
-        set_socket_recv_buffer_size(&raw.stream, BUFFER).unwrap();
+        set_socket_recv_buffer_size(&raw.stream, buffer).unwrap();
         raw.write(REQUEST.as_bytes());
         assert_eq!(raw.head(), RESPONSE);
         raw
@@ -53,11 +60,16 @@ fn small(builder: ListenerBuilder) -> (Listener, JoinHandle<Raw>) {
     (builder.listen_on(tcp), client)
 }
 
-/// A server's WebSocket and its client, both with small buffers.
-fn small_pair(builder: ListenerBuilder) -> (WebSocket, Raw) {
-    let (listener, client) = small(builder);
+/// A server's WebSocket and its client, both with such buffers.
+fn pair(builder: ListenerBuilder, buffer: usize) -> (WebSocket, Raw) {
+    let (listener, client) = small(builder, buffer);
     let ws = within(move || listener.accept().unwrap().accept().unwrap());
     (ws, finish(client))
+}
+
+/// A server's WebSocket and its client, both with small buffers.
+fn small_pair(builder: ListenerBuilder) -> (WebSocket, Raw) {
+    pair(builder, BUFFER)
 }
 
 /// Takes so many bytes, slowly and steadily.
@@ -103,17 +115,21 @@ fn slow_peer(mut raw: Raw) -> Vec<u8> {
 
 /// Serves one connection that has keepalive and a slow peer.
 fn with_slow_peer(serve: impl FnOnce(WebSocket) + Send + 'static) {
-    let (ws, client) = small_pair(keepalive());
+    let (ws, client) = pair(keepalive(), SLOW_BUFFER);
     let peer = thread::spawn(move || slow_peer(client));
     let begun = Instant::now();
     within(move || serve(ws));
-    assert!(finish(peer) == payload());
+    assert!(finish(peer) == slow_payload());
     let took = begun.elapsed();
     assert!(took > PING_INTERVAL + PONG_TIMEOUT, "it was not slow: {took:?}");
 }
 
 fn payload() -> Vec<u8> {
     (0..LEN).map(|n| (n / 7) as u8).collect()
+}
+
+fn slow_payload() -> Vec<u8> {
+    (0..SLOW_LEN).map(|n| (n / 7) as u8).collect()
 }
 
 fn thanks(message: Option<Message>) {
@@ -123,7 +139,7 @@ fn thanks(message: Option<Message>) {
 #[test]
 fn keepalive_waits_for_a_slow_peer_of_send() {
     with_slow_peer(|mut ws| {
-        ws.send(payload()).unwrap();
+        ws.send(slow_payload()).unwrap();
         thanks(ws.read().unwrap());
         assert!(ws.close(CloseCode::NORMAL, "").unwrap().clean);
     });
@@ -134,7 +150,7 @@ fn keepalive_waits_for_a_slow_peer_of_send() {
 fn keepalive_waits_for_a_slow_peer_of_queue_and_read() {
     with_slow_peer(|mut ws| {
         ws.set_write_timeout(Some(Duration::from_millis(50)));
-        let error = ws.queue(payload()).unwrap_err();
+        let error = ws.queue(slow_payload()).unwrap_err();
         assert!(matches!(error, Error::Timeout(Deadline::Write)), "{error}");
         thanks(ws.read().unwrap());
         assert!(ws.close(CloseCode::NORMAL, "").unwrap().clean);
@@ -143,23 +159,23 @@ fn keepalive_waits_for_a_slow_peer_of_queue_and_read() {
 
 #[test]
 fn keepalive_waits_for_a_slow_peer_of_a_replier() {
-    let (mut ws, mut client) = small_pair(keepalive());
+    let (mut ws, mut client) = pair(keepalive(), SLOW_BUFFER);
     client.write(&masked(TEXT, b"please"));
     let peer = thread::spawn(move || slow_peer(client));
     within(move || {
         let (_, mut replier) = ws.read_ref().unwrap().unwrap();
-        replier.send(&payload()[..]).unwrap();
+        replier.send(&slow_payload()[..]).unwrap();
         thanks(ws.read().unwrap());
         assert!(ws.close(CloseCode::NORMAL, "").unwrap().clean);
     });
-    assert!(finish(peer) == payload());
+    assert!(finish(peer) == slow_payload());
 }
 
 #[test]
 fn keepalive_waits_for_a_slow_peer_of_a_writer() {
     with_slow_peer(|ws| {
         let (mut reader, writer) = ws.split().unwrap();
-        let writing = thread::spawn(move || writer.send(payload()));
+        let writing = thread::spawn(move || writer.send(slow_payload()));
         thanks(reader.read().unwrap());
         finish(writing).unwrap();
     });
@@ -170,7 +186,7 @@ fn keepalive_waits_for_a_slow_peer_of_a_hub() {
     with_slow_peer(|ws| {
         let hub = Hub::new();
         let mut member = hub.join(ws).unwrap();
-        assert!(hub.send_to(member.id(), payload()));
+        assert!(hub.send_to(member.id(), slow_payload()));
         thanks(member.read().unwrap());
     });
 }
@@ -179,7 +195,7 @@ fn keepalive_waits_for_a_slow_peer_of_a_hub() {
 fn keepalive_waits_for_a_slow_peer_of_a_streamed_message() {
     with_slow_peer(|mut ws| {
         let mut message = ws.write_stream(MessageKind::Binary);
-        for piece in payload().chunks(30_000) {
+        for piece in slow_payload().chunks(100_000) {
             message.write_all(piece).unwrap();
         }
         message.finish().unwrap();
@@ -398,6 +414,67 @@ fn a_connection_on_which_nothing_moves_keeps_no_processor_busy() {
     let (_, _writer) = finish(writing);
     let split = calls.swap(0, SeqCst);
     assert!(split < MOST, "{split} calls to do both");
+}
+
+/// A stream each of whose writes is ended by a signal before the peer has taken anything.
+#[cfg(unix)]
+struct Signalled(TcpStream);
+
+#[cfg(unix)]
+impl Read for Signalled {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+#[cfg(unix)]
+impl Write for Signalled {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        const EINTR: i32 = 4;
+        Err(io::Error::from_raw_os_error(EINTR))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(unix)]
+impl Transport for Signalled {
+    fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        Transport::set_read_timeout(&self.0, timeout)
+    }
+
+    fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        Transport::set_write_timeout(&self.0, timeout)
+    }
+
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        self.0.shutdown_write()
+    }
+
+    fn try_clone(&self) -> io::Result<Self> {
+        Transport::try_clone(&self.0).map(Self)
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_during_a_write_is_no_sign_of_life() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let _client = Raw::connect(listener.local_addr().unwrap());
+    let config = Config::new()
+        .ping_interval(Some(PING_INTERVAL))
+        .pong_timeout(Some(PONG_TIMEOUT))
+        .close_timeout(Some(PING_INTERVAL));
+    let endpoint = Endpoint::server_after_handshake(config, b"");
+    let mut ws = WebSocket::from_endpoint(endpoint, Signalled(accept(&listener).stream));
+    ws.set_write_timeout(Some(Duration::from_millis(200)));
+    let begun = Instant::now();
+    let (written, lost) = within(move || (ws.send("hello").unwrap_err(), ws.read().unwrap_err()));
+    assert!(matches!(written, Error::Timeout(Deadline::Write)), "{written}");
+    assert!(matches!(lost, Error::Timeout(Deadline::Pong)), "{lost}");
+    assert!(begun.elapsed() < 4 * PONG_TIMEOUT, "{:?}", begun.elapsed());
 }
 
 /// A server whose writer is blocked by a client that reads nothing, and when the Close began.
@@ -659,7 +736,7 @@ fn member(incoming: Incoming) {
 
 /// Serves one client; returns where, and what the shutdown ends.
 fn start(service: Service) -> (ws_std::ListenerHandle, Raw, JoinHandle<()>) {
-    let (mut listener, client) = small(Listener::builder());
+    let (mut listener, client) = small(Listener::builder(), BUFFER);
     let handle = listener.handle();
     let server = thread::spawn(move || {
         let incoming = listener.next().unwrap().unwrap();

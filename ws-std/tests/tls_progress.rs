@@ -19,9 +19,10 @@ use ws_std::{
     Message, MessageKind, WebSocket,
 };
 
-const BUFFER: usize = 4096;
-const LEN: usize = 120_000;
-const PIECE: usize = 2000;
+/// Smaller buffers would let TCP pause for longer than the relay.
+const BUFFER: usize = 64 * 1024;
+const LEN: usize = 1_000_000;
+const PIECE: usize = 8000;
 const PING_INTERVAL: Duration = Duration::from_millis(300);
 const PONG_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -157,7 +158,7 @@ fn keepalive_waits_for_a_slow_peer_of_queue_and_read() {
 fn keepalive_waits_for_a_slow_peer_of_a_streamed_message() {
     with_slow_peer(|mut ws| {
         let mut message = ws.write_stream(MessageKind::Binary);
-        for piece in payload().chunks(30_000) {
+        for piece in payload().chunks(100_000) {
             message.write_all(piece).unwrap();
         }
         message.finish().unwrap();
@@ -223,7 +224,7 @@ fn a_peer_that_takes_nothing_is_lost_to_a_writer() {
 fn the_write_time_out_bounds_a_send_as_a_whole_and_is_resumed() {
     let timeout = Duration::from_secs(1);
     let (mut server, client, pace) = pair(listener().write_timeout(Some(timeout)));
-    pace.set(100);
+    pace.set(200);
     let client = grateful(client);
     within(move || {
         for attempt in 0..2 {

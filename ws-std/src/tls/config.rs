@@ -1,3 +1,6 @@
+//! The default configurations of TLS: a client that trusts the platform's certificate store, and a server with
+//! one certificate.
+
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::crypto::ring;

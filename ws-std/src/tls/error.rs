@@ -1,3 +1,5 @@
+//! What can go wrong with TLS, and how it passes through [`io::Error`] unharmed.
+
 use std::{fmt, io};
 
 use rustls::CertificateError;
