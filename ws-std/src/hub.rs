@@ -166,18 +166,12 @@ impl Hub {
     }
 
     /// Closes one member's connection once its queue is written, or after five seconds. Returns whether it was
-<<<<<<< HEAD
-    /// still a member. In place of a code or reason that cannot be sent, it gets
-    /// [`CloseCode::INTERNAL_ERROR`] (1011).
-    pub fn start_close(&self, id: MemberId, code: CloseCode, reason: &str) -> bool {
-=======
     /// still a member. In place of a code or reason that cannot be sent, the Close frame has
     /// [`CloseCode::INTERNAL_ERROR`] (1011).
     ///
     /// When the queue's five seconds and [`Config::close_timeout`](crate::Config::close_timeout) (five seconds
     /// without one) have passed, the connection ends even if the peer still takes what waits.
-    pub fn close(&self, id: MemberId, code: CloseCode, reason: &str) -> bool {
->>>>>>> h-std
+    pub fn start_close(&self, id: MemberId, code: CloseCode, reason: &str) -> bool {
         let queue = self.shared.members().queues.remove(&id);
         if let Some(queue) = &queue {
             let busy = queue.state().bytes > 0;
