@@ -1,14 +1,14 @@
 //! The smallest embedding: an echo server on plain slices, without an allocator.
 //!
-//! `echo` takes what was read and gives what is to be written; where bytes come from and go to is up to
+//! `echo` takes what was read and returns how much is to be written; where bytes come from and go to is up to
 //! the caller. Here a client's bytes are in an array.
 
 use ws_core::handshake::{
     AcceptResponse, DEFAULT_MAX_HEAD, FieldSlots, HandshakeError, HeadReader, RequestHead,
 };
-use ws_core::{Config, Connection, Event, Input, ProtocolError, SendError};
+use ws_core::{Config, Connection, Input, Instant, SendError, Step};
 
-/// Answers the head of a request; gives the length of the answer.
+/// Answers the head of a request; returns the length of the answer.
 fn accept(head: &[u8], out: &mut [u8]) -> Result<usize, HandshakeError> {
     let mut slots = FieldSlots::<16>::new();
     let Some(upgrade) = RequestHead::parse(head, &mut slots)?.upgrade()? else {
@@ -18,22 +18,24 @@ fn accept(head: &[u8], out: &mut [u8]) -> Result<usize, HandshakeError> {
     Ok(written.expect("256 bytes suffice for an answer without extra headers"))
 }
 
-/// Echoes whatever is complete in `received`; gives the length of the output.
-fn echo(ws: &mut Connection, received: &mut [u8], out: &mut [u8]) -> Result<usize, SendError> {
+/// Echoes what is in `received`. Returns the length of the output, and what is to be done next.
+fn echo<'i>(
+    ws: &mut Connection,
+    received: &'i mut [u8],
+    out: &mut [u8],
+) -> Result<(usize, Step<'i>), SendError> {
     let mut len = 0;
     let mut input = Input::new(received);
     loop {
-        let event: Result<_, ProtocolError> = ws.receive(&mut input);
-        // Replies first: pongs, and the Close frame that answers one or reports an error.
-        while ws.wants_transmit() {
-            len += ws.poll_transmit(&mut out[len..], None)?;
-        }
-        match event {
-            Ok(Some(Event::Data(chunk))) => {
-                len += ws.encode(chunk.frame(), chunk.bytes, None, &mut out[len..])?;
+        // Yours: what a clock says.
+        match ws.next(&mut input, || Instant::from_millis(0)) {
+            Step::Data(chunk) => {
+                len += ws.sender.encode(chunk.frame(), chunk.bytes, None, &mut out[len..])?;
             }
-            Ok(Some(_)) => {}
-            Ok(None) | Err(_) => return Ok(len),
+            // A Pong, or the Close frame that answers one or reports an error.
+            Step::Transmit => len += ws.sender.transmit(&mut out[len..], None)?,
+            Step::Ping | Step::Pong | Step::Close | Step::Failed(_) => {}
+            step @ (Step::Wait(_) | Step::Shutdown(_) | Step::Done) => return Ok((len, step)),
         }
     }
 }
@@ -52,8 +54,9 @@ fn main() {
     print!("{}", String::from_utf8_lossy(&out[..len]));
 
     let mut ws = Connection::server(Config::new().max_message(256));
-    let len = echo(&mut ws, frames, &mut out).expect("room for the output");
+    let (len, step) = echo(&mut ws, frames, &mut out).expect("room for the output");
     println!("frames: {:02x?}", &out[..len]);
     assert_eq!(out[..len], *b"\x81\x05Hello\x88\x00");
-    assert!(ws.is_closed() && ws.wants_shutdown());
+    // To be written, then: the server ends the stream first.
+    assert!(matches!(step, Step::Shutdown(_)));
 }

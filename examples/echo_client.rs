@@ -47,7 +47,7 @@ fn talk(mut args: Args) -> Result<(), Box<dyn std::error::Error>> {
 fn exchange(ws: &mut WebSocket, message: String) -> Result<(), Box<dyn std::error::Error>> {
     ws.send(message)?;
     let Some(reply) = ws.read()? else {
-        let info = ws.close_info().cloned().unwrap_or_else(ws_std::CloseInfo::abnormal);
+        let info = ws.close_info().unwrap_or_else(ws_std::CloseInfo::abnormal);
         return Err(format!("closed by the server: {} {:?}", info.code, info.reason).into());
     };
     let mut out = io::stdout().lock();

@@ -1,17 +1,17 @@
 //! A driver of `Endpoint` for blocking TCP: what it takes to bring the core to a kind of stream.
 //! `cargo run --release --example endpoint_echo -- [ADDR]`.
 //!
-//! `docs/EMBEDDING.md` explains each step. For a blocking server take `ws-std`, which also waits without
+//! `docs/EMBEDDING.md` explains each answer. For a blocking server take `ws-std`, which also waits without
 //! waking up in between.
 
 use std::error::Error;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ws_core::endpoint::Event;
+use ws_core::endpoint::{Event, Inbound, Next};
 use ws_core::handshake::{AcceptResponse, HttpResponse};
 use ws_core::{CloseCode, Config, Endpoint};
 
@@ -19,51 +19,62 @@ use ws_core::{CloseCode, Config, Endpoint};
 static STOPPING: AtomicBool = AtomicBool::new(false);
 /// How many connections there are.
 static CONNECTIONS: AtomicUsize = AtomicUsize::new(0);
-/// How often a silent connection looks at the time.
+/// How often a connection that waits looks whether it has to stop, and at the time.
 const LOOK: Duration = Duration::from_millis(200);
 
 fn serve(mut stream: TcpStream) -> Result<(), Box<dyn Error>> {
     let start = Instant::now();
     let mut ws = Endpoint::server(Config::default());
     stream.set_read_timeout(Some(LOOK))?;
+    stream.set_write_timeout(Some(LOOK))?;
     loop {
-        ws.handle_timeout(ws_core::Instant::from_elapsed(start.elapsed()));
         if STOPPING.load(SeqCst) {
-            let _ = ws.close(CloseCode::GOING_AWAY, ""); // it may be closing already
+            let _ = ws.outbound.start_close(CloseCode::GOING_AWAY, ""); // it may be closing already
         }
-        loop {
-            match ws.poll_event() {
-                Ok(Some(Event::Request(_))) => ws.accept(&AcceptResponse::new())?,
-                Ok(Some(Event::Http(_))) => {
-                    ws.respond(&HttpResponse::new(426))?;
-                }
-                Ok(Some(Event::Message(message))) if ws.is_open() => ws.send(message)?,
-                Ok(Some(_)) => {}
-                Ok(None) => break,
-                Err(error) => eprintln!("{error}"), // what tells the client is in the output
+        match ws.next(|| ws_core::Instant::from_elapsed(start.elapsed())) {
+            Next::Event(Event::Request(_)) => ws.outbound.accept(&AcceptResponse::new())?,
+            Next::Event(Event::Http(_)) => {
+                ws.outbound.respond(&HttpResponse::new(426))?;
             }
-        }
-        while !ws.output().is_empty() {
-            let written = stream.write(ws.output().chunk())?;
-            ws.output().advance(written);
-        }
-        if ws.wants_shutdown() {
-            let _ = stream.shutdown(Shutdown::Write); // the client may be gone by now
-        }
-        if ws.is_finished() {
-            return Ok(());
-        }
-        if !ws.wants_read() {
-            thread::sleep(LOOK);
-            continue;
-        }
-        match stream.read(ws.read_buf()) {
-            Ok(0) => ws.receive_eof(),
-            Ok(count) => ws.filled(count),
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
-            Err(error) => return Err(error.into()),
+            Next::Event(Event::Message(message)) => {
+                if ws.outbound.is_open() {
+                    ws.outbound.queue(message)?;
+                }
+            }
+            Next::Event(_) => {}
+            Next::Failed(error) => eprintln!("{error}"), // the client is told next
+            Next::Write { mut output, read, .. } => match stream.write(output.chunk()) {
+                Ok(written) => output.advance(written),
+                Err(error) if is_timeout(&error) => receive(&mut stream, read)?,
+                Err(error) => return Err(error.into()),
+            },
+            Next::Shutdown { side, .. } => {
+                let _ = stream.shutdown(Shutdown::Write); // the client may be gone by now
+                side.shut_down();
+            }
+            Next::Wait { read, .. } => receive(&mut stream, read)?,
+            Next::Done => return Ok(()),
         }
     }
+}
+
+/// Reads once, if there is room for it, and waits no longer than [`LOOK`].
+fn receive(stream: &mut TcpStream, to: Option<&mut Inbound>) -> io::Result<()> {
+    let Some(inbound) = to else {
+        thread::sleep(LOOK);
+        return Ok(());
+    };
+    match stream.read(inbound.read_buf()) {
+        Ok(0) => inbound.receive_eof(),
+        Ok(count) => inbound.filled(count),
+        Err(error) if is_timeout(&error) => {}
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}
+
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
 /// Gives the connections five seconds to close, and ends the program.

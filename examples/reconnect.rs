@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ws_examples::{Args, lock, printable, say};
-use ws_std::{CloseCode, CloseInfo, Config, Connector, Reader, Writer};
+use ws_std::{CloseCode, Config, Connector, Reader, Writer};
 
 const USAGE: &str = "usage: reconnect [--base 5s] [--max 1m] [--ping-interval 20s] URL";
 
@@ -113,7 +113,9 @@ fn receive(reader: &mut Reader) -> String {
                 let text = message.as_text().map_or("(binary)".into(), printable);
                 let _ = say(format_args!("received, {text}"));
             }
-            Ok(None) => return reader.close_info().map_or_else(String::new, CloseInfo::to_string),
+            Ok(None) => {
+                return reader.close_info().map_or_else(String::new, |info| info.to_string());
+            }
             Err(error) => return error.to_string(),
         }
     }
@@ -142,7 +144,7 @@ fn send_lines() {
 /// Closes with 1000; the main thread sees the end. Without a connection this is the end.
 fn close() {
     match LINK.set(State::Ending) {
-        State::Up(writer) => drop(writer.close(CloseCode::NORMAL, "")),
+        State::Up(writer) => drop(writer.start_close(CloseCode::NORMAL, "")),
         State::Down => {
             let _ = say("closed, there was no connection");
             std::process::exit(0);

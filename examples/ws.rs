@@ -102,13 +102,13 @@ fn connect(mut args: Args) -> Result<(), Box<dyn Error>> {
     let (mut reader, writer) = ws.split()?;
     let fault = Arc::new(OnceLock::new());
     let (closer, told) = (writer.clone(), fault.clone());
-    ctrlc::set_handler(move || drop(closer.close(CloseCode::NORMAL, "")))?;
+    ctrlc::set_handler(move || drop(closer.start_close(CloseCode::NORMAL, "")))?;
     eprintln!("{open}");
     thread::spawn(move || {
         let result = send_lines(&writer, binary);
         if !stay || result.is_err() {
             let _ = result.map_err(|error| told.set(error));
-            let _ = writer.close(CloseCode::NORMAL, "");
+            let _ = writer.start_close(CloseCode::NORMAL, "");
         }
     });
     while let Some(message) = reader.read()? {
@@ -116,7 +116,7 @@ fn connect(mut args: Args) -> Result<(), Box<dyn Error>> {
     }
     match (fault.get(), reader.close_info()) {
         (Some(fault), _) => Err(fault.as_str().into()),
-        (None, Some(info)) if is_fine(info) => Ok(()),
+        (None, Some(info)) if is_fine(&info) => Ok(()),
         (None, info) => Err(format!("the connection ended: {}", ending(info)).into()),
     }
 }
@@ -241,7 +241,7 @@ fn is_fine(info: &CloseInfo) -> bool {
     fine.contains(&info.code)
 }
 
-fn ending(info: Option<&CloseInfo>) -> String {
+fn ending(info: Option<CloseInfo>) -> String {
     match info {
         Some(info) if info.code != CloseCode::ABNORMAL => format!("closed, {info}"),
         _ => "lost without a Close frame".into(),

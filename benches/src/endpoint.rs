@@ -77,7 +77,7 @@ impl Engine for EndpointLending {
     fn encode(&mut self, payload: &Bytes, count: usize) {
         for _ in 0..count {
             let message = MessageRef::Binary(black_box(payload));
-            self.0.endpoint.outbound.send_ref(message).expect("it is open");
+            self.0.endpoint.outbound.queue_ref(message).expect("it is open");
             if self.0.endpoint.outbound.waiting() >= READ {
                 self.0.flush();
             }
@@ -91,7 +91,7 @@ impl Engine for EndpointLending {
         loop {
             match endpoint.next_ref(clock) {
                 Next::Event((Event::Message(message), out)) => {
-                    out.send_ref(message).expect("it is open");
+                    out.queue_ref(message).expect("it is open");
                 }
                 Next::Write { output, .. } => write(kernel, output),
                 Next::Wait { read: Some(inbound), .. } if !rest.is_empty() => {
@@ -128,7 +128,7 @@ impl Engine for EndpointOwned {
     fn encode(&mut self, payload: &Bytes, count: usize) {
         let message = Message::Binary(payload.clone());
         for _ in 0..count {
-            self.0.endpoint.outbound.send(black_box(&message).clone()).expect("it is open");
+            self.0.endpoint.outbound.queue(black_box(&message).clone()).expect("it is open");
             if self.0.endpoint.outbound.waiting() >= READ {
                 self.0.flush();
             }
@@ -142,7 +142,7 @@ impl Engine for EndpointOwned {
         loop {
             match endpoint.next(clock) {
                 Next::Event(Event::Message(message)) => {
-                    endpoint.outbound.send(message).expect("it is open");
+                    endpoint.outbound.queue(message).expect("it is open");
                 }
                 Next::Write { output, .. } => write(kernel, output),
                 Next::Wait { read: Some(inbound), .. } if !rest.is_empty() => {

@@ -15,43 +15,44 @@ TREE = ("Cargo.toml", "Cargo.lock", "ws-core", "ws-std", "examples", "fuzz/corpu
 # How many seconds a build or a run of its tests may take.
 PATIENCE = 300
 
-# Layer, folder, what is broken, the text and what takes its place, the rows of the table that see it.
+# Layer, what is broken, the text and what takes its place, the rows of the table that see it. The text stands
+# behind a comment `// mutant: WHAT IS BROKEN`, which moves with the code when that moves.
 MUTANTS = (
-    ("frame", "ws-core/src/frame", "125 bytes in a 16-bit length",
+    ("frame", "125 bytes in a 16-bit length",
      "if len < 126 {", "if len < 125 {", (99,)),
-    ("frame", "ws-core/src/frame", "the mask's phase runs backwards",
-     "rotate_right(bits)", "rotate_left(bits)", (106, 145)),
-    ("frame", "ws-core/src/frame", "close codes 1004 to 1006 are accepted",
-     "1000..=1003 | 1007..=1014 |", "1000..=1014 |", (163, 164)),
-    ("connection", "ws-core/src/connection", "a server takes frames without mask",
-     "Role::Server if !masked =>", "Role::Server if !masked && bytes.is_empty() =>", (90,)),
-    ("connection", "ws-core/src/connection", "a Pong without its payload",
-     "self.pong_len = Some(payload.len() as u8);", "self.pong_len = Some(0);", (131,)),
-    ("connection", "ws-core/src/connection", "the limit of a message counts one frame only",
-     "if message_len > self.max_message &&", "if len > self.max_message &&", (172,)),
-    ("connection", "ws-core/src/connection", "a Close frame is not answered",
-     "self.close = Close::Due(code);", "let _ = code;", (123, 156)),
-    ("handshake", "ws-core/src/handshake", "a GUID that is not the RFC's",
-     "C5AB0DC85B11", "C5AB0DC85B12", (58,)),
-    ("handshake", "ws-core/src/handshake", "version 8 is accepted",
+    ("frame", "the mask's phase runs backwards",
+     'rotate_right(bits)', 'rotate_left(bits)', (106, 145)),
+    ("frame", "close codes 1004 to 1006 are accepted",
+     '1000..=1003 | 1007..=1014 |', '1000..=1014 |', (163, 164)),
+    ("connection", "a server takes frames without mask",
+     'Role::Server if !masked =>', 'Role::Server if !masked && bytes.is_empty() =>', (90,)),
+    ("connection", "a Pong without its payload",
+     'self.pong_len = Some(payload.len() as u8);', 'self.pong_len = Some(0);', (131,)),
+    ("connection", "the limit of a message counts one frame only",
+     'if message_len > self.max_message &&', 'if len > self.max_message &&', (172,)),
+    ("connection", "a Close frame is not answered",
+     'self.close = Close::Due(code);', 'let _ = code;', (123, 156)),
+    ("handshake", "a GUID that is not the RFC's",
+     'C5AB0DC85B11', 'C5AB0DC85B12', (58,)),
+    ("handshake", "version 8 is accepted",
      'Some(b"13") => Ok(())', 'Some(b"13" | b"8") => Ok(())', (43,)),
-    ("handshake", "ws-core/src/handshake", "any Sec-WebSocket-Accept will do",
-     "Some(_) => return Err(HandshakeError::WrongAccept),", "Some(_) => {}", (30, 33)),
-    ("endpoint", "ws-core/src/endpoint", "one masking key for all frames",
-     "self.used = self.used.saturating_add(4);", "", (103,)),
-    ("endpoint", "ws-core/src/connection", "frames before the handshake is over",
-     "self.phase == Phase::Open\n            && self.close == Close::No",
-     "self.phase != Phase::Over\n            && self.close == Close::No", (26,)),
-    ("endpoint", "ws-core/src/endpoint", "every origin is admitted",
-     "if admitted { Ok(()) }", "if admitted || !host.is_empty() { Ok(()) }", (50,)),
-    ("ws-std", "ws-std/src", "a fragment is sent to the server",
+    ("handshake", "any Sec-WebSocket-Accept will do",
+     'Some(_) => return Err(HandshakeError::WrongAccept),', 'Some(_) => {}', (30, 33)),
+    ("endpoint", "one masking key for all frames",
+     'self.used = self.used.saturating_add(4);', '', (103,)),
+    ("endpoint", "frames before the handshake is over",
+     'self.phase == Phase::Open\n            && self.close == Close::No', 'self.phase != Phase::Over\n            && self.close == Close::No', (26,)),
+    ("endpoint", "every origin is admitted",
+     'if admitted { Ok(()) }', 'if admitted || !host.is_empty() { Ok(()) }', (50,)),
+    ("ws-std", "a fragment is sent to the server",
      "if rest.contains('#') {", "if rest.starts_with('#') {", (1,)),
-    ("ws-std", "ws-std/src", "wss has the port of ws",
-     "if secure { 443 } else { 80 }", "if secure { 80 } else { 80 }", (3,)),
-    ("ws-std", "ws-std/src", "the last Close frame stays unwritten",
-     "self.link.write_last(outbound);", "let _ = &outbound;", (156,)),
-    ("ws-std", "ws-std/src", "nonces and masking keys are zeros",
-     "getrandom::fill(bytes)", "getrandom::fill(&mut bytes[..0])", (20, 104)),
+    ("ws-std", "wss has the port of ws",
+     'if secure { 443 } else { 80 }', 'if secure { 80 } else { 80 }', (3,)),
+    ("ws-std", "the last Close frame stays unwritten",
+     "match write(self, sending) {",
+     "match Ok(Written::Nothing).and_then(|none| if false { write(self, sending) } else { Ok(none) }) {", (156,)),
+    ("ws-std", "nonces and masking keys are zeros",
+     'getrandom::fill(bytes)', 'getrandom::fill(&mut bytes[..0])', (20, 104)),
 )
 
 
@@ -73,7 +74,7 @@ def run(checks, rows, root):
         if not checks.run("without a fault the %d tests pass" % len(wanted), passing, cargo, wanted):
             return
         for mutant in MUTANTS:
-            checks.run("%s: %s" % (mutant[0], mutant[2]), noticed, cargo, copy, mutant, rows)
+            checks.run("%s: %s" % (mutant[0], mutant[1]), noticed, cargo, copy, mutant, rows)
 
 
 def tests_of(mutant, rows):
@@ -87,17 +88,28 @@ def passing(cargo, wanted):
     require(not bad, "not ok: " + ", ".join(bad))
 
 
+def find(copy, what, old):
+    """The file, its text and the place of what is to be replaced."""
+    mark = "// mutant: %s\n" % what
+    hits = [path for crate in ("ws-core", "ws-std") for path in (copy / crate / "src").rglob("*.rs")
+            if mark in path.read_text()]
+    require(len(hits) == 1 and hits[0].read_text().count(mark) == 1, "the comment is not there once: %s" % mark.strip())
+    source = hits[0].read_text()
+    start = source.index(mark) + len(mark)
+    place = source.find(old, start)
+    require(0 <= place <= start + 200, "the text to replace is not behind its comment: %r" % old)
+    return hits[0], source, place
+
+
 def noticed(cargo, copy, mutant, rows):
     """Each of the rows has a test that fails."""
-    _, folder, _, old, new, numbers = mutant
-    hits = [path for path in (copy / folder).rglob("*.rs") if old in path.read_text()]
-    require(len(hits) == 1 and hits[0].read_text().count(old) == 1, "the text to replace is not there once: %r" % old)
-    source = hits[0].read_text()
-    hits[0].write_text(source.replace(old, new))
+    _, what, old, new, numbers = mutant
+    path, source, place = find(copy, what, old)
+    path.write_text(source[:place] + new + source[place + len(old):])
     try:
         results = cargo.test(sorted(set(tests_of(mutant, rows))))
     finally:
-        hits[0].write_text(source)
+        path.write_text(source)
     failed = {test for test, result in results.items() if result == "FAILED"}
     for number in numbers:
         require(failed & set(rows[number].tests()), "no test of row %d notices" % number)

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use crate::Args;
 use ws_std::{
-    Config, HttpResponse, Incoming, Listener, ListenerBuilder, Member, Message, Origins, Request,
-    WebSocket,
+    Config, HttpResponse, Incoming, Listener, ListenerBuilder, Member, Message, Origins,
+    PendingRequest, WebSocket,
 };
 
 /// How long connections have to close when the program ends.
@@ -329,7 +329,7 @@ fn answer(incoming: Incoming, apps: &Apps) -> ws_std::Result<()> {
 }
 
 /// Whether a request is from a page of this server, or not from a page at all.
-fn is_own_page(request: &Request) -> bool {
+fn is_own_page(request: &PendingRequest) -> bool {
     let host = request.host().unwrap_or_default();
     Origins::Same.check(request.origin(), host).is_ok()
 }
@@ -349,7 +349,7 @@ pub fn shared(path: &str) -> Option<(&'static str, &'static str)> {
 }
 
 /// Answers that a path has other methods (RFC 9110 §15.5.6).
-fn only(request: Request, methods: &str) -> ws_std::Result<()> {
+fn only(request: PendingRequest, methods: &str) -> ws_std::Result<()> {
     request.http(&HttpResponse::new(405).headers(&[("Allow", methods)]))
 }
 
@@ -358,7 +358,7 @@ fn only(request: Request, methods: &str) -> ws_std::Result<()> {
 /// # Errors
 ///
 /// As of the connection.
-pub fn send(request: Request, status: u16, kind: &str, body: &str) -> ws_std::Result<()> {
+pub fn send(request: PendingRequest, status: u16, kind: &str, body: &str) -> ws_std::Result<()> {
     let headers = &[
         ("Content-Type", &*format!("{kind}; charset=utf-8")),
         ("Cache-Control", "no-cache"),

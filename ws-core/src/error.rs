@@ -92,7 +92,7 @@ impl core::error::Error for ProtocolError {}
 
 /// Why something was not sent: a mistake of the caller, or a connection that is closing.
 ///
-/// Nothing was written and the connection is as it was before.
+/// Nothing was written, and except for [`Random`](Self::Random) the connection is as it was before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SendError {

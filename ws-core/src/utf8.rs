@@ -1,14 +1,14 @@
 //! Incremental UTF-8 validation (RFC 6455 §8.1, RFC 3629).
 //!
-//! The receiving half of a connection checks each text message with it as the message comes in. The standard library
-//! does the work; the validator only carries a character over that is cut. After an error or an end
-//! it is as new, so that one validator serves a whole connection.
+//! The receiving half of a connection checks each text message with it as the message comes in. Where there is memory for
+//! it, the standard library does most of the work, and only a character that is cut is looked at byte by byte. After
+//! an error or an end the validator is as new, so that one serves a whole connection.
 
-use crate::ProtocolError;
+use crate::{ProtocolError, SHORT_CUTS};
 
 /// Checks text that arrives in pieces, and fails at the first byte that cannot be part of it.
 ///
-/// The validator holds at most the three bytes of a character that is not complete yet.
+/// Of a character that is not complete yet it knows what may follow.
 ///
 /// ```
 /// use ws_core::utf8::Utf8Validator;
@@ -24,8 +24,11 @@ use crate::ProtocolError;
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Utf8Validator {
-    carry: [u8; 4],
-    carried: u8,
+    /// How many bytes the open character lacks.
+    needed: u8,
+    /// The least and the greatest value that the next of them may have.
+    low: u8,
+    high: u8,
 }
 
 /// Checks text that lies in one piece.
@@ -36,10 +39,9 @@ pub(crate) fn check(bytes: &[u8]) -> Result<&str, ProtocolError> {
 }
 
 impl Utf8Validator {
-    /// Returns a validator at the start of a text.
-    #[must_use]
+    /// A validator at the start of a text.
     pub const fn new() -> Self {
-        Self { carry: [0; 4], carried: 0 }
+        Self { needed: 0, low: 0, high: 0 }
     }
 
     /// Checks the next bytes of the text.
@@ -50,17 +52,11 @@ impl Utf8Validator {
     /// text.
     #[inline]
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), ProtocolError> {
-        let bytes = if self.carried == 0 { bytes } else { self.complete(bytes)? };
-        match core::str::from_utf8(bytes) {
-            Ok(_) => Ok(()),
-            Err(error) if error.error_len().is_none() => {
-                for &byte in bytes.get(error.valid_up_to()..).unwrap_or_default() {
-                    self.keep(byte);
-                }
-                Ok(())
-            }
-            Err(_) => Err(ProtocolError::InvalidUtf8),
+        let rest = if SHORT_CUTS { self.skip(bytes)? } else { bytes };
+        for byte in rest {
+            self.take(*byte)?;
         }
+        Ok(())
     }
 
     /// Ends the text; the validator is then at the start of a new one.
@@ -70,36 +66,60 @@ impl Utf8Validator {
     /// The text ends inside a character.
     #[inline]
     pub fn finish(&mut self) -> Result<(), ProtocolError> {
-        let complete = self.carried == 0;
+        let complete = self.needed == 0;
         *self = Self::new();
         if complete { Ok(()) } else { Err(ProtocolError::InvalidUtf8) }
     }
 
-    fn keep(&mut self, byte: u8) {
-        if let Some(slot) = self.carry.get_mut(usize::from(self.carried)) {
-            *slot = byte;
-            self.carried = self.carried.saturating_add(1);
+    /// Checks as much as the standard library can, which is faster; returns what lies behind it: the start of a
+    /// character.
+    #[inline]
+    fn skip<'b>(&mut self, bytes: &'b [u8]) -> Result<&'b [u8], ProtocolError> {
+        let mut rest = bytes;
+        while self.needed != 0 {
+            let Some((byte, tail)) = rest.split_first() else { return Ok(rest) };
+            self.take(*byte)?;
+            rest = tail;
+        }
+        match core::str::from_utf8(rest) {
+            Ok(_) => Ok(&[]),
+            Err(error) if error.error_len().is_none() => {
+                Ok(rest.get(error.valid_up_to()..).unwrap_or_default())
+            }
+            Err(_) => Err(ProtocolError::InvalidUtf8),
         }
     }
 
-    /// Adds bytes to the character that is open until it is complete; returns what follows it.
-    fn complete<'b>(&mut self, bytes: &'b [u8]) -> Result<&'b [u8], ProtocolError> {
-        let mut rest = bytes;
-        while self.carried != 0 {
-            let Some((&byte, tail)) = rest.split_first() else { break };
-            self.keep(byte);
-            rest = tail;
-            let open = self.carry.get(..usize::from(self.carried)).unwrap_or_default();
-            match core::str::from_utf8(open) {
-                Ok(_) => *self = Self::new(),
-                Err(error) if error.error_len().is_none() => {}
-                Err(_) => {
-                    *self = Self::new();
-                    return Err(ProtocolError::InvalidUtf8);
-                }
+    /// Checks one byte (RFC 3629 §4).
+    fn take(&mut self, byte: u8) -> Result<(), ProtocolError> {
+        if self.needed != 0 {
+            if byte < self.low || byte > self.high {
+                *self = Self::new();
+                return Err(ProtocolError::InvalidUtf8);
             }
+            *self = Self { needed: self.needed.wrapping_sub(1), low: 0x80, high: 0xbf };
+            return Ok(());
         }
-        Ok(rest)
+        let needed = match byte {
+            0..=0x7f => return Ok(()),
+            0xc2..=0xdf => 1,
+            0xe0..=0xef => 2,
+            0xf0..=0xf4 => 3,
+            _ => return Err(ProtocolError::InvalidUtf8),
+        };
+        // Neither more bytes than it takes, nor surrogates, nor more than U+10FFFF.
+        let low = match byte {
+            0xe0 => 0xa0,
+            0xf0 => 0x90,
+            _ => 0x80,
+        };
+        let high = match byte {
+            0xed => 0x9f,
+            0xf4 => 0x8f,
+            _ => 0xbf,
+        };
+        *self = Self { needed, low, high };
+        Ok(())
     }
 }
 

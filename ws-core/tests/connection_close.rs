@@ -23,7 +23,7 @@ fn close(
     reason: &str,
 ) -> Result<Vec<u8>, SendError> {
     let mut out = [0; 131];
-    let len = connection.sender.close(code, reason, key(role), &mut out)?;
+    let len = connection.sender.start_close(code, reason, key(role), &mut out)?;
     Ok(out[..len].to_vec())
 }
 
@@ -126,7 +126,7 @@ fn send_after_close_refused() {
         assert_eq!(sender.head(DataFrame::TEXT, 1, key(role)).err(), refused.err());
         assert_eq!(sender.ping(b"", key(role), &mut out), refused);
         assert_eq!(sender.pong(b"", key(role), &mut out), refused);
-        assert_eq!(sender.close(None, "", key(role), &mut out), refused);
+        assert_eq!(sender.start_close(None, "", key(role), &mut out), refused);
         assert_eq!(out, [0; 32]);
         // What the peer still sends arrives, and is not answered: Close was the last frame.
         let bytes = [to(role, FIN | PING, b"?"), to(role, FIN | TEXT, b"late")].concat();

@@ -15,7 +15,7 @@ fn close(
     reason: &str,
 ) -> Result<Vec<u8>, SendError> {
     let mut out = [0; 131];
-    let len = connection.sender.close(code, reason, key(role), &mut out)?;
+    let len = connection.sender.start_close(code, reason, key(role), &mut out)?;
     Ok(out[..len].to_vec())
 }
 
@@ -94,7 +94,7 @@ fn close_reason_over_123_refused() {
         let needed = by(role, FIN | CLOSE, b"\x03\xe8").len();
         for room in 0..needed {
             let mut out = vec![0; room];
-            let refused = connection.sender.close(CloseCode::NORMAL, "", key(role), &mut out);
+            let refused = connection.sender.start_close(CloseCode::NORMAL, "", key(role), &mut out);
             assert_eq!(refused, Err(SendError::BufferTooSmall { needed }));
         }
         assert_eq!(state(&mut connection, role), State::Open);

@@ -125,7 +125,7 @@ fn messages_need_no_allocation() {
             let expected =
                 Counts { role, chunks: 20, messages: 20, payload: 700_050, controls: 10, sent };
             assert_eq!(counts, expected);
-            connection.sender.close(CloseCode::NORMAL, "bye", key(role), &mut out).unwrap();
+            connection.sender.start_close(CloseCode::NORMAL, "bye", key(role), &mut out).unwrap();
             receive(&mut connection, &mut close, &mut out, &mut counts);
             assert_eq!(connection.receiver.close_frame().unwrap().reason, "bye");
             connection.receiver.receive_eof();

@@ -261,7 +261,7 @@ fn talk(script: &[(bool, Part)], closes: [bool; 2], limit: u64, deliveries: &[(b
         if closes[from] {
             // Refused when the peer was first.
             let sender = &mut side.connection.sender;
-            if let Ok(len) = sender.close(CloseCode::NORMAL, "", key(side.role), &mut out) {
+            if let Ok(len) = sender.start_close(CloseCode::NORMAL, "", key(side.role), &mut out) {
                 wires[from].extend(&out[..len]);
             }
         }
@@ -408,7 +408,9 @@ impl Called {
                 0
             }
             6 => sender.ping(bytes, key, &mut out).unwrap_or(0),
-            7 => sender.close(CloseCode::new(u16::from(byte) * 16), "", key, &mut out).unwrap_or(0),
+            7 => sender
+                .start_close(CloseCode::new(u16::from(byte) * 16), "", key, &mut out)
+                .unwrap_or(0),
             8 => sender.transmit(&mut out, key).unwrap(),
             9 => {
                 self.now += u32::from(byte);

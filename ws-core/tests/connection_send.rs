@@ -54,7 +54,7 @@ fn client_every_frame_masked() {
         receive(&mut client, to(Role::Client, FIN | PING, payload));
         assert_eq!(drain(&mut client, Role::Client), raw(FIN | PONG, Some(KEY), payload));
     }
-    let len = client.sender.close(None, "", key(Role::Client), &mut out).unwrap();
+    let len = client.sender.start_close(None, "", key(Role::Client), &mut out).unwrap();
     assert_eq!(out[..len], raw(FIN | CLOSE, Some(KEY), b""));
 }
 
@@ -72,7 +72,7 @@ fn client_mask_key_fresh_per_frame() {
     );
     assert_eq!(client.sender.ping(b"", None, &mut out), Err(missing));
     assert_eq!(client.sender.pong(b"", None, &mut out), Err(missing));
-    assert_eq!(client.sender.close(None, "", None, &mut out), Err(missing));
+    assert_eq!(client.sender.start_close(None, "", None, &mut out), Err(missing));
     receive(&mut client, to(Role::Client, FIN | PING, b"x"));
     assert_eq!(client.sender.transmit(&mut out, None), Err(missing));
     assert_eq!(out, [0; 64]);
@@ -101,7 +101,7 @@ fn server_never_masks() {
     );
     assert_eq!(server.sender.ping(b"", some, &mut out), Err(unexpected));
     assert_eq!(server.sender.pong(b"", some, &mut out), Err(unexpected));
-    assert_eq!(server.sender.close(None, "", some, &mut out), Err(unexpected));
+    assert_eq!(server.sender.start_close(None, "", some, &mut out), Err(unexpected));
     // The reply to a masked Ping carries nothing of its mask.
     receive(&mut server, to(Role::Server, FIN | PING, b"x"));
     assert_eq!(server.sender.transmit(&mut out, some), Err(unexpected));
@@ -289,7 +289,7 @@ fn partial_write_resumes_exactly() {
                 pending
             );
             assert_eq!(connection.sender.ping(b"", key(role), &mut out), pending);
-            assert_eq!(connection.sender.close(None, "", key(role), &mut out), pending);
+            assert_eq!(connection.sender.start_close(None, "", key(role), &mut out), pending);
             let mut piece = piece.to_vec();
             connection.sender.mask_payload(&mut piece).unwrap();
             sent.extend(piece);
@@ -465,13 +465,13 @@ fn send_allowed_only_when_open() {
             assert_eq!(connection.sender.ping(b"", key(role), &mut out), closing);
             assert_eq!(connection.sender.pong(b"", key(role), &mut out), closing);
             assert_eq!(
-                connection.sender.close(CloseCode::NORMAL, "", key(role), &mut out),
+                connection.sender.start_close(CloseCode::NORMAL, "", key(role), &mut out),
                 closing
             );
             assert_eq!(out, [0; 64]);
         };
         let mut closed = Connection::new(role, Config::new());
-        closed.sender.close(None, "", key(role), &mut [0; 6]).unwrap();
+        closed.sender.start_close(None, "", key(role), &mut [0; 6]).unwrap();
         refused(&mut closed);
 
         let mut asked = Connection::new(role, Config::new());

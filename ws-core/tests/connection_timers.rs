@@ -130,7 +130,7 @@ fn the_first_answer_of_the_clock_starts_all_time_outs() {
         assert_eq!(until, Instant::from_millis(first.wrapping_add(10_000)));
         // What is sent, received or closed before that answer counts from it.
         let mut connection = Connection::server(Config::new());
-        connection.sender.close(None, "", None, &mut [0; 6]).unwrap();
+        connection.sender.start_close(None, "", None, &mut [0; 6]).unwrap();
         let step = idle(&mut connection, Instant::from_millis(first));
         let Step::Wait(Some(until)) = step else { panic!("{step:?}") };
         assert_eq!(until, Instant::from_millis(first.wrapping_add(5_000)));
@@ -297,7 +297,7 @@ fn close_timeout() {
     each(Config::new().ping_interval(seconds(1)), |mut clock| {
         let role = clock.role;
         assert_eq!(clock.pass(500), b"");
-        clock.connection.sender.close(None, "", key(role), &mut [0; 6]).unwrap();
+        clock.connection.sender.start_close(None, "", key(role), &mut [0; 6]).unwrap();
         assert_eq!(clock.pass(500), b"");
         clock.waits_until(5_500);
         // What it sends instead does not put the end off.
@@ -317,7 +317,7 @@ fn close_timeout() {
 #[test]
 fn close_timeout_counts_from_the_first_close() {
     each(Config::new(), |mut clock| {
-        clock.connection.sender.close(None, "", key(clock.role), &mut [0; 6]).unwrap();
+        clock.connection.sender.start_close(None, "", key(clock.role), &mut [0; 6]).unwrap();
         assert_eq!(clock.pass(0), b"");
         assert_eq!(clock.pass(4_000), b"");
         assert_eq!(clock.receive(to(clock.role, FIN | CLOSE, b"")), b"");
@@ -365,7 +365,7 @@ fn close_timeout_while_the_output_is_stuck() {
 #[test]
 fn no_close_timeout_waits_for_ever() {
     each(Config::new().close_timeout(None).ping_interval(seconds(1)), |mut clock| {
-        clock.connection.sender.close(None, "", key(clock.role), &mut [0; 6]).unwrap();
+        clock.connection.sender.start_close(None, "", key(clock.role), &mut [0; 6]).unwrap();
         for millis in [0, 60_000, i32::MAX as u32] {
             assert_eq!(clock.pass(millis), b"");
             clock.waits_until(None);

@@ -52,8 +52,8 @@ fn visit(
         match answer {
             Answer::Told(event) => {
                 match &event {
-                    Seen::Text(text) => endpoint.outbound.send(text).unwrap(),
-                    Seen::Binary(bytes) => endpoint.outbound.send(&bytes[..]).unwrap(),
+                    Seen::Text(text) => endpoint.outbound.queue(text).unwrap(),
+                    Seen::Binary(bytes) => endpoint.outbound.queue(&bytes[..]).unwrap(),
                     _ => {}
                 }
                 log.0.push(event);
@@ -153,7 +153,7 @@ fn buffers_without_a_fill_hold_nothing() {
     }
     let mut endpoint = second.with_buffers(&mut buffers);
     assert_eq!(seen(&mut endpoint), []);
-    endpoint.outbound.send(Message::from("mine")).unwrap();
+    endpoint.outbound.queue(Message::from("mine")).unwrap();
     assert_eq!(take(&mut endpoint), by(Role::Server, FIN | TEXT, b"mine"));
     drop(endpoint);
     assert_eq!(seen(&mut first), []);
@@ -162,8 +162,8 @@ fn buffers_without_a_fill_hold_nothing() {
 #[test]
 fn debug_tells_how_much_there_is_and_not_what() {
     let mut endpoint = Endpoint::server_after_handshake(Config::default(), b"secret");
-    endpoint.outbound.send("secret").unwrap();
-    endpoint.outbound.send("secret".repeat(1000)).unwrap();
+    endpoint.outbound.queue("secret").unwrap();
+    endpoint.outbound.queue("secret".repeat(1000)).unwrap();
     let mut buffers = Buffers::new();
     let text = format!("{:?}", endpoint.with_buffers(&mut buffers));
     assert!(!text.contains("secret") && !text.contains("115, 101, 99"), "{text}");

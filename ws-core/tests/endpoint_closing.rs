@@ -22,12 +22,12 @@ fn wrote(output: Vec<u8>, until: u32) -> Answer {
 fn is_over(endpoint: &mut Endpoint, role: Role) {
     let out = &mut endpoint.outbound;
     assert!(!out.is_open());
-    assert_eq!(out.send("late").unwrap_err().error, SendError::Closing);
-    assert_eq!(out.send(vec![0; 10_000]).unwrap_err().error, SendError::Closing);
-    assert_eq!(out.send_fragment(MessageKind::Text, b"late", true), Err(SendError::Closing));
+    assert_eq!(out.queue("late").unwrap_err().error, SendError::Closing);
+    assert_eq!(out.queue(vec![0; 10_000]).unwrap_err().error, SendError::Closing);
+    assert_eq!(out.queue_fragment(MessageKind::Text, b"late", true), Err(SendError::Closing));
     assert_eq!(out.ping(b""), Err(SendError::Closing));
     assert_eq!(out.pong(b""), Err(SendError::Closing));
-    assert_eq!(out.close(CloseCode::NORMAL, ""), Err(SendError::Closing));
+    assert_eq!(out.start_close(CloseCode::NORMAL, ""), Err(SendError::Closing));
     let late = [to(role, FIN | PING, b"late"), to(role, FIN | CLOSE, b""), vec![0xff; 100]];
     assert_eq!(feed(endpoint, &late.concat()), []);
     assert_eq!(endpoint.outbound.waiting(), 0);
@@ -134,13 +134,13 @@ fn closing_handshake_is_clean_on_both_sides() {
                 Role::Server => (&mut server, &mut client),
                 Role::Client => (&mut client, &mut server),
             };
-            ours.outbound.send("last").unwrap();
-            ours.outbound.close(code, reason).unwrap();
+            ours.outbound.queue("last").unwrap();
+            ours.outbound.start_close(code, reason).unwrap();
             assert!(!ours.outbound.is_open());
-            assert_eq!(ours.outbound.send("late").unwrap_err().error, SendError::Closing);
-            assert_eq!(ours.outbound.close(code, reason), Err(SendError::Closing));
+            assert_eq!(ours.outbound.queue("late").unwrap_err().error, SendError::Closing);
+            assert_eq!(ours.outbound.start_close(code, reason), Err(SendError::Closing));
             // What the peer sends before its Close frame is received.
-            theirs.outbound.send("crossing").unwrap();
+            theirs.outbound.queue("crossing").unwrap();
             let (by_us, by_them) = exchange(ours, theirs);
             // The reply echoes the code alone.
             assert_eq!(by_us, [text("crossing"), closed_by_us(seen.get(), "")]);
@@ -169,8 +169,8 @@ fn the_server_ends_the_stream_first(server: &mut Endpoint, client: &mut Endpoint
 #[test]
 fn simultaneous_close_is_clean_on_both_sides() {
     let (mut server, mut client) = (server(), client());
-    server.outbound.close(CloseCode::GOING_AWAY, "s").unwrap();
-    client.outbound.close(CloseCode::NORMAL, "c").unwrap();
+    server.outbound.start_close(CloseCode::GOING_AWAY, "s").unwrap();
+    client.outbound.start_close(CloseCode::NORMAL, "c").unwrap();
     let (by_server, by_client) = exchange(&mut server, &mut client);
     assert_eq!(by_server, [closed_by_us(1000, "c")]);
     assert_eq!(by_client, [closed_by_us(1001, "s")]);
@@ -186,7 +186,7 @@ fn simultaneous_close_is_clean_on_both_sides() {
 fn no_data_after_close() {
     for role in ROLES {
         let mut endpoint = open(role, Config::new());
-        endpoint.outbound.close(CloseCode::NORMAL, "").unwrap();
+        endpoint.outbound.start_close(CloseCode::NORMAL, "").unwrap();
         assert_eq!(feed(&mut endpoint, &to(role, FIN | PING, b"p")), [ping(b"p")]);
         assert_eq!(take(&mut endpoint), close_by(role, CloseCode::NORMAL), "no pong after it");
         let stream =
@@ -197,7 +197,7 @@ fn no_data_after_close() {
 
         // A message that is open is not finished any more.
         let mut endpoint = open(role, Config::new());
-        endpoint.outbound.send_fragment(MessageKind::Text, b"half", false).unwrap();
+        endpoint.outbound.queue_fragment(MessageKind::Text, b"half", false).unwrap();
         take(&mut endpoint);
         assert_eq!(feed(&mut endpoint, &to(role, FIN | CLOSE, b"\x03\xe9")), [closed(1001, "")]);
         assert_eq!(take(&mut endpoint), close_by(role, CloseCode::GOING_AWAY));
@@ -216,13 +216,13 @@ fn close_that_is_not_valid_writes_nothing() {
             (Some(CloseCode::new(999)), "", SendError::InvalidCloseCode(999)),
             (Some(CloseCode::NORMAL), &"x".repeat(124), SendError::ReasonTooLong),
         ] {
-            assert_eq!(endpoint.outbound.close(code, reason), Err(error));
+            assert_eq!(endpoint.outbound.start_close(code, reason), Err(error));
             assert!(endpoint.outbound.waiting() == 0 && endpoint.outbound.is_open());
         }
         assert_eq!(endpoint.outbound.ping(&[0; 126]), Err(SendError::ControlTooLong));
         assert_eq!(endpoint.outbound.waiting(), 0);
         let reason = "x".repeat(123);
-        endpoint.outbound.close(CloseCode::NORMAL, &reason).unwrap();
+        endpoint.outbound.start_close(CloseCode::NORMAL, &reason).unwrap();
         let frame = by(role, FIN | CLOSE, &close_body(1000, &reason));
         assert_eq!(take(&mut endpoint), frame);
     }
@@ -262,7 +262,7 @@ fn eof_is_told_once_in_every_state() {
         assert_eq!(endpoint.close_info(), how(false));
         // With a Close frame of ours on the way: the peer may have ended its own side only.
         let mut endpoint = open(role, Config::new());
-        endpoint.outbound.close(CloseCode::NORMAL, "").unwrap();
+        endpoint.outbound.start_close(CloseCode::NORMAL, "").unwrap();
         endpoint.inbound.receive_eof();
         let close = wrote(close_by(role, CloseCode::NORMAL));
         assert_eq!(
@@ -314,9 +314,9 @@ fn clean_is_what_both_have_said_and_the_stream_has_taken() {
             let closing = || {
                 let mut endpoint = open(role, Config::new());
                 assert_eq!(next(&mut endpoint, 0), Answer::Wait(true, None));
-                endpoint.outbound.send(vec![7; 10_000]).unwrap();
+                endpoint.outbound.queue(vec![7; 10_000]).unwrap();
                 if by_us {
-                    endpoint.outbound.close(CloseCode::NORMAL, "").unwrap();
+                    endpoint.outbound.start_close(CloseCode::NORMAL, "").unwrap();
                 }
                 assert_eq!(
                     feed(&mut endpoint, &to(role, FIN | CLOSE, b"\x03\xe8")),
@@ -371,7 +371,7 @@ fn clean_is_what_both_have_said_and_the_stream_has_taken() {
         // Our Close frame alone is not enough, nor is an error behind it.
         for bytes in [vec![], to(role, FIN | 0x3, b"")] {
             let mut endpoint = open(role, Config::new());
-            endpoint.outbound.close(CloseCode::NORMAL, "").unwrap();
+            endpoint.outbound.start_close(CloseCode::NORMAL, "").unwrap();
             take(&mut endpoint);
             let _ = endpoint.inbound.receive(&bytes);
             endpoint.inbound.receive_eof();
@@ -450,7 +450,7 @@ fn idle_connection_is_closed_with_1001() {
     for role in ROLES {
         let mut endpoint = open(role, config);
         assert_eq!(run(&mut endpoint, 0), [Answer::Wait(true, Some(100))]);
-        endpoint.outbound.send("busy").unwrap();
+        endpoint.outbound.queue("busy").unwrap();
         let busy = wrote(by(role, FIN | TEXT, b"busy"), 160);
         assert_eq!(run(&mut endpoint, 60), [busy, Answer::Wait(true, Some(160))]);
         let close = wrote(close_by(role, CloseCode::GOING_AWAY), 5_160);
@@ -470,7 +470,7 @@ fn silent_peer_is_given_up_while_closing() {
     for role in ROLES {
         let wait = Answer::Wait(true, Some(6_000));
         let mut endpoint = open(role, Config::new());
-        endpoint.outbound.close(CloseCode::NORMAL, "").unwrap();
+        endpoint.outbound.start_close(CloseCode::NORMAL, "").unwrap();
         let close = wrote(close_by(role, CloseCode::NORMAL), 6_000);
         assert_eq!(run(&mut endpoint, 1_000), [close, wait.clone()]);
         assert_eq!(next(&mut endpoint, 5_999), wait);
@@ -530,7 +530,7 @@ fn the_side_that_sends_hears_of_the_end_when_the_other_has_heard() {
 
 #[test]
 fn a_chain_of_causes_says_nothing_twice() {
-    let unsent = Endpoint::server(Config::new()).outbound.send("x").unwrap_err();
+    let unsent = Endpoint::server(Config::new()).outbound.queue("x").unwrap_err();
     let errors: [(&dyn core::error::Error, String); 8] = [
         (&EndpointError::Protocol(InvalidUtf8), InvalidUtf8.to_string()),
         (&EndpointError::Handshake(HandshakeError::BareLf), HandshakeError::BareLf.to_string()),

@@ -339,7 +339,7 @@ fn release_buffers_leaves_no_heap() {
         let frame = to(role, FIN | BINARY, &[1; 1000]);
         let busy = frame.repeat(200);
         swallow(&mut endpoint, &busy, false);
-        endpoint.outbound.send("hello").unwrap();
+        endpoint.outbound.queue("hello").unwrap();
         assert!(meter.live() > fixed);
         let waiting = endpoint.outbound.waiting();
         endpoint.release_buffers();
@@ -386,7 +386,7 @@ fn written_output_leaves_little_behind() {
         let message = Message::Binary(vec![7; 4096].into());
         let before = meter.live();
         for _ in 0..3000 {
-            endpoint.outbound.send(message.clone()).unwrap();
+            endpoint.outbound.queue(message.clone()).unwrap();
         }
         write(&mut endpoint, 0, usize::MAX);
         assert!(meter.live() - before <= 80 * 1024, "{role:?} {}", meter.live() - before);
@@ -406,7 +406,7 @@ fn steady_echo_allocates_nothing() {
                     rest = &rest[taken..];
                     while let Next::Event((event, out)) = endpoint.next_ref(|| AT(0)) {
                         let Event::Message(message) = event else { panic!("{event:?}") };
-                        out.send_ref(message).unwrap();
+                        out.queue_ref(message).unwrap();
                         echoed += 1;
                     }
                 }
@@ -436,14 +436,14 @@ fn broadcast_shares_one_payload() {
     let mut servers: Vec<_> = (0..10).map(|_| server()).collect();
     let meter = Meter::new();
     for server in &mut servers {
-        server.outbound.send(message.clone()).unwrap();
-        server.outbound.send_prepared(&prepared).unwrap();
+        server.outbound.queue(message.clone()).unwrap();
+        server.outbound.queue_prepared(&prepared).unwrap();
     }
     assert!(meter.live() <= 10 * 1024, "{}", meter.live());
     // So does one that is cut into fragments, which are made while it is written.
     let mut server = open(Role::Server, Config::new().max_outgoing_frame(100));
     let meter = Meter::new();
-    server.outbound.send(message).unwrap();
+    server.outbound.queue(message).unwrap();
     assert!(meter.live() <= 1024, "{}", meter.live());
     let mut written = 0;
     while let count @ 1.. = write(&mut server, 0, usize::MAX) {
@@ -465,7 +465,7 @@ fn shared_buffers_leave_an_idle_endpoint_without_memory() {
         let mut warm = open(role, Options::new());
         let mut ws = warm.with_buffers(&mut buffers);
         assert_eq!(feed(&mut ws, &to(role, FIN | TEXT, b"x")), [text("x")]);
-        ws.outbound.send_fragment(MessageKind::Binary, &[0; 100], true).unwrap();
+        ws.outbound.queue_fragment(MessageKind::Binary, &[0; 100], true).unwrap();
         write(&mut ws, 0, usize::MAX);
         drop(ws);
 
@@ -477,7 +477,7 @@ fn shared_buffers_leave_an_idle_endpoint_without_memory() {
         for (len, frame) in &frames {
             let mut ws = endpoint.with_buffers(&mut buffers);
             assert_eq!(swallow(&mut ws, frame, true), (1, *len));
-            ws.outbound.send_fragment(MessageKind::Binary, b"echo", true).unwrap();
+            ws.outbound.queue_fragment(MessageKind::Binary, b"echo", true).unwrap();
             write(&mut ws, 0, usize::MAX);
             drop(ws);
             assert_eq!(meter.live(), idle, "{role:?} {len}");
@@ -532,10 +532,10 @@ fn shared_buffers_leave_output_that_waits_no_more_than_it_needs() {
         let mut server = server();
         let mut ws = server.with_buffers(&mut buffers);
         (0..30).for_each(|_| {
-            ws.outbound.send_fragment(MessageKind::Binary, &[1; 2_000], true).unwrap()
+            ws.outbound.queue_fragment(MessageKind::Binary, &[1; 2_000], true).unwrap()
         });
-        ws.outbound.send(large.clone()).unwrap();
-        ws.outbound.send_fragment(MessageKind::Binary, end, true).unwrap();
+        ws.outbound.queue(large.clone()).unwrap();
+        ws.outbound.queue_fragment(MessageKind::Binary, end, true).unwrap();
         let Next::Write { mut output, .. } = ws.next(|| AT(0)) else { panic!("output") };
         let all = output.slices().collect::<Vec<_>>().concat();
         let written = all.len() - 5_010;

@@ -52,14 +52,14 @@ fn act() -> impl Strategy<Value = Act> {
 fn perform(endpoint: &mut Endpoint, act: &Act) -> Seen {
     let out = &mut endpoint.outbound;
     match act {
-        Act::Send(message) => out.send(message.clone()).unwrap(),
-        Act::SendRef(message) => out.send_ref(message).unwrap(),
-        Act::Prepared(message) => out.send_prepared(&PreparedMessage::new(message)).unwrap(),
+        Act::Send(message) => out.queue(message.clone()).unwrap(),
+        Act::SendRef(message) => out.queue_ref(message).unwrap(),
+        Act::Prepared(message) => out.queue_prepared(&PreparedMessage::new(message)).unwrap(),
         Act::Ping(payload) => out.ping(payload).unwrap(),
         Act::Pong(payload) => out.pong(payload).unwrap(),
         Act::Fragments(kind, parts) => {
             for (at, part) in parts.iter().enumerate() {
-                out.send_fragment(*kind, part, at + 1 == parts.len()).unwrap();
+                out.queue_fragment(*kind, part, at + 1 == parts.len()).unwrap();
             }
         }
     }
@@ -175,11 +175,11 @@ fn long_messages_go_out_in_fragments() {
             expected.first_mut().unwrap().0 = BINARY;
             expected.last_mut().unwrap().0 |= FIN;
             let message = Message::from(payload.clone());
-            endpoint.outbound.send(message.clone()).unwrap();
+            endpoint.outbound.queue(message.clone()).unwrap();
             assert_eq!(plain(&take(&mut endpoint)), expected, "{role:?} {max}");
-            endpoint.outbound.send_prepared(&PreparedMessage::new(&message)).unwrap();
+            endpoint.outbound.queue_prepared(&PreparedMessage::new(&message)).unwrap();
             assert_eq!(plain(&take(&mut endpoint)), expected, "{role:?} {max}");
-            endpoint.outbound.send_fragment(MessageKind::Binary, &payload, true).unwrap();
+            endpoint.outbound.queue_fragment(MessageKind::Binary, &payload, true).unwrap();
             assert_eq!(plain(&take(&mut endpoint)), expected, "{role:?} {max}");
         }
     }
@@ -191,16 +191,16 @@ fn send_fragment_keeps_a_message_open() {
     for role in ROLES {
         let mut endpoint = open(role, Options::new());
         let out = &mut endpoint.outbound;
-        out.send_fragment(MessageKind::Text, "κ".as_bytes().split_at(1).0, false).unwrap();
-        let unsent = out.send("other").unwrap_err();
+        out.queue_fragment(MessageKind::Text, "κ".as_bytes().split_at(1).0, false).unwrap();
+        let unsent = out.queue("other").unwrap_err();
         assert_eq!((unsent.message, unsent.error), ("other".into(), SendError::MessageOpen));
         let prepared = PreparedMessage::new(&Message::from(vec![0; 5000]));
-        assert_eq!(out.send_prepared(&prepared), Err(SendError::MessageOpen));
-        assert_eq!(out.send_fragment(MessageKind::Binary, b"", true), Err(SendError::MessageOpen));
+        assert_eq!(out.queue_prepared(&prepared), Err(SendError::MessageOpen));
+        assert_eq!(out.queue_fragment(MessageKind::Binary, b"", true), Err(SendError::MessageOpen));
         out.ping(b"p").unwrap();
-        out.send_fragment(MessageKind::Text, b"", false).unwrap();
-        out.send_fragment(MessageKind::Text, "κ".as_bytes().split_at(1).1, true).unwrap();
-        out.send("next").unwrap();
+        out.queue_fragment(MessageKind::Text, b"", false).unwrap();
+        out.queue_fragment(MessageKind::Text, "κ".as_bytes().split_at(1).1, true).unwrap();
+        out.queue("next").unwrap();
         let expected = [
             (TEXT, vec![0xce]),
             (FIN | PING, b"p".to_vec()),
@@ -219,13 +219,13 @@ fn client_mask_key_fresh_per_frame() {
     let prepared = PreparedMessage::new(&Message::from("same"));
     for round in 0..200 {
         match round % 4 {
-            0 => client.outbound.send("same").unwrap(),
-            1 => client.outbound.send_prepared(&prepared).unwrap(),
+            0 => client.outbound.queue("same").unwrap(),
+            1 => client.outbound.queue_prepared(&prepared).unwrap(),
             2 => client.outbound.ping(b"same").unwrap(),
             _ => assert_eq!(feed(&mut client, &to(Role::Client, FIN | PING, b"same")).len(), 1),
         }
     }
-    client.outbound.close(CloseCode::NORMAL, "same").unwrap();
+    client.outbound.start_close(CloseCode::NORMAL, "same").unwrap();
     let sent = frames(&take(&mut client));
     assert_eq!(sent.len(), 201);
     assert!(sent[..200].iter().all(|(_, _, payload)| payload == b"same"));
@@ -247,7 +247,7 @@ fn client_mask_keys_not_sequential() {
     });
     let mut client = Endpoint::client_after_handshake(Options::new(), random, b"");
     for _ in 0..150 {
-        client.outbound.send("x").unwrap();
+        client.outbound.queue("x").unwrap();
     }
     let keys: Vec<u8> =
         frames(&take(&mut client)).iter().flat_map(|(_, key, _)| key.unwrap()).collect();
@@ -270,10 +270,10 @@ fn server_shares_large_payloads_uncopied() {
     let prepared = PreparedMessage::new(&message);
     let (mut one, mut two) = (server(), server());
     for server in [&mut one, &mut two] {
-        server.outbound.send("before").unwrap();
-        server.outbound.send(message.clone()).unwrap();
-        server.outbound.send_prepared(&prepared).unwrap();
-        server.outbound.send("after").unwrap();
+        server.outbound.queue("before").unwrap();
+        server.outbound.queue(message.clone()).unwrap();
+        server.outbound.queue_prepared(&prepared).unwrap();
+        server.outbound.queue("after").unwrap();
         let Next::Write { output, .. } = server.next(|| AT(0)) else { panic!("output") };
         let shared: Vec<_> =
             output.slices().filter(|part| part.len() >= 100_000).map(<[u8]>::as_ptr).collect();
@@ -302,7 +302,7 @@ fn partly_written_output_keeps_its_order() {
             };
             for round in 0..200_u8 {
                 for len in [3000, 5000, 10, 4000] {
-                    endpoint.outbound.send(vec![round; len]).unwrap();
+                    endpoint.outbound.queue(vec![round; len]).unwrap();
                     expected.push((FIN | BINARY, vec![round; len]));
                 }
                 write(&mut endpoint, step);
@@ -321,16 +321,16 @@ fn output_full_gives_the_message_back() {
         // When nothing waits, a single message may be longer.
         for message in [Message::from(vec![1; 2000]), Message::from(vec![1; 10_000])] {
             let out = &mut endpoint.outbound;
-            out.send(message.clone()).unwrap();
+            out.queue(message.clone()).unwrap();
             let waiting = out.waiting();
             for refused in [Message::from("x"), message.clone()] {
-                let unsent = out.send(refused.clone()).unwrap_err();
+                let unsent = out.queue(refused.clone()).unwrap_err();
                 let full = (refused.clone(), SendError::OutputFull);
                 assert_eq!((unsent.message, unsent.error), full);
                 let prepared = PreparedMessage::new(&refused);
-                assert_eq!(out.send_prepared(&prepared), Err(SendError::OutputFull));
-                assert_eq!(out.send_ref(&refused), Err(SendError::OutputFull));
-                let fragment = out.send_fragment(MessageKind::Text, b"x", true);
+                assert_eq!(out.queue_prepared(&prepared), Err(SendError::OutputFull));
+                assert_eq!(out.queue_ref(&refused), Err(SendError::OutputFull));
+                let fragment = out.queue_fragment(MessageKind::Text, b"x", true);
                 assert_eq!(fragment, Err(SendError::OutputFull));
                 assert_eq!(out.ping(b""), Err(SendError::OutputFull));
             }
@@ -340,12 +340,12 @@ fn output_full_gives_the_message_back() {
         }
         let out = &mut endpoint.outbound;
         for _ in 0..10 {
-            out.send(vec![1; 80]).unwrap();
+            out.queue(vec![1; 80]).unwrap();
         }
-        assert_eq!(out.send(vec![1; 300]).unwrap_err().error, SendError::OutputFull);
+        assert_eq!(out.queue(vec![1; 300]).unwrap_err().error, SendError::OutputFull);
         // A reply has room up to the limit, a Close frame always.
         assert_eq!(feed(&mut endpoint, &to(role, FIN | PING, b"p")).len(), 1);
-        endpoint.outbound.close(CloseCode::GOING_AWAY, "").unwrap();
+        endpoint.outbound.start_close(CloseCode::GOING_AWAY, "").unwrap();
         let sent = plain(&take(&mut endpoint));
         assert_eq!(sent.len(), 12);
         assert_eq!(sent[10..], [(FIN | PONG, b"p".to_vec()), (FIN | CLOSE, vec![3, 233])]);
@@ -406,7 +406,7 @@ fn lent_messages_are_answered_on_the_spot() {
             rest = &rest[endpoint.inbound.receive(rest)..];
             while let Next::Event((event, out)) = endpoint.next_ref(|| AT(0)) {
                 let Event::Message(message) = event else { panic!("{event:?}") };
-                out.send_ref(message).unwrap();
+                out.queue_ref(message).unwrap();
             }
         }
         let expected = [(FIN | TEXT, "κόσμε".as_bytes().to_vec()), (FIN | BINARY, large)];

@@ -103,7 +103,7 @@ fn server_request_accept_open_messages() {
     );
     assert!(server.outbound.is_open());
     assert_eq!(feed(&mut server, &to(Role::Server, FIN | TEXT, b"hi")), [text("hi")]);
-    server.outbound.send("ho").unwrap();
+    server.outbound.queue("ho").unwrap();
     assert_eq!(take(&mut server), by(Role::Server, FIN | TEXT, b"ho"));
 }
 
@@ -285,9 +285,9 @@ fn server_rejects_a_request_and_ends() {
     let answer = "HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
     assert_eq!(run(&mut server, 0), answers_and_ends(answer));
     assert_eq!(server.outbound.accept(&AcceptResponse::new()), Err(OpenError::NoRequest));
-    assert_eq!(server.outbound.send("x").unwrap_err().error, SendError::Closing);
+    assert_eq!(server.outbound.queue("x").unwrap_err().error, SendError::Closing);
     assert_eq!(server.outbound.ping(b""), Err(SendError::Closing));
-    assert_eq!(server.outbound.close(CloseCode::NORMAL, ""), Err(SendError::Closing));
+    assert_eq!(server.outbound.start_close(CloseCode::NORMAL, ""), Err(SendError::Closing));
     assert_eq!(server.outbound.waiting(), 0, "no frame follows an HTTP response");
     assert_eq!(feed(&mut server, &to(Role::Server, FIN | TEXT, b"late")), []);
     assert_eq!(run(&mut server, 0), [Answer::Wait(true, Some(5_000))]);
@@ -338,7 +338,7 @@ fn server_answers_each_fault_with_its_status() {
                 assert!(head.contains("\r\nSec-WebSocket-Version: 13"), "{head}");
             }
             ended(&mut server);
-            assert_eq!(server.outbound.send("x").unwrap_err().error, SendError::Closing);
+            assert_eq!(server.outbound.queue("x").unwrap_err().error, SendError::Closing);
             assert_eq!(server.outbound.waiting(), 0);
         }
     }
@@ -511,15 +511,15 @@ fn server_open_only_after_101_written() {
         if let Some(request) = request {
             assert_eq!(feed(&mut server, request.as_bytes()), [asked()]);
         }
-        let unsent = server.outbound.send("early").unwrap_err();
+        let unsent = server.outbound.queue("early").unwrap_err();
         assert_eq!((unsent.message, unsent.error), ("early".into(), SendError::NotOpen));
         assert_eq!(server.outbound.ping(b""), Err(SendError::NotOpen));
-        assert_eq!(server.outbound.close(CloseCode::NORMAL, ""), Err(SendError::NotOpen));
+        assert_eq!(server.outbound.start_close(CloseCode::NORMAL, ""), Err(SendError::NotOpen));
         assert!(!server.outbound.is_open());
         assert_eq!(server.outbound.waiting(), 0);
     }
     server.outbound.accept(&AcceptResponse::new()).unwrap();
-    server.outbound.send("first").unwrap();
+    server.outbound.queue("first").unwrap();
     assert_eq!(seen(&mut server), [Seen::Open(None)]);
     let expected = [RESPONSE.as_bytes(), &by(Role::Server, FIN | TEXT, b"first")].concat();
     assert_eq!(take(&mut server), expected);

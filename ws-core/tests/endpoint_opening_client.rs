@@ -39,8 +39,8 @@ fn ended(client: &mut Endpoint) {
     assert_eq!(client.outbound.waiting(), 0, "a client answers nothing");
     let wait = Answer::Wait(true, Some(5_000));
     assert_eq!(run(client, 0), [Answer::Shutdown(Some(5_000)), wait]);
-    assert_eq!(client.outbound.send("x").unwrap_err().error, SendError::Closing);
-    assert_eq!(client.outbound.close(CloseCode::NORMAL, ""), Err(SendError::Closing));
+    assert_eq!(client.outbound.queue("x").unwrap_err().error, SendError::Closing);
+    assert_eq!(client.outbound.start_close(CloseCode::NORMAL, ""), Err(SendError::Closing));
     client.inbound.receive_eof();
     assert_eq!(run(client, 0), [Answer::Done]);
 }
@@ -119,17 +119,17 @@ fn client_sends_nothing_before_101() {
     let half = RESPONSE.len() / 2;
     for part in ["", &RESPONSE[..half]] {
         assert_eq!(feed(&mut client, part.as_bytes()), []);
-        let unsent = client.outbound.send("early").unwrap_err();
+        let unsent = client.outbound.queue("early").unwrap_err();
         assert_eq!((unsent.message, unsent.error), ("early".into(), SendError::NotOpen));
         assert_eq!(client.outbound.ping(b""), Err(SendError::NotOpen));
-        assert_eq!(client.outbound.close(CloseCode::NORMAL, ""), Err(SendError::NotOpen));
+        assert_eq!(client.outbound.start_close(CloseCode::NORMAL, ""), Err(SendError::NotOpen));
         assert_eq!(client.outbound.waiting(), 0);
         assert!(!client.outbound.is_open());
         assert_eq!(run(&mut client, 0), [Answer::Wait(true, Some(10_000))]);
     }
     assert_eq!(feed(&mut client, &RESPONSE.as_bytes()[half..]), [Seen::Open(None)]);
     assert!(client.outbound.is_open());
-    client.outbound.send("first").unwrap();
+    client.outbound.queue("first").unwrap();
     let sent = take(&mut client);
     assert_eq!(sent, raw(FIN | TEXT, Some(sent[2..6].try_into().unwrap()), b"first"));
 }

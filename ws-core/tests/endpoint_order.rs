@@ -77,7 +77,7 @@ fn a_limit_on_fields_that_is_beyond_memory_costs_nothing() {
 #[test]
 fn pongs_are_bounded_by_all_that_waits() {
     let mut server = open(Role::Server, Options::new().max_output(1_000));
-    server.outbound.send(vec![7; 1_000]).unwrap();
+    server.outbound.queue(vec![7; 1_000]).unwrap();
     let mut batch = Output::default();
     server.outbound.take_output(&mut batch);
     for number in 0..100 {
@@ -92,13 +92,13 @@ fn pongs_are_bounded_by_all_that_waits() {
 #[test]
 fn output_that_was_taken_counts_towards_the_limit() {
     let mut server = open(Role::Server, Options::new().max_output(1_000));
-    server.outbound.send(vec![7; 900]).unwrap();
+    server.outbound.queue(vec![7; 900]).unwrap();
     let mut batch = Output::default();
     server.outbound.take_output(&mut batch);
-    let refused = server.outbound.send(vec![7; 900]).unwrap_err();
+    let refused = server.outbound.queue(vec![7; 900]).unwrap_err();
     assert_eq!(refused.error, SendError::OutputFull);
     server.outbound.written(batch.len());
-    server.outbound.send(vec![7; 900]).unwrap();
+    server.outbound.queue(vec![7; 900]).unwrap();
     server.outbound.receive_reset();
     // What a driver still tells of its batch is of no interest.
     server.outbound.written(batch.len());

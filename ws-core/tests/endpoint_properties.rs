@@ -365,13 +365,13 @@ impl Model {
             }
             Act::Send(len) => {
                 let message = vec![b'm'; *len];
-                if out.send(&message[..]).is_ok() {
+                if out.queue(&message[..]).is_ok() {
                     self.sent.push(message);
                 }
             }
             Act::Fragment(len, last) => {
                 let part = vec![b'f'; *len];
-                if out.send_fragment(MessageKind::Binary, &part, *last).is_ok() {
+                if out.queue_fragment(MessageKind::Binary, &part, *last).is_ok() {
                     self.sending.extend(part);
                     if *last {
                         self.sent.push(core::mem::take(&mut self.sending));
@@ -382,7 +382,7 @@ impl Model {
                 let _ = out.ping(b"ping");
             }
             Act::Close => {
-                let _ = out.close(CloseCode::NORMAL, "");
+                let _ = out.start_close(CloseCode::NORMAL, "");
             }
             Act::Batch => out.take_output(&mut self.stream.batch),
             Act::Streaming(streaming) => self.endpoint.inbound.set_streaming(*streaming),
@@ -405,7 +405,7 @@ impl Model {
         }
         for _ in 0..100 {
             if end == End::Close && self.endpoint.outbound.is_open() {
-                self.endpoint.outbound.close(CloseCode::NORMAL, "").unwrap();
+                self.endpoint.outbound.start_close(CloseCode::NORMAL, "").unwrap();
             }
             let until = self.settle();
             if end == End::Close && self.endpoint.outbound.is_open() {

@@ -53,8 +53,8 @@ fn fails(client: &mut Endpoint, at: u32) {
     assert_eq!(client.close_info(), info(CloseCode::ABNORMAL, "", false, false));
     // Nothing follows, neither in nor out.
     assert!(!client.outbound.is_open());
-    assert_eq!(client.outbound.send("late").unwrap_err().error, SendError::Closing);
-    assert_eq!(client.outbound.close(None, ""), Err(SendError::Closing));
+    assert_eq!(client.outbound.queue("late").unwrap_err().error, SendError::Closing);
+    assert_eq!(client.outbound.start_close(None, ""), Err(SendError::Closing));
     let late = [to(Role::Client, FIN | PING, b""), to(Role::Client, FIN | CLOSE, b"")];
     assert_eq!(feed_at(client, at, &late.concat()), []);
     assert_eq!(client.outbound.waiting(), 0);
@@ -71,13 +71,13 @@ fn a_generator_that_fails_for_a_send_fails_the_connection() {
         match way {
             0 | 1 => {
                 let message = Message::from(vec![7; [1, 10_000][way]]);
-                let unsent = out.send(message.clone()).unwrap_err();
+                let unsent = out.queue(message.clone()).unwrap_err();
                 assert_eq!((unsent.message, unsent.error), (message, SendError::Random));
             }
-            2 => assert_eq!(out.send_ref("x"), Err(SendError::Random)),
-            3 => assert_eq!(out.send_prepared(&prepared), Err(SendError::Random)),
+            2 => assert_eq!(out.queue_ref("x"), Err(SendError::Random)),
+            3 => assert_eq!(out.queue_prepared(&prepared), Err(SendError::Random)),
             4 => {
-                let fragment = out.send_fragment(MessageKind::Text, b"x", false);
+                let fragment = out.queue_fragment(MessageKind::Text, b"x", false);
                 assert_eq!(fragment, Err(SendError::Random));
             }
             5 => assert_eq!(out.ping(b"x"), Err(SendError::Random)),
@@ -88,7 +88,7 @@ fn a_generator_that_fails_for_a_send_fails_the_connection() {
     }
     // The first key of all.
     let mut client = Endpoint::client_after_handshake(Config::new(), failing(0), b"");
-    assert_eq!(client.outbound.send_ref("x"), Err(SendError::Random));
+    assert_eq!(client.outbound.queue_ref("x"), Err(SendError::Random));
     let expected = [
         Answer::Told(Seen::Failed(EndpointError::Random)),
         Answer::Shutdown(Some(5_000)),
@@ -117,7 +117,7 @@ fn a_generator_that_fails_for_a_pong_fails_the_connection() {
 #[test]
 fn a_generator_that_fails_for_a_close_fails_the_connection() {
     let mut client = exhausted(Config::new());
-    assert_eq!(client.outbound.close(CloseCode::NORMAL, "bye"), Err(SendError::Random));
+    assert_eq!(client.outbound.start_close(CloseCode::NORMAL, "bye"), Err(SendError::Random));
     fails(&mut client, 0);
 
     // For an error of the peer's, that is the error.
@@ -167,8 +167,8 @@ fn a_generator_that_fails_within_a_message_fails_the_connection() {
     for (max, held) in [(10, false), (2_000, false), (2_000, true)] {
         let config = Config::new().max_outgoing_frame(max);
         let mut client = Endpoint::client_after_handshake(config, failing(1), b"");
-        client.outbound.send(vec![7; 100 * max as usize]).unwrap();
-        client.outbound.send("behind").unwrap();
+        client.outbound.queue(vec![7; 100 * max as usize]).unwrap();
+        client.outbound.queue("behind").unwrap();
         let mut told = Vec::new();
         if held {
             // The output is in their way.
@@ -202,7 +202,7 @@ fn a_generator_that_fails_is_told_by_the_side_that_reads() {
     let config = Config::new().max_outgoing_frame(10);
     let Endpoint { mut inbound, mut outbound, .. } =
         Endpoint::client_after_handshake(config, failing(0), b"");
-    outbound.send(vec![7; 100]).unwrap();
+    outbound.queue(vec![7; 100]).unwrap();
     assert_eq!(next_outbound(&mut outbound, 20), Answer::Shutdown(Some(5_020)));
     assert_eq!(outbound.waiting(), 0);
     outbound.shut_down();

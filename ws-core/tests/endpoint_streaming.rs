@@ -102,14 +102,14 @@ fn streaming_takes_effect_with_the_next_message() {
 fn pongs_go_between_the_pieces_of_a_message_and_between_the_fragments_of_a_whole_one() {
     let pinged = to(Role::Server, FIN | PING, b"");
     let mut server = open(Role::Server, Config::new().max_outgoing_frame(2));
-    server.outbound.send("aabb").unwrap();
+    server.outbound.queue("aabb").unwrap();
     assert_eq!(write(&mut server, 0, 3), 3);
     assert_eq!(feed(&mut server, &pinged), [ping(b"")]);
     assert_eq!(take(&mut server), b"a\x8a\x00\x80\x02bb");
 
-    server.outbound.send_fragment(MessageKind::Text, b"aa", false).unwrap();
+    server.outbound.queue_fragment(MessageKind::Text, b"aa", false).unwrap();
     assert_eq!(feed(&mut server, &pinged), [ping(b"")]);
-    server.outbound.send_fragment(MessageKind::Text, b"bb", true).unwrap();
+    server.outbound.queue_fragment(MessageKind::Text, b"bb", true).unwrap();
     assert_eq!(take(&mut server), b"\x01\x02aa\x8a\x00\x80\x02bb");
 }
 
@@ -117,11 +117,11 @@ fn pongs_go_between_the_pieces_of_a_message_and_between_the_fragments_of_a_whole
 #[test]
 fn an_open_message_holds_up_others_of_either_kind() {
     let mut server = server();
-    server.outbound.send_fragment(MessageKind::Text, b"a", false).unwrap();
+    server.outbound.queue_fragment(MessageKind::Text, b"a", false).unwrap();
     for message in [Message::from("b"), Message::from([1])] {
-        assert_eq!(server.outbound.send(message).unwrap_err().error, SendError::MessageOpen);
+        assert_eq!(server.outbound.queue(message).unwrap_err().error, SendError::MessageOpen);
     }
-    let fragment = server.outbound.send_fragment(MessageKind::Binary, b"b", true);
+    let fragment = server.outbound.queue_fragment(MessageKind::Binary, b"b", true);
     assert_eq!(fragment, Err(SendError::MessageOpen));
     assert_eq!(
         SendError::MessageOpen.to_string(),

@@ -44,7 +44,7 @@ fn pinged(role: Role, config: Config) -> Endpoint {
 /// An open server with so many bytes of output in all.
 fn loaded(options: impl Into<Options>, len: usize) -> Endpoint {
     let mut server = open(Role::Server, options);
-    server.outbound.send(vec![7; len - 10]).unwrap();
+    server.outbound.queue(vec![7; len - 10]).unwrap();
     let left = len - server.outbound.waiting();
     if left > 0 {
         server.outbound.ping(&vec![7; left - 2]).unwrap();
@@ -103,7 +103,7 @@ fn rule_01_events_are_told_once_and_all_else_until_it_is_done() {
         receive(&mut endpoint, &to(role, FIN | TEXT, b"one"));
         assert_eq!(next(&mut endpoint, 0), Answer::Told(text("one")));
         again(&mut endpoint, Answer::Wait(true, None));
-        endpoint.outbound.send("two").unwrap();
+        endpoint.outbound.queue("two").unwrap();
         let frame = by(role, FIN | TEXT, b"two");
         again(&mut endpoint, Answer::Write(frame.clone(), true, None));
         write(&mut endpoint, 0, 3);
@@ -127,7 +127,7 @@ fn rule_01_events_are_told_once_and_all_else_until_it_is_done() {
 fn rule_02_what_is_parsed_comes_first_then_what_is_due_then_output_and_the_end() {
     // Parsed, written, shut down, done.
     let mut server = open(Role::Server, Config::new());
-    server.outbound.send("out").unwrap();
+    server.outbound.queue("out").unwrap();
     let stream = [
         to(Role::Server, FIN | TEXT, b"one"),
         to(Role::Server, FIN | PING, b"p"),
@@ -153,7 +153,7 @@ fn rule_02_what_is_parsed_comes_first_then_what_is_due_then_output_and_the_end()
     // What is due comes before the output, and what has come before that.
     let config = Config::new().idle_timeout(millis(100));
     let mut server = open(Role::Server, config);
-    server.outbound.send("out").unwrap();
+    server.outbound.queue("out").unwrap();
     let out = by(Role::Server, FIN | TEXT, b"out");
     assert_eq!(next(&mut server, 0), Answer::Write(out.clone(), true, Some(100)));
     receive(&mut server, &to(Role::Server, FIN | PING, b"p"));
@@ -167,7 +167,7 @@ fn rule_02_what_is_parsed_comes_first_then_what_is_due_then_output_and_the_end()
     assert_eq!(run(&mut server, 100), expected);
 
     let mut server = pinged(Role::Server, keepalive());
-    server.outbound.send("out").unwrap();
+    server.outbound.queue("out").unwrap();
     let close = close_by(Role::Server, CloseCode::INTERNAL_ERROR);
     let expected = [
         Answer::Told(failed(PongTimeout)),
@@ -218,7 +218,7 @@ fn rule_02_what_the_driver_has_taken_counts_as_waiting_output() {
     assert_eq!(next(&mut server, 0), Answer::Wait(true, None));
     receive(&mut server, &to(Role::Server, FIN | TEXT, b"one"));
     assert_eq!(next(&mut server, 0), Answer::Wait(false, None));
-    server.outbound.send("more").unwrap();
+    server.outbound.queue("more").unwrap();
     let more = Answer::Write(by(Role::Server, FIN | TEXT, b"more"), false, None);
     assert_eq!(next(&mut server, 0), more);
     server.outbound.written(6);
@@ -267,7 +267,7 @@ fn rule_02_two_sides_that_write_first_do_not_wait_for_each_other() {
     let mut told = [Vec::new(), Vec::new()];
     let message = vec![7; 300_000];
     for end in &mut ends {
-        end.outbound.send(&message[..]).unwrap();
+        end.outbound.queue(&message[..]).unwrap();
     }
     for _ in 0..1_000 {
         for this in 0..2 {
@@ -324,7 +324,7 @@ fn rule_02_a_side_that_only_reads_holds_nothing_back() {
 fn rule_03_what_came_before_an_end_is_told_before_done_and_done_stays() {
     for reset in [true, false] {
         let mut server = loaded(Config::new(), 2 * HOLD);
-        server.outbound.close(CloseCode::NORMAL, "").unwrap();
+        server.outbound.start_close(CloseCode::NORMAL, "").unwrap();
         let stream = [
             to(Role::Server, FIN | TEXT, b"one"),
             to(Role::Server, FIN | PING, b"p"),
@@ -353,7 +353,7 @@ fn rule_03_what_came_before_an_end_is_told_before_done_and_done_stays() {
         for at in [5_000, 1_000_000] {
             server.inbound.receive_eof();
             let _ = server.inbound.receive(&to(Role::Server, FIN | TEXT, b"late"));
-            assert!(server.outbound.send("late").is_err());
+            assert!(server.outbound.queue("late").is_err());
             server.outbound.shut_down();
             server.outbound.written(5);
             assert_eq!(next(&mut server, at), Answer::Done);
@@ -395,7 +395,7 @@ fn rule_04_no_bytes_are_asked_for_where_there_is_no_room_or_no_use() {
     server.inbound.receive_eof();
     assert_eq!(next(&mut server, 0), Answer::Wait(false, Some(5_000)));
     let mut server = open(Role::Server, Config::new());
-    server.outbound.send("out").unwrap();
+    server.outbound.queue("out").unwrap();
     let mut batch = Output::default();
     server.outbound.take_output(&mut batch);
     server.inbound.receive_eof();
@@ -431,7 +431,7 @@ fn rule_04_no_bytes_are_asked_for_where_there_is_no_room_or_no_use() {
 fn rule_05_a_side_that_writes_is_told_no_event() {
     for role in ROLES {
         let mut endpoint = open(role, Config::new());
-        endpoint.outbound.send("out").unwrap();
+        endpoint.outbound.queue("out").unwrap();
         receive(&mut endpoint, &to(role, FIN | PING, b"p"));
         receive(&mut endpoint, &to(role, FIN | TEXT, b"one"));
         receive(&mut endpoint, &to(role, FIN | 0x3, b""));
@@ -538,7 +538,7 @@ fn rule_07_what_is_sent_and_received_counts_from_the_next_answer_of_the_clock() 
         assert_eq!(next(&mut endpoint, 0), Answer::Wait(true, Some(1_000)));
         // Every 100 ms for two seconds, and the clock is not asked.
         for _ in 0..20 {
-            endpoint.outbound.send_fragment(MessageKind::Binary, b"x", false).unwrap();
+            endpoint.outbound.queue_fragment(MessageKind::Binary, b"x", false).unwrap();
             take(&mut endpoint);
         }
         assert_eq!(next(&mut endpoint, 2_000), Answer::Wait(true, Some(3_000)));
@@ -595,7 +595,7 @@ fn rule_07_an_ending_counts_from_the_next_answer_of_the_clock() {
         let wait = |until| Answer::Wait(true, Some(until));
         let mut endpoint = open(role, Config::new());
         assert_eq!(next(&mut endpoint, 0), Answer::Wait(true, None));
-        endpoint.outbound.close(None, "").unwrap();
+        endpoint.outbound.start_close(None, "").unwrap();
         let close = by(role, FIN | CLOSE, b"");
         let expected = [Answer::Write(close, true, Some(15_000)), wait(15_000)];
         assert_eq!(run(&mut endpoint, 10_000), expected);
@@ -646,7 +646,7 @@ fn rule_08_time_outs_run_on_where_the_clock_wraps() {
     assert_eq!(next(&mut server, 100), Answer::Told(failed(PongTimeout)));
     // One that was away for half of its range and more.
     let mut server = open(Role::Server, Config::new());
-    server.outbound.close(None, "").unwrap();
+    server.outbound.start_close(None, "").unwrap();
     assert!(matches!(next(&mut server, 0), Answer::Write(_, true, Some(5_000))));
     assert!(matches!(next(&mut server, 1 << 30), Answer::Told(_)));
 }
@@ -692,7 +692,7 @@ fn rule_09_what_is_due_is_done_after_what_has_come() {
 #[test]
 fn rule_09_with_an_event_held_back_there_is_one_grace() {
     let mut server = pinged(Role::Server, keepalive());
-    server.outbound.send(vec![7; 2 * HOLD]).unwrap();
+    server.outbound.queue(vec![7; 2 * HOLD]).unwrap();
     receive(&mut server, &to(Role::Server, FIN | TEXT, b"one"));
     receive(&mut server, &to(Role::Server, FIN | TEXT, b"two"));
     let told: Vec<_> = sleep(&mut server, 100)
@@ -720,7 +720,7 @@ fn rule_09_with_an_event_held_back_there_is_one_grace() {
     // The same for an idle connection, whose Close frame waits then.
     let mut server = open(Role::Server, Config::new().idle_timeout(millis(800)));
     assert_eq!(next(&mut server, 0), Answer::Wait(true, Some(800)));
-    server.outbound.send(vec![7; 2 * HOLD]).unwrap();
+    server.outbound.queue(vec![7; 2 * HOLD]).unwrap();
     receive(&mut server, &to(Role::Server, FIN | TEXT, b"one"));
     assert!(matches!(next(&mut server, 100), Answer::Write(_, false, Some(900))));
     assert!(matches!(next(&mut server, 900), Answer::Write(_, false, Some(1_000))));
@@ -773,7 +773,7 @@ fn rule_10_deadlines_of_opening_and_closing_are_not_put_off() {
     for role in ROLES {
         let mut endpoint = open(role, Config::new());
         assert_eq!(next(&mut endpoint, 0), Answer::Wait(true, None));
-        endpoint.outbound.close(None, "").unwrap();
+        endpoint.outbound.start_close(None, "").unwrap();
         run(&mut endpoint, 0);
         let lost = Answer::Told(closed_by_us(1006, ""));
         let expected = [lost, Answer::Shutdown(Some(60_000)), Answer::Done];
@@ -803,7 +803,7 @@ fn rule_11_a_side_that_only_writes_does_what_is_due_if_nothing_was_written() {
                 }
             };
             let mut endpoint = pinged(role, keepalive());
-            endpoint.outbound.send(vec![7; 10_000]).unwrap();
+            endpoint.outbound.queue(vec![7; 10_000]).unwrap();
             let all = endpoint.outbound.waiting();
             assert_eq!(writer(&mut endpoint, 146), (all, Some(150)));
             write(&mut endpoint, 146, 1);
@@ -832,7 +832,7 @@ fn rule_11_a_side_that_only_writes_does_what_is_due_if_nothing_was_written() {
 fn rule_11_a_side_that_only_writes_gives_up_a_peer_that_closes_and_takes_nothing() {
     for flush in [true, false] {
         let mut server = loaded(Config::new(), 10_000);
-        server.outbound.close(None, "").unwrap();
+        server.outbound.start_close(None, "").unwrap();
         let writer = |endpoint: &mut Endpoint, at| match flush {
             true => next_write(endpoint, at),
             false => next_outbound(&mut endpoint.outbound, at),
@@ -903,7 +903,7 @@ fn rule_12_output_that_was_written_after_it_had_waited_is_a_sign_of_life() {
             };
             let mut server = open(Role::Server, config);
             let mut batch = Output::default();
-            server.outbound.send(vec![7; 10_000]).unwrap();
+            server.outbound.queue(vec![7; 10_000]).unwrap();
             if taken_out {
                 server.outbound.take_output(&mut batch);
             }
@@ -927,7 +927,7 @@ fn rule_12_output_that_was_written_after_it_had_waited_is_a_sign_of_life() {
             let at = just_before + 2;
             assert_eq!(until(&mut server, at), Some(at + 20_000));
             for at in at..at + 50 {
-                server.outbound.send("tick").unwrap();
+                server.outbound.queue("tick").unwrap();
                 assert_eq!(write(&mut server, at, usize::MAX), 6);
                 assert_eq!(until(&mut server, at), Some(just_before + 2 + 20_000));
             }
@@ -940,8 +940,8 @@ fn rule_12_what_the_kernel_takes_is_no_sign_of_life() {
     for way in 0..3 {
         let mut client = pinged(Role::Client, keepalive());
         for at in 101..150 {
-            client.outbound.send("tick").unwrap();
-            client.outbound.send("tick").unwrap();
+            client.outbound.queue("tick").unwrap();
+            client.outbound.queue("tick").unwrap();
             match way {
                 0 => {
                     write(&mut client, at, usize::MAX);
@@ -969,7 +969,7 @@ fn rule_12_what_the_kernel_takes_is_no_sign_of_life() {
 fn rule_12_nothing_is_no_sign_of_life() {
     for taken_out in [false, true] {
         let mut server = pinged(Role::Server, keepalive());
-        server.outbound.send(vec![7; 10_000]).unwrap();
+        server.outbound.queue(vec![7; 10_000]).unwrap();
         let mut batch = Output::default();
         if taken_out {
             server.outbound.take_output(&mut batch);
@@ -996,7 +996,7 @@ fn rule_13_a_peer_that_takes_a_large_message_slowly_is_alive() {
     for taken_out in [false, true] {
         let mut client = open(Role::Client, keepalive());
         assert_eq!(next(&mut client, 0), Answer::Wait(true, Some(100)));
-        client.outbound.send(vec![7; 1_000_000]).unwrap();
+        client.outbound.queue(vec![7; 1_000_000]).unwrap();
         let mut batch = Output::default();
         if taken_out {
             client.outbound.take_output(&mut batch);
@@ -1034,7 +1034,7 @@ fn rule_13_a_peer_that_takes_nothing_is_lost_and_what_is_left_is_dropped() {
         for role in ROLES {
             let config = keepalive().close_timeout(close_timeout.and_then(millis));
             let mut endpoint = pinged(role, config);
-            endpoint.outbound.send("out").unwrap();
+            endpoint.outbound.queue("out").unwrap();
             let out = by(role, FIN | TEXT, b"out");
             let both = [out.clone(), close_by(role, CloseCode::INTERNAL_ERROR)].concat();
             let until = 150 + later;
@@ -1056,8 +1056,8 @@ fn rule_13_a_peer_that_takes_nothing_is_lost_and_what_is_left_is_dropped() {
 fn rule_13_a_peer_that_takes_what_was_sent_before_a_close_is_waited_for() {
     for taken_out in [false, true] {
         let mut client = open(Role::Client, Config::new());
-        client.outbound.send(vec![7; 10_000_000]).unwrap();
-        client.outbound.close(None, "").unwrap();
+        client.outbound.queue(vec![7; 10_000_000]).unwrap();
+        client.outbound.start_close(None, "").unwrap();
         let mut batch = Output::default();
         if taken_out {
             client.outbound.take_output(&mut batch);
@@ -1127,7 +1127,7 @@ fn rule_14_who_ends_the_stream() {
         assert_eq!(run(&mut endpoint, 0), end);
         // Not before both have said so.
         let mut endpoint = open(role, Config::new());
-        endpoint.outbound.close(None, "").unwrap();
+        endpoint.outbound.start_close(None, "").unwrap();
         let wrote = Answer::Write(close, true, Some(5_000));
         assert_eq!(run(&mut endpoint, 0), [wrote, wait()]);
         // After an error, both.
@@ -1198,8 +1198,8 @@ fn rule_14_an_end_that_is_not_confirmed_is_told_one_last_time() {
 fn rule_14_what_is_in_flight_is_written_before_the_end() {
     for role in ROLES {
         let mut endpoint = open(role, Config::new());
-        endpoint.outbound.send(vec![7; 1_000]).unwrap();
-        endpoint.outbound.close(None, "").unwrap();
+        endpoint.outbound.queue(vec![7; 1_000]).unwrap();
+        endpoint.outbound.start_close(None, "").unwrap();
         let mut batch = Output::default();
         endpoint.outbound.take_output(&mut batch);
         let len = batch.len();
@@ -1222,7 +1222,7 @@ fn rule_14_what_is_in_flight_is_written_before_the_end() {
 fn rule_15_a_stream_that_ends_in_the_middle_is_closed_with_1006() {
     for role in ROLES {
         let mut endpoint = open(role, Config::new());
-        endpoint.outbound.send("out").unwrap();
+        endpoint.outbound.queue("out").unwrap();
         receive(&mut endpoint, &to(role, FIN | TEXT, b"one"));
         receive(&mut endpoint, &to(role, TEXT, b"half"));
         endpoint.inbound.receive_eof();
@@ -1238,7 +1238,7 @@ fn rule_15_a_stream_that_ends_in_the_middle_is_closed_with_1006() {
 
         // What its peer does not take has a bound.
         let mut endpoint = open(role, Config::new());
-        endpoint.outbound.send("out").unwrap();
+        endpoint.outbound.queue("out").unwrap();
         endpoint.inbound.receive_eof();
         let expected = [
             (0, Answer::Told(closed(1006, ""))),
@@ -1255,9 +1255,9 @@ fn rule_15_a_stream_that_ends_in_the_middle_is_closed_with_1006() {
 fn rule_15_an_end_without_a_time_out_for_closing_has_a_bound() {
     for closing in [false, true] {
         let mut client = open(Role::Client, Config::new().close_timeout(None));
-        client.outbound.send(vec![7; 1_000]).unwrap();
+        client.outbound.queue(vec![7; 1_000]).unwrap();
         if closing {
-            client.outbound.close(None, "").unwrap();
+            client.outbound.start_close(None, "").unwrap();
         }
         assert!(matches!(next(&mut client, 0), Answer::Write(_, true, None)));
         client.inbound.receive_eof();
@@ -1319,7 +1319,7 @@ fn rule_16_after_a_reset_what_came_is_told_and_nothing_is_written() {
     for role in ROLES {
         for at in [0, 1_000_000] {
             let mut endpoint = open(role, Config::new());
-            endpoint.outbound.send(vec![7; 100_000]).unwrap();
+            endpoint.outbound.queue(vec![7; 100_000]).unwrap();
             assert!(matches!(next(&mut endpoint, 0), Answer::Write(..)));
             let stream = [
                 to(role, FIN | TEXT, b"one"),
@@ -1330,7 +1330,7 @@ fn rule_16_after_a_reset_what_came_is_told_and_nothing_is_written() {
             endpoint.outbound.receive_reset();
             assert_eq!(endpoint.outbound.waiting(), 0);
             assert!(!endpoint.outbound.is_open());
-            assert_eq!(endpoint.outbound.send("late").unwrap_err().error, SendError::Closing);
+            assert_eq!(endpoint.outbound.queue("late").unwrap_err().error, SendError::Closing);
             // A writer is told at once.
             assert_eq!(next_outbound(&mut endpoint.outbound, at), Answer::Done);
             assert_eq!(next_write(&mut endpoint, at), Answer::Done);
@@ -1412,14 +1412,14 @@ fn rule_17_after_an_end_bytes_are_dropped_and_nothing_is_told() {
 #[test]
 fn rule_18_without_keepalive_no_deadline_bounds_a_peer_that_takes_nothing() {
     let mut server = open(Role::Server, Options::new().max_output(100_000));
-    server.outbound.send(vec![7; 50_000]).unwrap();
+    server.outbound.queue(vec![7; 50_000]).unwrap();
     for at in [0, 1 << 20, 1 << 29, 1 << 30] {
         assert!(matches!(next(&mut server, at), Answer::Write(_, true, None)));
         assert!(matches!(next_write(&mut server, at), Answer::Write(_, true, None)));
-        let _ = server.outbound.send(vec![7; 40_000]);
+        let _ = server.outbound.queue(vec![7; 40_000]);
         assert!(server.outbound.waiting() <= 100_000);
     }
-    assert_eq!(server.outbound.send(vec![7; 40_000]).unwrap_err().error, SendError::OutputFull);
+    assert_eq!(server.outbound.queue(vec![7; 40_000]).unwrap_err().error, SendError::OutputFull);
     // It can be resumed.
     assert!(server.outbound.is_open());
     let waiting = server.outbound.waiting();

@@ -98,7 +98,7 @@ fn unstick(connection: &mut Connection) {
 }
 
 fn close(connection: &mut Connection, role: Role) {
-    connection.sender.close(CloseCode::NORMAL, "", key(role), &mut [0; 8]).unwrap();
+    connection.sender.start_close(CloseCode::NORMAL, "", key(role), &mut [0; 8]).unwrap();
 }
 
 fn fail(connection: &mut Connection, error: ProtocolError) {

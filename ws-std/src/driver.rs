@@ -158,7 +158,7 @@ where
 
     fn say_goodbye(&mut self) {
         if self.link.goodbye.is_due(&mut self.others) {
-            let said = self.sending.with(|out| out.close(CloseCode::GOING_AWAY, ""));
+            let said = self.sending.with(|out| out.start_close(CloseCode::GOING_AWAY, ""));
             // What is not open yet has nobody to say goodbye to.
             if said == Err(SendError::NotOpen) {
                 self.inbound.receive_eof();

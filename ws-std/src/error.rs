@@ -222,7 +222,8 @@ impl From<EndpointError> for Error {
             EndpointError::Handshake(error) => Self::Handshake(error),
             EndpointError::HandshakeTimeout => Self::Timeout(Deadline::Handshake),
             EndpointError::HandshakeEof => Self::HandshakeEof,
-            _ => Self::Random,
+            EndpointError::Random => Self::Random,
+            error => Self::Io(io::Error::other(error)),
         }
     }
 }

@@ -171,7 +171,7 @@ impl Hub {
     ///
     /// When the queue's five seconds and [`Config::close_timeout`](crate::Config::close_timeout) (five seconds
     /// without one) have passed, the connection ends even if the peer still takes what waits.
-    pub fn close(&self, id: MemberId, code: CloseCode, reason: &str) -> bool {
+    pub fn start_close(&self, id: MemberId, code: CloseCode, reason: &str) -> bool {
         let queue = self.shared.members().queues.remove(&id);
         if let Some(queue) = &queue {
             let busy = queue.state().bytes > 0;
@@ -213,9 +213,9 @@ impl Hub {
         }
         let end = std::mem::replace(&mut queue.state().end, End::Left);
         let _ = match end {
-            End::Close(code, reason) => match writer.close(code, &reason) {
+            End::Close(code, reason) => match writer.start_close(code, &reason) {
                 // They cannot be sent; it ends nevertheless.
-                Err(Error::Send(_)) => writer.close(CloseCode::INTERNAL_ERROR, ""),
+                Err(Error::Send(_)) => writer.start_close(CloseCode::INTERNAL_ERROR, ""),
                 result => result,
             },
             End::TooSlow => writer.flush(),
@@ -246,7 +246,7 @@ struct Queue {
 /// What a queue does with its connection, whose stream can be of any type.
 trait Connection: Send + Sync {
     /// Puts a Close frame behind what waits to be written, and writes nothing.
-    fn start_close(&self, code: CloseCode, reason: &str);
+    fn queue_close(&self, code: CloseCode, reason: &str);
 
     /// Ends the connection at the latest when this time and the closing time-out have passed, even if the peer
     /// still takes what waits.
@@ -254,8 +254,8 @@ trait Connection: Send + Sync {
 }
 
 impl<T: Transport + Send> Connection for Writer<T> {
-    fn start_close(&self, code: CloseCode, reason: &str) {
-        Writer::start_close(self, code, reason);
+    fn queue_close(&self, code: CloseCode, reason: &str) {
+        Writer::queue_close(self, code, reason);
     }
 
     fn end_within(&self, time: Duration) {
@@ -322,9 +322,9 @@ impl Queue {
         let _ = thread::Builder::new().stack_size(STACK).spawn(move || {
             thread::sleep(QUEUE_TIMEOUT);
             if let Some(queue) = queue.upgrade() {
-                queue.connection.start_close(code, &reason);
+                queue.connection.queue_close(code, &reason);
                 // Unless that has been done.
-                queue.connection.start_close(CloseCode::INTERNAL_ERROR, "");
+                queue.connection.queue_close(CloseCode::INTERNAL_ERROR, "");
             }
         });
     }
@@ -335,7 +335,7 @@ impl Queue {
 
     fn too_slow(&self) {
         self.end(End::TooSlow);
-        self.connection.start_close(CloseCode::TRY_AGAIN_LATER, "too slow");
+        self.connection.queue_close(CloseCode::TRY_AGAIN_LATER, "too slow");
         self.connection.end_within(Duration::ZERO);
     }
 
@@ -411,14 +411,14 @@ impl<T: Transport> Member<T> {
         }
     }
 
-    /// Leaves the hub, closes the connection after what waits for it, as [`Hub::close`], and waits until the
+    /// Leaves the hub, closes the connection after what waits for it, as [`Hub::start_close`], and waits until the
     /// peer agrees; messages that still come are dropped.
     ///
     /// # Errors
     ///
     /// As [`read`](Self::read).
     pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<CloseInfo> {
-        self.hub.close(self.id, code, reason);
+        self.hub.start_close(self.id, code, reason);
         while self.read()?.is_some() {}
         Ok(self.close_info().unwrap_or_else(CloseInfo::abnormal))
     }

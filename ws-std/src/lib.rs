@@ -42,7 +42,7 @@ pub use error::{Deadline, Error, Result};
 pub use hub::{Hub, Member, MemberId};
 #[cfg(feature = "rustls")]
 pub use rustls;
-pub use server::{Incoming, Listener, ListenerBuilder, ListenerHandle, Request, listen};
+pub use server::{Incoming, Listener, ListenerBuilder, ListenerHandle, PendingRequest, listen};
 pub use socket::{Replier, WebSocket};
 pub use split::{MAX_WAITING, Reader, Writer};
 pub use stream::{MessageReader, MessageWriter};
@@ -53,7 +53,7 @@ pub use trace::{Direction, TRACED_PAYLOAD, Trace, Traced};
 pub use transport::{Plain, Stream, Transport};
 pub use url::UrlError;
 pub use ws_core;
-pub use ws_core::endpoint::{CloseInfo, Origins, Response};
+pub use ws_core::endpoint::{CloseInfo, Origins, Request, Response};
 pub use ws_core::handshake::{AcceptResponse, HandshakeError, HttpResponse, OpenError};
 pub use ws_core::message::MessageRef;
 pub use ws_core::{

@@ -9,6 +9,7 @@ use std::io::{self, IoSlice};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use ws_core::SendError;
 use ws_core::endpoint::{Endpoint, Inbound, Next, Outbound, Output};
 
 use crate::error::{Deadline, Error, Result};
@@ -115,6 +116,17 @@ struct Moved {
     count: usize,
     /// The stream has taken all that it was given.
     whole: bool,
+}
+
+impl Written {
+    /// Whether a flush has done what it was for: all that was queued has been written.
+    pub(crate) fn outcome(self, sending: &mut impl Sending) -> Result<()> {
+        match (self, sending.with(|out| out.has_dropped())) {
+            (Self::All | Self::Over, false) => Ok(()),
+            (Self::All, true) => Err(SendError::Closing.into()),
+            _ => Err(broken_pipe()),
+        }
+    }
 }
 
 /// What is left to do, for a side that writes.
@@ -235,10 +247,7 @@ impl<T: Transport> Link<T> {
 
     /// Writes all output, within the write time-out.
     pub(crate) fn flush(&mut self, sending: &mut impl Sending) -> Result<()> {
-        match self.write_out(sending, WriteUntil::Timeout)? {
-            Written::All => Ok(()),
-            Written::Part | Written::Nothing | Written::Over => Err(broken_pipe()),
-        }
+        self.write_out(sending, WriteUntil::Timeout)?.outcome(sending)
     }
 
     /// Writes output, and shuts down the write side when it is time to. While the stream takes nothing, a
@@ -283,7 +292,14 @@ impl<T: Transport> Link<T> {
             if let Some(moved) = moved {
                 some = true;
                 pause = Pause::new();
-                if moved.whole || until == WriteUntil::Timeout {
+                if moved.whole {
+                    continue;
+                }
+                if until == WriteUntil::Timeout {
+                    wait = BRIEF;
+                    if self.look(sending) {
+                        return Ok(Written::Over);
+                    }
                     continue;
                 }
                 // Whoever reads must not be kept by a peer that takes a little at a time, on and on.
@@ -626,6 +642,7 @@ impl<T: Transport> Link<T> {
         let mut pause = Pause::new();
         let mut scratch = Vec::new();
         loop {
+            // mutant: the last Close frame stays unwritten
             let written = match write(self, sending) {
                 Ok(Written::Over) => return,
                 Ok(written) => written,

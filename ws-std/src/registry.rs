@@ -38,7 +38,7 @@ impl Socket {
 
 /// What a listener knows of its connections: how many there are, and how to end them.
 #[derive(Debug)]
-pub(crate) struct Control {
+pub(crate) struct Registry {
     max: usize,
     pub(crate) socket: Socket,
     /// Where the threads that accept can be reached.
@@ -65,12 +65,12 @@ struct State {
 /// The place of a connection. It is given up when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Place {
-    control: Arc<Control>,
+    registry: Arc<Registry>,
     id: u64,
     refused: bool,
 }
 
-impl Control {
+impl Registry {
     pub(crate) fn new(max: usize, tcp: TcpListener) -> Self {
         Self {
             max,
@@ -107,7 +107,7 @@ impl Control {
         state.last = state.last.wrapping_add(1);
         let id = state.last;
         state.live.insert(id, tcp.clone());
-        Some(Place { control: self.clone(), id, refused })
+        Some(Place { registry: self.clone(), id, refused })
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
@@ -164,16 +164,16 @@ impl Control {
         }
         drop(state);
         self.changed.notify_all();
-        let control = self.clone();
+        let registry = self.clone();
         let ending = thread::Builder::new().name("shutdown".to_owned()).spawn(move || {
             // To connect takes a file descriptor, which may be free only when connections have ended.
-            while control.is_accepting() && !control.is_late() {
-                control.wake();
+            while registry.is_accepting() && !registry.is_late() {
+                registry.wake();
             }
             // Those that accept may be busy, or gone.
-            control.drain();
-            while control.is_accepting() {
-                control.wake();
+            registry.drain();
+            while registry.is_accepting() {
+                registry.wake();
             }
         });
         if ending.is_err() {
@@ -230,12 +230,12 @@ impl Place {
 
     /// The connection is to be closed: the listener shuts down.
     pub(crate) fn is_stopping(&self) -> bool {
-        self.control.is_stopping()
+        self.registry.is_stopping()
     }
 
     /// How long what came or waits before the goodbye may take: half of the time that is left.
     pub(crate) fn time_to_finish(&self) -> Duration {
-        let until = self.control.state().until;
+        let until = self.registry.state().until;
         let half = until.and_then(|by| by.saturating_duration_since(Instant::now()).checked_div(2));
         half.map_or(TIME_TO_FINISH, |half| half.min(TIME_TO_FINISH))
     }
@@ -261,19 +261,19 @@ impl Place {
 
     /// The listener has shut down the stream.
     pub(crate) fn is_cut(&self) -> bool {
-        self.control.cut.load(Ordering::Acquire)
+        self.registry.cut.load(Ordering::Acquire)
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut state = self.control.state();
+        let mut state = self.registry.state();
         state.live.remove(&self.id);
         if self.refused {
             state.refused = state.refused.saturating_sub(1);
         }
         drop(state);
-        self.control.changed.notify_all();
+        self.registry.changed.notify_all();
     }
 }
 

@@ -16,7 +16,7 @@ use crate::driver::Driver;
 use crate::error::{Deadline, Error, Result};
 use crate::goodbye::Goodbye;
 use crate::link::Link;
-use crate::registry::{Control, Place};
+use crate::registry::{Place, Registry};
 use crate::socket::WebSocket;
 use crate::tcp::Tcp;
 use crate::trace::{Hook, Trace, Tracer};
@@ -175,8 +175,8 @@ impl ListenerBuilder {
 
     /// Takes connections from a socket that is listening.
     pub fn listen_on(self, tcp: TcpListener) -> Listener {
-        let control = Arc::new(Control::new(self.max_connections, tcp));
-        Listener { settings: Arc::new(self), control }
+        let registry = Arc::new(Registry::new(self.max_connections, tcp));
+        Listener { settings: Arc::new(self), registry }
     }
 
     /// The stream of a connection; TLS has `timeout` for its handshake.
@@ -198,12 +198,12 @@ impl ListenerBuilder {
 #[must_use = "nobody is accepted when this is dropped"]
 pub struct Listener {
     settings: Arc<ListenerBuilder>,
-    control: Arc<Control>,
+    registry: Arc<Registry>,
 }
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        self.control.socket.close();
+        self.registry.socket.close();
     }
 }
 
@@ -211,7 +211,7 @@ impl Drop for Listener {
 /// [`Sync`].
 #[derive(Clone, Debug)]
 pub struct ListenerHandle {
-    control: Arc<Control>,
+    registry: Arc<Registry>,
 }
 
 impl ListenerHandle {
@@ -237,12 +237,12 @@ impl ListenerHandle {
     /// # Ok::<(), ws_std::Error>(())
     /// ```
     pub fn shutdown(&self, time_limit: Duration) {
-        self.control.stop(time_limit);
+        self.registry.stop(time_limit);
     }
 
     /// How many connections there are.
     pub fn connections(&self) -> usize {
-        self.control.len()
+        self.registry.len()
     }
 }
 
@@ -268,7 +268,7 @@ impl Listener {
     ///
     /// As of the socket.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        match (self.control.socket.get(), self.control.address()) {
+        match (self.registry.socket.get(), self.registry.address()) {
             (Some(tcp), _) => tcp.local_addr(),
             (None, address) => address.ok_or_else(|| io::ErrorKind::NotConnected.into()),
         }
@@ -276,7 +276,7 @@ impl Listener {
 
     /// To shut it down, from another thread.
     pub fn handle(&self) -> ListenerHandle {
-        ListenerHandle { control: self.control.clone() }
+        ListenerHandle { registry: self.registry.clone() }
     }
 
     /// Waits for the next connection. Nothing is read from it yet, so a slow client delays nobody.
@@ -290,10 +290,10 @@ impl Listener {
     pub fn accept(&self) -> Result<Incoming> {
         let mut pause = Duration::from_millis(5);
         loop {
-            match self.control.accept().ok_or(Error::Shutdown)? {
+            match self.registry.accept().ok_or(Error::Shutdown)? {
                 Ok((tcp, peer)) => {
                     let tcp = Arc::new(tcp);
-                    let Some(place) = self.control.enter(&tcp) else { continue };
+                    let Some(place) = self.registry.enter(&tcp) else { continue };
                     let place = Arc::new(place);
                     let tcp = Tcp::new(tcp, Some(place.clone()));
                     return Ok(Incoming { tcp, place, peer, settings: self.settings.clone() });
@@ -356,7 +356,7 @@ impl Incoming {
     /// A faulty request, which was answered with the fitting status; a time-out; a failed stream;
     /// [`Error::TooManyConnections`];
     /// with the feature `rustls`, `Error::Tls` when the client's handshake fails.
-    pub fn request(self) -> Result<Request> {
+    pub fn request(self) -> Result<PendingRequest> {
         let settings = self.settings;
         self.tcp.set_nodelay(true)?;
         let start = Instant::now();
@@ -373,7 +373,7 @@ impl Incoming {
         let mut driver = Driver::new(endpoint, link);
         match driver.next(None) {
             Ok(Some(Event::Request(head) | Event::Http(head))) => {
-                let request = Request { driver, head, peer: self.peer, settings };
+                let request = PendingRequest { driver, head, peer: self.peer, settings };
                 if self.place.is_refused() {
                     request.reject(503)?;
                     return Err(Error::TooManyConnections);
@@ -421,23 +421,23 @@ impl Incoming {
 ///
 /// It is [`Send`], and not [`Sync`].
 #[must_use = "the client gets no answer when this is dropped"]
-pub struct Request {
+pub struct PendingRequest {
     driver: Driver<Stream>,
     head: Box<endpoint::Request>,
     peer: SocketAddr,
     settings: Arc<ListenerBuilder>,
 }
 
-impl fmt::Debug for Request {
+impl fmt::Debug for PendingRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Request")
+        f.debug_struct("PendingRequest")
             .field("peer", &self.peer)
             .field("head", &self.head)
             .finish_non_exhaustive()
     }
 }
 
-impl std::ops::Deref for Request {
+impl std::ops::Deref for PendingRequest {
     type Target = endpoint::Request;
 
     /// The method, target and header fields.
@@ -446,7 +446,7 @@ impl std::ops::Deref for Request {
     }
 }
 
-impl Request {
+impl PendingRequest {
     /// The address of the client.
     pub fn peer_addr(&self) -> SocketAddr {
         self.peer

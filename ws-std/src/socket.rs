@@ -163,7 +163,7 @@ impl<T: Transport> WebSocket<T> {
     pub fn queue(&mut self, message: impl Into<Message>) -> Result<()> {
         let mut message = message.into();
         let Driver { endpoint, link, .. } = &mut self.driver;
-        while let Err(unsent) = endpoint.outbound.send(message) {
+        while let Err(unsent) = endpoint.outbound.queue(message) {
             make_room(link, endpoint, unsent.error)?;
             message = unsent.message;
         }
@@ -177,7 +177,7 @@ impl<T: Transport> WebSocket<T> {
     /// As [`queue`](Self::queue).
     pub fn queue_prepared(&mut self, message: &PreparedMessage) -> Result<()> {
         let Driver { endpoint, link, .. } = &mut self.driver;
-        while let Err(error) = endpoint.outbound.send_prepared(message) {
+        while let Err(error) = endpoint.outbound.queue_prepared(message) {
             make_room(link, endpoint, error)?;
         }
         flush_long(link, endpoint)
@@ -209,7 +209,7 @@ impl<T: Transport> WebSocket<T> {
     ///
     /// As [`send`](Self::send), and [`Error::Send`] for a code or reason that is not allowed.
     pub fn start_close(&mut self, code: impl Into<Option<CloseCode>>, reason: &str) -> Result<()> {
-        self.driver.endpoint.outbound.close(code, reason)?;
+        self.driver.endpoint.outbound.start_close(code, reason)?;
         self.driver.flush()
     }
 
@@ -222,7 +222,7 @@ impl<T: Transport> WebSocket<T> {
     /// As [`start_close`](Self::start_close); the connection is given up.
     pub fn close(&mut self, code: impl Into<Option<CloseCode>>, reason: &str) -> Result<CloseInfo> {
         if self.driver.endpoint.close_info().is_none() {
-            match self.driver.endpoint.outbound.close(code, reason) {
+            match self.driver.endpoint.outbound.start_close(code, reason) {
                 Ok(()) | Err(SendError::Closing) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -327,7 +327,7 @@ impl<T: Transport> Replier<'_, T> {
     /// As [`WebSocket::send`].
     pub fn queue<'m>(&mut self, message: impl Into<MessageRef<'m>>) -> Result<()> {
         let message = message.into();
-        while let Err(error) = self.outbound.send_ref(message) {
+        while let Err(error) = self.outbound.queue_ref(message) {
             make_room(self.link, self.outbound, error)?;
         }
         flush_long(self.link, self.outbound)
@@ -339,7 +339,7 @@ impl<T: Transport> Replier<'_, T> {
     ///
     /// As [`WebSocket::start_close`].
     pub fn start_close(&mut self, code: impl Into<Option<CloseCode>>, reason: &str) -> Result<()> {
-        self.outbound.close(code, reason)?;
+        self.outbound.start_close(code, reason)?;
         self.link.flush(self.outbound)
     }
 }

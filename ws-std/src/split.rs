@@ -6,10 +6,10 @@
 //! So a reader that owes a Pong while a writer is blocked leaves it in the output and reads on. A blocked
 //! writer looks at the time every few milliseconds, so that it ends when the connection does.
 
-use std::io;
 use std::mem;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use ws_core::endpoint::{CloseInfo, Endpoint, Event, Inbound, Outbound};
@@ -17,7 +17,7 @@ use ws_core::{CloseCode, Message, PreparedMessage, SendError};
 
 use crate::driver::{Driver, Got, ReadState, Reading};
 use crate::error::{Deadline, Error, Result};
-use crate::link::{Bounds, ENDING_TIMEOUT, Link, Sending, WriteUntil, Written};
+use crate::link::{Bounds, ENDING_TIMEOUT, Link, MIN_WAIT, Sending, WriteUntil, Written};
 use crate::socket::WebSocket;
 use crate::transport::{Stream, Transport};
 
@@ -28,6 +28,9 @@ pub const MAX_WAITING: usize = 64;
 const DROP_TIMEOUT: Duration = Duration::from_secs(2);
 /// A peer that has sent nothing for so long is not waited for then.
 const QUIET: Duration = Duration::from_millis(100);
+
+/// How many milliseconds the reader has the stream at the most, to write what it owes.
+const READERS_TURN: u32 = 50;
 
 #[derive(Debug)]
 struct Shared<T> {
@@ -204,13 +207,11 @@ impl<T: Transport> Shared<T> {
                 self.timeouts.fetch_add(1, Ordering::Relaxed);
             }
         })?;
-        match written {
-            // Whoever sends has to know that nothing goes out any more.
-            Written::Over if until != WriteUntil::Blocked => {
-                Err(io::Error::from(io::ErrorKind::BrokenPipe).into())
-            }
-            written => Ok(written),
+        // Whoever sends has to know when something of that does not go out.
+        if until == WriteUntil::Timeout {
+            written.outcome(&mut &*self)?;
         }
+        Ok(written)
     }
 
     /// Writes what waits, as a message was not taken because of it.
@@ -230,8 +231,11 @@ impl<T: Transport> Shared<T> {
         drop(place);
         match result {
             Ok(()) => self.look_again(WriteUntil::Timeout),
-            // The stream takes nothing.
-            Err(Error::Timeout(_) | Error::Send(SendError::OutputFull)) => result,
+            // Now the stream takes nothing, but the reader may have left something.
+            Err(Error::Timeout(_) | Error::Send(SendError::OutputFull)) => {
+                let _ = self.look_again(WriteUntil::Blocked);
+                result
+            }
             Err(_) => {
                 let _ = self.look_again(WriteUntil::Timeout);
                 result
@@ -323,7 +327,7 @@ impl<T: Transport> Reader<T> {
 impl<T: Transport> Drop for Reader<T> {
     fn drop(&mut self) {
         if !self.finished {
-            let _ = self.shared.outbound().close(CloseCode::GOING_AWAY, "");
+            let _ = self.shared.outbound().start_close(CloseCode::GOING_AWAY, "");
             // Nobody is left to see the peer agree.
             let bounds = Bounds { total: Some(DROP_TIMEOUT), quiet: Some(QUIET), shut_down: true };
             self.finish(bounds);
@@ -358,7 +362,7 @@ impl<T: Transport> Writer<T> {
 
     fn queue(&self, mut message: Message) -> Result<()> {
         loop {
-            let result = self.shared.outbound().send(message);
+            let result = self.shared.outbound().queue(message);
             match result {
                 Ok(()) => return Ok(()),
                 Err(unsent) if unsent.error == SendError::OutputFull => {
@@ -391,7 +395,7 @@ impl<T: Transport> Writer<T> {
         self.shared.send(|| {
             messages.into_iter().try_for_each(|message| {
                 loop {
-                    let result = self.shared.outbound().send_prepared(message);
+                    let result = self.shared.outbound().queue_prepared(message);
                     match result {
                         Ok(()) => return Ok(()),
                         Err(SendError::OutputFull) => self.shared.make_room()?,
@@ -418,22 +422,23 @@ impl<T: Transport> Writer<T> {
     /// # Errors
     ///
     /// As [`send`](Self::send), and [`Error::Send`] for a code or reason that is not allowed.
-    pub fn close(&self, code: impl Into<Option<CloseCode>>, reason: &str) -> Result<()> {
-        self.shared.outbound().close(code, reason)?;
-        match self.shared.try_stream() {
-            Some(side) => {
+    pub fn start_close(&self, code: impl Into<Option<CloseCode>>, reason: &str) -> Result<()> {
+        self.shared.outbound().start_close(code, reason)?;
+        for _ in 0..READERS_TURN {
+            if let Some(side) = self.shared.try_stream() {
                 self.shared.write_out(side, WriteUntil::Timeout)?;
-                self.shared.look_again(WriteUntil::Timeout)
+                return self.shared.look_again(WriteUntil::Timeout);
             }
-            // Whoever has the stream looks at the output again.
-            None => Ok(()),
+            thread::sleep(MIN_WAIT);
         }
+        // A writer that has the stream for longer looks at the output again.
+        Ok(())
     }
 
     /// Puts a Close frame behind what waits to be written, and writes nothing.
-    pub(crate) fn start_close(&self, code: CloseCode, reason: &str) {
+    pub(crate) fn queue_close(&self, code: CloseCode, reason: &str) {
         // If it fails, the connection is closing already.
-        let _ = self.shared.outbound().close(code, reason);
+        let _ = self.shared.outbound().start_close(code, reason);
     }
 
     /// Ends the connection at the latest when this time and the closing time-out have passed, even if the peer

@@ -162,7 +162,7 @@ impl<T: Transport> MessageWriter<'_, T> {
         if !last && driver.endpoint.outbound.waiting() >= QUEUE {
             driver.flush()?;
         }
-        driver.endpoint.outbound.send_fragment(self.kind, bytes, last)?;
+        driver.endpoint.outbound.queue_fragment(self.kind, bytes, last)?;
         self.ws.unfinished = !last;
         Ok(())
     }

@@ -62,6 +62,7 @@ impl<'u> Url<'u> {
             _ if scheme.eq_ignore_ascii_case("wss") => true,
             _ => return Err(UrlError::Scheme),
         };
+        // mutant: a fragment is sent to the server
         if rest.contains('#') {
             return Err(UrlError::Fragment);
         }
@@ -99,6 +100,7 @@ impl<'u> Url<'u> {
                 (host, port)
             }
         };
+        // mutant: wss has the port of ws
         let default = if secure { 443 } else { 80 };
         let port = match port {
             None | Some("") => default,

@@ -90,11 +90,11 @@ fn all_others_and_one() {
     a.expect(CLOSE, &close(1000, ""));
     drop(a);
     until("a is out", || hub.len() == 2);
-    assert!(!hub.send_to(id_a, "gone") && !hub.close(id_a, CloseCode::NORMAL, ""));
+    assert!(!hub.send_to(id_a, "gone") && !hub.start_close(id_a, CloseCode::NORMAL, ""));
     drop(b);
     until("b is out", || hub.members() == [id_c]);
     assert_eq!(hub.broadcast("rest"), 1);
-    assert!(hub.close(id_c, CloseCode::POLICY_VIOLATION, "out"));
+    assert!(hub.start_close(id_c, CloseCode::POLICY_VIOLATION, "out"));
     assert!(hub.is_empty() && hub.broadcast("nobody") == 0);
     // What was sent before comes before.
     c.expect(TEXT, b"rest");
@@ -318,7 +318,7 @@ fn who_is_out_is_not_heard() {
     for _ in 0..32 {
         assert!(hub.send_to(id, vec![0; 1 << 20]));
     }
-    assert!(hub.close(id, CloseCode::POLICY_VIOLATION, "out"));
+    assert!(hub.start_close(id, CloseCode::POLICY_VIOLATION, "out"));
     raw.write(&masked(TEXT, b"after"));
     thread::sleep(Duration::from_millis(300));
     assert_eq!(*heard.lock().unwrap(), ["before"]);
@@ -341,7 +341,7 @@ fn who_is_out_cannot_stay_by_reading_slowly() {
         assert!(hub.send_to(id, vec![0; 1 << 20]));
     }
     let begun = Instant::now();
-    assert!(hub.close(id, CloseCode::POLICY_VIOLATION, "out"));
+    assert!(hub.start_close(id, CloseCode::POLICY_VIOLATION, "out"));
     let mut piece = [0; 2000];
     while !ends.lock().unwrap().contains_key(&id) {
         // Five seconds for its queue, one for the closing handshake, and one until its reader looks.

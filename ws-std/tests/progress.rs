@@ -500,7 +500,7 @@ fn close_does_not_wait_for_a_writer_that_is_blocked() {
     let (mut reader, writer, writing, _client) = blocked(close_timeout);
     let reading = thread::spawn(move || (reader.read(), reader.close_info()));
     let begun = Instant::now();
-    within(move || writer.close(CloseCode::NORMAL, "").map(|()| writer)).unwrap();
+    within(move || writer.start_close(CloseCode::NORMAL, "").map(|()| writer)).unwrap();
     let closed = begun.elapsed();
     assert!(closed < close_timeout / 2, "{closed:?}");
     let (last, info) = finish(reading);
@@ -519,7 +519,7 @@ fn closing_from_several_threads_is_one_closing_handshake() {
     let closing: Vec<_> = (0..8)
         .map(|_| {
             let writer = writer.clone();
-            thread::spawn(move || writer.close(CloseCode::NORMAL, "bye"))
+            thread::spawn(move || writer.start_close(CloseCode::NORMAL, "bye"))
         })
         .collect();
     let results: Vec<_> = closing.into_iter().map(finish).collect();

@@ -93,7 +93,7 @@ fn eight_writers_on_each_side_keep_their_order_in_full_duplex() {
     }
     let (mut server_reader, _) = readers.pop().unwrap();
     let (mut client_reader, client_writer) = readers.pop().unwrap();
-    client_writer.close(CloseCode::NORMAL, "done").unwrap();
+    client_writer.start_close(CloseCode::NORMAL, "done").unwrap();
     assert!(!client_writer.is_open());
     let server = thread::spawn(move || (server_reader.read().unwrap(), server_reader.close_info()));
     assert_eq!(client_reader.read().unwrap(), None);
@@ -134,7 +134,7 @@ fn load_from_all_sides_does_not_deadlock() {
                 client_reader.read().unwrap().unwrap();
             }
             if round % 2 == 0 {
-                client_writer.close(CloseCode::NORMAL, "").unwrap();
+                client_writer.start_close(CloseCode::NORMAL, "").unwrap();
                 while let Ok(Some(_)) = client_reader.read() {}
             }
             drop(client_reader);
@@ -277,7 +277,7 @@ fn dropping_the_reader_closes_with_1001_in_order() {
     finish(dropping);
     assert!(!writer.is_open());
     assert!(matches!(writer.send("after"), Err(Error::Send(SendError::Closing))));
-    assert!(matches!(writer.close(None, ""), Err(Error::Send(SendError::Closing))));
+    assert!(matches!(writer.start_close(None, ""), Err(Error::Send(SendError::Closing))));
 }
 
 #[test]

@@ -83,7 +83,7 @@ fn large_messages_of_several_threads_come_back_from_an_echo() {
         }
         assert_eq!(seen, [EACH; THREADS]);
         senders.into_iter().for_each(|sender| sender.join().unwrap());
-        writer.close(CloseCode::NORMAL, "").unwrap();
+        writer.start_close(CloseCode::NORMAL, "").unwrap();
         assert_eq!(reader.read().unwrap(), None);
         server.join().unwrap();
     });
@@ -125,7 +125,7 @@ fn a_slow_batch_of_large_messages_comes_back_from_an_echo() {
                 }
             }
         }
-        sender.join().unwrap().close(CloseCode::NORMAL, "").unwrap();
+        sender.join().unwrap().start_close(CloseCode::NORMAL, "").unwrap();
         while !matches!(reader.read(), Ok(None)) {}
         server.join().unwrap();
     });
@@ -139,7 +139,7 @@ fn a_parked_reader_keeps_the_close_time_out_of_a_writers_close() {
         let (mut reader, writer) = client.split().unwrap();
         let closes = thread::spawn(move || {
             thread::sleep(Duration::from_millis(300));
-            writer.close(CloseCode::NORMAL, "").unwrap();
+            writer.start_close(CloseCode::NORMAL, "").unwrap();
         });
         assert_eq!(reader.read().unwrap(), None);
         let info = reader.close_info().unwrap();

@@ -173,7 +173,7 @@ fn keepalive_waits_for_a_slow_peer_of_a_writer() {
         let (mut reader, writer) = ws.split().unwrap();
         let writing = thread::spawn(move || writer.send(payload()).map(|()| writer));
         thanks(reader.read().unwrap());
-        finish(writing).unwrap().close(CloseCode::NORMAL, "").unwrap();
+        finish(writing).unwrap().start_close(CloseCode::NORMAL, "").unwrap();
         assert_eq!(reader.read().unwrap(), None);
         assert!(reader.close_info().unwrap().clean);
     });
@@ -272,7 +272,7 @@ fn close_does_not_wait_for_a_writer_that_is_blocked() {
     thread::sleep(Duration::from_millis(300));
     let reading = thread::spawn(move || (reader.read(), reader.close_info()));
     let begun = Instant::now();
-    within(move || writer.close(CloseCode::NORMAL, "")).unwrap();
+    within(move || writer.start_close(CloseCode::NORMAL, "")).unwrap();
     assert!(begun.elapsed() < close_timeout / 2, "{:?}", begun.elapsed());
     let (last, info) = finish(reading);
     assert_eq!(last.unwrap(), None);

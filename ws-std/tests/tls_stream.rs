@@ -260,7 +260,7 @@ fn both_sides_send_64_mib_at_once() {
         (sender, reading)
     });
     let ends = ends.map(|(sender, reading)| (finish(sender), finish(reading)));
-    ends[0].0.close(CloseCode::NORMAL, "").unwrap();
+    ends[0].0.start_close(CloseCode::NORMAL, "").unwrap();
     let [(_, mut client), (_, mut server)] = ends;
     let server = thread::spawn(move || server.read().unwrap());
     assert_eq!(client.read().unwrap(), None);

@@ -69,7 +69,7 @@ pub(crate) fn ask(script: &mut Script<'_>) {
     let mut slots = FieldSlots::<DEFAULT_MAX_FIELDS>::new();
     let Ok(response) = ResponseHead::parse(head, &mut slots) else { return };
     if let Ok(accepted) = response.accept(&key, offered, Some(extensions)) {
-        write(accepted.subprotocol.unwrap_or_default().as_bytes());
+        write(accepted.unwrap_or_default().as_bytes());
         return;
     }
     for (name, value) in response.fields() {

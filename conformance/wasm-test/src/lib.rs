@@ -143,7 +143,9 @@ pub extern "C" fn ws_code(id: u32) -> u32 {
 /// Answers a request with 101; 0 when there was none.
 #[unsafe(no_mangle)]
 pub extern "C" fn ws_accept(id: u32) -> u32 {
-    with(id, |connection| connection.endpoint.outbound.accept(&AcceptResponse::new()).is_ok().into())
+    with(id, |connection| {
+        connection.endpoint.outbound.accept(&AcceptResponse::new()).is_ok().into()
+    })
 }
 
 /// Answers a request with an HTTP response whose body is at `ws_outgoing`; 0 when that cannot be.
@@ -170,7 +172,7 @@ pub extern "C" fn ws_outgoing(id: u32, len: usize) -> usize {
 #[unsafe(no_mangle)]
 pub extern "C" fn ws_send_text(id: u32) -> u32 {
     with(id, |connection| match str::from_utf8(&connection.outgoing) {
-        Ok(text) => connection.endpoint.outbound.send(text).is_ok().into(),
+        Ok(text) => connection.endpoint.outbound.queue(text).is_ok().into(),
         Err(_) => 0,
     })
 }
@@ -180,7 +182,7 @@ pub extern "C" fn ws_send_text(id: u32) -> u32 {
 pub extern "C" fn ws_send_binary(id: u32) -> u32 {
     with(id, |connection| {
         let message = Message::from(core::mem::take(&mut connection.outgoing));
-        connection.endpoint.outbound.send(message).is_ok().into()
+        connection.endpoint.outbound.queue(message).is_ok().into()
     })
 }
 
@@ -195,7 +197,7 @@ pub extern "C" fn ws_ping(id: u32) -> u32 {
 pub extern "C" fn ws_close(id: u32, code: u32) -> u32 {
     with(id, |connection| match (u16::try_from(code), str::from_utf8(&connection.outgoing)) {
         (Ok(code), Ok(reason)) => {
-            connection.endpoint.outbound.close(CloseCode::new(code), reason).is_ok().into()
+            connection.endpoint.outbound.start_close(CloseCode::new(code), reason).is_ok().into()
         }
         _ => 0,
     })

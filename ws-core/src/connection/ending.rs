@@ -19,7 +19,9 @@ pub(crate) struct Ending {
     failed: bool,
     /// Our Close frame was sent before the peer's had come.
     closed_first: bool,
-    /// Close frames went both ways without a failure, and the stream has taken all of ours.
+    /// The stream has taken all of our Close frame.
+    close_written: bool,
+    /// So it was, the peer's Close frame was parsed, and the connection has not failed.
     clean: bool,
     /// The driver was told to write what was encoded, our Close frame included.
     told_to_write: bool,
@@ -99,6 +101,7 @@ impl Ending {
             peer_closed: false,
             failed: false,
             closed_first: false,
+            close_written: false,
             clean: false,
             told_to_write: false,
             lost: false,
@@ -143,6 +146,7 @@ impl Ending {
     /// Whether messages and Pings can be sent.
     #[inline]
     pub(crate) fn is_open(&self) -> bool {
+        // mutant: frames before the handshake is over
         self.phase == Phase::Open
             && self.close == Close::No
             && self.stream == Stream::Open
@@ -178,6 +182,7 @@ impl Ending {
             Close::Due(_) | Close::Sent => false,
         };
         if owed && matches!(self.stream, Stream::Open | Stream::Ended) {
+            // mutant: a Close frame is not answered
             self.close = Close::Due(code);
         }
     }
@@ -192,8 +197,9 @@ impl Ending {
         self.closed_first = !self.peer_closed;
     }
 
-    pub(crate) const fn peer_closed(&mut self) {
+    pub(crate) fn peer_closed(&mut self) {
         self.peer_closed = true;
+        self.note_clean();
     }
 
     pub(crate) const fn failed(&mut self) {
@@ -221,9 +227,15 @@ impl Ending {
     /// The stream has taken all that was to be written.
     #[inline]
     pub(crate) fn all_written(&mut self) {
-        if self.close == Close::Sent && self.peer_closed && !self.failed && !self.drops_output() {
-            self.clean = true;
+        if self.close == Close::Sent && !self.drops_output() {
+            self.close_written = true;
+            self.note_clean();
         }
+    }
+
+    fn note_clean(&mut self) {
+        self.clean |=
+            self.close_written && self.peer_closed && !self.failed && !self.drops_output();
     }
 
     /// The driver is told to write all that was encoded. When it asks again it has done so.

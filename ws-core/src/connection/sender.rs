@@ -4,6 +4,7 @@
 //! ([`Timers`]). Everything that the receiving half owes the peer, a Pong, a Close frame, waits here until
 //! [`Sender::transmit`] encodes it, between data frames and never inside one.
 
+use core::fmt;
 use core::ops::Range;
 
 use super::data_frame::DataFrame;
@@ -21,7 +22,6 @@ use crate::{CloseCode, Config, Instant, MaskingKey, MessageKind, Role, SendError
 /// about what may be sent when.
 ///
 /// Frames are encoded into buffers of the caller, who writes them in the order in which they were encoded.
-#[derive(Debug)]
 pub struct Sender {
     pub(crate) ending: Ending,
     pub(crate) timers: Timers,
@@ -330,7 +330,7 @@ impl Sender {
     /// [`SendError::Closing`] when a Close frame was sent or is due, [`SendError::PayloadPending`],
     /// [`SendError::InvalidCloseCode`], [`SendError::ReasonTooLong`],
     /// [`SendError::ReasonWithoutCode`], [`SendError::BufferTooSmall`], or an error about the key.
-    pub fn close(
+    pub fn start_close(
         &mut self,
         code: impl Into<Option<CloseCode>>,
         reason: &str,
@@ -507,6 +507,7 @@ impl Sender {
         }
         if let Some(slot) = self.pong.get_mut(..payload.len()) {
             copy(payload, slot);
+            // mutant: a Pong without its payload
             self.pong_len = Some(payload.len() as u8);
         }
     }
@@ -542,13 +543,14 @@ impl Sender {
     pub(crate) fn look(&mut self, now: Instant, _waiting: bool, look: Look) -> Option<Due> {
         self.timers.answer(now);
         #[cfg(feature = "endpoint")]
-        let written = self.timers.look_at_output(_waiting);
+        let stuck = self.timers.look_at_output(_waiting);
         self.timers.apply();
         let stage = self.ending.stage();
         #[cfg(feature = "endpoint")]
-        if look == Look::Writer && written && stage == Stage::Open {
-            // Whoever reads looks at it: what is waited for may have come.
-            return None;
+        if look == Look::Writer && !stuck && stage == Stage::Open {
+            // Whoever reads looks at the rest: what is waited for may have come.
+            self.ping_due |= self.timers.ping_is_due();
+            return self.ping_due.then_some(Due::Ping);
         }
         let due = self.timers.due(stage, look != Look::Parsed);
         match due {
@@ -616,6 +618,20 @@ impl Sender {
     #[cfg(feature = "endpoint")]
     pub(crate) const fn transmits_close(&self) -> bool {
         self.pong_len.is_none() && !self.ping_due
+    }
+}
+
+/// Where it stands. Neither payloads nor masking keys are shown.
+impl fmt::Debug for Sender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender")
+            .field("ending", &self.ending)
+            .field("timers", &self.timers)
+            .field("message", &self.message)
+            .field("payload_left", &self.payload_left)
+            .field("owes_pong", &self.pong_len.is_some())
+            .field("owes_ping", &self.ping_due)
+            .finish_non_exhaustive()
     }
 }
 

@@ -27,10 +27,10 @@ const EMPTIED: u8 = 1 << 5;
 /// The clock has not answered yet.
 const UNSTARTED: u8 = 1 << 6;
 
-/// The deadline of the Pong was put off.
-const PONG_GRACE: u8 = 1;
-/// The deadline of the next data frame was put off.
-const IDLE_GRACE: u8 = 1 << 1;
+/// The deadline of the Pong was put off, while all of these are set: each of the marks gives the grace back.
+const PONG_GRACE: u8 = RECEIVED | PING;
+/// So was the deadline of the next data frame.
+const IDLE_GRACE: u8 = DATA;
 
 /// A clock that two threads look at may seem to go back by this much, in milliseconds.
 const SKEW: u32 = 60_000;
@@ -195,8 +195,8 @@ impl Timers {
         }
     }
 
-    /// Looks at what was written since the clock's answer before; returns whether anything was. `waiting` tells
-    /// whether there is output.
+    /// Looks at what was written since the clock's answer before; returns whether there was output then, and none
+    /// of it was. `waiting` tells whether there is output.
     #[cfg(feature = "endpoint")]
     pub(crate) fn look_at_output(&mut self, waiting: bool) -> bool {
         let written = self.marks & WRITTEN != 0;
@@ -213,7 +213,7 @@ impl Timers {
             Some(since) if self.marks & EMPTIED == 0 => Some(since),
             _ => Some(self.now),
         };
-        written
+        since.is_some() && !written
     }
 
     /// Turns the marks into times.
@@ -226,18 +226,16 @@ impl Timers {
     }
 
     fn apply_marks(&mut self, marks: u8) {
+        self.graces &= !marks;
         if marks & PING != 0 && self.ping.is_some() {
             self.ping = Some(self.now);
-            self.graces &= !PONG_GRACE;
         }
         if marks & RECEIVED != 0 {
             self.received = self.now;
             self.ping = None;
-            self.graces &= !PONG_GRACE;
         }
         if marks & DATA != 0 {
             self.data = self.now;
-            self.graces &= !IDLE_GRACE;
         }
         if marks & CLOSING != 0 {
             self.closing = self.now;
@@ -248,8 +246,10 @@ impl Timers {
     /// when the driver comes late, or when bytes are `unparsed`: what they wait for may have come.
     pub(crate) fn due(&mut self, stage: Stage, unparsed: bool) -> Option<Due> {
         let now = self.now;
-        for (due, at) in self.deadlines(stage).into_iter().flatten() {
-            if !at.has_come(now) || self.put_off(due, at, unparsed) {
+        while let Some((due, at)) =
+            self.find(stage, |due, at| at.has_come(now).then_some((due, at)))
+        {
+            if self.put_off(due, at, unparsed) {
                 continue;
             }
             if due == Due::Ping {
@@ -262,12 +262,33 @@ impl Timers {
 
     /// The first deadline.
     pub(crate) fn next(&self, stage: Stage) -> Option<Instant> {
-        let [a, b] = self.deadlines(stage).map(|deadline| deadline.map(|(_, at)| at));
-        match (a, b) {
-            (Some(a), Some(b)) if a.millis_since(self.now) <= b.millis_since(self.now) => Some(a),
-            (Some(_), Some(b)) => Some(b),
-            (a, b) => a.or(b),
+        let mut next: Option<Instant> = None;
+        let _: Option<()> = self.find(stage, |_, at| {
+            let is_first =
+                next.is_none_or(|next| at.millis_since(self.now) < next.millis_since(self.now));
+            if is_first {
+                next = Some(at);
+            }
+            None
+        });
+        next
+    }
+
+    /// When a side that only writes has something to do on an open connection: a keepalive Ping loses nobody.
+    #[cfg(feature = "endpoint")]
+    pub(crate) fn next_ping(&self) -> Option<Instant> {
+        let at = self.received.plus_millis(self.ping_interval);
+        (self.ping_interval != 0 && self.ping.is_none()).then_some(at)
+    }
+
+    /// Whether a keepalive Ping is due; it is sent then.
+    #[cfg(feature = "endpoint")]
+    pub(crate) fn ping_is_due(&mut self) -> bool {
+        let due = self.next_ping().is_some_and(|at| at.has_come(self.now));
+        if due {
+            self.ping = Some(self.now);
         }
+        due
     }
 
     #[cfg(feature = "endpoint")]
@@ -280,27 +301,29 @@ impl Timers {
         self.now
     }
 
-    fn deadlines(&self, stage: Stage) -> [Option<(Due, Instant)>; 2] {
-        let at = |due: Due, since: Instant, timeout: u32| {
-            (timeout != 0).then(|| (due, since.plus_millis(timeout)))
+    /// Passes each deadline that runs to `pick`, until that has found what it looks for.
+    #[inline]
+    fn find<T>(&self, stage: Stage, mut pick: impl FnMut(Due, Instant) -> Option<T>) -> Option<T> {
+        let mut look = |due: Due, since: Instant, timeout: u32| {
+            if timeout != 0 { pick(due, since.plus_millis(timeout)) } else { None }
         };
         match stage {
             #[cfg(feature = "endpoint")]
-            Stage::Opening => [at(Due::Opening, self.data, self.opening_timeout), None],
+            Stage::Opening => look(Due::Opening, self.data, self.opening_timeout),
             #[cfg(feature = "endpoint")]
-            Stage::Answering => [None, None],
+            Stage::Answering => None,
             Stage::Open => {
                 let alive = match self.ping {
-                    Some(sent) => at(Due::Lost, sent, self.pong_timeout),
-                    None => at(Due::Ping, self.received, self.ping_interval),
+                    Some(sent) => look(Due::Lost, sent, self.pong_timeout),
+                    None => look(Due::Ping, self.received, self.ping_interval),
                 };
-                [alive, at(Due::Idle, self.data, self.idle_timeout)]
+                alive.or_else(|| look(Due::Idle, self.data, self.idle_timeout))
             }
-            Stage::Closing => [at(Due::GiveUp, self.closing, self.close_timeout), None],
+            Stage::Closing => look(Due::GiveUp, self.closing, self.close_timeout),
             Stage::Draining => {
                 let timeout =
                     if self.close_timeout != 0 { self.close_timeout } else { self.pong_timeout };
-                [at(Due::GiveUp, self.closing, timeout), None]
+                look(Due::GiveUp, self.closing, timeout)
             }
         }
     }
@@ -313,7 +336,7 @@ impl Timers {
             Due::Idle => (IDLE_GRACE, self.idle_timeout, &mut self.data),
             _ => return false,
         };
-        if self.graces & grace != 0 || at == self.now && !unparsed {
+        if self.graces & grace == grace || at == self.now && !unparsed {
             return false;
         }
         self.graces |= grace;

@@ -92,7 +92,7 @@ impl fmt::Display for CloseInfo {
 
 /// Why an [`Endpoint`](crate::Endpoint) has failed.
 ///
-/// What tells the peer, a Close frame or an HTTP response, is in the output.
+/// What tells the peer, a Close frame or an HTTP response, is in the output, if there is anything to tell it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum EndpointError {

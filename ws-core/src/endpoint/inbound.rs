@@ -17,7 +17,7 @@ use super::http::{Request, Response};
 use super::next::Next;
 use super::opening::Phase;
 use super::outbound::Outbound;
-use crate::connection::{Due, Frame, Input, Look, Receiver, TextCheck};
+use crate::connection::{Frame, Input, Look, Receiver, TextCheck};
 use crate::message::MessageRef;
 use crate::{CloseCode, Instant, MessageKind, ProtocolError};
 
@@ -67,8 +67,8 @@ impl Inbound {
     /// What to do next, for a side that only reads: [`Next::Event`], [`Next::Failed`], [`Next::Wait`] and
     /// [`Next::Done`], which means that nothing more comes.
     ///
-    /// What is owed to the peer gets into `out`, which has its own [`next`](Outbound::next). The answer does
-    /// not borrow `out`. `clock` is called at most once, and only when nothing is left to tell.
+    /// Pongs and Close frames that are owed to the peer go to `out`; its own [`next`](Outbound::next) says when to
+    /// write them. `out` is borrowed for this call only. `clock` is called at most once, and only when nothing is left to tell.
     pub fn next(&mut self, out: &mut Outbound, clock: impl FnOnce() -> Instant) -> Next<'_> {
         let found = match self.find(out) {
             Some(found) => Some(found),
@@ -290,9 +290,6 @@ impl Inbound {
 
     pub(super) fn look_as(&mut self, look: Look, out: &mut Outbound, now: Instant) -> bool {
         let due = out.look(now, look);
-        if due == Some(Due::Opening) {
-            self.opening_is_late(out);
-        }
         due.is_some() || !out.is_sound()
     }
 

@@ -4,6 +4,7 @@
 //! [`Endpoint::next`], and does what the answer, [`Next`], says. Any call may be the last for a while: nothing
 //! is lost when a driver is cancelled between two.
 
+mod answer;
 mod assembly;
 mod event;
 mod http;
@@ -61,7 +62,7 @@ const HOLD: usize = 64 * 1024;
 /// loop {
 ///     match server.next(now) {
 ///         Next::Event(Event::Request(_)) => server.outbound.accept(&AcceptResponse::new())?,
-///         Next::Event(Event::Message(message)) => server.outbound.send(message)?,
+///         Next::Event(Event::Message(message)) => server.outbound.queue(message)?,
 ///         Next::Event(_) => {}
 ///         Next::Failed(error) => eprintln!("{error}"),
 ///         Next::Write { mut output, .. } => {
@@ -216,7 +217,7 @@ impl Endpoint {
     /// fn echo(endpoint: &mut Endpoint, now: Instant) -> Result<bool, SendError> {
     ///     loop {
     ///         match endpoint.next_ref(|| now) {
-    ///             Next::Event((Event::Message(message), out)) => out.send_ref(message)?,
+    ///             Next::Event((Event::Message(message), out)) => out.queue_ref(message)?,
     ///             Next::Event(_) | Next::Failed(_) => {}
     ///             next => return Ok(!matches!(next, Next::Done)), // yours: to write, to read, to wait
     ///         }

@@ -10,11 +10,12 @@ use core::fmt;
 
 use bytes::Bytes;
 
+use super::answer::Answer;
 use super::event::EndpointError;
 use super::http::{Request, Response, field_slots};
 use super::inbound::{Found, Inbound};
 use super::options::Options;
-use super::outbound::{Answer, Outbound};
+use super::outbound::Outbound;
 use crate::connection::Receiver;
 use crate::handshake::{BodyPart, BodyReader, ClientKey, EMPTY_FIELD, HeadReader, ResponseHead};
 
@@ -27,8 +28,6 @@ pub(super) enum Phase {
     /// The body of a server's refusal is being received.
     Body(Box<Refusal>),
     Open,
-    /// The time for the opening handshake is over, which is to be told.
-    Late,
     /// Nothing more is told: what still arrives is of no interest (RFC 6455 §1.4).
     Over,
 }
@@ -86,12 +85,15 @@ impl Inbound {
     #[cold]
     pub(super) fn poll_opening(&mut self, out: &mut Outbound) -> Option<Found> {
         let mut for_head = false;
+        let late = out.is_opening_late();
+        // What has come of a refusal's body is what there is.
+        self.session.eof |= late && matches!(self.session.phase, Phase::Body(_));
         let phase = core::mem::replace(&mut self.session.phase, Phase::Over);
         let result = match phase {
+            Phase::Head(_) if late => Err(EndpointError::HandshakeTimeout),
             Phase::Head(opening) => self.poll_head(opening, out, &mut for_head),
             Phase::Body(refusal) => Ok(self.poll_body(refusal, out)),
             Phase::Asked => self.poll_answer(out),
-            Phase::Late => Err(EndpointError::HandshakeTimeout),
             Phase::Open | Phase::Over => {
                 self.session.phase = phase;
                 let rest = self.assembly.buffer.unread_len();
@@ -228,18 +230,6 @@ impl Inbound {
         refusal.response.body = refusal.body.into();
         out.over();
         Found::Refused(Box::new(refusal.response))
-    }
-
-    /// The time for the opening handshake is over.
-    pub(super) fn opening_is_late(&mut self, out: &mut Outbound) {
-        match &self.session.phase {
-            Phase::Head(_) => {
-                out.over();
-                self.session.phase = Phase::Late;
-            }
-            // What has come of the body is what there is.
-            _ => self.session.eof = true,
-        }
     }
 }
 

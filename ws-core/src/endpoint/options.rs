@@ -124,8 +124,8 @@ impl From<Config> for Options {
 
 /// The pages whose scripts a server admits, told by the request's Origin (RFC 6455 §10.2).
 ///
-/// A request without an Origin does not come from a browser and is always admitted; anybody else
-/// can send whatever Origin they like, so this protects users of browsers, not the server.
+/// Browsers always send an Origin, so a request without one is admitted. Other programs can send any Origin:
+/// this check protects the users of browsers, not the server.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Origins {
@@ -174,6 +174,7 @@ impl Origins {
             Self::Same => same(),
             Self::List(list) => same() || list.iter().any(|listed| equal_origins(listed, origin)),
         };
+        // mutant: every origin is admitted
         if admitted { Ok(()) } else { Err(HandshakeError::OriginNotAllowed) }
     }
 }

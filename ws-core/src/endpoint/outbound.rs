@@ -2,25 +2,23 @@
 //!
 //! There is one way for a message into the output, [`Outbound::put`]: it is checked, then encoded at once, or
 //! put into the [`Queue`] when it has to be cut into fragments. Control frames that are owed are encoded by
-//! [`Outbound::pump`] whenever the output has room for them. The application's answer to a request is given
-//! here, too, and the receiving side finds it when it is asked next.
+//! [`Outbound::pump`] whenever the output has room for them.
 
 use alloc::boxed::Box;
-use alloc::string::{String, ToString};
+use alloc::string::ToString;
 use core::fmt;
 use core::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
 use super::Options;
+use super::answer::Answer;
 use super::event::Unsent;
-use super::http::Request;
 use super::next::Next;
 use super::output::{Output, Pending, SHARE};
 use super::queue::{Fragment, Payload, Queue};
-use crate::connection::{DataFrame, Look, Phase, Rest, Sender, Stream};
+use crate::connection::{DataFrame, Due, Look, Rest, Sender, Stream};
 use crate::frame::{MAX_CONTROL_PAYLOAD, mask};
-use crate::handshake::{AcceptResponse, HandshakeError, HttpResponse, OpenError, accept_key};
 use crate::message::MessageRef;
 use crate::{
     CloseCode, Instant, MaskingKey, Message, MessageKind, PreparedMessage, Role, SendError,
@@ -45,16 +43,10 @@ pub struct Outbound {
     max_output: usize,
     /// How many bytes of output the driver has taken and not written yet.
     in_flight: usize,
-    answer: Answer,
+    pub(super) answer: Answer,
     random_failed: bool,
-}
-
-/// How a request was answered.
-#[derive(Debug)]
-pub(super) enum Answer {
-    None,
-    Asked(Box<Request>),
-    Accepted(Option<String>),
+    opening_late: bool,
+    dropped: bool,
 }
 
 struct Keys {
@@ -79,6 +71,7 @@ impl Keys {
             self.used = 0;
         }
         let key = self.block.get(self.used..).and_then(|rest| rest.first_chunk::<4>());
+        // mutant: one masking key for all frames
         self.used = self.used.saturating_add(4);
         key.map(|key| MaskingKey::new(*key))
     }
@@ -114,6 +107,8 @@ impl Outbound {
             in_flight: 0,
             answer: Answer::None,
             random_failed: false,
+            opening_late: false,
+            dropped: false,
         }
     }
 
@@ -127,17 +122,17 @@ impl Outbound {
         self.rest(None)
     }
 
-    /// Sends a message, text or binary.
+    /// Puts a message, text or binary, into the output. A driver writes it when it is told to.
     ///
     /// # Errors
     ///
     /// The message back, with the reason: [`SendError::NotOpen`], [`SendError::Closing`],
     /// [`SendError::OutputFull`] (write some of the output, then try again),
-    /// [`SendError::MessageOpen`] after [`send_fragment`](Self::send_fragment), or [`SendError::Random`].
-    pub fn send(&mut self, message: impl Into<Message>) -> Result<(), Unsent> {
+    /// [`SendError::MessageOpen`] after [`queue_fragment`](Self::queue_fragment), or [`SendError::Random`].
+    pub fn queue(&mut self, message: impl Into<Message>) -> Result<(), Unsent> {
         let message = message.into();
         if message.len() < SHARE {
-            return self.send_ref(&message).map_err(|error| Unsent { error, message });
+            return self.queue_ref(&message).map_err(|error| Unsent { error, message });
         }
         let kind = message.kind();
         if let Err(error) = self.check(message.len()) {
@@ -148,13 +143,13 @@ impl Outbound {
         self.put(kind, source, true).map_err(|error| Unsent { error, message })
     }
 
-    /// Sends a message that somebody else holds; its payload is copied into the output.
+    /// As [`queue`](Self::queue), for a message that somebody else holds: its payload is copied into the output.
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send).
+    /// As [`queue`](Self::queue).
     #[inline]
-    pub fn send_ref<'m>(&mut self, message: impl Into<MessageRef<'m>>) -> Result<(), SendError> {
+    pub fn queue_ref<'m>(&mut self, message: impl Into<MessageRef<'m>>) -> Result<(), SendError> {
         let message = message.into();
         let (kind, payload) = (message.kind(), message.as_bytes());
         self.check(payload.len())?;
@@ -164,25 +159,26 @@ impl Outbound {
         self.put(kind, Source::Lent(payload), true)
     }
 
-    /// Sends a message that was encoded before: a server shares its bytes with all other receivers.
+    /// As [`queue`](Self::queue), for a message that was encoded before: a server shares its bytes with all
+    /// other receivers.
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send); the caller still has the message.
-    pub fn send_prepared(&mut self, prepared: &PreparedMessage) -> Result<(), SendError> {
+    /// As [`queue`](Self::queue); the caller still has the message.
+    pub fn queue_prepared(&mut self, prepared: &PreparedMessage) -> Result<(), SendError> {
         let message = prepared.message();
         self.check(message.len())?;
         self.put(message.kind(), Source::Prepared(prepared), true)
     }
 
-    /// Sends one fragment of a message that is made piece by piece; `last` completes it. Text may be
+    /// Puts one fragment of a message into the output that is made piece by piece; `last` completes it. Text may be
     /// cut inside a character, but must be UTF-8 as a whole.
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send), and [`SendError::MessageOpen`] when the message that is open is of
+    /// As [`queue`](Self::queue), and [`SendError::MessageOpen`] when the message that is open is of
     /// the other kind.
-    pub fn send_fragment(
+    pub fn queue_fragment(
         &mut self,
         kind: MessageKind,
         payload: &[u8],
@@ -195,18 +191,18 @@ impl Outbound {
         self.put(kind, Source::Lent(payload), last)
     }
 
-    /// Sends a Ping, ahead of messages that are yet to be cut into fragments.
+    /// Puts a Ping into the output, ahead of messages that are yet to be cut into fragments.
     ///
     /// # Errors
     ///
-    /// [`SendError::ControlTooLong`] over 125 bytes, or as [`send`](Self::send).
+    /// [`SendError::ControlTooLong`] over 125 bytes, or as [`queue`](Self::queue).
     pub fn ping(&mut self, payload: &[u8]) -> Result<(), SendError> {
         self.check_room(payload.len())?;
         let key = self.key()?;
         self.control(|sender, out| sender.ping(payload, key, out))
     }
 
-    /// Sends a Pong that nobody asked for, as [`ping`](Self::ping); Pings are answered without it.
+    /// Puts a Pong that nobody asked for into the output, as [`ping`](Self::ping); Pings are answered without it.
     ///
     /// # Errors
     ///
@@ -217,7 +213,7 @@ impl Outbound {
         self.control(|sender, out| sender.pong(payload, key, out))
     }
 
-    /// Starts the closing handshake. The Close frame follows all messages that were sent; without a code,
+    /// Starts the closing handshake. The Close frame follows all messages that were queued; without a code,
     /// the reason must be empty.
     ///
     /// # Errors
@@ -225,7 +221,7 @@ impl Outbound {
     /// [`SendError::InvalidCloseCode`], [`SendError::ReasonTooLong`],
     /// [`SendError::ReasonWithoutCode`], [`SendError::Closing`] when it was started before,
     /// [`SendError::NotOpen`], [`SendError::Random`].
-    pub fn close(
+    pub fn start_close(
         &mut self,
         code: impl Into<Option<CloseCode>>,
         reason: &str,
@@ -245,42 +241,8 @@ impl Outbound {
         self.control(|sender, out| sender.encode_close(code, reason, key, out))
     }
 
-    /// Answers a request for a WebSocket with 101. [`Event::Open`](super::Event::Open) follows.
-    ///
-    /// # Errors
-    ///
-    /// No such request waits, a subprotocol was not offered, or a header is not valid. Nothing was written.
-    pub fn accept(&mut self, response: &AcceptResponse<'_>) -> Result<(), OpenError> {
-        let Answer::Asked(request) = &self.answer else { return Err(OpenError::NoRequest) };
-        let Some(asked) = request.asked() else { return Err(OpenError::NoRequest) };
-        let offered = asked.subprotocols.iter().map(String::as_str);
-        response.check_offered(offered, "")?;
-        let accept = accept_key(&asked.key);
-        append_head(&mut self.output, |out| response.write_accept(&accept, out))?;
-        self.answer = Answer::Accepted(response.subprotocol.map(ToString::to_string));
-        self.open();
-        Ok(())
-    }
-
-    /// Answers a request, of either kind, with an HTTP response, body included, and ends.
-    ///
-    /// # Errors
-    ///
-    /// No request waits, or the response is not valid. Nothing was written.
-    pub fn respond(&mut self, response: &HttpResponse<'_>) -> Result<(), OpenError> {
-        let Answer::Asked(request) = &self.answer else { return Err(OpenError::NoRequest) };
-        let with_body = request.method() != "HEAD" && !matches!(response.status, 204 | 304);
-        append_head(&mut self.output, |out| response.write_head(out))?;
-        if with_body {
-            self.output.copied().extend_from_slice(response.body);
-        }
-        self.answer = Answer::None;
-        self.over();
-        Ok(())
-    }
-
-    /// Moves the output into `batch`, unless that still holds some: for a driver that goes on with the
-    /// endpoint while it writes, as one that hands over what it writes, or that writes in another task.
+    /// Moves all output into `batch`, if that is empty. This is for a driver that uses the endpoint while a write
+    /// runs: one that writes in another task, or whose stream takes ownership of the bytes.
     ///
     /// It still counts as output until [`written`](Self::written) tells that the stream has taken it. When
     /// the stream has failed, tell [`receive_reset`](Self::receive_reset). When [`Next::Done`] comes while some
@@ -292,9 +254,9 @@ impl Outbound {
     ///
     /// let mut ws = Endpoint::server_after_handshake(Config::default(), &[]);
     /// let mut batch = Output::default();
-    /// ws.outbound.send("Hello")?;
+    /// ws.outbound.queue("Hello")?;
     /// ws.outbound.take_output(&mut batch);
-    /// ws.outbound.send("goes with the next batch")?;
+    /// ws.outbound.queue("goes with the next batch")?;
     /// while !batch.is_empty() {
     ///     let count = batch.chunk().len(); // of what stream.write(batch.chunk()) has taken
     ///     batch.advance(count);
@@ -350,6 +312,14 @@ impl Outbound {
         self.drop_output();
     }
 
+    /// Whether output was dropped that had been queued: because the stream has failed, the peer was given up or
+    /// has closed before the end of a message, or the random generator has failed. A flush that ends without it
+    /// has written everything.
+    #[must_use]
+    pub fn has_dropped(&self) -> bool {
+        self.dropped
+    }
+
     /// How many bytes are not written yet, those included that the driver has taken.
     #[inline]
     pub fn waiting(&self) -> usize {
@@ -370,7 +340,7 @@ impl Outbound {
         self.sender.is_open()
     }
 
-    fn role(&self) -> Role {
+    pub(super) fn role(&self) -> Role {
         self.sender.ending.role()
     }
 
@@ -381,7 +351,7 @@ impl Outbound {
             Some(key) => Ok(Some(key)),
             None => {
                 self.random_failed = true;
-                self.queue = None;
+                self.drop_queue();
                 self.over();
                 Err(SendError::Random)
             }
@@ -513,7 +483,7 @@ impl Outbound {
         let ending = &self.sender.ending;
         // Of messages that wait, no further fragment is begun (RFC 6455 §5.5.1).
         if ending.cuts_messages() || ending.drops_output() || self.random_failed {
-            self.queue = None;
+            self.drop_queue();
         }
         let mut drained = self.output.is_empty();
         while !self.random_failed && (self.transmits() || self.cuts(&mut drained)) {}
@@ -578,7 +548,7 @@ impl Outbound {
 
     /// Tells the time, and does what is due.
     #[inline]
-    pub(super) fn look(&mut self, now: Instant, look: Look) -> Option<crate::connection::Due> {
+    pub(super) fn look(&mut self, now: Instant, look: Look) -> Option<Due> {
         // What is encoded counts from now, and what fails is told before the output.
         self.pump();
         let waiting = self.waiting() != 0;
@@ -586,6 +556,10 @@ impl Outbound {
         if self.sender.ending.drops_output() {
             self.drop_output();
             self.answer = Answer::None;
+        }
+        if due == Some(Due::Opening) {
+            self.opening_late = true;
+            self.over();
         }
         if due.is_some() {
             self.pump();
@@ -620,62 +594,21 @@ impl Outbound {
         }
     }
 
+    /// Of messages that wait, no further fragment is begun.
+    fn drop_queue(&mut self) {
+        self.dropped |= self.queue.take().is_some();
+    }
+
     fn drop_output(&mut self) {
+        self.dropped |= self.waiting() != 0;
         self.queue = None;
         self.output.advance(usize::MAX);
         self.in_flight = 0;
     }
 
-    /// A request has come, and waits for its answer.
-    pub(super) fn asked(&mut self, request: Box<Request>) {
-        self.answer = Answer::Asked(request);
-        self.sender.ending.set_phase(Phase::Asked);
-    }
-
-    /// The client has ended its side of the stream, and waits for an answer that is no WebSocket.
-    pub(super) fn half_closed(&mut self) {
-        if self.sender.ending.phase() == Phase::Asked {
-            self.sender.ending.set_phase(Phase::HalfClosed);
-            self.sender.timers.begin_closing();
-        }
-    }
-
-    /// The request that waits, and what its acceptance has come to.
-    pub(super) fn answer(&mut self) -> &mut Answer {
-        &mut self.answer
-    }
-
-    pub(super) fn open(&mut self) {
-        self.sender.ending.set_phase(Phase::Open);
-        self.sender.timers.opened();
-    }
-
-    /// Ends without a WebSocket, or without any way to send; the first call counts.
-    pub(super) fn over(&mut self) {
-        if self.sender.ending.phase() != Phase::Over {
-            self.sender.ending.set_phase(Phase::Over);
-            self.sender.timers.restart_closing();
-        }
-        self.answer = Answer::None;
-    }
-
-    /// Appends an HTTP head that `write` makes, given a slice that is long enough.
-    pub(super) fn head(
-        &mut self,
-        write: impl Fn(&mut [u8]) -> Result<usize, OpenError>,
-    ) -> Result<(), OpenError> {
-        append_head(&mut self.output, write)
-    }
-
-    /// Answers a faulty request, with a body if one may come.
-    pub(super) fn refuse(&mut self, error: HandshakeError, with_body: bool) {
-        if self.role() == Role::Server && error.status().is_some() {
-            let _ = match with_body {
-                true => self.head(|out| error.write_response(out)),
-                false => self.head(|out| error.write_response_head(out)),
-            };
-        }
-        self.over();
+    /// Whether the time for the opening handshake has passed before its end.
+    pub(super) fn is_opening_late(&self) -> bool {
+        self.opening_late
     }
 
     pub(super) fn is_reset(&self) -> bool {
@@ -686,22 +619,6 @@ impl Outbound {
     pub(super) fn is_given_up(&self) -> bool {
         matches!(self.sender.ending.stream(), Stream::GivenUp | Stream::Reset)
     }
-}
-
-fn append_head(
-    output: &mut Output,
-    write: impl Fn(&mut [u8]) -> Result<usize, OpenError>,
-) -> Result<(), OpenError> {
-    let needed = match write(&mut []) {
-        Err(OpenError::BufferTooSmall { needed }) => needed,
-        other => other?,
-    };
-    let out = output.copied();
-    let from = out.len();
-    out.resize(from.saturating_add(needed), 0);
-    let written = write(out.get_mut(from..).unwrap_or_default());
-    out.truncate(from.saturating_add(*written.as_ref().unwrap_or(&0)));
-    written.map(drop)
 }
 
 const fn frame(kind: MessageKind, last: bool) -> DataFrame {

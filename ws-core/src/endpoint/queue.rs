@@ -14,13 +14,16 @@ use crate::{CloseCode, MessageKind};
 
 pub(super) struct Queue {
     waiting: VecDeque<Uncut>,
-    /// Bytes of payload that wait.
+    /// What waits, in bytes: payloads, and what it takes to keep each.
     len: usize,
     /// The message of which the application has more pieces to come.
     pub(super) open: Option<MessageKind>,
     /// The Close frame that follows.
     pub(super) close: Option<(Option<CloseCode>, String)>,
 }
+
+/// What a message takes beside its payload, in bytes.
+const COST: usize = size_of::<Uncut>();
 
 /// A message, or a piece of one.
 struct Uncut {
@@ -58,13 +61,14 @@ impl Queue {
         Self { waiting: VecDeque::new(), len: 0, open, close: None }
     }
 
-    /// How many bytes of payload wait; at least one if any frame does.
+    /// What waits, in bytes; at least one if any frame does. Many short messages take more memory than their
+    /// payloads, so each counts as [`COST`] bytes more.
     pub(super) fn len(&self) -> usize {
-        self.len.max(usize::from(!self.waiting.is_empty() || self.close.is_some()))
+        self.len.saturating_add(usize::from(self.close.is_some()))
     }
 
     pub(super) fn push(&mut self, kind: MessageKind, payload: Payload, last: bool) {
-        self.len = self.len.saturating_add(payload.len());
+        self.len = self.len.saturating_add(payload.len()).saturating_add(COST);
         self.open = if last { None } else { Some(kind) };
         self.waiting.push_back(Uncut { kind, payload, last });
     }
@@ -78,6 +82,7 @@ impl Queue {
         let ends = uncut.payload.len() == 0;
         let fragment = Fragment { kind: uncut.kind, payload, last: uncut.last && ends };
         if ends {
+            self.len = self.len.saturating_sub(COST);
             self.waiting.pop_front();
         }
         Some(fragment)

@@ -107,8 +107,8 @@ impl ReadBuffer {
         self.data.get(message).unwrap_or_default()
     }
 
-    /// The bytes of a message that was completed, owned. A large one takes its buffer along, if it
-    /// fills at least half of that; so what a message keeps alive is at most twice its size.
+    /// Takes a complete message as bytes of its own. A large one that fills at least half of the buffer keeps
+    /// the buffer instead of being copied, so that it keeps at most twice its size alive.
     pub(super) fn take(&mut self, message: Range<usize>) -> Bytes {
         let len = message.len();
         let worth = len >= HAND_OVER && self.data.len() / 2 <= len;

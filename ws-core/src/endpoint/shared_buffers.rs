@@ -80,7 +80,7 @@ impl Endpoint {
     ///     assert_eq!(ws.inbound.receive(frame), frame.len());
     ///     loop {
     ///         match ws.next(|| Instant::from_millis(0)) {
-    ///             Next::Event(Event::Message(message)) => ws.outbound.send(message)?,
+    ///             Next::Event(Event::Message(message)) => ws.outbound.queue(message)?,
     ///             Next::Write { mut output, .. } => {
     ///                 assert_eq!(output.chunk(), b"\x81\x05Hello"); // to be written to the stream
     ///                 output.advance(7);
@@ -92,8 +92,8 @@ impl Endpoint {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
-    /// Bytes that were read into [`read_buf`](super::Inbound::read_buf) have to be told by
-    /// [`filled`](super::Inbound::filled) before. While a message of more than 4 KiB is incomplete, it is put
+    /// Bytes that were read into [`read_buf`](super::Inbound::read_buf) are lost unless
+    /// [`filled`](super::Inbound::filled) has told of them before the visit ends. While a message of more than 4 KiB is incomplete, it is put
     /// together in memory of its own.
     pub fn with_buffers<'a>(
         &'a mut self,

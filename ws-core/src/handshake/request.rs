@@ -303,6 +303,7 @@ fn check_version(version: Single<'_>) -> Result<(), HandshakeError> {
     }
     match version.first {
         None => Err(HandshakeError::MissingVersion),
+        // mutant: version 8 is accepted
         Some(b"13") => Ok(()),
         Some(value) if parse_version(value).is_some() => Err(HandshakeError::UnsupportedVersion),
         Some(_) => Err(HandshakeError::MalformedVersion),

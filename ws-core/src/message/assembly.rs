@@ -42,7 +42,8 @@ impl<'b> SliceAssembler<'b> {
         Self { storage, len: 0 }
     }
 
-    /// Adds a chunk; returns the message when it is complete.
+    /// Adds a chunk; returns the message when it is complete. The bytes of a text are UTF-8: the connection has
+    /// checked them.
     ///
     /// # Errors
     ///

@@ -87,7 +87,6 @@ async fn open<S: Stream>(stream: &mut S, buf: &mut [u8]) -> Result<Option<Range<
 }
 
 type Head = Result<Option<usize>, HandshakeError>;
-
 fn answer(head: Head, buf: &[u8], out: &mut [u8]) -> Result<usize, HandshakeError> {
     let len = head?.ok_or(HandshakeError::IncompleteHead)?;
     let mut slots = FieldSlots::<32>::new();

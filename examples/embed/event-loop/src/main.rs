@@ -35,7 +35,7 @@ struct Server {
 }
 
 fn echo(message: MessageRef<'_>, out: &mut Outbound) {
-    let _ = out.send_ref(message); // it fails only when the connection is closing
+    let _ = out.queue_ref(message); // it fails only when the connection is closing
 }
 
 impl Server {

@@ -28,7 +28,7 @@ async fn listen(address: &str, handshake: Duration) -> io::Result<()> {
         stream.set_nodelay(true)?;
         let options = options.clone();
         spawn(async move {
-            let echo = driver::serve(stream, options, |out, message| out.send(message));
+            let echo = driver::serve(stream, options, |out, message| out.queue(message));
             if let Err(error) = echo.await {
                 eprintln!("{error}");
             }

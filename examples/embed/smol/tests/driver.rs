@@ -141,7 +141,7 @@ fn both_sides_end_cleanly() {
     let ask = async {
         far.send(Message::from(vec![7; 900])).await.unwrap();
         assert_eq!(message(&mut far).await.as_bytes(), [7; 900]);
-        far.endpoint.outbound.close(CloseCode::NORMAL, "").unwrap();
+        far.endpoint.outbound.start_close(CloseCode::NORMAL, "").unwrap();
         while far.event().await.unwrap().is_some() {}
         assert!(far.endpoint.close_info().is_some_and(|info| info.clean && info.by_us));
     };

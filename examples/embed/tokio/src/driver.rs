@@ -46,7 +46,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         if self.endpoint.outbound.waiting() + message.len() > 1 << 16 {
             self.flush().await?;
         }
-        self.endpoint.outbound.send(message).map_err(Error::other)
+        self.endpoint.outbound.queue(message).map_err(Error::other)
     }
 
     pub async fn flush(&mut self) -> Result<()> {

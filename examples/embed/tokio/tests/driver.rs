@@ -74,7 +74,7 @@ async fn client_and_server_talk_and_close_cleanly() {
         ws.send(sent.clone()).await.unwrap();
         assert_eq!(message(&mut ws).await, sent);
     }
-    ws.endpoint.outbound.close(CloseCode::NORMAL, "bye").unwrap();
+    ws.endpoint.outbound.start_close(CloseCode::NORMAL, "bye").unwrap();
     assert!(matches!(ws.event().await.unwrap(), Some(Event::Closed)));
     assert!(ws.event().await.unwrap().is_none());
     let info = ws.endpoint.close_info().unwrap();
@@ -164,7 +164,7 @@ async fn an_application_sends_while_it_reads() {
         far.send(Message::from("asked")).await.unwrap();
         assert_eq!(message(&mut far).await.as_text(), Some("asked"));
     }
-    far.endpoint.outbound.close(None, "").unwrap();
+    far.endpoint.outbound.start_close(None, "").unwrap();
     while far.event().await.unwrap().is_some() {}
     pusher.await.unwrap();
 }
@@ -277,7 +277,7 @@ async fn a_pong_in_time_counts_however_late_it_is_read() {
 async fn a_close_that_is_not_answered_ends_at_its_deadline() {
     let (near, mut far) = duplex(1000);
     let mut ws = server(near, Config::new());
-    ws.endpoint.outbound.close(CloseCode::NORMAL, "").unwrap();
+    ws.endpoint.outbound.start_close(CloseCode::NORMAL, "").unwrap();
     let start = Instant::now();
     // A peer that goes on talking does not move the deadline.
     let talker = tokio::spawn(async move {
@@ -377,7 +377,7 @@ async fn a_peer_that_reads_nothing_does_not_move_the_deadline_of_closing() {
     let (near, far) = duplex(1000);
     let mut ws = server(near, Config::new());
     ws.queue(Message::from(vec![0; 10_000])).await.unwrap();
-    ws.endpoint.outbound.close(CloseCode::NORMAL, "").unwrap();
+    ws.endpoint.outbound.start_close(CloseCode::NORMAL, "").unwrap();
     let start = Instant::now();
     let rest = async { while ws.event().await.unwrap().is_some() {} };
     timeout(Duration::from_secs(3600), rest).await.unwrap();

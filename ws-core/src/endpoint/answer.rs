@@ -1,0 +1,126 @@
+//! The sending side's part of the opening handshake: a client's request, and a server's answer.
+//!
+//! A request that was parsed is left here by the receiving side, the application answers it, and the receiving
+//! side finds the answer when it is asked next.
+
+use alloc::boxed::Box;
+use alloc::string::{String, ToString};
+
+use super::http::Request;
+use super::outbound::Outbound;
+use super::output::Output;
+use crate::Role;
+use crate::connection::Phase;
+use crate::handshake::{AcceptResponse, HandshakeError, HttpResponse, OpenError, accept_key};
+
+/// How a request was answered.
+#[derive(Debug)]
+pub(super) enum Answer {
+    None,
+    Asked(Box<Request>),
+    Accepted(Option<String>),
+}
+
+impl Outbound {
+    /// Answers a request for a WebSocket with 101. [`Event::Open`](super::Event::Open) follows.
+    ///
+    /// # Errors
+    ///
+    /// No such request waits, a subprotocol was not offered, or a header is not valid. Nothing was written.
+    pub fn accept(&mut self, response: &AcceptResponse<'_>) -> Result<(), OpenError> {
+        let Answer::Asked(request) = &self.answer else { return Err(OpenError::NoRequest) };
+        let Some(asked) = request.asked() else { return Err(OpenError::NoRequest) };
+        let offered = asked.subprotocols.iter().map(String::as_str);
+        response.check_offered(offered, "")?;
+        let accept = accept_key(&asked.key);
+        append_head(&mut self.output, |out| response.write_accept(&accept, out))?;
+        self.answer = Answer::Accepted(response.subprotocol.map(ToString::to_string));
+        self.open();
+        Ok(())
+    }
+
+    /// Answers a request, of either kind, with an HTTP response, body included, and ends.
+    ///
+    /// # Errors
+    ///
+    /// No request waits, or the response is not valid. Nothing was written.
+    pub fn respond(&mut self, response: &HttpResponse<'_>) -> Result<(), OpenError> {
+        let Answer::Asked(request) = &self.answer else { return Err(OpenError::NoRequest) };
+        let with_body = request.method() != "HEAD" && !matches!(response.status, 204 | 304);
+        append_head(&mut self.output, |out| response.write_head(out))?;
+        if with_body {
+            self.output.copied().extend_from_slice(response.body);
+        }
+        self.answer = Answer::None;
+        self.over();
+        Ok(())
+    }
+
+    /// A request has come, and waits for its answer.
+    pub(super) fn asked(&mut self, request: Box<Request>) {
+        self.answer = Answer::Asked(request);
+        self.sender.ending.set_phase(Phase::Asked);
+    }
+
+    /// The client has ended its side of the stream, and waits for an answer that is no WebSocket.
+    pub(super) fn half_closed(&mut self) {
+        if self.sender.ending.phase() == Phase::Asked {
+            self.sender.ending.set_phase(Phase::HalfClosed);
+            self.sender.timers.begin_closing();
+        }
+    }
+
+    /// The request that waits, and what its acceptance has come to.
+    pub(super) fn answer(&mut self) -> &mut Answer {
+        &mut self.answer
+    }
+
+    pub(super) fn open(&mut self) {
+        self.sender.ending.set_phase(Phase::Open);
+        self.sender.timers.opened();
+    }
+
+    /// Ends without a WebSocket, or without any way to send; the first call counts.
+    pub(super) fn over(&mut self) {
+        if self.sender.ending.phase() != Phase::Over {
+            self.sender.ending.set_phase(Phase::Over);
+            self.sender.timers.restart_closing();
+        }
+        self.answer = Answer::None;
+    }
+
+    /// Appends an HTTP head that `write` makes, given a slice that is long enough.
+    pub(super) fn head(
+        &mut self,
+        write: impl Fn(&mut [u8]) -> Result<usize, OpenError>,
+    ) -> Result<(), OpenError> {
+        append_head(&mut self.output, write)
+    }
+
+    /// Answers a faulty request, with a body if one may come.
+    pub(super) fn refuse(&mut self, error: HandshakeError, with_body: bool) {
+        if self.role() == Role::Server && error.status().is_some() {
+            let _ = match with_body {
+                true => self.head(|out| error.write_response(out)),
+                false => self.head(|out| error.write_response_head(out)),
+            };
+        }
+        self.over();
+    }
+}
+
+fn append_head(
+    output: &mut Output,
+    write: impl Fn(&mut [u8]) -> Result<usize, OpenError>,
+) -> Result<(), OpenError> {
+    let needed = match write(&mut []) {
+        Err(OpenError::BufferTooSmall { needed }) => needed,
+        other => other?,
+    };
+    let out = output.copied();
+    let from = out.len();
+    out.resize(from.saturating_add(needed), 0);
+    let written = write(out.get_mut(from..).unwrap_or_default());
+    out.truncate(from.saturating_add(*written.as_ref().unwrap_or(&0)));
+    written.map(drop)
+}
