@@ -251,7 +251,7 @@ impl Place {
     /// What a read waits for, too, until the listener shuts down.
     #[cfg(windows)]
     pub(crate) fn waker(&self) -> Option<&Waker> {
-        self.control.waker.as_ref().filter(|_| !self.is_stopping())
+        self.registry.waker.as_ref().filter(|_| !self.is_stopping())
     }
 
     /// An end of the stream means that the listener shuts down, and nothing about the peer.
