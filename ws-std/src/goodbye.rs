@@ -73,7 +73,8 @@ impl Goodbye {
     /// How long to wait at a time: a blocked read is woken when the listener shuts down, where the system
     /// can do that.
     pub(crate) fn slice(&self, wait: Option<Duration>) -> Option<Duration> {
-        if SHUTDOWN_WAKES_READS || self.place.is_none() {
+        // Once the listener shuts down, nothing wakes a read when the connection is cut.
+        if SHUTDOWN_WAKES_READS || self.place.as_ref().is_none_or(|place| place.wakes_reads()) {
             return wait;
         }
         let catches_up = !self.caught_up && self.is_stopping();

@@ -18,7 +18,7 @@ const WAKE_AGAIN: Duration = Duration::from_millis(20);
 const TIME_TO_FINISH: Duration = Duration::from_secs(5);
 
 /// Whether a blocked read sees the end of the stream when the read side is shut down, and what has come can
-/// still be read then. Elsewhere a shutdown of the read side drops it, or wakes nobody: reads are short there.
+/// still be read then. Elsewhere a shutdown of the read side drops it, or wakes nobody.
 pub(crate) const SHUTDOWN_WAKES_READS: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
 /// A listening socket, until it is closed.
@@ -47,6 +47,8 @@ pub(crate) struct Registry {
     accepting: AtomicUsize,
     stopping: AtomicBool,
     cut: AtomicBool,
+    #[cfg(windows)]
+    waker: Option<Waker>,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -77,6 +79,8 @@ impl Registry {
             accepting: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
             cut: AtomicBool::new(false),
+            #[cfg(windows)]
+            waker: Waker::new().ok(),
             state: Mutex::default(),
             changed: Condvar::new(),
         }
@@ -148,6 +152,10 @@ impl Registry {
         self.stopping.store(true, Ordering::SeqCst);
         // Who comes from now on is refused at once, or served by another process that has the socket.
         self.socket.close();
+        #[cfg(windows)]
+        if let Some(waker) = &self.waker {
+            waker.wake();
+        }
         if SHUTDOWN_WAKES_READS {
             // What waits in a read sees the end of the stream, and looks.
             for tcp in state.live.values() {
@@ -232,6 +240,20 @@ impl Place {
         half.map_or(TIME_TO_FINISH, |half| half.min(TIME_TO_FINISH))
     }
 
+    /// Whether a read is woken when the listener shuts down.
+    pub(crate) fn wakes_reads(&self) -> bool {
+        #[cfg(windows)]
+        return self.waker().is_some();
+        #[cfg(not(windows))]
+        SHUTDOWN_WAKES_READS
+    }
+
+    /// What a read waits for, too, until the listener shuts down.
+    #[cfg(windows)]
+    pub(crate) fn waker(&self) -> Option<&Waker> {
+        self.registry.waker.as_ref().filter(|_| !self.is_stopping())
+    }
+
     /// An end of the stream means that the listener shuts down, and nothing about the peer.
     pub(crate) fn is_woken(&self) -> bool {
         SHUTDOWN_WAKES_READS && self.is_stopping() && !self.is_cut()
@@ -252,6 +274,25 @@ impl Drop for Place {
         }
         drop(state);
         self.registry.changed.notify_all();
+    }
+}
+
+/// A socket that has something to read from when the listener shuts down.
+#[cfg(windows)]
+#[derive(Debug)]
+pub(crate) struct Waker(pub(crate) std::net::UdpSocket);
+
+#[cfg(windows)]
+impl Waker {
+    fn new() -> io::Result<Self> {
+        let socket = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+        socket.connect(socket.local_addr()?)?;
+        Ok(Self(socket))
+    }
+
+    /// Nobody reads what this sends, so that everybody sees it.
+    fn wake(&self) {
+        let _ = self.0.send(&[0]);
     }
 }
 

@@ -50,7 +50,11 @@ impl Tcp {
     /// Waits until a read returns at once.
     fn wait_to_read(&self) -> io::Result<()> {
         #[cfg(windows)]
-        self.limits.wait_to_read(&self.stream).map_err(|error| self.cut(error))?;
+        {
+            let waker = self.place.as_ref().and_then(|place| place.waker());
+            let result = self.limits.wait_to_read(&self.stream, waker);
+            result.map_err(|error| self.cut(error))?;
+        }
         Ok(())
     }
 
@@ -171,6 +175,8 @@ mod ready {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     use rustix::net::sockopt::socket_send_buffer_size;
 
+    use crate::registry::Waker;
+
     /// No time limit.
     const NONE: u64 = u64::MAX;
     /// How long a socket is left alone whose peer has ended its side, because waiting ends at once then.
@@ -204,14 +210,18 @@ mod ready {
             self.write.store(micros(timeout), Ordering::Relaxed);
         }
 
-        pub(super) fn wait_to_read(&self, stream: &TcpStream) -> io::Result<()> {
+        pub(super) fn wait_to_read(
+            &self,
+            stream: &TcpStream,
+            waker: Option<&Waker>,
+        ) -> io::Result<()> {
             // An end or a failure shows in the read.
-            wait(stream, PollFlags::RDNORM, PollFlags::all(), &self.read)
+            wait(stream, PollFlags::RDNORM, PollFlags::all(), &self.read, waker)
         }
 
         pub(super) fn wait_to_write(&self, stream: &TcpStream) -> io::Result<usize> {
             let ready = PollFlags::WRNORM | PollFlags::ERR | PollFlags::NVAL;
-            wait(stream, PollFlags::WRNORM, ready, &self.write)?;
+            wait(stream, PollFlags::WRNORM, ready, &self.write, None)?;
             Ok(self.most)
         }
     }
@@ -220,27 +230,36 @@ mod ready {
         timeout.and_then(|timeout| u64::try_from(timeout.as_micros()).ok()).unwrap_or(NONE)
     }
 
-    /// Waits until the socket is as `ready` says.
+    /// Waits until the socket is as `ready` says, or `waker` ends the time.
     fn wait(
         stream: &TcpStream,
         asked: PollFlags,
         ready: PollFlags,
         limit: &AtomicU64,
+        waker: Option<&Waker>,
     ) -> io::Result<()> {
         let limit = limit.load(Ordering::Relaxed);
         let mut left = (limit != NONE).then(|| Duration::from_micros(limit));
         let until = left.and_then(|left| Instant::now().checked_add(left));
         loop {
             let timeout = left.and_then(|left| Timespec::try_from(left).ok());
-            let mut fds = [PollFd::new(stream, asked)];
+            let stop = waker.map_or(PollFd::new(stream, asked), |Waker(socket)| {
+                PollFd::new(socket, PollFlags::RDNORM)
+            });
+            let mut fds = [PollFd::new(stream, asked), stop];
+            let count = if waker.is_some() { 2 } else { 1 };
+            let asked_of = fds.get_mut(..count).unwrap_or_default();
             // A signal is as good as a wait.
-            let count = match poll(&mut fds, timeout.as_ref()) {
+            let count = match poll(asked_of, timeout.as_ref()) {
                 Err(rustix::io::Errno::INTR) => 0,
                 result => result?,
             };
-            let [fd] = fds;
+            let [fd, stop] = fds;
             if count > 0 && fd.revents().intersects(ready) {
                 return Ok(());
+            }
+            if waker.is_some() && !stop.revents().is_empty() {
+                return Err(ErrorKind::TimedOut.into());
             }
             left = until.map(|until| until.saturating_duration_since(Instant::now()));
             if left.is_some_and(|left| left.is_zero()) {

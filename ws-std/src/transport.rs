@@ -8,6 +8,7 @@ use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
+use crate::WRITE_TIMEOUT;
 use crate::tcp::Tcp;
 
 /// A blocking stream that can carry a WebSocket, with deadlines.
@@ -71,7 +72,7 @@ impl Transport for TcpStream {
 
     fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
         // See above: there it is one write that times out, and the last.
-        let timeout = if cfg!(windows) { Some(crate::WRITE_TIMEOUT) } else { timeout };
+        let timeout = timeout.map(|timeout| if cfg!(windows) { WRITE_TIMEOUT } else { timeout });
         TcpStream::set_write_timeout(self, timeout)
     }
 

@@ -484,9 +484,10 @@ fn blocked(close_timeout: Duration) -> (Reader, Writer, JoinHandle<Error>, Raw) 
     let (reader, writer) = ws.split().unwrap();
     let blocked = writer.clone();
     let (tell, told) = mpsc::channel();
+    let message = payload();
     let writing = thread::spawn(move || {
         tell.send(()).unwrap();
-        blocked.send(payload()).unwrap_err()
+        blocked.send(message).unwrap_err()
     });
     told.recv_timeout(LONG).unwrap();
     // Whoever comes now finds the stream taken.

@@ -50,7 +50,7 @@ fn raw_pair(connector: Connector) -> (WebSocket, TcpStream) {
 // A peer that echoes reads only when it has written: the reader must go on reading.
 #[test]
 fn large_messages_of_several_threads_come_back_from_an_echo() {
-    const THREADS: usize = 4;
+    const THREADS: usize = 3;
     const EACH: usize = 2;
     const LEN: usize = 12 << 20;
     bounded(|| {

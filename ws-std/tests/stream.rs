@@ -133,7 +133,7 @@ fn fill(ws: &mut WebSocket) -> usize {
     let mut count = 0;
     let mut late = 0;
     // Some is queued still when the first write times out.
-    while late < 3 {
+    while late < 6 {
         late += usize::from(ws.send(vec![7; 64 * 1024]).is_err());
         count += 1;
     }

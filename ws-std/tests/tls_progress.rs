@@ -268,7 +268,8 @@ fn close_does_not_wait_for_a_writer_that_is_blocked() {
     pace.set(Pace::STOPPED);
     let (mut reader, writer) = server.split().unwrap();
     let blocked = writer.clone();
-    let writing = thread::spawn(move || blocked.send(payload()).unwrap_err());
+    let message = payload();
+    let writing = thread::spawn(move || blocked.send(message).unwrap_err());
     thread::sleep(Duration::from_millis(300));
     let reading = thread::spawn(move || (reader.read(), reader.close_info()));
     let begun = Instant::now();
