@@ -94,10 +94,8 @@ fn answer(line: &mut Line, head: &[u8]) -> Result<bool, HandshakeError> {
     if upgrade.origin.is_some_and(|origin| !same_origin(origin, upgrade.host)) {
         return Err(HandshakeError::OriginNotAllowed);
     }
-    line.write(
-        b"HTTP/1.1 101 \r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-          Sec-WebSocket-Accept: ",
-    );
+    upgrade_head(line, 101);
+    line.write(b"\r\nSec-WebSocket-Accept: ");
     line.write(&accept_key(upgrade.key));
     line.write(b"\r\n\r\n");
     Ok(true)
@@ -126,13 +124,18 @@ fn plain(line: &mut Line, request: &RequestHead<'_, '_>) {
 
 /// Answers with a status and without a body. What belongs to 405 and 426 alone may stand in all others.
 fn refuse(line: &mut Line, status: u16) {
+    upgrade_head(line, status);
+    line.write(
+        b", close\r\nSec-WebSocket-Version: 13\r\nAllow: GET\r\nContent-Length: 0\r\n\r\n",
+    );
+}
+
+/// What the answers with and without a WebSocket begin with, as far as the options of `Connection`.
+fn upgrade_head(line: &mut Line, status: u16) {
     let digit = |place: u16| b'0' + (status / place % 10) as u8;
     line.write(b"HTTP/1.1 ");
     line.write(&[digit(100), digit(10), digit(1)]);
-    line.write(
-        b" \r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-          Allow: GET\r\nContent-Length: 0\r\n\r\n",
-    );
+    line.write(b" \r\nUpgrade: websocket\r\nConnection: Upgrade");
 }
 
 /// Sends each message back until the connection is closed: as one frame if it fits into `output`, else
