@@ -126,7 +126,7 @@ fn plain(line: &mut Line, request: &RequestHead<'_, '_>) {
 fn refuse(line: &mut Line, status: u16) {
     upgrade_head(line, status);
     line.write(
-        b", close\r\nSec-WebSocket-Version: 13\r\nAllow: GET\r\nContent-Length: 0\r\n\r\n",
+        b", close\r\nSec-WebSocket-Version: 13\r\nAllow: GET\r\n\r\n",
     );
 }
 
