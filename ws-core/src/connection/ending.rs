@@ -21,8 +21,8 @@ pub(crate) struct Ending {
     closed_first: bool,
     /// The stream has taken all of our Close frame.
     close_written: bool,
-    /// So it was, the peer's Close frame was parsed, and the connection has not failed.
-    clean: bool,
+    /// The connection or its stream had failed before the Close frames had gone both ways.
+    unclean: bool,
     /// The driver was told to write what was encoded, our Close frame included.
     told_to_write: bool,
     /// The peer was found not to answer a Ping.
@@ -102,7 +102,7 @@ impl Ending {
             failed: false,
             closed_first: false,
             close_written: false,
-            clean: false,
+            unclean: false,
             told_to_write: false,
             lost: false,
             stream: Stream::Open,
@@ -140,7 +140,7 @@ impl Ending {
     }
 
     pub(crate) const fn is_clean(&self) -> bool {
-        self.clean
+        self.close_written && self.peer_closed && !self.unclean
     }
 
     /// Whether messages and Pings can be sent.
@@ -199,11 +199,12 @@ impl Ending {
 
     pub(crate) fn peer_closed(&mut self) {
         self.peer_closed = true;
-        self.note_clean();
+        self.unclean |= self.drops_output();
     }
 
     pub(crate) const fn failed(&mut self) {
         self.failed = true;
+        self.unclean |= !(self.close_written && self.peer_closed);
     }
 
     /// The stream is in this state from now on; the first end counts, but giving up and a reset come after it.
@@ -229,13 +230,7 @@ impl Ending {
     pub(crate) fn all_written(&mut self) {
         if self.close == Close::Sent && !self.drops_output() {
             self.close_written = true;
-            self.note_clean();
         }
-    }
-
-    fn note_clean(&mut self) {
-        self.clean |=
-            self.close_written && self.peer_closed && !self.failed && !self.drops_output();
     }
 
     /// The driver is told to write all that was encoded. When it asks again it has done so.

@@ -138,12 +138,10 @@ impl Timers {
     /// Some of a payload has been written. Until it ends, neither a Ping nor a Close frame can go out.
     #[inline]
     pub(crate) fn sent_payload(&mut self, ping_waits: bool) {
-        self.marks |= DATA;
+        // Before closing has begun, it has no time.
+        self.marks |= DATA | CLOSING;
         if ping_waits {
             self.marks |= PING;
-        }
-        if self.is_closing {
-            self.marks |= CLOSING;
         }
     }
 
@@ -187,7 +185,7 @@ impl Timers {
         }
         if back > SKEW {
             // It has wrapped. How long ago things were is not known any more: all time-outs start again.
-            self.marks |= if self.is_closing { RECEIVED | DATA | CLOSING } else { RECEIVED | DATA };
+            self.marks |= RECEIVED | DATA | CLOSING;
             #[cfg(feature = "endpoint")]
             {
                 self.backlog = None;

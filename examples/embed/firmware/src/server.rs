@@ -95,7 +95,7 @@ fn answer(line: &mut Line, head: &[u8]) -> Result<bool, HandshakeError> {
         return Err(HandshakeError::OriginNotAllowed);
     }
     line.write(
-        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        b"HTTP/1.1 101 \r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
           Sec-WebSocket-Accept: ",
     );
     line.write(&accept_key(upgrade.key));
