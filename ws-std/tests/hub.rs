@@ -110,7 +110,8 @@ fn all_others_and_one() {
 // One of five hundred does not read: nobody waits for it, and it is out when its queue is full.
 #[test]
 fn five_hundred_and_one_of_them_stuck() {
-    const COUNT: u32 = 500;
+    // Wine does what sockets are asked for one after the other.
+    const COUNT: u32 = if cfg!(windows) { 100 } else { 500 };
     const ROUNDS: u32 = 200;
     let limit = 256 * 1024;
     let hub = Hub::with_limits(1024, limit);
@@ -315,7 +316,7 @@ fn who_is_out_is_not_heard() {
     raw.write(&masked(TEXT, b"before"));
     until("it is heard", || heard.lock().unwrap().len() == 1);
     // More than the system holds, less than the limit: the thread that writes is stuck.
-    for _ in 0..32 {
+    for _ in 0..20 {
         assert!(hub.send_to(id, vec![0; 1 << 20]));
     }
     assert!(hub.start_close(id, CloseCode::POLICY_VIOLATION, "out"));
@@ -354,7 +355,7 @@ fn who_is_out_cannot_stay_by_reading_slowly() {
 
 #[test]
 fn what_waits_comes_before_the_goodbye_of_a_shutdown() {
-    const COUNT: usize = 32;
+    const COUNT: usize = 16;
     let hub = Hub::with_limits(1024, 64 << 20);
     let listener = Listener::builder().bind("127.0.0.1:0").unwrap();
     let (address, handle) = (listener.local_addr().unwrap(), listener.handle());
