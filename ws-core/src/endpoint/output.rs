@@ -1,6 +1,6 @@
 //! The output: bytes that wait to be written to the stream.
 //!
-//! [`Outbound`](super::Outbound) appends to it; a driver sees it as [`Pending`], through which bytes can be
+//! [`Outbound`] appends to it; a driver sees it as [`Pending`], through which bytes can be
 //! written but not taken away unnoticed, or takes a batch of it by
 //! [`take_output`](super::Outbound::take_output).
 
