@@ -61,8 +61,8 @@ impl core::fmt::Debug for MaskingKey {
 
 /// Masks or unmasks `payload` in place; `key` applies from its first byte.
 ///
-/// A payload is masked as a whole: [`Connection::mask_payload`](crate::Connection::mask_payload) masks one that is
-/// written in pieces.
+/// A payload is masked as a whole: [`Sender::mask_payload`](crate::connection::Sender::mask_payload)
+/// masks one that is written in pieces.
 ///
 /// ```
 /// use ws_core::frame::{MaskingKey, mask};
