@@ -55,11 +55,12 @@ pub(crate) fn ask(script: &mut Script<'_>) {
     let key = ClientKey::from_nonce(nonce);
     let offered = [script.text(), script.text()];
     let extensions = script.text();
+    let headers = [(script.text(), script.text())];
     let request = ClientRequest::new(script.text(), script.text())
         .origin(script.flag().then(|| script.text()))
         .subprotocols(&offered)
         .extensions(extensions)
-        .headers(&[(script.text(), script.text())]);
+        .headers(&headers);
     let len = request.write(&key, &mut output).unwrap_or(0);
     write(output.get(..len).unwrap_or_default());
 
