@@ -1,8 +1,8 @@
 //! Incremental UTF-8 validation (RFC 6455 §8.1, RFC 3629).
 //!
-//! The receiving half of a connection checks each text message with it as the message comes in. Where there is memory for
-//! it, the standard library does most of the work, and only a character that is cut is looked at byte by byte. After
-//! an error or an end the validator is as new, so that one serves a whole connection.
+//! The receiving half of a connection checks text that comes in pieces with it, as the pieces come in. Where there is
+//! memory for it, the standard library does most of the work, and only a character that is cut is looked at byte by
+//! byte. After an error or an end the validator is as new, so that one serves a whole connection.
 
 use crate::{ProtocolError, SHORT_CUTS};
 
@@ -32,7 +32,6 @@ pub struct Utf8Validator {
 }
 
 /// Checks text that lies in one piece.
-#[cfg(feature = "bytes")]
 #[inline]
 pub(crate) fn check(bytes: &[u8]) -> Result<&str, ProtocolError> {
     core::str::from_utf8(bytes).map_err(|_| ProtocolError::InvalidUtf8)

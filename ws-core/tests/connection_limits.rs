@@ -3,7 +3,7 @@
 mod common;
 
 use common::*;
-use ws_core::ProtocolError::{FrameTooLarge, MessageTooLarge};
+use ws_core::ProtocolError::{FrameTooLarge, MessageTooLarge, ReservedBits};
 use ws_core::message::{MessageKind, SliceAssembler};
 use ws_core::{Config, Connection, DataFrame, Input, Role, SendError, Step};
 
@@ -186,6 +186,26 @@ fn slice_assembler_refuses_what_does_not_fit() {
         let expected =
             expected.map(|message| message.map(|text: &str| (MessageKind::Text, text.as_bytes())));
         assert_eq!(result.map(|m| m.map(|(kind, bytes)| (kind, &*bytes))), expected, "{i}");
+    }
+}
+
+// What is compressed is no message yet, nor is the rest of it; the next one is.
+#[test]
+fn slice_assembler_refuses_what_is_compressed() {
+    let mut connection = Connection::with_compression(Role::Client, Config::new(), true);
+    let mut storage = [0; 4];
+    let mut messages = SliceAssembler::new(&mut storage);
+    for (first, expected) in [
+        (0x40 | TEXT, Err(ReservedBits)),
+        (CONT, Err(ReservedBits)),
+        (FIN | CONT, Err(ReservedBits)),
+        (FIN | TEXT, Ok(Some((MessageKind::Text, b"a".to_vec())))),
+    ] {
+        let mut bytes = to(Role::Client, first, b"a");
+        let mut input = Input::new(&mut bytes);
+        let Step::Data(chunk) = ask(&mut connection, &mut input, START) else { panic!() };
+        let result = messages.push(&chunk);
+        assert_eq!(result.map(|m| m.map(|(kind, bytes)| (kind, bytes.to_vec()))), expected);
     }
 }
 

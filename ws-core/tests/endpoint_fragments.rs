@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use common::*;
 use ends::*;
-use ws_core::endpoint::{Options, Output};
+use ws_core::endpoint::{Next, Options, Output};
+use ws_core::message::MessageRef;
 use ws_core::{
     CloseCode, Config, Endpoint, Message, MessageKind, PreparedMessage, ProtocolError, Role,
     SendError,
@@ -447,4 +448,62 @@ fn what_is_not_cut_is_dropped_with_the_output() {
         assert_eq!(endpoint.outbound.waiting(), 0);
         assert_eq!(endpoint.close_info(), info(CloseCode::ABNORMAL, "", false, false));
     }
+}
+
+// Whoever waits until all is written learns that the end of a message was not.
+#[test]
+fn a_flush_learns_what_was_dropped() {
+    for role in ROLES {
+        let mut endpoint = by_four(role);
+        endpoint.outbound.queue("aaaa").unwrap();
+        endpoint.outbound.queue("bbbbcccc").unwrap();
+        take_frame(&mut endpoint, 0);
+        take_frame(&mut endpoint, 0);
+        assert!(!endpoint.outbound.has_dropped());
+        let close = to(role, FIN | CLOSE, b"");
+        assert_eq!(endpoint.inbound.receive(&close), close.len());
+        // Only the answer is left, then nothing.
+        let answer = take_frame(&mut endpoint, 0);
+        assert_eq!(plain(&answer), [frame(FIN | CLOSE, b"")]);
+        let rest = next_write(&mut endpoint, 0);
+        assert!(matches!(rest, Answer::Wait(..) | Answer::Shutdown(_)), "{rest:?}");
+        assert_eq!(endpoint.outbound.waiting(), 0);
+        assert!(endpoint.outbound.has_dropped());
+    }
+}
+
+// What a message takes beside its payload counts, so that empty ones cannot fill the memory.
+#[test]
+fn short_messages_that_wait_uncut_are_bounded() {
+    for role in ROLES {
+        let config = Config::new().max_outgoing_frame(4);
+        let mut endpoint = open(role, Options::from(config).max_output(10_000));
+        endpoint.outbound.queue("aaaabbbb").unwrap();
+        let refused = (0..10_000).find_map(|n| Some((n, endpoint.outbound.queue("").err()?)));
+        let (count, unsent) = refused.expect("a limit");
+        assert_eq!(unsent.error, SendError::OutputFull);
+        assert!((100..400).contains(&count), "{count}");
+        // As they leave, others fit.
+        take(&mut endpoint);
+        endpoint.outbound.queue("").unwrap();
+    }
+}
+
+#[test]
+fn a_message_that_is_lent_is_copied_once() {
+    let mut server = by_four(Role::Server);
+    let lent = b"aaaabbbbccccdddd";
+    server.outbound.queue_ref(MessageRef::Binary(lent)).unwrap();
+    let mut places = Vec::new();
+    while let Next::Write { mut output, .. } = server.next_write(|| AT(0)) {
+        let payload = output.slices().last().unwrap();
+        assert_eq!(payload.len(), 4);
+        places.push(payload.as_ptr() as usize);
+        let len = output.len();
+        output.advance(len);
+    }
+    // All lie in the one copy.
+    let first = places[0];
+    assert_eq!(places, [first, first + 4, first + 8, first + 12]);
+    assert!(!lent.as_ptr_range().contains(&(first as *const u8)));
 }

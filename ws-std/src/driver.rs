@@ -1,8 +1,8 @@
-//! The read loop: the one place where a connection is waited on for what comes.
+//! The read loop: where an application's read waits.
 //!
 //! It serves a whole [`WebSocket`](crate::WebSocket) and, after `split`, the [`Reader`](crate::Reader). What is
-//! owed to the peer is written before each wait, as far as the stream takes it at once; what it does not take
-//! is never a condition of reading.
+//! owed to the peer is written before a wait, as far as the stream takes it at once, and tried again after a pause
+//! while it takes nothing. It is never a condition of reading.
 
 use std::time::{Duration, Instant};
 
@@ -28,8 +28,6 @@ pub(crate) struct Driver<T> {
 pub(crate) struct ReadState {
     /// In the middle of a streamed message that came too late.
     skipping: bool,
-    /// Nothing can be written any more. What can still be read is read.
-    write_failed: bool,
     /// When a stream that took nothing is written to again. Reading does not wait for it.
     write_at: Option<Instant>,
     write_pause: Pause,
@@ -113,10 +111,7 @@ where
         let written = match (self.write)(self.link, self.sending) {
             Ok(written) => written,
             // A peer that is gone may have said something before.
-            Err(Error::Io(_)) => {
-                state.write_failed = true;
-                Written::Over
-            }
+            Err(Error::Io(_)) => Written::Over,
             Err(error) => return Err(error),
         };
         let state = &mut self.state;
@@ -139,7 +134,7 @@ where
         pause: Option<Duration>,
         room: bool,
     ) -> Result<()> {
-        let Self { inbound, sending, link, state, .. } = self;
+        let Self { inbound, sending, link, .. } = self;
         let now = link.now();
         let pause = link.goodbye.slice(pause).map(|pause| now.saturating_add(pause));
         let until = earlier(earlier(until, deadline, now), pause, now);
@@ -148,7 +143,7 @@ where
             return Ok(());
         }
         match link.fill(inbound, until)? {
-            Filled::Eof if state.write_failed => sending.with(Outbound::receive_reset),
+            Filled::Eof if link.has_write_failed() => sending.with(Outbound::receive_reset),
             Filled::Eof => inbound.receive_eof(),
             Filled::Reset => sending.with(Outbound::receive_reset),
             Filled::Bytes | Filled::TimedOut => {}
@@ -240,7 +235,7 @@ impl<T: Transport> Driver<T> {
     pub(crate) fn abandon(&mut self) {
         if !std::mem::replace(&mut self.finished, true) {
             self.endpoint.outbound.receive_reset();
-            let _ = self.link.shutdown_write(Some(self.link.now()));
+            self.link.shutdown_write(Some(self.link.now()));
         }
     }
 

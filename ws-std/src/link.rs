@@ -1,11 +1,13 @@
-//! A stream, and how it is waited on: one write, one read, and the two loops that only write.
+//! A stream, and how it is waited on: one write, one read, the loop that writes, and the one that ends.
 //!
 //! Writing goes through a batch that is taken from the endpoint, so that the endpoint is not locked while a
 //! system call runs ([`Link::write_out`]). Every wait is short enough that deadlines are kept and progress is
-//! seen: a blocking write ends after some milliseconds and returns how much the stream has taken. A batch is
-//! reported as written when it is flushed, because a stream may hold its end back, as TLS does.
+//! seen: a blocking write ends after some milliseconds and returns how much the stream has taken. The end
+//! of a batch is reported as written when it is flushed, because a stream may hold it back, as TLS does.
 
 use std::io::{self, IoSlice};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -55,8 +57,7 @@ pub(crate) struct Link<T> {
     unflushed: usize,
     /// How many bytes the endpoint was told of as written before it was known which.
     told_early: usize,
-    /// Writing has failed. What can still be read is read; nothing more is written.
-    write_failed: bool,
+    write_side: Arc<WriteSide>,
     /// The hook for traces has panicked: what it was called for is lost, so that the stream is of no use.
     panicked: bool,
     /// Output that was taken to be written.
@@ -65,6 +66,14 @@ pub(crate) struct Link<T> {
     pub(crate) tracer: Option<Box<Tracer>>,
     /// Of a listener's connection.
     pub(crate) goodbye: Goodbye,
+}
+
+/// What all handles of a stream know of its write side.
+#[derive(Debug, Default)]
+struct WriteSide {
+    /// Writing has failed. What can still be read is read; nothing more is written.
+    failed: AtomicBool,
+    shut_down: AtomicBool,
 }
 
 /// What a read came to.
@@ -204,7 +213,7 @@ impl<T: Transport> Link<T> {
             blocking: Blocking::Unknown,
             unflushed: 0,
             told_early: 0,
-            write_failed: false,
+            write_side: Arc::default(),
             panicked: false,
             batch: Output::default(),
             tracer: None,
@@ -219,7 +228,7 @@ impl<T: Transport> Link<T> {
         clone.blocking = self.blocking;
         clone.unflushed = std::mem::take(&mut self.unflushed);
         clone.told_early = std::mem::take(&mut self.told_early);
-        clone.write_failed = self.write_failed;
+        clone.write_side = self.write_side.clone();
         clone.panicked = self.panicked;
         clone.batch = std::mem::take(&mut self.batch);
         clone.tracer = self.tracer.clone();
@@ -345,8 +354,7 @@ impl<T: Transport> Link<T> {
             });
             match until {
                 Ok(until) => {
-                    // The peer may be gone by now.
-                    let _ = self.shutdown_write(until);
+                    self.shutdown_write(until);
                     sending.with(Outbound::shut_down);
                 }
                 Err(task) => return task,
@@ -364,7 +372,7 @@ impl<T: Transport> Link<T> {
         });
         let Some(until) = shutdown else { return false };
         self.drop_batch();
-        let _ = self.shutdown_write(until);
+        self.shutdown_write(until);
         sending.with(Outbound::shut_down);
         true
     }
@@ -464,11 +472,20 @@ impl<T: Transport> Link<T> {
         Moved { count: 0, whole: false }
     }
 
+    /// Whether a write has failed, by any handle of the stream.
+    pub(crate) fn has_write_failed(&self) -> bool {
+        self.write_side.failed.load(Ordering::Relaxed)
+    }
+
     fn begin_write(&mut self, wait: Duration) -> Result<()> {
-        if self.write_failed || self.panicked {
+        if self.has_write_failed() || self.panicked {
             return Err(broken_pipe());
         }
-        self.set_write_timeout(wait)
+        let result = self.set_write_timeout(wait);
+        if result.is_err() {
+            self.write_side.failed.store(true, Ordering::Relaxed);
+        }
+        result
     }
 
     /// What a write or flush came to: how much was taken, or `None` when it was nothing.
@@ -488,7 +505,7 @@ impl<T: Transport> Link<T> {
                 Ok(Some(0))
             }
             Err(error) if is_indeterminate(&error) => {
-                self.write_failed = true;
+                self.write_side.failed.store(true, Ordering::Relaxed);
                 Err(error.into())
             }
             Err(error) if is_timeout(&error) || error.kind() == io::ErrorKind::Interrupted => {
@@ -503,7 +520,7 @@ impl<T: Transport> Link<T> {
                 Ok(None)
             }
             Err(error) => {
-                self.write_failed = true;
+                self.write_side.failed.store(true, Ordering::Relaxed);
                 Err(error.into())
             }
         }
@@ -616,11 +633,15 @@ impl<T: Transport> Link<T> {
         thread::sleep(left.clamp(MIN_WAIT, SLICE));
     }
 
-    /// Shuts the write side down, until a time at the latest. What TLS has to say then takes no longer.
-    pub(crate) fn shutdown_write(&mut self, until: Option<ws_core::Instant>) -> io::Result<()> {
+    /// Shuts the write side down once, until a time at the latest. What TLS has to say then takes no longer.
+    pub(crate) fn shutdown_write(&mut self, until: Option<ws_core::Instant>) {
+        if self.write_side.shut_down.swap(true, Ordering::Relaxed) {
+            return;
+        }
         let left = until.map_or(ENDING_TIMEOUT, |until| until.saturating_since(self.now()));
         let _ = self.set_write_timeout(left.clamp(MIN_WAIT, ENDING_TIMEOUT));
-        self.stream.shutdown_write()
+        // The peer may be gone by now.
+        let _ = self.stream.shutdown_write();
     }
 
     /// Ends the stream: what is left is written, the write side shut down when that is our part, and the
@@ -638,7 +659,7 @@ impl<T: Transport> Link<T> {
         let began = Instant::now();
         let by = bounds.total.and_then(|total| began.checked_add(total));
         let mut left = MAX_DISCARD;
-        let (mut eof, mut shut) = (false, false);
+        let mut eof = false;
         let mut pause = Pause::new();
         let mut scratch = Vec::new();
         loop {
@@ -652,9 +673,8 @@ impl<T: Transport> Link<T> {
             if written == Written::Part {
                 pause = Pause::new();
             }
-            if bounds.shut_down && !blocked && !shut {
-                shut = true;
-                let _ = self.shutdown_write(None);
+            if bounds.shut_down && !blocked {
+                self.shutdown_write(None);
                 sending.with(Outbound::shut_down);
             }
             let clock = self.clock();
@@ -698,7 +718,7 @@ impl<T: Transport> Link<T> {
         }
         sending.with(Outbound::receive_reset);
         self.drop_batch();
-        let _ = self.shutdown_write(Some(self.now()));
+        self.shutdown_write(Some(self.now()));
     }
 }
 

@@ -1,10 +1,10 @@
 //! Reading and writing at the same time, from several threads.
 //!
 //! The receiving side belongs to the reader alone. The sending side is behind a mutex that is held for
-//! as long as it takes to encode or to parse, never across a system call. A second lock is for
-//! the stream: whoever holds it writes all output that there is, and looks again after it has let go.
+//! as long as it takes to encode or to parse, never while the stream is read or written. A second lock is for
+//! writing to the stream: whoever holds it writes all output that there is, and looks again after it has let go.
 //! So a reader that owes a Pong while a writer is blocked leaves it in the output and reads on. A blocked
-//! writer looks at the time every few milliseconds, so that it ends when the connection does.
+//! writer looks at the time at least every 50 milliseconds, so that it ends when the connection does.
 
 use std::mem;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -2,8 +2,9 @@
 //!
 //! Linux and other Unix systems keep the time limits themselves: a blocked call ends when its time has passed,
 //! and a write tells how much it has taken. Windows leaves a socket in an unknown state when a call times out
-//! (`SO_SNDTIMEO` and `SO_RCVTIMEO`), and does not tell how much of a write was sent. So the socket is waited
-//! on there until a call returns at once, which changes nothing that other handles of the socket see.
+//! (`SO_SNDTIMEO` and `SO_RCVTIMEO`), and does not tell how much of a write was sent. So each call
+//! there first waits until the socket is ready, and then returns at once. That changes nothing that other handles of
+//! the socket see.
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream};

@@ -1,6 +1,6 @@
 //! Streams that can carry a WebSocket.
 //!
-//! The library reads and writes through [`Transport`] alone, with short time-outs, so that one thread can wait
+//! The library reads and writes through [`Transport`] alone, with time-outs, so that one thread can wait
 //! for both directions and for deadlines. [`Stream`] is the stream of [`connect`](crate::connect) and
 //! [`Listener`](crate::Listener); [`Plain`] makes a transport of anything that reads and writes.
 

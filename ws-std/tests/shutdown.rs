@@ -1,6 +1,8 @@
 //! The end of a listener, and its limit.
 
 mod common;
+#[path = "common/slow.rs"]
+mod slow;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -521,4 +523,56 @@ fn shutdown_returns_at_once_though_the_backlog_is_full() {
     assert!(begun.elapsed() < Duration::from_millis(500), "{:?}", begun.elapsed());
     assert!(matches!(listener.accept(), Err(Error::Shutdown)));
     assert_eq!(listener.local_addr().unwrap(), address);
+}
+
+/// A client of a server that has small buffers, and what is left when that has shut down.
+fn serve_with_small_buffers(service: fn(Incoming)) -> (ListenerHandle, Raw, JoinHandle<()>) {
+    let (listener, client) = slow::small(Listener::builder(), slow::BUFFER);
+    let handle = listener.handle();
+    let server = slow::serve_one(listener, service);
+    (handle, finish(client), server)
+}
+
+#[test]
+fn a_shutdown_reaches_every_connection_soon() {
+    for service in [slow::serve_reading, slow::serve_split, slow::serve_member] {
+        for busy in [false, true] {
+            let (handle, client, server) = serve_with_small_buffers(service);
+            let mut sender = Raw::new(client.stream.try_clone().unwrap());
+            let (stop, stopped) = mpsc::channel::<()>();
+            let talking = thread::spawn(move || {
+                while busy && stopped.try_recv().is_err() {
+                    sender.write(&masked(TEXT, b"talk"));
+                    thread::sleep(Duration::from_millis(1));
+                }
+            });
+            thread::sleep(Duration::from_millis(100));
+            let begun = Instant::now();
+            handle.shutdown(Duration::from_millis(1000));
+            let mut client = client;
+            client.expect(CLOSE, &close(1001, ""));
+            let told = begun.elapsed();
+            // A busy peer is read for half of the time at first.
+            assert!(told < Duration::from_millis(if busy { 950 } else { 500 }), "{told:?}");
+            stop.send(()).ok();
+            finish(talking);
+            client.write(&masked(CLOSE, &close(1001, "")));
+            assert_eq!(client.read_to_the_end().unwrap(), b"");
+            drop(client);
+            finish(server);
+        }
+    }
+}
+
+#[test]
+fn a_shutdown_ends_connections_whose_writes_are_blocked() {
+    for service in [slow::serve_writing, slow::serve_split_writing] {
+        let (handle, _client, server) = serve_with_small_buffers(service);
+        thread::sleep(Duration::from_millis(200));
+        let begun = Instant::now();
+        handle.shutdown(Duration::from_secs(1));
+        finish(server);
+        let took = begun.elapsed();
+        assert!(took < Duration::from_millis(1700), "{took:?}");
+    }
 }

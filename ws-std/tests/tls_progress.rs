@@ -1,6 +1,8 @@
 //! Peers that take what is written over TLS slowly, or not at all.
 
 mod common;
+#[path = "common/slow.rs"]
+mod slow;
 #[path = "common/tls.rs"]
 mod tls;
 
@@ -13,18 +15,11 @@ use std::time::{Duration, Instant};
 
 use common::*;
 use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_send_buffer_size};
+use slow::*;
 use tls::{connector, listener};
 use ws_std::{
-    CloseCode, CloseInfo, Config, Deadline, Error, Hub, Incoming, Listener, ListenerBuilder,
-    Message, MessageKind, WebSocket,
+    CloseCode, CloseInfo, Config, Deadline, Error, Incoming, Listener, ListenerBuilder, WebSocket,
 };
-
-/// Smaller buffers would let TCP pause for longer than the relay.
-const BUFFER: usize = 64 * 1024;
-const LEN: usize = 1_000_000;
-const PIECE: usize = 8000;
-const PING_INTERVAL: Duration = Duration::from_millis(300);
-const PONG_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How many milliseconds a relay waits before each piece from the server: none at first.
 #[derive(Clone, Default)]
@@ -72,7 +67,7 @@ fn slow_way(server: SocketAddr) -> (String, Pace) {
     thread::spawn(move || {
         let client = accept(&listener).stream;
         let server = Raw::connect(server).stream;
-        set_socket_recv_buffer_size(&server, BUFFER).unwrap();
+        set_socket_recv_buffer_size(&server, SLOW_BUFFER).unwrap();
         client.set_read_timeout(None).unwrap();
         server.set_read_timeout(None).unwrap();
         relay(client.try_clone().unwrap(), server.try_clone().unwrap(), || {});
@@ -82,37 +77,29 @@ fn slow_way(server: SocketAddr) -> (String, Pace) {
 }
 
 /// A listener whose connections have small buffers, and a slow way to it.
-fn small(builder: ListenerBuilder) -> (Listener, String, Pace) {
+fn slow_listener(builder: ListenerBuilder) -> (Listener, String, Pace) {
     let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
-    set_socket_send_buffer_size(&tcp, BUFFER).unwrap();
+    set_socket_send_buffer_size(&tcp, SLOW_BUFFER).unwrap();
     let (url, pace) = slow_way(tcp.local_addr().unwrap());
     (builder.listen_on(tcp), url, pace)
 }
 
 /// A server's and a client's end, and the pace of what the server writes.
 fn pair(builder: ListenerBuilder) -> (WebSocket, WebSocket, Pace) {
-    let (listener, url, pace) = small(builder);
+    let (listener, url, pace) = slow_listener(builder);
     let client = thread::spawn(move || connector().connect(&url).unwrap());
     let server = within(move || listener.accept().unwrap().accept().unwrap());
     (server, finish(client), pace)
 }
 
-fn keepalive() -> ListenerBuilder {
-    let config = Config::new()
-        .ping_interval(Some(PING_INTERVAL))
-        .pong_timeout(Some(PONG_TIMEOUT))
-        .close_timeout(Some(Duration::from_secs(1)));
-    listener().config(config)
-}
-
-fn payload() -> Vec<u8> {
-    (0..LEN).map(|n| (n / 7) as u8).collect()
+fn builder() -> ListenerBuilder {
+    listener().config(keepalive(Duration::from_secs(1)))
 }
 
 /// Reads one message, says thanks, and waits for the end.
 fn grateful(mut client: WebSocket) -> JoinHandle<CloseInfo> {
     thread::spawn(move || {
-        assert!(client.read().unwrap().unwrap().as_bytes() == payload());
+        assert!(client.read().unwrap().unwrap().as_bytes() == slow_payload());
         client.send("thanks").unwrap();
         assert_eq!(client.read().unwrap(), None);
         client.close_info().unwrap()
@@ -120,7 +107,7 @@ fn grateful(mut client: WebSocket) -> JoinHandle<CloseInfo> {
 }
 
 fn with_slow_peer(serve: impl FnOnce(WebSocket) + Send + 'static) {
-    let (server, client, pace) = pair(keepalive());
+    let (server, client, pace) = pair(builder());
     pace.set(Pace::SLOW);
     let client = grateful(client);
     let begun = Instant::now();
@@ -130,68 +117,33 @@ fn with_slow_peer(serve: impl FnOnce(WebSocket) + Send + 'static) {
     assert!(finish(client).clean);
 }
 
-fn thanks(message: Option<Message>) {
-    assert_eq!(message.unwrap().as_text(), Some("thanks"));
-}
-
 #[test]
 fn keepalive_waits_for_a_slow_peer_of_send() {
-    with_slow_peer(|mut ws| {
-        ws.send(payload()).unwrap();
-        thanks(ws.read().unwrap());
-        assert!(ws.close(CloseCode::NORMAL, "").unwrap().clean);
-    });
+    with_slow_peer(send);
 }
 
 #[test]
 fn keepalive_waits_for_a_slow_peer_of_queue_and_read() {
-    with_slow_peer(|mut ws| {
-        ws.set_write_timeout(Some(Duration::from_millis(50)));
-        let error = ws.queue(payload()).unwrap_err();
-        assert!(matches!(error, Error::Timeout(Deadline::Write)), "{error}");
-        thanks(ws.read().unwrap());
-        assert!(ws.close(CloseCode::NORMAL, "").unwrap().clean);
-    });
+    with_slow_peer(queue_and_read);
 }
 
 #[test]
 fn keepalive_waits_for_a_slow_peer_of_a_streamed_message() {
-    with_slow_peer(|mut ws| {
-        let mut message = ws.write_stream(MessageKind::Binary);
-        for piece in payload().chunks(100_000) {
-            message.write_all(piece).unwrap();
-        }
-        message.finish().unwrap();
-        thanks(ws.read().unwrap());
-        assert!(ws.close(CloseCode::NORMAL, "").unwrap().clean);
-    });
+    with_slow_peer(stream);
 }
 
 #[test]
 fn keepalive_waits_for_a_slow_peer_of_a_writer() {
-    with_slow_peer(|ws| {
-        let (mut reader, writer) = ws.split().unwrap();
-        let writing = thread::spawn(move || writer.send(payload()).map(|()| writer));
-        thanks(reader.read().unwrap());
-        finish(writing).unwrap().start_close(CloseCode::NORMAL, "").unwrap();
-        assert_eq!(reader.read().unwrap(), None);
-        assert!(reader.close_info().unwrap().clean);
-    });
+    with_slow_peer(split);
 }
 
 #[test]
 fn keepalive_waits_for_a_slow_peer_of_a_hub() {
-    with_slow_peer(|ws| {
-        let mut member = Hub::new().join(ws).unwrap();
-        let id = member.id();
-        assert!(member.hub().send_to(id, payload()));
-        thanks(member.read().unwrap());
-        assert!(member.close(CloseCode::NORMAL, "").unwrap().clean);
-    });
+    with_slow_peer(hub);
 }
 
 fn lost(serve: impl FnOnce(WebSocket) -> Error + Send + 'static) {
-    let (server, _client, pace) = pair(keepalive());
+    let (server, _client, pace) = pair(builder());
     pace.set(Pace::STOPPED);
     let begun = Instant::now();
     let error = within(move || serve(server));
@@ -203,21 +155,12 @@ fn lost(serve: impl FnOnce(WebSocket) -> Error + Send + 'static) {
 
 #[test]
 fn a_peer_that_takes_nothing_is_lost_to_send() {
-    lost(|mut ws| {
-        ws.send(payload()).unwrap_err();
-        ws.read().unwrap_err()
-    });
+    lost(send_in_vain);
 }
 
 #[test]
 fn a_peer_that_takes_nothing_is_lost_to_a_writer() {
-    lost(|ws| {
-        let (mut reader, writer) = ws.split().unwrap();
-        let writing = thread::spawn(move || writer.send(payload()));
-        let error = reader.read().unwrap_err();
-        finish(writing).unwrap_err();
-        error
-    });
+    lost(split_in_vain);
 }
 
 #[test]
@@ -229,7 +172,7 @@ fn the_write_time_out_bounds_a_send_as_a_whole_and_is_resumed() {
     within(move || {
         for attempt in 0..2 {
             let begun = Instant::now();
-            let result = if attempt == 0 { server.send(payload()) } else { server.flush() };
+            let result = if attempt == 0 { server.send(slow_payload()) } else { server.flush() };
             let error = result.unwrap_err();
             assert!(matches!(error, Error::Timeout(Deadline::Write)), "{error}");
             let took = begun.elapsed();
@@ -249,7 +192,7 @@ fn a_closing_is_not_clean_when_our_close_frame_was_only_encrypted() {
     let builder = listener().config(config).write_timeout(Some(Duration::from_millis(50)));
     let (mut server, mut client, pace) = pair(builder);
     pace.set(Pace::STOPPED);
-    server.send(payload()).unwrap_err();
+    server.send(slow_payload()).unwrap_err();
     client.start_close(CloseCode::NORMAL, "bye").unwrap();
     let info = within(move || {
         assert_eq!(server.read().unwrap(), None);
@@ -268,7 +211,7 @@ fn close_does_not_wait_for_a_writer_that_is_blocked() {
     pace.set(Pace::STOPPED);
     let (mut reader, writer) = server.split().unwrap();
     let blocked = writer.clone();
-    let message = payload();
+    let message = slow_payload();
     let writing = thread::spawn(move || blocked.send(message).unwrap_err());
     thread::sleep(Duration::from_millis(300));
     let reading = thread::spawn(move || (reader.read(), reader.close_info()));
@@ -285,32 +228,14 @@ fn close_does_not_wait_for_a_writer_that_is_blocked() {
     pace.set(0);
 }
 
-fn idle(incoming: Incoming) {
-    let mut ws = incoming.accept().unwrap();
-    while let Ok(Some(_)) = ws.read() {}
-}
-
-fn split(incoming: Incoming) {
-    let (mut reader, _writer) = incoming.accept().unwrap().split().unwrap();
-    while let Ok(Some(_)) = reader.read() {}
-}
-
-fn writes(incoming: Incoming) {
-    let mut ws = incoming.accept().unwrap();
-    while ws.send(payload()).is_ok() {}
-}
-
 #[test]
 fn a_shutdown_reaches_connections_over_tls_soon() {
-    for (service, blocked) in [(idle as fn(Incoming), false), (split, false), (writes, true)] {
-        let (mut listener, url, pace) = small(listener());
+    for (service, blocked) in
+        [(serve_reading as fn(Incoming), false), (serve_split, false), (serve_writing, true)]
+    {
+        let (listener, url, pace) = slow_listener(listener());
         let handle = listener.handle();
-        let server = thread::spawn(move || {
-            let incoming = listener.next().unwrap().unwrap();
-            let serving = thread::spawn(move || service(incoming));
-            assert!(listener.next().is_none());
-            serving.join().unwrap();
-        });
+        let server = serve_one(listener, service);
         let mut client = within(move || connector().connect(&url).unwrap());
         if blocked {
             pace.set(Pace::STOPPED);

@@ -3,7 +3,7 @@
 mod common;
 
 use std::io::{self, IoSlice, Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
@@ -22,6 +22,7 @@ struct Counted {
     stream: TcpStream,
     reads: Arc<AtomicUsize>,
     writes: Arc<AtomicUsize>,
+    shutdowns: Arc<AtomicUsize>,
 }
 
 impl Read for Counted {
@@ -57,12 +58,14 @@ impl Transport for Counted {
     }
 
     fn shutdown_write(&mut self) -> io::Result<()> {
+        self.shutdowns.fetch_add(1, SeqCst);
         self.stream.shutdown_write()
     }
 
     fn try_clone(&self) -> io::Result<Self> {
-        let (reads, writes) = (self.reads.clone(), self.writes.clone());
-        Ok(Self { stream: self.stream.try_clone()?, reads, writes })
+        let Self { reads, writes, shutdowns, .. } = self;
+        let (reads, writes, shutdowns) = (reads.clone(), writes.clone(), shutdowns.clone());
+        Ok(Self { stream: self.stream.try_clone()?, reads, writes, shutdowns })
     }
 }
 
@@ -73,13 +76,13 @@ fn tcp() -> (TcpStream, TcpStream) {
     (near, listener.accept().unwrap().0)
 }
 
-/// A server on a stream that counts, its counters (reads, writes), and its client.
-fn counted() -> (WebSocket<Counted>, [Arc<AtomicUsize>; 2], Raw) {
+/// A server on a stream that counts, its counters (reads, writes, shutdowns), and its client.
+fn counted() -> (WebSocket<Counted>, [Arc<AtomicUsize>; 3], Raw) {
     let (near, far) = tcp();
     near.set_nodelay(true).unwrap();
-    let counters = [Arc::default(), Arc::default()];
-    let [reads, writes] = counters.clone();
-    let stream = Counted { stream: near, reads, writes };
+    let counters = [Arc::default(), Arc::default(), Arc::default()];
+    let [reads, writes, shutdowns] = counters.clone();
+    let stream = Counted { stream: near, reads, writes, shutdowns };
     let endpoint = Endpoint::server_after_handshake(Config::new(), b"");
     (WebSocket::from_endpoint(endpoint, stream), counters, Raw::new(far))
 }
@@ -87,7 +90,7 @@ fn counted() -> (WebSocket<Counted>, [Arc<AtomicUsize>; 2], Raw) {
 #[test]
 fn answers_to_a_batch_leave_with_one_write() {
     for by_ref in [false, true] {
-        let (mut ws, [_, writes], mut client) = counted();
+        let (mut ws, [_, writes, _], mut client) = counted();
         let server = thread::spawn(move || {
             if by_ref {
                 while let Some((message, mut replier)) = ws.read_ref().unwrap() {
@@ -112,7 +115,7 @@ fn answers_to_a_batch_leave_with_one_write() {
 
 #[test]
 fn one_message_in_flight_takes_one_read_and_one_write() {
-    let (mut ws, [reads, writes], mut client) = counted();
+    let (mut ws, [reads, writes, _], mut client) = counted();
     let server = thread::spawn(move || {
         while let Some((message, mut replier)) = ws.read_ref().unwrap() {
             replier.queue(message).unwrap();
@@ -130,7 +133,7 @@ fn one_message_in_flight_takes_one_read_and_one_write() {
 
 #[test]
 fn send_writes_at_once_and_queue_when_much_has_gathered() {
-    let (mut ws, [_, writes], mut client) = counted();
+    let (mut ws, [_, writes, _], mut client) = counted();
     ws.send("now").unwrap();
     assert_eq!(writes.load(SeqCst), 1);
     client.expect(TEXT, b"now");
@@ -161,7 +164,7 @@ fn send_writes_at_once_and_queue_when_much_has_gathered() {
 
 #[test]
 fn prepared_messages_are_queued_in_order_with_others() {
-    let (mut ws, [_, writes], mut client) = counted();
+    let (mut ws, [_, writes, _], mut client) = counted();
     let (text, bytes) = (Message::from("prepared"), Message::from(vec![9; 1000]));
     let prepared = [&text, &bytes].map(PreparedMessage::new);
     ws.queue("before").unwrap();
@@ -317,7 +320,7 @@ fn a_read_that_wakes_up_early_waits_on() {
 
 #[test]
 fn a_long_message_and_its_head_leave_with_one_write() {
-    let (mut ws, [_, writes], mut client) = counted();
+    let (mut ws, [_, writes, _], mut client) = counted();
     ws.send(vec![3; 50_000]).unwrap();
     assert_eq!(writes.load(SeqCst), 1);
     client.expect(BINARY, &[3; 50_000]);
@@ -425,4 +428,53 @@ fn what_was_read_after_a_foreign_handshake_is_not_lost() {
     assert_eq!(ws.read().unwrap(), Some(Message::from(vec![4; 200_000])));
     drop(far);
     assert_eq!(ws.read().unwrap(), None);
+}
+
+/// How an application ends a connection.
+type Ending = fn(WebSocket<Counted>);
+
+fn reads_to_the_end(mut ws: WebSocket<Counted>) {
+    while let Ok(Some(_)) = ws.read() {}
+}
+
+fn closes(mut ws: WebSocket<Counted>) {
+    let _ = ws.close(CloseCode::NORMAL, "");
+}
+
+fn splits_and_reads_to_the_end(ws: WebSocket<Counted>) {
+    let (mut reader, _writer) = ws.split().unwrap();
+    while let Ok(Some(_)) = reader.read() {}
+}
+
+fn splits_and_closes(ws: WebSocket<Counted>) {
+    let (mut reader, writer) = ws.split().unwrap();
+    let _ = writer.start_close(CloseCode::NORMAL, "");
+    while let Ok(Some(_)) = reader.read() {}
+}
+
+fn splits_and_drops_the_reader(ws: WebSocket<Counted>) {
+    let (reader, writer) = ws.split().unwrap();
+    drop(reader);
+    assert!(!writer.is_open());
+}
+
+#[test]
+fn the_write_side_is_shut_down_once() {
+    let endings: [Ending; 5] = [
+        reads_to_the_end,
+        closes,
+        splits_and_reads_to_the_end,
+        splits_and_closes,
+        splits_and_drops_the_reader,
+    ];
+    let peers: [&[u8]; 3] = [&masked(CLOSE, &close(1000, "")), &[0xff, 0xff], b""];
+    for (i, ending) in endings.into_iter().enumerate() {
+        for (j, peer) in peers.into_iter().enumerate() {
+            let (ws, [_, _, shutdowns], mut client) = counted();
+            client.write(peer);
+            client.stream.shutdown(Shutdown::Write).unwrap();
+            within(move || ending(ws));
+            assert_eq!(shutdowns.load(SeqCst), 1, "{i} {j}");
+        }
+    }
 }

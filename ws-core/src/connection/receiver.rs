@@ -14,7 +14,7 @@ use crate::frame::{
     CloseFrame, MAX_CONTROL_PAYLOAD, MAX_HEADER_LEN, Masker, OpCode, copy, extended_length,
     first_byte, mask, second_byte,
 };
-use crate::utf8::Utf8Validator;
+use crate::utf8::{self, Utf8Validator};
 use crate::{Config, Instant, MaskingKey, MessageKind, ProtocolError, Role, SHORT_CUTS};
 
 /// Bytes that are unmasked and validated in one go, so that they are still in the cache for the
@@ -304,11 +304,10 @@ impl Receiver {
         if masked {
             mask(bytes, key);
         }
-        if kind == MessageKind::Text
-            && check == TextCheck::Here
-            && core::str::from_utf8(bytes).is_err()
-        {
-            return Some(Err(ProtocolError::InvalidUtf8));
+        if kind == MessageKind::Text && check == TextCheck::Here {
+            if let Err(error) = utf8::check(bytes) {
+                return Some(Err(error));
+            }
         }
         Some(Ok(Chunk { bytes, kind, start: true, end: true, compressed: false }))
     }

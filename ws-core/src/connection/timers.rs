@@ -2,8 +2,8 @@
 //!
 //! What happens is only *marked* here, which costs a bit. The marks become times when the driver's clock
 //! answers next, so that nothing that is sent or received needs a look at a clock, and nothing counts
-//! from a time that was told long before it happened. [`Sender`](super::Sender) owns the timers and acts
-//! on what is due; it is the only caller.
+//! from a time that was told long before it happened. [`Sender`](super::Sender) owns the timers, and is
+//! the only one that acts on what is due.
 
 #[cfg(feature = "endpoint")]
 use core::time::Duration;

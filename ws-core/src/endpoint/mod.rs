@@ -242,7 +242,8 @@ impl Endpoint {
     }
 
     /// As [`next`](Self::next), but no event and no failure is told: for a flush. [`Next::Wait`] means that
-    /// all is written, [`Next::Done`] that what waited was dropped or that nobody takes it any more.
+    /// all is written or taken, [`Next::Done`] that nobody takes it any more. Whether something was dropped instead
+    /// of written, [`Outbound::has_dropped`] tells.
     ///
     /// While the stream takes nothing, the answer says where to read to. What is read is parsed up to the
     /// next event, which [`next`](Self::next) tells.

@@ -1,7 +1,7 @@
 //! The sending side of an endpoint: messages in, output out.
 //!
-//! There is one way for a message into the output, [`Outbound::put`]: it is checked, then encoded at once, or
-//! put into the [`Queue`] when it has to be cut into fragments. Control frames that are owed are encoded by
+//! There is one way for a message into the output, [`Outbound::put`]: once it is checked, it is encoded, or
+//! put into the [`Queue`] when it has to be cut into fragments. `queue_ref` has a short way to what encodes it. Control frames that are owed are encoded by
 //! [`Outbound::pump`] whenever the output has room for them.
 
 use alloc::boxed::Box;
@@ -113,8 +113,8 @@ impl Outbound {
     }
 
     /// What to do next, for a side that only writes: [`Next::Write`], [`Next::Shutdown`], [`Next::Wait`],
-    /// which means that all is written, and [`Next::Done`], which means that what waited was dropped or that
-    /// nobody takes it any more.
+    /// which means that all is written or taken, and [`Next::Done`], which means that nobody takes it any more. Whether
+    /// something was dropped instead of written, [`has_dropped`](Self::has_dropped) tells.
     ///
     /// `clock` is called once. Of what is due, this side does what does not depend on what may have come.
     pub fn next(&mut self, clock: impl FnOnce() -> Instant) -> Next<'_> {
@@ -434,16 +434,11 @@ impl Outbound {
         self.sender.encode_vec(frame(kind, last), payload, key, self.output.copied())
     }
 
-    /// Appends a frame whose payload is shared, if it is worth that.
+    /// Appends a frame whose payload is not copied.
     fn share(&mut self, kind: MessageKind, payload: Bytes, last: bool, key: Option<MaskingKey>) {
         let head = self.sender.fragment(frame(kind, last), payload.len() as u64, key);
-        let copied = self.output.copied();
-        copied.extend_from_slice(head.as_ref());
-        if payload.len() < SHARE {
-            copied.extend_from_slice(&payload);
-        } else {
-            self.output.share(payload);
-        }
+        self.output.copied().extend_from_slice(head.as_ref());
+        self.output.share(payload);
     }
 
     #[cold]

@@ -1,7 +1,7 @@
 //! Close codes and the payload of a Close frame (RFC 6455 §5.5.1, §7.4).
 //!
-//! A code is any number: what may be on the wire is a question to it, because an application also learns of codes that
-//! never are. The receiving half of a connection decodes payloads here; the sending half asks what may be
+//! Any number is a [`CloseCode`]; its methods tell which may be on the wire, because an application also learns of codes
+//! that never are (1005, 1006). The receiving half of a connection decodes payloads here; the sending half asks what may be
 //! sent.
 
 use crate::ProtocolError;

@@ -1,5 +1,5 @@
 //! `Debug` of heads, for logs: names of fields without values, targets without queries, the subprotocols
-//! that are offered by their number. All of those carry passwords and tokens.
+//! that are offered as a count. All of those carry passwords and tokens.
 //!
 //! The types of `handshake` and the endpoint's requests and responses go to logs by these functions. Whoever adds a
 //! type that holds bytes of a head adds its `Debug` here.

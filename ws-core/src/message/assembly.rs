@@ -47,15 +47,18 @@ impl<'b> SliceAssembler<'b> {
     ///
     /// # Errors
     ///
-    /// [`ProtocolError::MessageTooLarge`] when the message does not fit, also for each later chunk of it.
-    /// What was kept of it is dropped. Fail the connection with it
-    /// ([`Receiver::fail`](crate::connection::Receiver::fail)).
+    /// [`ProtocolError::MessageTooLarge`] when the message does not fit, and [`ProtocolError::ReservedBits`] for a
+    /// chunk of a compressed message, which has to be inflated first; also for each later chunk of the message. What was
+    /// kept of it is dropped. Fail the connection with it ([`Receiver::fail`](crate::connection::Receiver::fail)).
     pub fn push(
         &mut self,
         chunk: &Chunk<'_>,
     ) -> Result<Option<(MessageKind, &mut [u8])>, ProtocolError> {
         if chunk.start {
             self.len = 0;
+        }
+        if chunk.compressed {
+            return Err(ProtocolError::ReservedBits);
         }
         let end = self.len.saturating_add(chunk.bytes.len());
         let Some(free) = self.storage.get_mut(self.len..end) else {

@@ -52,12 +52,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         let mut flushing = true;
         while flushing {
             let done = match self.endpoint.next_write(|| now(self.start)) {
-                Next::Done => Err(ErrorKind::BrokenPipe.into()), // output may have been dropped
+                Next::Done => break,
                 next => Self::step(next, &mut self.stream, self.start, &mut flushing).await,
             };
             done.inspect_err(|_| self.endpoint.outbound.receive_reset())?;
         }
-        Ok(())
+        (!self.endpoint.outbound.has_dropped()).then_some(()).ok_or(ErrorKind::BrokenPipe.into())
     }
 
     /// Does what `next` says, until its deadline at the latest. A flush, once done, clears `flush`.

@@ -1,0 +1,189 @@
+//! A write that waits for the peer keeps nobody from reading or from closing, and has one time-out.
+
+mod common;
+#[path = "common/slow.rs"]
+mod slow;
+
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use common::*;
+use slow::*;
+use ws_std::{CloseCode, Config, Deadline, Error, Listener, Message, Reader, Writer};
+
+// Neither side reads before it has written, and neither has to.
+#[test]
+fn two_peers_that_both_write_first_do_not_wait_for_each_other() {
+    const LEN: usize = 8 << 20;
+    let (address, server) = serve(Listener::builder(), |incoming| incoming.accept().unwrap());
+    let client = within(move || ws_std::connect(&format!("ws://{address}")).unwrap());
+    let begun = Instant::now();
+    let sides = [client, finish(server)].map(|mut ws| {
+        thread::spawn(move || {
+            ws.send(vec![7; LEN]).unwrap();
+            assert_eq!(ws.read().unwrap().unwrap().len(), LEN);
+            ws.start_close(CloseCode::NORMAL, "").map(|()| ws.read()).ok();
+        })
+    });
+    sides.into_iter().for_each(finish);
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+}
+
+// What is owed to a peer that does not read keeps nobody from reading.
+#[test]
+fn a_read_does_not_wait_for_a_peer_that_does_not_read() {
+    let (mut ws, mut client) = small_pair(Listener::builder());
+    ws.set_write_timeout(Some(Duration::from_millis(100)));
+    let error = ws.send(payload()).unwrap_err();
+    assert!(matches!(error, Error::Timeout(Deadline::Write)), "{error}");
+    for n in 0..50_u8 {
+        client.write(&[masked(PING, &[n; 100]), masked(BINARY, &[n])].concat());
+        let begun = Instant::now();
+        ws = within(move || {
+            assert_eq!(ws.read().unwrap(), Some(Message::from(vec![n])));
+            ws
+        });
+        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    }
+    // Once it reads, it gets everything once: the message, and the pongs.
+    let peer = thread::spawn(move || {
+        client.expect(BINARY, &payload());
+        let pongs: Vec<_> = (0..50).map(|_| client.frame()).collect();
+        client.write(&masked(TEXT, b"thanks"));
+        (pongs, client)
+    });
+    thanks(within(move || ws.read().unwrap()));
+    for (n, pong) in finish(peer).0.iter().enumerate() {
+        assert_eq!((pong.first, &pong.payload[..]), (PONG, &[n as u8; 100][..]));
+    }
+}
+
+/// A server whose writer is blocked by a client that reads nothing, and when the Close began.
+fn blocked(close_timeout: Duration) -> (Reader, Writer, JoinHandle<Error>, Raw) {
+    let config = Config::new().close_timeout(Some(close_timeout));
+    let (ws, client) = small_pair(Listener::builder().config(config).write_timeout(None));
+    let (reader, writer) = ws.split().unwrap();
+    let blocked = writer.clone();
+    let (tell, told) = mpsc::channel();
+    let message = payload();
+    let writing = thread::spawn(move || {
+        tell.send(()).unwrap();
+        blocked.send(message).unwrap_err()
+    });
+    told.recv_timeout(LONG).unwrap();
+    // Whoever comes now finds the stream taken.
+    thread::sleep(Duration::from_millis(200));
+    (reader, writer, writing, client)
+}
+
+#[test]
+fn close_does_not_wait_for_a_writer_that_is_blocked() {
+    let close_timeout = Duration::from_secs(1);
+    let (mut reader, writer, writing, _client) = blocked(close_timeout);
+    let reading = thread::spawn(move || (reader.read(), reader.close_info()));
+    let begun = Instant::now();
+    within(move || writer.start_close(CloseCode::NORMAL, "").map(|()| writer)).unwrap();
+    let closed = begun.elapsed();
+    assert!(closed < close_timeout / 2, "{closed:?}");
+    let (last, info) = finish(reading);
+    assert_eq!(last.unwrap(), None);
+    assert!(!info.unwrap().clean);
+    let error = finish(writing);
+    assert!(matches!(error, Error::Io(_)), "{error:?}");
+    let ended = begun.elapsed();
+    assert!(ended >= close_timeout && ended < 2 * close_timeout, "{ended:?}");
+}
+
+/// A peer that takes a little now and then, until it is told to take the rest.
+fn reluctant(mut raw: Raw, all: usize) -> (mpsc::Sender<()>, JoinHandle<(Vec<u8>, Raw)>) {
+    let (tell, told) = mpsc::channel();
+    let peer = thread::spawn(move || {
+        let mut bytes = Vec::new();
+        while told.try_recv().is_err() {
+            bytes.extend(raw.exactly(500).unwrap());
+            thread::sleep(Duration::from_millis(50));
+        }
+        bytes.extend(raw.exactly(all - bytes.len()).unwrap());
+        (bytes, raw)
+    });
+    (tell, peer)
+}
+
+const WRITE_TIMEOUT: Duration = Duration::from_secs(1);
+
+fn is_in_time(begun: Instant) {
+    let took = begun.elapsed();
+    assert!(took >= WRITE_TIMEOUT && took < WRITE_TIMEOUT * 2, "{took:?}");
+}
+
+#[test]
+fn the_write_time_out_bounds_a_send_as_a_whole_and_is_resumed() {
+    let (mut ws, client) = small_pair(Listener::builder().write_timeout(Some(WRITE_TIMEOUT)));
+    let expected = [frame(BINARY, &payload(), None), frame(TEXT, b"more", None)].concat();
+    let (go_on, peer) = reluctant(client, expected.len());
+    within(move || {
+        for attempt in 0..2 {
+            let begun = Instant::now();
+            let result = if attempt == 0 { ws.send(payload()) } else { ws.flush() };
+            let error = result.unwrap_err();
+            assert!(matches!(error, Error::Timeout(Deadline::Write)), "{error}");
+            is_in_time(begun);
+        }
+        go_on.send(()).unwrap();
+        ws.set_write_timeout(Some(LONG));
+        ws.send("more").unwrap();
+    });
+    assert!(finish(peer).0 == expected);
+}
+
+#[test]
+fn the_write_time_out_bounds_a_writer_as_a_whole_and_is_resumed() {
+    let (ws, client) = small_pair(Listener::builder().write_timeout(Some(WRITE_TIMEOUT)));
+    let (_reader, writer) = ws.split().unwrap();
+    let expected = [frame(BINARY, &payload(), None), frame(TEXT, b"more", None)].concat();
+    let (go_on, peer) = reluctant(client, expected.len());
+    within(move || {
+        let begun = Instant::now();
+        let error = writer.send(payload()).unwrap_err();
+        assert!(matches!(error, Error::Timeout(Deadline::Write)), "{error}");
+        is_in_time(begun);
+        go_on.send(()).unwrap();
+        while writer.send_batch(Vec::<Message>::new()).is_err() {}
+        writer.send("more").unwrap();
+    });
+    assert!(finish(peer).0 == expected);
+}
+
+// While one writes for all, each has the write time-out for what waited when it came.
+#[test]
+fn what_others_add_does_not_count_for_the_write_time_out() {
+    let timeout = Duration::from_secs(2);
+    let (ws, mut client) = small_pair(Listener::builder().write_timeout(Some(timeout)));
+    let (_reader, writer) = ws.split().unwrap();
+    // It takes each message in a fraction of the time-out, and all together in several times of it.
+    const COUNT: usize = 8;
+    const SIZE: usize = 10_000;
+    let peer = thread::spawn(move || {
+        for _ in 0..COUNT {
+            let mut len = 4 + SIZE;
+            while len > 0 {
+                let piece = len.min(SIZE / 8);
+                client.exactly(piece).unwrap();
+                len -= piece;
+                thread::sleep(Duration::from_millis(30));
+            }
+        }
+        client
+    });
+    let senders: Vec<_> = (0..2)
+        .map(|_| {
+            let writer = writer.clone();
+            thread::spawn(move || {
+                (0..COUNT / 2).try_for_each(|_| writer.send(vec![0; SIZE])).unwrap();
+            })
+        })
+        .collect();
+    senders.into_iter().for_each(finish);
+    finish(peer);
+}
