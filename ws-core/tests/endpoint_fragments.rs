@@ -507,3 +507,53 @@ fn a_message_that_is_lent_is_copied_once() {
     assert_eq!(places, [first, first + 4, first + 8, first + 12]);
     assert!(!lent.as_ptr_range().contains(&(first as *const u8)));
 }
+
+// A message that is longer than all output may be is alone in it, but for the control frames between its fragments.
+#[test]
+fn control_frames_go_between_the_fragments_of_a_message_past_the_limit() {
+    for role in ROLES {
+        let config = Config::new().max_outgoing_frame(4);
+        let mut endpoint = open(role, Options::from(config).max_output(100));
+        endpoint.outbound.queue(vec![7; 200]).unwrap();
+        let mut wire = take_frame(&mut endpoint, 0);
+        for round in 0..3 {
+            assert_eq!(feed(&mut endpoint, &to(role, FIN | PING, &[round])), [ping(&[round])]);
+            wire.extend(take_frame(&mut endpoint, 0));
+        }
+        let sent: Vec<_> = plain(&wire).into_iter().map(|(first, _)| first).collect();
+        let pong = FIN | PONG;
+        assert_eq!(sent, [BINARY, pong, CONT, pong, CONT, pong, CONT], "{role:?}");
+    }
+}
+
+// The last fragment is encoded: nothing is left to be dropped.
+#[test]
+fn a_message_that_was_cut_to_its_end_is_not_dropped() {
+    for role in ROLES {
+        for last in [to(role, FIN | CLOSE, b""), vec![0xff, 0xff]] {
+            let mut endpoint = by_four(role);
+            endpoint.outbound.queue("Hello").unwrap();
+            take_frame(&mut endpoint, 0);
+            assert!(matches!(next(&mut endpoint, 0), Answer::Write(..)));
+            assert_eq!(endpoint.inbound.receive(&last), last.len());
+            assert!(matches!(next(&mut endpoint, 0), Answer::Told(_)));
+            let sent = plain(&take(&mut endpoint));
+            assert_eq!(sent[0], frame(FIN | CONT, b"o"));
+            assert!(!endpoint.outbound.has_dropped(), "{role:?}");
+        }
+    }
+}
+
+// The stream has ended before our Close frame was encoded; it is sent all the same.
+#[test]
+fn who_closed_first_is_known_when_the_close_frame_is_sent() {
+    let mut server = by_four(Role::Server);
+    server.outbound.queue("aaaabbbb").unwrap();
+    server.outbound.start_close(CloseCode::NORMAL, "").unwrap();
+    server.inbound.receive_eof();
+    assert_eq!(next(&mut server, 0), Answer::Told(closed(1006, "")));
+    assert_eq!(server.close_info(), info(CloseCode::ABNORMAL, "", false, false));
+    let sent = plain(&take(&mut server));
+    assert_eq!(sent.last(), Some(&frame(FIN | CLOSE, &[3, 232])));
+    assert_eq!(server.close_info(), info(CloseCode::ABNORMAL, "", false, true));
+}

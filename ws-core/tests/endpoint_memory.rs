@@ -362,6 +362,43 @@ fn release_buffers_leaves_no_heap() {
     }
 }
 
+// Nothing will be put together any more, and an event that is held is no message.
+#[test]
+fn what_is_over_keeps_no_heap() {
+    for role in ROLES {
+        for last in [to(role, FIN | CLOSE, b""), vec![0xff, 0xff]] {
+            let fragment = to(role, BINARY, &[7; 1 << 20]);
+            let (meter, mut endpoint) = counted(role);
+            let fixed = meter.live();
+            let mut sent = &fragment[..];
+            while !sent.is_empty() {
+                sent = &sent[endpoint.inbound.receive(sent)..];
+                assert!(matches!(next(&mut endpoint, 0), Answer::Wait(true, _)));
+            }
+            assert!(meter.live() > fragment.len());
+            assert_eq!(endpoint.inbound.receive(&last), last.len());
+            while !matches!(next(&mut endpoint, 0), Answer::Told(_)) {}
+            endpoint.inbound.receive_eof();
+            run(&mut endpoint, 0);
+            endpoint.release_buffers();
+            // What is known of the end stays.
+            assert!(meter.live() <= fixed + 256, "{role:?} {}", meter.live() - fixed);
+        }
+        let mut buffers = Buffers::new();
+        drop(open(role, Options::new()).with_buffers(&mut buffers));
+        let bytes = to(role, FIN | PING, b"");
+        let (meter, mut endpoint) = counted(role);
+        let fixed = meter.live();
+        let mut ws = endpoint.with_buffers(&mut buffers);
+        assert_eq!(ws.inbound.receive(&bytes), bytes.len());
+        assert!(matches!(next_write(&mut ws, 0), Answer::Write(_, false, _)));
+        write(&mut ws, 0, usize::MAX);
+        drop(ws);
+        assert!(meter.live() <= fixed + 64, "{role:?} {}", meter.live() - fixed);
+        assert_eq!(next(&mut endpoint, 0), Answer::Told(ping(b"")));
+    }
+}
+
 // However long the message is that is open.
 #[test]
 fn bytes_that_wait_to_be_parsed_are_bounded() {

@@ -87,8 +87,8 @@ pub enum Step<'i> {
     Failed(ProtocolError),
     /// Call [`Sender::transmit`] and write what it has encoded.
     Transmit,
-    /// Write all that was encoded, shut down the write side of the stream, and call [`Sender::shut_down`].
-    /// To do so may take until this time.
+    /// Write all that was encoded, shut down the write side of the stream, and call [`Sender::shut_down`]. The
+    /// shutdown may take until this time; a write that fails is told by [`Sender::receive_reset`].
     Shutdown(Option<Instant>),
     /// Write all that was encoded, then wait for bytes, at most until this time. All input is used up.
     ///

@@ -197,6 +197,7 @@ impl Receiver {
                 Ok(Some(Frame::Data(chunk)))
             }
             Some(Err(error)) => Err(self.refuse(sender, input, error)),
+            None if SHORT_CUTS && input.remaining().is_empty() => Ok(None),
             None => self.receive_piece(sender, input, check),
         }
     }

@@ -487,8 +487,9 @@ impl Sender {
     }
 
     /// Whether the connection was closed cleanly (RFC 6455 §7.1.4): Close frames went both ways without an
-    /// error, and ours was written before the stream failed. It counts as written when the driver asks again
-    /// after it was told to [wait](super::Step::Wait) or to [shut down](super::Step::Shutdown).
+    /// error, and ours was written before the stream failed. It counts as written when the driver was told to
+    /// [wait](super::Step::Wait) or to [shut down](super::Step::Shutdown), and then asks again until nothing is left to
+    /// parse.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.ending.is_clean()
@@ -542,10 +543,10 @@ impl Sender {
     /// a deadline of the opening handshake is left to the caller.
     pub(crate) fn look(&mut self, now: Instant, _waiting: bool, look: Look) -> Option<Due> {
         self.timers.answer(now);
-        #[cfg(feature = "endpoint")]
-        let stuck = self.timers.look_at_output(_waiting);
-        self.timers.apply();
         let stage = self.ending.stage();
+        #[cfg(feature = "endpoint")]
+        let stuck = self.timers.look_at_output(stage, _waiting);
+        self.timers.apply();
         #[cfg(feature = "endpoint")]
         if look == Look::Writer && !stuck && stage == Stage::Open {
             // Whoever reads looks at the rest: what is waited for may have come.

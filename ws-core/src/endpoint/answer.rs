@@ -28,7 +28,7 @@ impl Outbound {
     ///
     /// No such request waits, a subprotocol was not offered, or a header is not valid. Nothing was written.
     pub fn accept(&mut self, response: &AcceptResponse<'_>) -> Result<(), OpenError> {
-        let Answer::Asked(request) = &self.answer else { return Err(OpenError::NoRequest) };
+        let request = self.request()?;
         let Some(asked) = request.asked() else { return Err(OpenError::NoRequest) };
         let offered = asked.subprotocols.iter().map(String::as_str);
         response.check_offered(offered, "")?;
@@ -45,7 +45,7 @@ impl Outbound {
     ///
     /// No request waits, or the response is not valid. Nothing was written.
     pub fn respond(&mut self, response: &HttpResponse<'_>) -> Result<(), OpenError> {
-        let Answer::Asked(request) = &self.answer else { return Err(OpenError::NoRequest) };
+        let request = self.request()?;
         let with_body = request.method() != "HEAD" && !matches!(response.status, 204 | 304);
         append_head(&mut self.output, |out| response.write_head(out))?;
         if with_body {
@@ -54,6 +54,14 @@ impl Outbound {
         self.answer = Answer::None;
         self.over();
         Ok(())
+    }
+
+    /// The request that waits, if its client still does.
+    fn request(&self) -> Result<&Request, OpenError> {
+        match &self.answer {
+            Answer::Asked(request) if !self.is_given_up() => Ok(request),
+            _ => Err(OpenError::NoRequest),
+        }
     }
 
     /// A request has come, and waits for its answer.
@@ -68,11 +76,6 @@ impl Outbound {
             self.sender.ending.set_phase(Phase::HalfClosed);
             self.sender.timers.begin_closing();
         }
-    }
-
-    /// The request that waits, and what its acceptance has come to.
-    pub(super) fn answer(&mut self) -> &mut Answer {
-        &mut self.answer
     }
 
     pub(super) fn open(&mut self) {

@@ -37,7 +37,7 @@ pub(super) struct Session {
     pub(super) phase: Phase,
     /// The peer has ended its side of the stream.
     pub(super) eof: bool,
-    /// How the connection was closed; whether cleanly, the sending side knows.
+    /// How the connection was closed; whether cleanly, and by whom, the sending side knows.
     close: Option<Box<CloseInfo>>,
     failure: Option<EndpointError>,
 }
@@ -157,11 +157,12 @@ impl Inbound {
     }
 
     /// How the connection was closed, once it was; `None` when it has never been open. Whether it was closed
-    /// cleanly is known to `out`, and may change until all is written.
+    /// cleanly, and by which side first, is known to `out`, and may change until all is written.
     #[must_use]
     pub fn close_info(&self, out: &Outbound) -> Option<CloseInfo> {
         let info = self.session.close.as_deref()?;
-        Some(CloseInfo { clean: out.sender.is_clean(), ..info.clone() })
+        let (clean, by_us) = (out.sender.is_clean(), out.sender.closed_first());
+        Some(CloseInfo { clean, by_us, ..info.clone() })
     }
 
     /// The error that [`Next::Failed`] has told, for a driver that reports it when the peer was told.
@@ -185,21 +186,25 @@ impl Inbound {
         }
     }
 
+    /// Whether the buffer may move: no message that is held lies there.
+    fn is_movable(&self) -> bool {
+        !matches!(self.held, Some(Found::Place(_)))
+    }
+
     pub(super) fn lend_buffer(&mut self, shared: &mut Vec<u8>) {
-        if self.held.is_none() {
+        if self.is_movable() {
             self.assembly.buffer.lend(shared);
         }
     }
 
-    /// An event that is held keeps the memory.
     pub(super) fn give_back(&mut self, shared: &mut Vec<u8>) {
-        if self.held.is_none() {
+        if self.is_movable() {
             self.assembly.buffer.give_back(shared);
         }
     }
 
     pub(super) fn release(&mut self) {
-        if self.held.is_none() {
+        if self.is_movable() {
             self.assembly.buffer.release();
         }
     }
@@ -270,11 +275,6 @@ impl Inbound {
         }
     }
 
-    /// Whether bytes may lie here that are not parsed, behind what is held.
-    pub(super) fn is_holding(&self) -> bool {
-        self.held.is_some()
-    }
-
     /// Tells the time when all is parsed; returns what that brings to tell.
     #[inline(never)]
     pub(super) fn find_due(&mut self, out: &mut Outbound, now: Instant) -> Option<Found> {
@@ -284,11 +284,8 @@ impl Inbound {
     /// Tells the time, and does what is due. Returns whether there may be something to tell.
     #[inline]
     pub(super) fn look(&mut self, out: &mut Outbound, now: Instant) -> bool {
-        let look = if self.is_holding() { Look::Unparsed } else { Look::Parsed };
-        self.look_as(look, out, now)
-    }
-
-    pub(super) fn look_as(&mut self, look: Look, out: &mut Outbound, now: Instant) -> bool {
+        // Bytes may lie behind what is held.
+        let look = if self.held.is_some() { Look::Unparsed } else { Look::Parsed };
         let due = out.look(now, look);
         due.is_some() || !out.is_sound()
     }
@@ -329,12 +326,12 @@ impl Inbound {
                     }
                 }
                 Ok(Some(Err(Found::Closed))) => {
-                    session.peer_closed(out);
+                    session.peer_closed();
                     return Some(Found::Closed);
                 }
                 Ok(Some(Err(found))) => return Some(found),
                 Ok(None) => return session.idle(out),
-                Err(error) => return Some(Found::Failed(session.failed(error.into(), out))),
+                Err(error) => return Some(Found::Failed(session.failed(error.into()))),
             }
         }
     }
@@ -404,9 +401,9 @@ fn rare<M, B>(found: Found, control: impl FnOnce() -> B) -> Result<Event<M, B>, 
 
 impl Session {
     /// The one way in which a connection fails here: what tells the peer is in the output already.
-    pub(super) fn failed(&mut self, error: EndpointError, out: &Outbound) -> EndpointError {
+    pub(super) fn failed(&mut self, error: EndpointError) -> EndpointError {
         if matches!(self.phase, Phase::Open) {
-            self.ended(CloseCode::ABNORMAL, "", out);
+            self.ended(CloseCode::ABNORMAL, "");
         }
         self.phase = Phase::Over;
         *self.failure.insert(error)
@@ -417,18 +414,18 @@ impl Session {
     fn not_text(&mut self, out: &mut Outbound) -> EndpointError {
         self.receiver.fail(&mut out.sender, ProtocolError::InvalidUtf8);
         out.pump();
-        self.failed(ProtocolError::InvalidUtf8.into(), out)
+        self.failed(ProtocolError::InvalidUtf8.into())
     }
 
     /// There is nothing more to parse: the connection may have come to an end.
     #[cold]
     fn idle(&mut self, out: &mut Outbound) -> Option<Found> {
         if out.random_failed() {
-            return Some(Found::Failed(self.failed(EndpointError::Random, out)));
+            return Some(Found::Failed(self.failed(EndpointError::Random)));
         }
         if self.receiver.is_lost(&out.sender) {
             let error = ProtocolError::PongTimeout.into();
-            return Some(Found::Failed(self.failed(error, out)));
+            return Some(Found::Failed(self.failed(error)));
         }
         if self.eof {
             out.sender.end();
@@ -436,27 +433,26 @@ impl Session {
         if !self.eof && !out.is_given_up() {
             return None;
         }
-        self.ended(CloseCode::ABNORMAL, "", out);
+        self.ended(CloseCode::ABNORMAL, "");
         self.phase = Phase::Over;
         Some(Found::Closed)
     }
 
     /// The peer's Close frame has come.
     #[cold]
-    fn peer_closed(&mut self, out: &Outbound) {
+    fn peer_closed(&mut self) {
         let (code, reason) = match self.receiver.close_frame() {
             Some(frame) => (frame.code, frame.reason.to_string()),
             None => (CloseCode::NO_STATUS, String::new()),
         };
-        self.ended(code, &reason, out);
+        self.ended(code, &reason);
         self.phase = Phase::Over;
     }
 
     /// Notes how the connection has ended; the first answer stays.
-    fn ended(&mut self, code: CloseCode, reason: &str, out: &Outbound) {
-        let by_us = out.sender.closed_first();
+    fn ended(&mut self, code: CloseCode, reason: &str) {
         self.close.get_or_insert_with(|| {
-            Box::new(CloseInfo { code, reason: reason.into(), clean: false, by_us })
+            Box::new(CloseInfo { code, reason: reason.into(), clean: false, by_us: false })
         });
     }
 }

@@ -249,7 +249,7 @@ impl Endpoint {
     /// next event, which [`next`](Self::next) tells.
     pub fn next_write(&mut self, clock: impl FnOnce() -> Instant) -> Next<'_> {
         self.inbound.hold(&mut self.outbound);
-        self.inbound.look_as(Look::Writer, &mut self.outbound, clock());
+        self.outbound.look(clock(), Look::Writer);
         self.outbound.rest(Some(&mut self.inbound))
     }
 
@@ -266,27 +266,27 @@ impl Endpoint {
     /// What is to be told next when no whole message was found; the clock is asked if that is nothing.
     #[inline]
     fn find_other(&mut self, clock: impl FnOnce() -> Instant) -> Option<Found> {
-        if self.outbound.waiting() < HOLD {
-            if let Some(found) = self.inbound.find_other(&mut self.outbound) {
-                return Some(found);
-            }
-        } else {
-            self.inbound.hold(&mut self.outbound);
+        match self.find_parsed() {
+            Some(found) => Some(found),
+            None => self.find_due(clock()),
         }
-        self.find_due(clock())
+    }
+
+    /// What was parsed, unless the output is in its way. It may be what drops the output.
+    #[inline]
+    fn find_parsed(&mut self) -> Option<Found> {
+        if self.outbound.waiting() >= HOLD {
+            self.inbound.hold(&mut self.outbound);
+            if self.outbound.waiting() >= HOLD {
+                return None;
+            }
+        }
+        self.inbound.find_other(&mut self.outbound)
     }
 
     #[inline(never)]
     fn find_due(&mut self, now: Instant) -> Option<Found> {
-        if !self.inbound.look(&mut self.outbound, now) {
-            return None;
-        }
-        if self.outbound.waiting() < HOLD {
-            self.inbound.find(&mut self.outbound)
-        } else {
-            self.inbound.hold(&mut self.outbound);
-            None
-        }
+        if self.inbound.look(&mut self.outbound, now) { self.find_parsed() } else { None }
     }
 
     /// How the connection was closed, once it was; `None` when it has never been open.

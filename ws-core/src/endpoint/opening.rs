@@ -96,8 +96,7 @@ impl Inbound {
             Phase::Asked => self.poll_answer(out),
             Phase::Open | Phase::Over => {
                 self.session.phase = phase;
-                let rest = self.assembly.buffer.unread_len();
-                self.assembly.buffer.consume(rest);
+                self.assembly.buffer.discard();
                 Ok(None)
             }
         };
@@ -106,7 +105,7 @@ impl Inbound {
                 EndpointError::Handshake(error) => out.refuse(error, !for_head),
                 _ => out.over(),
             }
-            Some(Found::Failed(self.session.failed(error, out)))
+            Some(Found::Failed(self.session.failed(error)))
         });
         if self.session.eof && matches!(self.session.phase, Phase::Over) {
             out.sender.end();
@@ -116,7 +115,7 @@ impl Inbound {
 
     /// Looks for the application's answer to a request.
     fn poll_answer(&mut self, out: &mut Outbound) -> Result<Option<Found>, EndpointError> {
-        match core::mem::replace(out.answer(), Answer::None) {
+        match core::mem::replace(&mut out.answer, Answer::None) {
             Answer::Accepted(subprotocol) => {
                 self.session.phase = Phase::Open;
                 Ok(Some(Found::Open(subprotocol, None)))
@@ -125,8 +124,8 @@ impl Inbound {
             Answer::Asked(request) if self.session.eof && request.is_upgrade() => {
                 Err(EndpointError::HandshakeEof)
             }
-            Answer::Asked(request) => {
-                *out.answer() = Answer::Asked(request);
+            Answer::Asked(request) if !out.is_given_up() => {
+                out.answer = Answer::Asked(request);
                 self.session.phase = Phase::Asked;
                 if self.session.eof {
                     out.half_closed();
@@ -134,7 +133,7 @@ impl Inbound {
                 Ok(None)
             }
             // It was answered with a page, or not in time.
-            Answer::None => Ok(None),
+            Answer::Asked(_) | Answer::None => Ok(None),
         }
     }
 

@@ -492,7 +492,9 @@ impl Outbound {
             return false;
         }
         let waiting = self.waiting();
-        let full = waiting != 0 && waiting >= self.max_output;
+        // Between the fragments of a message that is longer than that, one goes out all the same.
+        let encoded = self.output.len().saturating_add(self.in_flight);
+        let full = encoded != 0 && waiting >= self.max_output;
         if full && (behind || !self.sender.owes_close()) {
             return false;
         }
@@ -550,7 +552,6 @@ impl Outbound {
         let due = self.sender.look(now, waiting, look);
         if self.sender.ending.drops_output() {
             self.drop_output();
-            self.answer = Answer::None;
         }
         if due == Some(Due::Opening) {
             self.opening_late = true;
@@ -591,7 +592,7 @@ impl Outbound {
 
     /// Of messages that wait, no further fragment is begun.
     fn drop_queue(&mut self) {
-        self.dropped |= self.queue.take().is_some();
+        self.dropped |= self.queue.take().is_some_and(|queue| queue.len() != 0);
     }
 
     fn drop_output(&mut self) {
@@ -612,7 +613,7 @@ impl Outbound {
 
     /// Whether the stream has failed, or is not waited for any longer.
     pub(super) fn is_given_up(&self) -> bool {
-        matches!(self.sender.ending.stream(), Stream::GivenUp | Stream::Reset)
+        self.sender.ending.drops_output()
     }
 }
 

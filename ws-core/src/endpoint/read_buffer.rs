@@ -72,6 +72,12 @@ impl ReadBuffer {
         self.start = self.start.saturating_add(count).min(self.end);
     }
 
+    /// Drops all that is there: nothing will be put together any more.
+    pub(super) fn discard(&mut self) {
+        self.message = None;
+        self.start = self.end;
+    }
+
     /// Where the last `len` bytes that were parsed lie.
     #[inline]
     pub(super) fn last(&self, len: usize) -> Range<usize> {

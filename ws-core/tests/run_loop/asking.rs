@@ -1,7 +1,7 @@
 //! What is told, in which order, and how often: rules 1 to 5.
 
-use ws_core::endpoint::{Next, Options, Output};
-use ws_core::handshake::AcceptResponse;
+use ws_core::endpoint::{EndpointError, Next, Options, Output};
+use ws_core::handshake::{AcceptResponse, OpenError};
 use ws_core::{CloseCode, Config, Endpoint, ProtocolError::*, Role};
 
 use super::*;
@@ -382,4 +382,66 @@ fn rule_05_a_side_that_writes_is_told_no_event() {
     assert_eq!(next_write(&mut server, 0), Answer::Done);
     let told = [Answer::Told(text("one")), Answer::Told(closed(1006, "")), Answer::Done];
     assert_eq!(run(&mut server, 0), told);
+}
+
+// What the peer has said may drop output, so that the event that was in its way is told at once.
+#[test]
+fn rule_02_an_event_that_drops_the_output_is_not_held_back() {
+    for by_ref in [false, true] {
+        for (bytes, told) in [
+            (to(Role::Server, FIN | CLOSE, b""), closed(1005, "")),
+            (vec![0xff, 0xff], failed(ReservedOpcode(15))),
+        ] {
+            let config = Config::new().max_outgoing_frame(4096).close_timeout(None);
+            let mut server = open(Role::Server, config);
+            server.outbound.queue(vec![0; 2 * HOLD]).unwrap();
+            assert!(matches!(next(&mut server, 0), Answer::Write(_, true, None)));
+            receive(&mut server, &bytes);
+            let answer = if by_ref { next_ref(&mut server, 0) } else { next(&mut server, 0) };
+            assert_eq!(answer, Answer::Told(told));
+            assert!(server.outbound.waiting() < HOLD);
+        }
+    }
+    // So may the time.
+    let mut server = pinged(Role::Server, keepalive().max_outgoing_frame(4096));
+    server.outbound.queue(vec![0; 2 * HOLD]).unwrap();
+    assert!(matches!(next(&mut server, 101), Answer::Write(_, true, Some(150))));
+    assert_eq!(next(&mut server, 150), Answer::Told(failed(PongTimeout)));
+}
+
+// The writer's half may ask before the reader's.
+#[test]
+fn rule_03_what_came_is_told_whichever_half_asks_first() {
+    let request = [REQUEST.as_bytes(), &to(Role::Server, FIN | TEXT, b"hello")].concat();
+    for reset in [true, false] {
+        let mut server = Endpoint::server(Config::new());
+        receive(&mut server, &request);
+        let asked = Seen::Request("GET".into(), "/chat?room=1".into());
+        assert_eq!(next(&mut server, 0), Answer::Told(asked));
+        server.outbound.accept(&AcceptResponse::new()).unwrap();
+        if reset {
+            server.outbound.receive_reset();
+        } else {
+            server.outbound.start_close(None, "").unwrap();
+            next_outbound(&mut server.outbound, 0);
+        }
+        next_outbound(&mut server.outbound, 10_000);
+        let Endpoint { inbound, outbound, .. } = &mut server;
+        for expected in [Seen::Open(None), text("hello")] {
+            assert_eq!(next_inbound(inbound, outbound, 10_000), Answer::Told(expected), "{reset}");
+        }
+        let last = next_inbound(inbound, outbound, 10_000);
+        assert!(matches!(last, Answer::Told(Seen::Closed { code: 1006, .. })), "{last:?}");
+        assert_eq!(next_inbound(inbound, outbound, 10_000), Answer::Done);
+    }
+    // The client is gone before its request is answered.
+    let mut server = Endpoint::server(Config::new());
+    receive(&mut server, REQUEST.as_bytes());
+    assert!(matches!(next(&mut server, 0), Answer::Told(Seen::Request(..))));
+    server.outbound.receive_reset();
+    assert_eq!(next_outbound(&mut server.outbound, 0), Answer::Done);
+    assert_eq!(server.outbound.accept(&AcceptResponse::new()), Err(OpenError::NoRequest));
+    let gone = Seen::Failed(EndpointError::HandshakeEof);
+    assert_eq!(next(&mut server, 0), Answer::Told(gone));
+    assert_eq!(next(&mut server, 0), Answer::Done);
 }

@@ -236,3 +236,22 @@ fn rule_13_a_page_goes_out_for_as_long_as_its_client_takes_it() {
     assert_eq!(run(&mut server, 1_090), [Answer::Shutdown(Some(1_090)), Answer::Done]);
     assert_eq!(server.outbound.waiting(), 0);
 }
+
+// A message that is taken slowly is no silence of ours, either.
+#[test]
+fn rule_12_a_connection_whose_output_is_taken_is_not_idle() {
+    for role in ROLES {
+        let mut endpoint = open(role, Config::new().idle_timeout(millis(10_000)));
+        endpoint.outbound.queue(vec![7; 1_000_000]).unwrap();
+        next(&mut endpoint, 0);
+        for at in (5_000..100_000).step_by(5_000) {
+            write(&mut endpoint, at, 10_000);
+            assert!(matches!(next(&mut endpoint, at), Answer::Write(_, true, Some(_))));
+            assert!(endpoint.outbound.is_open(), "{role:?} at {at}");
+        }
+        take(&mut endpoint);
+        assert_eq!(next(&mut endpoint, 100_000), Answer::Wait(true, Some(110_000)));
+        assert!(matches!(next(&mut endpoint, 110_000), Answer::Write(..)));
+        assert!(!endpoint.outbound.is_open());
+    }
+}
