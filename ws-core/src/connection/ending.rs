@@ -10,9 +10,9 @@ use crate::{CloseCode, Role};
 #[derive(Debug)]
 pub(crate) struct Ending {
     role: Role,
-    phase: Phase,
+    state: ConnectionState,
     /// Our Close frame.
-    close: Close,
+    close: CloseFrameState,
     /// The peer's Close frame has been parsed.
     peer_closed: bool,
     /// The connection has failed: a Close frame says why, and the peer's is not awaited.
@@ -27,12 +27,12 @@ pub(crate) struct Ending {
     told_to_write: bool,
     /// The peer was found not to answer a Ping.
     lost: bool,
-    stream: Stream,
-    shutdown: Shutdown,
+    stream: StreamState,
+    shutdown: ShutdownState,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Phase {
+pub(crate) enum ConnectionState {
     /// The opening handshake is not complete.
     #[cfg(feature = "endpoint")]
     Opening,
@@ -50,7 +50,7 @@ pub(crate) enum Phase {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Close {
+pub(crate) enum CloseFrameState {
     No,
     /// It follows messages that wait to be sent.
     #[cfg(feature = "endpoint")]
@@ -61,7 +61,7 @@ pub(crate) enum Close {
 
 /// What has become of the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stream {
+pub(crate) enum StreamState {
     Open,
     /// The peer has ended it.
     Ended,
@@ -74,7 +74,7 @@ pub(crate) enum Stream {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Shutdown {
+enum ShutdownState {
     No,
     /// It was told for the last time.
     Tried,
@@ -96,8 +96,8 @@ impl Ending {
     pub(crate) const fn new(role: Role) -> Self {
         Self {
             role,
-            phase: Phase::Open,
-            close: Close::No,
+            state: ConnectionState::Open,
+            close: CloseFrameState::No,
             peer_closed: false,
             failed: false,
             closed_first: false,
@@ -105,8 +105,8 @@ impl Ending {
             unclean: false,
             told_to_write: false,
             lost: false,
-            stream: Stream::Open,
-            shutdown: Shutdown::No,
+            stream: StreamState::Open,
+            shutdown: ShutdownState::No,
         }
     }
 
@@ -116,22 +116,22 @@ impl Ending {
     }
 
     #[cfg(feature = "endpoint")]
-    pub(crate) const fn phase(&self) -> Phase {
-        self.phase
+    pub(crate) const fn state(&self) -> ConnectionState {
+        self.state
     }
 
     #[cfg(feature = "endpoint")]
-    pub(crate) const fn set_phase(&mut self, phase: Phase) {
-        self.phase = phase;
+    pub(crate) const fn set_state(&mut self, state: ConnectionState) {
+        self.state = state;
     }
 
     #[inline]
-    pub(crate) const fn close(&self) -> Close {
+    pub(crate) const fn close(&self) -> CloseFrameState {
         self.close
     }
 
     #[cfg(feature = "endpoint")]
-    pub(crate) const fn stream(&self) -> Stream {
+    pub(crate) const fn stream(&self) -> StreamState {
         self.stream
     }
 
@@ -147,9 +147,9 @@ impl Ending {
     #[inline]
     pub(crate) fn is_open(&self) -> bool {
         // mutant: frames before the handshake is over
-        self.phase == Phase::Open
-            && self.close == Close::No
-            && self.stream == Stream::Open
+        self.state == ConnectionState::Open
+            && self.close == CloseFrameState::No
+            && self.stream == StreamState::Open
             && !self.peer_closed
             && !self.failed
     }
@@ -157,13 +157,13 @@ impl Ending {
     /// Whether the stream has ended, or is not waited for any longer.
     #[inline]
     pub(crate) fn has_ended(&self) -> bool {
-        self.stream != Stream::Open
+        self.stream != StreamState::Open
     }
 
     /// Whether what waits to be written is of no use any more.
     #[inline]
     pub(crate) fn drops_output(&self) -> bool {
-        matches!(self.stream, Stream::GivenUp | Stream::Reset)
+        matches!(self.stream, StreamState::GivenUp | StreamState::Reset)
     }
 
     /// Whether the peer's Close frame has come, or the connection has failed: what of our messages was not
@@ -176,24 +176,24 @@ impl Ending {
     /// A Close frame with this code is owed, unless one was sent.
     pub(crate) fn close_due(&mut self, code: CloseCode) {
         let owed = match self.close {
-            Close::No => true,
+            CloseFrameState::No => true,
             #[cfg(feature = "endpoint")]
-            Close::Queued => true,
-            Close::Due(_) | Close::Sent => false,
+            CloseFrameState::Queued => true,
+            CloseFrameState::Due(_) | CloseFrameState::Sent => false,
         };
-        if owed && matches!(self.stream, Stream::Open | Stream::Ended) {
+        if owed && matches!(self.stream, StreamState::Open | StreamState::Ended) {
             // mutant: a Close frame is not answered
-            self.close = Close::Due(code);
+            self.close = CloseFrameState::Due(code);
         }
     }
 
     #[cfg(feature = "endpoint")]
     pub(crate) const fn close_queued(&mut self) {
-        self.close = Close::Queued;
+        self.close = CloseFrameState::Queued;
     }
 
     pub(crate) fn close_sent(&mut self) {
-        self.close = Close::Sent;
+        self.close = CloseFrameState::Sent;
         self.closed_first = !self.peer_closed;
     }
 
@@ -208,15 +208,15 @@ impl Ending {
     }
 
     /// The stream is in this state from now on; the first end counts, but giving up and a reset come after it.
-    pub(crate) fn end(&mut self, stream: Stream) {
+    pub(crate) fn end(&mut self, stream: StreamState) {
         let more = match stream {
-            Stream::Reset => true,
-            Stream::GivenUp => self.stream != Stream::Reset,
-            _ => self.stream == Stream::Open,
+            StreamState::Reset => true,
+            StreamState::GivenUp => self.stream != StreamState::Reset,
+            _ => self.stream == StreamState::Open,
         };
         if more {
             self.stream = stream;
-            self.lost |= stream == Stream::Lost;
+            self.lost |= stream == StreamState::Lost;
         }
     }
 
@@ -228,14 +228,14 @@ impl Ending {
     /// The stream has taken all that was to be written.
     #[inline]
     pub(crate) fn all_written(&mut self) {
-        if self.close == Close::Sent && !self.drops_output() {
+        if self.close == CloseFrameState::Sent && !self.drops_output() {
             self.close_written = true;
         }
     }
 
     /// The driver is told to write all that was encoded. When it asks again it has done so.
     pub(crate) fn tell_to_write(&mut self) {
-        self.told_to_write = self.close == Close::Sent;
+        self.told_to_write = self.close == CloseFrameState::Sent;
     }
 
     /// The driver asks again.
@@ -246,17 +246,17 @@ impl Ending {
     }
 
     pub(crate) const fn shut_down(&mut self) {
-        self.shutdown = Shutdown::Confirmed;
+        self.shutdown = ShutdownState::Confirmed;
     }
 
     pub(crate) fn stage(&self) -> Stage {
-        match self.phase {
+        match self.state {
             #[cfg(feature = "endpoint")]
-            Phase::Opening => Stage::Opening,
+            ConnectionState::Opening => Stage::Opening,
             #[cfg(feature = "endpoint")]
-            Phase::Asked => Stage::Answering,
+            ConnectionState::Asked => Stage::Answering,
             _ if self.has_ended() => Stage::Draining,
-            Phase::Open if self.is_open() => Stage::Open,
+            ConnectionState::Open if self.is_open() => Stage::Open,
             _ => Stage::Closing,
         }
     }
@@ -268,8 +268,8 @@ impl Ending {
             if !ended {
                 return Rest::Shutdown;
             }
-            if self.shutdown == Shutdown::No {
-                self.shutdown = Shutdown::Tried;
+            if self.shutdown == ShutdownState::No {
+                self.shutdown = ShutdownState::Tried;
                 return Rest::LastShutdown;
             }
         }
@@ -279,14 +279,14 @@ impl Ending {
     /// Whether it is this side's turn to end the stream: a server's when Close frames went both ways, a
     /// client's when the server has ended it, and either's after a failure (RFC 6455 §7.1.1, §7.1.7).
     fn wants_shutdown(&self) -> bool {
-        if self.shutdown == Shutdown::Confirmed || self.stream == Stream::Reset {
+        if self.shutdown == ShutdownState::Confirmed || self.stream == StreamState::Reset {
             return false;
         }
         #[cfg(feature = "endpoint")]
-        if self.phase == Phase::Over {
+        if self.state == ConnectionState::Over {
             return true;
         }
-        let said = self.close == Close::Sent;
+        let said = self.close == CloseFrameState::Sent;
         self.has_ended() || said && (self.failed || self.peer_closed && self.role == Role::Server)
     }
 }

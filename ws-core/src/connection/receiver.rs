@@ -7,7 +7,7 @@
 
 use core::fmt;
 
-use super::ending::{Rest, Stream};
+use super::ending::{Rest, StreamState};
 use super::sender::Look;
 use super::{Chunk, Input, Sender, Step};
 use crate::frame::{
@@ -27,7 +27,7 @@ pub struct Receiver {
     compression: bool,
     max_frame: u64,
     max_message: u64,
-    phase: Phase,
+    state: ParseState,
     /// The start of a header that did not arrive in one piece.
     spill: [u8; MAX_HEADER_LEN],
     spilled: u8,
@@ -50,7 +50,7 @@ pub struct Receiver {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+enum ParseState {
     Header,
     Payload,
     /// The peer's Close frame has come; it is in the control slot.
@@ -95,7 +95,7 @@ impl Receiver {
             compression,
             max_frame: config.max_frame,
             max_message: config.max_message,
-            phase: Phase::Header,
+            state: ParseState::Header,
             spill: [0; MAX_HEADER_LEN],
             spilled: 0,
             masker: Masker::new(MaskingKey::new([0; 4])),
@@ -166,15 +166,15 @@ impl Receiver {
 
     /// It is over, whatever is told from now on.
     fn finish(&mut self, sender: &mut Sender) {
-        if matches!(self.phase, Phase::Header | Phase::Payload) {
-            self.phase = Phase::Over;
+        if matches!(self.state, ParseState::Header | ParseState::Payload) {
+            self.state = ParseState::Over;
         }
-        sender.ending.end(Stream::GivenUp);
+        sender.ending.end(StreamState::GivenUp);
     }
 
     /// Whether the peer was found not to answer a Ping, which has not been told yet.
     pub(crate) fn is_lost(&mut self, sender: &Sender) -> bool {
-        let lost = sender.ending.is_lost() && !matches!(self.phase, Phase::Failed { .. });
+        let lost = sender.ending.is_lost() && !matches!(self.state, ParseState::Failed { .. });
         if lost {
             self.set_failed();
         }
@@ -228,14 +228,14 @@ impl Receiver {
         input: &mut Input<'i>,
         check: TextCheck,
     ) -> Result<Option<Frame<'i>>, ProtocolError> {
-        match self.phase {
-            Phase::Header => {
+        match self.state {
+            ParseState::Header => {
                 if !self.header(input)? {
                     return Ok(None);
                 }
             }
-            Phase::Payload => {}
-            Phase::CloseReceived | Phase::Failed { .. } | Phase::Over => {
+            ParseState::Payload => {}
+            ParseState::CloseReceived | ParseState::Failed { .. } | ParseState::Over => {
                 input.discard();
                 return Ok(None);
             }
@@ -276,7 +276,7 @@ impl Receiver {
             _ => return None,
         };
         let masked = self.role == Role::Server;
-        if self.phase != Phase::Header
+        if self.state != ParseState::Header
             || self.spilled != 0
             || self.message.is_some()
             || masked != (second & 0x80 != 0)
@@ -406,7 +406,7 @@ impl Receiver {
 
         self.masker = Masker::new(MaskingKey::new(key));
         self.left = len;
-        self.phase = Phase::Payload;
+        self.state = ParseState::Payload;
         match opcode {
             OpCode::Continuation => {
                 self.fin = fin;
@@ -467,7 +467,7 @@ impl Receiver {
             }
         }
         if frame_ends {
-            self.phase = Phase::Header;
+            self.state = ParseState::Header;
             if end {
                 self.message = None;
             }
@@ -505,7 +505,7 @@ impl Receiver {
         if self.left != 0 {
             return Ok(None);
         }
-        self.phase = Phase::Header;
+        self.state = ParseState::Header;
         match opcode {
             OpCode::Ping => {
                 sender.pong_due(self.control_payload());
@@ -514,7 +514,7 @@ impl Receiver {
             OpCode::Close => {
                 let frame = CloseFrame::decode(self.control_payload())?;
                 sender.peer_closed(frame.code);
-                self.phase = Phase::CloseReceived;
+                self.state = ParseState::CloseReceived;
                 input.discard();
                 Ok(Some(Frame::Close))
             }
@@ -532,11 +532,11 @@ impl Receiver {
     }
 
     fn set_failed(&mut self) -> bool {
-        if matches!(self.phase, Phase::Failed { .. }) {
+        if matches!(self.state, ParseState::Failed { .. }) {
             return false;
         }
-        let close_received = self.phase == Phase::CloseReceived;
-        self.phase = Phase::Failed { close_received };
+        let close_received = self.state == ParseState::CloseReceived;
+        self.state = ParseState::Failed { close_received };
         true
     }
 
@@ -555,8 +555,8 @@ impl Receiver {
 
     /// The Close frame that the peer has sent, if it has.
     pub fn close_frame(&self) -> Option<CloseFrame<'_>> {
-        match self.phase {
-            Phase::CloseReceived | Phase::Failed { close_received: true } => {
+        match self.state {
+            ParseState::CloseReceived | ParseState::Failed { close_received: true } => {
                 CloseFrame::decode(self.control_payload()).ok()
             }
             _ => None,
@@ -567,7 +567,7 @@ impl Receiver {
     /// sends frames on as they come.
     #[must_use]
     pub fn payload_left(&self) -> u64 {
-        if self.phase == Phase::Payload { self.left } else { 0 }
+        if self.state == ParseState::Payload { self.left } else { 0 }
     }
 }
 
@@ -576,7 +576,7 @@ impl fmt::Debug for Receiver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Receiver")
             .field("role", &self.role)
-            .field("phase", &self.phase)
+            .field("state", &self.state)
             .field("left", &self.left)
             .field("message", &self.message)
             .field("message_len", &self.message_len)

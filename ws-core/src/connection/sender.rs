@@ -8,7 +8,7 @@ use core::fmt;
 use core::ops::Range;
 
 use super::data_frame::DataFrame;
-use super::ending::{Close, Ending, Stream};
+use super::ending::{CloseFrameState, Ending, StreamState};
 #[cfg(feature = "endpoint")]
 use super::timers::Stage;
 use super::timers::{Due, Timers};
@@ -438,8 +438,8 @@ impl Sender {
             (OpCode::Ping, &[])
         } else {
             match self.ending.close() {
-                Close::Due(CloseCode::NO_STATUS) => (OpCode::Close, &[]),
-                Close::Due(due) => {
+                CloseFrameState::Due(CloseCode::NO_STATUS) => (OpCode::Close, &[]),
+                CloseFrameState::Due(due) => {
                     code = due.get().to_be_bytes();
                     (OpCode::Close, &code)
                 }
@@ -465,7 +465,7 @@ impl Sender {
             && !self.ending.drops_output()
             && (self.pong_len.is_some()
                 || self.ping_due
-                || matches!(self.ending.close(), Close::Due(_)))
+                || matches!(self.ending.close(), CloseFrameState::Due(_)))
     }
 
     /// Confirms that the driver has shut down the write side of the stream, or has tried to.
@@ -477,7 +477,7 @@ impl Sender {
     ///
     /// What has come before is still told; then [`Step::Done`](super::Step::Done) follows.
     pub fn receive_reset(&mut self) {
-        self.ending.end(Stream::Reset);
+        self.ending.end(StreamState::Reset);
     }
 
     /// Whether data frames can be sent.
@@ -503,7 +503,7 @@ impl Sender {
 
     /// The peer's Ping has come: the Pong answers the latest one (RFC 6455 §5.5.3).
     pub(crate) fn pong_due(&mut self, payload: &[u8]) {
-        if self.ending.close() == Close::Sent {
+        if self.ending.close() == CloseFrameState::Sent {
             return;
         }
         if let Some(slot) = self.pong.get_mut(..payload.len()) {
@@ -534,7 +534,7 @@ impl Sender {
     /// The stream has ended.
     pub(crate) fn end(&mut self) {
         if !self.ending.has_ended() {
-            self.ending.end(Stream::Ended);
+            self.ending.end(StreamState::Ended);
             self.timers.begin_draining();
         }
     }
@@ -543,10 +543,10 @@ impl Sender {
     /// a deadline of the opening handshake is left to the caller.
     pub(crate) fn look(&mut self, now: Instant, _waiting: bool, look: Look) -> Option<Due> {
         self.timers.answer(now);
-        let stage = self.ending.stage();
         #[cfg(feature = "endpoint")]
-        let stuck = self.timers.look_at_output(stage, _waiting);
+        let stuck = self.timers.look_at_output(self.ending.stage(), _waiting);
         self.timers.apply();
+        let stage = self.ending.stage();
         #[cfg(feature = "endpoint")]
         if look == Look::Writer && !stuck && stage == Stage::Open {
             // Whoever reads looks at the rest: what is waited for may have come.
@@ -559,9 +559,9 @@ impl Sender {
             Some(Due::Idle) => self.close_due(CloseCode::GOING_AWAY),
             Some(Due::Lost) => {
                 self.fail(CloseCode::INTERNAL_ERROR);
-                self.ending.end(Stream::Lost);
+                self.ending.end(StreamState::Lost);
             }
-            Some(Due::GiveUp) => self.ending.end(Stream::GivenUp),
+            Some(Due::GiveUp) => self.ending.end(StreamState::GivenUp),
             #[cfg(feature = "endpoint")]
             Some(Due::Opening) => {}
             None => return None,
@@ -612,7 +612,7 @@ impl Sender {
     /// Whether a Close frame is owed.
     #[cfg(feature = "endpoint")]
     pub(crate) const fn owes_close(&self) -> bool {
-        matches!(self.ending.close(), Close::Due(_))
+        matches!(self.ending.close(), CloseFrameState::Due(_))
     }
 
     /// Whether the frame that is owed next is a Close frame.

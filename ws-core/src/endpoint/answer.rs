@@ -10,7 +10,7 @@ use super::http::Request;
 use super::outbound::Outbound;
 use super::output::Output;
 use crate::Role;
-use crate::connection::Phase;
+use crate::connection::ConnectionState;
 use crate::handshake::{AcceptResponse, HandshakeError, HttpResponse, OpenError, accept_key};
 
 /// How a request was answered.
@@ -67,26 +67,26 @@ impl Outbound {
     /// A request has come, and waits for its answer.
     pub(super) fn asked(&mut self, request: Box<Request>) {
         self.answer = Answer::Asked(request);
-        self.sender.ending.set_phase(Phase::Asked);
+        self.sender.ending.set_state(ConnectionState::Asked);
     }
 
     /// The client has ended its side of the stream, and waits for an answer that is no WebSocket.
     pub(super) fn half_closed(&mut self) {
-        if self.sender.ending.phase() == Phase::Asked {
-            self.sender.ending.set_phase(Phase::HalfClosed);
+        if self.sender.ending.state() == ConnectionState::Asked {
+            self.sender.ending.set_state(ConnectionState::HalfClosed);
             self.sender.timers.begin_closing();
         }
     }
 
     pub(super) fn open(&mut self) {
-        self.sender.ending.set_phase(Phase::Open);
+        self.sender.ending.set_state(ConnectionState::Open);
         self.sender.timers.opened();
     }
 
     /// Ends without a WebSocket, or without any way to send; the first call counts.
     pub(super) fn over(&mut self) {
-        if self.sender.ending.phase() != Phase::Over {
-            self.sender.ending.set_phase(Phase::Over);
+        if self.sender.ending.state() != ConnectionState::Over {
+            self.sender.ending.set_state(ConnectionState::Over);
             self.sender.timers.restart_closing();
         }
         self.answer = Answer::None;

@@ -15,7 +15,7 @@ use super::assembly::{Assembly, Piece, Place};
 use super::event::{CloseInfo, EndpointError, Event};
 use super::http::{Request, Response};
 use super::next::Next;
-use super::opening::Phase;
+use super::opening::HandshakeState;
 use super::outbound::Outbound;
 use crate::connection::{Frame, Input, Look, Receiver, TextCheck};
 use crate::message::MessageRef;
@@ -34,7 +34,7 @@ pub struct Inbound {
 #[derive(Debug)]
 pub(super) struct Session {
     receiver: Receiver,
-    pub(super) phase: Phase,
+    pub(super) state: HandshakeState,
     /// The peer has ended its side of the stream.
     pub(super) eof: bool,
     /// How the connection was closed; whether cleanly, and by whom, the sending side knows.
@@ -59,8 +59,8 @@ pub(super) enum Found {
 pub(super) type Lent<'a> = Event<MessageRef<'a>, &'a [u8]>;
 
 impl Inbound {
-    pub(super) fn new(receiver: Receiver, phase: Phase) -> Self {
-        let session = Session { receiver, phase, eof: false, close: None, failure: None };
+    pub(super) fn new(receiver: Receiver, state: HandshakeState) -> Self {
+        let session = Session { receiver, state, eof: false, close: None, failure: None };
         Self { assembly: Assembly::new(), session, held: None }
     }
 
@@ -211,7 +211,7 @@ impl Inbound {
 
     fn has_room(&self) -> bool {
         // A head is bounded by its own limit, which may be larger.
-        let head = matches!(self.session.phase, Phase::Head(_));
+        let head = matches!(self.session.state, HandshakeState::Head(_));
         (head || self.assembly.buffer.has_room()) && self.held.is_none()
     }
 
@@ -228,7 +228,7 @@ impl Inbound {
         out: &mut Outbound,
     ) -> Option<(MessageKind, Range<usize>)> {
         let Self { assembly, session, held } = self;
-        if held.is_some() || !matches!(session.phase, Phase::Open) || assembly.streaming {
+        if held.is_some() || !matches!(session.state, HandshakeState::Open) || assembly.streaming {
             return None;
         }
         let mut input = Input::new(assembly.buffer.unread());
@@ -262,7 +262,7 @@ impl Inbound {
     fn is_quiet(&self, out: &Outbound) -> bool {
         let Self { assembly, session, .. } = self;
         assembly.buffer.unread_len() == 0
-            && matches!(session.phase, Phase::Open)
+            && matches!(session.state, HandshakeState::Open)
             && !session.eof
             && out.is_sound()
     }
@@ -293,7 +293,7 @@ impl Inbound {
     fn parse(&mut self, out: &mut Outbound) -> Option<Found> {
         // Nothing more comes out of a stream that has failed.
         self.session.eof |= out.is_reset();
-        if !matches!(self.session.phase, Phase::Open) {
+        if !matches!(self.session.state, HandshakeState::Open) {
             return self.poll_opening(out);
         }
         let Self { assembly, session, .. } = self;
@@ -402,10 +402,10 @@ fn rare<M, B>(found: Found, control: impl FnOnce() -> B) -> Result<Event<M, B>, 
 impl Session {
     /// The one way in which a connection fails here: what tells the peer is in the output already.
     pub(super) fn failed(&mut self, error: EndpointError) -> EndpointError {
-        if matches!(self.phase, Phase::Open) {
+        if matches!(self.state, HandshakeState::Open) {
             self.ended(CloseCode::ABNORMAL, "");
         }
-        self.phase = Phase::Over;
+        self.state = HandshakeState::Over;
         *self.failure.insert(error)
     }
 
@@ -434,7 +434,7 @@ impl Session {
             return None;
         }
         self.ended(CloseCode::ABNORMAL, "");
-        self.phase = Phase::Over;
+        self.state = HandshakeState::Over;
         Some(Found::Closed)
     }
 
@@ -446,7 +446,7 @@ impl Session {
             None => (CloseCode::NO_STATUS, String::new()),
         };
         self.ended(code, &reason);
-        self.phase = Phase::Over;
+        self.state = HandshakeState::Over;
     }
 
     /// Notes how the connection has ended; the first answer stays.

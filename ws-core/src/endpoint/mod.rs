@@ -31,7 +31,7 @@ pub use outbound::Outbound;
 pub use output::{Output, Pending};
 pub use shared_buffers::Buffers;
 
-use crate::connection::{Look, Phase, Receiver, Sender};
+use crate::connection::{ConnectionState, Look, Receiver, Sender};
 use crate::handshake::{ClientKey, ClientRequest, OpenError};
 use crate::message::MessageRef;
 use crate::{Connection, Instant, MessageKind, Role};
@@ -99,7 +99,7 @@ impl Endpoint {
     pub fn server(options: impl Into<Options>) -> Self {
         let options = options.into();
         let (receiver, mut sender) = halves(Role::Server, &options);
-        sender.ending.set_phase(Phase::Opening);
+        sender.ending.set_state(ConnectionState::Opening);
         let outbound = Outbound::new(sender, None, &options);
         Self { inbound: Inbound::opening(receiver, options, None), outbound }
     }
@@ -152,7 +152,7 @@ impl Endpoint {
         }
         let key = ClientKey::from_nonce(nonce);
         let (receiver, mut sender) = halves(Role::Client, &options);
-        sender.ending.set_phase(Phase::Opening);
+        sender.ending.set_state(ConnectionState::Opening);
         let mut outbound = Outbound::new(sender, Some(Box::new(random)), &options);
         outbound.head(|out| request.write(&key, out))?;
         let offered = request.subprotocols.iter().map(ToString::to_string).collect();
@@ -183,7 +183,7 @@ impl Endpoint {
     ) -> Self {
         let (receiver, sender) = halves(role, &options);
         let outbound = Outbound::new(sender, random, &options);
-        let mut inbound = Inbound::new(receiver, opening::Phase::Open);
+        let mut inbound = Inbound::new(receiver, opening::HandshakeState::Open);
         inbound.preload(leftover);
         Self { inbound, outbound }
     }

@@ -20,7 +20,7 @@ use crate::connection::Receiver;
 use crate::handshake::{BodyPart, BodyReader, ClientKey, EMPTY_FIELD, HeadReader, ResponseHead};
 
 #[derive(Debug)]
-pub(super) enum Phase {
+pub(super) enum HandshakeState {
     /// The head of a request or response is being received.
     Head(Box<Opening>),
     /// A request waits for the application's answer.
@@ -79,7 +79,10 @@ impl Inbound {
             Some(_) => HeadReader::response(options.max_head),
             None => HeadReader::request(options.max_head),
         };
-        Self::new(receiver, Phase::Head(Box::new(Opening { options, reader, seen: 0, offer })))
+        Self::new(
+            receiver,
+            HandshakeState::Head(Box::new(Opening { options, reader, seen: 0, offer })),
+        )
     }
 
     #[cold]
@@ -87,15 +90,15 @@ impl Inbound {
         let mut for_head = false;
         let late = out.is_opening_late();
         // What has come of a refusal's body is what there is.
-        self.session.eof |= late && matches!(self.session.phase, Phase::Body(_));
-        let phase = core::mem::replace(&mut self.session.phase, Phase::Over);
-        let result = match phase {
-            Phase::Head(_) if late => Err(EndpointError::HandshakeTimeout),
-            Phase::Head(opening) => self.poll_head(opening, out, &mut for_head),
-            Phase::Body(refusal) => Ok(self.poll_body(refusal, out)),
-            Phase::Asked => self.poll_answer(out),
-            Phase::Open | Phase::Over => {
-                self.session.phase = phase;
+        self.session.eof |= late && matches!(self.session.state, HandshakeState::Body(_));
+        let state = core::mem::replace(&mut self.session.state, HandshakeState::Over);
+        let result = match state {
+            HandshakeState::Head(_) if late => Err(EndpointError::HandshakeTimeout),
+            HandshakeState::Head(opening) => self.poll_head(opening, out, &mut for_head),
+            HandshakeState::Body(refusal) => Ok(self.poll_body(refusal, out)),
+            HandshakeState::Asked => self.poll_answer(out),
+            HandshakeState::Open | HandshakeState::Over => {
+                self.session.state = state;
                 self.assembly.buffer.discard();
                 Ok(None)
             }
@@ -107,7 +110,7 @@ impl Inbound {
             }
             Some(Found::Failed(self.session.failed(error)))
         });
-        if self.session.eof && matches!(self.session.phase, Phase::Over) {
+        if self.session.eof && matches!(self.session.state, HandshakeState::Over) {
             out.sender.end();
         }
         found
@@ -117,7 +120,7 @@ impl Inbound {
     fn poll_answer(&mut self, out: &mut Outbound) -> Result<Option<Found>, EndpointError> {
         match core::mem::replace(&mut out.answer, Answer::None) {
             Answer::Accepted(subprotocol) => {
-                self.session.phase = Phase::Open;
+                self.session.state = HandshakeState::Open;
                 Ok(Some(Found::Open(subprotocol, None)))
             }
             // Who asks for a page may have closed its side and still wait for the answer.
@@ -126,7 +129,7 @@ impl Inbound {
             }
             Answer::Asked(request) if !out.is_given_up() => {
                 out.answer = Answer::Asked(request);
-                self.session.phase = Phase::Asked;
+                self.session.state = HandshakeState::Asked;
                 if self.session.eof {
                     out.half_closed();
                 }
@@ -152,7 +155,7 @@ impl Inbound {
             });
             let Some(len) = fed? else {
                 opening.seen = unread.len();
-                self.session.phase = Phase::Head(opening);
+                self.session.state = HandshakeState::Head(opening);
                 return if self.session.eof { Err(EndpointError::HandshakeEof) } else { Ok(None) };
             };
             let head = Bytes::copy_from_slice(unread.get(..len).unwrap_or_default());
@@ -165,7 +168,7 @@ impl Inbound {
                     let (origin, host) = (asked.origin(), asked.host());
                     options.origins.check_secure(origin, host, options.secure)?;
                 }
-                self.session.phase = Phase::Asked;
+                self.session.state = HandshakeState::Asked;
                 out.asked(Box::new(request.clone()));
                 return Ok(Some(Found::Request(Box::new(request))));
             };
@@ -183,7 +186,7 @@ impl Inbound {
                 let accepted = parsed.accept(key, offered.iter().map(String::as_str), None)?;
                 let subprotocol = accepted.map(ToString::to_string);
                 out.open();
-                self.session.phase = Phase::Open;
+                self.session.state = HandshakeState::Open;
                 response.body = Bytes::new();
                 return Ok(Some(Found::Open(subprotocol, Some(Box::new(response)))));
             }
@@ -218,7 +221,7 @@ impl Inbound {
                 if self.session.eof {
                     break;
                 }
-                self.session.phase = Phase::Body(refusal);
+                self.session.state = HandshakeState::Body(refusal);
                 return None;
             }
         }

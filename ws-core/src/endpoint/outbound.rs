@@ -17,7 +17,7 @@ use super::event::Unsent;
 use super::next::Next;
 use super::output::{Output, Pending, SHARE};
 use super::queue::{Fragment, Payload, Queue};
-use crate::connection::{DataFrame, Due, Look, Rest, Sender, Stream};
+use crate::connection::{DataFrame, Due, Look, Rest, Sender, StreamState};
 use crate::frame::{MAX_CONTROL_PAYLOAD, mask};
 use crate::message::MessageRef;
 use crate::{
@@ -608,7 +608,7 @@ impl Outbound {
     }
 
     pub(super) fn is_reset(&self) -> bool {
-        self.sender.ending.stream() == Stream::Reset
+        self.sender.ending.stream() == StreamState::Reset
     }
 
     /// Whether the stream has failed, or is not waited for any longer.
