@@ -77,19 +77,20 @@ impl Keys {
     }
 }
 
-/// A message on its way into the output.
+/// A message on its way into the output. A client masks its payload, so that it copies all of them.
 enum Source<'m> {
-    /// Somebody else holds it.
-    Lent(&'m [u8]),
-    Owned(Bytes),
+    Copied(&'m [u8]),
+    /// Of a server.
+    Shared(Bytes),
+    /// Of a server.
     Prepared(&'m PreparedMessage),
 }
 
 impl Source<'_> {
     fn len(&self) -> usize {
         match self {
-            Self::Lent(payload) => payload.len(),
-            Self::Owned(payload) => payload.len(),
+            Self::Copied(payload) => payload.len(),
+            Self::Shared(payload) => payload.len(),
             Self::Prepared(prepared) => prepared.message().len(),
         }
     }
@@ -131,15 +132,14 @@ impl Outbound {
     /// [`SendError::MessageOpen`] after [`queue_fragment`](Self::queue_fragment), or [`SendError::Random`].
     pub fn queue(&mut self, message: impl Into<Message>) -> Result<(), Unsent> {
         let message = message.into();
-        if message.len() < SHARE {
+        if message.len() < SHARE || self.role() == Role::Client {
             return self.queue_ref(&message).map_err(|error| Unsent { error, message });
         }
         let kind = message.kind();
         if let Err(error) = self.check(message.len()) {
             return Err(Unsent { error, message });
         }
-        // The payload is cheap to clone; only a client's generator can still fail.
-        let source = Source::Owned(message.clone().into_bytes());
+        let source = Source::Shared(message.clone().into_bytes());
         self.put(kind, source, true).map_err(|error| Unsent { error, message })
     }
 
@@ -156,7 +156,7 @@ impl Outbound {
         if self.queue.is_none() && payload.len() as u64 <= self.sender.max_outgoing_frame() {
             return self.encode(kind, payload, true);
         }
-        self.put(kind, Source::Lent(payload), true)
+        self.put(kind, Source::Copied(payload), true)
     }
 
     /// As [`queue`](Self::queue), for a message that was encoded before: a server shares its bytes with all
@@ -167,6 +167,9 @@ impl Outbound {
     /// As [`queue`](Self::queue); the caller still has the message.
     pub fn queue_prepared(&mut self, prepared: &PreparedMessage) -> Result<(), SendError> {
         let message = prepared.message();
+        if self.role() == Role::Client {
+            return self.queue_ref(message);
+        }
         self.check(message.len())?;
         self.put(message.kind(), Source::Prepared(prepared), true)
     }
@@ -188,7 +191,7 @@ impl Outbound {
         if self.open_message().is_some_and(|open| open != kind) {
             return Err(SendError::MessageOpen);
         }
-        self.put(kind, Source::Lent(payload), last)
+        self.put(kind, Source::Copied(payload), last)
     }
 
     /// Puts a Ping into the output, ahead of messages that are yet to be cut into fragments.
@@ -401,16 +404,10 @@ impl Outbound {
             return Ok(());
         }
         match source {
-            Source::Lent(payload) => self.encode(kind, payload, last),
-            Source::Owned(payload) if self.role() == Role::Client => {
-                self.encode(kind, &payload, last)
-            }
-            Source::Owned(payload) => {
+            Source::Copied(payload) => self.encode(kind, payload, last),
+            Source::Shared(payload) => {
                 self.share(kind, payload, last, None);
                 Ok(())
-            }
-            Source::Prepared(prepared) if self.role() == Role::Client => {
-                self.encode(kind, prepared.message().as_bytes(), last)
             }
             Source::Prepared(prepared) => {
                 // The head is in the prepared bytes.
@@ -443,21 +440,13 @@ impl Outbound {
 
     #[cold]
     fn enqueue(&mut self, kind: MessageKind, source: Source<'_>, last: bool) {
-        let client = self.role() == Role::Client;
         let payload = match source {
-            Source::Lent(payload) if client => Payload::Masked(BytesMut::from(payload)),
-            Source::Lent(payload) => Payload::Shared(Bytes::copy_from_slice(payload)),
-            // Unless nobody else shares it, it is copied to be masked.
-            Source::Owned(payload) if client => Payload::Masked(BytesMut::from(payload)),
-            Source::Owned(payload) => Payload::Shared(payload),
-            Source::Prepared(prepared) => {
-                let payload = prepared.message().clone().into_bytes();
-                if client {
-                    Payload::Masked(BytesMut::from(payload))
-                } else {
-                    Payload::Shared(payload)
-                }
+            Source::Copied(payload) if self.role() == Role::Client => {
+                Payload::Masked(BytesMut::from(payload))
             }
+            Source::Copied(payload) => Payload::Shared(Bytes::copy_from_slice(payload)),
+            Source::Shared(payload) => Payload::Shared(payload),
+            Source::Prepared(prepared) => Payload::Shared(prepared.message().clone().into_bytes()),
         };
         let open = self.sender.open_message();
         let queue = self.queue.get_or_insert_with(|| Box::new(Queue::new(open)));
