@@ -1,3 +1,5 @@
+//! The engine over `Connection`: what a driver without an allocator would do.
+
 use std::hint::black_box;
 
 use bytes::Bytes;

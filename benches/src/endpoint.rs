@@ -1,3 +1,5 @@
+//! The engines over `Endpoint`, with messages that are lent and owned.
+
 use std::hint::black_box;
 
 use bytes::Bytes;

@@ -1,3 +1,5 @@
+//! The peer beside which ours are measured.
+
 use std::hint::black_box;
 use std::io::{self, Read, Write};
 

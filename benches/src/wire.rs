@@ -1,3 +1,5 @@
+//! What lies on a wire, made once before anything is timed or counted.
+
 use ws_core::{Config, Connection, DataFrame, MaskingKey, MessageKind};
 
 /// The most that one read gives, in bytes.

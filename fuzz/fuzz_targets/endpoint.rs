@@ -1,3 +1,4 @@
+//! Fuzzes what a peer sends to an `Endpoint`; `oracles::endpoint` says what must hold.
 #![no_main]
 
 #[path = "../oracles/mod.rs"]

@@ -1,3 +1,4 @@
+//! Fuzzes the header of a frame; `oracles::frame` says what must hold.
 #![no_main]
 
 #[path = "../oracles/mod.rs"]

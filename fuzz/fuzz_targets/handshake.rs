@@ -1,3 +1,4 @@
+//! Fuzzes what a peer sends from its first byte on; `oracles::handshake` says what must hold.
 #![no_main]
 
 #[path = "../oracles/mod.rs"]

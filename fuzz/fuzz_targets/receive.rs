@@ -1,3 +1,4 @@
+//! Fuzzes what a peer sends to a `Connection`; `oracles::receive` says what must hold.
 #![no_main]
 
 #[path = "../oracles/mod.rs"]

@@ -55,12 +55,6 @@ struct Keys {
     used: usize,
 }
 
-impl fmt::Debug for Keys {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Keys(..)")
-    }
-}
-
 impl Keys {
     #[inline]
     fn next(&mut self) -> Option<MaskingKey> {
@@ -74,6 +68,12 @@ impl Keys {
         // mutant: one masking key for all frames
         self.used = self.used.saturating_add(4);
         key.map(|key| MaskingKey::new(*key))
+    }
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Keys(..)")
     }
 }
 

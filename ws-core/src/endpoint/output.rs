@@ -36,56 +36,6 @@ pub struct Output {
     shared_len: usize,
 }
 
-/// How much there is, not what: it may be long, and secret.
-impl fmt::Debug for Output {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Output").field("len", &self.len()).finish_non_exhaustive()
-    }
-}
-
-/// The output of an endpoint, to be written to the stream: [`Next::Write`](super::Next::Write).
-///
-/// It shows the [`Output`], and is a [`Buf`]. Write some of it, then [`advance`](Self::advance) by what the
-/// stream has taken.
-#[derive(Debug)]
-pub struct Pending<'a>(pub(super) &'a mut Outbound);
-
-impl Pending<'_> {
-    /// Tells that the stream has taken `count` more bytes.
-    pub fn advance(&mut self, count: usize) {
-        self.0.advance(count);
-    }
-}
-
-impl Deref for Pending<'_> {
-    type Target = Output;
-
-    fn deref(&self) -> &Output {
-        &self.0.output
-    }
-}
-
-impl Buf for Pending<'_> {
-    #[inline]
-    fn remaining(&self) -> usize {
-        self.len()
-    }
-
-    #[inline]
-    fn chunk(&self) -> &[u8] {
-        Output::chunk(self)
-    }
-
-    fn advance(&mut self, count: usize) {
-        self.0.advance(count);
-    }
-
-    #[cfg(feature = "std")]
-    fn chunks_vectored<'a>(&'a self, to: &mut [std::io::IoSlice<'a>]) -> usize {
-        Output::chunks_vectored(self, to)
-    }
-}
-
 impl Output {
     /// How many bytes wait.
     #[inline]
@@ -231,6 +181,13 @@ impl Output {
     }
 }
 
+/// How much there is, not what: it may be long, and secret.
+impl fmt::Debug for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Output").field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
 impl Buf for Output {
     #[inline]
     fn remaining(&self) -> usize {
@@ -250,6 +207,49 @@ impl Buf for Output {
     fn chunks_vectored<'a>(&'a self, to: &mut [std::io::IoSlice<'a>]) -> usize {
         let segments = self.slices();
         to.iter_mut().zip(segments).map(|(to, from)| *to = std::io::IoSlice::new(from)).count()
+    }
+}
+
+/// The output of an endpoint, to be written to the stream: [`Next::Write`](super::Next::Write).
+///
+/// It shows the [`Output`], and is a [`Buf`]. Write some of it, then [`advance`](Self::advance) by what the
+/// stream has taken.
+#[derive(Debug)]
+pub struct Pending<'a>(pub(super) &'a mut Outbound);
+
+impl Pending<'_> {
+    /// Tells that the stream has taken `count` more bytes.
+    pub fn advance(&mut self, count: usize) {
+        self.0.advance(count);
+    }
+}
+
+impl Deref for Pending<'_> {
+    type Target = Output;
+
+    fn deref(&self) -> &Output {
+        &self.0.output
+    }
+}
+
+impl Buf for Pending<'_> {
+    #[inline]
+    fn remaining(&self) -> usize {
+        self.len()
+    }
+
+    #[inline]
+    fn chunk(&self) -> &[u8] {
+        Output::chunk(self)
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.0.advance(count);
+    }
+
+    #[cfg(feature = "std")]
+    fn chunks_vectored<'a>(&'a self, to: &mut [std::io::IoSlice<'a>]) -> usize {
+        Output::chunks_vectored(self, to)
     }
 }
 

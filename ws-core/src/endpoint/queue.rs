@@ -48,13 +48,6 @@ pub(super) struct Fragment {
     pub(super) last: bool,
 }
 
-/// How much there is, not what: it may be long, and secret.
-impl fmt::Debug for Queue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Queue").field("len", &self.len).finish_non_exhaustive()
-    }
-}
-
 impl Queue {
     /// A queue behind what was sent of a message that may be open.
     pub(super) const fn new(open: Option<MessageKind>) -> Self {
@@ -86,6 +79,13 @@ impl Queue {
             self.waiting.pop_front();
         }
         Some(fragment)
+    }
+}
+
+/// How much there is, not what: it may be long, and secret.
+impl fmt::Debug for Queue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Queue").field("len", &self.len).finish_non_exhaustive()
     }
 }
 

@@ -31,18 +31,6 @@ pub(super) struct ReadBuffer {
     lent: bool,
 }
 
-/// How much there is, not what: it may be long, and secret.
-impl fmt::Debug for ReadBuffer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ReadBuffer")
-            .field("size", &self.data.len())
-            .field("unread", &self.unread_len())
-            .field("message", &self.message)
-            .field("lent", &self.lent)
-            .finish_non_exhaustive()
-    }
-}
-
 impl ReadBuffer {
     pub(super) const fn new() -> Self {
         Self {
@@ -260,5 +248,17 @@ impl ReadBuffer {
         if self.message.is_none() && self.start == self.end && self.offered == 0 {
             *self = Self { read_size: self.read_size, ..Self::new() };
         }
+    }
+}
+
+/// How much there is, not what: it may be long, and secret.
+impl fmt::Debug for ReadBuffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReadBuffer")
+            .field("size", &self.data.len())
+            .field("unread", &self.unread_len())
+            .field("message", &self.message)
+            .field("lent", &self.lent)
+            .finish_non_exhaustive()
     }
 }

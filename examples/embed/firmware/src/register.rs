@@ -1,3 +1,5 @@
+//! The registers of the chip: the one place that reads and writes them.
+
 /// A memory-mapped register of the chip.
 #[derive(Clone, Copy)]
 pub(crate) struct Register(usize);

@@ -1,3 +1,5 @@
+//! What the serial line's interrupt and the program hand to each other.
+
 use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 /// How many bytes wait at most; a power of two.
