@@ -125,9 +125,7 @@ fn plain(line: &mut Line, request: &RequestHead<'_, '_>) {
 /// Answers with a status and without a body. What belongs to 405 and 426 alone may stand in all others.
 fn refuse(line: &mut Line, status: u16) {
     upgrade_head(line, status);
-    line.write(
-        b", close\r\nSec-WebSocket-Version: 13\r\nAllow: GET\r\n\r\n",
-    );
+    line.write(b", close\r\nSec-WebSocket-Version: 13\r\nAllow: GET\r\n\r\n");
 }
 
 /// What the answers with and without a WebSocket begin with, as far as the options of `Connection`.
