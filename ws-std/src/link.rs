@@ -326,11 +326,16 @@ impl<T: Transport> Link<T> {
             wait = match sending.reader(now) {
                 Some(inbound) => {
                     let until = now.saturating_add(pause.next());
-                    match self.fill(inbound, Some(until))? {
-                        Filled::Bytes => pause = Pause::new(),
-                        Filled::Eof => inbound.receive_eof(),
-                        Filled::Reset => sending.with(Outbound::receive_reset),
-                        Filled::TimedOut => {}
+                    match self.fill(inbound, Some(until)) {
+                        Ok(Filled::Bytes) => pause = Pause::new(),
+                        Ok(Filled::Eof) => inbound.receive_eof(),
+                        Ok(Filled::Reset) => sending.with(Outbound::receive_reset),
+                        Ok(Filled::TimedOut) => {}
+                        // The stream does not block. A read says so; a write has its time-out.
+                        Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                            thread::sleep(until.saturating_since(self.now()));
+                        }
+                        Err(error) => return Err(error),
                     }
                     BRIEF
                 }
@@ -364,10 +369,11 @@ impl<T: Transport> Link<T> {
 
     /// Tells the time while a batch waits; returns whether nobody takes it any more.
     fn look(&mut self, sending: &mut impl Sending) -> bool {
-        let clock = self.clock();
-        let shutdown = sending.with(|out| match out.next(clock) {
+        let now = self.now();
+        let shutdown = sending.with(|out| match out.next(|| now) {
             Next::Shutdown { until, .. } => Some(until),
-            Next::Done => Some(None),
+            // Nobody takes the output any more, what the stream holds back of it included.
+            Next::Done => Some(Some(now)),
             _ => None,
         });
         let Some(until) = shutdown else { return false };
@@ -674,7 +680,8 @@ impl<T: Transport> Link<T> {
                 pause = Pause::new();
             }
             if bounds.shut_down && !blocked {
-                self.shutdown_write(None);
+                let left = by.map(|by| by.saturating_duration_since(Instant::now()));
+                self.shutdown_write(left.map(|left| self.now().saturating_add(left)));
                 sending.with(Outbound::shut_down);
             }
             let clock = self.clock();

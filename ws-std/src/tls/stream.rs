@@ -21,7 +21,7 @@ use rustls::{
 use super::TlsError;
 use super::error::into_io;
 use crate::error::{Deadline, Error, Result};
-use crate::link::{ENDING_TIMEOUT, MIN_WAIT, is_loss, is_timeout};
+use crate::link::{MIN_WAIT, is_loss, is_timeout};
 use crate::transport::Transport;
 use crate::url::UrlError;
 
@@ -41,6 +41,8 @@ const KEPT: usize = 20 * 1024;
 #[derive(Debug)]
 pub struct TlsStream<T = TcpStream> {
     stream: T,
+    /// The time-out that this handle was given last.
+    write_timeout: Mutex<Option<Duration>>,
     shared: Arc<Shared>,
 }
 
@@ -108,6 +110,10 @@ impl<T: Transport> TlsStream<T> {
         look(&self.shared.connection())
     }
 
+    fn new(stream: T, shared: Arc<Shared>) -> Self {
+        Self { stream, write_timeout: Mutex::default(), shared }
+    }
+
     fn handshake(stream: T, mut connection: Connection, timeout: Option<Duration>) -> Result<Self> {
         let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         connection.set_buffer_limit(Some(QUEUE));
@@ -116,7 +122,7 @@ impl<T: Transport> TlsStream<T> {
             outgoing: Mutex::default(),
             connection: Mutex::new(connection),
         };
-        let mut tls = Self { stream, shared: Arc::new(shared) };
+        let mut tls = Self::new(stream, Arc::new(shared));
         loop {
             let left = until.map(|until| until.saturating_duration_since(Instant::now()));
             if left.is_some_and(|left| left.is_zero()) {
@@ -227,39 +233,44 @@ impl<T: Transport> Transport for TlsStream<T> {
     }
 
     fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        *lock(&self.write_timeout) = timeout;
         self.stream.set_write_timeout(timeout)
     }
 
-    /// Sends `close_notify` and shuts down the write side of the stream below.
+    /// Sends what was encrypted and `close_notify`, as far as the stream below takes that within the write
+    /// time-out, and shuts down its write side.
     ///
     /// While another thread is blocked in a write, there is no way to send anything: that write fails
     /// as it would without TLS.
     fn shutdown_write(&mut self) -> io::Result<()> {
-        let begun = Instant::now();
+        let timeout = *lock(&self.write_timeout);
+        let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         while let Some(mut outgoing) = self.shared.try_outgoing() {
             outgoing.closed = true;
             self.shared.connection().send_close_notify();
             let result = write_all(&mut self.stream, &self.shared, outgoing);
             let partly = result.is_err_and(|error| error.kind() == io::ErrorKind::Interrupted);
-            if !partly || begun.elapsed() > ENDING_TIMEOUT {
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            if !partly || left.is_some_and(|left| left.is_zero()) {
                 break;
             }
+            self.stream.set_write_timeout(left)?;
         }
         self.stream.shutdown_write()
     }
 
     fn try_clone(&self) -> io::Result<Self> {
-        Ok(Self { stream: self.stream.try_clone()?, shared: self.shared.clone() })
+        Ok(Self::new(self.stream.try_clone()?, self.shared.clone()))
     }
 }
 
 impl Shared {
     fn incoming(&self) -> MutexGuard<'_, Incoming> {
-        self.incoming.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.incoming)
     }
 
     fn outgoing(&self) -> MutexGuard<'_, Outgoing> {
-        self.outgoing.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.outgoing)
     }
 
     fn try_outgoing(&self) -> Option<MutexGuard<'_, Outgoing>> {
@@ -271,8 +282,12 @@ impl Shared {
     }
 
     fn connection(&self) -> MutexGuard<'_, Connection> {
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.connection)
     }
+}
+
+fn lock<R>(mutex: &Mutex<R>) -> MutexGuard<'_, R> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Decrypts what was read before or, if that gives nothing, what one more read brings. When that is
@@ -390,6 +405,7 @@ impl Outgoing {
                 Ok(count) => {
                     self.written = self.written.saturating_add(count);
                     if !self.left().is_empty() {
+                        self.forget_written();
                         return Err(io::ErrorKind::Interrupted.into());
                     }
                 }
@@ -400,6 +416,15 @@ impl Outgoing {
         self.queue.shrink_to(KEPT);
         self.written = 0;
         Ok(())
+    }
+
+    /// Removes what was written once it is more than what is left, so that a queue that is never empty does not
+    /// grow, and each byte is moved once at the most.
+    fn forget_written(&mut self) {
+        if self.written > self.left().len() {
+            self.queue.drain(..self.written);
+            self.written = 0;
+        }
     }
 }
 
@@ -424,5 +449,32 @@ mod tests {
         outgoing.write(&mut written).unwrap();
         assert_eq!((written.len(), outgoing.left().len()), (100_000, 0));
         assert!(outgoing.queue.capacity() <= KEPT);
+    }
+
+    /// Takes a little at a time.
+    struct Slow;
+
+    impl Write for Slow {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            Ok(bytes.len().min(1000))
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_queue_that_is_never_empty_does_not_grow() {
+        let mut outgoing = Outgoing::default();
+        for _ in 0..2000 {
+            if outgoing.left().len() >= QUEUE {
+                let error = outgoing.write(&mut Slow).unwrap_err();
+                assert_eq!(error.kind(), io::ErrorKind::Interrupted);
+            } else {
+                outgoing.queue.extend_from_slice(&[0; QUEUE]);
+            }
+            assert!(outgoing.queue.capacity() <= 8 * QUEUE, "{}", outgoing.queue.capacity());
+        }
     }
 }
