@@ -26,8 +26,8 @@ pub(crate) struct Driver<T> {
 /// What the read loop keeps from one call to the next.
 #[derive(Debug, Default)]
 pub(crate) struct ReadState {
-    /// In the middle of a streamed message that came too late.
-    skipping: bool,
+    /// In the middle of a streamed message that came too late, or that the application wants no more of.
+    pub(crate) skipping: bool,
     /// When a stream that took nothing is written to again. Reading does not wait for it.
     write_at: Option<Instant>,
     write_pause: Pause,
@@ -44,7 +44,7 @@ pub(crate) enum Got {
 }
 
 /// Who reads, and how what is owed meanwhile gets written.
-pub(crate) struct Reading<'r, T, S, W, L> {
+pub(crate) struct Reading<'r, T, S, W, L, K> {
     pub(crate) inbound: &'r mut Inbound,
     pub(crate) sending: &'r mut S,
     pub(crate) link: &'r mut Link<T>,
@@ -53,16 +53,17 @@ pub(crate) struct Reading<'r, T, S, W, L> {
     pub(crate) write: W,
     /// See [`Goodbye::is_due`](crate::goodbye::Goodbye::is_due).
     pub(crate) others: L,
-    /// The longest wait.
-    pub(crate) look: Option<Duration>,
+    /// The longest wait from now on.
+    pub(crate) look: K,
 }
 
-impl<T, S, W, L> Reading<'_, T, S, W, L>
+impl<T, S, W, L, K> Reading<'_, T, S, W, L, K>
 where
     T: Transport,
     S: Sending,
     W: FnMut(&mut Link<T>, &mut S) -> Result<Written>,
     L: FnMut() -> bool,
+    K: Fn() -> Option<Duration>,
 {
     /// The next event other than a Ping or Pong, waiting for it until `deadline`. With `lend`, a message is
     /// left to be lent.
@@ -71,7 +72,8 @@ where
         loop {
             self.say_goodbye();
             let Self { inbound, sending, .. } = self;
-            if lend && sending.with(|out| inbound.has_message(out)) && !self.is_too_late() {
+            if lend && sending.with(|out| inbound.has_message(out)) && !self.link.goodbye.is_over()
+            {
                 return Ok(Got::Message);
             }
             let Self { inbound, sending, link, .. } = self;
@@ -92,7 +94,7 @@ where
             if late {
                 return Err(Error::Timeout(Deadline::Read));
             }
-            let pause = self.write_what_waits()?.or(self.look);
+            let pause = self.write_what_waits()?.or_else(&self.look);
             self.wait(until, deadline, pause, room)?;
             late = self.link.is_past(deadline);
         }
@@ -154,25 +156,21 @@ where
     fn say_goodbye(&mut self) {
         if self.link.goodbye.is_due(&mut self.others) {
             let said = self.sending.with(|out| out.start_close(CloseCode::GOING_AWAY, ""));
-            // What is not open yet has nobody to say goodbye to.
-            if said == Err(SendError::NotOpen) {
-                self.inbound.receive_eof();
+            match said {
+                Ok(()) => self.link.goodbye.was_said(),
+                // What is not open yet has nobody to say goodbye to.
+                Err(SendError::NotOpen) => self.inbound.receive_eof(),
+                Err(_) => {}
             }
         }
-    }
-
-    /// Whether a message came after the goodbye of a listener that shuts down, when nothing can be answered
-    /// any more.
-    fn is_too_late(&mut self) -> bool {
-        self.link.goodbye.is_stopping() && !self.sending.with(|out| out.is_open())
     }
 
     fn is_wanted(&mut self, event: &Event) -> bool {
         match event {
             Event::Ping(_) | Event::Pong(_) => false,
-            Event::Message(_) => !self.is_too_late(),
+            Event::Message(_) => !self.link.goodbye.is_over(),
             Event::Chunk { start, end, .. } => {
-                let skip = self.state.skipping || *start && self.is_too_late();
+                let skip = self.state.skipping || *start && self.link.goodbye.is_over();
                 self.state.skipping = skip && !*end;
                 !skip
             }
@@ -211,7 +209,7 @@ impl<T: Transport> Driver<T> {
         let write =
             |link: &mut Link<T>, out: &mut Outbound| link.write_out(out, WriteUntil::Blocked);
         let others = || false;
-        Reading { inbound, sending: outbound, link, state, write, others, look: None }
+        Reading { inbound, sending: outbound, link, state, write, others, look: || None }
             .next(deadline, lend)
     }
 

@@ -20,6 +20,8 @@ pub(crate) struct Goodbye {
     caught_up: bool,
     /// Until when there is time for that.
     by: Option<Instant>,
+    /// This side has started the closing handshake for it.
+    said: bool,
     /// Until when others may say it, who have more to send first.
     left_to_others: Option<Instant>,
 }
@@ -27,7 +29,7 @@ pub(crate) struct Goodbye {
 impl Goodbye {
     /// Of a connection that no listener has accepted.
     pub(crate) const fn none() -> Self {
-        Self { place: None, caught_up: false, by: None, left_to_others: None }
+        Self { place: None, caught_up: false, by: None, said: false, left_to_others: None }
     }
 
     pub(crate) fn of(place: Arc<Place>) -> Self {
@@ -42,6 +44,17 @@ impl Goodbye {
     /// A read has found nothing more.
     pub(crate) fn caught_up(&mut self) {
         self.caught_up = true;
+    }
+
+    /// The closing handshake was started because the listener shuts down.
+    pub(crate) fn was_said(&mut self) {
+        self.said = true;
+    }
+
+    /// Whether a message that begins now comes too late, because it cannot be answered any more. The last messages of
+    /// a connection whose application has closed it before belong to that application.
+    pub(crate) fn is_over(&self) -> bool {
+        self.said
     }
 
     /// Whether it is time to say goodbye. `others` may see to it that the closing handshake is started,

@@ -345,7 +345,7 @@ impl<T: Transport> Replier<'_, T> {
 }
 
 /// Writes what is queued, if that is why a message was not taken.
-fn make_room<T: Transport>(
+pub(crate) fn make_room<T: Transport>(
     link: &mut Link<T>,
     sending: &mut impl Sending,
     error: SendError,

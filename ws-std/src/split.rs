@@ -277,8 +277,9 @@ impl<T: Transport> Reader<T> {
         let deadline = self.link.deadline();
         loop {
             let Self { inbound, link, shared, state, .. } = self;
-            let mut sending = &**shared;
-            let look = shared.look();
+            let shared = &**shared;
+            let mut sending = shared;
+            let look = || Some(shared.look());
             let got = Reading {
                 inbound,
                 sending: &mut sending,
@@ -286,7 +287,7 @@ impl<T: Transport> Reader<T> {
                 state,
                 write: |_: &mut Link<T>, shared: &mut &Shared<T>| shared.write_or_leave(),
                 others: &leave,
-                look: Some(look),
+                look,
             }
             .next(deadline, false);
             match got {

@@ -7,7 +7,7 @@ use ws_core::utf8::Utf8Validator;
 use ws_core::{MessageKind, SendError};
 
 use crate::error::Result;
-use crate::socket::{QUEUE, WebSocket};
+use crate::socket::{QUEUE, WebSocket, make_room};
 use crate::transport::{Stream, Transport};
 
 /// A message that is read as it arrives: see [`WebSocket::read_stream`].
@@ -61,6 +61,8 @@ impl<T: Transport> WebSocket<T> {
         loop {
             match self.driver.event(deadline) {
                 Ok(Some(Event::Chunk { kind, bytes, start: true, end, .. })) => {
+                    // Unless the reader asks for it.
+                    self.driver.state.skipping = !end;
                     self.driver.endpoint.inbound.set_streaming(false);
                     return Ok(Some(MessageReader { ws: self, kind, chunk: bytes, ended: end }));
                 }
@@ -116,9 +118,14 @@ impl<T: Transport> Read for MessageReader<'_, T> {
             if self.ended || buffer.is_empty() {
                 return Ok(0);
             }
-            let deadline = self.ws.driver.link.deadline();
-            match self.ws.driver.event(deadline).map_err(io::Error::from)? {
+            let driver = &mut self.ws.driver;
+            let deadline = driver.link.deadline();
+            driver.state.skipping = false;
+            let event = driver.event(deadline);
+            driver.state.skipping = true;
+            match event.map_err(io::Error::from)? {
                 Some(Event::Chunk { bytes, end, .. }) => {
+                    driver.state.skipping = !end;
                     self.ended = end;
                     self.chunk = bytes;
                 }
@@ -144,7 +151,7 @@ impl<T: Transport> MessageWriter<'_, T> {
     /// # Errors
     ///
     /// As [`WebSocket::send`]: after a time-out the message is complete, and the rest goes out with the next
-    /// write. Text that ends inside a character is refused with [`io::ErrorKind::InvalidData`].
+    /// write. With [`SendError::OutputFull`] it is not, and stays open. Text that ends inside a character is refused with [`io::ErrorKind::InvalidData`].
     pub fn finish(mut self) -> Result<()> {
         if self.kind == MessageKind::Text && self.utf8.finish().is_err() {
             return Err(io::Error::from(io::ErrorKind::InvalidData).into());
@@ -162,7 +169,14 @@ impl<T: Transport> MessageWriter<'_, T> {
         if !last && driver.endpoint.outbound.waiting() >= QUEUE {
             driver.flush()?;
         }
-        driver.endpoint.outbound.queue_fragment(self.kind, bytes, last)?;
+        while let Err(error) = driver.endpoint.outbound.queue_fragment(self.kind, bytes, last) {
+            if error == SendError::OutputFull && !last {
+                driver.flush()?;
+            } else {
+                // A time-out would mean that the message is complete.
+                make_room(&mut driver.link, &mut driver.endpoint, error)?;
+            }
+        }
         self.ws.unfinished = !last;
         Ok(())
     }
