@@ -175,9 +175,10 @@ impl Hub {
         let queue = self.shared.members().queues.remove(&id);
         if let Some(queue) = &queue {
             let busy = queue.state().bytes > 0;
+            // Pongs may wait, too, which the hub does not know.
+            queue.connection.end_within(QUEUE_TIMEOUT);
             queue.end(End::Close(code, reason.to_owned()));
             if busy {
-                queue.connection.end_within(QUEUE_TIMEOUT);
                 queue.close_later(code, reason.to_owned());
             }
         }

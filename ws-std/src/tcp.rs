@@ -96,7 +96,9 @@ impl Read for Tcp {
         // A listener that shuts down wakes its readers by an end of the stream. It is not the peer's, whose
         // answer to the Close frame can still come.
         if count == 0 && self.place.as_ref().is_some_and(|place| place.is_woken()) {
-            thread::sleep(self.look);
+            // The caller may have other things to do.
+            let timeout = self.stream.read_timeout()?.unwrap_or(self.look);
+            thread::sleep(self.look.min(timeout));
             self.look = self.look.mul_f32(1.5).min(MAX_LOOK);
             return Err(ErrorKind::TimedOut.into());
         }
