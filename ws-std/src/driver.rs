@@ -10,7 +10,7 @@ use ws_core::endpoint::{Endpoint, Event, Inbound, Next, Outbound};
 use ws_core::{CloseCode, SendError};
 
 use crate::error::{Deadline, Error, Result};
-use crate::link::{Bounds, Filled, Link, Pause, Sending, WriteUntil, Written, earlier};
+use crate::link::{Bounds, Filled, Link, Pause, SLICE, Sending, Written, earlier};
 use crate::transport::Transport;
 
 /// An endpoint on a stream.
@@ -122,7 +122,8 @@ where
         }
         if !matches!(written, Written::Part | Written::Nothing) {
             state.write_at = None;
-            return Ok(None);
+            // They may leave what they cannot write, and nothing wakes a read then.
+            return Ok((written == Written::Others).then_some(SLICE));
         }
         let pause = state.write_pause.next();
         state.write_at = Instant::now().checked_add(pause);
@@ -138,7 +139,7 @@ where
     ) -> Result<()> {
         let Self { inbound, sending, link, .. } = self;
         let now = link.now();
-        let pause = link.goodbye.slice(pause).map(|pause| now.saturating_add(pause));
+        let pause = pause.map(|pause| now.saturating_add(pause));
         let until = earlier(earlier(until, deadline, now), pause, now);
         if !room {
             link.sleep(until);
@@ -206,8 +207,7 @@ impl<T: Transport> Driver<T> {
     pub(crate) fn read(&mut self, deadline: Option<ws_core::Instant>, lend: bool) -> Result<Got> {
         let Self { endpoint, link, state, .. } = self;
         let Endpoint { inbound, outbound, .. } = endpoint;
-        let write =
-            |link: &mut Link<T>, out: &mut Outbound| link.write_out(out, WriteUntil::Blocked);
+        let write = |link: &mut Link<T>, out: &mut Outbound| link.write_now(out);
         let others = || false;
         Reading { inbound, sending: outbound, link, state, write, others, look: || None }
             .next(deadline, lend)
@@ -245,5 +245,5 @@ impl<T: Transport> Driver<T> {
 
 /// Ends the stream of a connection that is not split.
 pub(crate) fn finish<T: Transport>(link: &mut Link<T>, outbound: &mut Outbound) {
-    link.end(outbound, Bounds::default(), |link, out| link.write_out(out, WriteUntil::Blocked));
+    link.end(outbound, Bounds::default(), |link, out| link.write_now(out));
 }

@@ -4,14 +4,9 @@
 //! here before each message, because a busy reader may never wait.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use crate::registry::{Place, SHUTDOWN_WAKES_READS};
-
-/// How long a read of a listener's connection waits at the most where nothing can wake it.
-const LONGEST_WAIT: Duration = Duration::from_millis(200);
-/// How long it waits there for what has come already.
-const CATCH_UP_WAIT: Duration = Duration::from_millis(5);
+use crate::registry::Place;
 
 #[derive(Debug)]
 pub(crate) struct Goodbye {
@@ -81,23 +76,5 @@ impl Goodbye {
     fn deadline(&self) -> Option<Instant> {
         let time = self.place.as_ref().map(|place| place.time_to_finish());
         time.and_then(|time| Instant::now().checked_add(time))
-    }
-
-    /// How long to wait at a time: a blocked read is woken when the listener shuts down, where the system
-    /// can do that.
-    pub(crate) fn slice(&self, wait: Option<Duration>) -> Option<Duration> {
-        // Once the listener shuts down, nothing wakes a read when the connection is cut.
-        if SHUTDOWN_WAKES_READS || self.place.as_ref().is_none_or(|place| place.wakes_reads()) {
-            return wait;
-        }
-        let catches_up = !self.caught_up && self.is_stopping();
-        let longest = if catches_up { CATCH_UP_WAIT } else { LONGEST_WAIT };
-        Some(wait.map_or(longest, |wait| wait.min(longest)))
-    }
-
-    /// Whether a peer that is silent is not waited for at the end: the listener shuts down, and where that ends
-    /// the stream for reading, the peer's end does not show.
-    pub(crate) fn ends_early(&self) -> bool {
-        self.is_stopping()
     }
 }

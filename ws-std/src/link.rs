@@ -30,7 +30,7 @@ const BRIEF: Duration = MIN_WAIT;
 /// How long a reader goes on writing to a stream that takes some, but not all.
 const TURN: Duration = Duration::from_millis(10);
 /// The longest wait while neither direction moves.
-const SLICE: Duration = Duration::from_millis(50);
+pub(crate) const SLICE: Duration = Duration::from_millis(50);
 /// A system call that waits takes longer, even if it wakes up early.
 const AT_ONCE: Duration = Duration::from_micros(250);
 /// The most slices that one write takes.
@@ -89,7 +89,7 @@ pub(crate) enum Filled {
 
 /// How long to go on writing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum WriteUntil {
+enum WriteUntil {
     /// Until the stream takes nothing at the moment.
     Blocked,
     /// Until the write time-out, counted from when the stream first takes nothing.
@@ -102,8 +102,10 @@ pub(crate) enum Written {
     All,
     /// The stream has taken some, and takes nothing more at the moment.
     Part,
-    /// The stream takes nothing at the moment, or another thread writes to it.
+    /// The stream takes nothing at the moment.
     Nothing,
+    /// Another thread writes to the stream, or is about to.
+    Others,
     /// The connection is over for the sending side: nothing more will be written.
     Over,
 }
@@ -142,8 +144,8 @@ impl Written {
 enum Task {
     /// Nothing but a flush.
     Flush,
-    /// A batch has been taken.
-    Write,
+    /// A batch has been taken. With `all`, nothing waits behind it.
+    Write { all: bool },
     /// The sending side is over.
     Over,
 }
@@ -254,18 +256,35 @@ impl<T: Transport> Link<T> {
         self.read_timeout.map(|timeout| self.now().saturating_add(timeout))
     }
 
-    /// Writes all output, within the write time-out.
+    /// Writes the output that waits, within the write time-out. What others add behind it is written as far
+    /// as the stream takes it at once, and does not count.
     pub(crate) fn flush(&mut self, sending: &mut impl Sending) -> Result<()> {
-        self.write_out(sending, WriteUntil::Timeout)?.outcome(sending)
+        let mut flushed = false;
+        let written = self.write_out(sending, WriteUntil::Timeout, &mut flushed);
+        if flushed { Ok(()) } else { written?.outcome(sending) }
+    }
+
+    /// Writes output as far as the stream takes it at once.
+    pub(crate) fn write_now(&mut self, sending: &mut impl Sending) -> Result<Written> {
+        self.write_out(sending, WriteUntil::Blocked, &mut false)
     }
 
     /// Writes output, and shuts down the write side when it is time to. While the stream takes nothing, a
     /// holder of both sides reads, since the peer may be waiting for just that.
-    pub(crate) fn write_out(
+    ///
+    /// `flushed` is set when all is written that waited at the beginning, or soon after. From then on it is only
+    /// tried to write the rest.
+    fn write_out(
         &mut self,
         sending: &mut impl Sending,
-        until: WriteUntil,
+        mut until: WriteUntil,
+        flushed: &mut bool,
     ) -> Result<Written> {
+        // All that waited at the beginning is in the hands of the stream, or in the batch.
+        let mut is_taken = until == WriteUntil::Timeout && {
+            let taken = self.in_flight();
+            sending.with(|out| out.waiting() == taken && !out.has_dropped())
+        };
         // Set when the stream first takes nothing: until when it has to take what waits then, and how much
         // of that is left. What others add meanwhile has its own time.
         let mut limit: Option<(Instant, usize)> = None;
@@ -274,15 +293,24 @@ impl<T: Transport> Link<T> {
         let mut wait = BRIEF;
         let mut some = false;
         loop {
-            let moved = if self.batch.is_empty() {
+            if is_taken && self.batch.is_empty() && self.unflushed == 0 {
+                *flushed = true;
+                until = WriteUntil::Blocked;
+            }
+            let moved = if !self.batch.is_empty() {
+                self.write(sending, wait)?
+            } else if is_taken && self.unflushed > 0 {
+                self.flush_stream(sending, wait)?
+            } else {
                 match self.take(sending) {
                     Task::Flush if self.unflushed == 0 => return Ok(Written::All),
                     Task::Flush => self.flush_stream(sending, wait)?,
-                    Task::Write => self.write(sending, wait)?,
+                    Task::Write { all } => {
+                        is_taken |= all && until == WriteUntil::Timeout;
+                        self.write(sending, wait)?
+                    }
                     Task::Over => return Ok(Written::Over),
                 }
-            } else {
-                self.write(sending, wait)?
             };
             if let (Some((_, left)), Some(moved)) = (&mut limit, moved) {
                 *left = left.saturating_sub(moved.count);
@@ -347,11 +375,13 @@ impl<T: Transport> Link<T> {
     /// Takes the next batch, after the write side was shut down if it is time to.
     fn take(&mut self, sending: &mut impl Sending) -> Task {
         loop {
-            let (clock, batch) = (self.clock(), &mut self.batch);
+            let (clock, held) = (self.clock(), self.in_flight());
+            let batch = &mut self.batch;
             let until = sending.with(|out| match out.next(clock) {
                 Next::Write { .. } => {
                     out.take_output(batch);
-                    Err(Task::Write)
+                    let taken = held.saturating_add(batch.len());
+                    Err(Task::Write { all: out.waiting() == taken && !out.has_dropped() })
                 }
                 Next::Shutdown { until, .. } => Ok(until),
                 Next::Done => Err(Task::Over),
@@ -460,6 +490,11 @@ impl<T: Transport> Link<T> {
         Ok(Some(Moved { count, whole }))
     }
 
+    /// How many bytes were taken from the endpoint that it was not told of as written.
+    fn in_flight(&self) -> usize {
+        self.batch.len().saturating_add(self.unflushed).saturating_sub(self.told_early)
+    }
+
     fn tell_written(&mut self, sending: &mut impl Sending, count: usize) {
         let early = self.told_early.min(count);
         self.told_early = self.told_early.saturating_sub(early);
@@ -469,7 +504,7 @@ impl<T: Transport> Link<T> {
     /// Tells that the peer has taken some of what the stream holds back: nobody knows how much, but one byte
     /// at least, which is a sign of life.
     fn tell_progress(&mut self, sending: &mut impl Sending) -> Moved {
-        let in_flight = self.batch.len().saturating_add(self.unflushed);
+        let in_flight = self.in_flight().saturating_add(self.told_early);
         // What is left says when all is written.
         if self.told_early.saturating_add(1) < in_flight {
             self.told_early = self.told_early.saturating_add(1);
@@ -675,7 +710,7 @@ impl<T: Transport> Link<T> {
                 Ok(written) => written,
                 Err(_) => break,
             };
-            let blocked = matches!(written, Written::Part | Written::Nothing);
+            let blocked = matches!(written, Written::Part | Written::Nothing | Written::Others);
             if written == Written::Part {
                 pause = Pause::new();
             }
@@ -705,7 +740,6 @@ impl<T: Transport> Link<T> {
             }
             let wait = if blocked { until.min(pause.next()) } else { until };
             let wait = bounds.quiet.map_or(wait, |quiet| wait.min(quiet));
-            let wait = self.goodbye.slice(Some(wait)).unwrap_or(wait);
             scratch.resize(16 * 1024, 0);
             let until = Some(now.saturating_add(wait));
             if self.set_read_timeout(until).is_err() || self.timeless {
@@ -716,7 +750,8 @@ impl<T: Transport> Link<T> {
                     left = left.saturating_sub(count);
                     pause = Pause::new();
                 }
-                Ok((_, Filled::TimedOut)) if self.goodbye.ends_early() && !blocked => break,
+                // The peer's end may not show, because the listener has ended the stream for reading.
+                Ok((_, Filled::TimedOut)) if self.goodbye.is_stopping() && !blocked => break,
                 Ok((_, Filled::TimedOut)) if bounds.quiet.is_some() && !blocked => break,
                 Ok((_, Filled::TimedOut)) => {}
                 Ok((_, Filled::Eof)) => eof = true,

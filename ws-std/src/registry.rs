@@ -240,21 +240,14 @@ impl Place {
         half.map_or(TIME_TO_FINISH, |half| half.min(TIME_TO_FINISH))
     }
 
-    /// Whether a read is woken when the listener shuts down.
-    pub(crate) fn wakes_reads(&self) -> bool {
-        #[cfg(windows)]
-        return self.waker().is_some();
-        #[cfg(not(windows))]
-        SHUTDOWN_WAKES_READS
-    }
-
     /// What a read waits for, too, until the listener shuts down.
     #[cfg(windows)]
     pub(crate) fn waker(&self) -> Option<&Waker> {
-        self.registry.waker.as_ref().filter(|_| !self.is_stopping())
+        self.registry.waker.as_ref()
     }
 
     /// An end of the stream means that the listener shuts down, and nothing about the peer.
+    #[cfg(not(windows))]
     pub(crate) fn is_woken(&self) -> bool {
         SHUTDOWN_WAKES_READS && self.is_stopping() && !self.is_cut()
     }

@@ -145,7 +145,8 @@ impl<T: Transport> WebSocket<T> {
     ///
     /// # Errors
     ///
-    /// [`Error::Send`] when the connection is closing, [`Error::Io`], or [`Error::Timeout`] with
+    /// [`Error::Send`] when the connection is closing, or the peer has closed before it has got the message as a
+    /// whole, [`Error::Io`], or [`Error::Timeout`] with
     /// [`Deadline::Write`]: the message was taken, and the rest goes out with the next write. When 16 MiB
     /// wait by then, messages are not taken: [`SendError::OutputFull`].
     pub fn send(&mut self, message: impl Into<Message>) -> Result<()> {

@@ -2,12 +2,13 @@
 //!
 //! The receiving side belongs to the reader alone. The sending side is behind a mutex that is held for
 //! as long as it takes to encode or to parse, never while the stream is read or written. A second lock is for
-//! writing to the stream: whoever holds it writes all output that there is, and looks again after it has let go.
-//! So a reader that owes a Pong while a writer is blocked leaves it in the output and reads on. A blocked
-//! writer looks at the time at least every 50 milliseconds, so that it ends when the connection does.
+//! writing to the stream. Whoever holds it writes what waits, and tries to write what others have added meanwhile,
+//! once more after it has let go. So a reader that owes a Pong while a writer is blocked leaves it in the output,
+//! reads on, and comes back to it soon. A blocked writer looks at the time at least every 50 milliseconds, so
+//! that it ends when the connection does.
 
 use std::mem;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,7 +18,7 @@ use ws_core::{CloseCode, Message, PreparedMessage, SendError};
 
 use crate::driver::{Driver, Got, ReadState, Reading};
 use crate::error::{Deadline, Error, Result};
-use crate::link::{Bounds, ENDING_TIMEOUT, Link, MIN_WAIT, Sending, WriteUntil, Written};
+use crate::link::{Bounds, ENDING_TIMEOUT, Link, MIN_WAIT, Sending, Written};
 use crate::socket::WebSocket;
 use crate::transport::{Stream, Transport};
 
@@ -37,6 +38,8 @@ struct Shared<T> {
     outbound: Mutex<Outbound>,
     stream: Mutex<Link<T>>,
     waiting: AtomicUsize,
+    /// A Close frame is in the output of which only the holder of the stream may know.
+    close_left: AtomicBool,
     /// How many writes have timed out.
     timeouts: AtomicUsize,
     /// When the connection ends at the latest, even if the peer still takes what waits.
@@ -125,6 +128,7 @@ impl<T: Transport> WebSocket<T> {
             outbound: Mutex::new(outbound),
             stream: Mutex::new(write),
             waiting: AtomicUsize::new(0),
+            close_left: AtomicBool::new(false),
             timeouts: AtomicUsize::new(0),
             end_by: OnceLock::new(),
             look,
@@ -146,7 +150,7 @@ impl<T: Transport> Shared<T> {
         left.map_or(self.look, |left| left.min(self.look))
     }
 
-    /// Writes all output; waits for the stream while it is in another's hands.
+    /// Writes the output that waits; waits for the stream while it is in another's hands.
     fn flush(&self) -> Result<()> {
         let timeouts = self.timeouts.load(Ordering::Relaxed);
         let side = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
@@ -154,41 +158,44 @@ impl<T: Transport> Shared<T> {
         if self.timeouts.load(Ordering::Relaxed) != timeouts {
             return Err(Error::Timeout(Deadline::Write));
         }
-        self.write_out(side, WriteUntil::Timeout)?;
-        self.look_again(WriteUntil::Timeout)
+        self.flush_with(side)
+    }
+
+    fn flush_with(&self, mut side: MutexGuard<'_, Link<T>>) -> Result<()> {
+        side.flush(&mut &*self).inspect_err(|error| {
+            if matches!(error, Error::Timeout(_)) {
+                self.timeouts.fetch_add(1, Ordering::Relaxed);
+            }
+        })
     }
 
     /// Writes output as far as the stream takes it at once, if nobody else is about to: the reader must not
     /// wait behind the messages of others. They look at the output again when they are done.
-    fn write_or_leave(&self) -> Result<Written> {
-        if self.waiting.load(Ordering::Relaxed) > 0 {
-            return Ok(Written::All);
-        }
-        let Some(side) = self.try_stream() else { return Ok(Written::All) };
-        let written = self.write_out(side, WriteUntil::Blocked)?;
-        if written == Written::All {
-            self.look_again(WriteUntil::Blocked)?;
-        }
-        Ok(written)
-    }
-
-    /// Writes output as far as the stream takes it at once; it is blocked while another has it.
     fn write_now(&self) -> Result<Written> {
-        match self.try_stream() {
-            Some(side) => self.write_out(side, WriteUntil::Blocked),
-            None => Ok(Written::Nothing),
+        if self.waiting.load(Ordering::Relaxed) > 0 {
+            return Ok(Written::Others);
         }
-    }
-
-    /// Somebody may have found the stream taken between the last look at the output and its release.
-    fn look_again(&self, until: WriteUntil) -> Result<()> {
-        while self.outbound().waiting() > 0 {
-            let Some(side) = self.try_stream() else { break };
-            if self.write_out(side, until)? != Written::All {
-                break;
+        loop {
+            let Some(mut side) = self.try_stream() else { return Ok(Written::Others) };
+            let written = side.write_now(&mut &*self)?;
+            drop(side);
+            // Somebody may have found the stream taken between the last look at the output and its release.
+            if written != Written::All || self.outbound().waiting() == 0 {
+                return Ok(written);
             }
         }
-        Ok(())
+    }
+
+    /// Writes what others have left to the holder of the stream, unless another has it by now.
+    ///
+    /// It is tried once, because the reader or the next one that sends goes on. Only a Close frame that was left is
+    /// waited for: nobody else may come.
+    fn write_rest(&self) {
+        if self.close_left.swap(false, Ordering::Relaxed) {
+            let Some(side) = self.try_stream() else { return };
+            let _ = self.flush_with(side);
+        }
+        let _ = self.write_now();
     }
 
     /// The stream for writing, unless it is in another's hands: they look at the output again
@@ -199,19 +206,6 @@ impl<T: Transport> Shared<T> {
             Err(TryLockError::Poisoned(side)) => Some(side.into_inner()),
             Err(TryLockError::WouldBlock) => None,
         }
-    }
-
-    fn write_out(&self, mut side: MutexGuard<'_, Link<T>>, until: WriteUntil) -> Result<Written> {
-        let written = side.write_out(&mut &*self, until).inspect_err(|error| {
-            if matches!(error, Error::Timeout(_)) {
-                self.timeouts.fetch_add(1, Ordering::Relaxed);
-            }
-        })?;
-        // Whoever sends has to know when something of that does not go out.
-        if until == WriteUntil::Timeout {
-            written.outcome(&mut &*self)?;
-        }
-        Ok(written)
     }
 
     /// Writes what waits, as a message was not taken because of it.
@@ -229,18 +223,13 @@ impl<T: Transport> Shared<T> {
         let place = self.enter()?;
         let result = queue().and_then(|()| self.flush());
         drop(place);
-        match result {
-            Ok(()) => self.look_again(WriteUntil::Timeout),
-            // Now the stream takes nothing, but the reader may have left something.
-            Err(Error::Timeout(_) | Error::Send(SendError::OutputFull)) => {
-                let _ = self.look_again(WriteUntil::Blocked);
-                result
-            }
-            Err(_) => {
-                let _ = self.look_again(WriteUntil::Timeout);
-                result
-            }
+        if matches!(result, Err(Error::Timeout(_) | Error::Send(SendError::OutputFull))) {
+            // The stream takes nothing at the moment.
+            let _ = self.write_now();
+        } else {
+            self.write_rest();
         }
+        result
     }
 
     /// A place among those who wait to send.
@@ -285,7 +274,7 @@ impl<T: Transport> Reader<T> {
                 sending: &mut sending,
                 link,
                 state,
-                write: |_: &mut Link<T>, shared: &mut &Shared<T>| shared.write_or_leave(),
+                write: |_: &mut Link<T>, shared: &mut &Shared<T>| shared.write_now(),
                 others: &leave,
                 look,
             }
@@ -344,6 +333,10 @@ impl<T: Transport> Writer<T> {
     /// # Errors
     ///
     /// As [`WebSocket::send`], and [`Error::Busy`] when [`MAX_WAITING`] threads wait: nothing was sent.
+    ///
+    /// Threads that send at the same time write each other's messages. When the peer closes in the middle of
+    /// one, those that are still waiting for their turn get [`SendError::Closing`], even if another has written
+    /// theirs before.
     pub fn send(&self, message: impl Into<Message>) -> Result<()> {
         self.send_batch([message])
     }
@@ -427,12 +420,14 @@ impl<T: Transport> Writer<T> {
         self.shared.outbound().start_close(code, reason)?;
         for _ in 0..READERS_TURN {
             if let Some(side) = self.shared.try_stream() {
-                self.shared.write_out(side, WriteUntil::Timeout)?;
-                return self.shared.look_again(WriteUntil::Timeout);
+                self.shared.flush_with(side)?;
+                self.shared.write_rest();
+                return Ok(());
             }
             thread::sleep(MIN_WAIT);
         }
         // A writer that has the stream for longer looks at the output again.
+        self.shared.close_left.store(true, Ordering::Relaxed);
         Ok(())
     }
 
@@ -453,7 +448,7 @@ impl<T: Transport> Writer<T> {
 
     /// Writes what waits.
     pub(crate) fn flush(&self) -> Result<()> {
-        self.shared.flush()
+        self.shared.send(|| Ok(()))
     }
 
     /// Whether messages can be sent.

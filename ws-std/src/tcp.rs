@@ -5,21 +5,31 @@
 //! (`SO_SNDTIMEO` and `SO_RCVTIMEO`), and does not tell how much of a write was sent. So each call
 //! there first waits until the socket is ready, and then returns at once. That changes nothing that other handles of
 //! the socket see.
+//!
+//! A read of a listener's connection ends soon after the listener has begun to shut down, as if its time limit had
+//! passed. Linux and Android wake it by an end of the stream, Windows by a socket of the listener's. Where nothing
+//! wakes it, or once it was woken, it waits for a short time only.
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::ops::Deref;
 use std::sync::Arc;
+#[cfg(not(windows))]
+use std::sync::{Mutex, PoisonError};
+#[cfg(not(windows))]
 use std::thread;
 use std::time::Duration;
 
+use crate::link::is_timeout;
 use crate::registry::Place;
+#[cfg(not(windows))]
+use crate::registry::SHUTDOWN_WAKES_READS;
 use crate::transport::Transport;
 
-/// When a connection of a listener that shuts down is looked at again, at first; then later each time,
-/// as there can be thousands.
+/// How long a read waits once the listener shuts down, at first; then longer each time, as there can be
+/// thousands.
 const LOOK: Duration = Duration::from_millis(5);
-/// At the latest.
+/// The longest wait of a read that nothing wakes when the listener shuts down.
 const MAX_LOOK: Duration = Duration::from_millis(200);
 
 /// A TCP connection, whose handles share one file descriptor.
@@ -30,6 +40,9 @@ pub struct Tcp {
     stream: Arc<TcpStream>,
     #[cfg(windows)]
     limits: Arc<ready::Limits>,
+    /// What the time limit for reads is to be. The socket's may be shorter.
+    #[cfg(not(windows))]
+    read_timeout: Arc<Mutex<Option<Duration>>>,
     /// Of a listener's connection.
     place: Option<Arc<Place>>,
     look: Duration,
@@ -43,20 +56,34 @@ impl Tcp {
             stream,
             #[cfg(windows)]
             limits,
+            #[cfg(not(windows))]
+            read_timeout: Arc::default(),
             place,
             look: LOOK,
         }
     }
 
     /// Waits until a read returns at once.
+    #[cfg(windows)]
     fn wait_to_read(&self) -> io::Result<()> {
-        #[cfg(windows)]
-        {
-            let waker = self.place.as_ref().and_then(|place| place.waker());
-            let result = self.limits.wait_to_read(&self.stream, waker);
-            result.map_err(|error| self.cut(error))?;
+        let place = self.place.as_deref().map(|place| (place, self.look));
+        let result = self.limits.wait_to_read(&self.stream, place);
+        result.map_err(|error| self.cut(error))
+    }
+
+    /// Sees to it that a read does not wait for too long, where nothing wakes it.
+    #[cfg(not(windows))]
+    fn wait_to_read(&self) -> io::Result<()> {
+        let is_stopping = self.place.as_ref().is_some_and(|place| place.is_stopping());
+        if SHUTDOWN_WAKES_READS || !is_stopping {
+            return Ok(());
         }
-        Ok(())
+        self.stream.set_read_timeout(shorter(self.read_timeout(), Some(self.look)))
+    }
+
+    #[cfg(not(windows))]
+    fn read_timeout(&self) -> Option<Duration> {
+        *self.read_timeout.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until a write returns at once; returns how long it may be.
@@ -91,19 +118,29 @@ impl Deref for Tcp {
 
 impl Read for Tcp {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.wait_to_read()?;
-        let count = (&*self.stream).read(buffer)?;
-        // A listener that shuts down wakes its readers by an end of the stream. It is not the peer's, whose
-        // answer to the Close frame can still come.
-        if count == 0 && self.place.as_ref().is_some_and(|place| place.is_woken()) {
-            // The caller may have other things to do.
-            let timeout = self.stream.read_timeout()?.unwrap_or(self.look);
-            thread::sleep(self.look.min(timeout));
-            self.look = self.look.mul_f32(1.5).min(MAX_LOOK);
-            return Err(ErrorKind::TimedOut.into());
+        let result = self.wait_to_read().and_then(|()| (&*self.stream).read(buffer));
+        let Some(place) = &self.place else { return result };
+        match result {
+            // The end is not the peer's, whose answer to the Close frame can still come.
+            #[cfg(not(windows))]
+            Ok(0) if place.is_woken() => {
+                // The caller may have other things to do.
+                let wait = shorter(self.read_timeout(), Some(self.look));
+                thread::sleep(wait.unwrap_or_default());
+            }
+            // What was waited for may be longer than the wait: the caller looks at the time.
+            #[cfg(not(windows))]
+            Err(error) if is_timeout(&error) && !SHUTDOWN_WAKES_READS && !place.is_stopping() => {
+                return Err(ErrorKind::Interrupted.into());
+            }
+            Err(error) if is_timeout(&error) && place.is_stopping() => {}
+            result => {
+                self.look = LOOK;
+                return result;
+            }
         }
-        self.look = LOOK;
-        Ok(count)
+        self.look = self.look.mul_f32(1.5).min(MAX_LOOK);
+        Err(ErrorKind::TimedOut.into())
     }
 }
 
@@ -137,7 +174,10 @@ impl Write for Tcp {
 impl Transport for Tcp {
     #[cfg(not(windows))]
     fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.stream.set_read_timeout(timeout)
+        *self.read_timeout.lock().unwrap_or_else(PoisonError::into_inner) = timeout;
+        let is_woken = SHUTDOWN_WAKES_READS || self.place.is_none();
+        let longest = (!is_woken).then_some(MAX_LOOK);
+        self.stream.set_read_timeout(shorter(timeout, longest))
     }
 
     #[cfg(not(windows))]
@@ -166,6 +206,14 @@ impl Transport for Tcp {
     }
 }
 
+/// The shorter of two time limits, if there is one.
+fn shorter(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
 /// Time limits by waiting until the socket is ready.
 #[cfg(windows)]
 mod ready {
@@ -178,7 +226,8 @@ mod ready {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     use rustix::net::sockopt::socket_send_buffer_size;
 
-    use crate::registry::Waker;
+    use super::{MAX_LOOK, shorter};
+    use crate::registry::{Place, Waker};
 
     /// No time limit.
     const NONE: u64 = u64::MAX;
@@ -213,13 +262,14 @@ mod ready {
             self.write.store(micros(timeout), Ordering::Relaxed);
         }
 
+        /// `place` is that of a listener's connection, and how long to wait once the listener shuts down.
         pub(super) fn wait_to_read(
             &self,
             stream: &TcpStream,
-            waker: Option<&Waker>,
+            place: Option<(&Place, Duration)>,
         ) -> io::Result<()> {
             // An end or a failure shows in the read.
-            wait(stream, PollFlags::RDNORM, PollFlags::all(), &self.read, waker)
+            wait(stream, PollFlags::RDNORM, PollFlags::all(), &self.read, place)
         }
 
         pub(super) fn wait_to_write(&self, stream: &TcpStream) -> io::Result<usize> {
@@ -233,19 +283,30 @@ mod ready {
         timeout.and_then(|timeout| u64::try_from(timeout.as_micros()).ok()).unwrap_or(NONE)
     }
 
-    /// Waits until the socket is as `ready` says, or `waker` ends the time.
+    /// Waits until the socket is as `ready` says, for a short time only once the listener of `place` shuts down.
     fn wait(
         stream: &TcpStream,
         asked: PollFlags,
         ready: PollFlags,
         limit: &AtomicU64,
-        waker: Option<&Waker>,
+        place: Option<(&Place, Duration)>,
     ) -> io::Result<()> {
         let limit = limit.load(Ordering::Relaxed);
         let mut left = (limit != NONE).then(|| Duration::from_micros(limit));
         let until = left.and_then(|left| Instant::now().checked_add(left));
+        let is_stopping = || place.is_some_and(|(place, _)| place.is_stopping());
+        let mut waker = place.and_then(|(place, _)| place.waker());
         loop {
-            let timeout = left.and_then(|left| Timespec::try_from(left).ok());
+            let longest = match place {
+                Some((_, pause)) if is_stopping() => {
+                    waker = None;
+                    Some(pause)
+                }
+                // Should it begin from here on, the waker has something to read from.
+                Some(_) if waker.is_none() => Some(MAX_LOOK),
+                _ => None,
+            };
+            let timeout = shorter(left, longest).and_then(|left| Timespec::try_from(left).ok());
             let stop = waker.map_or(PollFd::new(stream, asked), |Waker(socket)| {
                 PollFd::new(socket, PollFlags::RDNORM)
             });
@@ -261,16 +322,42 @@ mod ready {
             if count > 0 && fd.revents().intersects(ready) {
                 return Ok(());
             }
-            if waker.is_some() && !stop.revents().is_empty() {
-                return Err(ErrorKind::TimedOut.into());
-            }
             left = until.map(|until| until.saturating_duration_since(Instant::now()));
-            if left.is_some_and(|left| left.is_zero()) {
+            if is_stopping() || left.is_some_and(|left| left.is_zero()) {
                 return Err(ErrorKind::TimedOut.into());
             }
-            if count > 0 {
+            if waker.is_some() && !stop.revents().is_empty() {
+                // Another has sent something to it, or it has failed: it wakes nobody any more.
+                waker = None;
+            } else if count > 0 {
                 thread::sleep(left.map_or(HALF_CLOSED, |left| left.min(HALF_CLOSED)));
             }
         }
+    }
+}
+
+#[cfg(all(test, windows))]
+mod tests {
+    use std::net::TcpListener;
+    use std::time::Instant;
+
+    use super::*;
+    use crate::registry::Registry;
+
+    // Any program of the host can send to the waker before it is connected.
+    #[test]
+    fn a_waker_that_wakes_for_nothing_ends_no_read() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let tcp = Arc::new(listener.accept().unwrap().0);
+        let registry = Arc::new(Registry::new(1, listener));
+        let place = Arc::new(registry.enter(&tcp).unwrap());
+        place.waker().unwrap().0.send(&[0]).unwrap();
+        let mut tcp = Tcp::new(tcp, Some(place));
+        let timeout = Duration::from_millis(300);
+        Transport::set_read_timeout(&tcp, Some(timeout)).unwrap();
+        let begun = Instant::now();
+        assert_eq!(tcp.read(&mut [0]).unwrap_err().kind(), ErrorKind::TimedOut);
+        assert!(begun.elapsed() >= timeout / 2, "{:?}", begun.elapsed());
     }
 }
