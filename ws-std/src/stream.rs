@@ -7,7 +7,8 @@ use ws_core::utf8::Utf8Validator;
 use ws_core::{MessageKind, SendError};
 
 use crate::error::Result;
-use crate::socket::{QUEUE, WebSocket, make_room};
+use crate::sending::make_room;
+use crate::socket::{FLUSH_THRESHOLD, WebSocket};
 use crate::transport::{Stream, Transport};
 
 /// A message that is read as it arrives: see [`WebSocket::read_stream`].
@@ -76,11 +77,8 @@ impl<T: Transport> WebSocket<T> {
                         ended: true,
                     }));
                 }
-                Ok(Some(Event::Closed) | None) => {
-                    self.driver.finish();
-                    return Ok(None);
-                }
                 Ok(Some(_)) => {}
+                Ok(None) => return Ok(None),
                 Err(error) => {
                     self.driver.endpoint.inbound.set_streaming(false);
                     return Err(error);
@@ -129,11 +127,8 @@ impl<T: Transport> Read for MessageReader<'_, T> {
                     self.ended = end;
                     self.chunk = bytes;
                 }
-                Some(Event::Closed) | None => {
-                    self.ws.driver.finish();
-                    return Err(io::ErrorKind::UnexpectedEof.into());
-                }
                 Some(_) => {}
+                None => return Err(io::ErrorKind::UnexpectedEof.into()),
             }
         }
         let count = buffer.len().min(self.chunk.len());
@@ -151,7 +146,8 @@ impl<T: Transport> MessageWriter<'_, T> {
     /// # Errors
     ///
     /// As [`WebSocket::send`]: after a time-out the message is complete, and the rest goes out with the next
-    /// write. With [`SendError::OutputFull`] it is not, and stays open. Text that ends inside a character is refused with [`io::ErrorKind::InvalidData`].
+    /// write. With [`SendError::OutputFull`] it is not, and stays open. Text that ends inside a character is
+    /// refused with [`io::ErrorKind::InvalidData`].
     pub fn finish(mut self) -> Result<()> {
         if self.kind == MessageKind::Text && self.utf8.finish().is_err() {
             return Err(io::Error::from(io::ErrorKind::InvalidData).into());
@@ -166,15 +162,15 @@ impl<T: Transport> MessageWriter<'_, T> {
         }
         let driver = &mut self.ws.driver;
         // The last one is taken first: a caller whose `finish` times out has no writer to try again with.
-        if !last && driver.endpoint.outbound.waiting() >= QUEUE {
+        if !last && driver.endpoint.outbound.waiting() >= FLUSH_THRESHOLD {
             driver.flush()?;
         }
-        while let Err(error) = driver.endpoint.outbound.queue_fragment(self.kind, bytes, last) {
-            if error == SendError::OutputFull && !last {
-                driver.flush()?;
-            } else {
+        loop {
+            match driver.endpoint.outbound.queue_fragment(self.kind, bytes, last) {
+                Ok(()) => break,
+                Err(SendError::OutputFull) if !last => driver.flush()?,
                 // A time-out would mean that the message is complete.
-                make_room(&mut driver.link, &mut driver.endpoint, error)?;
+                Err(error) => make_room(error, || driver.flush())?,
             }
         }
         self.ws.unfinished = !last;
@@ -186,7 +182,7 @@ impl<T: Transport> Write for MessageWriter<'_, T> {
     /// Queues a fragment; [`io::ErrorKind::InvalidData`] for text that is not UTF-8. After a time-out
     /// nothing was taken: write the same again.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let bytes = bytes.get(..QUEUE).unwrap_or(bytes);
+        let bytes = bytes.get(..FLUSH_THRESHOLD).unwrap_or(bytes);
         if bytes.is_empty() {
             return Ok(0);
         }

@@ -15,22 +15,24 @@ use std::net::{Shutdown, TcpStream};
 use std::ops::Deref;
 use std::sync::Arc;
 #[cfg(not(windows))]
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 #[cfg(not(windows))]
 use std::thread;
 use std::time::Duration;
 
-use crate::link::is_timeout;
-use crate::registry::Place;
+use crate::registry::ConnectionSlot;
 #[cfg(not(windows))]
 use crate::registry::SHUTDOWN_WAKES_READS;
+#[cfg(not(windows))]
+use crate::sync::lock;
+use crate::timed::is_timeout;
 use crate::transport::Transport;
 
 /// How long a read waits once the listener shuts down, at first; then longer each time, as there can be
 /// thousands.
-const LOOK: Duration = Duration::from_millis(5);
+const RETRY_AFTER: Duration = Duration::from_millis(5);
 /// The longest wait of a read that nothing wakes when the listener shuts down.
-const MAX_LOOK: Duration = Duration::from_millis(200);
+const MAX_RETRY_AFTER: Duration = Duration::from_millis(200);
 
 /// A TCP connection, whose handles share one file descriptor.
 ///
@@ -44,12 +46,12 @@ pub struct Tcp {
     #[cfg(not(windows))]
     read_timeout: Arc<Mutex<Option<Duration>>>,
     /// Of a listener's connection.
-    place: Option<Arc<Place>>,
-    look: Duration,
+    slot: Option<Arc<ConnectionSlot>>,
+    retry_after: Duration,
 }
 
 impl Tcp {
-    pub(crate) fn new(stream: Arc<TcpStream>, place: Option<Arc<Place>>) -> Self {
+    pub(crate) fn new(stream: Arc<TcpStream>, slot: Option<Arc<ConnectionSlot>>) -> Self {
         #[cfg(windows)]
         let limits = Arc::new(ready::Limits::new(&stream));
         Self {
@@ -58,47 +60,47 @@ impl Tcp {
             limits,
             #[cfg(not(windows))]
             read_timeout: Arc::default(),
-            place,
-            look: LOOK,
+            slot,
+            retry_after: RETRY_AFTER,
         }
     }
 
     /// Waits until a read returns at once.
     #[cfg(windows)]
     fn wait_to_read(&self) -> io::Result<()> {
-        let place = self.place.as_deref().map(|place| (place, self.look));
-        let result = self.limits.wait_to_read(&self.stream, place);
-        result.map_err(|error| self.cut(error))
+        let slot = self.slot.as_deref().map(|slot| (slot, self.retry_after));
+        let result = self.limits.wait_to_read(&self.stream, slot);
+        result.map_err(|error| self.aborted(error))
     }
 
     /// Sees to it that a read does not wait for too long, where nothing wakes it.
     #[cfg(not(windows))]
     fn wait_to_read(&self) -> io::Result<()> {
-        let is_stopping = self.place.as_ref().is_some_and(|place| place.is_stopping());
+        let is_stopping = self.slot.as_ref().is_some_and(|slot| slot.is_stopping());
         if SHUTDOWN_WAKES_READS || !is_stopping {
             return Ok(());
         }
-        self.stream.set_read_timeout(shorter(self.read_timeout(), Some(self.look)))
+        self.stream.set_read_timeout(shorter(self.read_timeout(), Some(self.retry_after)))
     }
 
     #[cfg(not(windows))]
     fn read_timeout(&self) -> Option<Duration> {
-        *self.read_timeout.lock().unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.read_timeout)
     }
 
     /// Waits until a write returns at once; returns how long it may be.
     fn wait_to_write(&self) -> io::Result<usize> {
         #[cfg(windows)]
-        return self.limits.wait_to_write(&self.stream).map_err(|error| self.cut(error));
+        return self.limits.wait_to_write(&self.stream).map_err(|error| self.aborted(error));
         #[cfg(not(windows))]
         Ok(usize::MAX)
     }
 
     /// What a wait has come to, which a shutdown of the socket by the listener does not end.
     #[cfg(windows)]
-    fn cut(&self, error: io::Error) -> io::Error {
-        let is_cut = self.place.as_ref().is_some_and(|place| place.is_cut());
-        if is_cut { ErrorKind::ConnectionAborted.into() } else { error }
+    fn aborted(&self, error: io::Error) -> io::Error {
+        let is_aborted = self.slot.as_ref().is_some_and(|slot| slot.is_aborted());
+        if is_aborted { ErrorKind::ConnectionAborted.into() } else { error }
     }
 }
 
@@ -119,27 +121,27 @@ impl Deref for Tcp {
 impl Read for Tcp {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let result = self.wait_to_read().and_then(|()| (&*self.stream).read(buffer));
-        let Some(place) = &self.place else { return result };
+        let Some(slot) = &self.slot else { return result };
         match result {
             // The end is not the peer's, whose answer to the Close frame can still come.
             #[cfg(not(windows))]
-            Ok(0) if place.is_woken() => {
+            Ok(0) if slot.is_woken() => {
                 // The caller may have other things to do.
-                let wait = shorter(self.read_timeout(), Some(self.look));
+                let wait = shorter(self.read_timeout(), Some(self.retry_after));
                 thread::sleep(wait.unwrap_or_default());
             }
             // What was waited for may be longer than the wait: the caller looks at the time.
             #[cfg(not(windows))]
-            Err(error) if is_timeout(&error) && !SHUTDOWN_WAKES_READS && !place.is_stopping() => {
+            Err(error) if is_timeout(&error) && !SHUTDOWN_WAKES_READS && !slot.is_stopping() => {
                 return Err(ErrorKind::Interrupted.into());
             }
-            Err(error) if is_timeout(&error) && place.is_stopping() => {}
+            Err(error) if is_timeout(&error) && slot.is_stopping() => {}
             result => {
-                self.look = LOOK;
+                self.retry_after = RETRY_AFTER;
                 return result;
             }
         }
-        self.look = self.look.mul_f32(1.5).min(MAX_LOOK);
+        self.retry_after = self.retry_after.mul_f32(1.5).min(MAX_RETRY_AFTER);
         Err(ErrorKind::TimedOut.into())
     }
 }
@@ -174,9 +176,9 @@ impl Write for Tcp {
 impl Transport for Tcp {
     #[cfg(not(windows))]
     fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        *self.read_timeout.lock().unwrap_or_else(PoisonError::into_inner) = timeout;
-        let is_woken = SHUTDOWN_WAKES_READS || self.place.is_none();
-        let longest = (!is_woken).then_some(MAX_LOOK);
+        *lock(&self.read_timeout) = timeout;
+        let is_woken = SHUTDOWN_WAKES_READS || self.slot.is_none();
+        let longest = (!is_woken).then_some(MAX_RETRY_AFTER);
         self.stream.set_read_timeout(shorter(timeout, longest))
     }
 
@@ -226,8 +228,8 @@ mod ready {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     use rustix::net::sockopt::socket_send_buffer_size;
 
-    use super::{MAX_LOOK, shorter};
-    use crate::registry::{Place, Waker};
+    use super::{MAX_RETRY_AFTER, shorter};
+    use crate::registry::{ConnectionSlot, Waker};
 
     /// No time limit.
     const NONE: u64 = u64::MAX;
@@ -262,14 +264,14 @@ mod ready {
             self.write.store(micros(timeout), Ordering::Relaxed);
         }
 
-        /// `place` is that of a listener's connection, and how long to wait once the listener shuts down.
+        /// `slot` is that of a listener's connection, and how long to wait once the listener shuts down.
         pub(super) fn wait_to_read(
             &self,
             stream: &TcpStream,
-            place: Option<(&Place, Duration)>,
+            slot: Option<(&ConnectionSlot, Duration)>,
         ) -> io::Result<()> {
             // An end or a failure shows in the read.
-            wait(stream, PollFlags::RDNORM, PollFlags::all(), &self.read, place)
+            wait(stream, PollFlags::RDNORM, PollFlags::all(), &self.read, slot)
         }
 
         pub(super) fn wait_to_write(&self, stream: &TcpStream) -> io::Result<usize> {
@@ -283,27 +285,27 @@ mod ready {
         timeout.and_then(|timeout| u64::try_from(timeout.as_micros()).ok()).unwrap_or(NONE)
     }
 
-    /// Waits until the socket is as `ready` says, for a short time only once the listener of `place` shuts down.
+    /// Waits until the socket is as `ready` says, for a short time only once the listener of `slot` shuts down.
     fn wait(
         stream: &TcpStream,
         asked: PollFlags,
         ready: PollFlags,
         limit: &AtomicU64,
-        place: Option<(&Place, Duration)>,
+        slot: Option<(&ConnectionSlot, Duration)>,
     ) -> io::Result<()> {
         let limit = limit.load(Ordering::Relaxed);
         let mut left = (limit != NONE).then(|| Duration::from_micros(limit));
         let until = left.and_then(|left| Instant::now().checked_add(left));
-        let is_stopping = || place.is_some_and(|(place, _)| place.is_stopping());
-        let mut waker = place.and_then(|(place, _)| place.waker());
+        let is_stopping = || slot.is_some_and(|(slot, _)| slot.is_stopping());
+        let mut waker = slot.and_then(|(slot, _)| slot.waker());
         loop {
-            let longest = match place {
+            let longest = match slot {
                 Some((_, pause)) if is_stopping() => {
                     waker = None;
                     Some(pause)
                 }
                 // Should it begin from here on, the waker has something to read from.
-                Some(_) if waker.is_none() => Some(MAX_LOOK),
+                Some(_) if waker.is_none() => Some(MAX_RETRY_AFTER),
                 _ => None,
             };
             let timeout = shorter(left, longest).and_then(|left| Timespec::try_from(left).ok());
@@ -351,9 +353,9 @@ mod tests {
         let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let tcp = Arc::new(listener.accept().unwrap().0);
         let registry = Arc::new(Registry::new(1, listener));
-        let place = Arc::new(registry.enter(&tcp).unwrap());
-        place.waker().unwrap().0.send(&[0]).unwrap();
-        let mut tcp = Tcp::new(tcp, Some(place));
+        let slot = Arc::new(registry.enter(&tcp).unwrap());
+        slot.waker().unwrap().0.send(&[0]).unwrap();
+        let mut tcp = Tcp::new(tcp, Some(slot));
         let timeout = Duration::from_millis(300);
         Transport::set_read_timeout(&tcp, Some(timeout)).unwrap();
         let begun = Instant::now();

@@ -6,11 +6,11 @@
 //! that lock: what it owes, an alert, is left to the holder, who looks again after having let go. The answer
 //! to a KeyUpdate needs no reader: rustls puts it before the next record that is encrypted.
 //!
-//! A thread that needs several of the locks takes them in the order of [`Shared`]'s fields.
+//! A thread that needs several of the locks takes them in the order of [`TlsState`]'s fields.
 
 use std::io::{self, IoSlice, Read, Write};
 use std::net::TcpStream;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use rustls::pki_types::ServerName;
@@ -21,16 +21,17 @@ use rustls::{
 use super::TlsError;
 use super::error::into_io;
 use crate::error::{Deadline, Error, Result};
-use crate::link::{MIN_WAIT, is_loss, is_timeout};
+use crate::sync::{lock, try_lock};
+use crate::timed::{MIN_WAIT, is_loss, is_timeout};
 use crate::transport::Transport;
 use crate::url::UrlError;
 
 /// Bytes that are encrypted at once, and beyond which those that wait are written first.
-const QUEUE: usize = 64 * 1024;
+const MAX_ENCRYPTED: usize = 64 * 1024;
 /// Bytes that are read at once: a record of the largest size and some.
-const INCOMING: usize = 20 * 1024;
+const MAX_READ: usize = 20 * 1024;
 /// Room for this much is kept when the queue has been written.
-const KEPT: usize = 20 * 1024;
+const KEPT_ROOM: usize = 20 * 1024;
 
 /// A stream under TLS whose handshake is done.
 ///
@@ -43,19 +44,19 @@ pub struct TlsStream<T = TcpStream> {
     stream: T,
     /// The time-out that this handle was given last.
     write_timeout: Mutex<Option<Duration>>,
-    shared: Arc<Shared>,
+    shared: Arc<TlsState>,
 }
 
 #[derive(Debug)]
-struct Shared {
-    incoming: Mutex<Incoming>,
+struct TlsState {
+    incoming: Mutex<Ciphertext>,
     outgoing: Mutex<Outgoing>,
     connection: Mutex<Connection>,
 }
 
 /// What was read and not decrypted. The lock is held while reading: there is one reader at a time.
 #[derive(Debug)]
-struct Incoming {
+struct Ciphertext {
     buffer: Box<[u8]>,
     start: usize,
     end: usize,
@@ -106,19 +107,19 @@ impl<T: Transport> TlsStream<T> {
 
     /// Lends the TLS connection, for what was agreed upon in the handshake: the peer's certificates, the
     /// name that a client asked for. Reads and writes wait until it is given back.
-    pub fn with_connection<R>(&self, look: impl FnOnce(&Connection) -> R) -> R {
-        look(&self.shared.connection())
+    pub fn with_connection<R>(&self, f: impl FnOnce(&Connection) -> R) -> R {
+        f(&self.shared.connection())
     }
 
-    fn new(stream: T, shared: Arc<Shared>) -> Self {
+    fn new(stream: T, shared: Arc<TlsState>) -> Self {
         Self { stream, write_timeout: Mutex::default(), shared }
     }
 
     fn handshake(stream: T, mut connection: Connection, timeout: Option<Duration>) -> Result<Self> {
         let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        connection.set_buffer_limit(Some(QUEUE));
-        let shared = Shared {
-            incoming: Mutex::new(Incoming::new()),
+        connection.set_buffer_limit(Some(MAX_ENCRYPTED));
+        let shared = TlsState {
+            incoming: Mutex::new(Ciphertext::new()),
             outgoing: Mutex::default(),
             connection: Mutex::new(connection),
         };
@@ -212,7 +213,7 @@ impl<T: Transport> Write for TlsStream<T> {
         if outgoing.closed {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
-        if outgoing.left().len() >= QUEUE {
+        if outgoing.left().len() >= MAX_ENCRYPTED {
             outgoing.write(&mut self.stream)?;
         }
         let mut connection = self.shared.connection();
@@ -264,8 +265,8 @@ impl<T: Transport> Transport for TlsStream<T> {
     }
 }
 
-impl Shared {
-    fn incoming(&self) -> MutexGuard<'_, Incoming> {
+impl TlsState {
+    fn incoming(&self) -> MutexGuard<'_, Ciphertext> {
         lock(&self.incoming)
     }
 
@@ -274,11 +275,7 @@ impl Shared {
     }
 
     fn try_outgoing(&self) -> Option<MutexGuard<'_, Outgoing>> {
-        match self.outgoing.try_lock() {
-            Ok(outgoing) => Some(outgoing),
-            Err(TryLockError::Poisoned(outgoing)) => Some(outgoing.into_inner()),
-            Err(TryLockError::WouldBlock) => None,
-        }
+        try_lock(&self.outgoing)
     }
 
     fn connection(&self) -> MutexGuard<'_, Connection> {
@@ -286,13 +283,9 @@ impl Shared {
     }
 }
 
-fn lock<R>(mutex: &Mutex<R>) -> MutexGuard<'_, R> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// Decrypts what was read before or, if that gives nothing, what one more read brings. When that is
 /// only part of a record, the caller is asked to look at the time and to call again.
-fn read(stream: &mut impl Read, shared: &Shared, buffer: &mut [u8]) -> io::Result<usize> {
+fn read(stream: &mut impl Read, shared: &TlsState, buffer: &mut [u8]) -> io::Result<usize> {
     let mut incoming = shared.incoming();
     if let Some(count) = incoming.decrypt(&mut shared.connection(), buffer)? {
         return Ok(count);
@@ -307,7 +300,7 @@ fn read(stream: &mut impl Read, shared: &Shared, buffer: &mut [u8]) -> io::Resul
 /// Writes the queue. What a reader has left there meanwhile is written, too: it found the lock taken.
 fn write_all<'s>(
     stream: &mut impl Write,
-    shared: &'s Shared,
+    shared: &'s TlsState,
     mut outgoing: MutexGuard<'s, Outgoing>,
 ) -> io::Result<()> {
     loop {
@@ -324,9 +317,9 @@ fn write_all<'s>(
     }
 }
 
-impl Incoming {
+impl Ciphertext {
     fn new() -> Self {
-        Self { buffer: vec![0; INCOMING].into(), start: 0, end: 0 }
+        Self { buffer: vec![0; MAX_READ].into(), start: 0, end: 0 }
     }
 
     fn is_empty(&self) -> bool {
@@ -413,7 +406,7 @@ impl Outgoing {
             }
         }
         self.queue.clear();
-        self.queue.shrink_to(KEPT);
+        self.queue.shrink_to(KEPT_ROOM);
         self.written = 0;
         Ok(())
     }
@@ -448,7 +441,7 @@ mod tests {
         let mut written = Vec::new();
         outgoing.write(&mut written).unwrap();
         assert_eq!((written.len(), outgoing.left().len()), (100_000, 0));
-        assert!(outgoing.queue.capacity() <= KEPT);
+        assert!(outgoing.queue.capacity() <= KEPT_ROOM);
     }
 
     /// Takes a little at a time.
@@ -468,13 +461,17 @@ mod tests {
     fn a_queue_that_is_never_empty_does_not_grow() {
         let mut outgoing = Outgoing::default();
         for _ in 0..2000 {
-            if outgoing.left().len() >= QUEUE {
+            if outgoing.left().len() >= MAX_ENCRYPTED {
                 let error = outgoing.write(&mut Slow).unwrap_err();
                 assert_eq!(error.kind(), io::ErrorKind::Interrupted);
             } else {
-                outgoing.queue.extend_from_slice(&[0; QUEUE]);
+                outgoing.queue.extend_from_slice(&[0; MAX_ENCRYPTED]);
             }
-            assert!(outgoing.queue.capacity() <= 8 * QUEUE, "{}", outgoing.queue.capacity());
+            assert!(
+                outgoing.queue.capacity() <= 8 * MAX_ENCRYPTED,
+                "{}",
+                outgoing.queue.capacity()
+            );
         }
     }
 }
