@@ -269,3 +269,50 @@ fn what_a_writer_has_left_goes_out_soon_once_the_peer_reads() {
     drop(client);
     finish(reading).unwrap();
 }
+
+#[test]
+fn a_queued_close_leaves_with_the_next_flush() {
+    let (ws, mut client) = small_pair(Listener::builder());
+    let (mut reader, writer) = ws.split().unwrap();
+    writer.queue_close(CloseCode::NORMAL, "bye").unwrap();
+    let error = writer.queue_close(CloseCode::NORMAL, "again").unwrap_err();
+    assert!(matches!(error, Error::Send(ws_std::SendError::Closing)), "{error}");
+    client.stream.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    client.stream.peek(&mut [0]).unwrap_err();
+    client.stream.set_read_timeout(Some(LONG)).unwrap();
+    writer.flush().unwrap();
+    client.expect(CLOSE, &close(1000, "bye"));
+    client.write(&masked(CLOSE, &close(1000, "")));
+    within(move || assert_eq!(reader.read().unwrap(), None));
+}
+
+// However much of what waits the peer has taken.
+#[test]
+fn a_connection_ends_within_the_time_that_is_set() {
+    let closing = Duration::from_millis(500);
+    let config = Config::new().close_timeout(Some(closing));
+    let (ws, client) = pair(Listener::builder().config(config), SLOW_BUFFER);
+    let (mut reader, writer) = ws.split().unwrap();
+    let sender = writer.clone();
+    let sending = thread::spawn(move || sender.send(vec![7; 4 * SLOW_LEN]));
+    let (go_on, told) = mpsc::channel::<()>();
+    let peer = thread::spawn(move || {
+        let mut client = client;
+        while told.try_recv() != Err(mpsc::TryRecvError::Disconnected) {
+            if client.exactly(PIECE).is_err() {
+                break;
+            }
+            thread::sleep(PAUSE);
+        }
+    });
+    thread::sleep(Duration::from_millis(200));
+    let begun = Instant::now();
+    writer.end_within(closing);
+    writer.queue_close(CloseCode::NORMAL, "").unwrap();
+    within(move || while let Ok(Some(_)) = reader.read() {});
+    assert!(finish(sending).is_err());
+    let took = begun.elapsed();
+    assert!(took >= closing && took < Duration::from_secs(4), "{took:?}");
+    drop(go_on);
+    finish(peer);
+}
