@@ -158,6 +158,10 @@ impl<T: Transport> Writer<T> {
     /// As [`WebSocket::send`], and [`Error::Busy`](crate::Error::Busy) when [`MAX_WAITING`] threads wait:
     /// nothing was sent.
     ///
+    /// What is left after a time-out goes out with the next send, or when the reader comes back to it. That is
+    /// soon if the reader has had something to do meanwhile, and otherwise within
+    /// [`Config::close_timeout`](crate::Config::close_timeout) and five seconds at the most.
+    ///
     /// Threads that send at the same time write each other's messages. When the peer closes in the middle of
     /// one, those that are still waiting for their turn get [`SendError::Closing`](crate::SendError::Closing),
     /// even if another has written theirs before.

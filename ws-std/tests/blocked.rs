@@ -255,17 +255,18 @@ fn a_send_ends_when_its_own_message_is_written() {
 // The reader has found the stream taken, and comes back to it.
 #[test]
 fn what_a_writer_has_left_goes_out_soon_once_the_peer_reads() {
-    let (ws, mut client) =
-        small_pair(Listener::builder().write_timeout(Some(Duration::from_millis(600))));
+    let builder = Listener::builder().write_timeout(Some(Duration::from_millis(600)));
+    let (ws, mut client) = pair(builder, SLOW_BUFFER);
     let (mut reader, writer) = ws.split().unwrap();
-    let sending = thread::spawn(move || writer.send(payload()).map_err(|error| (error, writer)));
+    let sending =
+        thread::spawn(move || writer.send(slow_payload()).map_err(|error| (error, writer)));
     thread::sleep(Duration::from_millis(200));
     let reading = thread::spawn(move || reader.read());
     let (error, _writer) = finish(sending).unwrap_err();
     assert!(matches!(error, Error::Timeout(Deadline::Write)), "{error}");
     let begun = Instant::now();
-    client.expect(BINARY, &payload());
-    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    client.expect(BINARY, &slow_payload());
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
     drop(client);
     finish(reading).unwrap();
 }
@@ -282,8 +283,11 @@ fn a_queued_close_leaves_with_the_next_flush() {
     client.stream.set_read_timeout(Some(LONG)).unwrap();
     writer.flush().unwrap();
     client.expect(CLOSE, &close(1000, "bye"));
+    let reading = thread::spawn(move || reader.read());
     client.write(&masked(CLOSE, &close(1000, "")));
-    within(move || assert_eq!(reader.read().unwrap(), None));
+    assert_eq!(client.read_to_the_end().unwrap(), b"");
+    drop(client);
+    assert_eq!(finish(reading).unwrap(), None);
 }
 
 // However much of what waits the peer has taken.
