@@ -49,8 +49,8 @@ MUTANTS = (
     ("ws-std", "wss has the port of ws",
      'if secure { 443 } else { 80 }', 'if secure { 80 } else { 80 }', (3,)),
     ("ws-std", "the last Close frame stays unwritten",
-     "match write(self, sending) {",
-     "match Ok(Written::Nothing).and_then(|none| if false { write(self, sending) } else { Ok(none) }) {", (156,)),
+     "match sending.try_write(self) {",
+     "match Ok(Written::Nothing).and_then(|none| if false { sending.try_write(self) } else { Ok(none) }) {", (156,)),
     ("ws-std", "nonces and masking keys are zeros",
      'getrandom::fill(bytes)', 'getrandom::fill(&mut bytes[..0])', (20, 104)),
 )

@@ -269,24 +269,20 @@ impl Connector {
         peer: Option<SocketAddr>,
     ) -> Result<WebSocket<T>> {
         let mut link = Link::new(stream, start);
-        link.tracer = Tracer::boxed(self.trace.as_ref(), peer);
+        link.io.tracer = Tracer::boxed(self.trace.as_ref(), peer);
         link.read_timeout = self.read_timeout;
         link.write_timeout = self.write_timeout;
         let mut driver = Driver::new(endpoint, link);
-        driver.write_by(self.handshake_timeout.and_then(|timeout| start.checked_add(timeout)));
-        let opened = driver.next(None);
-        driver.write_by(None);
-        let error = match opened {
+        let error = match driver.opening_event() {
             Ok(Some(Event::Open { subprotocol, response, .. })) => {
                 return Ok(WebSocket::new(driver, subprotocol, None, response));
             }
             Ok(Some(Event::Refused(response))) => Error::Refused(response),
             Ok(_) => Error::HandshakeEof,
-            Err(Error::Timeout(_)) => Error::Timeout(Deadline::Handshake),
             Err(error) => error,
         };
         // The server has said what it had to say, and there is nothing to tell it.
-        driver.abandon();
+        driver.reset();
         Err(error)
     }
 }

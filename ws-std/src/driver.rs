@@ -2,15 +2,21 @@
 //!
 //! It serves a whole [`WebSocket`](crate::WebSocket) and, after `split`, the [`Reader`](crate::Reader). What is
 //! owed to the peer is written before a wait, as far as the stream takes it at once, and tried again after a pause
-//! while it takes nothing. It is never a condition of reading.
+//! while it takes nothing. It is never a condition of reading. When the connection is over or has failed, the read
+//! loop ends the stream.
 
+use std::mem;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use ws_core::endpoint::{Endpoint, Event, Inbound, Next, Outbound};
 use ws_core::{CloseCode, SendError};
 
+use crate::close::CloseLimits;
 use crate::error::{Deadline, Error, Result};
-use crate::link::{Bounds, Filled, Link, Pause, Sending, WriteUntil, Written, earlier};
+use crate::link::Link;
+use crate::sending::{MAX_IDLE_WAIT, Pause, Sending, Written};
+use crate::timed::{Filled, MIN_WAIT};
 use crate::transport::Transport;
 
 /// An endpoint on a stream.
@@ -18,19 +24,89 @@ use crate::transport::Transport;
 pub(crate) struct Driver<T> {
     pub(crate) endpoint: Endpoint,
     pub(crate) link: Link<T>,
-    /// The stream has been shut down or given up.
-    pub(crate) finished: bool,
     pub(crate) state: ReadState,
+}
+
+impl<T: Transport> Driver<T> {
+    pub(crate) fn new(endpoint: Endpoint, link: Link<T>) -> Self {
+        Self { endpoint, link, state: ReadState::default() }
+    }
+
+    /// Writes all output.
+    pub(crate) fn flush(&mut self) -> Result<()> {
+        self.link.flush(&mut self.endpoint)
+    }
+
+    /// The next event other than a Ping or Pong, waiting for it until `deadline`; `None` when the
+    /// connection is over. Then, or when it has failed, the stream is ended.
+    pub(crate) fn event(&mut self, deadline: Option<ws_core::Instant>) -> Result<Option<Event>> {
+        match self.read(deadline, false)? {
+            Got::Event(event) => Ok(Some(event)),
+            Got::Message | Got::Over => Ok(None),
+        }
+    }
+
+    /// As [`event`](Self::event). With `lend`, a message is left to be lent.
+    pub(crate) fn read(&mut self, deadline: Option<ws_core::Instant>, lend: bool) -> Result<Got> {
+        self.reading(|mut reading| reading.event(deadline, lend))
+    }
+
+    /// The next event of the opening handshake; the stream is left as it is.
+    pub(crate) fn opening_event(&mut self) -> Result<Option<Event>> {
+        match self.reading(|mut reading| reading.next(None, false))? {
+            Got::Event(event) => Ok(Some(event)),
+            Got::Message | Got::Over => Ok(None),
+        }
+    }
+
+    fn reading<R>(&mut self, read: impl FnOnce(Reading<'_, T, Outbound>) -> R) -> R {
+        let Self { endpoint, link, state } = self;
+        let Endpoint { inbound, outbound, .. } = endpoint;
+        read(Reading { inbound, sending: outbound, link, state, defer_close: &|| false })
+    }
+
+    /// Ends the stream: the output is written, the write side shut down when that is our part, and the
+    /// peer's end awaited within the limits of the closing handshake.
+    pub(crate) fn finish(&mut self) {
+        self.state.finish(&mut self.link, &mut self.endpoint.outbound, CloseLimits::default());
+    }
+
+    /// Ends the stream at once: nobody has to be told.
+    pub(crate) fn reset(&mut self) {
+        if !mem::replace(&mut self.state.finished, true) {
+            self.link.reset(&mut self.endpoint.outbound);
+        }
+    }
 }
 
 /// What the read loop keeps from one call to the next.
 #[derive(Debug, Default)]
 pub(crate) struct ReadState {
-    /// In the middle of a streamed message that came too late.
-    skipping: bool,
+    /// The stream has been ended.
+    finished: bool,
+    /// In the middle of a streamed message that came too late, or that the application wants no more of.
+    pub(crate) skipping: bool,
     /// When a stream that took nothing is written to again. Reading does not wait for it.
     write_at: Option<Instant>,
     write_pause: Pause,
+}
+
+impl ReadState {
+    /// Ends the stream, once.
+    pub(crate) fn finish<T: Transport>(
+        &mut self,
+        link: &mut Link<T>,
+        sending: &mut impl Sending,
+        limits: CloseLimits,
+    ) {
+        if !mem::replace(&mut self.finished, true) {
+            link.close(sending, limits);
+        }
+    }
+
+    pub(crate) fn is_finished(&self) -> bool {
+        self.finished
+    }
 }
 
 /// What reading has come to.
@@ -43,40 +119,46 @@ pub(crate) enum Got {
     Over,
 }
 
-/// Who reads, and how what is owed meanwhile gets written.
-pub(crate) struct Reading<'r, T, S, W, L> {
+/// The receiving side of an endpoint, and what the read loop needs beside it.
+pub(crate) struct Reading<'r, T, S> {
     pub(crate) inbound: &'r mut Inbound,
     pub(crate) sending: &'r mut S,
     pub(crate) link: &'r mut Link<T>,
     pub(crate) state: &'r mut ReadState,
-    /// Writes as far as the stream takes it at once.
-    pub(crate) write: W,
-    /// See [`Goodbye::is_due`](crate::goodbye::Goodbye::is_due).
-    pub(crate) others: L,
-    /// The longest wait.
-    pub(crate) look: Option<Duration>,
+    /// See [`GoingAway::is_due`](crate::going_away::GoingAway::is_due).
+    pub(crate) defer_close: &'r dyn Fn() -> bool,
 }
 
-impl<T, S, W, L> Reading<'_, T, S, W, L>
-where
-    T: Transport,
-    S: Sending,
-    W: FnMut(&mut Link<T>, &mut S) -> Result<Written>,
-    L: FnMut() -> bool,
-{
+impl<T: Transport, S: Sending> Reading<'_, T, S> {
     /// The next event other than a Ping or Pong, waiting for it until `deadline`. With `lend`, a message is
-    /// left to be lent.
-    pub(crate) fn next(&mut self, deadline: Option<ws_core::Instant>, lend: bool) -> Result<Got> {
+    /// left to be lent. When the connection is over or has failed, the stream is ended.
+    pub(crate) fn event(&mut self, deadline: Option<ws_core::Instant>, lend: bool) -> Result<Got> {
+        let result = match self.next(deadline, lend) {
+            Ok(Got::Event(Event::Closed)) => Ok(Got::Over),
+            result => result,
+        };
+        let ends = match &result {
+            Ok(got) => matches!(got, Got::Over),
+            Err(_) => self.inbound.failure().is_some(),
+        };
+        if ends {
+            self.state.finish(self.link, self.sending, CloseLimits::default());
+        }
+        result
+    }
+
+    /// As [`event`](Self::event), but the stream is left as it is.
+    fn next(&mut self, deadline: Option<ws_core::Instant>, lend: bool) -> Result<Got> {
+        let clock = self.link.io.clock;
         let mut late = false;
         loop {
-            self.say_goodbye();
-            let Self { inbound, sending, .. } = self;
-            if lend && sending.with(|out| inbound.has_message(out)) && !self.is_too_late() {
+            self.start_going_away();
+            let Self { inbound, sending, link, .. } = self;
+            let is_too_late = link.going_away.is_started();
+            if lend && !is_too_late && sending.with(|out| inbound.has_message(out)) {
                 return Ok(Got::Message);
             }
-            let Self { inbound, sending, link, .. } = self;
-            let clock = link.clock();
-            let (until, room) = match sending.with(|out| inbound.next(out, clock)) {
+            let (until, room) = match sending.with(|out| inbound.next(out, || clock.now())) {
                 Next::Event(event) => {
                     if self.is_wanted(&event) {
                         return Ok(Got::Event(event));
@@ -92,41 +174,71 @@ where
             if late {
                 return Err(Error::Timeout(Deadline::Read));
             }
-            let pause = self.write_what_waits()?.or(self.look);
+            let pause = self.write_what_waits()?.or_else(|| self.sending.recheck_interval());
             self.wait(until, deadline, pause, room)?;
-            late = self.link.is_past(deadline);
+            late = clock.is_past(deadline);
+        }
+    }
+
+    /// Starts the closing handshake when it is time to, because the listener shuts down.
+    fn start_going_away(&mut self) {
+        if self.link.going_away.is_due(self.defer_close) {
+            match self.sending.with(|out| out.start_close(CloseCode::GOING_AWAY, "")) {
+                Ok(()) => self.link.going_away.started(),
+                // What is not open yet has nobody to tell.
+                Err(SendError::NotOpen) => self.inbound.receive_eof(),
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn is_wanted(&mut self, event: &Event) -> bool {
+        let is_too_late = self.link.going_away.is_started();
+        match event {
+            Event::Ping(_) | Event::Pong(_) => false,
+            Event::Message(_) => !is_too_late,
+            Event::Chunk { start, end, .. } => {
+                let skip = self.state.skipping || *start && is_too_late;
+                self.state.skipping = skip && !*end;
+                !skip
+            }
+            _ => true,
         }
     }
 
     /// Writes as far as the stream takes it at once; returns after how long it is to be tried again. It is not
     /// tried with each read, because a write that waits, however briefly, holds up a peer that only sends.
     fn write_what_waits(&mut self) -> Result<Option<Duration>> {
-        let Self { state, .. } = self;
-        if let Some(at) = state.write_at {
+        if let Some(at) = self.state.write_at {
             let left = at.saturating_duration_since(Instant::now());
             if !left.is_zero() {
                 return Ok(Some(left));
             }
         }
-        let written = match (self.write)(self.link, self.sending) {
+        let written = match self.sending.try_write(self.link) {
             Ok(written) => written,
             // A peer that is gone may have said something before.
             Err(Error::Io(_)) => Written::Over,
             Err(error) => return Err(error),
         };
         let state = &mut self.state;
+        state.write_at = None;
         if written != Written::Nothing {
-            state.write_pause = Pause::new();
+            state.write_pause = Pause::default();
         }
-        if !matches!(written, Written::Part | Written::Nothing) {
-            state.write_at = None;
-            return Ok(None);
+        match written {
+            Written::All | Written::Over => Ok(None),
+            // They may leave what they cannot write, and nothing wakes a read then.
+            Written::Others => Ok(Some(MAX_IDLE_WAIT)),
+            Written::Part | Written::Nothing => {
+                let pause = state.write_pause.next();
+                state.write_at = Instant::now().checked_add(pause);
+                Ok(Some(pause))
+            }
         }
-        let pause = state.write_pause.next();
-        state.write_at = Instant::now().checked_add(pause);
-        Ok(Some(pause))
     }
 
+    /// Waits for something to read, until the earliest of these times.
     fn wait(
         &mut self,
         until: Option<ws_core::Instant>,
@@ -135,11 +247,12 @@ where
         room: bool,
     ) -> Result<()> {
         let Self { inbound, sending, link, .. } = self;
-        let now = link.now();
-        let pause = link.goodbye.slice(pause).map(|pause| now.saturating_add(pause));
+        let now = link.io.clock.now();
+        let pause = pause.map(|pause| now.saturating_add(pause));
         let until = earlier(earlier(until, deadline, now), pause, now);
         if !room {
-            link.sleep(until);
+            let left = until.map_or(MAX_IDLE_WAIT, |until| until.saturating_since(now));
+            thread::sleep(left.clamp(MIN_WAIT, MAX_IDLE_WAIT));
             return Ok(());
         }
         match link.fill(inbound, until)? {
@@ -150,102 +263,17 @@ where
         }
         Ok(())
     }
-
-    fn say_goodbye(&mut self) {
-        if self.link.goodbye.is_due(&mut self.others) {
-            let said = self.sending.with(|out| out.start_close(CloseCode::GOING_AWAY, ""));
-            // What is not open yet has nobody to say goodbye to.
-            if said == Err(SendError::NotOpen) {
-                self.inbound.receive_eof();
-            }
-        }
-    }
-
-    /// Whether a message came after the goodbye of a listener that shuts down, when nothing can be answered
-    /// any more.
-    fn is_too_late(&mut self) -> bool {
-        self.link.goodbye.is_stopping() && !self.sending.with(|out| out.is_open())
-    }
-
-    fn is_wanted(&mut self, event: &Event) -> bool {
-        match event {
-            Event::Ping(_) | Event::Pong(_) => false,
-            Event::Message(_) => !self.is_too_late(),
-            Event::Chunk { start, end, .. } => {
-                let skip = self.state.skipping || *start && self.is_too_late();
-                self.state.skipping = skip && !*end;
-                !skip
-            }
-            _ => true,
-        }
-    }
 }
 
-impl<T: Transport> Driver<T> {
-    pub(crate) fn new(endpoint: Endpoint, link: Link<T>) -> Self {
-        Self { endpoint, link, finished: false, state: ReadState::default() }
+/// The earlier of two points in time, as seen from `now`.
+fn earlier(
+    a: Option<ws_core::Instant>,
+    b: Option<ws_core::Instant>,
+    now: ws_core::Instant,
+) -> Option<ws_core::Instant> {
+    match (a, b) {
+        (Some(a), Some(b)) if a.saturating_since(now) <= b.saturating_since(now) => Some(a),
+        (Some(_), Some(b)) => Some(b),
+        (a, b) => a.or(b),
     }
-
-    /// Writes all output.
-    pub(crate) fn flush(&mut self) -> Result<()> {
-        self.link.flush(&mut self.endpoint)
-    }
-
-    /// The next event other than a Ping or Pong, waiting for it until `deadline`; `None` when the
-    /// connection is over. If it has failed, the peer is told.
-    pub(crate) fn event(&mut self, deadline: Option<ws_core::Instant>) -> Result<Option<Event>> {
-        self.next(deadline).map_err(|error| self.failed(error))
-    }
-
-    /// As [`event`](Self::event), but a failure is only told to the caller.
-    pub(crate) fn next(&mut self, deadline: Option<ws_core::Instant>) -> Result<Option<Event>> {
-        match self.read(deadline, false)? {
-            Got::Event(event) => Ok(Some(event)),
-            Got::Message | Got::Over => Ok(None),
-        }
-    }
-
-    pub(crate) fn read(&mut self, deadline: Option<ws_core::Instant>, lend: bool) -> Result<Got> {
-        let Self { endpoint, link, state, .. } = self;
-        let Endpoint { inbound, outbound, .. } = endpoint;
-        let write =
-            |link: &mut Link<T>, out: &mut Outbound| link.write_out(out, WriteUntil::Blocked);
-        let others = || false;
-        Reading { inbound, sending: outbound, link, state, write, others, look: None }
-            .next(deadline, lend)
-    }
-
-    /// Ends the stream if the connection has failed, so that the peer is told; returns the error.
-    pub(crate) fn failed(&mut self, error: Error) -> Error {
-        if self.endpoint.inbound.failure().is_some() {
-            self.finish();
-        }
-        error
-    }
-
-    /// Ends the stream: the output is written, the write side shut down when that is our part, and the
-    /// peer's end awaited within the bounds of the closing handshake.
-    pub(crate) fn finish(&mut self) {
-        if !std::mem::replace(&mut self.finished, true) {
-            finish(&mut self.link, &mut self.endpoint.outbound);
-        }
-    }
-
-    /// Ends the stream at once: nobody has to be told.
-    pub(crate) fn abandon(&mut self) {
-        if !std::mem::replace(&mut self.finished, true) {
-            self.endpoint.outbound.receive_reset();
-            self.link.shutdown_write(Some(self.link.now()));
-        }
-    }
-
-    /// Bounds everything that is written by a point in time, or no more.
-    pub(crate) fn write_by(&mut self, by: Option<Instant>) {
-        self.link.write_by = by;
-    }
-}
-
-/// Ends the stream of a connection that is not split.
-pub(crate) fn finish<T: Transport>(link: &mut Link<T>, outbound: &mut Outbound) {
-    link.end(outbound, Bounds::default(), |link, out| link.write_out(out, WriteUntil::Blocked));
 }

@@ -1,5 +1,8 @@
-//! A hub: connections that get each other's messages, on the public interface of this crate alone but for
-//! the goodbye of a listener that shuts down.
+//! A hub: connections that get each other's messages.
+//!
+//! Nothing else in this crate needs it. It is written on the public interface, with one exception,
+//! `Reader::read_deferring_close`: when a listener shuts down, the hub writes a member's queue before the Close frame.
+//! An application could write the same but for that.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -7,13 +10,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use ws_core::endpoint::CloseInfo;
-use ws_core::{CloseCode, Message, PreparedMessage};
-
-use crate::error::{Error, Result};
-use crate::socket::WebSocket;
-use crate::split::{Reader, Writer};
-use crate::transport::{Stream, Transport};
+use crate::{
+    CloseCode, CloseInfo, Error, Message, PreparedMessage, Reader, Result, Stream, Transport,
+    WebSocket, Writer,
+};
 
 /// Stack of a thread that writes.
 const STACK: usize = 128 * 1024;
@@ -50,11 +50,11 @@ const QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
 /// ```
 #[derive(Clone, Debug)]
 pub struct Hub {
-    shared: Arc<Shared>,
+    shared: Arc<HubState>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct HubState {
     members: Mutex<Members>,
     max_messages: usize,
     max_bytes: usize,
@@ -92,7 +92,7 @@ impl Hub {
     /// With other limits for what waits for one member. A message that is larger than `max_bytes` is
     /// queued when nothing else waits.
     pub fn with_limits(max_messages: usize, max_bytes: usize) -> Self {
-        Self { shared: Arc::new(Shared { members: Mutex::default(), max_messages, max_bytes }) }
+        Self { shared: Arc::new(HubState { members: Mutex::default(), max_messages, max_bytes }) }
     }
 
     /// Takes a connection in. It gets what is broadcast from now on, until the [`Member`] is dropped.
@@ -122,18 +122,18 @@ impl Hub {
         Ok(member)
     }
 
-    /// Sends a message to all; gives to how many.
+    /// Sends a message to all members. Returns how many that were.
     pub fn broadcast(&self, message: impl Into<Message>) -> usize {
         self.broadcast_where(|_| true, message)
     }
 
-    /// Sends a message to all but one, such as the one that it came from; gives to how many.
+    /// Sends a message to all members but one, such as the one that it came from. Returns how many that were.
     pub fn broadcast_except(&self, id: MemberId, message: impl Into<Message>) -> usize {
         self.broadcast_where(|member| member != id, message)
     }
 
-    /// Sends a message to those that are chosen, such as the members of a room; gives to how many. The hub
-    /// is locked meanwhile: to choose must not use it.
+    /// Sends a message to the members that are chosen, such as those of a room. Returns how many that were.
+    /// `choose` runs while the hub is locked, so it must not call the hub.
     pub fn broadcast_where(
         &self,
         mut choose: impl FnMut(MemberId) -> bool,
@@ -153,7 +153,7 @@ impl Hub {
         count
     }
 
-    /// Sends a message to one; gives whether that is a member still.
+    /// Sends a message to one member. Returns whether it was still a member.
     pub fn send_to(&self, id: MemberId, message: impl Into<Message>) -> bool {
         let message = PreparedMessage::new(&message.into());
         let mut members = self.shared.members();
@@ -174,10 +174,11 @@ impl Hub {
     pub fn start_close(&self, id: MemberId, code: CloseCode, reason: &str) -> bool {
         let queue = self.shared.members().queues.remove(&id);
         if let Some(queue) = &queue {
-            let busy = queue.state().bytes > 0;
+            let busy = queue.backlog().bytes > 0;
+            // Pongs may wait, too, which the hub does not know.
+            queue.connection.end_within(QUEUE_TIMEOUT);
             queue.end(End::Close(code, reason.to_owned()));
             if busy {
-                queue.connection.end_within(QUEUE_TIMEOUT);
                 queue.close_later(code, reason.to_owned());
             }
         }
@@ -211,7 +212,7 @@ impl Hub {
                 break;
             }
         }
-        let end = std::mem::replace(&mut queue.state().end, End::Left);
+        let end = std::mem::replace(&mut queue.backlog().end, End::Left);
         let _ = match end {
             End::Close(code, reason) => match writer.start_close(code, &reason) {
                 // They cannot be sent; it ends nevertheless.
@@ -230,7 +231,7 @@ impl Default for Hub {
     }
 }
 
-impl Shared {
+impl HubState {
     fn members(&self) -> MutexGuard<'_, Members> {
         self.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -238,24 +239,23 @@ impl Shared {
 
 /// What waits for one member.
 struct Queue {
-    state: Mutex<State>,
+    backlog: Mutex<Backlog>,
     changed: Condvar,
     connection: Box<dyn Connection>,
 }
 
 /// What a queue does with its connection, whose stream can be of any type.
 trait Connection: Send + Sync {
-    /// Puts a Close frame behind what waits to be written, and writes nothing.
+    /// As [`Writer::queue_close`]. If it fails, the connection is closing already.
     fn queue_close(&self, code: CloseCode, reason: &str);
 
-    /// Ends the connection at the latest when this time and the closing time-out have passed, even if the peer
-    /// still takes what waits.
+    /// As [`Writer::end_within`].
     fn end_within(&self, time: Duration);
 }
 
 impl<T: Transport + Send> Connection for Writer<T> {
     fn queue_close(&self, code: CloseCode, reason: &str) {
-        Writer::queue_close(self, code, reason);
+        let _ = Writer::queue_close(self, code, reason);
     }
 
     fn end_within(&self, time: Duration) {
@@ -264,7 +264,7 @@ impl<T: Transport + Send> Connection for Writer<T> {
 }
 
 #[derive(Debug)]
-struct State {
+struct Backlog {
     messages: VecDeque<PreparedMessage>,
     /// Of all that waits, and of what is being written.
     bytes: usize,
@@ -282,35 +282,35 @@ enum End {
 
 impl fmt::Debug for Queue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.state.fmt(f)
+        self.backlog.fmt(f)
     }
 }
 
 impl Queue {
     fn new<T: Transport + Send + 'static>(writer: Writer<T>) -> Self {
-        let state = State { messages: VecDeque::new(), bytes: 0, end: End::No };
-        Self { state: Mutex::new(state), changed: Condvar::new(), connection: Box::new(writer) }
+        let backlog = Backlog { messages: VecDeque::new(), bytes: 0, end: End::No };
+        Self { backlog: Mutex::new(backlog), changed: Condvar::new(), connection: Box::new(writer) }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn backlog(&self) -> MutexGuard<'_, Backlog> {
+        self.backlog.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives whether the message was taken; if not, the member is out.
-    fn push(&self, message: &PreparedMessage, limits: &Shared) -> bool {
-        let mut state = self.state();
-        if !matches!(state.end, End::No) {
+    /// Returns whether the message was taken; if not, the member is out.
+    fn push(&self, message: &PreparedMessage, limits: &HubState) -> bool {
+        let mut backlog = self.backlog();
+        if !matches!(backlog.end, End::No) {
             return false;
         }
-        let bytes = state.bytes.saturating_add(message.frame().len());
-        let full = state.messages.len() >= limits.max_messages || bytes > limits.max_bytes;
-        if full && state.bytes > 0 {
-            drop(state);
+        let bytes = backlog.bytes.saturating_add(message.frame().len());
+        let full = backlog.messages.len() >= limits.max_messages || bytes > limits.max_bytes;
+        if full && backlog.bytes > 0 {
+            drop(backlog);
             self.too_slow();
             return false;
         }
-        state.bytes = bytes;
-        state.messages.push_back(message.clone());
+        backlog.bytes = bytes;
+        backlog.messages.push_back(message.clone());
         self.changed.notify_one();
         true
     }
@@ -330,7 +330,7 @@ impl Queue {
     }
 
     fn is_out(&self) -> bool {
-        !matches!(self.state().end, End::No)
+        !matches!(self.backlog().end, End::No)
     }
 
     fn too_slow(&self) {
@@ -341,28 +341,28 @@ impl Queue {
 
     /// The first end counts.
     fn end(&self, end: End) {
-        let mut state = self.state();
-        if matches!(state.end, End::No) {
+        let mut backlog = self.backlog();
+        if matches!(backlog.end, End::No) {
             if !matches!(end, End::Close(..)) {
-                state.messages.clear();
+                backlog.messages.clear();
             }
-            state.end = end;
+            backlog.end = end;
         }
         self.changed.notify_one();
     }
 
     /// Waits for messages to write, `written` bytes being written; `None` at the end.
     fn next(&self, written: usize) -> Option<VecDeque<PreparedMessage>> {
-        let mut state = self.state();
-        state.bytes = state.bytes.saturating_sub(written);
+        let mut backlog = self.backlog();
+        backlog.bytes = backlog.bytes.saturating_sub(written);
         loop {
-            if !state.messages.is_empty() {
-                return Some(std::mem::take(&mut state.messages));
+            if !backlog.messages.is_empty() {
+                return Some(std::mem::take(&mut backlog.messages));
             }
-            if !matches!(state.end, End::No) {
+            if !matches!(backlog.end, End::No) {
                 return None;
             }
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            backlog = self.changed.wait(backlog).unwrap_or_else(PoisonError::into_inner);
         }
     }
 }
@@ -398,13 +398,13 @@ impl<T: Transport> Member<T> {
     /// As [`WebSocket::read`].
     pub fn read(&mut self) -> Result<Option<Message>> {
         let Self { id, reader, queue, hub } = self;
-        let leave = || {
+        let defer_close = || {
             hub.shared.members().queues.remove(id);
             queue.end(End::Close(CloseCode::GOING_AWAY, String::new()));
             true
         };
         loop {
-            match reader.read_leaving(leave)? {
+            match reader.read_deferring_close(&defer_close)? {
                 Some(_) if queue.is_out() => {}
                 result => return Ok(result),
             }

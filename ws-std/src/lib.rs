@@ -18,24 +18,33 @@
     )
 )]
 
+mod batch;
 mod client;
+mod close;
 mod driver;
 mod error;
-mod goodbye;
-mod hub;
+mod going_away;
 mod link;
 mod random;
 mod registry;
+mod sending;
 mod server;
+mod shared_writer;
 mod socket;
 mod split;
 mod stream;
+mod sync;
 mod tcp;
+mod timed;
 #[cfg(feature = "rustls")]
 mod tls;
-mod trace;
 mod transport;
 mod url;
+mod write;
+
+// What is not needed to drive an endpoint over a stream.
+mod hub;
+mod trace;
 
 pub use client::{Connector, connect};
 pub use error::{Deadline, Error, Result};

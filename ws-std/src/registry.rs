@@ -8,13 +8,15 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::sync::lock;
+
 /// How many connections beyond the limit are told so at the same time; more are dropped.
 const MAX_REFUSED: usize = 64;
 /// How long it may take to wake a thread that accepts.
 const WAKE: Duration = Duration::from_secs(1);
 /// After how long that is tried again.
 const WAKE_AGAIN: Duration = Duration::from_millis(20);
-/// The longest that what came or waits before a goodbye may take.
+/// The longest that what came or waits before the Close frame may take.
 const TIME_TO_FINISH: Duration = Duration::from_secs(5);
 
 /// Whether a blocked read sees the end of the stream when the read side is shut down, and what has come can
@@ -27,12 +29,12 @@ pub(crate) struct Socket(Mutex<Option<Arc<TcpListener>>>);
 
 impl Socket {
     pub(crate) fn get(&self) -> Option<Arc<TcpListener>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.0).clone()
     }
 
     /// It is closed when nobody waits in `accept` any more.
     pub(crate) fn close(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *lock(&self.0) = None;
     }
 }
 
@@ -46,25 +48,25 @@ pub(crate) struct Registry {
     /// How many these are.
     accepting: AtomicUsize,
     stopping: AtomicBool,
-    cut: AtomicBool,
+    is_aborted: AtomicBool,
     #[cfg(windows)]
     waker: Option<Waker>,
-    state: Mutex<State>,
+    connections: Mutex<Connections>,
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct Connections {
     last: u64,
     live: HashMap<u64, Arc<TcpStream>>,
     refused: usize,
-    /// When connections that are left are cut.
+    /// When connections that are left are aborted.
     until: Option<Instant>,
 }
 
-/// The place of a connection. It is given up when this is dropped.
+/// The slot of a connection among those that the listener may have. It is given up when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct ConnectionSlot {
     registry: Arc<Registry>,
     id: u64,
     refused: bool,
@@ -78,36 +80,36 @@ impl Registry {
             socket: Socket(Mutex::new(Some(Arc::new(tcp)))),
             accepting: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
-            cut: AtomicBool::new(false),
+            is_aborted: AtomicBool::new(false),
             #[cfg(windows)]
             waker: Waker::new().ok(),
-            state: Mutex::default(),
+            connections: Mutex::default(),
             changed: Condvar::new(),
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn connections(&self) -> MutexGuard<'_, Connections> {
+        lock(&self.connections)
     }
 
-    /// A place for a connection; past the limit one that is to be [refused](Place::is_refused), and
+    /// A slot for a connection; past the limit one that is to be [refused](ConnectionSlot::is_refused), and
     /// `None` when too many of these are being told or the listener shuts down.
-    pub(crate) fn enter(self: &Arc<Self>, tcp: &Arc<TcpStream>) -> Option<Place> {
-        let mut state = self.state();
+    pub(crate) fn enter(self: &Arc<Self>, tcp: &Arc<TcpStream>) -> Option<ConnectionSlot> {
+        let mut connections = self.connections();
         if self.is_stopping() {
             return None;
         }
-        let refused = state.live.len().saturating_sub(state.refused) >= self.max;
+        let refused = connections.live.len().saturating_sub(connections.refused) >= self.max;
         if refused {
-            if state.refused >= MAX_REFUSED {
+            if connections.refused >= MAX_REFUSED {
                 return None;
             }
-            state.refused = state.refused.saturating_add(1);
+            connections.refused = connections.refused.saturating_add(1);
         }
-        state.last = state.last.wrapping_add(1);
-        let id = state.last;
-        state.live.insert(id, tcp.clone());
-        Some(Place { registry: self.clone(), id, refused })
+        connections.last = connections.last.wrapping_add(1);
+        let id = connections.last;
+        connections.live.insert(id, tcp.clone());
+        Some(ConnectionSlot { registry: self.clone(), id, refused })
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
@@ -121,8 +123,8 @@ impl Registry {
 
     /// How many connections there are.
     pub(crate) fn len(&self) -> usize {
-        let state = self.state();
-        state.live.len().saturating_sub(state.refused)
+        let connections = self.connections();
+        connections.live.len().saturating_sub(connections.refused)
     }
 
     /// Accepts a connection; `None` when the listener has been shut down, and all have ended.
@@ -140,12 +142,12 @@ impl Registry {
         accepted
     }
 
-    /// Begins to end all connections; those that are left after some time are cut.
+    /// Begins to end all connections; those that are left after some time are aborted.
     pub(crate) fn stop(self: &Arc<Self>, time_limit: Duration) {
-        let mut state = self.state();
+        let mut connections = self.connections();
         let until = Instant::now().checked_add(time_limit);
         // Who is in more of a hurry wins.
-        state.until = match (state.until, until) {
+        connections.until = match (connections.until, until) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         };
@@ -158,11 +160,11 @@ impl Registry {
         }
         if SHUTDOWN_WAKES_READS {
             // What waits in a read sees the end of the stream, and looks.
-            for tcp in state.live.values() {
+            for tcp in connections.live.values() {
                 let _ = tcp.shutdown(Shutdown::Read);
             }
         }
-        drop(state);
+        drop(connections);
         self.changed.notify_all();
         let registry = self.clone();
         let ending = thread::Builder::new().name("shutdown".to_owned()).spawn(move || {
@@ -186,9 +188,9 @@ impl Registry {
         self.accepting.load(Ordering::SeqCst) > 0
     }
 
-    /// Whether it is time to cut the connections that are left.
+    /// Whether it is time to abort the connections that are left.
     fn is_late(&self) -> bool {
-        self.state().until.is_some_and(|until| until <= Instant::now())
+        self.connections().until.is_some_and(|until| until <= Instant::now())
     }
 
     /// One that waits in `accept` gets a connection, and looks. There may be several.
@@ -199,30 +201,32 @@ impl Registry {
         thread::sleep(WAKE_AGAIN);
     }
 
-    /// Waits until all connections have ended, then cuts those that are left.
+    /// Waits until all connections have ended, then aborts those that are left.
     fn drain(&self) {
-        let mut state = self.state();
-        while !state.live.is_empty() {
-            let left = state.until.map(|until| until.saturating_duration_since(Instant::now()));
+        let mut connections = self.connections();
+        while !connections.live.is_empty() {
+            let left =
+                connections.until.map(|until| until.saturating_duration_since(Instant::now()));
             match left {
                 Some(left) if left.is_zero() => break,
                 Some(left) => {
-                    let result = self.changed.wait_timeout(state, left);
-                    state = result.unwrap_or_else(PoisonError::into_inner).0;
+                    let result = self.changed.wait_timeout(connections, left);
+                    connections = result.unwrap_or_else(PoisonError::into_inner).0;
                 }
                 None => {
-                    state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                    connections =
+                        self.changed.wait(connections).unwrap_or_else(PoisonError::into_inner);
                 }
             }
         }
-        self.cut.store(true, Ordering::Release);
-        for tcp in state.live.values() {
+        self.is_aborted.store(true, Ordering::Release);
+        for tcp in connections.live.values() {
             let _ = tcp.shutdown(Shutdown::Both);
         }
     }
 }
 
-impl Place {
+impl ConnectionSlot {
     /// The listener had all the connections that it may have.
     pub(crate) fn is_refused(&self) -> bool {
         self.refused
@@ -233,46 +237,39 @@ impl Place {
         self.registry.is_stopping()
     }
 
-    /// How long what came or waits before the goodbye may take: half of the time that is left.
+    /// How long what came or waits before the Close frame may take: half of the time that is left.
     pub(crate) fn time_to_finish(&self) -> Duration {
-        let until = self.registry.state().until;
+        let until = self.registry.connections().until;
         let half = until.and_then(|by| by.saturating_duration_since(Instant::now()).checked_div(2));
         half.map_or(TIME_TO_FINISH, |half| half.min(TIME_TO_FINISH))
-    }
-
-    /// Whether a read is woken when the listener shuts down.
-    pub(crate) fn wakes_reads(&self) -> bool {
-        #[cfg(windows)]
-        return self.waker().is_some();
-        #[cfg(not(windows))]
-        SHUTDOWN_WAKES_READS
     }
 
     /// What a read waits for, too, until the listener shuts down.
     #[cfg(windows)]
     pub(crate) fn waker(&self) -> Option<&Waker> {
-        self.registry.waker.as_ref().filter(|_| !self.is_stopping())
+        self.registry.waker.as_ref()
     }
 
     /// An end of the stream means that the listener shuts down, and nothing about the peer.
+    #[cfg(not(windows))]
     pub(crate) fn is_woken(&self) -> bool {
-        SHUTDOWN_WAKES_READS && self.is_stopping() && !self.is_cut()
+        SHUTDOWN_WAKES_READS && self.is_stopping() && !self.is_aborted()
     }
 
     /// The listener has shut down the stream.
-    pub(crate) fn is_cut(&self) -> bool {
-        self.registry.cut.load(Ordering::Acquire)
+    pub(crate) fn is_aborted(&self) -> bool {
+        self.registry.is_aborted.load(Ordering::Acquire)
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        let mut state = self.registry.state();
-        state.live.remove(&self.id);
+        let mut connections = self.registry.connections();
+        connections.live.remove(&self.id);
         if self.refused {
-            state.refused = state.refused.saturating_sub(1);
+            connections.refused = connections.refused.saturating_sub(1);
         }
-        drop(state);
+        drop(connections);
         self.registry.changed.notify_all();
     }
 }

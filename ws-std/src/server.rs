@@ -14,9 +14,9 @@ use ws_core::handshake::{AcceptResponse, HttpResponse, select_subprotocol};
 use crate::WRITE_TIMEOUT;
 use crate::driver::Driver;
 use crate::error::{Deadline, Error, Result};
-use crate::goodbye::Goodbye;
+use crate::going_away::GoingAway;
 use crate::link::Link;
-use crate::registry::{Place, Registry};
+use crate::registry::{ConnectionSlot, Registry};
 use crate::socket::WebSocket;
 use crate::tcp::Tcp;
 use crate::trace::{Hook, Trace, Tracer};
@@ -221,7 +221,7 @@ impl ListenerHandle {
     /// [`CloseCode::GOING_AWAY`](crate::CloseCode::GOING_AWAY) (1001) as soon as it has read what had come,
     /// and its `read` gives `None` when the peer has answered. A peer that sends on and on is read for
     /// half of `time_limit`, and for five seconds at the most. After `time_limit` those that are left are
-    /// cut. When all have ended, the listener's iterator ends, too: so a program whose accepting
+    /// aborted. When all have ended, the listener's iterator ends, too: so a program whose accepting
     /// loop is over can exit.
     ///
     /// ```no_run
@@ -293,10 +293,10 @@ impl Listener {
             match self.registry.accept().ok_or(Error::Shutdown)? {
                 Ok((tcp, peer)) => {
                     let tcp = Arc::new(tcp);
-                    let Some(place) = self.registry.enter(&tcp) else { continue };
-                    let place = Arc::new(place);
-                    let tcp = Tcp::new(tcp, Some(place.clone()));
-                    return Ok(Incoming { tcp, place, peer, settings: self.settings.clone() });
+                    let Some(slot) = self.registry.enter(&tcp) else { continue };
+                    let slot = Arc::new(slot);
+                    let tcp = Tcp::new(tcp, Some(slot.clone()));
+                    return Ok(Incoming { tcp, slot, peer, settings: self.settings.clone() });
                 }
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) if is_fatal(&error) => return Err(error.into()),
@@ -338,7 +338,7 @@ impl Iterator for Listener {
 #[must_use = "the client gets no answer when this is dropped"]
 pub struct Incoming {
     tcp: Tcp,
-    place: Arc<Place>,
+    slot: Arc<ConnectionSlot>,
     peer: SocketAddr,
     settings: Arc<ListenerBuilder>,
 }
@@ -368,13 +368,13 @@ impl Incoming {
         let mut link = Link::new(stream, start);
         link.read_timeout = settings.read_timeout;
         link.write_timeout = settings.write_timeout;
-        link.tracer = Tracer::boxed(settings.trace.as_ref(), Some(self.peer));
-        link.goodbye = Goodbye::of(self.place.clone());
+        link.io.tracer = Tracer::boxed(settings.trace.as_ref(), Some(self.peer));
+        link.going_away = GoingAway::of(self.slot.clone());
         let mut driver = Driver::new(endpoint, link);
-        match driver.next(None) {
+        match driver.opening_event() {
             Ok(Some(Event::Request(head) | Event::Http(head))) => {
                 let request = PendingRequest { driver, head, peer: self.peer, settings };
-                if self.place.is_refused() {
+                if self.slot.is_refused() {
                     request.reject(503)?;
                     return Err(Error::TooManyConnections);
                 }
@@ -382,10 +382,15 @@ impl Incoming {
             }
             Ok(_) => Err(Error::HandshakeEof),
             Err(error @ Error::Timeout(Deadline::Handshake)) => {
-                driver.abandon();
+                driver.reset();
                 Err(error)
             }
-            Err(error) => Err(driver.failed(error)),
+            Err(error) => {
+                if driver.endpoint.inbound.failure().is_some() {
+                    driver.finish();
+                }
+                Err(error)
+            }
         }
     }
 
@@ -454,7 +459,7 @@ impl PendingRequest {
 
     /// The stream. To read from it or write to it breaks the connection.
     pub fn stream(&self) -> &Stream {
-        &self.driver.link.stream
+        &self.driver.link.io.stream
     }
 
     /// Opens the WebSocket, with a subprotocol that both sides speak.

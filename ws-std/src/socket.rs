@@ -9,13 +9,15 @@ use ws_core::endpoint::{CloseInfo, Endpoint, Event, Next, Outbound, Request, Res
 use ws_core::message::MessageRef;
 use ws_core::{CloseCode, Message, PreparedMessage, SendError};
 
-use crate::driver::{Driver, Got, finish};
-use crate::error::{Deadline, Error, Result};
-use crate::link::{Link, Sending};
+use crate::close::CloseLimits;
+use crate::driver::{Driver, Got};
+use crate::error::Result;
+use crate::link::Link;
+use crate::sending::Sending;
 use crate::transport::{Stream, Transport};
 
 /// Queued bytes beyond this are written without waiting for more.
-pub(crate) const QUEUE: usize = 64 * 1024;
+pub(crate) const FLUSH_THRESHOLD: usize = 64 * 1024;
 
 /// An open WebSocket on a blocking stream.
 ///
@@ -49,7 +51,7 @@ pub struct WebSocket<T = Stream> {
 impl<T: fmt::Debug> fmt::Debug for WebSocket<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WebSocket")
-            .field("stream", &self.driver.link.stream)
+            .field("stream", &self.driver.link.io.stream)
             .field("open", &self.driver.endpoint.outbound.is_open())
             .field("close_info", &self.driver.endpoint.close_info())
             .field("subprotocol", &self.subprotocol)
@@ -82,17 +84,15 @@ impl<T: Transport> WebSocket<T> {
     /// # Errors
     ///
     /// The peer broke the protocol, the stream failed, or a deadline has passed:
-    /// [`Error::Timeout`] with [`Deadline::Read`] leaves all as it is, read again to wait on.
+    /// [`Error::Timeout`](crate::Error::Timeout) with [`Deadline::Read`](crate::Deadline::Read) leaves all as
+    /// it is, read again to wait on.
     pub fn read(&mut self) -> Result<Option<Message>> {
         let deadline = self.driver.link.deadline();
         loop {
             match self.driver.event(deadline)? {
                 Some(Event::Message(message)) => return Ok(Some(message)),
-                Some(Event::Closed) | None => {
-                    self.driver.finish();
-                    return Ok(None);
-                }
                 Some(_) => {}
+                None => return Ok(None),
             }
         }
     }
@@ -115,24 +115,19 @@ impl<T: Transport> WebSocket<T> {
     pub fn read_ref(&mut self) -> Result<Option<(MessageRef<'_>, Replier<'_, T>)>> {
         let deadline = self.driver.link.deadline();
         loop {
-            match self.driver.read(deadline, true) {
-                Ok(Got::Message) => break,
-                Ok(Got::Event(Event::Closed) | Got::Over) => {
-                    self.driver.finish();
-                    return Ok(None);
-                }
-                Ok(Got::Event(_)) => {}
-                Err(error) => return Err(self.driver.failed(error)),
+            match self.driver.read(deadline, true)? {
+                Got::Message => break,
+                Got::Event(_) => {}
+                Got::Over => return Ok(None),
             }
         }
-        let Driver { endpoint, link, finished, .. } = &mut self.driver;
+        let Driver { endpoint, link, state } = &mut self.driver;
         let Endpoint { inbound, outbound, .. } = endpoint;
-        let clock = link.clock();
-        match inbound.next_ref(outbound, clock) {
+        let clock = link.io.clock;
+        match inbound.next_ref(outbound, || clock.now()) {
             Next::Event(Event::Message(message)) => Ok(Some((message, Replier { outbound, link }))),
             Next::Failed(error) => {
-                *finished = true;
-                finish(link, outbound);
+                state.finish(link, outbound, CloseLimits::default());
                 Err(error.into())
             }
             _ => Ok(None),
@@ -145,9 +140,11 @@ impl<T: Transport> WebSocket<T> {
     ///
     /// # Errors
     ///
-    /// [`Error::Send`] when the connection is closing, [`Error::Io`], or [`Error::Timeout`] with
-    /// [`Deadline::Write`]: the message was taken, and the rest goes out with the next write. When 16 MiB
-    /// wait by then, messages are not taken: [`SendError::OutputFull`].
+    /// [`Error::Send`](crate::Error::Send) when the connection is closing, or the peer has closed before it has
+    /// got the message as a whole, [`Error::Io`](crate::Error::Io), or
+    /// [`Error::Timeout`](crate::Error::Timeout) with [`Deadline::Write`](crate::Deadline::Write): the message
+    /// was taken, and the rest goes out with the next write. When 16 MiB wait by then, messages are not taken:
+    /// [`SendError::OutputFull`].
     pub fn send(&mut self, message: impl Into<Message>) -> Result<()> {
         self.queue(message)?;
         self.driver.flush()
@@ -161,12 +158,9 @@ impl<T: Transport> WebSocket<T> {
     ///
     /// As [`send`](Self::send).
     pub fn queue(&mut self, message: impl Into<Message>) -> Result<()> {
-        let mut message = message.into();
+        let mut message = Some(message.into());
         let Driver { endpoint, link, .. } = &mut self.driver;
-        while let Err(unsent) = endpoint.outbound.queue(message) {
-            make_room(link, endpoint, unsent.error)?;
-            message = unsent.message;
-        }
+        link.queue(endpoint, |out| queue_or_keep(out, &mut message))?;
         flush_long(link, endpoint)
     }
 
@@ -177,9 +171,7 @@ impl<T: Transport> WebSocket<T> {
     /// As [`queue`](Self::queue).
     pub fn queue_prepared(&mut self, message: &PreparedMessage) -> Result<()> {
         let Driver { endpoint, link, .. } = &mut self.driver;
-        while let Err(error) = endpoint.outbound.queue_prepared(message) {
-            make_room(link, endpoint, error)?;
-        }
+        link.queue(endpoint, |out| out.queue_prepared(message))?;
         flush_long(link, endpoint)
     }
 
@@ -207,7 +199,7 @@ impl<T: Transport> WebSocket<T> {
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send), and [`Error::Send`] for a code or reason that is not allowed.
+    /// As [`send`](Self::send), and [`Error::Send`](crate::Error::Send) for a code or reason that is not allowed.
     pub fn start_close(&mut self, code: impl Into<Option<CloseCode>>, reason: &str) -> Result<()> {
         self.driver.endpoint.outbound.start_close(code, reason)?;
         self.driver.flush()
@@ -228,10 +220,10 @@ impl<T: Transport> WebSocket<T> {
             }
             loop {
                 match self.driver.event(None) {
-                    Ok(Some(Event::Closed) | None) => break,
                     Ok(Some(_)) => {}
+                    Ok(None) => break,
                     Err(error) => {
-                        self.driver.abandon();
+                        self.driver.reset();
                         return Err(error);
                     }
                 }
@@ -278,7 +270,7 @@ impl<T: Transport> WebSocket<T> {
 
     /// The stream. To read from it or write to it breaks the connection.
     pub fn stream(&self) -> &T {
-        &self.driver.link.stream
+        &self.driver.link.io.stream
     }
 }
 
@@ -327,9 +319,7 @@ impl<T: Transport> Replier<'_, T> {
     /// As [`WebSocket::send`].
     pub fn queue<'m>(&mut self, message: impl Into<MessageRef<'m>>) -> Result<()> {
         let message = message.into();
-        while let Err(error) = self.outbound.queue_ref(message) {
-            make_room(self.link, self.outbound, error)?;
-        }
+        self.link.queue(self.outbound, |out| out.queue_ref(message))?;
         flush_long(self.link, self.outbound)
     }
 
@@ -344,23 +334,19 @@ impl<T: Transport> Replier<'_, T> {
     }
 }
 
-/// Writes what is queued, if that is why a message was not taken.
-fn make_room<T: Transport>(
-    link: &mut Link<T>,
-    sending: &mut impl Sending,
-    error: SendError,
-) -> Result<()> {
-    if error != SendError::OutputFull {
-        return Err(error.into());
-    }
-    match link.flush(sending) {
-        // Not a time-out to the caller, as that means that the message was taken.
-        Err(Error::Timeout(Deadline::Write)) => Err(error.into()),
-        result => result,
-    }
+/// Queues a message, which is still there if that fails.
+pub(crate) fn queue_or_keep(
+    out: &mut Outbound,
+    message: &mut Option<Message>,
+) -> std::result::Result<(), SendError> {
+    let Some(taken) = message.take() else { return Ok(()) };
+    out.queue(taken).map_err(|unsent| {
+        *message = Some(unsent.message);
+        unsent.error
+    })
 }
 
 /// Writes what is queued when it is much.
 fn flush_long<T: Transport>(link: &mut Link<T>, sending: &mut impl Sending) -> Result<()> {
-    if sending.with(|out| out.waiting()) >= QUEUE { link.flush(sending) } else { Ok(()) }
+    if sending.with(|out| out.waiting()) >= FLUSH_THRESHOLD { link.flush(sending) } else { Ok(()) }
 }

@@ -1,59 +1,28 @@
 //! Reading and writing at the same time, from several threads.
 //!
-//! The receiving side belongs to the reader alone. The sending side is behind a mutex that is held for
-//! as long as it takes to encode or to parse, never while the stream is read or written. A second lock is for
-//! writing to the stream: whoever holds it writes all output that there is, and looks again after it has let go.
-//! So a reader that owes a Pong while a writer is blocked leaves it in the output and reads on. A blocked
-//! writer looks at the time at least every 50 milliseconds, so that it ends when the connection does.
+//! The receiving side belongs to the reader alone; [`SharedWriter`] is the sending side, which all share.
 
-use std::mem;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
-use ws_core::endpoint::{CloseInfo, Endpoint, Event, Inbound, Outbound};
-use ws_core::{CloseCode, Message, PreparedMessage, SendError};
+use ws_core::endpoint::{CloseInfo, Endpoint, Event, Inbound};
+use ws_core::{CloseCode, Message, PreparedMessage};
 
+use crate::close::CloseLimits;
 use crate::driver::{Driver, Got, ReadState, Reading};
-use crate::error::{Deadline, Error, Result};
-use crate::link::{Bounds, ENDING_TIMEOUT, Link, MIN_WAIT, Sending, WriteUntil, Written};
-use crate::socket::WebSocket;
+use crate::error::Result;
+use crate::link::Link;
+use crate::shared_writer::SharedWriter;
+use crate::socket::{WebSocket, queue_or_keep};
 use crate::transport::{Stream, Transport};
 
-/// How many threads may wait to send on one connection; more get [`Error::Busy`].
+/// How many threads may wait to send on one connection; more get [`Error::Busy`](crate::Error::Busy).
 pub const MAX_WAITING: usize = 64;
 
 /// How long the ending may take when the reader is dropped.
 const DROP_TIMEOUT: Duration = Duration::from_secs(2);
 /// A peer that has sent nothing for so long is not waited for then.
-const QUIET: Duration = Duration::from_millis(100);
-
-/// How many milliseconds the reader has the stream at the most, to write what it owes.
-const READERS_TURN: u32 = 50;
-
-#[derive(Debug)]
-struct Shared<T> {
-    outbound: Mutex<Outbound>,
-    stream: Mutex<Link<T>>,
-    waiting: AtomicUsize,
-    /// How many writes have timed out.
-    timeouts: AtomicUsize,
-    /// When the connection ends at the latest, even if the peer still takes what waits.
-    end_by: OnceLock<Instant>,
-    /// The longest wait of the reader before it looks at the sending side again.
-    look: Duration,
-}
-
-impl<T> Sending for &Shared<T> {
-    fn with<R>(&mut self, look: impl FnOnce(&mut Outbound) -> R) -> R {
-        let mut outbound = self.outbound();
-        if self.end_by.get().is_some_and(|by| *by <= Instant::now()) {
-            outbound.receive_reset();
-        }
-        look(&mut outbound)
-    }
-}
+const MAX_SILENCE: Duration = Duration::from_millis(100);
 
 /// The receiving half of a [`WebSocket`] after [`split`](WebSocket::split).
 ///
@@ -67,9 +36,8 @@ impl<T> Sending for &Shared<T> {
 pub struct Reader<T: Transport = Stream> {
     inbound: Inbound,
     link: Link<T>,
-    shared: Arc<Shared<T>>,
+    shared: Arc<SharedWriter<T>>,
     state: ReadState,
-    finished: bool,
 }
 
 /// The sending half of a [`WebSocket`] after [`split`](WebSocket::split); clone it for each
@@ -80,7 +48,7 @@ pub struct Reader<T: Transport = Stream> {
 /// [`ListenerBuilder::max_connections`](crate::ListenerBuilder::max_connections).
 #[derive(Debug)]
 pub struct Writer<T: Transport = Stream> {
-    shared: Arc<Shared<T>>,
+    shared: Arc<SharedWriter<T>>,
 }
 
 impl<T: Transport> Clone for Writer<T> {
@@ -116,148 +84,12 @@ impl<T: Transport> WebSocket<T> {
     ///
     /// The stream has no second handle.
     pub fn split(self) -> Result<(Reader<T>, Writer<T>)> {
-        let Driver { endpoint, mut link, finished, state } = self.driver;
+        let Driver { endpoint, mut link, state } = self.driver;
         let write = link.split()?;
         let Endpoint { inbound, outbound, .. } = endpoint;
-        let look =
-            outbound.close_timeout().map_or(ENDING_TIMEOUT, |timeout| timeout.min(ENDING_TIMEOUT));
-        let shared = Arc::new(Shared {
-            outbound: Mutex::new(outbound),
-            stream: Mutex::new(write),
-            waiting: AtomicUsize::new(0),
-            timeouts: AtomicUsize::new(0),
-            end_by: OnceLock::new(),
-            look,
-        });
+        let shared = Arc::new(SharedWriter::new(outbound, write));
         let writer = Writer { shared: shared.clone() };
-        Ok((Reader { inbound, link, shared, state, finished }, writer))
-    }
-}
-
-impl<T> Shared<T> {
-    fn outbound(&self) -> MutexGuard<'_, Outbound> {
-        self.outbound.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl<T: Transport> Shared<T> {
-    fn look(&self) -> Duration {
-        let left = self.end_by.get().map(|by| by.saturating_duration_since(Instant::now()));
-        left.map_or(self.look, |left| left.min(self.look))
-    }
-
-    /// Writes all output; waits for the stream while it is in another's hands.
-    fn flush(&self) -> Result<()> {
-        let timeouts = self.timeouts.load(Ordering::Relaxed);
-        let side = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
-        // A peer that kept another waiting so long is not worth as long again.
-        if self.timeouts.load(Ordering::Relaxed) != timeouts {
-            return Err(Error::Timeout(Deadline::Write));
-        }
-        self.write_out(side, WriteUntil::Timeout)?;
-        self.look_again(WriteUntil::Timeout)
-    }
-
-    /// Writes output as far as the stream takes it at once, if nobody else is about to: the reader must not
-    /// wait behind the messages of others. They look at the output again when they are done.
-    fn write_or_leave(&self) -> Result<Written> {
-        if self.waiting.load(Ordering::Relaxed) > 0 {
-            return Ok(Written::All);
-        }
-        let Some(side) = self.try_stream() else { return Ok(Written::All) };
-        let written = self.write_out(side, WriteUntil::Blocked)?;
-        if written == Written::All {
-            self.look_again(WriteUntil::Blocked)?;
-        }
-        Ok(written)
-    }
-
-    /// Writes output as far as the stream takes it at once; it is blocked while another has it.
-    fn write_now(&self) -> Result<Written> {
-        match self.try_stream() {
-            Some(side) => self.write_out(side, WriteUntil::Blocked),
-            None => Ok(Written::Nothing),
-        }
-    }
-
-    /// Somebody may have found the stream taken between the last look at the output and its release.
-    fn look_again(&self, until: WriteUntil) -> Result<()> {
-        while self.outbound().waiting() > 0 {
-            let Some(side) = self.try_stream() else { break };
-            if self.write_out(side, until)? != Written::All {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// The stream for writing, unless it is in another's hands: they look at the output again
-    /// after they have let go.
-    fn try_stream(&self) -> Option<MutexGuard<'_, Link<T>>> {
-        match self.stream.try_lock() {
-            Ok(side) => Some(side),
-            Err(TryLockError::Poisoned(side)) => Some(side.into_inner()),
-            Err(TryLockError::WouldBlock) => None,
-        }
-    }
-
-    fn write_out(&self, mut side: MutexGuard<'_, Link<T>>, until: WriteUntil) -> Result<Written> {
-        let written = side.write_out(&mut &*self, until).inspect_err(|error| {
-            if matches!(error, Error::Timeout(_)) {
-                self.timeouts.fetch_add(1, Ordering::Relaxed);
-            }
-        })?;
-        // Whoever sends has to know when something of that does not go out.
-        if until == WriteUntil::Timeout {
-            written.outcome(&mut &*self)?;
-        }
-        Ok(written)
-    }
-
-    /// Writes what waits, as a message was not taken because of it.
-    fn make_room(&self) -> Result<()> {
-        match self.flush() {
-            // Not a time-out to the caller, as that means that the message was taken.
-            Err(Error::Timeout(Deadline::Write)) => Err(SendError::OutputFull.into()),
-            result => result,
-        }
-    }
-
-    /// Queues output and writes it. What the reader has left to us meanwhile is written, too: it has seen
-    /// our place before we gave it up, so that what it owes is in the output when we look again.
-    fn send(&self, queue: impl FnOnce() -> Result<()>) -> Result<()> {
-        let place = self.enter()?;
-        let result = queue().and_then(|()| self.flush());
-        drop(place);
-        match result {
-            Ok(()) => self.look_again(WriteUntil::Timeout),
-            // Now the stream takes nothing, but the reader may have left something.
-            Err(Error::Timeout(_) | Error::Send(SendError::OutputFull)) => {
-                let _ = self.look_again(WriteUntil::Blocked);
-                result
-            }
-            Err(_) => {
-                let _ = self.look_again(WriteUntil::Timeout);
-                result
-            }
-        }
-    }
-
-    /// A place among those who wait to send.
-    fn enter(&self) -> Result<Place<'_>> {
-        let more = |count: usize| (count < MAX_WAITING).then(|| count.saturating_add(1));
-        match self.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more) {
-            Ok(_) => Ok(Place(&self.waiting)),
-            Err(_) => Err(Error::Busy),
-        }
-    }
-}
-
-struct Place<'s>(&'s AtomicUsize);
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        Ok((Reader { inbound, link, shared, state }, writer))
     }
 }
 
@@ -268,40 +100,24 @@ impl<T: Transport> Reader<T> {
     ///
     /// As [`WebSocket::read`].
     pub fn read(&mut self) -> Result<Option<Message>> {
-        self.read_leaving(|| false)
+        self.read_deferring_close(&|| false)
     }
 
-    /// As [`read`](Self::read). When the listener shuts down, `leave` may see to it that the closing
-    /// handshake is started, after what waits to be sent; it gives whether it does. It has a time for that.
-    pub(crate) fn read_leaving(&mut self, leave: impl Fn() -> bool) -> Result<Option<Message>> {
+    /// As [`read`](Self::read). When the listener shuts down, `defer_close` may see to it that the closing
+    /// handshake is started after what waits to be sent, and returns whether it does. It has a time for that.
+    pub(crate) fn read_deferring_close(
+        &mut self,
+        defer_close: &dyn Fn() -> bool,
+    ) -> Result<Option<Message>> {
         let deadline = self.link.deadline();
         loop {
-            let Self { inbound, link, shared, state, .. } = self;
-            let mut sending = &**shared;
-            let look = shared.look();
-            let got = Reading {
-                inbound,
-                sending: &mut sending,
-                link,
-                state,
-                write: |_: &mut Link<T>, shared: &mut &Shared<T>| shared.write_or_leave(),
-                others: &leave,
-                look: Some(look),
-            }
-            .next(deadline, false);
-            match got {
-                Ok(Got::Event(Event::Message(message))) => return Ok(Some(message)),
-                Ok(Got::Event(Event::Closed) | Got::Over) => {
-                    self.finish(Bounds::default());
-                    return Ok(None);
-                }
-                Ok(Got::Event(_) | Got::Message) => {}
-                Err(error) => {
-                    if self.inbound.failure().is_some() {
-                        self.finish(Bounds::default());
-                    }
-                    return Err(error);
-                }
+            let Self { inbound, link, shared, state } = self;
+            let sending = &mut &**shared;
+            let mut reading = Reading { inbound, sending, link, state, defer_close };
+            match reading.event(deadline, false)? {
+                Got::Event(Event::Message(message)) => return Ok(Some(message)),
+                Got::Event(_) | Got::Message => {}
+                Got::Over => return Ok(None),
             }
         }
     }
@@ -315,22 +131,19 @@ impl<T: Transport> Reader<T> {
     pub fn set_read_timeout(&mut self, timeout: Option<Duration>) {
         self.link.read_timeout = timeout;
     }
-
-    /// Ends the stream, as the end of a connection that is not split.
-    fn finish(&mut self, bounds: Bounds) {
-        if !mem::replace(&mut self.finished, true) {
-            self.link.end(&mut &*self.shared, bounds, |_, shared| shared.write_now());
-        }
-    }
 }
 
 impl<T: Transport> Drop for Reader<T> {
     fn drop(&mut self) {
-        if !self.finished {
+        if !self.state.is_finished() {
             let _ = self.shared.outbound().start_close(CloseCode::GOING_AWAY, "");
             // Nobody is left to see the peer agree.
-            let bounds = Bounds { total: Some(DROP_TIMEOUT), quiet: Some(QUIET), shut_down: true };
-            self.finish(bounds);
+            let limits = CloseLimits {
+                total: Some(DROP_TIMEOUT),
+                quiet: Some(MAX_SILENCE),
+                shut_down: true,
+            };
+            self.state.finish(&mut self.link, &mut &*self.shared, limits);
         }
     }
 }
@@ -342,7 +155,16 @@ impl<T: Transport> Writer<T> {
     ///
     /// # Errors
     ///
-    /// As [`WebSocket::send`], and [`Error::Busy`] when [`MAX_WAITING`] threads wait: nothing was sent.
+    /// As [`WebSocket::send`], and [`Error::Busy`](crate::Error::Busy) when [`MAX_WAITING`] threads wait:
+    /// nothing was sent.
+    ///
+    /// What is left after a time-out goes out with the next send, or when the reader comes back to it. That is
+    /// soon if the reader has had something to do meanwhile, and otherwise within
+    /// [`Config::close_timeout`](crate::Config::close_timeout) and five seconds at the most.
+    ///
+    /// Threads that send at the same time write each other's messages. When the peer closes in the middle of
+    /// one, those that are still waiting for their turn get [`SendError::Closing`](crate::SendError::Closing),
+    /// even if another has written theirs before.
     pub fn send(&self, message: impl Into<Message>) -> Result<()> {
         self.send_batch([message])
     }
@@ -357,21 +179,12 @@ impl<T: Transport> Writer<T> {
         messages: impl IntoIterator<Item = M>,
     ) -> Result<()> {
         let messages: Vec<Message> = messages.into_iter().map(Into::into).collect();
-        self.shared.send(|| messages.into_iter().try_for_each(|message| self.queue(message)))
-    }
-
-    fn queue(&self, mut message: Message) -> Result<()> {
-        loop {
-            let result = self.shared.outbound().queue(message);
-            match result {
-                Ok(()) => return Ok(()),
-                Err(unsent) if unsent.error == SendError::OutputFull => {
-                    message = unsent.message;
-                    self.shared.make_room()?;
-                }
-                Err(unsent) => return Err(unsent.into()),
-            }
-        }
+        self.shared.send(|| {
+            messages.into_iter().try_for_each(|message| {
+                let mut message = Some(message);
+                self.shared.queue(|out| queue_or_keep(out, &mut message))
+            })
+        })
     }
 
     /// Sends a message that was encoded before, as for many receivers.
@@ -393,16 +206,9 @@ impl<T: Transport> Writer<T> {
         messages: impl IntoIterator<Item = &'m PreparedMessage>,
     ) -> Result<()> {
         self.shared.send(|| {
-            messages.into_iter().try_for_each(|message| {
-                loop {
-                    let result = self.shared.outbound().queue_prepared(message);
-                    match result {
-                        Ok(()) => return Ok(()),
-                        Err(SendError::OutputFull) => self.shared.make_room()?,
-                        Err(error) => return Err(error.into()),
-                    }
-                }
-            })
+            messages
+                .into_iter()
+                .try_for_each(|message| self.shared.queue(|out| out.queue_prepared(message)))
         })
     }
 
@@ -421,38 +227,40 @@ impl<T: Transport> Writer<T> {
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send), and [`Error::Send`] for a code or reason that is not allowed.
+    /// As [`send`](Self::send), and [`Error::Send`](crate::Error::Send) for a code or reason that is not allowed.
     pub fn start_close(&self, code: impl Into<Option<CloseCode>>, reason: &str) -> Result<()> {
         self.shared.outbound().start_close(code, reason)?;
-        for _ in 0..READERS_TURN {
-            if let Some(side) = self.shared.try_stream() {
-                self.shared.write_out(side, WriteUntil::Timeout)?;
-                return self.shared.look_again(WriteUntil::Timeout);
-            }
-            thread::sleep(MIN_WAIT);
-        }
-        // A writer that has the stream for longer looks at the output again.
-        Ok(())
+        self.shared.write_close()
     }
 
-    /// Puts a Close frame behind what waits to be written, and writes nothing.
-    pub(crate) fn queue_close(&self, code: CloseCode, reason: &str) {
-        // If it fails, the connection is closing already.
-        let _ = self.shared.outbound().start_close(code, reason);
+    /// Starts the closing handshake as [`start_close`](Self::start_close) does, but writes nothing and waits for
+    /// nobody: the Close frame goes out behind what waits, with the next [`flush`](Self::flush) or send of any
+    /// thread.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Send`](crate::Error::Send) when the connection is closing, and for a code or reason that is not
+    /// allowed.
+    pub fn queue_close(&self, code: impl Into<Option<CloseCode>>, reason: &str) -> Result<()> {
+        Ok(self.shared.outbound().start_close(code, reason)?)
     }
 
-    /// Ends the connection at the latest when this time and the closing time-out have passed, even if the peer
-    /// still takes what waits. The first call counts.
-    pub(crate) fn end_within(&self, time: Duration) {
-        let closing = self.shared.outbound().close_timeout().unwrap_or(ENDING_TIMEOUT);
-        if let Some(by) = Instant::now().checked_add(time.saturating_add(closing)) {
-            let _ = self.shared.end_by.set(by);
-        }
+    /// Writes what waits to be sent.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub fn flush(&self) -> Result<()> {
+        self.shared.send(|| Ok(()))
     }
 
-    /// Writes what waits.
-    pub(crate) fn flush(&self) -> Result<()> {
-        self.shared.flush()
+    /// Ends the connection when this time and [`Config::close_timeout`](crate::Config::close_timeout) (five
+    /// seconds without one) have passed, even if the peer still takes what waits. It changes nothing else: start the
+    /// closing handshake, too. The first call counts.
+    ///
+    /// Without it, a peer that takes a little now and then stays until it has taken everything.
+    pub fn end_within(&self, time: Duration) {
+        self.shared.end_within(time);
     }
 
     /// Whether messages can be sent.

@@ -7,7 +7,8 @@ use ws_core::utf8::Utf8Validator;
 use ws_core::{MessageKind, SendError};
 
 use crate::error::Result;
-use crate::socket::{QUEUE, WebSocket};
+use crate::sending::make_room;
+use crate::socket::{FLUSH_THRESHOLD, WebSocket};
 use crate::transport::{Stream, Transport};
 
 /// A message that is read as it arrives: see [`WebSocket::read_stream`].
@@ -61,6 +62,8 @@ impl<T: Transport> WebSocket<T> {
         loop {
             match self.driver.event(deadline) {
                 Ok(Some(Event::Chunk { kind, bytes, start: true, end, .. })) => {
+                    // Unless the reader asks for it.
+                    self.driver.state.skipping = !end;
                     self.driver.endpoint.inbound.set_streaming(false);
                     return Ok(Some(MessageReader { ws: self, kind, chunk: bytes, ended: end }));
                 }
@@ -74,11 +77,8 @@ impl<T: Transport> WebSocket<T> {
                         ended: true,
                     }));
                 }
-                Ok(Some(Event::Closed) | None) => {
-                    self.driver.finish();
-                    return Ok(None);
-                }
                 Ok(Some(_)) => {}
+                Ok(None) => return Ok(None),
                 Err(error) => {
                     self.driver.endpoint.inbound.set_streaming(false);
                     return Err(error);
@@ -116,17 +116,19 @@ impl<T: Transport> Read for MessageReader<'_, T> {
             if self.ended || buffer.is_empty() {
                 return Ok(0);
             }
-            let deadline = self.ws.driver.link.deadline();
-            match self.ws.driver.event(deadline).map_err(io::Error::from)? {
+            let driver = &mut self.ws.driver;
+            let deadline = driver.link.deadline();
+            driver.state.skipping = false;
+            let event = driver.event(deadline);
+            driver.state.skipping = true;
+            match event.map_err(io::Error::from)? {
                 Some(Event::Chunk { bytes, end, .. }) => {
+                    driver.state.skipping = !end;
                     self.ended = end;
                     self.chunk = bytes;
                 }
-                Some(Event::Closed) | None => {
-                    self.ws.driver.finish();
-                    return Err(io::ErrorKind::UnexpectedEof.into());
-                }
                 Some(_) => {}
+                None => return Err(io::ErrorKind::UnexpectedEof.into()),
             }
         }
         let count = buffer.len().min(self.chunk.len());
@@ -144,7 +146,8 @@ impl<T: Transport> MessageWriter<'_, T> {
     /// # Errors
     ///
     /// As [`WebSocket::send`]: after a time-out the message is complete, and the rest goes out with the next
-    /// write. Text that ends inside a character is refused with [`io::ErrorKind::InvalidData`].
+    /// write. With [`SendError::OutputFull`] it is not, and stays open. Text that ends inside a character is
+    /// refused with [`io::ErrorKind::InvalidData`].
     pub fn finish(mut self) -> Result<()> {
         if self.kind == MessageKind::Text && self.utf8.finish().is_err() {
             return Err(io::Error::from(io::ErrorKind::InvalidData).into());
@@ -159,10 +162,17 @@ impl<T: Transport> MessageWriter<'_, T> {
         }
         let driver = &mut self.ws.driver;
         // The last one is taken first: a caller whose `finish` times out has no writer to try again with.
-        if !last && driver.endpoint.outbound.waiting() >= QUEUE {
+        if !last && driver.endpoint.outbound.waiting() >= FLUSH_THRESHOLD {
             driver.flush()?;
         }
-        driver.endpoint.outbound.queue_fragment(self.kind, bytes, last)?;
+        loop {
+            match driver.endpoint.outbound.queue_fragment(self.kind, bytes, last) {
+                Ok(()) => break,
+                Err(SendError::OutputFull) if !last => driver.flush()?,
+                // A time-out would mean that the message is complete.
+                Err(error) => make_room(error, || driver.flush())?,
+            }
+        }
         self.ws.unfinished = !last;
         Ok(())
     }
@@ -172,7 +182,7 @@ impl<T: Transport> Write for MessageWriter<'_, T> {
     /// Queues a fragment; [`io::ErrorKind::InvalidData`] for text that is not UTF-8. After a time-out
     /// nothing was taken: write the same again.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let bytes = bytes.get(..QUEUE).unwrap_or(bytes);
+        let bytes = bytes.get(..FLUSH_THRESHOLD).unwrap_or(bytes);
         if bytes.is_empty() {
             return Ok(0);
         }

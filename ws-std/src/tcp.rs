@@ -5,22 +5,34 @@
 //! (`SO_SNDTIMEO` and `SO_RCVTIMEO`), and does not tell how much of a write was sent. So each call
 //! there first waits until the socket is ready, and then returns at once. That changes nothing that other handles of
 //! the socket see.
+//!
+//! A read of a listener's connection ends soon after the listener has begun to shut down, as if its time limit had
+//! passed. Linux and Android wake it by an end of the stream, Windows by a socket of the listener's. Where nothing
+//! wakes it, or once it was woken, it waits for a short time only.
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::ops::Deref;
 use std::sync::Arc;
+#[cfg(not(windows))]
+use std::sync::Mutex;
+#[cfg(not(windows))]
 use std::thread;
 use std::time::Duration;
 
-use crate::registry::Place;
+use crate::registry::ConnectionSlot;
+#[cfg(not(windows))]
+use crate::registry::SHUTDOWN_WAKES_READS;
+#[cfg(not(windows))]
+use crate::sync::lock;
+use crate::timed::is_timeout;
 use crate::transport::Transport;
 
-/// When a connection of a listener that shuts down is looked at again, at first; then later each time,
-/// as there can be thousands.
-const LOOK: Duration = Duration::from_millis(5);
-/// At the latest.
-const MAX_LOOK: Duration = Duration::from_millis(200);
+/// How long a read waits once the listener shuts down, at first; then longer each time, as there can be
+/// thousands.
+const RETRY_AFTER: Duration = Duration::from_millis(5);
+/// The longest wait of a read that nothing wakes when the listener shuts down.
+const MAX_RETRY_AFTER: Duration = Duration::from_millis(200);
 
 /// A TCP connection, whose handles share one file descriptor.
 ///
@@ -30,48 +42,65 @@ pub struct Tcp {
     stream: Arc<TcpStream>,
     #[cfg(windows)]
     limits: Arc<ready::Limits>,
+    /// What the time limit for reads is to be. The socket's may be shorter.
+    #[cfg(not(windows))]
+    read_timeout: Arc<Mutex<Option<Duration>>>,
     /// Of a listener's connection.
-    place: Option<Arc<Place>>,
-    look: Duration,
+    slot: Option<Arc<ConnectionSlot>>,
+    retry_after: Duration,
 }
 
 impl Tcp {
-    pub(crate) fn new(stream: Arc<TcpStream>, place: Option<Arc<Place>>) -> Self {
+    pub(crate) fn new(stream: Arc<TcpStream>, slot: Option<Arc<ConnectionSlot>>) -> Self {
         #[cfg(windows)]
         let limits = Arc::new(ready::Limits::new(&stream));
         Self {
             stream,
             #[cfg(windows)]
             limits,
-            place,
-            look: LOOK,
+            #[cfg(not(windows))]
+            read_timeout: Arc::default(),
+            slot,
+            retry_after: RETRY_AFTER,
         }
     }
 
     /// Waits until a read returns at once.
+    #[cfg(windows)]
     fn wait_to_read(&self) -> io::Result<()> {
-        #[cfg(windows)]
-        {
-            let waker = self.place.as_ref().and_then(|place| place.waker());
-            let result = self.limits.wait_to_read(&self.stream, waker);
-            result.map_err(|error| self.cut(error))?;
+        let slot = self.slot.as_deref().map(|slot| (slot, self.retry_after));
+        let result = self.limits.wait_to_read(&self.stream, slot);
+        result.map_err(|error| self.aborted(error))
+    }
+
+    /// Sees to it that a read does not wait for too long, where nothing wakes it.
+    #[cfg(not(windows))]
+    fn wait_to_read(&self) -> io::Result<()> {
+        let is_stopping = self.slot.as_ref().is_some_and(|slot| slot.is_stopping());
+        if SHUTDOWN_WAKES_READS || !is_stopping {
+            return Ok(());
         }
-        Ok(())
+        self.stream.set_read_timeout(shorter(self.read_timeout(), Some(self.retry_after)))
+    }
+
+    #[cfg(not(windows))]
+    fn read_timeout(&self) -> Option<Duration> {
+        *lock(&self.read_timeout)
     }
 
     /// Waits until a write returns at once; returns how long it may be.
     fn wait_to_write(&self) -> io::Result<usize> {
         #[cfg(windows)]
-        return self.limits.wait_to_write(&self.stream).map_err(|error| self.cut(error));
+        return self.limits.wait_to_write(&self.stream).map_err(|error| self.aborted(error));
         #[cfg(not(windows))]
         Ok(usize::MAX)
     }
 
     /// What a wait has come to, which a shutdown of the socket by the listener does not end.
     #[cfg(windows)]
-    fn cut(&self, error: io::Error) -> io::Error {
-        let is_cut = self.place.as_ref().is_some_and(|place| place.is_cut());
-        if is_cut { ErrorKind::ConnectionAborted.into() } else { error }
+    fn aborted(&self, error: io::Error) -> io::Error {
+        let is_aborted = self.slot.as_ref().is_some_and(|slot| slot.is_aborted());
+        if is_aborted { ErrorKind::ConnectionAborted.into() } else { error }
     }
 }
 
@@ -91,17 +120,29 @@ impl Deref for Tcp {
 
 impl Read for Tcp {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.wait_to_read()?;
-        let count = (&*self.stream).read(buffer)?;
-        // A listener that shuts down wakes its readers by an end of the stream. It is not the peer's, whose
-        // answer to the Close frame can still come.
-        if count == 0 && self.place.as_ref().is_some_and(|place| place.is_woken()) {
-            thread::sleep(self.look);
-            self.look = self.look.mul_f32(1.5).min(MAX_LOOK);
-            return Err(ErrorKind::TimedOut.into());
+        let result = self.wait_to_read().and_then(|()| (&*self.stream).read(buffer));
+        let Some(slot) = &self.slot else { return result };
+        match result {
+            // The end is not the peer's, whose answer to the Close frame can still come.
+            #[cfg(not(windows))]
+            Ok(0) if slot.is_woken() => {
+                // The caller may have other things to do.
+                let wait = shorter(self.read_timeout(), Some(self.retry_after));
+                thread::sleep(wait.unwrap_or_default());
+            }
+            // What was waited for may be longer than the wait: the caller looks at the time.
+            #[cfg(not(windows))]
+            Err(error) if is_timeout(&error) && !SHUTDOWN_WAKES_READS && !slot.is_stopping() => {
+                return Err(ErrorKind::Interrupted.into());
+            }
+            Err(error) if is_timeout(&error) && slot.is_stopping() => {}
+            result => {
+                self.retry_after = RETRY_AFTER;
+                return result;
+            }
         }
-        self.look = LOOK;
-        Ok(count)
+        self.retry_after = self.retry_after.mul_f32(1.5).min(MAX_RETRY_AFTER);
+        Err(ErrorKind::TimedOut.into())
     }
 }
 
@@ -135,7 +176,10 @@ impl Write for Tcp {
 impl Transport for Tcp {
     #[cfg(not(windows))]
     fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.stream.set_read_timeout(timeout)
+        *lock(&self.read_timeout) = timeout;
+        let is_woken = SHUTDOWN_WAKES_READS || self.slot.is_none();
+        let longest = (!is_woken).then_some(MAX_RETRY_AFTER);
+        self.stream.set_read_timeout(shorter(timeout, longest))
     }
 
     #[cfg(not(windows))]
@@ -164,6 +208,14 @@ impl Transport for Tcp {
     }
 }
 
+/// The shorter of two time limits, if there is one.
+fn shorter(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
 /// Time limits by waiting until the socket is ready.
 #[cfg(windows)]
 mod ready {
@@ -176,7 +228,8 @@ mod ready {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     use rustix::net::sockopt::socket_send_buffer_size;
 
-    use crate::registry::Waker;
+    use super::{MAX_RETRY_AFTER, shorter};
+    use crate::registry::{ConnectionSlot, Waker};
 
     /// No time limit.
     const NONE: u64 = u64::MAX;
@@ -211,13 +264,14 @@ mod ready {
             self.write.store(micros(timeout), Ordering::Relaxed);
         }
 
+        /// `slot` is that of a listener's connection, and how long to wait once the listener shuts down.
         pub(super) fn wait_to_read(
             &self,
             stream: &TcpStream,
-            waker: Option<&Waker>,
+            slot: Option<(&ConnectionSlot, Duration)>,
         ) -> io::Result<()> {
             // An end or a failure shows in the read.
-            wait(stream, PollFlags::RDNORM, PollFlags::all(), &self.read, waker)
+            wait(stream, PollFlags::RDNORM, PollFlags::all(), &self.read, slot)
         }
 
         pub(super) fn wait_to_write(&self, stream: &TcpStream) -> io::Result<usize> {
@@ -231,19 +285,30 @@ mod ready {
         timeout.and_then(|timeout| u64::try_from(timeout.as_micros()).ok()).unwrap_or(NONE)
     }
 
-    /// Waits until the socket is as `ready` says, or `waker` ends the time.
+    /// Waits until the socket is as `ready` says, for a short time only once the listener of `slot` shuts down.
     fn wait(
         stream: &TcpStream,
         asked: PollFlags,
         ready: PollFlags,
         limit: &AtomicU64,
-        waker: Option<&Waker>,
+        slot: Option<(&ConnectionSlot, Duration)>,
     ) -> io::Result<()> {
         let limit = limit.load(Ordering::Relaxed);
         let mut left = (limit != NONE).then(|| Duration::from_micros(limit));
         let until = left.and_then(|left| Instant::now().checked_add(left));
+        let is_stopping = || slot.is_some_and(|(slot, _)| slot.is_stopping());
+        let mut waker = slot.and_then(|(slot, _)| slot.waker());
         loop {
-            let timeout = left.and_then(|left| Timespec::try_from(left).ok());
+            let longest = match slot {
+                Some((_, pause)) if is_stopping() => {
+                    waker = None;
+                    Some(pause)
+                }
+                // Should it begin from here on, the waker has something to read from.
+                Some(_) if waker.is_none() => Some(MAX_RETRY_AFTER),
+                _ => None,
+            };
+            let timeout = shorter(left, longest).and_then(|left| Timespec::try_from(left).ok());
             let stop = waker.map_or(PollFd::new(stream, asked), |Waker(socket)| {
                 PollFd::new(socket, PollFlags::RDNORM)
             });
@@ -259,16 +324,42 @@ mod ready {
             if count > 0 && fd.revents().intersects(ready) {
                 return Ok(());
             }
-            if waker.is_some() && !stop.revents().is_empty() {
-                return Err(ErrorKind::TimedOut.into());
-            }
             left = until.map(|until| until.saturating_duration_since(Instant::now()));
-            if left.is_some_and(|left| left.is_zero()) {
+            if is_stopping() || left.is_some_and(|left| left.is_zero()) {
                 return Err(ErrorKind::TimedOut.into());
             }
-            if count > 0 {
+            if waker.is_some() && !stop.revents().is_empty() {
+                // Another has sent something to it, or it has failed: it wakes nobody any more.
+                waker = None;
+            } else if count > 0 {
                 thread::sleep(left.map_or(HALF_CLOSED, |left| left.min(HALF_CLOSED)));
             }
         }
+    }
+}
+
+#[cfg(all(test, windows))]
+mod tests {
+    use std::net::TcpListener;
+    use std::time::Instant;
+
+    use super::*;
+    use crate::registry::Registry;
+
+    // Any program of the host can send to the waker before it is connected.
+    #[test]
+    fn a_waker_that_wakes_for_nothing_ends_no_read() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let tcp = Arc::new(listener.accept().unwrap().0);
+        let registry = Arc::new(Registry::new(1, listener));
+        let slot = Arc::new(registry.enter(&tcp).unwrap());
+        slot.waker().unwrap().0.send(&[0]).unwrap();
+        let mut tcp = Tcp::new(tcp, Some(slot));
+        let timeout = Duration::from_millis(300);
+        Transport::set_read_timeout(&tcp, Some(timeout)).unwrap();
+        let begun = Instant::now();
+        assert_eq!(tcp.read(&mut [0]).unwrap_err().kind(), ErrorKind::TimedOut);
+        assert!(begun.elapsed() >= timeout / 2, "{:?}", begun.elapsed());
     }
 }

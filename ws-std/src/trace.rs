@@ -3,6 +3,8 @@
 //! The tracer follows the bytes of both directions outside of the endpoint, so that it shows what went over the
 //! stream, faults included. It keeps at most one head, or one frame with the first [`TRACED_PAYLOAD`] bytes of
 //! its payload, for each direction.
+//!
+//! Nothing else depends on it: [`Timed`](crate::timed::Timed) shows the bytes to the tracer, if there is one.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -170,7 +172,7 @@ pub(crate) struct Tracer {
 #[derive(Clone)]
 struct Side {
     direction: Direction,
-    phase: Phase,
+    syntax: Syntax,
     /// What has come of a head or of a frame that is to be told.
     held: Vec<u8>,
     /// How much of a payload is still to pass by.
@@ -178,7 +180,7 @@ struct Side {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+enum Syntax {
     Head,
     Frames,
     /// Not followed.
@@ -189,7 +191,7 @@ impl Tracer {
     /// From the opening handshake on, if there is a hook.
     pub(crate) fn boxed(hook: Option<&Hook>, peer: Option<SocketAddr>) -> Option<Box<Self>> {
         let hook = hook?.clone();
-        let side = |direction| Side { direction, phase: Phase::Head, held: Vec::new(), skip: 0 };
+        let side = |direction| Side { direction, syntax: Syntax::Head, held: Vec::new(), skip: 0 };
         let (sent, received) = (side(Direction::Sent), side(Direction::Received));
         Some(Box::new(Self { hook, peer, sent, received }))
     }
@@ -207,7 +209,7 @@ impl fmt::Debug for Side {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Side")
             .field("direction", &self.direction)
-            .field("phase", &self.phase)
+            .field("syntax", &self.syntax)
             .field("held", &self.held.len())
             .field("skip", &self.skip)
             .finish()
@@ -217,12 +219,12 @@ impl fmt::Debug for Side {
 impl Side {
     fn feed(&mut self, bytes: &[u8], hook: &Hook, peer: Option<SocketAddr>) {
         let mut rest = bytes;
-        while !rest.is_empty() && self.phase != Phase::Other {
+        while !rest.is_empty() && self.syntax != Syntax::Other {
             let skipped = usize::try_from(self.skip).unwrap_or(usize::MAX).min(rest.len());
             self.skip = self.skip.saturating_sub(skipped as u64);
             rest = rest.get(skipped..).unwrap_or_default();
-            rest = match self.phase {
-                Phase::Head => self.head(rest, hook, peer),
+            rest = match self.syntax {
+                Syntax::Head => self.head(rest, hook, peer),
                 _ => self.frame(rest, hook, peer),
             };
         }
@@ -240,7 +242,7 @@ impl Side {
         });
         let Some(end) = end else {
             if self.held.len() > MAX_HEAD {
-                self.phase = Phase::Other;
+                self.syntax = Syntax::Other;
                 self.held = Vec::new();
             }
             return &[];
@@ -248,7 +250,7 @@ impl Side {
         self.held.truncate(end);
         let head = std::mem::take(&mut self.held);
         self.tell(Traced::Head(&head), hook, peer);
-        self.phase = after(&head);
+        self.syntax = after(&head);
         end.checked_sub(before).and_then(|taken| bytes.get(taken..)).unwrap_or_default()
     }
 
@@ -262,7 +264,7 @@ impl Side {
             Ok(Some(found)) => found,
             Ok(None) => return &[],
             Err(error) => {
-                self.phase = Phase::Other;
+                self.syntax = Syntax::Other;
                 self.held = Vec::new();
                 self.tell(Traced::Fault(error), hook, peer);
                 return &[];
@@ -293,16 +295,16 @@ impl Side {
 
 /// What follows a head: frames behind a request for a WebSocket and behind a 101, another head behind an
 /// interim response.
-fn after(head: &[u8]) -> Phase {
+fn after(head: &[u8]) -> Syntax {
     let text = String::from_utf8_lossy(head).to_ascii_lowercase();
     let status = text.strip_prefix("http/1.1 ").and_then(|rest| rest.get(..3));
     let asks =
         || text.lines().any(|line| line.starts_with("upgrade:") && line.contains("websocket"));
     match status {
-        Some("101") => Phase::Frames,
-        Some(status) if status.starts_with('1') => Phase::Head,
-        None if asks() => Phase::Frames,
-        _ => Phase::Other,
+        Some("101") => Syntax::Frames,
+        Some(status) if status.starts_with('1') => Syntax::Head,
+        None if asks() => Syntax::Frames,
+        _ => Syntax::Other,
     }
 }
 

@@ -187,3 +187,136 @@ fn what_others_add_does_not_count_for_the_write_time_out() {
     senders.into_iter().for_each(finish);
     finish(peer);
 }
+
+/// What one has added to the output behind the message of another.
+#[derive(Clone, Copy, Debug)]
+enum Behind {
+    Message,
+    Pong,
+    /// The rest of the message is dropped.
+    MessageAndClose,
+}
+
+// Whose message has gone out does not wait for the messages of others.
+#[test]
+fn a_send_ends_when_its_own_message_is_written() {
+    let cases = [Behind::Message, Behind::Pong, Behind::MessageAndClose].map(|behind| {
+        thread::spawn(move || {
+            let timeout = Duration::from_secs(4);
+            let config = Config::new().max_outgoing_frame(SLOW_LEN as u64);
+            let builder = Listener::builder().config(config).write_timeout(Some(timeout));
+            let (ws, mut client) = pair(builder, SLOW_BUFFER);
+            let (mut reader, writer) = ws.split().unwrap();
+            let reading = thread::spawn(move || while let Ok(Some(_)) = reader.read() {});
+            let second = writer.clone();
+            let first = thread::spawn(move || (writer.send(slow_payload()), Instant::now()));
+            let begun = Instant::now();
+            thread::sleep(Duration::from_millis(200));
+            let second = match behind {
+                Behind::Pong => {
+                    client.write(&masked(PING, b"ping"));
+                    None
+                }
+                _ => Some(thread::spawn(move || second.send(vec![7; 3 * SLOW_LEN]))),
+            };
+            thread::sleep(Duration::from_millis(200));
+            if let Behind::MessageAndClose = behind {
+                client.write(&masked(CLOSE, &close(1000, "")));
+                thread::sleep(Duration::from_millis(200));
+            }
+            client.expect(BINARY, &slow_payload());
+            // It takes nothing more until the first has ended.
+            let (result, ended) = finish(first);
+            result.unwrap_or_else(|error| panic!("{behind:?}: {error}"));
+            let took = ended.duration_since(begun);
+            assert!(took < timeout, "{behind:?}: {took:?}");
+            let mut rest = Vec::new();
+            match behind {
+                Behind::Message => (0..3).for_each(|_| rest.push(client.frame().payload.len())),
+                Behind::Pong => client.expect(PONG, b"ping"),
+                // A fragment may have left before.
+                Behind::MessageAndClose => while client.frame().first != CLOSE {},
+            }
+            match (behind, second.map(finish)) {
+                (Behind::Message, result) => {
+                    result.unwrap().unwrap();
+                    assert_eq!(rest, [SLOW_LEN; 3]);
+                }
+                (_, None) => {}
+                (_, Some(result)) => assert!(matches!(result, Err(Error::Send(_))), "{result:?}"),
+            }
+            drop(client);
+            finish(reading);
+        })
+    });
+    cases.into_iter().for_each(finish);
+}
+
+// The reader has found the stream taken, and comes back to it.
+#[test]
+fn what_a_writer_has_left_goes_out_soon_once_the_peer_reads() {
+    let builder = Listener::builder().write_timeout(Some(Duration::from_millis(600)));
+    let (ws, mut client) = pair(builder, SLOW_BUFFER);
+    let (mut reader, writer) = ws.split().unwrap();
+    let sending =
+        thread::spawn(move || writer.send(slow_payload()).map_err(|error| (error, writer)));
+    thread::sleep(Duration::from_millis(200));
+    let reading = thread::spawn(move || reader.read());
+    let (error, _writer) = finish(sending).unwrap_err();
+    assert!(matches!(error, Error::Timeout(Deadline::Write)), "{error}");
+    let begun = Instant::now();
+    client.expect(BINARY, &slow_payload());
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    drop(client);
+    finish(reading).unwrap();
+}
+
+#[test]
+fn a_queued_close_leaves_with_the_next_flush() {
+    let (ws, mut client) = small_pair(Listener::builder());
+    let (mut reader, writer) = ws.split().unwrap();
+    writer.queue_close(CloseCode::NORMAL, "bye").unwrap();
+    let error = writer.queue_close(CloseCode::NORMAL, "again").unwrap_err();
+    assert!(matches!(error, Error::Send(ws_std::SendError::Closing)), "{error}");
+    client.stream.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    client.stream.peek(&mut [0]).unwrap_err();
+    client.stream.set_read_timeout(Some(LONG)).unwrap();
+    writer.flush().unwrap();
+    client.expect(CLOSE, &close(1000, "bye"));
+    let reading = thread::spawn(move || reader.read());
+    client.write(&masked(CLOSE, &close(1000, "")));
+    assert_eq!(client.read_to_the_end().unwrap(), b"");
+    drop(client);
+    assert_eq!(finish(reading).unwrap(), None);
+}
+
+// However much of what waits the peer has taken.
+#[test]
+fn a_connection_ends_within_the_time_that_is_set() {
+    let closing = Duration::from_millis(500);
+    let config = Config::new().close_timeout(Some(closing));
+    let (ws, client) = pair(Listener::builder().config(config), SLOW_BUFFER);
+    let (mut reader, writer) = ws.split().unwrap();
+    let sender = writer.clone();
+    let sending = thread::spawn(move || sender.send(vec![7; 4 * SLOW_LEN]));
+    let (go_on, told) = mpsc::channel::<()>();
+    let peer = thread::spawn(move || {
+        let mut client = client;
+        while told.try_recv() != Err(mpsc::TryRecvError::Disconnected) {
+            if client.exactly(PIECE).is_err() {
+                break;
+            }
+            thread::sleep(PAUSE);
+        }
+    });
+    thread::sleep(Duration::from_millis(200));
+    let begun = Instant::now();
+    writer.end_within(closing);
+    writer.queue_close(CloseCode::NORMAL, "").unwrap();
+    within(move || while let Ok(Some(_)) = reader.read() {});
+    assert!(finish(sending).is_err());
+    let took = begun.elapsed();
+    assert!(took >= closing && took < Duration::from_secs(4), "{took:?}");
+    drop(go_on);
+    finish(peer);
+}

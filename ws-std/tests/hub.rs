@@ -1,6 +1,8 @@
 //! One message for many connections, some of which are slow.
 
 mod common;
+#[path = "common/slow.rs"]
+mod slow;
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -161,7 +163,9 @@ fn five_hundred_and_one_of_them_stuck() {
         if frame.first == CLOSE {
             break frame.payload;
         }
-        got += frame.payload.len();
+        if frame.first == BINARY {
+            got += frame.payload.len();
+        }
     };
     assert_eq!(end, close(1013, "too slow"));
     assert!(got <= fed && got + limit >= fed, "{got} of {fed}");
@@ -410,4 +414,59 @@ fn a_member_that_takes_nothing_does_not_prolong_a_shutdown() {
     handle.shutdown(Duration::from_secs(1));
     finish(server);
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+}
+
+/// Reads a little now and then, so that no write times out, until the member is gone.
+fn read_slowly(raw: &mut Raw, begun: Instant, limit: Duration, is_gone: impl Fn() -> bool) {
+    let mut piece = [0; slow::PIECE];
+    raw.stream.set_read_timeout(Some(slow::PAUSE)).unwrap();
+    while !is_gone() {
+        assert!(begun.elapsed() < limit, "it is still there");
+        let _ = raw.stream.read(&mut piece);
+        thread::sleep(slow::PAUSE);
+    }
+}
+
+// Its reader looks at the time whenever it is about to wait, not only when the application calls it.
+#[test]
+fn who_is_too_slow_is_gone_in_time_although_it_talks() {
+    const CLOSING: Duration = Duration::from_secs(2);
+    let builder = Listener::builder().config(Config::new().close_timeout(Some(CLOSING)));
+    let (listener, client) = slow::small(builder, slow::SLOW_BUFFER);
+    let hub = Hub::new();
+    let ours = hub.clone();
+    let server = thread::spawn(move || {
+        let mut member = ours.join(listener.accept().unwrap().accept().unwrap()).unwrap();
+        while let Ok(Some(_)) = member.read() {}
+    });
+    let mut raw = finish(client);
+    until("it is a member", || hub.len() == 1);
+    let id = hub.members()[0];
+    assert!(hub.send_to(id, vec![0; 4 << 20]));
+    assert!(!hub.send_to(id, "more"));
+    let begun = Instant::now();
+    read_slowly(&mut raw, begun, LONG, || begun.elapsed() >= CLOSING * 9 / 10);
+    raw.write(&masked(PING, b"here"));
+    read_slowly(&mut raw, begun, CLOSING * 3 / 2, || server.is_finished());
+    finish(server);
+}
+
+// What waits for it need not come from the hub.
+#[test]
+fn who_is_out_cannot_stay_by_reading_pongs_slowly() {
+    let (listener, client) = slow::small(short_closing(), slow::SLOW_BUFFER);
+    let hub = Hub::new();
+    let ours = hub.clone();
+    let server = thread::spawn(move || {
+        let mut member = ours.join(listener.accept().unwrap().accept().unwrap()).unwrap();
+        while let Ok(Some(_)) = member.read() {}
+    });
+    let mut raw = finish(client);
+    until("it is a member", || hub.len() == 1);
+    let pings = masked(PING, &[0; 125]).repeat(1000);
+    (0..60).for_each(|_| raw.write(&pings));
+    assert!(hub.start_close(hub.members()[0], CloseCode::POLICY_VIOLATION, "out"));
+    // Five seconds for what waits, one for the closing handshake, and the machine's.
+    read_slowly(&mut raw, Instant::now(), Duration::from_secs(10), || server.is_finished());
+    finish(server);
 }

@@ -131,6 +131,61 @@ fn what_came_before_is_answered() {
     }
 }
 
+// The peer's last messages belong to whoever has started the closing handshake before the shutdown.
+#[test]
+fn what_came_after_an_own_close_is_read_during_a_shutdown() {
+    let (go_on, wait) = mpsc::channel::<()>();
+    let wait = std::sync::Arc::new(std::sync::Mutex::new(wait));
+    let (tell, read) = mpsc::channel();
+    let server = start(Listener::builder(), move |incoming| {
+        let mut ws = incoming.accept()?;
+        ws.start_close(CloseCode::NORMAL, "")?;
+        wait.lock().unwrap().recv_timeout(LONG).unwrap();
+        while let Some(message) = ws.read()? {
+            tell.send(message).unwrap();
+        }
+        Ok(ws.close_info().unwrap())
+    });
+    let mut raw = Raw::open(server.address);
+    raw.expect(CLOSE, &close(1000, ""));
+    raw.write(&[masked(TEXT, b"last"), masked(CLOSE, &close(1000, ""))].concat());
+    thread::sleep(Duration::from_millis(50));
+    server.handle.shutdown(LONG);
+    go_on.send(()).unwrap();
+    assert_eq!(read.recv_timeout(LONG).unwrap().as_text(), Some("last"));
+    assert!(server.ends.recv_timeout(LONG).unwrap().unwrap().clean);
+    finish(server.accepting);
+}
+
+// While the end of the stream wakes its reads, a write looks for what comes only as long as it asks.
+#[test]
+fn a_blocked_send_does_not_crawl_during_a_shutdown() {
+    const LEN: usize = 4 << 20;
+    let (listener, client) = slow::small(Listener::builder(), 32 * 1024);
+    let handle = listener.handle();
+    let (tell, told) = mpsc::channel();
+    let server = thread::spawn(move || {
+        let mut ws = listener.accept().unwrap().accept().unwrap();
+        tell.send(()).unwrap();
+        ws.send(vec![7; LEN])
+    });
+    let mut client = finish(client);
+    told.recv_timeout(LONG).unwrap();
+    client.exactly(10 + 100_000).unwrap();
+    handle.shutdown(LONG);
+    let begun = Instant::now();
+    let mut left = LEN - 100_000;
+    while left > 0 {
+        // The stream is full now and then.
+        thread::sleep(Duration::from_millis(20));
+        let piece = left.min(64 * 1024);
+        client.exactly(piece).unwrap();
+        left -= piece;
+    }
+    finish(server).unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+}
+
 #[test]
 fn who_does_not_answer_is_cut() {
     for serve in [echoing, split] {

@@ -1,10 +1,12 @@
 //! Messages that are read and written piece by piece.
 
 use std::io::{self, Read, Write};
+use std::net::TcpListener;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ws_std::ws_core::SendError;
+use ws_std::ws_core::endpoint::{Endpoint, Options};
 use ws_std::{
     CloseCode, Config, Connector, Deadline, Error, Listener, Message, MessageKind, WebSocket,
 };
@@ -74,6 +76,55 @@ fn the_rest_of_a_dropped_message_is_skipped() {
     assert_eq!(text, "last");
     drop(sender.join().unwrap());
     assert!(server.read_stream().unwrap().is_none());
+}
+
+// However much comes, it is not what is waited for.
+#[test]
+fn the_read_time_out_is_kept_while_a_dropped_message_is_skipped() {
+    const LIMIT: Duration = Duration::from_secs(4);
+    let (mut client, mut server) = pair(Config::new());
+    let sender = thread::spawn(move || {
+        let mut message = client.write_stream(MessageKind::Binary);
+        let begun = Instant::now();
+        while begun.elapsed() < LIMIT && message.write_all(&[7; 1000]).is_ok() {
+            if message.flush().is_err() {
+                break;
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+    });
+    let mut start = [0; 10];
+    server.read_stream().unwrap().unwrap().read_exact(&mut start).unwrap();
+    server.set_read_timeout(Some(Duration::from_millis(200)));
+    let begun = Instant::now();
+    let error = server.read().unwrap_err();
+    assert!(matches!(error, Error::Timeout(Deadline::Read)), "{error}");
+    assert!(begun.elapsed() < LIMIT / 2, "{:?}", begun.elapsed());
+    drop(server);
+    sender.join().unwrap();
+}
+
+// Smaller limits than the crate's own are kept by writing, as in other ways to send.
+#[test]
+fn a_message_in_pieces_goes_out_whatever_the_output_holds() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let near = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (far, _) = listener.accept().unwrap();
+    let options = Options::from(Config::new()).max_output(32 * 1024);
+    let mut server = WebSocket::from_endpoint(Endpoint::server_after_handshake(options, b""), near);
+    let reads = thread::spawn(move || {
+        let client = Endpoint::client_after_handshake(Config::new(), |_| true, b"");
+        let mut client = WebSocket::from_endpoint(client, far);
+        [(); 2].map(|()| client.read().unwrap().unwrap().len())
+    });
+    let mut message = server.write_stream(MessageKind::Binary);
+    let copied = io::copy(&mut io::repeat(7).take(100_000), &mut message).unwrap();
+    assert_eq!(copied, 100_000);
+    message.finish().unwrap();
+    let mut message = server.write_stream(MessageKind::Binary);
+    message.write_all(&[7; 36_000]).unwrap();
+    message.finish().unwrap();
+    assert_eq!(reads.join().unwrap(), [100_000, 36_000]);
 }
 
 #[test]

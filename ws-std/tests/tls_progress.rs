@@ -255,3 +255,24 @@ fn a_shutdown_reaches_connections_over_tls_soon() {
         assert_eq!(info.code == CloseCode::GOING_AWAY, !blocked, "{info:?}");
     }
 }
+
+// Over TLS, too, a request is waited for no longer.
+#[test]
+fn a_shutdown_reaches_a_handshake_of_tls_soon() {
+    let listener = listener().handshake_timeout(Some(LONG)).bind("127.0.0.1:0").unwrap();
+    let (address, handle) = (listener.local_addr().unwrap(), listener.handle());
+    let _silent = Raw::connect(address);
+    let mut half = Raw::connect(address);
+    half.write(&tls::hello()[..50]);
+    let waiting = [(); 2].map(|()| listener.accept().unwrap());
+    // One is waited for already, the other not yet.
+    let [before, after] = waiting;
+    let before = thread::spawn(move || before.request().unwrap_err());
+    thread::sleep(Duration::from_millis(100));
+    let begun = Instant::now();
+    handle.shutdown(LONG);
+    let after = thread::spawn(move || after.request().unwrap_err());
+    finish(before);
+    finish(after);
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+}

@@ -15,8 +15,8 @@ use common::*;
 use tls::*;
 use ws_std::ws_core::Endpoint;
 use ws_std::{
-    CloseCode, Config, Deadline, Error, Message, Reader, TlsError, TlsStream, Transport, WebSocket,
-    Writer, rustls,
+    CloseCode, Config, Deadline, Error, Hub, Message, Reader, TlsError, TlsStream, Transport,
+    WebSocket, Writer, rustls,
 };
 
 /// A TCP stream that takes and gives at most so many bytes at once, and takes its time to read; it
@@ -86,6 +86,61 @@ impl Transport for Watched {
     fn try_clone(&self) -> io::Result<Self> {
         let stream = self.stream.try_clone()?;
         Ok(Self { stream, writes: self.writes.clone(), written: self.written.clone(), ..*self })
+    }
+}
+
+/// A TCP stream that takes a few writes; from then on each waits out its time, and takes one byte.
+#[derive(Debug)]
+struct Grudging {
+    stream: TcpStream,
+    writes: Arc<AtomicUsize>,
+    timeout: Arc<Mutex<Option<Duration>>>,
+}
+
+impl Grudging {
+    fn new(stream: TcpStream) -> Self {
+        Self { stream, writes: Arc::new(usize::MAX.into()), timeout: Arc::default() }
+    }
+}
+
+impl Read for Grudging {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.stream.read(buffer)
+    }
+}
+
+impl Write for Grudging {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.writes.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok() {
+            return self.stream.write(bytes);
+        }
+        let timeout = *self.timeout.lock().unwrap();
+        thread::sleep(timeout.expect("a time-out"));
+        self.stream.write(&bytes[..1])
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Transport for Grudging {
+    fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.stream.set_read_timeout(timeout)
+    }
+
+    fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        *self.timeout.lock().unwrap() = timeout;
+        Ok(())
+    }
+
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        self.stream.shutdown(Shutdown::Write)
+    }
+
+    fn try_clone(&self) -> io::Result<Self> {
+        let stream = self.stream.try_clone()?;
+        Ok(Self { stream, writes: self.writes.clone(), timeout: self.timeout.clone() })
     }
 }
 
@@ -542,4 +597,48 @@ fn what_a_writer_has_left_encrypted_goes_out_once_the_peer_reads() {
         }
     });
     finish(peer);
+}
+
+#[test]
+fn the_write_time_out_bounds_a_shutdown_of_the_write_side() {
+    let (mut tls, mut client) = accepted(Grudging::new);
+    tls.get_ref().writes.store(0, SeqCst);
+    tls.write_all(&[7; 10_000]).unwrap();
+    tls.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
+    let begun = Instant::now();
+    tls.shutdown_write().unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    // By FIN, after what there was time for.
+    let mut came = Vec::new();
+    client.tcp.read_to_end(&mut came).unwrap();
+    assert!(came.len() < 1000, "{}", came.len());
+}
+
+// Its Close frame goes out, and then the peer takes nothing more.
+#[test]
+fn dropping_the_reader_is_bounded_although_close_notify_is_not_taken() {
+    let (tls, _client) = accepted(Grudging::new);
+    let writes = tls.get_ref().writes.clone();
+    let endpoint = Endpoint::server_after_handshake(Config::new(), b"");
+    let (reader, _writer) = WebSocket::from_endpoint(endpoint, tls).split().unwrap();
+    writes.store(1, SeqCst);
+    let begun = Instant::now();
+    within(move || drop(reader));
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn who_is_too_slow_is_gone_in_time() {
+    let (tls, _client) = accepted(Grudging::new);
+    let writes = tls.get_ref().writes.clone();
+    let config = Config::new().close_timeout(Some(Duration::from_millis(300)));
+    let ws = WebSocket::from_endpoint(Endpoint::server_after_handshake(config, b""), tls);
+    let hub = Hub::new();
+    let mut member = hub.join(ws).unwrap();
+    writes.store(0, SeqCst);
+    assert!(hub.send_to(member.id(), vec![7; 1 << 20]));
+    assert!(!hub.send_to(member.id(), vec![7; 1 << 20]));
+    let begun = Instant::now();
+    within(move || while let Ok(Some(_)) = member.read() {});
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
 }

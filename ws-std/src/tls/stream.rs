@@ -6,11 +6,11 @@
 //! that lock: what it owes, an alert, is left to the holder, who looks again after having let go. The answer
 //! to a KeyUpdate needs no reader: rustls puts it before the next record that is encrypted.
 //!
-//! A thread that needs several of the locks takes them in the order of [`Shared`]'s fields.
+//! A thread that needs several of the locks takes them in the order of [`TlsState`]'s fields.
 
 use std::io::{self, IoSlice, Read, Write};
 use std::net::TcpStream;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use rustls::pki_types::ServerName;
@@ -21,16 +21,17 @@ use rustls::{
 use super::TlsError;
 use super::error::into_io;
 use crate::error::{Deadline, Error, Result};
-use crate::link::{ENDING_TIMEOUT, MIN_WAIT, is_loss, is_timeout};
+use crate::sync::{lock, try_lock};
+use crate::timed::{MIN_WAIT, is_loss, is_timeout};
 use crate::transport::Transport;
 use crate::url::UrlError;
 
 /// Bytes that are encrypted at once, and beyond which those that wait are written first.
-const QUEUE: usize = 64 * 1024;
+const MAX_ENCRYPTED: usize = 64 * 1024;
 /// Bytes that are read at once: a record of the largest size and some.
-const INCOMING: usize = 20 * 1024;
+const MAX_READ: usize = 20 * 1024;
 /// Room for this much is kept when the queue has been written.
-const KEPT: usize = 20 * 1024;
+const KEPT_ROOM: usize = 20 * 1024;
 
 /// A stream under TLS whose handshake is done.
 ///
@@ -41,19 +42,21 @@ const KEPT: usize = 20 * 1024;
 #[derive(Debug)]
 pub struct TlsStream<T = TcpStream> {
     stream: T,
-    shared: Arc<Shared>,
+    /// The time-out that this handle was given last.
+    write_timeout: Mutex<Option<Duration>>,
+    shared: Arc<TlsState>,
 }
 
 #[derive(Debug)]
-struct Shared {
-    incoming: Mutex<Incoming>,
+struct TlsState {
+    incoming: Mutex<Ciphertext>,
     outgoing: Mutex<Outgoing>,
     connection: Mutex<Connection>,
 }
 
 /// What was read and not decrypted. The lock is held while reading: there is one reader at a time.
 #[derive(Debug)]
-struct Incoming {
+struct Ciphertext {
     buffer: Box<[u8]>,
     start: usize,
     end: usize,
@@ -104,19 +107,23 @@ impl<T: Transport> TlsStream<T> {
 
     /// Lends the TLS connection, for what was agreed upon in the handshake: the peer's certificates, the
     /// name that a client asked for. Reads and writes wait until it is given back.
-    pub fn with_connection<R>(&self, look: impl FnOnce(&Connection) -> R) -> R {
-        look(&self.shared.connection())
+    pub fn with_connection<R>(&self, f: impl FnOnce(&Connection) -> R) -> R {
+        f(&self.shared.connection())
+    }
+
+    fn new(stream: T, shared: Arc<TlsState>) -> Self {
+        Self { stream, write_timeout: Mutex::default(), shared }
     }
 
     fn handshake(stream: T, mut connection: Connection, timeout: Option<Duration>) -> Result<Self> {
         let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        connection.set_buffer_limit(Some(QUEUE));
-        let shared = Shared {
-            incoming: Mutex::new(Incoming::new()),
+        connection.set_buffer_limit(Some(MAX_ENCRYPTED));
+        let shared = TlsState {
+            incoming: Mutex::new(Ciphertext::new()),
             outgoing: Mutex::default(),
             connection: Mutex::new(connection),
         };
-        let mut tls = Self { stream, shared: Arc::new(shared) };
+        let mut tls = Self::new(stream, Arc::new(shared));
         loop {
             let left = until.map(|until| until.saturating_duration_since(Instant::now()));
             if left.is_some_and(|left| left.is_zero()) {
@@ -206,7 +213,7 @@ impl<T: Transport> Write for TlsStream<T> {
         if outgoing.closed {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
-        if outgoing.left().len() >= QUEUE {
+        if outgoing.left().len() >= MAX_ENCRYPTED {
             outgoing.write(&mut self.stream)?;
         }
         let mut connection = self.shared.connection();
@@ -227,57 +234,58 @@ impl<T: Transport> Transport for TlsStream<T> {
     }
 
     fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        *lock(&self.write_timeout) = timeout;
         self.stream.set_write_timeout(timeout)
     }
 
-    /// Sends `close_notify` and shuts down the write side of the stream below.
+    /// Sends what was encrypted and `close_notify`, as far as the stream below takes that within the write
+    /// time-out, and shuts down its write side.
     ///
     /// While another thread is blocked in a write, there is no way to send anything: that write fails
     /// as it would without TLS.
     fn shutdown_write(&mut self) -> io::Result<()> {
-        let begun = Instant::now();
+        let timeout = *lock(&self.write_timeout);
+        let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         while let Some(mut outgoing) = self.shared.try_outgoing() {
             outgoing.closed = true;
             self.shared.connection().send_close_notify();
             let result = write_all(&mut self.stream, &self.shared, outgoing);
             let partly = result.is_err_and(|error| error.kind() == io::ErrorKind::Interrupted);
-            if !partly || begun.elapsed() > ENDING_TIMEOUT {
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            if !partly || left.is_some_and(|left| left.is_zero()) {
                 break;
             }
+            self.stream.set_write_timeout(left)?;
         }
         self.stream.shutdown_write()
     }
 
     fn try_clone(&self) -> io::Result<Self> {
-        Ok(Self { stream: self.stream.try_clone()?, shared: self.shared.clone() })
+        Ok(Self::new(self.stream.try_clone()?, self.shared.clone()))
     }
 }
 
-impl Shared {
-    fn incoming(&self) -> MutexGuard<'_, Incoming> {
-        self.incoming.lock().unwrap_or_else(PoisonError::into_inner)
+impl TlsState {
+    fn incoming(&self) -> MutexGuard<'_, Ciphertext> {
+        lock(&self.incoming)
     }
 
     fn outgoing(&self) -> MutexGuard<'_, Outgoing> {
-        self.outgoing.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.outgoing)
     }
 
     fn try_outgoing(&self) -> Option<MutexGuard<'_, Outgoing>> {
-        match self.outgoing.try_lock() {
-            Ok(outgoing) => Some(outgoing),
-            Err(TryLockError::Poisoned(outgoing)) => Some(outgoing.into_inner()),
-            Err(TryLockError::WouldBlock) => None,
-        }
+        try_lock(&self.outgoing)
     }
 
     fn connection(&self) -> MutexGuard<'_, Connection> {
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.connection)
     }
 }
 
 /// Decrypts what was read before or, if that gives nothing, what one more read brings. When that is
 /// only part of a record, the caller is asked to look at the time and to call again.
-fn read(stream: &mut impl Read, shared: &Shared, buffer: &mut [u8]) -> io::Result<usize> {
+fn read(stream: &mut impl Read, shared: &TlsState, buffer: &mut [u8]) -> io::Result<usize> {
     let mut incoming = shared.incoming();
     if let Some(count) = incoming.decrypt(&mut shared.connection(), buffer)? {
         return Ok(count);
@@ -292,7 +300,7 @@ fn read(stream: &mut impl Read, shared: &Shared, buffer: &mut [u8]) -> io::Resul
 /// Writes the queue. What a reader has left there meanwhile is written, too: it found the lock taken.
 fn write_all<'s>(
     stream: &mut impl Write,
-    shared: &'s Shared,
+    shared: &'s TlsState,
     mut outgoing: MutexGuard<'s, Outgoing>,
 ) -> io::Result<()> {
     loop {
@@ -309,9 +317,9 @@ fn write_all<'s>(
     }
 }
 
-impl Incoming {
+impl Ciphertext {
     fn new() -> Self {
-        Self { buffer: vec![0; INCOMING].into(), start: 0, end: 0 }
+        Self { buffer: vec![0; MAX_READ].into(), start: 0, end: 0 }
     }
 
     fn is_empty(&self) -> bool {
@@ -390,6 +398,7 @@ impl Outgoing {
                 Ok(count) => {
                     self.written = self.written.saturating_add(count);
                     if !self.left().is_empty() {
+                        self.forget_written();
                         return Err(io::ErrorKind::Interrupted.into());
                     }
                 }
@@ -397,9 +406,18 @@ impl Outgoing {
             }
         }
         self.queue.clear();
-        self.queue.shrink_to(KEPT);
+        self.queue.shrink_to(KEPT_ROOM);
         self.written = 0;
         Ok(())
+    }
+
+    /// Removes what was written once it is more than what is left, so that a queue that is never empty does not
+    /// grow, and each byte is moved once at the most.
+    fn forget_written(&mut self) {
+        if self.written > self.left().len() {
+            self.queue.drain(..self.written);
+            self.written = 0;
+        }
     }
 }
 
@@ -423,6 +441,37 @@ mod tests {
         let mut written = Vec::new();
         outgoing.write(&mut written).unwrap();
         assert_eq!((written.len(), outgoing.left().len()), (100_000, 0));
-        assert!(outgoing.queue.capacity() <= KEPT);
+        assert!(outgoing.queue.capacity() <= KEPT_ROOM);
+    }
+
+    /// Takes a little at a time.
+    struct Slow;
+
+    impl Write for Slow {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            Ok(bytes.len().min(1000))
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_queue_that_is_never_empty_does_not_grow() {
+        let mut outgoing = Outgoing::default();
+        for _ in 0..2000 {
+            if outgoing.left().len() >= MAX_ENCRYPTED {
+                let error = outgoing.write(&mut Slow).unwrap_err();
+                assert_eq!(error.kind(), io::ErrorKind::Interrupted);
+            } else {
+                outgoing.queue.extend_from_slice(&[0; MAX_ENCRYPTED]);
+            }
+            assert!(
+                outgoing.queue.capacity() <= 8 * MAX_ENCRYPTED,
+                "{}",
+                outgoing.queue.capacity()
+            );
+        }
     }
 }

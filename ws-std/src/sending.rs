@@ -1,0 +1,121 @@
+//! What the loops that read and write need of the sending side of an endpoint.
+//!
+//! It lies in the hands of one thread, or behind a mutex after `split`: [`Sending`] is the difference. The write loop
+//! says how far it has got by [`Written`]; whoever comes back to a stream that takes nothing waits for a [`Pause`].
+
+use std::io;
+use std::time::Duration;
+
+use ws_core::SendError;
+use ws_core::endpoint::{Endpoint, Inbound, Next, Outbound};
+
+use crate::error::{Deadline, Error, Result};
+use crate::link::Link;
+use crate::timed::MIN_WAIT;
+use crate::transport::Transport;
+
+/// The longest wait while neither direction moves.
+pub(crate) const MAX_IDLE_WAIT: Duration = Duration::from_millis(50);
+
+/// The sending side of an endpoint, wherever it lies.
+pub(crate) trait Sending {
+    fn with<R>(&mut self, f: impl FnOnce(&mut Outbound) -> R) -> R;
+
+    /// Where to read to while a write waits, for a holder of both sides. What was read before is parsed up to the
+    /// next event.
+    fn reader(&mut self, _now: ws_core::Instant) -> Option<&mut Inbound> {
+        None
+    }
+
+    /// Writes as far as the stream takes it at once, unless another does.
+    fn try_write<T: Transport>(&mut self, link: &mut Link<T>) -> Result<Written>
+    where
+        Self: Sized,
+    {
+        link.write_now(self)
+    }
+
+    /// The longest wait of a reader before it looks at the sending side again.
+    fn recheck_interval(&self) -> Option<Duration> {
+        None
+    }
+}
+
+impl Sending for Outbound {
+    fn with<R>(&mut self, f: impl FnOnce(&mut Outbound) -> R) -> R {
+        f(self)
+    }
+}
+
+impl Sending for Endpoint {
+    fn with<R>(&mut self, f: impl FnOnce(&mut Outbound) -> R) -> R {
+        f(&mut self.outbound)
+    }
+
+    fn reader(&mut self, now: ws_core::Instant) -> Option<&mut Inbound> {
+        match self.next_write(|| now) {
+            Next::Write { read, .. } | Next::Wait { read, .. } => read,
+            _ => None,
+        }
+    }
+}
+
+/// What writing came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Written {
+    All,
+    /// The stream has taken some, and takes nothing more at the moment.
+    Part,
+    /// The stream takes nothing at the moment.
+    Nothing,
+    /// Another thread writes to the stream, or is about to.
+    Others,
+    /// The connection is over for the sending side: nothing more will be written.
+    Over,
+}
+
+impl Written {
+    /// Whether output may be left that can be written later.
+    pub(crate) fn is_blocked(self) -> bool {
+        matches!(self, Self::Part | Self::Nothing | Self::Others)
+    }
+
+    /// Whether a flush has done what it was for: all that was queued has been written.
+    pub(crate) fn outcome(self, sending: &mut impl Sending) -> Result<()> {
+        match (self, sending.with(|out| out.has_dropped())) {
+            (Self::All | Self::Over, false) => Ok(()),
+            (Self::All, true) => Err(SendError::Closing.into()),
+            _ => Err(io::Error::from(io::ErrorKind::BrokenPipe).into()),
+        }
+    }
+}
+
+/// The wait while neither direction moves: it grows, so that waiting does not keep a processor busy.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pause(Duration);
+
+impl Pause {
+    pub(crate) fn next(&mut self) -> Duration {
+        let pause = self.0;
+        self.0 = pause.saturating_mul(2).min(MAX_IDLE_WAIT);
+        pause
+    }
+}
+
+impl Default for Pause {
+    fn default() -> Self {
+        Self(MIN_WAIT)
+    }
+}
+
+/// Flushes, if it is for want of room that something was not queued.
+pub(crate) fn make_room(error: SendError, flush: impl FnOnce() -> Result<()>) -> Result<()> {
+    if error != SendError::OutputFull {
+        return Err(error.into());
+    }
+    match flush() {
+        // Not a time-out to the caller, as that means that the message was taken.
+        Err(Error::Timeout(Deadline::Write)) => Err(error.into()),
+        result => result,
+    }
+}

@@ -1,0 +1,302 @@
+//! A stream whose reads and writes wait for a bounded time.
+//!
+//! It knows no endpoint: [`Link`](crate::link::Link) moves bytes between the two. It sets the stream's time-outs, no
+//! more often than it has to, tells errors that end the stream from those that only end a wait, and shows the
+//! tracer what goes over the stream. It never tries again on its own without waiting: a stream that does not
+//! block would keep a processor busy.
+
+use std::io::{self, IoSlice};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::error::Result;
+use crate::trace::Tracer;
+use crate::transport::Transport;
+
+/// Zero means for ever to a stream.
+pub(crate) const MIN_WAIT: Duration = Duration::from_millis(1);
+/// A system call that waits takes longer, even if it wakes up early.
+const AT_ONCE: Duration = Duration::from_micros(250);
+
+/// The clock that an endpoint asks: the time since its connection began.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock(Instant);
+
+impl Clock {
+    pub(crate) fn since(start: Instant) -> Self {
+        Self(start)
+    }
+
+    pub(crate) fn now(self) -> ws_core::Instant {
+        ws_core::Instant::from_elapsed(self.0.elapsed())
+    }
+
+    pub(crate) fn left_until(self, deadline: ws_core::Instant) -> Duration {
+        deadline.saturating_since(self.now())
+    }
+
+    pub(crate) fn is_past(self, deadline: Option<ws_core::Instant>) -> bool {
+        deadline.is_some_and(|deadline| self.left_until(deadline).is_zero())
+    }
+}
+
+/// A stream and what is known about how it waits.
+#[derive(Debug)]
+pub(crate) struct Timed<T> {
+    pub(crate) stream: T,
+    pub(crate) clock: Clock,
+    /// Follows what is read and written.
+    pub(crate) tracer: Option<Box<Tracer>>,
+    /// The time-outs that the stream was given last, if it was.
+    set_read: Option<Option<Duration>>,
+    set_write: Option<Duration>,
+    /// The stream has no time-outs.
+    timeless: bool,
+    blocking: Blocking,
+    /// The hook for traces has panicked: what it was called for is lost, so that the stream is of no use.
+    panicked: bool,
+}
+
+/// What is known about how the stream waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Blocking {
+    Unknown,
+    /// A write has returned without having written, after how long was not measured.
+    Suspect,
+    /// It waits: a call that comes back with nothing has waited.
+    Waits,
+}
+
+/// What a write or flush came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Attempt<R> {
+    Done(R),
+    /// The peer has taken some of what the stream holds back.
+    Progress,
+    /// The stream takes nothing at the moment.
+    Nothing,
+}
+
+/// What a read came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Filled {
+    Bytes,
+    /// The peer has ended its side.
+    Eof,
+    /// The stream has failed.
+    Reset,
+    TimedOut,
+}
+
+impl<T: Transport> Timed<T> {
+    pub(crate) fn new(stream: T, start: Instant) -> Self {
+        Self {
+            stream,
+            clock: Clock::since(start),
+            tracer: None,
+            set_read: None,
+            set_write: None,
+            timeless: false,
+            blocking: Blocking::Unknown,
+            panicked: false,
+        }
+    }
+
+    /// A second handle to the stream.
+    pub(crate) fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self {
+            stream: self.stream.try_clone()?,
+            clock: self.clock,
+            tracer: self.tracer.clone(),
+            set_read: None,
+            set_write: None,
+            timeless: self.timeless,
+            blocking: self.blocking,
+            panicked: self.panicked,
+        })
+    }
+
+    /// Writes once, for at most `wait`.
+    ///
+    /// # Errors
+    ///
+    /// Nothing can be written any more.
+    pub(crate) fn write(
+        &mut self,
+        slices: &[IoSlice<'_>],
+        wait: Duration,
+    ) -> Result<Attempt<usize>> {
+        let attempt = self.attempt(wait, |stream| match stream.write_vectored(slices) {
+            Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+            result => result,
+        })?;
+        if let (Attempt::Done(written), Some(tracer)) = (attempt, &mut self.tracer) {
+            // Should the hook panic, nobody writes the same bytes again.
+            self.panicked = true;
+            let mut left = written;
+            for slice in slices {
+                let (now, _) = slice.split_at(left.min(slice.len()));
+                left = left.saturating_sub(now.len());
+                tracer.sent(now);
+            }
+            self.panicked = false;
+        }
+        Ok(attempt)
+    }
+
+    /// Flushes a stream that holds back what was written, for at most `wait`.
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Self::write).
+    pub(crate) fn flush(&mut self, wait: Duration) -> Result<Attempt<()>> {
+        self.attempt(wait, |stream| stream.flush())
+    }
+
+    fn attempt<R>(
+        &mut self,
+        wait: Duration,
+        write: impl FnOnce(&mut T) -> io::Result<R>,
+    ) -> Result<Attempt<R>> {
+        if self.panicked {
+            return Err(io::Error::from(io::ErrorKind::BrokenPipe).into());
+        }
+        self.set_write_timeout(wait)?;
+        let begun = (self.blocking == Blocking::Suspect).then(Instant::now);
+        match write(&mut self.stream) {
+            Ok(done) => Ok(Attempt::Done(done)),
+            // The system's error of this kind comes from a signal, and says nothing about the peer.
+            Err(error)
+                if error.kind() == io::ErrorKind::Interrupted && error.raw_os_error().is_none() =>
+            {
+                Ok(Attempt::Progress)
+            }
+            Err(error) if is_indeterminate(&error) => Err(error.into()),
+            Err(error) if is_timeout(&error) || error.kind() == io::ErrorKind::Interrupted => {
+                // It may be a stream that does not block: to ask it on and on would keep a processor busy.
+                if begun.is_some_and(|begun| begun.elapsed() >= AT_ONCE) {
+                    self.blocking = Blocking::Waits;
+                }
+                if self.blocking != Blocking::Waits {
+                    self.blocking = Blocking::Suspect;
+                    thread::sleep(wait);
+                }
+                Ok(Attempt::Nothing)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Reads once, until `deadline` at the latest.
+    ///
+    /// # Errors
+    ///
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) of a stream that does not block, or one that is no end of a stream.
+    pub(crate) fn read(
+        &mut self,
+        buffer: &mut [u8],
+        deadline: Option<ws_core::Instant>,
+    ) -> Result<(usize, Filled)> {
+        let mut begun = None;
+        if self.panicked {
+            return Ok((0, Filled::Reset));
+        }
+        loop {
+            self.set_read_timeout(deadline)?;
+            return match self.stream.read(buffer) {
+                Ok(0) => Ok((0, Filled::Eof)),
+                Ok(count) => {
+                    if let Some(tracer) = &mut self.tracer {
+                        // Should the hook panic, the bytes are lost.
+                        self.panicked = true;
+                        tracer.received(buffer.get(..count).unwrap_or_default());
+                        self.panicked = false;
+                    }
+                    Ok((count, Filled::Bytes))
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                    // A peer that sends a record in small pieces must not move the deadline.
+                    if self.clock.is_past(deadline) {
+                        return Ok((0, Filled::TimedOut));
+                    }
+                    continue;
+                }
+                // A time-out that was a little short, or a stream that does not block: the next
+                // read shows which.
+                Err(error)
+                    if error.kind() == io::ErrorKind::WouldBlock
+                        && !self.clock.is_past(deadline) =>
+                {
+                    let now = Instant::now();
+                    if begun.is_some_and(|begun| now.saturating_duration_since(begun) < AT_ONCE) {
+                        return Err(error.into());
+                    }
+                    begun = Some(now);
+                    continue;
+                }
+                Err(error) if is_timeout(&error) => {
+                    self.blocking = Blocking::Waits;
+                    Ok((0, Filled::TimedOut))
+                }
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok((0, Filled::Eof)),
+                Err(error) if is_loss(&error) => Ok((0, Filled::Reset)),
+                Err(error) => Err(error.into()),
+            };
+        }
+    }
+
+    /// Whether a read ends in time: a stream without time-outs may block for ever.
+    pub(crate) fn can_read_until(&mut self, deadline: Option<ws_core::Instant>) -> bool {
+        self.set_read_timeout(deadline).is_ok() && !self.timeless
+    }
+
+    /// Shuts the write side down, for at most `wait`.
+    pub(crate) fn shutdown_write(&mut self, wait: Duration) {
+        let _ = self.set_write_timeout(wait.max(MIN_WAIT));
+        // The peer may be gone by now.
+        let _ = self.stream.shutdown_write();
+    }
+
+    fn set_write_timeout(&mut self, wait: Duration) -> io::Result<()> {
+        if self.set_write != Some(wait) {
+            match self.stream.set_write_timeout(Some(wait)) {
+                Err(error) if error.kind() != io::ErrorKind::Unsupported => return Err(error),
+                _ => self.set_write = Some(wait),
+            }
+        }
+        Ok(())
+    }
+
+    fn set_read_timeout(&mut self, deadline: Option<ws_core::Instant>) -> io::Result<()> {
+        let wanted = deadline.map(|deadline| self.clock.left_until(deadline).max(MIN_WAIT));
+        // A time-out that is a little short is as good: waking up early does no harm.
+        let fits = match (self.set_read, wanted) {
+            (Some(None), None) => true,
+            (Some(Some(set)), Some(wanted)) => set <= wanted && set.saturating_mul(2) >= wanted,
+            _ => false,
+        };
+        if fits {
+            return Ok(());
+        }
+        match self.stream.set_read_timeout(wanted) {
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => self.timeless = true,
+            result => result?,
+        }
+        self.set_read = Some(wanted);
+        Ok(())
+    }
+}
+
+/// Whether nobody knows how much was sent before this error of a write: so it is of Windows' own time-out.
+fn is_indeterminate(error: &io::Error) -> bool {
+    cfg!(windows) && error.kind() == io::ErrorKind::TimedOut && error.raw_os_error().is_some()
+}
+
+pub(crate) fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+}
+
+pub(crate) fn is_loss(error: &io::Error) -> bool {
+    use io::ErrorKind::*;
+    matches!(error.kind(), ConnectionReset | ConnectionAborted | BrokenPipe | UnexpectedEof)
+}

@@ -1,0 +1,293 @@
+//! The one write loop.
+//!
+//! Output is taken from the endpoint in batches, so that the endpoint is not locked while a system call runs. Every
+//! wait is short enough that deadlines are kept and progress is seen: a blocking write ends after some milliseconds
+//! and returns how much the stream has taken.
+//!
+//! A flush writes what waits when it begins, within the write time-out. It is called when an application sends.
+//! Before the read loop waits, and at the end of the connection, output is written only as far as the stream takes it
+//! at once.
+
+use std::io::{self, IoSlice};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ws_core::SendError;
+use ws_core::endpoint::{Next, Outbound};
+
+use crate::batch::{Batch, SLICES};
+use crate::error::{Deadline, Error, Result};
+use crate::link::Link;
+use crate::sending::{Pause, Sending, Written, make_room};
+use crate::timed::{Attempt, Filled, MIN_WAIT};
+use crate::transport::Transport;
+
+/// How long a write waits that must not keep others from reading.
+const MIN_WRITE_WAIT: Duration = MIN_WAIT;
+/// How long output is written on and on to a stream that takes some, but not all, before reading goes on.
+const MAX_WRITE_TURN: Duration = Duration::from_millis(10);
+
+/// How long to go on writing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum WriteUntil {
+    /// Until the stream takes nothing at the moment.
+    Blocked,
+    /// Until the write time-out, counted from when the stream first takes nothing.
+    Timeout,
+}
+
+/// What is left to do, for a side that writes.
+enum Task {
+    /// Nothing but a flush.
+    Flush,
+    /// A batch has been taken. With `all`, nothing waits behind it.
+    Write { all: bool },
+    /// The sending side is over.
+    Over,
+}
+
+/// What a write or flush has moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Moved {
+    /// How many bytes of output are written and flushed now.
+    count: usize,
+    /// The stream has taken all that it was given.
+    whole: bool,
+}
+
+impl<T: Transport> Link<T> {
+    /// Writes the output that waits, within the write time-out. What others add behind it is written as far
+    /// as the stream takes it at once, and does not count.
+    pub(crate) fn flush(&mut self, sending: &mut impl Sending) -> Result<()> {
+        let mut flushed = false;
+        let written = self.write_out(sending, WriteUntil::Timeout, &mut flushed);
+        if flushed { Ok(()) } else { written?.outcome(sending) }
+    }
+
+    /// Writes output as far as the stream takes it at once.
+    pub(crate) fn write_now(&mut self, sending: &mut impl Sending) -> Result<Written> {
+        self.write_out(sending, WriteUntil::Blocked, &mut false)
+    }
+
+    /// Puts something into the output, and writes what waits as often as there is no room for it.
+    pub(crate) fn queue(
+        &mut self,
+        sending: &mut impl Sending,
+        mut queue: impl FnMut(&mut Outbound) -> std::result::Result<(), SendError>,
+    ) -> Result<()> {
+        while let Err(error) = sending.with(&mut queue) {
+            make_room(error, || self.flush(sending))?;
+        }
+        Ok(())
+    }
+
+    /// Writes output, and shuts down the write side when it is time to. While the stream takes nothing, a
+    /// holder of both sides reads, since the peer may be waiting for just that.
+    ///
+    /// `flushed` is set when all is written that waited at the beginning, or soon after. From then on it is only
+    /// tried to write the rest.
+    fn write_out(
+        &mut self,
+        sending: &mut impl Sending,
+        mut until: WriteUntil,
+        flushed: &mut bool,
+    ) -> Result<Written> {
+        // All that waited at the beginning is in the hands of the stream, or in the batch.
+        let mut is_taken = until == WriteUntil::Timeout && {
+            let taken = self.batch.in_flight();
+            sending.with(|out| out.waiting() == taken && !out.has_dropped())
+        };
+        // Set when the stream first takes nothing: until when it has to take what waits then, and how much
+        // of that is left. What others add meanwhile has its own time.
+        let mut limit: Option<(Instant, usize)> = None;
+        let mut begun = None;
+        let mut pause = Pause::default();
+        let mut wait = MIN_WRITE_WAIT;
+        let mut some = false;
+        loop {
+            if is_taken && self.batch.is_done() {
+                *flushed = true;
+                until = WriteUntil::Blocked;
+            }
+            let moved = if !self.batch.is_empty() {
+                self.write(sending, wait)?
+            } else if is_taken && !self.batch.is_done() {
+                self.flush_stream(sending, wait)?
+            } else {
+                match self.take(sending) {
+                    Task::Flush if self.batch.is_done() => return Ok(Written::All),
+                    Task::Flush => self.flush_stream(sending, wait)?,
+                    Task::Write { all } => {
+                        is_taken |= all && until == WriteUntil::Timeout;
+                        self.write(sending, wait)?
+                    }
+                    Task::Over => return Ok(Written::Over),
+                }
+            };
+            if let (Some((_, left)), Some(moved)) = (&mut limit, moved) {
+                *left = left.saturating_sub(moved.count);
+                if *left == 0 {
+                    limit = None;
+                }
+            }
+            if until == WriteUntil::Timeout && moved.is_none_or(|moved| !moved.whole) {
+                let (by, _) = *limit.get_or_insert_with(|| {
+                    (self.write_deadline(), sending.with(|out| out.waiting()))
+                });
+                if by <= Instant::now() {
+                    return Err(Error::Timeout(Deadline::Write));
+                }
+            }
+            if let Some(moved) = moved {
+                some = true;
+                pause = Pause::default();
+                if moved.whole {
+                    continue;
+                }
+                if until == WriteUntil::Timeout {
+                    wait = MIN_WRITE_WAIT;
+                    if self.act_on_deadlines(sending) {
+                        return Ok(Written::Over);
+                    }
+                    continue;
+                }
+                // Whoever reads must not be kept by a peer that takes a little at a time, on and on.
+                if begun.get_or_insert_with(Instant::now).elapsed() < MAX_WRITE_TURN {
+                    continue;
+                }
+            }
+            if until == WriteUntil::Blocked {
+                return Ok(if some { Written::Part } else { Written::Nothing });
+            }
+            if self.act_on_deadlines(sending) {
+                return Ok(Written::Over);
+            }
+            wait = pause.next();
+            if self.read_instead(sending, wait, &mut pause)? {
+                wait = MIN_WRITE_WAIT;
+            }
+        }
+    }
+
+    /// Reads once, for a holder of both sides; returns whether it is one. When something has come, `pause` begins
+    /// anew.
+    fn read_instead(
+        &mut self,
+        sending: &mut impl Sending,
+        wait: Duration,
+        pause: &mut Pause,
+    ) -> Result<bool> {
+        let now = self.io.clock.now();
+        let Some(inbound) = sending.reader(now) else { return Ok(false) };
+        let until = now.saturating_add(wait);
+        match self.fill(inbound, Some(until)) {
+            Ok(Filled::Bytes) => *pause = Pause::default(),
+            Ok(Filled::Eof) => inbound.receive_eof(),
+            Ok(Filled::Reset) => sending.with(Outbound::receive_reset),
+            Ok(Filled::TimedOut) => {}
+            // The stream does not block. A read says so; a write has its time-out.
+            Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                thread::sleep(self.io.clock.left_until(until));
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(true)
+    }
+
+    /// Takes the next batch, after the write side was shut down if it is time to.
+    fn take(&mut self, sending: &mut impl Sending) -> Task {
+        loop {
+            let (clock, held) = (self.io.clock, self.batch.in_flight());
+            let output = &mut self.batch.output;
+            let until = sending.with(|out| match out.next(|| clock.now()) {
+                Next::Write { .. } => {
+                    out.take_output(output);
+                    let taken = held.saturating_add(output.len());
+                    Err(Task::Write { all: out.waiting() == taken && !out.has_dropped() })
+                }
+                Next::Shutdown { until, .. } => Ok(until),
+                Next::Done => Err(Task::Over),
+                _ => Err(Task::Flush),
+            });
+            match until {
+                Ok(until) => {
+                    self.shutdown_write(until);
+                    sending.with(Outbound::shut_down);
+                }
+                Err(task) => return task,
+            }
+        }
+    }
+
+    /// Does what is due while a batch waits; returns whether nobody takes it any more.
+    fn act_on_deadlines(&mut self, sending: &mut impl Sending) -> bool {
+        let now = self.io.clock.now();
+        let shutdown = sending.with(|out| match out.next(|| now) {
+            Next::Shutdown { until, .. } => Some(until),
+            // What the stream holds back is dropped, too.
+            Next::Done => Some(Some(now)),
+            _ => None,
+        });
+        let Some(until) = shutdown else { return false };
+        self.batch = Batch::default();
+        self.shutdown_write(until);
+        sending.with(Outbound::shut_down);
+        true
+    }
+
+    fn write_deadline(&self) -> Instant {
+        let now = Instant::now();
+        let timeout = self.write_timeout.and_then(|timeout| now.checked_add(timeout));
+        timeout.unwrap_or_else(|| far(now))
+    }
+
+    /// Writes some of the batch, for at most `wait`; `None` when the stream takes nothing in that time.
+    fn write(&mut self, sending: &mut impl Sending, wait: Duration) -> Result<Option<Moved>> {
+        self.check_write_side()?;
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let (count, len) = self.batch.slices(&mut slices);
+        let result = self.io.write(slices.get(..count).unwrap_or_default(), wait);
+        let written = match self.noted(result)? {
+            Attempt::Done(written) => written,
+            Attempt::Progress => return Ok(Some(self.tell_progress(sending))),
+            Attempt::Nothing => return Ok(None),
+        };
+        let count = self.batch.written(written);
+        if self.batch.is_empty() {
+            let flushed = self.flush_stream(sending, wait)?;
+            return Ok(Some(flushed.unwrap_or(Moved { count: 0, whole: false })));
+        }
+        sending.with(|out| out.written(count));
+        Ok(Some(Moved { count, whole: written == len }))
+    }
+
+    /// Flushes a stream that holds back what was written.
+    fn flush_stream(
+        &mut self,
+        sending: &mut impl Sending,
+        wait: Duration,
+    ) -> Result<Option<Moved>> {
+        self.check_write_side()?;
+        let result = self.io.flush(wait);
+        match self.noted(result)? {
+            Attempt::Done(()) => {
+                let count = self.batch.flushed();
+                sending.with(|out| out.written(count));
+                Ok(Some(Moved { count, whole: true }))
+            }
+            Attempt::Progress => Ok(Some(self.tell_progress(sending))),
+            Attempt::Nothing => Ok(None),
+        }
+    }
+
+    fn tell_progress(&mut self, sending: &mut impl Sending) -> Moved {
+        let count = self.batch.progress();
+        sending.with(|out| out.written(count));
+        Moved { count, whole: false }
+    }
+}
+
+/// A time that is never reached.
+fn far(now: Instant) -> Instant {
+    now.checked_add(Duration::from_secs(365 * 24 * 60 * 60)).unwrap_or(now)
+}
