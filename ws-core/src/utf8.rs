@@ -34,7 +34,28 @@ pub struct Utf8Validator {
 /// Checks text that lies in one piece.
 #[inline]
 pub(crate) fn check(bytes: &[u8]) -> Result<&str, ProtocolError> {
+    #[cfg(feature = "simd")]
+    if let Some(result) = crate::simd::from_utf8(bytes) {
+        return result;
+    }
     core::str::from_utf8(bytes).map_err(|_| ProtocolError::InvalidUtf8)
+}
+
+/// Splits off the start of a character at the end, if the character does not end there.
+#[inline]
+fn split_cut(bytes: &[u8]) -> (&[u8], &[u8]) {
+    let mut lead = bytes.len();
+    for least in [0xc0, 0xe0, 0xf0] {
+        lead = lead.wrapping_sub(1);
+        match bytes.get(lead) {
+            Some(0x80..=0xbf) => {}
+            Some(byte) if *byte >= least => {
+                return bytes.split_at_checked(lead).unwrap_or((bytes, &[]));
+            }
+            _ => break,
+        }
+    }
+    (bytes, &[])
 }
 
 impl Utf8Validator {
@@ -80,13 +101,9 @@ impl Utf8Validator {
             self.take(*byte)?;
             rest = tail;
         }
-        match core::str::from_utf8(rest) {
-            Ok(_) => Ok(&[]),
-            Err(error) if error.error_len().is_none() => {
-                Ok(rest.get(error.valid_up_to()..).unwrap_or_default())
-            }
-            Err(_) => Err(ProtocolError::InvalidUtf8),
-        }
+        let (whole, cut) = split_cut(rest);
+        check(whole)?;
+        Ok(cut)
     }
 
     /// Checks one byte (RFC 3629 §4).
