@@ -13,18 +13,16 @@ const LEAST: usize = 128;
 #[cfg(target_arch = "x86_64")]
 cpufeatures::new!(avx2, "avx2");
 
-/// Whether a payload of `len` bytes is handled here.
-#[cfg(target_arch = "x86_64")]
-#[inline]
-fn has_avx2_for(len: usize) -> bool {
-    len >= LEAST && avx2::get()
+/// Masks `payload` in place, as [`mask`](crate::frame::mask()); returns whether it did.
+#[inline(always)]
+pub(crate) fn mask(payload: &mut [u8], key: MaskingKey) -> bool {
+    payload.len() >= LEAST && mask_long(payload, key)
 }
 
-/// Masks `payload` in place, as [`mask`](crate::frame::mask()); returns whether it did.
-#[inline]
-pub(crate) fn mask(payload: &mut [u8], key: MaskingKey) -> bool {
+#[inline(never)]
+fn mask_long(payload: &mut [u8], key: MaskingKey) -> bool {
     #[cfg(target_arch = "x86_64")]
-    if has_avx2_for(payload.len()) {
+    if avx2::get() {
         // SAFETY: the processor has AVX2.
         unsafe { x86_64::mask(payload, key) };
         return true;
@@ -34,10 +32,15 @@ pub(crate) fn mask(payload: &mut [u8], key: MaskingKey) -> bool {
 }
 
 /// Copies `payload` to the start of `out` and masks it on the way; returns whether it did. Both have the same length.
-#[inline]
+#[inline(always)]
 pub(crate) fn mask_into(payload: &[u8], out: &mut [u8], key: MaskingKey) -> bool {
+    payload.len() >= LEAST && mask_long_into(payload, out, key)
+}
+
+#[inline(never)]
+fn mask_long_into(payload: &[u8], out: &mut [u8], key: MaskingKey) -> bool {
     #[cfg(target_arch = "x86_64")]
-    if has_avx2_for(payload.len()) {
+    if avx2::get() {
         // SAFETY: the processor has AVX2.
         unsafe { x86_64::mask_into(payload, out, key) };
         return true;
@@ -47,28 +50,29 @@ pub(crate) fn mask_into(payload: &[u8], out: &mut [u8], key: MaskingKey) -> bool
 }
 
 /// `bytes` as text, if they are that; `None` when they were not looked at.
-#[inline]
+#[inline(always)]
 pub(crate) fn from_utf8(bytes: &[u8]) -> Option<Result<&str, ProtocolError>> {
-    let valid = is_utf8(bytes)?;
+    let valid = if bytes.len() >= LEAST { is_utf8(bytes)? } else { return None };
     // SAFETY: the bytes are UTF-8.
     let text = valid.then(|| unsafe { core::str::from_utf8_unchecked(bytes) });
     Some(text.ok_or(ProtocolError::InvalidUtf8))
 }
 
-#[inline]
+#[inline(never)]
 fn is_utf8(bytes: &[u8]) -> Option<bool> {
     #[cfg(target_arch = "x86_64")]
-    if has_avx2_for(bytes.len()) {
+    if avx2::get() {
         // SAFETY: the processor has AVX2.
         return Some(unsafe { simdutf8::basic::imp::x86::avx2::validate_utf8(bytes) }.is_ok());
     }
     #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
-    if bytes.len() >= LEAST {
-        // SAFETY: the target has NEON.
-        return Some(unsafe { simdutf8::basic::imp::aarch64::neon::validate_utf8(bytes) }.is_ok());
+    // SAFETY: the target has NEON.
+    return Some(unsafe { simdutf8::basic::imp::aarch64::neon::validate_utf8(bytes) }.is_ok());
+    #[cfg(not(all(target_arch = "aarch64", target_feature = "neon")))]
+    {
+        let _ = bytes;
+        None
     }
-    let _ = bytes;
-    None
 }
 
 #[cfg(target_arch = "x86_64")]
