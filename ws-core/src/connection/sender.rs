@@ -552,7 +552,7 @@ impl Sender {
     pub(crate) fn look(&mut self, now: Instant, _waiting: bool, look: Look) -> Option<Due> {
         self.timers.answer(now);
         #[cfg(feature = "endpoint")]
-        let stuck = self.timers.look_at_output(self.ending.stage(), _waiting);
+        let stuck = self.timers.look_at_output(_waiting, || self.ending.is_open());
         self.timers.apply();
         let stage = self.ending.stage();
         #[cfg(feature = "endpoint")]

@@ -194,14 +194,14 @@ impl Timers {
     }
 
     /// Looks at what was written since the clock's answer before; returns whether there was output then, and none
-    /// of it was. `waiting` tells whether there is output.
+    /// of it was. `waiting` tells whether there is output, `is_open` whether the connection is open.
     #[cfg(feature = "endpoint")]
-    pub(crate) fn look_at_output(&mut self, stage: Stage, waiting: bool) -> bool {
+    pub(crate) fn look_at_output(&mut self, waiting: bool, is_open: impl FnOnce() -> bool) -> bool {
         let written = self.marks & WRITTEN != 0;
         let since = self.backlog;
         if written && since.is_some_and(|since| self.now.millis_since(since) >= self.share()) {
             // The peer reads: it cannot answer yet what lies behind, and what it reads is no silence.
-            self.marks |= if stage == Stage::Open { RECEIVED | DATA } else { RECEIVED };
+            self.marks |= if is_open() { RECEIVED | DATA } else { RECEIVED };
             if self.is_closing {
                 self.marks |= CLOSING;
             }
