@@ -96,3 +96,65 @@ mod x86_64 {
         mask_blocks_into(payload, out, key);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::vec::Vec;
+
+    use super::*;
+
+    /// Bytes that look random.
+    fn noise(len: usize) -> Vec<u8> {
+        let mut state = 1_u32;
+        let mut next = || {
+            state = state.wrapping_mul(0x0019_660d).wrapping_add(0x3c6e_f35f);
+            (state >> 24) as u8
+        };
+        (0..len).map(|_| next()).collect()
+    }
+
+    #[test]
+    fn masks_are_those_of_the_ordinary_way() {
+        let source = noise(3000);
+        let key = MaskingKey::new([0x37, 0xfa, 0x21, 0x3d]);
+        for start in 0..33 {
+            for len in [LEAST, LEAST + 1, 255, 256, 257, 511, 1000, 1023, 2049, 2900] {
+                let payload = &source[start..start + len];
+                let mut expected = payload.to_vec();
+                crate::frame::mask_blocks(&mut expected, key);
+                let (mut masked, mut copied) = (source.clone(), source.clone());
+                if mask(&mut masked[start..start + len], key) {
+                    assert_eq!(masked[start..start + len], expected);
+                    assert_eq!(masked[..start], source[..start]);
+                    assert_eq!(masked[start + len..], source[start + len..]);
+                }
+                if mask_into(payload, &mut copied[start..start + len], key) {
+                    assert_eq!(copied[start..start + len], expected);
+                    assert_eq!(copied[start + len..], source[start + len..]);
+                }
+            }
+        }
+    }
+
+    // Every place of a text, and every byte there.
+    #[test]
+    fn text_is_what_the_standard_library_says() {
+        let text = "a\u{7f}\u{80}ß\u{7ff}\u{800}言\u{d7ff}\u{e000}\u{ffff}\u{10000}🦀\u{10ffff}";
+        let text = text.repeat(6);
+        for (at, _) in text.bytes().enumerate() {
+            for byte in 0..=255 {
+                let mut bytes = text.clone().into_bytes();
+                bytes[at] = byte;
+                if let Some(result) = from_utf8(&bytes) {
+                    assert_eq!(result.ok(), core::str::from_utf8(&bytes).ok(), "{at} {byte}");
+                }
+            }
+            let cut = &text.as_bytes()[at..];
+            if let Some(result) = from_utf8(cut) {
+                assert_eq!(result.ok(), core::str::from_utf8(cut).ok(), "{at}");
+            }
+        }
+    }
+}

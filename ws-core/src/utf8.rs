@@ -154,6 +154,28 @@ mod tests {
         bytes.iter().position(|byte| validator.push(&[*byte]).is_err())
     }
 
+    // Pieces that are long enough for what is done about long ones.
+    #[test]
+    fn long_pieces_are_judged_as_a_whole_is() {
+        let text = "aß言🦀\u{7ff}\u{ffff}\u{10ffff}".repeat(20);
+        let bytes = text.as_bytes();
+        for split in 0..bytes.len() {
+            let (a, b) = bytes.split_at(split);
+            assert!(validate(&[a, b]), "{split}");
+        }
+        for at in (0..bytes.len()).step_by(5) {
+            for byte in [b'a', 0x80, 0xc1, 0xc3, 0xe0, 0xed, 0xf4, 0xff] {
+                let mut bytes = text.clone().into_bytes();
+                bytes[at] = byte;
+                let expected = core::str::from_utf8(&bytes).is_ok();
+                for split in (0..bytes.len()).step_by(7) {
+                    let (a, b) = bytes.split_at(split);
+                    assert_eq!(validate(&[a, b]), expected, "{at} {byte} {split}");
+                }
+            }
+        }
+    }
+
     // RFC 3629: every sequence of up to three bytes, and every lead of four, as core::str says
     #[test]
     fn utf8_exhaustive_vs_core_str() {
