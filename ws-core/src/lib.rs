@@ -1,7 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![no_std]
-#![cfg_attr(not(feature = "bytes"), forbid(unsafe_code))]
-#![cfg_attr(feature = "bytes", deny(unsafe_code))]
+#![cfg_attr(not(any(feature = "bytes", feature = "simd")), forbid(unsafe_code))]
+#![cfg_attr(any(feature = "bytes", feature = "simd"), deny(unsafe_code))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // A peer's bytes must not be able to stop the program.
 #![cfg_attr(
@@ -30,6 +30,8 @@ pub mod frame;
 pub mod handshake;
 pub mod message;
 mod role;
+#[cfg(feature = "simd")]
+mod simd;
 mod time;
 pub mod utf8;
 

@@ -34,7 +34,28 @@ pub struct Utf8Validator {
 /// Checks text that lies in one piece.
 #[inline]
 pub(crate) fn check(bytes: &[u8]) -> Result<&str, ProtocolError> {
+    #[cfg(feature = "simd")]
+    if let Some(result) = crate::simd::from_utf8(bytes) {
+        return result;
+    }
     core::str::from_utf8(bytes).map_err(|_| ProtocolError::InvalidUtf8)
+}
+
+/// Splits off the start of a character at the end, if the character does not end there.
+#[inline]
+fn split_cut(bytes: &[u8]) -> (&[u8], &[u8]) {
+    let mut lead = bytes.len();
+    for least in [0xc0, 0xe0, 0xf0] {
+        lead = lead.wrapping_sub(1);
+        match bytes.get(lead) {
+            Some(0x80..=0xbf) => {}
+            Some(byte) if *byte >= least => {
+                return bytes.split_at_checked(lead).unwrap_or((bytes, &[]));
+            }
+            _ => break,
+        }
+    }
+    (bytes, &[])
 }
 
 impl Utf8Validator {
@@ -80,13 +101,9 @@ impl Utf8Validator {
             self.take(*byte)?;
             rest = tail;
         }
-        match core::str::from_utf8(rest) {
-            Ok(_) => Ok(&[]),
-            Err(error) if error.error_len().is_none() => {
-                Ok(rest.get(error.valid_up_to()..).unwrap_or_default())
-            }
-            Err(_) => Err(ProtocolError::InvalidUtf8),
-        }
+        let (whole, cut) = split_cut(rest);
+        check(whole)?;
+        Ok(cut)
     }
 
     /// Checks one byte (RFC 3629 §4).
@@ -135,6 +152,28 @@ mod tests {
     fn fails_at(bytes: &[u8]) -> Option<usize> {
         let mut validator = Utf8Validator::new();
         bytes.iter().position(|byte| validator.push(&[*byte]).is_err())
+    }
+
+    // Pieces that are long enough for what is done about long ones.
+    #[test]
+    fn long_pieces_are_judged_as_a_whole_is() {
+        let text = "aß言🦀\u{7ff}\u{ffff}\u{10ffff}".repeat(20);
+        let bytes = text.as_bytes();
+        for split in 0..bytes.len() {
+            let (a, b) = bytes.split_at(split);
+            assert!(validate(&[a, b]), "{split}");
+        }
+        for at in (0..bytes.len()).step_by(5) {
+            for byte in [b'a', 0x80, 0xc1, 0xc3, 0xe0, 0xed, 0xf4, 0xff] {
+                let mut bytes = text.clone().into_bytes();
+                bytes[at] = byte;
+                let expected = core::str::from_utf8(&bytes).is_ok();
+                for split in (0..bytes.len()).step_by(7) {
+                    let (a, b) = bytes.split_at(split);
+                    assert_eq!(validate(&[a, b]), expected, "{at} {byte} {split}");
+                }
+            }
+        }
     }
 
     // RFC 3629: every sequence of up to three bytes, and every lead of four, as core::str says

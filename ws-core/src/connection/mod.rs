@@ -135,7 +135,7 @@ impl Connection {
     ///
     /// `clock` is called at most once, and only when nothing is left to tell. Its first answer starts all
     /// time-outs; what happens between two answers counts from the later one.
-    #[inline]
+    #[inline(always)]
     pub fn next<'i>(&mut self, input: &mut Input<'i>, clock: impl FnOnce() -> Instant) -> Step<'i> {
         self.receiver.next(&mut self.sender, input, clock)
     }

@@ -114,7 +114,7 @@ impl Receiver {
     }
 
     /// As [`Connection::next`](crate::Connection::next), for the halves of a connection.
-    #[inline]
+    #[inline(always)]
     pub fn next<'i>(
         &mut self,
         sender: &mut Sender,
@@ -124,7 +124,7 @@ impl Receiver {
         if sender.wants_transmit() {
             return Step::Transmit;
         }
-        match self.receive(sender, input, TextCheck::Here) {
+        match self.find(sender, input) {
             Ok(Some(Frame::Data(chunk))) => return Step::Data(chunk),
             Ok(Some(Frame::Ping)) => return Step::Ping,
             Ok(Some(Frame::Pong)) => return Step::Pong,
@@ -181,30 +181,30 @@ impl Receiver {
         lost
     }
 
-    /// Parses up to the next thing to tell; `None` means that all bytes were taken and more are needed.
-    ///
-    /// After a Close frame or an error all bytes are taken and nothing is told (RFC 6455 §5.5.1, §7.1.7).
-    #[inline]
-    pub(crate) fn receive<'i>(
+    /// Parses up to the next thing to tell, the short way if it can.
+    #[inline(always)]
+    fn find<'i>(
         &mut self,
         sender: &mut Sender,
         input: &mut Input<'i>,
-        check: TextCheck,
     ) -> Result<Option<Frame<'i>>, ProtocolError> {
-        match self.whole(input, check) {
+        match self.whole(input, TextCheck::Here) {
             Some(Ok(chunk)) => {
                 sender.timers.received(true);
                 Ok(Some(Frame::Data(chunk)))
             }
             Some(Err(error)) => Err(self.refuse(sender, input, error)),
             None if SHORT_CUTS && input.remaining().is_empty() => Ok(None),
-            None => self.receive_piece(sender, input, check),
+            None => self.receive(sender, input, TextCheck::Here),
         }
     }
 
-    /// Takes whatever there is next. Not inlined, so that the short cut before it stays short.
+    /// Parses up to the next thing to tell; `None` means that all bytes were taken and more are needed. Not
+    /// inlined, so that the short cut before it stays short.
+    ///
+    /// After a Close frame or an error all bytes are taken and nothing is told (RFC 6455 §5.5.1, §7.1.7).
     #[inline(never)]
-    fn receive_piece<'i>(
+    pub(crate) fn receive<'i>(
         &mut self,
         sender: &mut Sender,
         input: &mut Input<'i>,
@@ -260,7 +260,7 @@ impl Receiver {
 
     /// Takes what most messages are: one frame, all of it there and of a length that stays in the cache.
     /// Nothing is noted for later. All else, and a header that breaks a rule, is left to the long way.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn whole<'i>(
         &self,
         input: &mut Input<'i>,

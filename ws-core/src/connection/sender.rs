@@ -37,6 +37,10 @@ pub struct Sender {
     ping_due: bool,
 }
 
+/// Bytes that are copied and masked at a time, a multiple of the key's length: they are still in the first cache then.
+#[cfg(feature = "alloc")]
+const IN_CACHE: usize = 8 * 1024;
+
 /// What a look at the time may act on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Look {
@@ -272,10 +276,14 @@ impl Sender {
         self.payload_left = 0;
         out.reserve(head.len().saturating_add(payload.len()));
         out.extend_from_slice(&head);
-        let from = out.len();
-        out.extend_from_slice(payload);
-        if let (Some(key), Some(payload)) = (key, out.get_mut(from..)) {
-            mask(payload, key);
+        let Some(key) = key else {
+            out.extend_from_slice(payload);
+            return Ok(());
+        };
+        for part in payload.chunks(IN_CACHE) {
+            let from = out.len();
+            out.extend_from_slice(part);
+            mask(out.get_mut(from..).unwrap_or_default(), key);
         }
         Ok(())
     }

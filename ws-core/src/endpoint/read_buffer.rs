@@ -6,12 +6,13 @@ use core::ops::Range;
 
 use bytes::Bytes;
 
+use crate::frame::MAX_HEADER_LEN;
+
 /// The size of a fresh buffer; it grows to [`MAX_READ`] while reads fill it.
 const MIN_READ: usize = 4 * 1024;
-/// The most that is read at once, unless a single frame is longer.
-const MAX_READ: usize = 64 * 1024;
-/// A buffer that connections share: a frame with [`MAX_READ`] bytes of payload fits in.
-const SHARED: usize = MAX_READ + 14;
+/// The most that is read at once, unless a single frame is longer: a frame with 64 KiB of payload and its header,
+/// so that it need not be moved for the sake of its last bytes.
+const MAX_READ: usize = 64 * 1024 + MAX_HEADER_LEN;
 /// Payloads from this size on are handed over with their buffer instead of being copied.
 const HAND_OVER: usize = 4 * 1024;
 
@@ -156,7 +157,7 @@ impl ReadBuffer {
     pub(super) fn filled(&mut self, count: usize) {
         if count >= self.offered && self.offered >= self.read_size / 2 && self.read_size < MAX_READ
         {
-            self.read_size = self.read_size.saturating_mul(2);
+            self.read_size = self.read_size.saturating_mul(2).min(MAX_READ);
         }
         self.end = self.end.saturating_add(count.min(self.offered)).min(self.data.len());
         self.offered = 0;
@@ -171,7 +172,7 @@ impl ReadBuffer {
     fn forget_parsed(&mut self) {
         if self.message.is_none() && self.start == self.end {
             (self.start, self.end) = (0, 0);
-            if self.data.len() > SHARED || self.data.len() < self.read_size {
+            if self.data.len() > MAX_READ || self.data.len() < self.read_size {
                 self.data = alloc::vec![0; self.read_size];
             }
         }
@@ -199,8 +200,8 @@ impl ReadBuffer {
         if self.lent || self.offered != 0 || self.held() > HAND_OVER {
             return;
         }
-        if shared.len() < SHARED {
-            *shared = alloc::vec![0; SHARED];
+        if shared.len() < MAX_READ {
+            *shared = alloc::vec![0; MAX_READ];
         }
         self.move_to(core::mem::take(shared));
         self.lent = true;
@@ -216,7 +217,7 @@ impl ReadBuffer {
         }
         self.offered = 0;
         let held = self.held();
-        if lent && self.data.len() == SHARED {
+        if lent && self.data.len() == MAX_READ {
             *shared = self.move_to(alloc::vec![0; held]);
         } else if held <= HAND_OVER && self.data.len() != held {
             // Made for a long message that has been told, or in place of one that was handed over.

@@ -7,6 +7,9 @@
 /// Bytes that one step of the wide loop handles.
 const BLOCK: usize = 64;
 
+/// Bytes of the widest register that is meant.
+const REGISTER: usize = 32;
+
 /// Whether the target has vector instructions: without them the wide loop gains nothing.
 const VECTORS: bool = cfg!(any(
     target_pointer_width = "64",
@@ -46,10 +49,10 @@ impl MaskingKey {
         Self(u32::from_le_bytes(self.0).rotate_right(bits).to_le_bytes())
     }
 
-    /// The key, repeated: as many bytes as a block has.
+    /// The key, repeated: as many bytes as a register has.
     #[inline]
-    const fn block(self) -> [[u8; 4]; BLOCK / 4] {
-        [self.0; BLOCK / 4]
+    const fn register(self) -> [[u8; 4]; REGISTER / 4] {
+        [self.0; REGISTER / 4]
     }
 }
 
@@ -74,11 +77,16 @@ impl core::fmt::Debug for MaskingKey {
 /// ```
 #[inline]
 pub fn mask(payload: &mut [u8], key: MaskingKey) {
-    if VECTORS { mask_wide(payload, key) } else { mask_small(payload, key) }
+    #[cfg(feature = "simd")]
+    if crate::simd::mask(payload, key) {
+        return;
+    }
+    if VECTORS { mask_blocks(payload, key) } else { mask_small(payload, key) }
 }
 
-#[inline]
-fn mask_wide(payload: &mut [u8], key: MaskingKey) {
+/// Masks a block at a time, with whatever instructions the caller has.
+#[inline(always)]
+pub(crate) fn mask_blocks(payload: &mut [u8], key: MaskingKey) {
     let mut rest = payload;
     while rest.len() >= BLOCK {
         rest = mask_first::<BLOCK>(rest, key);
@@ -93,14 +101,16 @@ fn mask_wide(payload: &mut [u8], key: MaskingKey) {
 }
 
 /// Masks `N` bytes, if there are so many; returns what follows them. `N` is a multiple of the key's length.
-#[inline]
+#[inline(always)]
 fn mask_first<const N: usize>(payload: &mut [u8], key: MaskingKey) -> &mut [u8] {
     if payload.len() < N {
         return payload;
     }
     let Some((block, rest)) = payload.split_first_chunk_mut::<N>() else { return &mut [] };
-    for (byte, key) in block.iter_mut().zip(key.block().as_flattened()) {
-        *byte ^= key;
+    for part in block.chunks_mut(REGISTER) {
+        for (byte, key) in part.iter_mut().zip(key.register().as_flattened()) {
+            *byte ^= key;
+        }
     }
     rest
 }
@@ -129,14 +139,21 @@ pub(crate) fn mask_into(payload: &[u8], out: &mut [u8], key: MaskingKey) -> usiz
     let (Some(from), Some(to)) = (payload.get(..len), out.get_mut(..len)) else {
         return 0;
     };
-    let wide = key.block();
-    let (mut sources, mut targets) = (from.chunks_exact(BLOCK), to.chunks_exact_mut(BLOCK));
-    for (target, source) in (&mut targets).zip(&mut sources) {
-        for ((target, source), key) in target.iter_mut().zip(source).zip(wide.as_flattened()) {
-            *target = source ^ key;
-        }
+    #[cfg(feature = "simd")]
+    if crate::simd::mask_into(from, to, key) {
+        return len;
     }
-    let (mut from, mut to) = (sources.remainder(), targets.into_remainder());
+    mask_blocks_into(from, to, key);
+    len
+}
+
+/// As [`mask_blocks`], copying on the way. Both slices have the same length.
+#[inline(always)]
+pub(crate) fn mask_blocks_into(from: &[u8], to: &mut [u8], key: MaskingKey) {
+    let (mut from, mut to) = (from, to);
+    while from.len() >= BLOCK {
+        (from, to) = mask_first_into::<BLOCK>(from, to, key);
+    }
     (from, to) = mask_first_into::<32>(from, to, key);
     (from, to) = mask_first_into::<16>(from, to, key);
     (from, to) = mask_first_into::<8>(from, to, key);
@@ -144,10 +161,9 @@ pub(crate) fn mask_into(payload: &[u8], out: &mut [u8], key: MaskingKey) -> usiz
     for ((target, source), key) in to.iter_mut().zip(from).zip(key.0) {
         *target = source ^ key;
     }
-    len
 }
 
-#[inline]
+#[inline(always)]
 fn mask_first_into<'f, 't, const N: usize>(
     from: &'f [u8],
     to: &'t mut [u8],
@@ -161,8 +177,11 @@ fn mask_first_into<'f, 't, const N: usize>(
     else {
         return (&[], &mut []);
     };
-    for ((target, source), key) in target.iter_mut().zip(source).zip(key.block().as_flattened()) {
-        *target = source ^ key;
+    for (target, source) in target.chunks_mut(REGISTER).zip(source.chunks(REGISTER)) {
+        let key = key.register();
+        for ((target, source), key) in target.iter_mut().zip(source).zip(key.as_flattened()) {
+            *target = source ^ key;
+        }
     }
     (from, to)
 }

@@ -31,7 +31,7 @@ fn outcome(role: Role, open: bool, config: Config, bytes: &[u8], way: Way) -> Ou
         let mut start =
             if role == Role::Server { Vec::from([2, 0x80, 0, 0, 0, 0]) } else { Vec::from([2, 0]) };
         let mut input = Input::new(&mut start);
-        assert!(receiver.receive(&mut sender, &mut input, TextCheck::Here).is_ok());
+        assert!(receiver.find(&mut sender, &mut input).is_ok());
     }
     let mut outcome = Outcome { seen: Vec::new(), error: None, owed: Vec::new(), left: 0 };
     let mut bytes = Vec::from(bytes);
@@ -40,8 +40,8 @@ fn outcome(role: Role, open: bool, config: Config, bytes: &[u8], way: Way) -> Ou
         let mut input = Input::new(piece);
         loop {
             let result = match way {
-                Way::Short => receiver.receive(&mut sender, &mut input, TextCheck::Here),
-                _ => receiver.receive_piece(&mut sender, &mut input, TextCheck::Here),
+                Way::Short => receiver.find(&mut sender, &mut input),
+                _ => receiver.receive(&mut sender, &mut input, TextCheck::Here),
             };
             let frame = match result {
                 Ok(Some(frame)) => frame,
