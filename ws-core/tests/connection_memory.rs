@@ -93,7 +93,7 @@ fn the_count_counts() {
 
 #[test]
 fn connection_is_small() {
-    assert!(size_of::<Connection>() <= 512, "{} bytes", size_of::<Connection>());
+    assert!(size_of::<Connection>() <= 416, "{} bytes", size_of::<Connection>());
 }
 
 #[test]

@@ -13,7 +13,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 /// What can go wrong on a WebSocket.
 ///
-/// That the peer closes is not among it: then [`read`](crate::WebSocket::read) gives `None`.
+/// An end that the peer has begun is no error: [`read`](crate::WebSocket::read) then returns `None`.
 ///
 /// What is printed says all, the wrapped error included: its [`source`](std::error::Error::source) is that
 /// of the wrapped error. It becomes an [`io::Error`] of a kind that fits. It is [`Send`] and [`Sync`].
@@ -75,10 +75,10 @@ impl Error {
     /// the server refused with a status that says so (408, 429, 500 to 599). It does so after a random
     /// delay that grows (RFC 6455 §7.2.3).
     ///
-    /// It is `false` of what would be the same again, such as an [`Io`](Self::Io) of the kind
+    /// It is `false` for errors that would happen again, such as an [`Io`](Self::Io) of the kind
     /// [`InvalidData`](io::ErrorKind::InvalidData), [`Unsupported`](io::ErrorKind::Unsupported) or
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock). It is `false`, too, of [`Busy`](Self::Busy) and of
-    /// [`SendError::OutputFull`]: the connection is as it was, and the message may be sent on it later.
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock). It is `false` for [`Busy`](Self::Busy) and
+    /// [`SendError::OutputFull`], too: the connection is as it was, and the message may be sent on it later.
     pub fn is_transient(&self) -> bool {
         use io::ErrorKind::{InvalidData, Unsupported, WouldBlock};
         match self {

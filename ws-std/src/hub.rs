@@ -122,17 +122,17 @@ impl Hub {
         Ok(member)
     }
 
-    /// Sends a message to all members. Returns how many that were.
+    /// Sends a message to all members. Returns how many members that were.
     pub fn broadcast(&self, message: impl Into<Message>) -> usize {
         self.broadcast_where(|_| true, message)
     }
 
-    /// Sends a message to all members but one, such as the one that it came from. Returns how many that were.
+    /// Sends a message to all members but one, such as the one that it came from. Returns how many members that were.
     pub fn broadcast_except(&self, id: MemberId, message: impl Into<Message>) -> usize {
         self.broadcast_where(|member| member != id, message)
     }
 
-    /// Sends a message to the members that are chosen, such as those of a room. Returns how many that were.
+    /// Sends a message to the members that are chosen, such as those of a room. Returns how many members that were.
     /// `choose` runs while the hub is locked, so it must not call the hub.
     pub fn broadcast_where(
         &self,

@@ -219,7 +219,7 @@ impl ListenerHandle {
     ///
     /// No more connections are accepted: the socket is closed. Each that is open is closed with
     /// [`CloseCode::GOING_AWAY`](crate::CloseCode::GOING_AWAY) (1001) as soon as it has read what had come,
-    /// and its `read` gives `None` when the peer has answered. A peer that sends on and on is read for
+    /// and its `read` returns `None` when the peer has answered. A peer that sends on and on is read for
     /// half of `time_limit`, and for five seconds at the most. After `time_limit` those that are left are
     /// aborted. When all have ended, the listener's iterator ends, too: so a program whose accepting
     /// loop is over can exit.

@@ -195,7 +195,7 @@ impl<T: Transport> WebSocket<T> {
     }
 
     /// Starts the closing handshake and goes on: [`read`](Self::read) the peer's last messages until
-    /// it gives `None`.
+    /// it returns `None`.
     ///
     /// # Errors
     ///

@@ -230,7 +230,7 @@ impl Side {
         }
     }
 
-    /// Takes bytes of a head; gives those after it.
+    /// Takes bytes of a head; returns those after it.
     fn head<'b>(&mut self, bytes: &'b [u8], hook: &Hook, peer: Option<SocketAddr>) -> &'b [u8] {
         // The end may have begun before.
         let before = self.held.len();
@@ -254,7 +254,7 @@ impl Side {
         end.checked_sub(before).and_then(|taken| bytes.get(taken..)).unwrap_or_default()
     }
 
-    /// Takes bytes of a frame; gives those after what is told of it.
+    /// Takes bytes of a frame; returns those after what is told of it.
     fn frame<'b>(&mut self, bytes: &'b [u8], hook: &Hook, peer: Option<SocketAddr>) -> &'b [u8] {
         let before = self.held.len();
         let most = TRACED_PAYLOAD.saturating_add(MAX_HEADER_LEN);

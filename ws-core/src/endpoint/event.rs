@@ -144,6 +144,7 @@ impl From<HandshakeError> for EndpointError {
 
 /// A message that was not sent, given back.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Unsent {
     /// The message.
     pub message: Message,

@@ -73,7 +73,7 @@ impl ReadBuffer {
         self.start.saturating_sub(len)..self.start
     }
 
-    /// Adds the chunk that ends where parsing has got to; gives the message that it completes.
+    /// Adds the chunk that ends where parsing has got to; returns the message that it completes.
     #[inline]
     pub(super) fn chunk(&mut self, len: usize, start: bool, end: bool) -> Option<Range<usize>> {
         let chunk = self.start.saturating_sub(len)..self.start;

@@ -15,7 +15,7 @@ use crate::Result;
 /// WebSocket over HTTP/2 (RFC 8441) is another protocol.
 const ALPN: &[u8] = b"http/1.1";
 
-/// The configuration of clients that bring none: whom the platform trusts is trusted. It is shared,
+/// The configuration of clients that bring none: it trusts the platform's certificate store. It is shared,
 /// since the platform's certificates take long to load and sessions are resumed within it.
 pub(crate) fn default_client() -> Result<Arc<ClientConfig>> {
     static SHARED: Mutex<Option<Arc<ClientConfig>>> = Mutex::new(None);
