@@ -76,18 +76,18 @@ fn run_on(endpoint: &mut Endpoint, lending: bool, outcome: &mut Outcome) {
     loop {
         let ended = outcome.ended();
         let seen = if lending {
-            told(endpoint.next_ref(|| START), |(event, _)| lent(event), &mut outcome.output)
+            answer(endpoint.next_ref(|| START), |(event, _)| lent(event), &mut outcome.output)
         } else {
-            told(endpoint.next(|| START), owned, &mut outcome.output)
+            answer(endpoint.next(|| START), owned, &mut outcome.output)
         };
         match seen {
-            Told::Nothing => return,
-            Told::Written => {}
-            Told::Seen(seen) => {
+            Answer::Nothing => return,
+            Answer::Written => {}
+            Answer::Seen(seen) => {
                 assert!(!ended, "{seen:?} after the end");
                 outcome.seen.push(seen);
             }
-            Told::Closed => {
+            Answer::Closed => {
                 let info = endpoint.close_info().expect("how it was closed");
                 assert!(!ended && !info.by_us && !info.clean, "{info:?}");
                 outcome.seen.push(closed(info.code.get(), &info.reason));
@@ -97,48 +97,48 @@ fn run_on(endpoint: &mut Endpoint, lending: bool, outcome: &mut Outcome) {
 }
 
 /// What an answer tells.
-enum Told {
+enum Answer {
     Nothing,
     Written,
     Seen(Seen),
     Closed,
 }
 
-fn told<E>(next: Next<'_, E>, event: impl Fn(E) -> Told, output: &mut Vec<u8>) -> Told {
+fn answer<E>(next: Next<'_, E>, event: impl Fn(E) -> Answer, output: &mut Vec<u8>) -> Answer {
     match next {
         Next::Event(told) => event(told),
-        Next::Failed(EndpointError::Protocol(error)) => Told::Seen(failed(error)),
+        Next::Failed(EndpointError::Protocol(error)) => Answer::Seen(failed(error)),
         Next::Failed(other) => panic!("{other} without a reason"),
         Next::Write { output: pending, .. } => {
             write(pending, output);
-            Told::Written
+            Answer::Written
         }
         Next::Wait { read, .. } => {
             assert!(read.is_some(), "nowhere to read to");
-            Told::Nothing
+            Answer::Nothing
         }
-        Next::Shutdown { .. } | Next::Done => Told::Nothing,
+        Next::Shutdown { .. } | Next::Done => Answer::Nothing,
     }
 }
 
-fn owned(event: Event) -> Told {
-    Told::Seen(match event {
+fn owned(event: Event) -> Answer {
+    Answer::Seen(match event {
         Event::Message(Message::Text(message)) => text(&message),
         Event::Message(Message::Binary(message)) => binary(&message),
         Event::Ping(payload) => ping(&payload),
         Event::Pong(payload) => pong(&payload),
-        Event::Closed => return Told::Closed,
+        Event::Closed => return Answer::Closed,
         other => panic!("{other:?} on an open connection"),
     })
 }
 
-fn lent(event: Event<MessageRef<'_>, &[u8]>) -> Told {
-    Told::Seen(match event {
+fn lent(event: Event<MessageRef<'_>, &[u8]>) -> Answer {
+    Answer::Seen(match event {
         Event::Message(MessageRef::Text(message)) => text(message),
         Event::Message(MessageRef::Binary(message)) => binary(message),
         Event::Ping(payload) => ping(payload),
         Event::Pong(payload) => pong(payload),
-        Event::Closed => return Told::Closed,
+        Event::Closed => return Answer::Closed,
         other => panic!("{other:?} on an open connection"),
     })
 }

@@ -246,7 +246,7 @@ fn check_response(response: &ResponseHead<'_, '_>) {
 
 /// What an endpoint has told, in words, and what it has sent.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Told {
+struct Record {
     events: Vec<String>,
     output: Vec<u8>,
 }
@@ -268,8 +268,8 @@ fn check_endpoint(setup: &Setup<'_>, max_head: usize, max_fields: usize) {
 }
 
 /// A server waits, or has sent one whole HTTP response, or a 101 and then whole frames.
-fn run_server(mut endpoint: Endpoint, pieces: &[&[u8]]) -> Told {
-    let mut told = Told::default();
+fn run_server(mut endpoint: Endpoint, pieces: &[&[u8]]) -> Record {
+    let mut told = Record::default();
     let mut status = None;
     told.feed(&mut endpoint, pieces, |endpoint, event| {
         match event {
@@ -317,12 +317,12 @@ fn run_server(mut endpoint: Endpoint, pieces: &[&[u8]]) -> Told {
 }
 
 /// A client has sent its request, and then frames if it was accepted.
-fn run_client(mut endpoint: Endpoint, pieces: &[&[u8]]) -> Told {
+fn run_client(mut endpoint: Endpoint, pieces: &[&[u8]]) -> Record {
     let mut request = Vec::new();
     let Next::Write { output, .. } = endpoint.next(|| START) else { panic!("a request is first") };
     write(output, &mut request);
     assert!(request.ends_with(b"\r\n\r\n"));
-    let mut told = Told::default();
+    let mut told = Record::default();
     let mut open = false;
     told.feed(&mut endpoint, pieces, |_, event| match event {
         Ok(Event::Open { subprotocol, .. }) => {
@@ -345,7 +345,7 @@ fn run_client(mut endpoint: Endpoint, pieces: &[&[u8]]) -> Told {
     told
 }
 
-impl Told {
+impl Record {
     fn feed(
         &mut self,
         endpoint: &mut Endpoint,

@@ -32,7 +32,7 @@ pub(crate) fn check(data: &[u8]) {
 }
 
 fn run(mut connection: Connection, role: Role, pieces: &[&[u8]]) -> (Outcome, Places) {
-    let mut told = Told::default();
+    let mut told = Record::default();
     for piece in pieces {
         let mut piece = piece.to_vec();
         told.feed(&mut connection, role, &mut piece);
@@ -59,7 +59,7 @@ fn run(mut connection: Connection, role: Role, pieces: &[&[u8]]) -> (Outcome, Pl
 
 /// What a connection has told so far.
 #[derive(Default)]
-struct Told {
+struct Record {
     outcome: Outcome,
     places: Places,
     /// The kind of the message that is open, and whether it is compressed.
@@ -68,7 +68,7 @@ struct Told {
     before: usize,
 }
 
-impl Told {
+impl Record {
     /// Feeds one piece; each step either ends or consumes something, and all is consumed.
     fn feed(&mut self, connection: &mut Connection, role: Role, piece: &mut [u8]) {
         let mut input = Input::new(piece);

@@ -124,7 +124,7 @@ fn config() -> impl Strategy<Value = Config> {
 }
 
 /// What an answer has come to.
-enum Did {
+enum Effect {
     Event(Seen),
     /// A piece of a message, and whether it ends there.
     Piece(MessageKind, Vec<u8>, bool),
@@ -134,17 +134,17 @@ enum Did {
     Done,
 }
 
-fn told(event: Event) -> Did {
+fn told(event: Event) -> Effect {
     match event {
-        Event::Chunk { kind, bytes, end, .. } => Did::Piece(kind, bytes.to_vec(), end),
-        other => Did::Event(own(other)),
+        Event::Chunk { kind, bytes, end, .. } => Effect::Piece(kind, bytes.to_vec(), end),
+        other => Effect::Event(own(other)),
     }
 }
 
-fn told_ref(event: Event<MessageRef<'_>, &[u8]>) -> Did {
+fn told_ref(event: Event<MessageRef<'_>, &[u8]>) -> Effect {
     match event {
-        Event::Chunk { kind, bytes, end, .. } => Did::Piece(kind, bytes.to_vec(), end),
-        other => Did::Event(lent(other)),
+        Event::Chunk { kind, bytes, end, .. } => Effect::Piece(kind, bytes.to_vec(), end),
+        other => Effect::Event(lent(other)),
     }
 }
 
@@ -168,10 +168,10 @@ struct Stream {
 
 impl Stream {
     /// Does what a driver is told.
-    fn follow<E>(&mut self, next: Next<'_, E>, told: impl FnOnce(E) -> Did) -> Did {
+    fn follow<E>(&mut self, next: Next<'_, E>, told: impl FnOnce(E) -> Effect) -> Effect {
         match next {
             Next::Event(event) => told(event),
-            Next::Failed(error) => Did::Event(Seen::Failed(error)),
+            Next::Failed(error) => Effect::Event(Seen::Failed(error)),
             Next::Write { mut output, read, until } => {
                 if !self.batch.is_empty() {
                     return self.read(read, until);
@@ -184,30 +184,30 @@ impl Stream {
                 self.written.extend_from_slice(&output.chunk()[..count]);
                 output.advance(count);
                 self.room -= count;
-                Did::Progress
+                Effect::Progress
             }
             Next::Shutdown { side, .. } if self.confirms => {
                 side.shut_down();
-                Did::Progress
+                Effect::Progress
             }
             // The last try is not repeated.
-            Next::Shutdown { until: Some(until), .. } if until == AT(self.now) => Did::Progress,
-            Next::Shutdown { until, .. } => Did::Blocked(until),
+            Next::Shutdown { until: Some(until), .. } if until == AT(self.now) => Effect::Progress,
+            Next::Shutdown { until, .. } => Effect::Blocked(until),
             Next::Wait { read, until } => self.read(read, until),
-            Next::Done => Did::Done,
+            Next::Done => Effect::Done,
         }
     }
 
-    fn read(&mut self, read: Option<&mut Inbound>, until: Option<Instant>) -> Did {
-        let Some(inbound) = read else { return Did::Blocked(until) };
+    fn read(&mut self, read: Option<&mut Inbound>, until: Option<Instant>) -> Effect {
+        let Some(inbound) = read else { return Effect::Blocked(until) };
         let count = inbound.receive(&self.incoming);
         self.read.extend(self.incoming.drain(..count));
         if count == 0 && self.ended {
             assert!(self.incoming.is_empty(), "there is room to read into");
             inbound.receive_eof();
-            return Did::Progress;
+            return Effect::Progress;
         }
-        if count > 0 { Did::Progress } else { Did::Blocked(until) }
+        if count > 0 { Effect::Progress } else { Effect::Blocked(until) }
     }
 
     /// Writes what is in flight; gives how much that was.
@@ -267,8 +267,8 @@ impl Model {
             let written = self.stream.write_batch();
             self.endpoint.outbound.written(written);
             let until = match self.step() {
-                Did::Blocked(until) => until,
-                Did::Done => {
+                Effect::Blocked(until) => until,
+                Effect::Done => {
                     self.done = true;
                     return None;
                 }
@@ -285,38 +285,38 @@ impl Model {
         panic!("it does not come to rest");
     }
 
-    fn step(&mut self) -> Did {
+    fn step(&mut self) -> Effect {
         let Self { endpoint, stream, .. } = self;
         let now = AT(stream.now);
         let did = match self.way {
             Way::Next => stream.follow(endpoint.next(|| now), told),
             Way::NextRef => stream.follow(endpoint.next_ref(|| now), |(event, _)| told_ref(event)),
             Way::Flush => match stream.follow(endpoint.next_write(|| now), told) {
-                Did::Progress => Did::Progress,
+                Effect::Progress => Effect::Progress,
                 _ => stream.follow(endpoint.next(|| now), told),
             },
             Way::Halves => {
                 let Endpoint { inbound, outbound, .. } = endpoint;
                 let reads = stream.follow(inbound.next(outbound, || now), told);
                 let writes = match reads {
-                    Did::Blocked(_) | Did::Done => stream.follow(outbound.next(|| now), told),
-                    _ => Did::Progress,
+                    Effect::Blocked(_) | Effect::Done => stream.follow(outbound.next(|| now), told),
+                    _ => Effect::Progress,
                 };
                 match (reads, writes) {
-                    (reads @ (Did::Event(_) | Did::Piece(..)), _) => reads,
-                    (Did::Blocked(a), Did::Blocked(b)) => Did::Blocked(earlier(a, b, now)),
+                    (reads @ (Effect::Event(_) | Effect::Piece(..)), _) => reads,
+                    (Effect::Blocked(a), Effect::Blocked(b)) => Effect::Blocked(earlier(a, b, now)),
                     // Whoever is done waits for the other.
-                    (Did::Done, other) | (other, Did::Done) => other,
-                    _ => Did::Progress,
+                    (Effect::Done, other) | (other, Effect::Done) => other,
+                    _ => Effect::Progress,
                 }
             }
         };
         match did {
-            Did::Event(event) => {
+            Effect::Event(event) => {
                 self.tell(event);
-                Did::Progress
+                Effect::Progress
             }
-            Did::Piece(kind, bytes, end) => {
+            Effect::Piece(kind, bytes, end) => {
                 self.pieces.extend(bytes);
                 if end {
                     let whole = core::mem::take(&mut self.pieces);
@@ -325,7 +325,7 @@ impl Model {
                         MessageKind::Binary => binary(&whole),
                     });
                 }
-                Did::Progress
+                Effect::Progress
             }
             other => other,
         }

@@ -11,8 +11,8 @@ fn rule_01_events_are_told_once_and_the_rest_until_it_is_done() {
         let mut connection = started(role, CONFIG);
         let mut bytes = [to(role, FIN | TEXT, b"a"), to(role, FIN | PING, b"?")].concat();
         let mut input = Input::new(&mut bytes);
-        assert_eq!(step(&mut connection, role, &mut input, 0), See(text("a")));
-        assert_eq!(step(&mut connection, role, &mut input, 0), See(ping(b"?")));
+        assert_eq!(step(&mut connection, role, &mut input, 0), Told(text("a")));
+        assert_eq!(step(&mut connection, role, &mut input, 0), Told(ping(b"?")));
         for _ in 0..3 {
             assert!(matches!(ask(&mut connection, &mut input, START), Step::Transmit));
         }
@@ -23,7 +23,7 @@ fn rule_01_events_are_told_once_and_the_rest_until_it_is_done() {
         let mut bytes = [0xff; 100];
         let mut input = Input::new(&mut bytes);
         let error = ProtocolError::ReservedOpcode(0xf);
-        assert_eq!(step(&mut connection, role, &mut input, 0), See(failed(error)));
+        assert_eq!(step(&mut connection, role, &mut input, 0), Told(failed(error)));
         for _ in 0..3 {
             assert!(matches!(ask(&mut connection, &mut input, START), Step::Transmit));
         }
@@ -72,13 +72,13 @@ fn rule_02_transmit_comes_before_what_is_parsed() {
             to(role, FIN | CLOSE, b"\x03\xe8"),
         ];
         let expected = [
-            See(ping(b"1")),
+            Told(ping(b"1")),
             Send(by(role, FIN | PONG, b"1")),
-            See(ping(b"2")),
+            Told(ping(b"2")),
             Send(by(role, FIN | PONG, b"2")),
-            See(text("a")),
-            See(pong(b"3")),
-            See(closed(1000, "")),
+            Told(text("a")),
+            Told(pong(b"3")),
+            Told(closed(1000, "")),
             Send(by(role, FIN | CLOSE, b"\x03\xe8")),
             closed_rest(role, Some(5_000)),
         ];
@@ -87,7 +87,7 @@ fn rule_02_transmit_comes_before_what_is_parsed() {
         // What is due comes after what is parsed.
         let mut connection = started(role, TIMED);
         let bytes = to(role, FIN | TEXT, b"a");
-        let late = [See(text("a")), Wait(Some(30_000))];
+        let late = [Told(text("a")), Wait(Some(30_000))];
         assert_eq!(steps(&mut connection, role, &bytes, 20_000), late);
         let ping = [Send(by(role, FIN | PING, b"")), Wait(Some(34_000))];
         assert_eq!(steps(&mut connection, role, b"", 30_000), ping);
@@ -102,7 +102,7 @@ fn rule_02_a_payload_under_way_does_not_hold_up_what_is_parsed() {
         stick(&mut connection, role);
         let bytes =
             [to(role, FIN | PING, b"1"), to(role, FIN | TEXT, b"a"), to(role, FIN | CLOSE, b"")];
-        let seen = [See(ping(b"1")), See(text("a")), See(closed(1005, "")), Wait(Some(5_000))];
+        let seen = [Told(ping(b"1")), Told(text("a")), Told(closed(1005, "")), Wait(Some(5_000))];
         assert_eq!(steps(&mut connection, role, &bytes.concat(), 0), seen);
         unstick(&mut connection);
         let sent = [
@@ -130,10 +130,10 @@ fn rule_03_everything_that_came_before_an_end_is_told_before_done() {
                 to(role, FIN | CLOSE, b"\x03\xe8"),
             ];
             let mut expected = vec![
-                See(text("a")),
-                See(ping(b"?")),
+                Told(text("a")),
+                Told(ping(b"?")),
                 Send(by(role, FIN | PONG, b"?")),
-                See(closed(1000, "")),
+                Told(closed(1000, "")),
                 Send(close_by(role, CloseCode::NORMAL)),
                 Shutdown(Some(7)),
             ];

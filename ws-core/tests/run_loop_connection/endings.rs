@@ -92,7 +92,7 @@ fn rule_15_a_stream_that_ends_in_the_middle() {
         connection.receiver.receive_eof();
         let rest = steps(&mut connection, role, &to(role, FIN | PING, b"?"), 0);
         let sent = Send(by(role, FIN | PONG, b"?"));
-        assert_eq!(rest, [See(ping(b"?")), sent, Shutdown(Some(0))]);
+        assert_eq!(rest, [Told(ping(b"?")), sent, Shutdown(Some(0))]);
     }
 }
 
@@ -123,12 +123,12 @@ fn rule_16_after_a_reset_what_came_is_told_and_done_follows_without_shutdown() {
             to(role, FIN | PING, b"?"),
             to(role, FIN | CLOSE, b"\x03\xe8"),
         ];
-        let seen = [See(text("a")), See(ping(b"?")), See(closed(1000, "")), Done];
+        let seen = [Told(text("a")), Told(ping(b"?")), Told(closed(1000, "")), Done];
         assert_eq!(steps(&mut connection, role, &bytes.concat(), 9_000), seen);
         assert!(!connection.sender.is_clean());
         let mut connection = started(role, CONFIG);
         connection.sender.receive_reset();
-        let seen = [See(failed(ProtocolError::ReservedOpcode(0xf))), Done];
+        let seen = [Told(failed(ProtocolError::ReservedOpcode(0xf))), Done];
         assert_eq!(steps(&mut connection, role, &[0xff, 0xff], 9_000), seen);
     }
 }
@@ -229,7 +229,7 @@ fn clean_only_when_the_answer_is_written() {
         let mut connection = started(role, CONFIG);
         let mut bytes = frame.clone();
         let mut input = Input::new(&mut bytes);
-        assert_eq!(step(&mut connection, role, &mut input, 0), See(closed(1000, "")));
+        assert_eq!(step(&mut connection, role, &mut input, 0), Told(closed(1000, "")));
         assert!(!connection.sender.is_clean());
         assert!(matches!(ask(&mut connection, &mut input, START), Step::Transmit));
         assert!(!connection.sender.is_clean());
@@ -247,7 +247,7 @@ fn clean_only_when_the_answer_is_written() {
         assert_eq!(steps(&mut connection, role, b"", 0), [Wait(Some(5_000))]);
         let mut bytes = frame.clone();
         let mut input = Input::new(&mut bytes);
-        assert_eq!(step(&mut connection, role, &mut input, 0), See(closed_by_us(1000, "")));
+        assert_eq!(step(&mut connection, role, &mut input, 0), Told(closed_by_us(1000, "")));
         assert!(!connection.sender.is_clean());
         written = step(&mut connection, role, &mut input, 0);
         assert_eq!(written, closed_rest(role, Some(5_000)));
@@ -281,7 +281,7 @@ fn never_clean_after_a_reset_before_the_answer_was_written() {
         let mut connection = started(role, CONFIG);
         close(&mut connection, role);
         connection.sender.receive_reset();
-        let seen = [See(closed_by_us(1005, "")), Done];
+        let seen = [Told(closed_by_us(1005, "")), Done];
         assert_eq!(steps(&mut connection, role, &frame, 0), seen);
         assert!(!connection.sender.is_clean());
     }

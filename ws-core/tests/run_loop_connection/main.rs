@@ -33,8 +33,8 @@ const fn at(millis: u32) -> Instant {
 
 /// What a connection has a driver do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Do {
-    See(Seen),
+enum Answer {
+    Told(Seen),
     /// A frame is encoded.
     Send(Vec<u8>),
     /// Until when, in milliseconds.
@@ -43,14 +43,14 @@ enum Do {
     Done,
 }
 
-use Do::{Done, See, Send, Shutdown, Wait};
+use Answer::{Done, Send, Shutdown, Told, Wait};
 
 /// Asks once, and does it except for a shutdown.
-fn step(connection: &mut Connection, role: Role, input: &mut Input<'_>, now: u32) -> Do {
+fn step(connection: &mut Connection, role: Role, input: &mut Input<'_>, now: u32) -> Answer {
     let millis = |until: Option<Instant>| until.map(Instant::as_millis);
     let step = ask(connection, input, at(now));
     let receiver = &connection.receiver;
-    See(match step {
+    Told(match step {
         Step::Data(chunk) => match chunk.kind {
             ws_core::MessageKind::Text => text(core::str::from_utf8(chunk.bytes).unwrap()),
             ws_core::MessageKind::Binary => binary(chunk.bytes),
@@ -72,7 +72,7 @@ fn step(connection: &mut Connection, role: Role, input: &mut Input<'_>, now: u32
 
 /// All there is to do until the stream is to be waited for, or to be shut down, or it is over.
 #[track_caller]
-fn steps(connection: &mut Connection, role: Role, bytes: &[u8], now: u32) -> Vec<Do> {
+fn steps(connection: &mut Connection, role: Role, bytes: &[u8], now: u32) -> Vec<Answer> {
     let mut bytes = bytes.to_vec();
     let mut input = Input::new(&mut bytes);
     let mut all = Vec::new();
@@ -111,7 +111,7 @@ fn fail(connection: &mut Connection, error: ProtocolError) {
 }
 
 /// What a side does when Close frames went both ways: a server shuts down, a client waits for that.
-fn closed_rest(role: Role, until: Option<u32>) -> Do {
+fn closed_rest(role: Role, until: Option<u32>) -> Answer {
     if role == Role::Server { Shutdown(until) } else { Wait(until) }
 }
 

@@ -35,7 +35,7 @@ fn rule_07_what_happens_between_two_answers_counts_from_the_later_one() {
         // Bytes that came.
         let mut connection = started(role, TIMED);
         let mut bytes = to(role, FIN | TEXT, b"a");
-        assert_eq!(step(&mut connection, role, &mut Input::new(&mut bytes), 0), See(text("a")));
+        assert_eq!(step(&mut connection, role, &mut Input::new(&mut bytes), 0), Told(text("a")));
         assert_eq!(steps(&mut connection, role, b"", 6_000), [Wait(Some(16_000))]);
         // A data frame that was sent.
         let config = CONFIG.idle_timeout(seconds(20));
@@ -77,12 +77,12 @@ fn rule_08_time_does_not_go_back_by_less_than_a_minute() {
         for back in [1, 1_000, 60_000] {
             let mut connection = started(role, config);
             let bytes = to(role, FIN | PONG, b"");
-            let first = [See(pong(b"")), Wait(Some(110_000))];
+            let first = [Told(pong(b"")), Wait(Some(110_000))];
             assert_eq!(steps(&mut connection, role, &bytes, 100_000), first);
             // As if it were 100,000 still: for what is due, and for what has come.
             assert_eq!(steps(&mut connection, role, b"", 100_000 - back), [Wait(Some(110_000))]);
             let again = steps(&mut connection, role, &bytes, 100_000 - back);
-            assert_eq!(again, [See(pong(b"")), Wait(Some(110_000))]);
+            assert_eq!(again, [Told(pong(b"")), Wait(Some(110_000))]);
             close(&mut connection, role);
             assert_eq!(steps(&mut connection, role, b"", 100_000 - back), [Wait(Some(105_000))]);
         }
@@ -91,7 +91,7 @@ fn rule_08_time_does_not_go_back_by_less_than_a_minute() {
         steps(&mut connection, role, &bytes, 100_000);
         let wrapped = 100_000 - 60_001;
         let again = steps(&mut connection, role, &bytes, wrapped);
-        assert_eq!(again, [See(pong(b"")), Wait(Some(wrapped + 10_000))]);
+        assert_eq!(again, [Told(pong(b"")), Wait(Some(wrapped + 10_000))]);
         // How long ago things were before that, nobody knows: all time-outs start again.
         let days = 10 * 24 * 60 * 60 * 1000;
         let mut connection = started(role, TIMED);
@@ -124,7 +124,7 @@ fn rule_09_what_is_due_is_done_after_all_bytes_are_parsed() {
             steps(&mut connection, role, b"", 10_000);
             let now = 14_000 + late;
             let got = steps(&mut connection, role, &to(role, FIN | PONG, b""), now);
-            let seen = See(pong(b""));
+            let seen = Told(pong(b""));
             if late < 100_000 {
                 assert_eq!(got, [seen, Wait(Some(now + 10_000))], "the Pong");
             } else {
@@ -136,13 +136,13 @@ fn rule_09_what_is_due_is_done_after_all_bytes_are_parsed() {
             let mut connection = started(role, config);
             let now = 60_000 + late;
             let got = steps(&mut connection, role, &to(role, FIN | TEXT, b"a"), now);
-            assert_eq!(got, [See(text("a")), Wait(Some(now + 60_000))], "data");
+            assert_eq!(got, [Told(text("a")), Wait(Some(now + 60_000))], "data");
 
             let mut connection = started(role, CONFIG);
             close(&mut connection, role);
             steps(&mut connection, role, b"", 0);
             let got = steps(&mut connection, role, &to(role, FIN | CLOSE, b""), 5_000 + late);
-            assert_eq!(got, [See(closed_by_us(1005, "")), Shutdown(Some(5_000 + late))], "Close");
+            assert_eq!(got, [Told(closed_by_us(1005, "")), Shutdown(Some(5_000 + late))], "Close");
             assert_eq!(steps(&mut connection, role, b"", 5_000 + late), [Done]);
             assert!(connection.sender.is_clean());
         }
@@ -160,7 +160,7 @@ fn rule_10_a_late_driver_gets_a_grace_once() {
             let deadline = 10_000 + pong_timeout * 1_000;
             let lost = |until| {
                 let close = close_by(role, CloseCode::INTERNAL_ERROR);
-                [See(failed(ProtocolError::PongTimeout)), Send(close), Shutdown(Some(until))]
+                [Told(failed(ProtocolError::PongTimeout)), Send(close), Shutdown(Some(until))]
             };
             let pinged = || {
                 let mut connection = started(role, config);
@@ -233,6 +233,6 @@ fn rule_12_parsed_bytes_are_a_sign_of_life() {
             assert_eq!(steps(&mut connection, role, b"", now), [Wait(Some(14_000))]);
         }
         let rest = steps(&mut connection, role, b"", 14_000);
-        assert_eq!(rest[0], See(failed(ProtocolError::PongTimeout)));
+        assert_eq!(rest[0], Told(failed(ProtocolError::PongTimeout)));
     }
 }
