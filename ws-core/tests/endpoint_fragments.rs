@@ -544,6 +544,23 @@ fn a_message_that_was_cut_to_its_end_is_not_dropped() {
     }
 }
 
+#[test]
+fn a_close_frame_that_waits_is_no_message_that_was_dropped() {
+    for role in ROLES {
+        let mut endpoint = by_four(role);
+        endpoint.outbound.queue("Hello").unwrap();
+        take_frame(&mut endpoint, 0);
+        assert!(matches!(next(&mut endpoint, 0), Answer::Write(..)));
+        endpoint.outbound.start_close(CloseCode::NORMAL, "bye").unwrap();
+        let close = to(role, FIN | CLOSE, &[3, 233]);
+        assert_eq!(endpoint.inbound.receive(&close), close.len());
+        assert_eq!(next(&mut endpoint, 0), Answer::Told(closed(1001, "")));
+        let sent = plain(&take(&mut endpoint));
+        assert_eq!(sent, [frame(FIN | CONT, b"o"), frame(FIN | CLOSE, &[3, 233])]);
+        assert!(!endpoint.outbound.has_dropped(), "{role:?}");
+    }
+}
+
 // The stream has ended before our Close frame was encoded; it is sent all the same.
 #[test]
 fn who_closed_first_is_known_when_the_close_frame_is_sent() {

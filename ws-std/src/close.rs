@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ws_core::endpoint::Outbound;
+use ws_core::endpoint::{Next, Outbound};
 
 use crate::batch::Batch;
 use crate::link::Link;
@@ -58,7 +58,12 @@ impl<T: Transport> Link<T> {
                 self.shutdown_write(left.map(|left| clock.now().saturating_add(left)));
                 sending.with(Outbound::shut_down);
             }
-            let until = sending.with(|out| out.next(|| clock.now()).until());
+            let next = sending.with(|out| match out.next(|| clock.now()) {
+                Next::Done => None,
+                next => Some(next.until()),
+            });
+            // Nobody waits for what is left.
+            let Some(until) = next else { break };
             let until = until.map(|until| clock.left_until(until));
             let until = match (until, by) {
                 (Some(until), None) => until,

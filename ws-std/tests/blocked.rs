@@ -320,3 +320,35 @@ fn a_connection_ends_within_the_time_that_is_set() {
     drop(go_on);
     finish(peer);
 }
+
+// No thread is in a send any more: the reader writes what a time-out has left, for as long as that may take.
+#[test]
+fn a_connection_ends_within_the_time_that_is_set_whoever_writes() {
+    let time = Duration::from_millis(500);
+    let config = Config::new().close_timeout(Some(time));
+    let builder =
+        Listener::builder().config(config).write_timeout(Some(Duration::from_millis(100)));
+    let (ws, client) = pair(builder, SLOW_BUFFER);
+    let (mut reader, writer) = ws.split().unwrap();
+    let error = writer.send(vec![7; 4 * SLOW_LEN]).unwrap_err();
+    assert!(matches!(error, Error::Timeout(Deadline::Write)), "{error}");
+    let (go_on, told) = mpsc::channel::<()>();
+    let peer = thread::spawn(move || {
+        let mut client = client;
+        while told.try_recv() != Err(mpsc::TryRecvError::Disconnected) {
+            if client.exactly(PIECE).is_err() {
+                break;
+            }
+            thread::sleep(PAUSE);
+        }
+    });
+    thread::sleep(Duration::from_millis(200));
+    let begun = Instant::now();
+    writer.end_within(time);
+    writer.queue_close(CloseCode::NORMAL, "").unwrap();
+    within(move || while let Ok(Some(_)) = reader.read() {});
+    let took = begun.elapsed();
+    assert!(took >= time && took < Duration::from_secs(4), "{took:?}");
+    drop(go_on);
+    finish(peer);
+}

@@ -286,6 +286,7 @@ impl Inbound {
     pub(super) fn look(&mut self, out: &mut Outbound, now: Instant) -> bool {
         // Bytes may lie behind what is held.
         let look = if self.held.is_some() { Look::Unparsed } else { Look::Parsed };
+        out.idle = false;
         let due = out.look(now, look);
         due.is_some() || !out.is_sound()
     }

@@ -249,7 +249,11 @@ impl Endpoint {
     /// next event, which [`next`](Self::next) tells.
     pub fn next_write(&mut self, clock: impl FnOnce() -> Instant) -> Next<'_> {
         self.inbound.hold(&mut self.outbound);
-        self.outbound.look(clock(), Look::Writer);
+        // Asked again with all written: the stream holds some of it back, and was read from meanwhile.
+        let idle = self.outbound.waiting() == 0;
+        let again = core::mem::replace(&mut self.outbound.idle, idle) && idle;
+        let look = if again { Look::Unparsed } else { Look::Writer };
+        self.outbound.look(clock(), look);
         self.outbound.rest(Some(&mut self.inbound))
     }
 

@@ -47,6 +47,8 @@ pub struct Outbound {
     random_failed: bool,
     opening_late: bool,
     dropped: bool,
+    /// `next_write` found nothing to write when it was asked last, and no side that reads has asked since.
+    pub(super) idle: bool,
 }
 
 struct Keys {
@@ -110,6 +112,7 @@ impl Outbound {
             random_failed: false,
             opening_late: false,
             dropped: false,
+            idle: false,
         }
     }
 
@@ -117,10 +120,17 @@ impl Outbound {
     /// which means that all is written or taken, and [`Next::Done`], which means that nobody takes it any more. Whether
     /// something was dropped instead of written, [`has_dropped`](Self::has_dropped) tells.
     ///
-    /// `clock` is called once. Of what is due, this side does what does not depend on what may have come.
+    /// `clock` is called once. Of what is due, this side does what does not depend on what may have come; while all is
+    /// written, the time of its [`Next::Wait`] is that of the next Ping, or of the ending.
     pub fn next(&mut self, clock: impl FnOnce() -> Instant) -> Next<'_> {
         self.look(clock(), Look::Writer);
-        self.rest(None)
+        // With nothing to write, an open connection's other deadlines are for the side that reads.
+        let idle = self.waiting() == 0 && self.sender.is_open();
+        let ping = self.sender.timers.next_ping();
+        match self.rest(None) {
+            Next::Wait { read, .. } if idle => Next::Wait { read, until: ping },
+            next => next,
+        }
     }
 
     /// Puts a message, text or binary, into the output. A driver writes it when it is told to.
@@ -581,7 +591,7 @@ impl Outbound {
 
     /// Of messages that wait, no further fragment is begun.
     fn drop_queue(&mut self) {
-        self.dropped |= self.queue.take().is_some_and(|queue| queue.len() != 0);
+        self.dropped |= self.queue.take().is_some_and(|queue| queue.has_messages());
     }
 
     fn drop_output(&mut self) {

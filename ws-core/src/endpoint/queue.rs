@@ -60,6 +60,11 @@ impl Queue {
         self.len.saturating_add(usize::from(self.close.is_some()))
     }
 
+    /// Whether any frame of a message waits.
+    pub(super) fn has_messages(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
     pub(super) fn push(&mut self, kind: MessageKind, payload: Payload, last: bool) {
         self.len = self.len.saturating_add(payload.len()).saturating_add(COST);
         self.open = if last { None } else { Some(kind) };

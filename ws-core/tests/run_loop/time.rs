@@ -401,3 +401,52 @@ fn rule_11_a_flush_does_not_outlast_the_opening_handshake() {
     let late = Answer::Told(Seen::Failed(EndpointError::HandshakeTimeout));
     assert_eq!(run(&mut client, 15_000), [late, Answer::Done]);
 }
+
+// What is due is for the side that reads; until then, nobody is told of a time that has passed.
+#[test]
+fn rule_11_a_side_that_only_writes_does_not_spin_when_all_is_written() {
+    for flush in [true, false] {
+        for (config, due) in
+            [(Config::new().idle_timeout(millis(1_000)), 1_000), (keepalive(), 150)]
+        {
+            let mut server = open(Role::Server, config);
+            run(&mut server, 0);
+            if due == 150 {
+                run(&mut server, 100);
+            }
+            let mut passed = 0;
+            let mut ask = |server: &mut Endpoint, at: u32| {
+                let answer = if flush {
+                    next_write(server, at)
+                } else {
+                    next_outbound(&mut server.outbound, at)
+                };
+                if let Answer::Wait(_, Some(until)) = answer {
+                    passed += usize::from(until <= at);
+                }
+                answer
+            };
+            for at in due + 500..due + 600 {
+                ask(&mut server, at);
+            }
+            // A flush that is asked again does what is due, after the grace.
+            assert!(passed <= usize::from(flush), "{passed} of {flush}, {due}");
+            // Whoever reads does it, too.
+            let told = [next(&mut server, due + 5_000), next(&mut server, due + 10_000)];
+            assert!(!told.iter().all(|told| matches!(told, Answer::Wait(..))), "{told:?}");
+        }
+    }
+}
+
+// A flush may wait for a stream that holds back what it was given: a peer that takes nothing is found all the same.
+#[test]
+fn rule_13_a_flush_of_a_stream_that_holds_output_back_finds_a_peer_that_is_gone() {
+    let mut server = pinged(Role::Server, keepalive());
+    for at in [150, 156, 163, 170] {
+        if let Answer::Write(..) = next_write(&mut server, at) {
+            assert_eq!(next(&mut server, at), Answer::Told(failed(PongTimeout)));
+            return;
+        }
+    }
+    panic!("it is not found");
+}

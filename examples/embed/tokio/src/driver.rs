@@ -53,7 +53,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         let mut flushing = true;
         while flushing {
             let done = match self.endpoint.next_write(|| now(self.start)) {
-                Next::Done => break,
+                Next::Done => Err(ErrorKind::BrokenPipe.into()),
                 next => Self::step(next, &mut self.stream, self.start, &mut flushing).await,
             };
             done.inspect_err(|_| self.endpoint.outbound.receive_reset())?;
