@@ -83,6 +83,9 @@ impl Config {
 
     /// After how long a silence of the peer a Ping is sent. Default `None`: never.
     ///
+    /// There is one Ping for each silence: the next follows when the peer was heard. Set
+    /// [`pong_timeout`](Self::pong_timeout) to end a connection whose peer does not answer.
+    ///
     /// Time-outs have a resolution of a millisecond and a maximum of 24 days.
     #[must_use]
     pub const fn ping_interval(mut self, interval: Option<Duration>) -> Self {

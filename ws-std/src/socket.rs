@@ -211,7 +211,8 @@ impl<T: Transport> WebSocket<T> {
     ///
     /// # Errors
     ///
-    /// As [`start_close`](Self::start_close); the connection is given up.
+    /// As [`start_close`](Self::start_close) for a code or reason that is not allowed: nothing has happened then. After any
+    /// other error the connection is given up.
     pub fn close(&mut self, code: impl Into<Option<CloseCode>>, reason: &str) -> Result<CloseInfo> {
         if self.driver.endpoint.close_info().is_none() {
             match self.driver.endpoint.outbound.start_close(code, reason) {

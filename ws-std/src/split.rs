@@ -78,7 +78,9 @@ impl<T: Transport> WebSocket<T> {
     /// ```
     ///
     /// What the opening handshake has agreed upon, as [`subprotocol`](Self::subprotocol), is to be
-    /// taken before. To drop the last [`Writer`] changes nothing for the reader.
+    /// taken before. So is the write time-out, which is that of all writers then. The reader has whole messages only:
+    /// neither [`read_ref`](Self::read_ref) nor [`read_stream`](Self::read_stream). To drop the last [`Writer`] changes
+    /// nothing for the reader.
     ///
     /// # Errors
     ///
@@ -235,7 +237,8 @@ impl<T: Transport> Writer<T> {
 
     /// Starts the closing handshake as [`start_close`](Self::start_close) does, but writes nothing and waits for
     /// nobody: the Close frame goes out behind what waits, with the next [`flush`](Self::flush) or send of any
-    /// thread.
+    /// thread, or when the reader looks, within [`Config::close_timeout`](crate::Config::close_timeout) and five seconds at
+    /// the most.
     ///
     /// # Errors
     ///

@@ -1,13 +1,15 @@
 //! Two drivers that talk to each other, or one and a peer of bytes, on tokio's paused clock.
 
 use std::future::Future;
-use std::io::ErrorKind;
-use std::pin::pin;
+use std::io::{self, ErrorKind};
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use embed_tokio::WebSocket;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::io::{
+    AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex,
+};
 use tokio::time::{Instant, sleep, timeout};
 use ws_core::endpoint::{Endpoint, Event, Options};
 use ws_core::handshake::{AcceptResponse, ClientRequest, HttpResponse};
@@ -424,4 +426,56 @@ async fn a_pong_that_found_no_room_follows_at_once() {
     let mut got = [0; 25];
     timeout(Duration::from_secs(1), far.read_exact(&mut got)).await.unwrap().unwrap();
     assert_eq!(&got, b"\x81\x14aaaaaaaaaaaaaaaaaaaa\x8a\x01b");
+}
+
+/// As TLS over a connection whose peer takes nothing: it takes what is written, and cannot flush it.
+struct HoldsBack(usize);
+
+impl AsyncRead for HoldsBack {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        _: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
+}
+
+impl AsyncWrite for HoldsBack {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0 += 1;
+        assert!(self.0 < 100, "it spins");
+        Poll::Pending
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_that_a_stream_holds_back_keeps_the_deadlines() {
+    let second = Some(Duration::from_secs(1));
+    let config = Config::new().ping_interval(second).pong_timeout(second);
+    let mut ws = WebSocket::new(HoldsBack(0), Endpoint::server_after_handshake(config, &[]));
+    let sent = timeout(Duration::from_secs(60), ws.send("x".into())).await;
+    assert_eq!(sent.expect("in time").unwrap_err().kind(), ErrorKind::BrokenPipe);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_fails_when_all_is_over() {
+    let (near, mut far) = duplex(1000);
+    let mut ws = server(near, Config::new());
+    far.write_all(b"\x88\x82\0\0\0\0\x03\xe8").await.unwrap();
+    far.shutdown().await.unwrap();
+    while ws.event().await.unwrap().is_some() {}
+    assert_eq!(ws.flush().await.unwrap_err().kind(), ErrorKind::BrokenPipe);
 }
