@@ -30,7 +30,7 @@ pub mod frame;
 pub mod handshake;
 pub mod message;
 mod role;
-#[cfg(feature = "simd")]
+#[cfg(all(feature = "simd", target_arch = "x86_64"))]
 mod simd;
 mod time;
 pub mod utf8;

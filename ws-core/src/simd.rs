@@ -1,4 +1,4 @@
-//! Vector instructions that the processor has beyond those that the target promises (feature `simd`).
+//! Vector instructions that the processor has beyond those that x86-64 promises (feature `simd`).
 //!
 //! Each function returns `None` or `false` where there are none, or where the input is too short to be worth the
 //! question; the caller then goes the ordinary way, which gives the same results. This and
@@ -10,7 +10,6 @@ use crate::{MaskingKey, ProtocolError};
 /// From so many bytes on, the question and the call cost less than they save.
 const LEAST: usize = 128;
 
-#[cfg(target_arch = "x86_64")]
 cpufeatures::new!(avx2, "avx2");
 
 /// Masks `payload` in place, as [`mask`](crate::frame::mask()); returns whether it did.
@@ -21,13 +20,11 @@ pub(crate) fn mask(payload: &mut [u8], key: MaskingKey) -> bool {
 
 #[inline(never)]
 fn mask_long(payload: &mut [u8], key: MaskingKey) -> bool {
-    #[cfg(target_arch = "x86_64")]
     if avx2::get() {
         // SAFETY: the processor has AVX2.
-        unsafe { x86_64::mask(payload, key) };
+        unsafe { by_avx2::mask(payload, key) };
         return true;
     }
-    let _ = (payload, key);
     false
 }
 
@@ -39,13 +36,11 @@ pub(crate) fn mask_into(payload: &[u8], out: &mut [u8], key: MaskingKey) -> bool
 
 #[inline(never)]
 fn mask_long_into(payload: &[u8], out: &mut [u8], key: MaskingKey) -> bool {
-    #[cfg(target_arch = "x86_64")]
     if avx2::get() {
         // SAFETY: the processor has AVX2.
-        unsafe { x86_64::mask_into(payload, out, key) };
+        unsafe { by_avx2::mask_into(payload, out, key) };
         return true;
     }
-    let _ = (payload, out, key);
     false
 }
 
@@ -60,23 +55,14 @@ pub(crate) fn from_utf8(bytes: &[u8]) -> Option<Result<&str, ProtocolError>> {
 
 #[inline(never)]
 fn is_utf8(bytes: &[u8]) -> Option<bool> {
-    #[cfg(target_arch = "x86_64")]
     if avx2::get() {
         // SAFETY: the processor has AVX2.
         return Some(unsafe { simdutf8::basic::imp::x86::avx2::validate_utf8(bytes) }.is_ok());
     }
-    #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
-    // SAFETY: the target has NEON.
-    return Some(unsafe { simdutf8::basic::imp::aarch64::neon::validate_utf8(bytes) }.is_ok());
-    #[cfg(not(all(target_arch = "aarch64", target_feature = "neon")))]
-    {
-        let _ = bytes;
-        None
-    }
+    None
 }
 
-#[cfg(target_arch = "x86_64")]
-mod x86_64 {
+mod by_avx2 {
     use crate::MaskingKey;
     use crate::frame::{mask_blocks, mask_blocks_into};
 

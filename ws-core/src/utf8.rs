@@ -34,7 +34,7 @@ pub struct Utf8Validator {
 /// Checks text that lies in one piece.
 #[inline]
 pub(crate) fn check(bytes: &[u8]) -> Result<&str, ProtocolError> {
-    #[cfg(feature = "simd")]
+    #[cfg(all(feature = "simd", target_arch = "x86_64"))]
     if let Some(result) = crate::simd::from_utf8(bytes) {
         return result;
     }

@@ -77,7 +77,7 @@ impl core::fmt::Debug for MaskingKey {
 /// ```
 #[inline]
 pub fn mask(payload: &mut [u8], key: MaskingKey) {
-    #[cfg(feature = "simd")]
+    #[cfg(all(feature = "simd", target_arch = "x86_64"))]
     if crate::simd::mask(payload, key) {
         return;
     }
@@ -139,7 +139,7 @@ pub(crate) fn mask_into(payload: &[u8], out: &mut [u8], key: MaskingKey) -> usiz
     let (Some(from), Some(to)) = (payload.get(..len), out.get_mut(..len)) else {
         return 0;
     };
-    #[cfg(feature = "simd")]
+    #[cfg(all(feature = "simd", target_arch = "x86_64"))]
     if crate::simd::mask_into(from, to, key) {
         return len;
     }

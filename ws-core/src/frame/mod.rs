@@ -14,6 +14,6 @@ pub use header::{FrameHead, FrameHeader, MAX_CONTROL_PAYLOAD, MAX_HEADER_LEN};
 pub(crate) use header::{extended_length, first_byte, second_byte};
 pub(crate) use mask::{Masker, copy, mask_into};
 pub use mask::{MaskingKey, mask};
-#[cfg(feature = "simd")]
+#[cfg(all(feature = "simd", target_arch = "x86_64"))]
 pub(crate) use mask::{mask_blocks, mask_blocks_into};
 pub use opcode::OpCode;
