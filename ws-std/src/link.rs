@@ -14,7 +14,7 @@ use ws_core::endpoint::Inbound;
 use crate::batch::Batch;
 use crate::error::Result;
 use crate::going_away::GoingAway;
-use crate::timed::{Filled, Timed};
+use crate::timed::{Filled, MIN_WAIT, Timed};
 use crate::transport::Transport;
 
 /// A stream and what is needed to drive an endpoint over it.
@@ -64,7 +64,11 @@ impl<T: Transport> Link<T> {
 
     /// When a read that begins now has to end.
     pub(crate) fn deadline(&self) -> Option<ws_core::Instant> {
-        self.read_timeout.map(|timeout| self.io.clock.now().saturating_add(timeout))
+        self.read_timeout.map(|timeout| {
+            // The clock counts whole milliseconds: without one more, the time might pass too early.
+            let more = if timeout.is_zero() { timeout } else { MIN_WAIT };
+            self.io.clock.now().saturating_add(timeout.saturating_add(more))
+        })
     }
 
     /// Reads into the endpoint once, until `deadline` at the latest.
