@@ -290,6 +290,20 @@ fn a_queued_close_leaves_with_the_next_flush() {
     assert_eq!(finish(reading).unwrap(), None);
 }
 
+/// A peer that takes a little now and then, until the first is dropped or the connection ends.
+fn takes_a_little(mut client: Raw) -> (mpsc::Sender<()>, JoinHandle<()>) {
+    let (go_on, told) = mpsc::channel();
+    let peer = thread::spawn(move || {
+        while told.try_recv() != Err(mpsc::TryRecvError::Disconnected) {
+            if client.exactly(PIECE).is_err() {
+                break;
+            }
+            thread::sleep(PAUSE);
+        }
+    });
+    (go_on, peer)
+}
+
 // However much of what waits the peer has taken.
 #[test]
 fn a_connection_ends_within_the_time_that_is_set() {
@@ -299,16 +313,7 @@ fn a_connection_ends_within_the_time_that_is_set() {
     let (mut reader, writer) = ws.split().unwrap();
     let sender = writer.clone();
     let sending = thread::spawn(move || sender.send(vec![7; 4 * SLOW_LEN]));
-    let (go_on, told) = mpsc::channel::<()>();
-    let peer = thread::spawn(move || {
-        let mut client = client;
-        while told.try_recv() != Err(mpsc::TryRecvError::Disconnected) {
-            if client.exactly(PIECE).is_err() {
-                break;
-            }
-            thread::sleep(PAUSE);
-        }
-    });
+    let (go_on, peer) = takes_a_little(client);
     thread::sleep(Duration::from_millis(200));
     let begun = Instant::now();
     writer.end_within(closing);
@@ -332,16 +337,7 @@ fn a_connection_ends_within_the_time_that_is_set_whoever_writes() {
     let (mut reader, writer) = ws.split().unwrap();
     let error = writer.send(vec![7; 4 * SLOW_LEN]).unwrap_err();
     assert!(matches!(error, Error::Timeout(Deadline::Write)), "{error}");
-    let (go_on, told) = mpsc::channel::<()>();
-    let peer = thread::spawn(move || {
-        let mut client = client;
-        while told.try_recv() != Err(mpsc::TryRecvError::Disconnected) {
-            if client.exactly(PIECE).is_err() {
-                break;
-            }
-            thread::sleep(PAUSE);
-        }
-    });
+    let (go_on, peer) = takes_a_little(client);
     thread::sleep(Duration::from_millis(200));
     let begun = Instant::now();
     writer.end_within(time);
