@@ -5,6 +5,7 @@ mod common;
 mod ends;
 
 use core::cell::Cell;
+use core::time::Duration;
 use std::alloc::{GlobalAlloc, Layout, System};
 
 use common::*;
@@ -602,4 +603,66 @@ fn an_endpoint_is_small() {
         size_of::<Event<ws_core::message::MessageRef<'_>, &[u8]>>()
     );
     assert!(size_of::<Next<'_>>() <= 48, "{}", size_of::<Next<'_>>());
+}
+
+// Memory that a long message needed is kept for the next one, within bounds, and let go after a shorter one.
+#[test]
+fn memory_of_long_messages_is_kept_for_the_next() {
+    const KEPT: usize = MIB + 128 * 1024;
+    for role in ROLES {
+        let (meter, mut endpoint) = counted(role);
+        let long = to(role, FIN | BINARY, &vec![7; MIB]);
+        let short = to(role, FIN | BINARY, &[7; 1000]);
+        let echo = |endpoint: &mut Endpoint, frame: &[u8]| {
+            let mut rest = frame;
+            while !rest.is_empty() {
+                let taken = endpoint.inbound.receive(rest);
+                rest = &rest[taken..];
+                while let Next::Event((event, out)) = endpoint.next_ref(|| AT(0)) {
+                    let Event::Message(message) = event else { panic!("{event:?}") };
+                    out.queue_ref(message).unwrap();
+                }
+            }
+            assert!(write(endpoint, 0, usize::MAX) > frame.len() - 16);
+            // The driver reads on.
+            assert_ne!(endpoint.inbound.read_buf().len(), 0);
+            endpoint.inbound.filled(0);
+        };
+        echo(&mut endpoint, &long);
+        echo(&mut endpoint, &long);
+        let before = meter.calls();
+        echo(&mut endpoint, &long);
+        assert_eq!(meter.calls(), before, "{role:?}");
+        let payload = 2 * MIB..2 * KEPT;
+        assert!(payload.contains(&(meter.live() - long.capacity())), "{role:?} {}", meter.live());
+        drop(long);
+        echo(&mut endpoint, &short);
+        assert!(meter.live() <= CONSTANT, "{role:?} {}", meter.live());
+
+        // More than that is not kept.
+        echo(&mut endpoint, &to(role, FIN | BINARY, &vec![7; 3 * MIB]));
+        assert!(meter.live() <= CONSTANT, "{role:?} {}", meter.live());
+    }
+}
+
+// A connection that falls silent does not keep it: the keepalive Ping finds it idle.
+#[test]
+fn memory_of_a_long_message_is_let_go_in_silence() {
+    for role in ROLES {
+        let meter = Meter::new();
+        let config = Config::new().ping_interval(Some(Duration::from_secs(10)));
+        let mut endpoint = open(role, config);
+        let long = to(role, FIN | BINARY, &vec![7; MIB]);
+        assert_eq!(swallow(&mut endpoint, &long, true), (1, MIB));
+        endpoint.outbound.queue_ref(&vec![7; MIB][..]).unwrap();
+        write(&mut endpoint, 0, usize::MAX);
+        assert_ne!(endpoint.inbound.read_buf().len(), 0);
+        endpoint.inbound.filled(0);
+        drop(long);
+        assert!(meter.live() >= 2 * MIB, "{role:?} {}", meter.live());
+        assert!(matches!(endpoint.next(|| AT(1)), Next::Wait { .. }));
+        assert!(meter.live() >= 2 * MIB, "{role:?} {}", meter.live());
+        assert!(matches!(endpoint.next(|| AT(10_001)), Next::Write { .. }));
+        assert!(meter.live() <= 128 * 1024, "{role:?} {}", meter.live());
+    }
 }

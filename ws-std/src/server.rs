@@ -428,7 +428,7 @@ impl Incoming {
 #[must_use = "the client gets no answer when this is dropped"]
 pub struct PendingRequest {
     driver: Driver<Stream>,
-    head: Box<endpoint::Request>,
+    head: endpoint::Request,
     peer: SocketAddr,
     settings: Arc<ListenerBuilder>,
 }

@@ -42,7 +42,7 @@ pub(crate) const FLUSH_THRESHOLD: usize = 64 * 1024;
 pub struct WebSocket<T = Stream> {
     pub(crate) driver: Driver<T>,
     pub(crate) subprotocol: Option<String>,
-    pub(crate) request: Option<Box<Request>>,
+    pub(crate) request: Option<Request>,
     pub(crate) response: Option<Box<Response>>,
     /// A message was begun by `write_stream` and not finished.
     pub(crate) unfinished: bool,
@@ -65,7 +65,7 @@ impl<T: Transport> WebSocket<T> {
     pub(crate) fn new(
         driver: Driver<T>,
         subprotocol: Option<String>,
-        request: Option<Box<Request>>,
+        request: Option<Request>,
         response: Option<Box<Response>>,
     ) -> Self {
         Self { driver, subprotocol, request, response, unfinished: false }
@@ -251,7 +251,7 @@ impl<T: Transport> WebSocket<T> {
 
     /// The client's request, on a server.
     pub fn request(&self) -> Option<&Request> {
-        self.request.as_deref()
+        self.request.as_ref()
     }
 
     /// The server's response, on a client.

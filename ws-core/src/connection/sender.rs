@@ -16,6 +16,8 @@ use crate::frame::{
     FrameHead, FrameHeader, MAX_CONTROL_PAYLOAD, MAX_REASON_LEN, Masker, OpCode, copy, mask,
     mask_into,
 };
+#[cfg(feature = "alloc")]
+use crate::frame::MAX_HEADER_LEN;
 use crate::{CloseCode, Config, Instant, MaskingKey, MessageKind, Role, SendError};
 
 /// The sending half of a [`Connection`](crate::Connection): it builds frames and keeps the rules
@@ -272,20 +274,34 @@ impl Sender {
         key: Option<MaskingKey>,
         out: &mut alloc::vec::Vec<u8>,
     ) -> Result<(), SendError> {
-        let head = self.head(frame, payload.len() as u64, key)?;
+        self.check(frame, payload.len() as u64, key)?;
+        self.append(frame, payload, key, out);
+        Ok(())
+    }
+
+    /// As [`encode_vec`](Self::encode_vec), for a frame that was checked.
+    #[cfg(feature = "alloc")]
+    #[inline]
+    pub(crate) fn append(
+        &mut self,
+        frame: DataFrame,
+        payload: &[u8],
+        key: Option<MaskingKey>,
+        out: &mut alloc::vec::Vec<u8>,
+    ) {
+        let head = self.start(frame, payload.len() as u64, key);
         self.payload_left = 0;
-        out.reserve(head.len().saturating_add(payload.len()));
-        out.extend_from_slice(&head);
+        out.reserve(MAX_HEADER_LEN.saturating_add(payload.len()));
+        head.append(out);
         let Some(key) = key else {
             out.extend_from_slice(payload);
-            return Ok(());
+            return;
         };
         for part in payload.chunks(IN_CACHE) {
             let from = out.len();
             out.extend_from_slice(part);
             mask(out.get_mut(from..).unwrap_or_default(), key);
         }
-        Ok(())
     }
 
     /// Encodes a Ping into `out`; returns its length, at most 131 bytes.
@@ -658,11 +674,11 @@ const fn header_len(len: usize, key: Option<MaskingKey>) -> usize {
 /// Writes a frame into an output that has room for it.
 #[inline]
 fn put(head: &FrameHead, payload: &[u8], key: Option<MaskingKey>, out: &mut [u8]) -> usize {
-    let Some((target, rest)) = out.split_at_mut_checked(head.len()) else { return 0 };
-    copy(head, target);
+    let head_len = head.write(head.len().saturating_add(payload.len()), out);
+    let rest = out.get_mut(head_len..).unwrap_or_default();
     let written = match key {
         Some(key) => mask_into(payload, rest, key),
         None => copy(payload, rest),
     };
-    head.len().saturating_add(written)
+    head_len.saturating_add(written)
 }

@@ -3,7 +3,6 @@
 //! A request that was parsed is left here by the receiving side, the application answers it, and the receiving
 //! side finds the answer when it is asked next.
 
-use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 
 use super::http::Request;
@@ -13,11 +12,14 @@ use crate::Role;
 use crate::connection::ConnectionState;
 use crate::handshake::{AcceptResponse, HandshakeError, HttpResponse, OpenError, accept_key};
 
+/// Most heads are shorter, in bytes.
+const USUAL_HEAD: usize = 512;
+
 /// How a request was answered.
 #[derive(Debug)]
 pub(super) enum Answer {
     None,
-    Asked(Box<Request>),
+    Asked(Request),
     Accepted(Option<String>),
 }
 
@@ -29,10 +31,9 @@ impl Outbound {
     /// No such request waits, a subprotocol was not offered, or a header is not valid. Nothing was written.
     pub fn accept(&mut self, response: &AcceptResponse<'_>) -> Result<(), OpenError> {
         let request = self.request()?;
-        let Some(asked) = request.asked() else { return Err(OpenError::NoRequest) };
-        let offered = asked.subprotocols.iter().map(String::as_str);
-        response.check_offered(offered, "")?;
-        let accept = accept_key(&asked.key);
+        let Some(key) = request.key() else { return Err(OpenError::NoRequest) };
+        response.check_offered(request.subprotocols(), "")?;
+        let accept = accept_key(key);
         append_head(&mut self.output, |out| response.write_accept(&accept, out))?;
         self.answer = Answer::Accepted(response.subprotocol.map(ToString::to_string));
         self.open();
@@ -65,7 +66,7 @@ impl Outbound {
     }
 
     /// A request has come, and waits for its answer.
-    pub(super) fn asked(&mut self, request: Box<Request>) {
+    pub(super) fn asked(&mut self, request: Request) {
         self.answer = Answer::Asked(request);
         self.sender.ending.set_state(ConnectionState::Asked);
     }
@@ -116,14 +117,16 @@ fn append_head(
     output: &mut Output,
     write: impl Fn(&mut [u8]) -> Result<usize, OpenError>,
 ) -> Result<(), OpenError> {
-    let needed = match write(&mut []) {
-        Err(OpenError::BufferTooSmall { needed }) => needed,
-        other => other?,
-    };
     let out = output.copied();
     let from = out.len();
-    out.resize(from.saturating_add(needed), 0);
-    let written = write(out.get_mut(from..).unwrap_or_default());
-    out.truncate(from.saturating_add(*written.as_ref().unwrap_or(&0)));
-    written.map(drop)
+    let mut attempt = |room| {
+        out.resize(from.saturating_add(room), 0);
+        let written = write(out.get_mut(from..).unwrap_or_default());
+        out.truncate(from.saturating_add(*written.as_ref().unwrap_or(&0)));
+        written.map(drop)
+    };
+    match attempt(USUAL_HEAD) {
+        Err(OpenError::BufferTooSmall { needed }) => attempt(needed),
+        result => result,
+    }
 }

@@ -3,7 +3,8 @@
 //! [`Inbound`](super::Inbound) pushes each piece of a payload here, in the order in which they were parsed, and
 //! gets a [`Place`] when there is something to tell. A place stays valid until the next piece is pushed or
 //! the buffer is read into; it is turned into a message that is lent or owned, which is also where the text of
-//! a message in one piece is checked.
+//! a message in one piece is checked. Text in several pieces was checked by the receiving half, piece by piece, in the
+//! order in which they lie in the buffer; nothing changes them there.
 
 use core::ops::Range;
 
@@ -35,7 +36,7 @@ pub(super) struct Piece {
 /// Something to tell, as a place in the buffer.
 #[derive(Debug)]
 pub(super) enum Place {
-    Message(MessageKind, Range<usize>),
+    Message(Whole),
     /// A piece, of which `start` and `end` tell whether the message starts and ends there.
     Chunk {
         kind: MessageKind,
@@ -43,6 +44,15 @@ pub(super) enum Place {
         start: bool,
         end: bool,
     },
+}
+
+/// A message as a place in the buffer.
+#[derive(Debug)]
+pub(super) struct Whole {
+    pub(super) kind: MessageKind,
+    pub(super) range: Range<usize>,
+    /// Its text came in several pieces, which were checked as they came.
+    pub(super) checked: bool,
 }
 
 impl Assembly {
@@ -60,33 +70,28 @@ impl Assembly {
         if self.in_pieces {
             return Some(Place::Chunk { kind, range: self.buffer.last(len), start, end });
         }
-        self.buffer.chunk(len, start, end).map(|range| Place::Message(kind, range))
+        let range = self.buffer.chunk(len, start, end)?;
+        Some(Place::Message(Whole { kind, range, checked: !start }))
     }
 
     /// A message that was completed, lent.
     #[inline]
-    pub(super) fn lend(
-        &self,
-        kind: MessageKind,
-        range: Range<usize>,
-    ) -> Result<MessageRef<'_>, ProtocolError> {
-        let bytes = self.buffer.get(range);
-        Ok(match kind {
+    pub(super) fn lend(&self, whole: Whole) -> Result<MessageRef<'_>, ProtocolError> {
+        let bytes = self.buffer.get(whole.range);
+        Ok(match whole.kind {
             MessageKind::Binary => MessageRef::Binary(bytes),
+            MessageKind::Text if whole.checked => MessageRef::Text(lend_checked(bytes)),
             MessageKind::Text => MessageRef::Text(utf8::check(bytes)?),
         })
     }
 
     /// A message that was completed, owned.
     #[inline]
-    pub(super) fn own(
-        &mut self,
-        kind: MessageKind,
-        range: Range<usize>,
-    ) -> Result<Message, ProtocolError> {
-        let bytes = self.buffer.take(range);
-        Ok(match kind {
+    pub(super) fn own(&mut self, whole: Whole) -> Result<Message, ProtocolError> {
+        let bytes = self.buffer.take(whole.range);
+        Ok(match whole.kind {
             MessageKind::Binary => Message::Binary(bytes),
+            MessageKind::Text if whole.checked => Message::Text(own_checked(bytes)),
             MessageKind::Text => Message::Text(Text::try_from(bytes)?),
         })
     }
@@ -99,5 +104,28 @@ impl Assembly {
     /// A piece of a message, owned.
     pub(super) fn own_piece(&mut self, range: Range<usize>) -> Bytes {
         self.buffer.take(range)
+    }
+}
+
+/// The text of a message that was checked as its pieces came: a second pass over it is saved, which would cost
+/// as much as all else that is done to it.
+#[inline]
+fn lend_checked(bytes: &[u8]) -> &str {
+    debug_assert!(core::str::from_utf8(bytes).is_ok());
+    // SAFETY: the receiving half has checked each piece, and the end of the last one, before it was pushed here.
+    // In the buffer they lie one after the other as they were checked.
+    #[allow(unsafe_code)]
+    unsafe {
+        core::str::from_utf8_unchecked(bytes)
+    }
+}
+
+/// As [`lend_checked`].
+#[inline]
+fn own_checked(bytes: Bytes) -> Text {
+    // SAFETY: as in `lend_checked`.
+    #[allow(unsafe_code)]
+    unsafe {
+        Text::from_checked(bytes)
     }
 }

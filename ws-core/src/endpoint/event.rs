@@ -20,9 +20,9 @@ use crate::{CloseCode, Message, MessageKind, ProtocolError, SendError};
 pub enum Event<M = Message, B = Bytes> {
     /// A client asks for a WebSocket: answer with [`accept`](super::Outbound::accept) or
     /// [`respond`](super::Outbound::respond). Its frames wait until then.
-    Request(Box<Request>),
+    Request(Request),
     /// A client asks for something else: answer with [`respond`](super::Outbound::respond).
-    Http(Box<Request>),
+    Http(Request),
     /// The connection is open.
     #[non_exhaustive]
     Open {

@@ -1,7 +1,8 @@
 //! Requests and responses as an endpoint hands them out: owned, with what was checked already.
 //!
-//! The head's bytes are kept as they came, and the header fields are places in them.
+//! The head's bytes are kept as they came, and everything in them is a place.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -11,14 +12,17 @@ use core::ops::Range;
 use bytes::Bytes;
 
 use crate::handshake::{
-    EMPTY_FIELD, HandshakeError, Names, RequestHead, ResponseHead, Upgrade, path, split_target,
+    EMPTY_FIELD, HandshakeError, Names, RequestHead, ResponseHead, path, split_target,
 };
 
-/// The header fields of a request or response. `Debug` shows their names alone.
-#[derive(Clone, Default)]
+/// A place in the bytes of a head.
+type Span = Range<usize>;
+
+/// The head of a request or response, and where its header fields lie. `Debug` shows their names alone.
+#[derive(Clone)]
 pub(super) struct Fields {
     head: Bytes,
-    spans: Arc<[(Range<usize>, Range<usize>)]>,
+    spans: Box<[(Span, Span)]>,
 }
 
 impl Fields {
@@ -28,12 +32,18 @@ impl Fields {
         Self { head: head.clone(), spans }
     }
 
+    fn bytes(&self, span: &Span) -> &[u8] {
+        self.head.get(span.clone()).unwrap_or_default()
+    }
+
+    /// A part of the head that was found to be text when it was parsed.
+    fn text(&self, span: &Span) -> &str {
+        core::str::from_utf8(self.bytes(span)).unwrap_or_default()
+    }
+
     /// All fields in order: names as they were sent, values without the white space around them.
     fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> + Clone {
-        self.spans.iter().map(|(name, value)| {
-            let part = |range: &Range<usize>| self.head.get(range.clone()).unwrap_or_default();
-            (core::str::from_utf8(part(name)).unwrap_or_default(), part(value))
-        })
+        self.spans.iter().map(|(name, value)| (self.text(name), self.bytes(value)))
     }
 
     /// The first value of a field whose value is text; names are compared without regard to case.
@@ -50,44 +60,48 @@ impl fmt::Debug for Fields {
     }
 }
 
-/// How many slots the fields of a head need at the most: the shortest field has four bytes.
+/// How many slots the fields of a head need at the most: each has a line of its own.
 pub(super) fn field_slots(head: &[u8], max_fields: usize) -> usize {
-    max_fields.min(head.len() / 4)
+    max_fields.min(head.iter().filter(|byte| **byte == b'\n').count())
 }
 
 /// Where `part`, a piece of `whole`, lies in it.
-fn span(whole: &[u8], part: &[u8]) -> Range<usize> {
+fn span(whole: &[u8], part: &[u8]) -> Span {
     let start = (part.as_ptr() as usize).wrapping_sub(whole.as_ptr() as usize);
     start..start.wrapping_add(part.len())
 }
 
-/// A client's request. `Debug`, for a log, shows no query and no value of a field: they may be secret.
+/// A client's request; clones share its bytes. `Debug`, for a log, shows no query and no value of a field: they may be secret.
 #[derive(Clone)]
-pub struct Request {
-    method: String,
-    target: String,
+pub struct Request(Arc<Parsed>);
+
+/// A head, and where its parts lie.
+struct Parsed {
     fields: Fields,
-    upgrade: Option<Arc<Asked>>,
+    method: Span,
+    target: Span,
+    upgrade: Option<Asked>,
 }
 
 /// What a request for a WebSocket asks for.
-pub(super) struct Asked {
-    pub(super) key: String,
-    host: String,
-    origin: Option<String>,
-    resource_name: String,
-    pub(super) subprotocols: Vec<String>,
+struct Asked {
+    key: Span,
+    host: Span,
+    origin: Option<Span>,
+    /// `None` stands for `/`, of a whole URI that has no path.
+    resource_name: Option<Span>,
+    subprotocols: Vec<Span>,
 }
 
 impl Request {
     /// The method: `GET` when a WebSocket is asked for.
     pub fn method(&self) -> &str {
-        &self.method
+        self.text(&self.0.method)
     }
 
     /// The request target as it was sent, for example `/chat?room=1`.
     pub fn target(&self) -> &str {
-        &self.target
+        self.text(&self.0.target)
     }
 
     /// The target up to its query.
@@ -98,31 +112,31 @@ impl Request {
 
     /// The target from its path on, also when it was sent as a whole URI.
     pub fn resource_name(&self) -> &str {
-        match &self.upgrade {
-            Some(asked) => &asked.resource_name,
-            None => split_target(&self.target).map_or(&self.target, |(_, name)| name),
+        match &self.0.upgrade {
+            Some(asked) => asked.resource_name.as_ref().map_or("/", |span| self.text(span)),
+            None => split_target(self.target()).map_or(self.target(), |(_, name)| name),
         }
     }
 
     /// All header fields in order: names as they were sent, values without the white space around them.
     pub fn fields(&self) -> impl Iterator<Item = (&str, &[u8])> + Clone {
-        self.fields.iter()
+        self.0.fields.iter()
     }
 
     /// The first value of a header field that is text.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.fields.get(name)
+        self.0.fields.get(name)
     }
 
     /// Whether a WebSocket is asked for.
     pub fn is_upgrade(&self) -> bool {
-        self.upgrade.is_some()
+        self.0.upgrade.is_some()
     }
 
     /// The host and port that the request goes to.
     pub fn host(&self) -> Option<&str> {
-        match &self.upgrade {
-            Some(asked) => Some(&asked.host),
+        match &self.0.upgrade {
+            Some(asked) => Some(self.text(&asked.host)),
             None => self.header("host"),
         }
     }
@@ -130,63 +144,56 @@ impl Request {
     /// The Origin: the page of a browser that asks. `None` does not come from a browser
     /// (RFC 6455 §4.2.1).
     pub fn origin(&self) -> Option<&str> {
-        match &self.upgrade {
-            Some(asked) => asked.origin.as_deref(),
+        match &self.0.upgrade {
+            Some(asked) => asked.origin.as_ref().map(|span| self.text(span)),
             None => self.header("origin"),
         }
     }
 
     /// The subprotocols that the client offers, the one that it likes best first.
     pub fn subprotocols(&self) -> impl Iterator<Item = &str> + Clone {
-        self.upgrade.iter().flat_map(|asked| asked.subprotocols.iter().map(String::as_str))
+        let offers = self.0.upgrade.as_ref().map_or(&[][..], |asked| &asked.subprotocols);
+        offers.iter().map(|span| self.text(span))
     }
 
-    pub(super) fn asked(&self) -> Option<&Asked> {
-        self.upgrade.as_deref()
+    /// The key of a request for a WebSocket.
+    pub(super) fn key(&self) -> Option<&str> {
+        self.0.upgrade.as_ref().map(|asked| self.text(&asked.key))
+    }
+
+    fn text(&self, span: &Span) -> &str {
+        self.0.fields.text(span)
     }
 
     /// Parses a head and checks what it asks for.
     pub(super) fn parse(head: &Bytes, max_fields: usize) -> Result<Self, HandshakeError> {
         let mut storage = alloc::vec![EMPTY_FIELD; field_slots(head, max_fields)];
         let parsed = RequestHead::parse_in(head, &mut storage)?;
-        let upgrade = parsed.upgrade()?.map(|upgrade| Arc::new(Asked::new(&upgrade)));
-        Ok(Self {
-            method: parsed.method().into(),
-            target: parsed.target().into(),
+        let place = |text: &str| span(head, text.as_bytes());
+        let upgrade = parsed.upgrade()?.map(|upgrade| Asked {
+            key: place(upgrade.key),
+            host: place(upgrade.host),
+            origin: upgrade.origin.map(place),
+            resource_name: (upgrade.resource_name != "/").then(|| place(upgrade.resource_name)),
+            subprotocols: upgrade.subprotocols().map(place).collect(),
+        });
+        Ok(Self(Arc::new(Parsed {
             fields: Fields::new(head, parsed.fields()),
+            method: place(parsed.method()),
+            target: place(parsed.target()),
             upgrade,
-        })
+        })))
     }
 }
 
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Request")
-            .field("method", &self.method)
+            .field("method", &self.method())
             .field("path", &path(self.resource_name()))
-            .field("fields", &self.fields)
+            .field("fields", &self.0.fields)
             .field("is_upgrade", &self.is_upgrade())
             .finish()
-    }
-}
-
-impl Asked {
-    fn new(upgrade: &Upgrade<'_, '_>) -> Self {
-        Self {
-            key: upgrade.key.into(),
-            host: upgrade.host.into(),
-            origin: upgrade.origin.map(Into::into),
-            resource_name: upgrade.resource_name.into(),
-            subprotocols: upgrade.subprotocols().map(Into::into).collect(),
-        }
-    }
-
-    pub(super) fn host(&self) -> &str {
-        &self.host
-    }
-
-    pub(super) fn origin(&self) -> Option<&str> {
-        self.origin.as_deref()
     }
 }
 

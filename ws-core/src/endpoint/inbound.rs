@@ -7,19 +7,17 @@
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::ops::Range;
-
 use bytes::Bytes;
 
-use super::assembly::{Assembly, Piece, Place};
+use super::assembly::{Assembly, Piece, Place, Whole};
 use super::event::{CloseInfo, EndpointError, Event};
 use super::http::{Request, Response};
 use super::next::Next;
 use super::opening::HandshakeState;
 use super::outbound::Outbound;
-use crate::connection::{Frame, Input, Look, Receiver, TextCheck};
+use crate::connection::{Due, Frame, Input, Look, Receiver, TextCheck};
 use crate::message::MessageRef;
-use crate::{CloseCode, Instant, MessageKind, ProtocolError};
+use crate::{CloseCode, Instant, ProtocolError};
 
 /// The receiving side of an [`Endpoint`](crate::Endpoint): bytes in, events out.
 #[derive(Debug)]
@@ -45,7 +43,7 @@ pub(super) struct Session {
 /// Something to tell.
 #[derive(Debug)]
 pub(super) enum Found {
-    Request(Box<Request>),
+    Request(Request),
     Open(Option<String>, Option<Box<Response>>),
     Refused(Box<Response>),
     Place(Place),
@@ -112,7 +110,7 @@ impl Inbound {
     #[inline]
     pub fn has_message(&mut self, out: &mut Outbound) -> bool {
         self.hold(out);
-        matches!(self.held, Some(Found::Place(Place::Message(..))))
+        matches!(self.held, Some(Found::Place(Place::Message(_))))
     }
 
     /// Copies as many bytes from `bytes` as there is room for, and returns how many. The rest is passed
@@ -223,10 +221,7 @@ impl Inbound {
     /// The next message, if it is one that [`Receiver::whole`] takes; the rest is left to
     /// [`find`](Self::find).
     #[inline]
-    pub(super) fn whole_message(
-        &mut self,
-        out: &mut Outbound,
-    ) -> Option<(MessageKind, Range<usize>)> {
+    pub(super) fn whole_message(&mut self, out: &mut Outbound) -> Option<Whole> {
         let Self { assembly, session, held } = self;
         if held.is_some() || !matches!(session.state, HandshakeState::Open) || assembly.streaming {
             return None;
@@ -237,13 +232,13 @@ impl Inbound {
         let (kind, len, consumed) = (chunk.kind, chunk.bytes.len(), input.consumed());
         assembly.buffer.consume(consumed);
         out.sender.timers.received(true);
-        Some((kind, assembly.buffer.last(len)))
+        Some(Whole { kind, range: assembly.buffer.last(len), checked: false })
     }
 
     /// What is to be told next, if that is known already.
     pub(super) fn find(&mut self, out: &mut Outbound) -> Option<Found> {
         match self.whole_message(out) {
-            Some((kind, range)) => Some(Found::Place(Place::Message(kind, range))),
+            Some(whole) => Some(Found::Place(Place::Message(whole))),
             None => self.find_other(out),
         }
     }
@@ -288,6 +283,10 @@ impl Inbound {
         let look = if self.held.is_some() { Look::Unparsed } else { Look::Parsed };
         out.idle = false;
         let due = out.look(now, look);
+        // Nothing has come for a while.
+        if due == Some(Due::Ping) && self.is_movable() {
+            self.assembly.buffer.shrink();
+        }
         due.is_some() || !out.is_sound()
     }
 
@@ -342,7 +341,7 @@ impl Inbound {
     pub(super) fn own(&mut self, found: Found, out: &mut Outbound) -> Next<'_> {
         let Self { assembly, session, .. } = self;
         let event = match found {
-            Found::Place(Place::Message(kind, range)) => return self.own_message(kind, range, out),
+            Found::Place(Place::Message(whole)) => return self.own_message(whole, out),
             Found::Place(Place::Chunk { kind, range, start, end }) => {
                 Ok(Event::Chunk { kind, bytes: assembly.own_piece(range), start, end })
             }
@@ -353,13 +352,8 @@ impl Inbound {
 
     /// Turns a message that was found into an event of its own.
     #[inline]
-    pub(super) fn own_message(
-        &mut self,
-        kind: MessageKind,
-        range: Range<usize>,
-        out: &mut Outbound,
-    ) -> Next<'_> {
-        match self.assembly.own(kind, range) {
+    pub(super) fn own_message(&mut self, whole: Whole, out: &mut Outbound) -> Next<'_> {
+        match self.assembly.own(whole) {
             Ok(message) => Next::Event(Event::Message(message)),
             Err(_) => Next::Failed(self.session.not_text(out)),
         }
@@ -374,7 +368,7 @@ impl Inbound {
     ) -> Result<Lent<'_>, EndpointError> {
         let Self { assembly, session, .. } = self;
         match found {
-            Found::Place(Place::Message(kind, range)) => match assembly.lend(kind, range) {
+            Found::Place(Place::Message(whole)) => match assembly.lend(whole) {
                 Ok(message) => Ok(Event::Message(message)),
                 Err(_) => Err(session.not_text(out)),
             },

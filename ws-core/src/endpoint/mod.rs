@@ -20,7 +20,6 @@ mod shared_buffers;
 
 use alloc::boxed::Box;
 use alloc::string::ToString;
-use core::ops::Range;
 
 pub use event::{CloseInfo, EndpointError, Event, Unsent};
 pub use http::{Request, Response};
@@ -34,8 +33,8 @@ pub use shared_buffers::Buffers;
 use crate::connection::{ConnectionState, Look, Receiver, Sender};
 use crate::handshake::{ClientKey, ClientRequest, OpenError};
 use crate::message::MessageRef;
-use crate::{Connection, Instant, MessageKind, Role};
-use assembly::Place;
+use crate::{Connection, Instant, Role};
+use assembly::{Place, Whole};
 use inbound::Found;
 
 /// While so much output waits, in bytes, no further event is told.
@@ -198,8 +197,8 @@ impl Endpoint {
     /// time-outs; what happens between two answers counts from the later one. A time up to a minute before
     /// the latest counts as the latest.
     pub fn next(&mut self, clock: impl FnOnce() -> Instant) -> Next<'_> {
-        if let Some((kind, range)) = self.whole_message() {
-            return self.inbound.own_message(kind, range, &mut self.outbound);
+        if let Some(whole) = self.whole_message() {
+            return self.inbound.own_message(whole, &mut self.outbound);
         }
         match self.find_other(clock) {
             Some(found) => self.inbound.own(found, &mut self.outbound),
@@ -230,7 +229,7 @@ impl Endpoint {
         clock: impl FnOnce() -> Instant,
     ) -> Next<'_, (Event<MessageRef<'_>, &[u8]>, &mut Outbound)> {
         let found = match self.whole_message() {
-            Some((kind, range)) => Some(Found::Place(Place::Message(kind, range))),
+            Some(whole) => Some(Found::Place(Place::Message(whole))),
             None => self.find_other(clock),
         };
         let Some(found) = found else { return self.outbound.rest(Some(&mut self.inbound)) };
@@ -259,7 +258,7 @@ impl Endpoint {
 
     /// The next message, if it is to be told and one that the short way finds.
     #[inline]
-    fn whole_message(&mut self) -> Option<(MessageKind, Range<usize>)> {
+    fn whole_message(&mut self) -> Option<Whole> {
         if self.outbound.waiting() < HOLD {
             self.inbound.whole_message(&mut self.outbound)
         } else {

@@ -164,13 +164,12 @@ impl Inbound {
             let options = &opening.options;
             let Some((key, offered)) = &opening.offer else {
                 let request = Request::parse(&head, options.max_fields)?;
-                if let Some(asked) = request.asked() {
-                    let (origin, host) = (asked.origin(), asked.host());
-                    options.origins.check_secure(origin, host, options.secure)?;
+                if let (true, Some(host)) = (request.is_upgrade(), request.host()) {
+                    options.origins.check_secure(request.origin(), host, options.secure)?;
                 }
                 self.session.state = HandshakeState::Asked;
-                out.asked(Box::new(request.clone()));
-                return Ok(Some(Found::Request(Box::new(request))));
+                out.asked(request.clone());
+                return Ok(Some(Found::Request(request)));
             };
             let mut storage = alloc::vec![EMPTY_FIELD; field_slots(&head, options.max_fields)];
             let parsed = ResponseHead::parse_in(&head, &mut storage)?;

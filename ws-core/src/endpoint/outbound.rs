@@ -438,7 +438,8 @@ impl Outbound {
     #[inline]
     fn encode(&mut self, kind: MessageKind, payload: &[u8], last: bool) -> Result<(), SendError> {
         let key = self.key()?;
-        self.sender.encode_vec(frame(kind, last), payload, key, self.output.copied())
+        self.sender.append(frame(kind, last), payload, key, self.output.copied());
+        Ok(())
     }
 
     /// Appends a frame whose payload is not copied.
@@ -557,6 +558,7 @@ impl Outbound {
             self.over();
         }
         if due.is_some() {
+            self.output.shrink();
             self.pump();
         }
         due

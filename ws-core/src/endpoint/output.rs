@@ -15,8 +15,10 @@ use super::Outbound;
 
 /// Payloads from this size on are shared instead of copied into the output, in bytes.
 pub(super) const SHARE: usize = 4096;
-/// A larger buffer is let go when it has been written.
+/// A larger buffer is let go when it has been written, unless it was needed just now.
 const KEEP: usize = 64 * 1024;
+/// And then, too, if it is larger than this: that much is kept for the next message of 1 MiB.
+const KEEP_LONG: usize = 1024 * 1024 + KEEP;
 /// So is a longer list of shared payloads.
 const KEEP_SEGMENTS: usize = 256;
 
@@ -114,16 +116,19 @@ impl Output {
     /// The buffer to append copied bytes to.
     #[inline]
     pub(super) fn copied(&mut self) -> &mut Vec<u8> {
-        if self.written == self.copied.len() && self.shared.is_empty() {
-            self.reset();
-        } else if self.written > KEEP && self.written > self.copied.len() / 2 {
-            self.copied.drain(..self.written);
-            for (place, _) in &mut self.shared {
-                *place = place.saturating_sub(self.written);
-            }
-            self.written = 0;
+        if self.written > KEEP && self.written > self.copied.len() / 2 {
+            self.drop_written();
         }
         &mut self.copied
+    }
+
+    #[cold]
+    fn drop_written(&mut self) {
+        self.copied.drain(..self.written);
+        for (place, _) in &mut self.shared {
+            *place = place.saturating_sub(self.written);
+        }
+        self.written = 0;
     }
 
     pub(super) fn share(&mut self, bytes: Bytes) {
@@ -135,7 +140,8 @@ impl Output {
 
     fn reset(&mut self) {
         self.written = 0;
-        if self.copied.capacity() > KEEP {
+        let keep = if self.copied.len() > KEEP { KEEP_LONG } else { KEEP };
+        if self.copied.capacity() > keep {
             self.copied = Vec::new();
         } else {
             self.copied.clear();
@@ -170,6 +176,13 @@ impl Output {
                 copied.clear();
                 *shared = copied;
             }
+        }
+    }
+
+    /// Lets go of memory that was needed for what was long.
+    pub(super) fn shrink(&mut self) {
+        if self.copied.capacity() > KEEP && self.is_empty() {
+            self.copied = Vec::new();
         }
     }
 

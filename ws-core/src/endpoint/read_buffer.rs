@@ -13,6 +13,9 @@ const MIN_READ: usize = 4 * 1024;
 /// The most that is read at once, unless a single frame is longer: a frame with 64 KiB of payload and its header,
 /// so that it need not be moved for the sake of its last bytes.
 const MAX_READ: usize = 64 * 1024 + MAX_HEADER_LEN;
+/// The most that is kept after a message that was longer than [`MAX_READ`], for the next one: a message of 1 MiB
+/// behind others. A shorter one, or silence up to a keepalive Ping, lets it go.
+const KEEP_LONG: usize = 1024 * 1024 + MAX_READ;
 /// Payloads from this size on are handed over with their buffer instead of being copied.
 const HAND_OVER: usize = 4 * 1024;
 
@@ -168,13 +171,25 @@ impl ReadBuffer {
         self.offered = 0;
     }
 
-    /// Starts over when nothing is held; a buffer that has become large is let go then.
+    /// Starts over when nothing is held; a buffer that is larger than was needed since is let go then.
     fn forget_parsed(&mut self) {
         if self.message.is_none() && self.start == self.end {
+            // Nothing has come since it was asked last: that says nothing about what is needed.
+            let keep = match self.end {
+                1..=MAX_READ => MAX_READ,
+                _ => KEEP_LONG,
+            };
             (self.start, self.end) = (0, 0);
-            if self.data.len() > MAX_READ || self.data.len() < self.read_size {
+            if self.data.len() > keep || self.data.len() < self.read_size {
                 self.data = alloc::vec![0; self.read_size];
             }
+        }
+    }
+
+    /// Lets go of memory that was needed for a long message.
+    pub(super) fn shrink(&mut self) {
+        if self.data.len() > MAX_READ {
+            self.release();
         }
     }
 

@@ -4,8 +4,8 @@
 //! The receiving half of a connection decodes byte by byte with the functions that [`FrameHeader::decode`] is
 //! made of, so that both report an error from the first byte that shows it.
 
-use super::{MaskingKey, OpCode};
-use crate::ProtocolError;
+use super::{MaskingKey, OpCode, copy};
+use crate::{ProtocolError, SHORT_CUTS};
 
 /// The longest frame header: 2 bytes, a 64-bit length and a masking key.
 pub const MAX_HEADER_LEN: usize = 14;
@@ -129,6 +129,30 @@ impl FrameHeader {
 pub struct FrameHead {
     bytes: [u8; MAX_HEADER_LEN],
     len: u8,
+}
+
+impl FrameHead {
+    /// Writes the head to the start of a frame of `len` bytes at the start of `out`; returns its length.
+    ///
+    /// Mostly it is written with the bytes behind it, which the payload overwrites: a copy of fixed length is
+    /// one of two instructions.
+    #[inline]
+    pub(crate) fn write(&self, len: usize, out: &mut [u8]) -> usize {
+        match out.first_chunk_mut::<MAX_HEADER_LEN>() {
+            Some(out) if SHORT_CUTS && len >= MAX_HEADER_LEN => *out = self.bytes,
+            _ => drop(copy(self, out)),
+        }
+        usize::from(self.len)
+    }
+
+    /// Appends the head to `out`.
+    #[cfg(feature = "alloc")]
+    #[inline]
+    pub(crate) fn append(&self, out: &mut alloc::vec::Vec<u8>) {
+        let from = out.len();
+        out.extend_from_slice(&self.bytes);
+        out.truncate(from.saturating_add(usize::from(self.len)));
+    }
 }
 
 impl core::ops::Deref for FrameHead {
