@@ -91,7 +91,7 @@ impl Sender {
         key: Option<MaskingKey>,
     ) -> Result<FrameHead, SendError> {
         self.check(frame, len, key)?;
-        Ok(self.start(frame, len, key))
+        Ok(self.start(frame, len, key).encode())
     }
 
     #[inline]
@@ -137,9 +137,9 @@ impl Sender {
         }
     }
 
-    /// The head of a frame that was checked; its payload is due.
+    /// The header of a frame that was checked; its payload is due.
     #[inline]
-    fn start(&mut self, frame: DataFrame, len: u64, key: Option<MaskingKey>) -> FrameHead {
+    fn start(&mut self, frame: DataFrame, len: u64, key: Option<MaskingKey>) -> FrameHeader {
         let opcode = match (self.message, frame.kind) {
             (Some(_), _) => OpCode::Continuation,
             (None, MessageKind::Text) => OpCode::Text,
@@ -158,7 +158,6 @@ impl Sender {
             mask: key,
             len,
         }
-        .encode()
     }
 
     /// Masks the next bytes of the frame's payload in place, which then are to be written.
@@ -219,9 +218,9 @@ impl Sender {
         if out.len() < needed {
             return Err(SendError::BufferTooSmall { needed });
         }
-        let head = self.start(frame, payload.len() as u64, key);
+        let header = self.start(frame, payload.len() as u64, key);
         self.payload_left = 0;
-        Ok(put(&head, payload, key, out))
+        Ok(put(&header, payload, out))
     }
 
     /// Makes a frame of the payload where it lies in `buffer`: it is masked in place and the header is
@@ -252,7 +251,7 @@ impl Sender {
         else {
             return Err(SendError::BufferTooSmall { needed: end });
         };
-        copy(&self.start(frame, len as u64, key), head);
+        copy(&self.start(frame, len as u64, key).encode(), head);
         self.payload_left = 0;
         if let Some(key) = key {
             mask(payload, key);
@@ -289,10 +288,10 @@ impl Sender {
         key: Option<MaskingKey>,
         out: &mut alloc::vec::Vec<u8>,
     ) {
-        let head = self.start(frame, payload.len() as u64, key);
+        let header = self.start(frame, payload.len() as u64, key);
         self.payload_left = 0;
         out.reserve(MAX_HEADER_LEN.saturating_add(payload.len()));
-        head.append(out);
+        header.append(out);
         let Some(key) = key else {
             out.extend_from_slice(payload);
             return;
@@ -433,7 +432,7 @@ impl Sender {
         }
         let mut header = FrameHeader::new(opcode, payload.len() as u64);
         header.mask = key;
-        Ok(put(&header.encode(), payload, key, out))
+        Ok(put(&header, payload, out))
     }
 
     /// Encodes the next control frame that is owed to the peer: a Pong, a keepalive Ping or a Close frame.
@@ -621,9 +620,9 @@ impl Sender {
         len: u64,
         key: Option<MaskingKey>,
     ) -> FrameHead {
-        let head = self.start(frame, len, key);
+        let header = self.start(frame, len, key);
         self.payload_left = 0;
-        head
+        header.encode()
     }
 
     /// A Close frame is to follow messages that wait.
@@ -673,12 +672,12 @@ const fn header_len(len: usize, key: Option<MaskingKey>) -> usize {
 
 /// Writes a frame into an output that has room for it.
 #[inline]
-fn put(head: &FrameHead, payload: &[u8], key: Option<MaskingKey>, out: &mut [u8]) -> usize {
-    let head_len = head.write(head.len().saturating_add(payload.len()), out);
-    let rest = out.get_mut(head_len..).unwrap_or_default();
-    let written = match key {
+fn put(header: &FrameHeader, payload: &[u8], out: &mut [u8]) -> usize {
+    let len = header.write(payload.len(), out);
+    let rest = out.get_mut(len..).unwrap_or_default();
+    let written = match header.mask {
         Some(key) => mask_into(payload, rest, key),
         None => copy(payload, rest),
     };
-    head_len.saturating_add(written)
+    len.saturating_add(written)
 }

@@ -60,11 +60,6 @@ impl fmt::Debug for Fields {
     }
 }
 
-/// How many slots the fields of a head need at the most: each has a line of its own.
-pub(super) fn field_slots(head: &[u8], max_fields: usize) -> usize {
-    max_fields.min(head.iter().filter(|byte| **byte == b'\n').count())
-}
-
 /// Where `part`, a piece of `whole`, lies in it.
 fn span(whole: &[u8], part: &[u8]) -> Span {
     let start = (part.as_ptr() as usize).wrapping_sub(whole.as_ptr() as usize);
@@ -165,9 +160,9 @@ impl Request {
         self.0.fields.text(span)
     }
 
-    /// Parses a head and checks what it asks for.
+    /// Parses a head with at most `max_fields` fields, and checks what it asks for.
     pub(super) fn parse(head: &Bytes, max_fields: usize) -> Result<Self, HandshakeError> {
-        let mut storage = alloc::vec![EMPTY_FIELD; field_slots(head, max_fields)];
+        let mut storage = alloc::vec![EMPTY_FIELD; max_fields];
         let parsed = RequestHead::parse_in(head, &mut storage)?;
         let place = |text: &str| span(head, text.as_bytes());
         let upgrade = parsed.upgrade()?.map(|upgrade| Asked {

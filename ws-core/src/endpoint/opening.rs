@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use super::answer::Answer;
 use super::event::EndpointError;
-use super::http::{Request, Response, field_slots};
+use super::http::{Request, Response};
 use super::inbound::{Found, Inbound};
 use super::options::Options;
 use super::outbound::Outbound;
@@ -162,8 +162,9 @@ impl Inbound {
             *for_head = is_for_head(&head);
             self.assembly.buffer.consume(len);
             let options = &opening.options;
+            let max_fields = options.max_fields.min(opening.reader.max_fields());
             let Some((key, offered)) = &opening.offer else {
-                let request = Request::parse(&head, options.max_fields)?;
+                let request = Request::parse(&head, max_fields)?;
                 if let (true, Some(host)) = (request.is_upgrade(), request.host()) {
                     options.origins.check_secure(request.origin(), host, options.secure)?;
                 }
@@ -171,7 +172,7 @@ impl Inbound {
                 out.asked(request.clone());
                 return Ok(Some(Found::Request(request)));
             };
-            let mut storage = alloc::vec![EMPTY_FIELD; field_slots(&head, options.max_fields)];
+            let mut storage = alloc::vec![EMPTY_FIELD; max_fields];
             let parsed = ResponseHead::parse_in(&head, &mut storage)?;
             if parsed.is_interim() {
                 // Interim responses count towards the limit together.

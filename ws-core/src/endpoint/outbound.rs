@@ -337,7 +337,8 @@ impl Outbound {
     #[inline]
     pub fn waiting(&self) -> usize {
         let queued = self.queue.as_ref().map_or(0, |queue| queue.len());
-        self.output.len().saturating_add(self.in_flight).saturating_add(queued)
+        // All of it lies in memory, so that the sum cannot overflow.
+        self.output.len().wrapping_add(self.in_flight).wrapping_add(queued)
     }
 
     /// [`Config::close_timeout`](crate::Config::close_timeout). A reader that cannot be woken when a writer

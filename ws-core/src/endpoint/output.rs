@@ -42,7 +42,7 @@ impl Output {
     /// How many bytes wait.
     #[inline]
     pub fn len(&self) -> usize {
-        self.copied.len().saturating_sub(self.written).saturating_add(self.shared_len)
+        self.copied.len().wrapping_sub(self.written).wrapping_add(self.shared_len)
     }
 
     /// Whether nothing waits.

@@ -87,6 +87,54 @@ impl FrameHeader {
         Ok(Some((header, bytes.len().saturating_sub(rest.len()))))
     }
 
+    /// The header in one word, and its length, if the payload is shorter than 64 KiB: the first byte is the lowest.
+    #[inline(always)]
+    fn word(&self) -> Option<([u8; 8], usize)> {
+        let len = u16::try_from(self.len).ok().filter(|_| SHORT_CUTS)?;
+        let masked = u64::from(self.mask.is_some()) << 15;
+        let key = self.mask.map_or(0, |key| u64::from(u32::from_le_bytes(key.to_bytes())));
+        let first = u64::from(self.first()) | masked;
+        let (word, base): (u64, usize) = if len < 126 {
+            (first | u64::from(len) << 8 | key << 16, 2)
+        } else {
+            (first | 126 << 8 | u64::from(len.swap_bytes()) << 16 | key << 32, 4)
+        };
+        let len = if self.mask.is_some() { base.wrapping_add(4) } else { base };
+        Some((word.to_le_bytes(), len))
+    }
+
+    /// Writes the header to the start of `out`, where a payload of `len` bytes follows; returns its length. A word
+    /// is written as a whole, whose last bytes the payload overwrites.
+    #[inline(always)]
+    pub(crate) fn write(&self, len: usize, out: &mut [u8]) -> usize {
+        if let (6.., Some((word, header)), Some(out)) =
+            (len, self.word(), out.first_chunk_mut::<8>())
+        {
+            *out = word;
+            return header;
+        }
+        copy(&self.encode(), out)
+    }
+
+    /// Appends the header to `out`.
+    #[cfg(feature = "alloc")]
+    #[inline(always)]
+    pub(crate) fn append(&self, out: &mut alloc::vec::Vec<u8>) {
+        let Some((word, len)) = self.word() else { return out.extend_from_slice(&self.encode()) };
+        let end = out.len().saturating_add(len);
+        out.extend_from_slice(&word);
+        out.truncate(end);
+    }
+
+    #[inline(always)]
+    fn first(&self) -> u8 {
+        u8::from(self.fin) << 7
+            | u8::from(self.rsv1) << 6
+            | u8::from(self.rsv2) << 5
+            | u8::from(self.rsv3) << 4
+            | self.opcode.bits()
+    }
+
     /// Returns the bytes of this header, which give the payload's length in the shortest form.
     ///
     /// This encodes any header: the caller sees to it that a control frame is short and whole, and
@@ -95,11 +143,7 @@ impl FrameHeader {
     #[inline]
     #[must_use]
     pub fn encode(&self) -> FrameHead {
-        let first = u8::from(self.fin) << 7
-            | u8::from(self.rsv1) << 6
-            | u8::from(self.rsv2) << 5
-            | u8::from(self.rsv3) << 4
-            | self.opcode.bits();
+        let first = self.first();
         let masked = u8::from(self.mask.is_some()) << 7;
         let key = self.mask.map_or([0; 4], MaskingKey::to_bytes);
         let [k0, k1, k2, k3] = key;
@@ -129,30 +173,6 @@ impl FrameHeader {
 pub struct FrameHead {
     bytes: [u8; MAX_HEADER_LEN],
     len: u8,
-}
-
-impl FrameHead {
-    /// Writes the head to the start of a frame of `len` bytes at the start of `out`; returns its length.
-    ///
-    /// Mostly it is written with the bytes behind it, which the payload overwrites: a copy of fixed length is
-    /// one of two instructions.
-    #[inline]
-    pub(crate) fn write(&self, len: usize, out: &mut [u8]) -> usize {
-        match out.first_chunk_mut::<MAX_HEADER_LEN>() {
-            Some(out) if SHORT_CUTS && len >= MAX_HEADER_LEN => *out = self.bytes,
-            _ => drop(copy(self, out)),
-        }
-        usize::from(self.len)
-    }
-
-    /// Appends the head to `out`.
-    #[cfg(feature = "alloc")]
-    #[inline]
-    pub(crate) fn append(&self, out: &mut alloc::vec::Vec<u8>) {
-        let from = out.len();
-        out.extend_from_slice(&self.bytes);
-        out.truncate(from.saturating_add(usize::from(self.len)));
-    }
 }
 
 impl core::ops::Deref for FrameHead {

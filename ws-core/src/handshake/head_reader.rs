@@ -26,7 +26,8 @@ pub struct HeadReader {
     /// Decides about empty lines before the head, and about the errors.
     is_request: bool,
     state: State,
-    start_line_ended: bool,
+    /// How many lines have ended, empty ones not counted.
+    lines: usize,
     seen: usize,
     max_bytes: usize,
 }
@@ -63,7 +64,7 @@ impl HeadReader {
     }
 
     const fn new(is_request: bool, max_bytes: usize) -> Self {
-        Self { is_request, state: State::Lead, start_line_ended: false, seen: 0, max_bytes }
+        Self { is_request, state: State::Lead, lines: 0, seen: 0, max_bytes }
     }
 
     /// Takes the next bytes, and returns the length of the whole head once it is complete.
@@ -98,7 +99,7 @@ impl HeadReader {
                 rest = skip_text(rest);
                 // The usual end of a line in one step; `step` would come to the same in three.
                 while let [b'\r', b'\n', 0x0e..=0xff, ..] = rest {
-                    self.start_line_ended = true;
+                    self.lines = self.lines.wrapping_add(1);
                     rest = skip_text(rest.get(2..).unwrap_or_default());
                 }
             }
@@ -119,7 +120,7 @@ impl HeadReader {
         Ok(match (self.state, byte) {
             (State::InLine, b'\r') => State::LineCr,
             (State::LineCr, b'\n') => {
-                self.start_line_ended = true;
+                self.lines = self.lines.wrapping_add(1);
                 State::LineStart
             }
             (State::LineStart, b'\r') => State::EmptyLineCr,
@@ -137,11 +138,17 @@ impl HeadReader {
     }
 
     const fn too_large(&self) -> HandshakeError {
-        match (self.is_request, self.start_line_ended) {
+        match (self.is_request, self.lines) {
             (false, _) => HandshakeError::ResponseHeadTooLarge,
-            (true, true) => HandshakeError::HeadTooLarge,
-            (true, false) => HandshakeError::RequestLineTooLong,
+            (true, 0) => HandshakeError::RequestLineTooLong,
+            (true, _) => HandshakeError::HeadTooLarge,
         }
+    }
+
+    /// The most fields that the head can have.
+    #[cfg(feature = "endpoint")]
+    pub(crate) const fn max_fields(&self) -> usize {
+        self.lines
     }
 }
 

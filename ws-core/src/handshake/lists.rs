@@ -127,6 +127,15 @@ fn take_element<'h>(list: &mut &'h [u8]) -> &'h [u8] {
     trim(element)
 }
 
+/// Whether all bytes pass. Most do: so it is done without a branch per byte where there is memory for that.
+pub(super) fn all_bytes(bytes: &[u8], test: impl Fn(u8) -> bool) -> bool {
+    if SHORT_CUTS {
+        bytes.iter().fold(true, |all, &byte| all & test(byte))
+    } else {
+        bytes.iter().all(|&byte| test(byte))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

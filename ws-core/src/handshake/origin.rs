@@ -54,6 +54,9 @@ fn default_port(scheme: &str) -> Option<u16> {
 }
 
 fn same_authority(left: &str, right: &str, default_port: u16) -> bool {
+    if SHORT_CUTS && left == right {
+        return Authority::parse(left).is_some();
+    }
     match (Authority::parse(left), Authority::parse(right)) {
         (Some(left), Some(right)) => {
             left.host.same(&right.host)

@@ -12,7 +12,7 @@ use super::fields::{
     Field, FieldSlots, FieldValues, Single, content_length, decimal, pairs, parse_fields,
     parse_http_version, put_fields, split_start_line,
 };
-use super::lists::{ListElements, contains_token, is_token, split_at_first};
+use super::lists::{ListElements, all_bytes, contains_token, is_token, split_at_first};
 use super::origin::{Authority, split_scheme};
 use crate::SHORT_CUTS;
 
@@ -294,7 +294,7 @@ fn split_request_line(line: &[u8]) -> Result<(&str, &str, Result<u8, ()>), Hands
 }
 
 fn is_target(target: &[u8]) -> bool {
-    !target.is_empty() && target.iter().all(u8::is_ascii_graphic)
+    !target.is_empty() && all_bytes(target, |byte| byte.is_ascii_graphic())
 }
 
 fn check_version(version: Single<'_>) -> Result<(), HandshakeError> {
@@ -334,7 +334,7 @@ fn check_origin(origin: Single<'_>) -> Result<Option<&str>, HandshakeError> {
         return Err(HandshakeError::RepeatedOrigin);
     }
     let Some(value) = origin.first else { return Ok(None) };
-    if !value.iter().all(|byte| matches!(byte, b' '..=b'~')) {
+    if !all_bytes(value, |byte| matches!(byte, b' '..=b'~')) {
         return Err(HandshakeError::InvalidOrigin);
     }
     core::str::from_utf8(value).map(Some).map_err(|_| HandshakeError::InvalidOrigin)
