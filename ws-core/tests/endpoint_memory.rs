@@ -386,7 +386,11 @@ fn what_is_over_keeps_no_heap() {
             assert!(meter.live() <= fixed + 256, "{role:?} {}", meter.live() - fixed);
         }
         let mut buffers = Buffers::new();
-        drop(open(role, Options::new()).with_buffers(&mut buffers));
+        let mut before = open(role, Options::new());
+        let mut ws = before.with_buffers(&mut buffers);
+        ws.outbound.ping(b"").unwrap();
+        write(&mut ws, 0, usize::MAX);
+        drop(ws);
         let bytes = to(role, FIN | PING, b"");
         let (meter, mut endpoint) = counted(role);
         let fixed = meter.live();

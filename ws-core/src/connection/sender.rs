@@ -12,12 +12,12 @@ use super::ending::{CloseFrameState, Ending, StreamState};
 #[cfg(feature = "endpoint")]
 use super::timers::Stage;
 use super::timers::{Due, Timers};
+#[cfg(feature = "alloc")]
+use crate::frame::MAX_HEADER_LEN;
 use crate::frame::{
     FrameHead, FrameHeader, MAX_CONTROL_PAYLOAD, MAX_REASON_LEN, Masker, OpCode, copy, mask,
     mask_into,
 };
-#[cfg(feature = "alloc")]
-use crate::frame::MAX_HEADER_LEN;
 use crate::{CloseCode, Config, Instant, MaskingKey, MessageKind, Role, SendError};
 
 /// The sending half of a [`Connection`](crate::Connection): it builds frames and keeps the rules
@@ -38,10 +38,6 @@ pub struct Sender {
     pong_len: Option<u8>,
     ping_due: bool,
 }
-
-/// Bytes that are copied and masked at a time, a multiple of the key's length: they are still in the first cache then.
-#[cfg(feature = "alloc")]
-const IN_CACHE: usize = 8 * 1024;
 
 /// What a look at the time may act on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -218,9 +214,7 @@ impl Sender {
         if out.len() < needed {
             return Err(SendError::BufferTooSmall { needed });
         }
-        let header = self.start(frame, payload.len() as u64, key);
-        self.payload_left = 0;
-        Ok(put(&header, payload, out))
+        Ok(self.put(frame, payload, key, out))
     }
 
     /// Makes a frame of the payload where it lies in `buffer`: it is masked in place and the header is
@@ -274,33 +268,25 @@ impl Sender {
         out: &mut alloc::vec::Vec<u8>,
     ) -> Result<(), SendError> {
         self.check(frame, payload.len() as u64, key)?;
-        self.append(frame, payload, key, out);
+        let from = out.len();
+        out.resize(from.saturating_add(MAX_HEADER_LEN).saturating_add(payload.len()), 0);
+        let len = self.put(frame, payload, key, out.get_mut(from..).unwrap_or_default());
+        out.truncate(from.saturating_add(len));
         Ok(())
     }
 
-    /// As [`encode_vec`](Self::encode_vec), for a frame that was checked.
-    #[cfg(feature = "alloc")]
+    /// As [`encode`](Self::encode), for a frame that was checked, and an output that has room for it.
     #[inline]
-    pub(crate) fn append(
+    pub(crate) fn put(
         &mut self,
         frame: DataFrame,
         payload: &[u8],
         key: Option<MaskingKey>,
-        out: &mut alloc::vec::Vec<u8>,
-    ) {
+        out: &mut [u8],
+    ) -> usize {
         let header = self.start(frame, payload.len() as u64, key);
         self.payload_left = 0;
-        out.reserve(MAX_HEADER_LEN.saturating_add(payload.len()));
-        header.append(out);
-        let Some(key) = key else {
-            out.extend_from_slice(payload);
-            return;
-        };
-        for part in payload.chunks(IN_CACHE) {
-            let from = out.len();
-            out.extend_from_slice(part);
-            mask(out.get_mut(from..).unwrap_or_default(), key);
-        }
+        put(&header, payload, out)
     }
 
     /// Encodes a Ping into `out`; returns its length, at most 131 bytes.

@@ -50,7 +50,7 @@ impl Outbound {
         let with_body = request.method() != "HEAD" && !matches!(response.status, 204 | 304);
         append_head(&mut self.output, |out| response.write_head(out))?;
         if with_body {
-            self.output.copied().extend_from_slice(response.body);
+            self.output.append(response.body);
         }
         self.answer = Answer::None;
         self.over();
@@ -117,13 +117,15 @@ fn append_head(
     output: &mut Output,
     write: impl Fn(&mut [u8]) -> Result<usize, OpenError>,
 ) -> Result<(), OpenError> {
-    let out = output.copied();
-    let from = out.len();
     let mut attempt = |room| {
-        out.resize(from.saturating_add(room), 0);
-        let written = write(out.get_mut(from..).unwrap_or_default());
-        out.truncate(from.saturating_add(*written.as_ref().unwrap_or(&0)));
-        written.map(drop)
+        let mut result = Ok(());
+        output.append_with(room, |out| {
+            write(out).unwrap_or_else(|error| {
+                result = Err(error);
+                0
+            })
+        });
+        result
     };
     match attempt(USUAL_HEAD) {
         Err(OpenError::BufferTooSmall { needed }) => attempt(needed),

@@ -18,7 +18,7 @@ use super::next::Next;
 use super::output::{Output, Pending, SHARE};
 use super::queue::{Fragment, Payload, Queue};
 use crate::connection::{DataFrame, Due, Look, Rest, Sender, StreamState};
-use crate::frame::{MAX_CONTROL_PAYLOAD, mask};
+use crate::frame::{MAX_CONTROL_PAYLOAD, MAX_HEADER_LEN, mask};
 use crate::message::MessageRef;
 use crate::{
     CloseCode, Instant, MaskingKey, Message, MessageKind, PreparedMessage, Role, SendError,
@@ -426,7 +426,7 @@ impl Outbound {
                 let _ = self.sender.fragment(frame(kind, last), len, None);
                 let wire = prepared.frame();
                 if wire.len() < SHARE {
-                    self.output.copied().extend_from_slice(wire);
+                    self.output.append(wire);
                 } else {
                     self.output.share(wire.clone());
                 }
@@ -439,14 +439,16 @@ impl Outbound {
     #[inline]
     fn encode(&mut self, kind: MessageKind, payload: &[u8], last: bool) -> Result<(), SendError> {
         let key = self.key()?;
-        self.sender.append(frame(kind, last), payload, key, self.output.copied());
+        let Self { sender, output, .. } = self;
+        let room = MAX_HEADER_LEN.saturating_add(payload.len());
+        output.append_with(room, |out| sender.put(frame(kind, last), payload, key, out));
         Ok(())
     }
 
     /// Appends a frame whose payload is not copied.
     fn share(&mut self, kind: MessageKind, payload: Bytes, last: bool, key: Option<MaskingKey>) {
         let head = self.sender.fragment(frame(kind, last), payload.len() as u64, key);
-        self.output.copied().extend_from_slice(head.as_ref());
+        self.output.append(&head);
         self.output.share(payload);
     }
 
@@ -538,10 +540,15 @@ impl Outbound {
         &mut self,
         encode: impl FnOnce(&mut Sender, &mut [u8]) -> Result<usize, SendError>,
     ) -> Result<(), SendError> {
-        let mut frame = [0; CONTROL];
-        let len = encode(&mut self.sender, &mut frame)?;
-        self.output.copied().extend_from_slice(frame.get(..len).unwrap_or_default());
-        Ok(())
+        let Self { sender, output, .. } = self;
+        let mut result = Ok(());
+        output.append_with(CONTROL, |out| {
+            encode(sender, out).unwrap_or_else(|error| {
+                result = Err(error);
+                0
+            })
+        });
+        result
     }
 
     /// Tells the time, and does what is due.

@@ -12,6 +12,7 @@ use core::ops::Deref;
 use bytes::{Buf, Bytes};
 
 use super::Outbound;
+use crate::frame::copy;
 
 /// Payloads from this size on are shared instead of copied into the output, in bytes.
 pub(super) const SHARE: usize = 4096;
@@ -29,9 +30,12 @@ const KEEP_SEGMENTS: usize = 256;
 /// one of its own, which [`Outbound::take_output`] fills.
 #[derive(Default)]
 pub struct Output {
-    /// Heads, small payloads and masked payloads, one after the other.
+    /// Heads, small payloads and masked payloads, one after the other, and room behind them, which was
+    /// initialised when it was allocated.
     copied: Vec<u8>,
-    /// How many of `copied` are written.
+    /// Where in `copied` they end.
+    end: usize,
+    /// How many of them are written.
     written: usize,
     /// Shared payloads, each with the place in `copied` that it comes before.
     shared: VecDeque<(usize, Bytes)>,
@@ -42,13 +46,13 @@ impl Output {
     /// How many bytes wait.
     #[inline]
     pub fn len(&self) -> usize {
-        self.copied.len().wrapping_sub(self.written).wrapping_add(self.shared_len)
+        self.end.wrapping_sub(self.written).wrapping_add(self.shared_len)
     }
 
     /// Whether nothing waits.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.written == self.copied.len() && self.shared.is_empty()
+        self.written == self.end && self.shared.is_empty()
     }
 
     /// The first segment that waits; empty when nothing does.
@@ -63,7 +67,7 @@ impl Output {
         let mut shared = self.shared.iter();
         let mut next = shared.next();
         core::iter::from_fn(move || {
-            let end = next.map_or(self.copied.len(), |(place, _)| *place);
+            let end = next.map_or(self.end, |(place, _)| *place);
             if at < end {
                 let segment = self.copied.get(at..end);
                 at = end;
@@ -91,7 +95,7 @@ impl Output {
     pub fn advance(&mut self, count: usize) {
         let mut left = count;
         while left > 0 {
-            let end = self.shared.front().map_or(self.copied.len(), |(place, _)| *place);
+            let end = self.shared.front().map_or(self.end, |(place, _)| *place);
             let copied = end.saturating_sub(self.written);
             if copied > 0 {
                 let step = copied.min(left);
@@ -113,39 +117,63 @@ impl Output {
         }
     }
 
-    /// The buffer to append copied bytes to.
+    /// Appends what `write` writes into room for `most` bytes; it returns how many these are.
     #[inline]
-    pub(super) fn copied(&mut self) -> &mut Vec<u8> {
-        if self.written > KEEP && self.written > self.copied.len() / 2 {
+    pub(super) fn append_with(&mut self, most: usize, write: impl FnOnce(&mut [u8]) -> usize) {
+        if self.written > KEEP && self.written > self.end / 2 {
             self.drop_written();
         }
-        &mut self.copied
+        let end = self.end.saturating_add(most);
+        if end > self.copied.len() {
+            self.grow(end);
+        }
+        let room = self.copied.get_mut(self.end..end).unwrap_or_default();
+        self.end = self.end.wrapping_add(write(room).min(most));
+    }
+
+    pub(super) fn append(&mut self, bytes: &[u8]) {
+        self.append_with(bytes.len(), |room| copy(bytes, room));
+    }
+
+    #[cold]
+    fn grow(&mut self, least: usize) {
+        let len = least.max(self.copied.len().saturating_mul(2));
+        if self.end == 0 {
+            self.copied = alloc::vec![0; len];
+        } else {
+            self.copied.reserve_exact(len.saturating_sub(self.copied.len()));
+            self.copied.resize(len, 0);
+        }
     }
 
     #[cold]
     fn drop_written(&mut self) {
-        self.copied.drain(..self.written);
+        self.copied.copy_within(self.written..self.end, 0);
+        self.move_places();
+    }
+
+    /// What is copied begins where the bytes were that are written.
+    fn move_places(&mut self) {
         for (place, _) in &mut self.shared {
             *place = place.saturating_sub(self.written);
         }
+        self.end = self.end.saturating_sub(self.written);
         self.written = 0;
     }
 
     pub(super) fn share(&mut self, bytes: Bytes) {
         if !bytes.is_empty() {
             self.shared_len = self.shared_len.saturating_add(bytes.len());
-            self.shared.push_back((self.copied.len(), bytes));
+            self.shared.push_back((self.end, bytes));
         }
     }
 
     fn reset(&mut self) {
-        self.written = 0;
-        let keep = if self.copied.len() > KEEP { KEEP_LONG } else { KEEP };
-        if self.copied.capacity() > keep {
+        let keep = if self.end > KEEP { KEEP_LONG } else { KEEP };
+        if self.copied.len() > keep {
             self.copied = Vec::new();
-        } else {
-            self.copied.clear();
         }
+        (self.end, self.written) = (0, 0);
         if self.shared.capacity() > KEEP_SEGMENTS {
             self.shared = VecDeque::new();
         }
@@ -153,27 +181,25 @@ impl Output {
 
     /// Takes shared memory to work in, if it has none.
     pub(super) fn lend(&mut self, shared: &mut Vec<u8>) {
-        if self.is_empty() && self.copied.capacity() == 0 {
+        if self.is_empty() && self.copied.is_empty() {
             self.copied = core::mem::take(shared);
         }
     }
 
     /// Gives memory back; what still waits goes on in no more than it needs.
     pub(super) fn give_back(&mut self, shared: &mut Vec<u8>) {
-        let waiting = self.copied.get(self.written..).unwrap_or_default();
         if self.is_empty() {
             self.reset();
             *shared = core::mem::take(&mut self.copied);
             self.shared = VecDeque::new();
-        } else if self.copied.capacity() / 2 > waiting.len() {
+            return;
+        }
+        let waiting = self.copied.get(self.written..self.end).unwrap_or_default();
+        if self.copied.len() / 2 > waiting.len() {
             let waiting = waiting.to_vec();
-            let mut copied = core::mem::replace(&mut self.copied, waiting);
-            for (place, _) in &mut self.shared {
-                *place = place.saturating_sub(self.written);
-            }
-            self.written = 0;
-            if (shared.capacity()..=KEEP).contains(&copied.capacity()) {
-                copied.clear();
+            let copied = core::mem::replace(&mut self.copied, waiting);
+            self.move_places();
+            if (shared.len()..=KEEP).contains(&copied.len()) {
                 *shared = copied;
             }
         }
@@ -181,7 +207,7 @@ impl Output {
 
     /// Lets go of memory that was needed for what was long.
     pub(super) fn shrink(&mut self) {
-        if self.copied.capacity() > KEEP && self.is_empty() {
+        if self.copied.len() > KEEP && self.is_empty() {
             self.copied = Vec::new();
         }
     }
@@ -273,11 +299,11 @@ mod tests {
     fn filled() -> (Output, Vec<u8>) {
         let mut output = Output::default();
         output.share(Bytes::from_static(b"first"));
-        output.copied().extend_from_slice(b"head");
+        output.append(b"head");
         output.share(Bytes::from_static(b"payload"));
         output.share(Bytes::from_static(b"more"));
         output.share(Bytes::new());
-        output.copied().extend_from_slice(b"tail");
+        output.append(b"tail");
         (output, b"firstheadpayloadmoretail".to_vec())
     }
 

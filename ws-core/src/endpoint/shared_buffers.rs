@@ -30,7 +30,7 @@ impl fmt::Debug for Buffers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Buffers")
             .field("read", &self.read.len())
-            .field("output", &self.output.capacity())
+            .field("output", &self.output.len())
             .finish()
     }
 }

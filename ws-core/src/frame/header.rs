@@ -116,16 +116,6 @@ impl FrameHeader {
         copy(&self.encode(), out)
     }
 
-    /// Appends the header to `out`.
-    #[cfg(feature = "alloc")]
-    #[inline(always)]
-    pub(crate) fn append(&self, out: &mut alloc::vec::Vec<u8>) {
-        let Some((word, len)) = self.word() else { return out.extend_from_slice(&self.encode()) };
-        let end = out.len().saturating_add(len);
-        out.extend_from_slice(&word);
-        out.truncate(end);
-    }
-
     #[inline(always)]
     fn first(&self) -> u8 {
         u8::from(self.fin) << 7

@@ -87,32 +87,49 @@ pub fn mask(payload: &mut [u8], key: MaskingKey) {
 /// Masks a block at a time, with whatever instructions the caller has.
 #[inline(always)]
 pub(crate) fn mask_blocks(payload: &mut [u8], key: MaskingKey) {
-    let mut rest = payload;
-    while rest.len() >= BLOCK {
-        rest = mask_first::<BLOCK>(rest, key);
+    let mut blocks = payload.chunks_exact_mut(BLOCK);
+    for block in &mut blocks {
+        if let Some(block) = block.first_chunk_mut::<BLOCK>() {
+            *block = xor(*block, key);
+        }
     }
-    rest = mask_first::<32>(rest, key);
-    rest = mask_first::<16>(rest, key);
-    rest = mask_first::<8>(rest, key);
-    rest = mask_first::<4>(rest, key);
-    for (byte, key) in rest.iter_mut().zip(key.0) {
-        *byte ^= key;
-    }
+    let rest = blocks.into_remainder();
+    let _ = mask_ends::<32>(rest, key)
+        || mask_ends::<16>(rest, key)
+        || mask_ends::<8>(rest, key)
+        || mask_ends::<4>(rest, key)
+        || mask_bytes(rest, key);
 }
 
-/// Masks `N` bytes, if there are so many; returns what follows them. `N` is a multiple of the key's length.
+/// Masks up to twice `N` bytes as their first `N` and their last, which may overlap; `false` if there are fewer.
 #[inline(always)]
-fn mask_first<const N: usize>(payload: &mut [u8], key: MaskingKey) -> &mut [u8] {
-    if payload.len() < N {
-        return payload;
+fn mask_ends<const N: usize>(payload: &mut [u8], key: MaskingKey) -> bool {
+    let (Some(first), Some(last)) = (payload.first_chunk::<N>(), payload.last_chunk::<N>()) else {
+        return false;
+    };
+    let (first, last) = (xor(*first, key), xor(*last, key.advance(payload.len().wrapping_sub(N))));
+    payload.first_chunk_mut().map(|to| *to = first);
+    payload.last_chunk_mut().map(|to| *to = last);
+    true
+}
+
+#[inline(always)]
+fn mask_bytes(payload: &mut [u8], key: MaskingKey) -> bool {
+    for (byte, key) in payload.iter_mut().zip(key.0) {
+        *byte ^= key;
     }
-    let Some((block, rest)) = payload.split_first_chunk_mut::<N>() else { return &mut [] };
+    true
+}
+
+/// `N` is a multiple of the key's length.
+#[inline(always)]
+fn xor<const N: usize>(mut block: [u8; N], key: MaskingKey) -> [u8; N] {
     for part in block.chunks_mut(REGISTER) {
         for (byte, key) in part.iter_mut().zip(key.register().as_flattened()) {
             *byte ^= key;
         }
     }
-    rest
+    block
 }
 
 /// A word at a time. Not inlined: where there are no vectors, size counts.
@@ -143,47 +160,42 @@ pub(crate) fn mask_into(payload: &[u8], out: &mut [u8], key: MaskingKey) -> usiz
     if crate::simd::mask_into(from, to, key) {
         return len;
     }
-    mask_blocks_into(from, to, key);
+    if VECTORS {
+        mask_blocks_into(from, to, key);
+    } else {
+        copy(from, to);
+        mask_small(to, key);
+    }
     len
 }
 
 /// As [`mask_blocks`], copying on the way. Both slices have the same length.
 #[inline(always)]
 pub(crate) fn mask_blocks_into(from: &[u8], to: &mut [u8], key: MaskingKey) {
-    let (mut from, mut to) = (from, to);
-    while from.len() >= BLOCK {
-        (from, to) = mask_first_into::<BLOCK>(from, to, key);
-    }
-    (from, to) = mask_first_into::<32>(from, to, key);
-    (from, to) = mask_first_into::<16>(from, to, key);
-    (from, to) = mask_first_into::<8>(from, to, key);
-    (from, to) = mask_first_into::<4>(from, to, key);
-    for ((target, source), key) in to.iter_mut().zip(from).zip(key.0) {
-        *target = source ^ key;
-    }
-}
-
-#[inline(always)]
-fn mask_first_into<'f, 't, const N: usize>(
-    from: &'f [u8],
-    to: &'t mut [u8],
-    key: MaskingKey,
-) -> (&'f [u8], &'t mut [u8]) {
-    if from.len() < N || to.len() < N {
-        return (from, to);
-    }
-    let (Some((source, from)), Some((target, to))) =
-        (from.split_first_chunk::<N>(), to.split_first_chunk_mut::<N>())
-    else {
-        return (&[], &mut []);
-    };
-    for (target, source) in target.chunks_mut(REGISTER).zip(source.chunks(REGISTER)) {
-        let key = key.register();
-        for ((target, source), key) in target.iter_mut().zip(source).zip(key.as_flattened()) {
-            *target = source ^ key;
+    let (mut sources, mut targets) = (from.chunks_exact(BLOCK), to.chunks_exact_mut(BLOCK));
+    for (source, target) in (&mut sources).zip(&mut targets) {
+        if let (Some(source), Some(target)) = (source.first_chunk(), target.first_chunk_mut()) {
+            *target = xor::<BLOCK>(*source, key);
         }
     }
-    (from, to)
+    let (from, to) = (sources.remainder(), targets.into_remainder());
+    let _ = mask_ends_into::<32>(from, to, key)
+        || mask_ends_into::<16>(from, to, key)
+        || mask_ends_into::<8>(from, to, key)
+        || mask_ends_into::<4>(from, to, key)
+        || copy(from, to) == 0
+        || mask_bytes(to, key);
+}
+
+/// As [`mask_ends`], copying on the way.
+#[inline(always)]
+fn mask_ends_into<const N: usize>(from: &[u8], to: &mut [u8], key: MaskingKey) -> bool {
+    let (Some(first), Some(last)) = (from.first_chunk::<N>(), from.last_chunk::<N>()) else {
+        return false;
+    };
+    to.first_chunk_mut().map(|to| *to = xor(*first, key));
+    to.last_chunk_mut().map(|to| *to = xor(*last, key.advance(from.len().wrapping_sub(N))));
+    true
 }
 
 /// Copies as much as there is room for; returns the bytes written. It has no way to panic.
