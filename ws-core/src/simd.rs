@@ -1,48 +1,25 @@
-//! Vector instructions that the processor has beyond those that x86-64 promises (feature `simd`).
+//! Vector instructions beyond those that the compiler uses on its own (feature `simd`): AVX2 on x86-64, where the
+//! processor has it, and NEON on AArch64, of which it is a part.
 //!
-//! Each function returns `None` or `false` where there are none, or where the input is too short to be worth the
-//! question; the caller then goes the ordinary way, which gives the same results. This and
+//! [`from_utf8`] is for both, the masks are for AVX2 only: on AArch64 the compiler makes NEON instructions of the loop
+//! in `frame/mask.rs` as it is.
+//!
+//! Each function returns `None` or `false` where the processor has no such instructions, or where the input is too
+//! short to be worth the question; the caller then goes the ordinary way, which gives the same results. This and
 //! `message/text.rs` are the places of the crate with unsafe code.
 #![allow(unsafe_code)]
 
-use crate::{MaskingKey, ProtocolError};
+use crate::ProtocolError;
+
+#[cfg(target_arch = "x86_64")]
+use avx2::is_utf8;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use avx2::{mask, mask_into};
+#[cfg(target_arch = "aarch64")]
+use neon::is_utf8;
 
 /// From so many bytes on, the question and the call cost less than they save.
 const LEAST: usize = 128;
-
-cpufeatures::new!(avx2, "avx2");
-
-/// Masks `payload` in place, as [`mask`](crate::frame::mask()); returns whether it did.
-#[inline(always)]
-pub(crate) fn mask(payload: &mut [u8], key: MaskingKey) -> bool {
-    payload.len() >= LEAST && mask_long(payload, key)
-}
-
-#[inline(never)]
-fn mask_long(payload: &mut [u8], key: MaskingKey) -> bool {
-    if avx2::get() {
-        // SAFETY: the processor has AVX2.
-        unsafe { by_avx2::mask(payload, key) };
-        return true;
-    }
-    false
-}
-
-/// Copies `payload` to the start of `out` and masks it on the way; returns whether it did. Both have the same length.
-#[inline(always)]
-pub(crate) fn mask_into(payload: &[u8], out: &mut [u8], key: MaskingKey) -> bool {
-    payload.len() >= LEAST && mask_long_into(payload, out, key)
-}
-
-#[inline(never)]
-fn mask_long_into(payload: &[u8], out: &mut [u8], key: MaskingKey) -> bool {
-    if avx2::get() {
-        // SAFETY: the processor has AVX2.
-        unsafe { by_avx2::mask_into(payload, out, key) };
-        return true;
-    }
-    false
-}
 
 /// `bytes` as text, if they are that; `None` when they were not looked at.
 #[inline(always)]
@@ -53,24 +30,71 @@ pub(crate) fn from_utf8(bytes: &[u8]) -> Option<Result<&str, ProtocolError>> {
     Some(text.ok_or(ProtocolError::InvalidUtf8))
 }
 
-#[inline(never)]
-fn is_utf8(bytes: &[u8]) -> Option<bool> {
-    if avx2::get() {
-        // SAFETY: the processor has AVX2.
-        return Some(unsafe { simdutf8::basic::imp::x86::avx2::validate_utf8(bytes) }.is_ok());
+#[cfg(target_arch = "aarch64")]
+mod neon {
+    /// Whether all of it is UTF-8: it always knows.
+    #[inline(never)]
+    pub(super) fn is_utf8(bytes: &[u8]) -> Option<bool> {
+        // SAFETY: this module is compiled only where the target has NEON.
+        Some(unsafe { simdutf8::basic::imp::aarch64::neon::validate_utf8(bytes) }.is_ok())
     }
-    None
 }
 
-mod by_avx2 {
+#[cfg(target_arch = "x86_64")]
+mod avx2 {
+    use super::LEAST;
     use crate::MaskingKey;
     use crate::frame::{mask_blocks, mask_blocks_into};
+
+    cpufeatures::new!(processor, "avx2");
+
+    /// Masks `payload` in place, as [`mask`](crate::frame::mask()); returns whether it did.
+    #[inline(always)]
+    pub(crate) fn mask(payload: &mut [u8], key: MaskingKey) -> bool {
+        payload.len() >= LEAST && mask_long(payload, key)
+    }
+
+    #[inline(never)]
+    fn mask_long(payload: &mut [u8], key: MaskingKey) -> bool {
+        let has = processor::get();
+        if has {
+            // SAFETY: the processor has AVX2.
+            unsafe { mask_by_avx2(payload, key) };
+        }
+        has
+    }
+
+    /// Copies `payload` to the start of `out` and masks it on the way; returns whether it did. Both have the same
+    /// length.
+    #[inline(always)]
+    pub(crate) fn mask_into(payload: &[u8], out: &mut [u8], key: MaskingKey) -> bool {
+        payload.len() >= LEAST && mask_long_into(payload, out, key)
+    }
+
+    #[inline(never)]
+    fn mask_long_into(payload: &[u8], out: &mut [u8], key: MaskingKey) -> bool {
+        let has = processor::get();
+        if has {
+            // SAFETY: the processor has AVX2.
+            unsafe { mask_into_by_avx2(payload, out, key) };
+        }
+        has
+    }
+
+    /// Whether all of it is UTF-8, if the processor has AVX2.
+    #[inline(never)]
+    pub(super) fn is_utf8(bytes: &[u8]) -> Option<bool> {
+        processor::get().then(|| {
+            // SAFETY: the processor has AVX2.
+            unsafe { simdutf8::basic::imp::x86::avx2::validate_utf8(bytes) }.is_ok()
+        })
+    }
 
     /// # Safety
     ///
     /// The processor has AVX2.
     #[target_feature(enable = "avx2")]
-    pub(super) unsafe fn mask(payload: &mut [u8], key: MaskingKey) {
+    unsafe fn mask_by_avx2(payload: &mut [u8], key: MaskingKey) {
         mask_blocks(payload, key);
     }
 
@@ -78,7 +102,7 @@ mod by_avx2 {
     ///
     /// The processor has AVX2.
     #[target_feature(enable = "avx2")]
-    pub(super) unsafe fn mask_into(payload: &[u8], out: &mut [u8], key: MaskingKey) {
+    unsafe fn mask_into_by_avx2(payload: &[u8], out: &mut [u8], key: MaskingKey) {
         mask_blocks_into(payload, out, key);
     }
 }
@@ -87,24 +111,14 @@ mod by_avx2 {
 mod tests {
     extern crate std;
 
-    use std::vec::Vec;
-
     use super::*;
 
-    /// Bytes that look random.
-    fn noise(len: usize) -> Vec<u8> {
-        let mut state = 1_u32;
-        let mut next = || {
-            state = state.wrapping_mul(0x0019_660d).wrapping_add(0x3c6e_f35f);
-            (state >> 24) as u8
-        };
-        (0..len).map(|_| next()).collect()
-    }
-
+    #[cfg(target_arch = "x86_64")]
     #[test]
     fn masks_are_those_of_the_ordinary_way() {
-        let source = noise(3000);
-        let key = MaskingKey::new([0x37, 0xfa, 0x21, 0x3d]);
+        let noise = |i: u32| (i.wrapping_mul(0x9e37_79b9) >> 24) as u8;
+        let source: std::vec::Vec<u8> = (0..3000).map(noise).collect();
+        let key = crate::MaskingKey::new([0x37, 0xfa, 0x21, 0x3d]);
         for start in 0..33 {
             for len in [LEAST, LEAST + 1, 255, 256, 257, 511, 1000, 1023, 2049, 2900] {
                 let payload = &source[start..start + len];
@@ -129,6 +143,8 @@ mod tests {
     fn text_is_what_the_standard_library_says() {
         let text = "a\u{7f}\u{80}ß\u{7ff}\u{800}言\u{d7ff}\u{e000}\u{ffff}\u{10000}🦀\u{10ffff}";
         let text = text.repeat(6);
+        // NEON is not asked for: there is no way but this one.
+        assert!(cfg!(target_arch = "x86_64") || from_utf8(text.as_bytes()).is_some());
         for (at, _) in text.bytes().enumerate() {
             for byte in 0..=255 {
                 let mut bytes = text.clone().into_bytes();
