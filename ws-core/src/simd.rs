@@ -18,16 +18,50 @@ pub(crate) use avx2::{mask, mask_into};
 #[cfg(target_arch = "aarch64")]
 use neon::is_utf8;
 
-/// From so many bytes on, the question and the call cost less than they save.
-const LEAST: usize = 128;
+/// Bytes that are looked at together where ASCII is expected.
+const BLOCK: usize = 64;
 
 /// `bytes` as text, if they are that; `None` when they were not looked at.
 #[inline(always)]
 pub(crate) fn from_utf8(bytes: &[u8]) -> Option<Result<&str, ProtocolError>> {
-    let valid = if bytes.len() >= LEAST { is_utf8(bytes)? } else { return None };
-    // SAFETY: the bytes are UTF-8.
+    let valid = is_short_ascii(bytes)? || is_utf8(bytes)?;
+    // SAFETY: the bytes are ASCII, or UTF-8 by the check of `simdutf8`. To ask `core::str` again would take back all
+    // that is gained: 125 bytes of ASCII 17 → 9 ns, 1 KiB of Chinese 690 → 84 ns, 64 KiB of mixed text 226 → 5 µs.
     let text = valid.then(|| unsafe { core::str::from_utf8_unchecked(bytes) });
     Some(text.ok_or(ProtocolError::InvalidUtf8))
+}
+
+/// Whether the text is short, and ASCII; `None` when it is too short for a register.
+#[inline(always)]
+fn is_short_ascii(bytes: &[u8]) -> Option<bool> {
+    // What remains behind the last whole block of 16 lies in these.
+    let mut all = *bytes.last_chunk::<16>()?;
+    if bytes.len() >= 2 * BLOCK {
+        return Some(false);
+    }
+    for block in bytes.chunks_exact(16) {
+        all.iter_mut().zip(block).for_each(|(all, byte)| *all |= byte);
+    }
+    Some(is_ascii(&all))
+}
+
+#[inline(always)]
+fn is_ascii<const N: usize>(block: &[u8; N]) -> bool {
+    block.iter().fold(0, |all, byte| all | byte) < 0x80
+}
+
+/// What follows the first blocks of a text, which are ASCII.
+#[inline(always)]
+fn after_ascii(bytes: &[u8]) -> &[u8] {
+    let mut rest = bytes;
+    while let Some((block, tail)) = rest.split_first_chunk::<BLOCK>() {
+        if !is_ascii(block) {
+            return rest;
+        }
+        rest = tail;
+    }
+    // The last bytes with some that were seen already, which is faster than those alone.
+    if bytes.last_chunk::<BLOCK>().is_some_and(is_ascii) { &[] } else { rest }
 }
 
 #[cfg(target_arch = "aarch64")]
@@ -35,16 +69,22 @@ mod neon {
     /// Whether all of it is UTF-8: it always knows.
     #[inline(never)]
     pub(super) fn is_utf8(bytes: &[u8]) -> Option<bool> {
-        // SAFETY: this module is compiled only where the target has NEON.
-        Some(unsafe { simdutf8::basic::imp::aarch64::neon::validate_utf8(bytes) }.is_ok())
+        let rest = super::after_ascii(bytes);
+        // SAFETY: this module is compiled only where the target has NEON. The gain is not measured: it has run
+        // in an emulator only.
+        let valid = || unsafe { simdutf8::basic::imp::aarch64::neon::validate_utf8(rest) }.is_ok();
+        Some(rest.is_empty() || valid())
     }
 }
 
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
-    use super::LEAST;
+    use super::after_ascii;
     use crate::MaskingKey;
     use crate::frame::{mask_blocks, mask_blocks_into};
+
+    /// From so many bytes on, the question and the call cost less than a mask by AVX2 saves.
+    const LEAST: usize = 128;
 
     cpufeatures::new!(processor, "avx2");
 
@@ -58,7 +98,7 @@ mod avx2 {
     fn mask_long(payload: &mut [u8], key: MaskingKey) -> bool {
         let has = processor::get();
         if has {
-            // SAFETY: the processor has AVX2.
+            // SAFETY: the processor has AVX2. 1 KiB 25 → 16 ns, 16 KiB 336 → 172 ns, 64 KiB 1,626 → 978 ns.
             unsafe { mask_by_avx2(payload, key) };
         }
         has
@@ -75,7 +115,7 @@ mod avx2 {
     fn mask_long_into(payload: &[u8], out: &mut [u8], key: MaskingKey) -> bool {
         let has = processor::get();
         if has {
-            // SAFETY: the processor has AVX2.
+            // SAFETY: the processor has AVX2. 1 KiB 27 → 19 ns, 16 KiB 437 → 258 ns, 64 KiB 2,535 → 1,545 ns.
             unsafe { mask_into_by_avx2(payload, out, key) };
         }
         has
@@ -85,9 +125,19 @@ mod avx2 {
     #[inline(never)]
     pub(super) fn is_utf8(bytes: &[u8]) -> Option<bool> {
         processor::get().then(|| {
-            // SAFETY: the processor has AVX2.
-            unsafe { simdutf8::basic::imp::x86::avx2::validate_utf8(bytes) }.is_ok()
+            // SAFETY: the processor has AVX2. 64 KiB of ASCII 1,461 → 948 ns.
+            unsafe { is_utf8_by_avx2(bytes) }
         })
+    }
+
+    /// # Safety
+    ///
+    /// The processor has AVX2.
+    #[target_feature(enable = "avx2")]
+    unsafe fn is_utf8_by_avx2(bytes: &[u8]) -> bool {
+        let rest = after_ascii(bytes);
+        // SAFETY: the processor has AVX2, as the caller says. 1 KiB of Chinese 690 → 84 ns.
+        rest.is_empty() || unsafe { simdutf8::basic::imp::x86::avx2::validate_utf8(rest) }.is_ok()
     }
 
     /// # Safety
@@ -120,7 +170,7 @@ mod tests {
         let source: std::vec::Vec<u8> = (0..3000).map(noise).collect();
         let key = crate::MaskingKey::new([0x37, 0xfa, 0x21, 0x3d]);
         for start in 0..33 {
-            for len in [LEAST, LEAST + 1, 255, 256, 257, 511, 1000, 1023, 2049, 2900] {
+            for len in [1, 127, 128, 129, 255, 256, 257, 511, 1000, 1023, 2049, 2900] {
                 let payload = &source[start..start + len];
                 let mut expected = payload.to_vec();
                 crate::frame::mask_blocks(&mut expected, key);
@@ -134,6 +184,19 @@ mod tests {
                     assert_eq!(copied[start..start + len], expected);
                     assert_eq!(copied[start + len..], source[start + len..]);
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn a_byte_that_is_not_ascii_is_found_wherever_it_is() {
+        for len in 16..400 {
+            let mut bytes = std::vec![b'a'; len];
+            assert_ne!(from_utf8(&bytes), Some(Err(ProtocolError::InvalidUtf8)), "{len}");
+            for at in 0..len {
+                bytes[at] = 0xff;
+                assert!(!matches!(from_utf8(&bytes), Some(Ok(_))), "{len} {at}");
+                bytes[at] = b'a';
             }
         }
     }
@@ -153,9 +216,11 @@ mod tests {
                     assert_eq!(result.ok(), core::str::from_utf8(&bytes).ok(), "{at} {byte}");
                 }
             }
-            let cut = &text.as_bytes()[at..];
-            if let Some(result) = from_utf8(cut) {
-                assert_eq!(result.ok(), core::str::from_utf8(cut).ok(), "{at}");
+            let (start, end) = text.as_bytes().split_at(at);
+            for cut in [start, end] {
+                if let Some(result) = from_utf8(cut) {
+                    assert_eq!(result.ok(), core::str::from_utf8(cut).ok(), "{at}");
+                }
             }
         }
     }
