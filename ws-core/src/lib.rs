@@ -30,7 +30,14 @@ pub mod frame;
 pub mod handshake;
 pub mod message;
 mod role;
-#[cfg(all(feature = "simd", target_arch = "x86_64"))]
+// AArch64 with the other byte order is rare, and never tested; without floating point it has no NEON.
+#[cfg(all(
+    feature = "simd",
+    any(
+        target_arch = "x86_64",
+        all(target_arch = "aarch64", target_endian = "little", target_feature = "neon")
+    )
+))]
 mod simd;
 mod time;
 pub mod utf8;

@@ -1,84 +1,169 @@
-//! Vector instructions that the processor has beyond those that x86-64 promises (feature `simd`).
+//! Vector instructions beyond those that the compiler uses on its own (feature `simd`): AVX2 on x86-64, where the
+//! processor has it, and NEON on AArch64, of which it is a part.
 //!
-//! Each function returns `None` or `false` where there are none, or where the input is too short to be worth the
-//! question; the caller then goes the ordinary way, which gives the same results. This and
+//! [`from_utf8`] is for both, the masks are for AVX2 only: on AArch64 the compiler makes NEON instructions of the loop
+//! in `frame/mask.rs` as it is.
+//!
+//! Each function returns `None` or `false` where the processor has no such instructions, or where the input is too
+//! short to be worth the question; the caller then goes the ordinary way, which gives the same results. This and
 //! `message/text.rs` are the places of the crate with unsafe code.
 #![allow(unsafe_code)]
 
-use crate::{MaskingKey, ProtocolError};
+use crate::ProtocolError;
 
-/// From so many bytes on, the question and the call cost less than they save.
-const LEAST: usize = 128;
+#[cfg(target_arch = "x86_64")]
+use avx2::is_utf8;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use avx2::{mask, mask_into};
+#[cfg(target_arch = "aarch64")]
+use neon::is_utf8;
 
-cpufeatures::new!(avx2, "avx2");
-
-/// Masks `payload` in place, as [`mask`](crate::frame::mask()); returns whether it did.
-#[inline(always)]
-pub(crate) fn mask(payload: &mut [u8], key: MaskingKey) -> bool {
-    payload.len() >= LEAST && mask_long(payload, key)
-}
-
-#[inline(never)]
-fn mask_long(payload: &mut [u8], key: MaskingKey) -> bool {
-    if avx2::get() {
-        // SAFETY: the processor has AVX2.
-        unsafe { by_avx2::mask(payload, key) };
-        return true;
-    }
-    false
-}
-
-/// Copies `payload` to the start of `out` and masks it on the way; returns whether it did. Both have the same length.
-#[inline(always)]
-pub(crate) fn mask_into(payload: &[u8], out: &mut [u8], key: MaskingKey) -> bool {
-    payload.len() >= LEAST && mask_long_into(payload, out, key)
-}
-
-#[inline(never)]
-fn mask_long_into(payload: &[u8], out: &mut [u8], key: MaskingKey) -> bool {
-    if avx2::get() {
-        // SAFETY: the processor has AVX2.
-        unsafe { by_avx2::mask_into(payload, out, key) };
-        return true;
-    }
-    false
-}
+/// Bytes that are looked at together where ASCII is expected.
+const BLOCK: usize = 64;
 
 /// `bytes` as text, if they are that; `None` when they were not looked at.
 #[inline(always)]
 pub(crate) fn from_utf8(bytes: &[u8]) -> Option<Result<&str, ProtocolError>> {
-    let valid = if bytes.len() >= LEAST { is_utf8(bytes)? } else { return None };
-    // SAFETY: the bytes are UTF-8.
+    let valid = is_short_ascii(bytes)? || is_utf8(bytes)?;
+    // SAFETY: the bytes are ASCII, or UTF-8 by the check of `simdutf8`. To ask `core::str` again would take back all
+    // that is gained: 125 bytes of ASCII 17 → 9 ns, 1 KiB of Chinese 690 → 84 ns, 64 KiB of mixed text 226 → 5 µs.
     let text = valid.then(|| unsafe { core::str::from_utf8_unchecked(bytes) });
     Some(text.ok_or(ProtocolError::InvalidUtf8))
 }
 
-#[inline(never)]
-fn is_utf8(bytes: &[u8]) -> Option<bool> {
-    if avx2::get() {
-        // SAFETY: the processor has AVX2.
-        return Some(unsafe { simdutf8::basic::imp::x86::avx2::validate_utf8(bytes) }.is_ok());
+/// Whether the text is short, and ASCII; `None` when it is too short for a register.
+#[inline(always)]
+fn is_short_ascii(bytes: &[u8]) -> Option<bool> {
+    // What remains behind the last whole block of 16 lies in these.
+    let mut all = *bytes.last_chunk::<16>()?;
+    if bytes.len() >= 2 * BLOCK {
+        return Some(false);
     }
-    None
+    for block in bytes.chunks_exact(16) {
+        all.iter_mut().zip(block).for_each(|(all, byte)| *all |= byte);
+    }
+    Some(is_ascii(&all))
 }
 
-mod by_avx2 {
+#[inline(always)]
+fn is_ascii<const N: usize>(block: &[u8; N]) -> bool {
+    block.iter().fold(0, |all, byte| all | byte) < 0x80
+}
+
+/// What follows the first blocks of a text, which are ASCII.
+#[inline(always)]
+fn after_ascii(bytes: &[u8]) -> &[u8] {
+    let mut rest = bytes;
+    while let Some((block, tail)) = rest.split_first_chunk::<BLOCK>() {
+        if !is_ascii(block) {
+            return rest;
+        }
+        rest = tail;
+    }
+    // The last bytes with some that were seen already, which is faster than those alone.
+    if bytes.last_chunk::<BLOCK>().is_some_and(is_ascii) { &[] } else { rest }
+}
+
+#[cfg(target_arch = "aarch64")]
+mod neon {
+    /// Whether all of it is UTF-8: it always knows.
+    #[inline(never)]
+    pub(super) fn is_utf8(bytes: &[u8]) -> Option<bool> {
+        let rest = super::after_ascii(bytes);
+        // SAFETY: this module is compiled only where the target has NEON. The gain is not measured: it has run
+        // in an emulator only.
+        let valid = || unsafe { simdutf8::basic::imp::aarch64::neon::validate_utf8(rest) }.is_ok();
+        Some(rest.is_empty() || valid())
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod avx2 {
+    use super::after_ascii;
     use crate::MaskingKey;
     use crate::frame::{mask_blocks, mask_blocks_into};
 
-    /// # Safety
-    ///
-    /// The processor has AVX2.
-    #[target_feature(enable = "avx2")]
-    pub(super) unsafe fn mask(payload: &mut [u8], key: MaskingKey) {
-        mask_blocks(payload, key);
+    /// From so many bytes on, the question and the call cost less than a mask by AVX2 saves.
+    const LEAST: usize = 256;
+
+    /// From so many bytes on, it pays that each register is stored to an aligned address: a payload behind its header is
+    /// not aligned. 16 KiB 210 → 174 ns, 64 KiB 1,266 → 819 ns.
+    const LONG: usize = 8 * 1024;
+
+    cpufeatures::new!(processor, "avx2");
+
+    /// Masks `payload` in place, as [`mask`](crate::frame::mask()); returns whether it did.
+    #[inline(always)]
+    pub(crate) fn mask(payload: &mut [u8], key: MaskingKey) -> bool {
+        payload.len() >= LEAST && mask_long(payload, key)
+    }
+
+    #[inline(never)]
+    fn mask_long(payload: &mut [u8], key: MaskingKey) -> bool {
+        let has = processor::get();
+        if has {
+            // SAFETY: the processor has AVX2. 1 KiB 25 → 16 ns, 16 KiB 369 → 174 ns, 64 KiB 1,904 → 819 ns.
+            unsafe { mask_by_avx2(payload, key) };
+        }
+        has
+    }
+
+    /// Copies `payload` to the start of `out` and masks it on the way; returns whether it did. Both have the same
+    /// length.
+    #[inline(always)]
+    pub(crate) fn mask_into(payload: &[u8], out: &mut [u8], key: MaskingKey) -> bool {
+        payload.len() >= LEAST && mask_long_into(payload, out, key)
+    }
+
+    #[inline(never)]
+    fn mask_long_into(payload: &[u8], out: &mut [u8], key: MaskingKey) -> bool {
+        let has = processor::get();
+        if has {
+            // SAFETY: the processor has AVX2. 1 KiB 27 → 19 ns, 16 KiB 437 → 258 ns, 64 KiB 2,535 → 1,545 ns.
+            unsafe { mask_into_by_avx2(payload, out, key) };
+        }
+        has
+    }
+
+    /// Whether all of it is UTF-8, if the processor has AVX2.
+    #[inline(never)]
+    pub(super) fn is_utf8(bytes: &[u8]) -> Option<bool> {
+        processor::get().then(|| {
+            // SAFETY: the processor has AVX2. 64 KiB of ASCII 1,461 → 948 ns.
+            unsafe { is_utf8_by_avx2(bytes) }
+        })
     }
 
     /// # Safety
     ///
     /// The processor has AVX2.
     #[target_feature(enable = "avx2")]
-    pub(super) unsafe fn mask_into(payload: &[u8], out: &mut [u8], key: MaskingKey) {
+    unsafe fn is_utf8_by_avx2(bytes: &[u8]) -> bool {
+        let rest = after_ascii(bytes);
+        // SAFETY: the processor has AVX2, as the caller says. 1 KiB of Chinese 690 → 84 ns.
+        rest.is_empty() || unsafe { simdutf8::basic::imp::x86::avx2::validate_utf8(rest) }.is_ok()
+    }
+
+    /// # Safety
+    ///
+    /// The processor has AVX2.
+    #[target_feature(enable = "avx2")]
+    unsafe fn mask_by_avx2(payload: &mut [u8], key: MaskingKey) {
+        let (mut rest, mut key) = (payload, key);
+        if rest.len() >= LONG {
+            let unaligned = rest.as_ptr().align_offset(32).min(rest.len());
+            let (head, tail) = rest.split_at_mut(unaligned);
+            mask_blocks(head, key);
+            (rest, key) = (tail, key.advance(unaligned));
+        }
+        mask_blocks(rest, key);
+    }
+
+    /// # Safety
+    ///
+    /// The processor has AVX2.
+    #[target_feature(enable = "avx2")]
+    unsafe fn mask_into_by_avx2(payload: &[u8], out: &mut [u8], key: MaskingKey) {
         mask_blocks_into(payload, out, key);
     }
 }
@@ -87,26 +172,16 @@ mod by_avx2 {
 mod tests {
     extern crate std;
 
-    use std::vec::Vec;
-
     use super::*;
 
-    /// Bytes that look random.
-    fn noise(len: usize) -> Vec<u8> {
-        let mut state = 1_u32;
-        let mut next = || {
-            state = state.wrapping_mul(0x0019_660d).wrapping_add(0x3c6e_f35f);
-            (state >> 24) as u8
-        };
-        (0..len).map(|_| next()).collect()
-    }
-
+    #[cfg(target_arch = "x86_64")]
     #[test]
     fn masks_are_those_of_the_ordinary_way() {
-        let source = noise(3000);
-        let key = MaskingKey::new([0x37, 0xfa, 0x21, 0x3d]);
+        let noise = |i: u32| (i.wrapping_mul(0x9e37_79b9) >> 24) as u8;
+        let source: std::vec::Vec<u8> = (0..3000).map(noise).collect();
+        let key = crate::MaskingKey::new([0x37, 0xfa, 0x21, 0x3d]);
         for start in 0..33 {
-            for len in [LEAST, LEAST + 1, 255, 256, 257, 511, 1000, 1023, 2049, 2900] {
+            for len in [1, 128, 255, 256, 257, 511, 1000, 1023, 2049, 2900] {
                 let payload = &source[start..start + len];
                 let mut expected = payload.to_vec();
                 crate::frame::mask_blocks(&mut expected, key);
@@ -124,11 +199,26 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_byte_that_is_not_ascii_is_found_wherever_it_is() {
+        for len in 16..400 {
+            let mut bytes = std::vec![b'a'; len];
+            assert_ne!(from_utf8(&bytes), Some(Err(ProtocolError::InvalidUtf8)), "{len}");
+            for at in 0..len {
+                bytes[at] = 0xff;
+                assert!(!matches!(from_utf8(&bytes), Some(Ok(_))), "{len} {at}");
+                bytes[at] = b'a';
+            }
+        }
+    }
+
     // Every place of a text, and every byte there.
     #[test]
     fn text_is_what_the_standard_library_says() {
         let text = "a\u{7f}\u{80}ß\u{7ff}\u{800}言\u{d7ff}\u{e000}\u{ffff}\u{10000}🦀\u{10ffff}";
         let text = text.repeat(6);
+        // NEON is not asked for: there is no way but this one.
+        assert!(cfg!(target_arch = "x86_64") || from_utf8(text.as_bytes()).is_some());
         for (at, _) in text.bytes().enumerate() {
             for byte in 0..=255 {
                 let mut bytes = text.clone().into_bytes();
@@ -137,9 +227,11 @@ mod tests {
                     assert_eq!(result.ok(), core::str::from_utf8(&bytes).ok(), "{at} {byte}");
                 }
             }
-            let cut = &text.as_bytes()[at..];
-            if let Some(result) = from_utf8(cut) {
-                assert_eq!(result.ok(), core::str::from_utf8(cut).ok(), "{at}");
+            let (start, end) = text.as_bytes().split_at(at);
+            for cut in [start, end] {
+                if let Some(result) = from_utf8(cut) {
+                    assert_eq!(result.ok(), core::str::from_utf8(cut).ok(), "{at}");
+                }
             }
         }
     }

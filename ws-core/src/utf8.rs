@@ -34,7 +34,13 @@ pub struct Utf8Validator {
 /// Checks text that lies in one piece.
 #[inline]
 pub(crate) fn check(bytes: &[u8]) -> Result<&str, ProtocolError> {
-    #[cfg(all(feature = "simd", target_arch = "x86_64"))]
+    #[cfg(all(
+        feature = "simd",
+        any(
+            target_arch = "x86_64",
+            all(target_arch = "aarch64", target_endian = "little", target_feature = "neon")
+        )
+    ))]
     if let Some(result) = crate::simd::from_utf8(bytes) {
         return result;
     }

@@ -43,7 +43,7 @@ impl MaskingKey {
 
     /// The key for the payload that starts `offset` bytes into the frame's payload.
     #[inline]
-    const fn advance(self, offset: usize) -> Self {
+    pub(crate) const fn advance(self, offset: usize) -> Self {
         let bits = ((offset & 3) as u32).wrapping_mul(8);
         // mutant: the mask's phase runs backwards
         Self(u32::from_le_bytes(self.0).rotate_right(bits).to_le_bytes())
