@@ -5,8 +5,8 @@
 //! in `frame/mask.rs` as it is.
 //!
 //! Each function returns `None` or `false` where the processor has no such instructions, or where the input is too
-//! short to be worth the question; the caller then goes the ordinary way, which gives the same results. This and
-//! `message/text.rs` are the places of the crate with unsafe code.
+//! short to be worth the question; the caller then goes the ordinary way, which gives the same results. This,
+//! `message/text.rs` and `endpoint/assembly.rs` are the places of the crate with unsafe code.
 #![allow(unsafe_code)]
 
 use crate::ProtocolError;

@@ -108,8 +108,10 @@ fn mask_ends<const N: usize>(payload: &mut [u8], key: MaskingKey) -> bool {
         return false;
     };
     let (first, last) = (xor(*first, key), xor(*last, key.advance(payload.len().wrapping_sub(N))));
-    payload.first_chunk_mut().map(|to| *to = first);
-    payload.last_chunk_mut().map(|to| *to = last);
+    copy(&first, payload);
+    if let Some(to) = payload.last_chunk_mut() {
+        *to = last;
+    }
     true
 }
 
@@ -193,8 +195,10 @@ fn mask_ends_into<const N: usize>(from: &[u8], to: &mut [u8], key: MaskingKey) -
     let (Some(first), Some(last)) = (from.first_chunk::<N>(), from.last_chunk::<N>()) else {
         return false;
     };
-    to.first_chunk_mut().map(|to| *to = xor(*first, key));
-    to.last_chunk_mut().map(|to| *to = xor(*last, key.advance(from.len().wrapping_sub(N))));
+    copy(&xor(*first, key), to);
+    if let Some(to) = to.last_chunk_mut() {
+        *to = xor(*last, key.advance(from.len().wrapping_sub(N)));
+    }
     true
 }
 
