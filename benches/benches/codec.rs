@@ -1,6 +1,6 @@
 //! Nanoseconds per message, per handshake or per call: ours beside the peers and the floor, in one run.
 
-use std::cell::LazyCell;
+use std::cell::{Cell, LazyCell};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -47,7 +47,9 @@ fn frames(criterion: &mut Criterion) {
     }
     for (role_name, role) in [("server", Role::Server), ("client", Role::Client)] {
         for (name, len) in [B16, B125, KIB1, KIB64, MIB1] {
-            let work = Encode(role, payloads::binary(len), (4 * READ / len).max(4));
+            let payloads = payloads::at_page_offsets(&payloads::binary(len));
+            let work =
+                Encode { role, payloads, turn: Cell::new(0), count: (4 * READ / len).max(4) };
             row(criterion, format!("encode_{role_name} {name}"), role, &work);
         }
     }
@@ -83,6 +85,9 @@ trait Work {
     /// Stops the program if the engine does it wrong.
     fn check<E: Engine>(&self, engine: &mut E);
 
+    /// A sample begins.
+    fn begin(&self) {}
+
     fn run<E: Engine>(&self, engine: &mut E);
 }
 
@@ -90,7 +95,13 @@ type LazyWire<'a> = LazyCell<Wire, &'a dyn Fn() -> Wire>;
 
 struct Decode<'a>(LazyWire<'a>);
 struct Text<'a>(Decode<'a>);
-struct Encode(Role, Bytes, usize);
+struct Encode {
+    role: Role,
+    /// The same payload at different places; each sample takes another one.
+    payloads: Vec<Bytes>,
+    turn: Cell<usize>,
+    count: usize,
+}
 struct Echo<'a>(LazyWire<'a>);
 
 impl Work for Decode<'_> {
@@ -126,15 +137,19 @@ impl Work for Text<'_> {
 
 impl Work for Encode {
     fn messages(&self) -> usize {
-        self.2
+        self.count
     }
 
     fn check<E: Engine>(&self, engine: &mut E) {
-        check::encode(engine, self.0, &self.1, self.2);
+        check::encode(engine, self.role, &self.payloads[0], self.count);
+    }
+
+    fn begin(&self) {
+        self.turn.set((self.turn.get() + 1) % self.payloads.len());
     }
 
     fn run<E: Engine>(&self, engine: &mut E) {
-        engine.encode(&self.1, self.2);
+        engine.encode(&self.payloads[self.turn.get()], self.count);
     }
 }
 
@@ -178,7 +193,10 @@ impl<W: Work> Visitor for Row<'_, W> {
                 engine
             });
             let count = work.messages() as u64;
-            bencher.iter_custom(|messages| time(messages, count, || work.run(engine)));
+            bencher.iter_custom(|messages| {
+                work.begin();
+                time(messages, count, || work.run(engine))
+            });
         });
     }
 }

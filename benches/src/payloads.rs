@@ -7,6 +7,21 @@ pub fn binary(len: usize) -> Bytes {
     (0..len).map(|index| index as u8).collect()
 }
 
+/// The same payload at four offsets in a page.
+///
+/// A long `memcpy` is many times slower on some processors if the two places are at nearly the same offset in their pages. Where an
+/// engine's buffers lie is up to chance: at least three of the four places have nothing to do with it.
+pub fn at_page_offsets(payload: &Bytes) -> Vec<Bytes> {
+    const PAGE: usize = 4096;
+    let place = |offset: usize| {
+        let mut bytes = vec![0; payload.len() + 2 * PAGE];
+        let start = bytes.as_ptr().addr().next_multiple_of(PAGE) - bytes.as_ptr().addr() + offset;
+        bytes[start..start + payload.len()].copy_from_slice(payload);
+        Bytes::from(bytes).slice(start..start + payload.len())
+    };
+    [512, 1536, 2560, 3584].map(place).to_vec()
+}
+
 /// English.
 pub fn ascii(len: usize) -> Bytes {
     b"The quick brown fox jumps over the lazy dog. ".iter().copied().cycle().take(len).collect()
