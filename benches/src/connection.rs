@@ -1,62 +1,65 @@
 //! The engine over `Connection`: what a driver without an allocator would do.
 
-use std::hint::black_box;
-
 use bytes::Bytes;
-use ws_core::{Config, DataFrame, Input, MaskingKey, Role, Step};
+use ws_core::{Config, DataFrame, Input, Role, Step};
 
-use crate::{Engine, Kernel, READ, clock};
+use crate::batch::Batch;
+use crate::kernel::{self, READ};
+use crate::{Engine, Keys, clock};
 
 /// Payloads from this size on are written from where they lie.
 const WRITEV: usize = 4096;
-/// Room for the header of a frame.
-const HEADER: usize = 14;
+/// A client's payload that exceeds the batch goes out in parts of this size, which the caches hold.
+const PART: usize = 16 * 1024;
 
 /// `ws_core::Connection` under a driver with two buffers of 64 KiB: messages come in chunks.
 pub struct Connection {
     connection: ws_core::Connection,
-    kernel: Kernel,
     buffer: Vec<u8>,
-    out: Vec<u8>,
-    out_len: usize,
+    batch: Batch,
     keys: Option<Keys>,
 }
 
-/// A fresh key for each frame, at next to no cost.
-struct Keys(u32);
-
-impl Keys {
-    #[inline]
-    fn next(&mut self) -> MaskingKey {
-        self.0 = self.0.wrapping_mul(0x0019_660d).wrapping_add(0x3c6e_f35f);
-        MaskingKey::new(self.0.to_ne_bytes())
-    }
-}
-
 impl Connection {
+    /// An engine with these limits.
+    pub fn with_config(role: Role, config: Config) -> Self {
+        Self {
+            connection: ws_core::Connection::new(role, config),
+            buffer: vec![0; READ],
+            batch: Batch::new(),
+            keys: (role == Role::Client).then(Keys::new),
+        }
+    }
+
     #[inline]
     fn send(&mut self, frame: DataFrame, payload: &[u8]) {
+        let longest = if self.keys.is_some() { READ } else { WRITEV - 1 };
+        if payload.len() > longest {
+            return self.send_long(frame, payload);
+        }
         let key = self.keys.as_mut().map(Keys::next);
-        if payload.len() >= WRITEV && key.is_none() {
-            self.flush();
-            let len = payload.len() as u64;
-            let head = self.connection.sender.head(frame, len, key).expect("it is open");
-            self.kernel.write(&head);
-            self.kernel.write(payload);
-            self.connection.sender.payload_written(len).expect("as declared");
-            return;
-        }
-        if self.out.len() - self.out_len < payload.len() + HEADER {
-            self.flush();
-        }
-        let out = &mut self.out[self.out_len..];
-        self.out_len +=
-            self.connection.sender.encode(frame, payload, key, out).expect("it is open");
+        let room = self.batch.room(payload.len());
+        let len = self.connection.sender.encode(frame, payload, key, room).expect("it is open");
+        self.batch.add(len);
     }
 
-    fn flush(&mut self) {
-        self.kernel.write(&self.out[..self.out_len]);
-        self.out_len = 0;
+    fn send_long(&mut self, frame: DataFrame, payload: &[u8]) {
+        self.batch.flush();
+        let key = self.keys.as_mut().map(Keys::next);
+        let len = payload.len() as u64;
+        let sender = &mut self.connection.sender;
+        kernel::write(&sender.head(frame, len, key).expect("it is open"));
+        if key.is_none() {
+            kernel::write(payload);
+            sender.payload_written(len).expect("as declared");
+            return;
+        }
+        for part in payload.chunks(PART) {
+            let room = &mut self.batch.room(part.len())[..part.len()];
+            room.copy_from_slice(part);
+            sender.mask_payload(room).expect("as declared");
+            kernel::write(room);
+        }
     }
 }
 
@@ -64,26 +67,21 @@ impl Engine for Connection {
     const NAME: &'static str = "ws-core/connection";
 
     fn new(role: Role) -> Self {
-        Self {
-            connection: ws_core::Connection::new(role, Config::new()),
-            kernel: Kernel::new(),
-            buffer: vec![0; READ],
-            out: vec![0; READ + HEADER],
-            out_len: 0,
-            keys: (role == Role::Client).then_some(Keys(1)),
-        }
+        Self::with_config(role, Config::new())
     }
 
-    fn decode(&mut self, wire: &[u8]) {
-        for read in wire.chunks(READ) {
-            let buffer = &mut self.buffer[..read.len()];
-            buffer.copy_from_slice(read);
-            let mut input = Input::new(buffer);
+    fn decode(&mut self, _messages: usize, mut part: impl FnMut(&[u8], bool)) {
+        loop {
+            let len = kernel::read(&mut self.buffer);
+            if len == 0 {
+                break;
+            }
+            let mut input = Input::new(&mut self.buffer[..len]);
             loop {
                 match self.connection.next(&mut input, clock) {
+                    Step::Data(chunk) => part(chunk.bytes, chunk.end),
                     Step::Wait(_) => break,
-                    Step::Failed(error) => panic!("{error}"),
-                    step => drop(black_box(step)),
+                    step => panic!("{step:?}"),
                 }
             }
         }
@@ -91,17 +89,19 @@ impl Engine for Connection {
 
     fn encode(&mut self, payload: &Bytes, count: usize) {
         for _ in 0..count {
-            self.send(DataFrame::BINARY, black_box(payload));
+            self.send(DataFrame::BINARY, std::hint::black_box(payload));
         }
-        self.flush();
+        self.batch.flush();
     }
 
-    fn echo(&mut self, wire: &[u8], max: usize) {
+    fn echo(&mut self, _messages: usize, _each: bool) {
         let mut buffer = std::mem::take(&mut self.buffer);
-        for read in wire.chunks(max) {
-            let buffer = &mut buffer[..read.len()];
-            buffer.copy_from_slice(read);
-            let mut input = Input::new(buffer);
+        loop {
+            let len = kernel::read(&mut buffer);
+            if len == 0 {
+                break;
+            }
+            let mut input = Input::new(&mut buffer[..len]);
             loop {
                 match self.connection.next(&mut input, clock) {
                     Step::Data(chunk) => self.send(chunk.frame(), chunk.bytes),
@@ -109,7 +109,7 @@ impl Engine for Connection {
                     step => panic!("{step:?}"),
                 }
             }
-            self.flush();
+            self.batch.flush();
         }
         self.buffer = buffer;
     }

@@ -5,72 +5,79 @@ use std::hint::black_box;
 use bytes::Bytes;
 use ws_core::endpoint::{Endpoint, Event, Inbound, Next, Options, Pending};
 use ws_core::message::MessageRef;
-use ws_core::{Message, Role};
+use ws_core::{Config, Message, Role};
 
-use crate::{Engine, Kernel, READ, cheap_random, clock};
+use crate::kernel::{self, READ};
+use crate::{Engine, Keys, clock};
 
 /// `ws_core::Endpoint` with messages that are lent from its buffer.
-pub struct EndpointLending(Driver);
+pub struct EndpointLending(Endpoint);
 
 /// `ws_core::Endpoint` with owned messages.
-pub struct EndpointOwned(Driver);
+pub struct EndpointOwned(Endpoint);
 
-struct Driver {
-    endpoint: Endpoint,
-    kernel: Kernel,
+impl EndpointOwned {
+    /// An engine with these limits.
+    pub fn with_config(role: Role, config: Config) -> Self {
+        Self(open(role, config))
+    }
 }
 
-impl Driver {
-    fn new(role: Role) -> Self {
-        let options = Options::new();
-        let endpoint = match role {
-            Role::Server => Endpoint::server_after_handshake(options, &[]),
-            Role::Client => Endpoint::client_after_handshake(options, cheap_random(), &[]),
-        };
-        Self { endpoint, kernel: Kernel::new() }
-    }
-
-    fn flush(&mut self) {
-        while let Next::Write { output, .. } = self.endpoint.next_write(clock) {
-            write(&mut self.kernel, output);
+fn open(role: Role, config: Config) -> Endpoint {
+    let options = Options::new().config(config);
+    match role {
+        Role::Server => Endpoint::server_after_handshake(options, &[]),
+        Role::Client => {
+            let mut keys = Keys::new();
+            let random = move |bytes: &mut [u8]| {
+                for word in bytes.chunks_mut(4) {
+                    word.copy_from_slice(&keys.bytes()[..word.len()]);
+                }
+                true
+            };
+            Endpoint::client_after_handshake(options, random, &[])
         }
     }
 }
 
+fn flush(endpoint: &mut Endpoint) {
+    while let Next::Write { output, .. } = endpoint.next_write(clock) {
+        write(output);
+    }
+}
+
 /// Writes all of the output.
-fn write(kernel: &mut Kernel, mut output: Pending<'_>) {
+pub(crate) fn write(mut output: Pending<'_>) {
     for slice in output.slices() {
-        kernel.write(slice);
+        kernel::write(slice);
     }
     let len = output.len();
     output.advance(len);
 }
 
-/// Reads the next part of the wire, at most `max` bytes; returns what is left.
-fn read<'w>(inbound: &mut Inbound, wire: &'w [u8], max: usize) -> &'w [u8] {
-    let room = inbound.read_buf();
-    let (read, rest) = wire.split_at(wire.len().min(room.len()).min(max));
-    room[..read.len()].copy_from_slice(read);
-    inbound.filled(read.len());
-    rest
+/// Reads once; returns whether there was anything.
+pub(crate) fn read(inbound: &mut Inbound) -> bool {
+    let len = kernel::read(inbound.read_buf());
+    inbound.filled(len);
+    len > 0
 }
 
 impl Engine for EndpointLending {
     const NAME: &'static str = "ws-core/endpoint-lending";
 
     fn new(role: Role) -> Self {
-        Self(Driver::new(role))
+        Self(open(role, Config::new()))
     }
 
-    fn decode(&mut self, wire: &[u8]) {
-        let mut rest = wire;
+    fn decode(&mut self, _messages: usize, mut part: impl FnMut(&[u8], bool)) {
         loop {
-            match self.0.endpoint.next_ref(clock) {
-                Next::Event((event, _)) => drop(black_box(event)),
-                Next::Wait { read: Some(inbound), .. } if !rest.is_empty() => {
-                    rest = read(inbound, rest, READ);
+            match self.0.next_ref(clock) {
+                Next::Event((Event::Message(message), _)) => part(message.as_bytes(), true),
+                Next::Wait { read: Some(inbound), .. } => {
+                    if !read(inbound) {
+                        break;
+                    }
                 }
-                Next::Wait { .. } => break,
                 next => panic!("{next:?}"),
             }
         }
@@ -79,27 +86,26 @@ impl Engine for EndpointLending {
     fn encode(&mut self, payload: &Bytes, count: usize) {
         for _ in 0..count {
             let message = MessageRef::Binary(black_box(payload));
-            self.0.endpoint.outbound.queue_ref(message).expect("it is open");
-            if self.0.endpoint.outbound.waiting() >= READ {
-                self.0.flush();
+            self.0.outbound.queue_ref(message).expect("it is open");
+            if self.0.outbound.waiting() >= READ {
+                flush(&mut self.0);
             }
         }
-        self.0.flush();
+        flush(&mut self.0);
     }
 
-    fn echo(&mut self, wire: &[u8], max: usize) {
-        let Driver { endpoint, kernel } = &mut self.0;
-        let mut rest = wire;
+    fn echo(&mut self, _messages: usize, _each: bool) {
         loop {
-            match endpoint.next_ref(clock) {
+            match self.0.next_ref(clock) {
                 Next::Event((Event::Message(message), out)) => {
                     out.queue_ref(message).expect("it is open");
                 }
-                Next::Write { output, .. } => write(kernel, output),
-                Next::Wait { read: Some(inbound), .. } if !rest.is_empty() => {
-                    rest = read(inbound, rest, max);
+                Next::Write { output, .. } => write(output),
+                Next::Wait { read: Some(inbound), .. } => {
+                    if !read(inbound) {
+                        break;
+                    }
                 }
-                Next::Wait { .. } => break,
                 next => panic!("{next:?}"),
             }
         }
@@ -110,18 +116,18 @@ impl Engine for EndpointOwned {
     const NAME: &'static str = "ws-core/endpoint-owned";
 
     fn new(role: Role) -> Self {
-        Self(Driver::new(role))
+        Self(open(role, Config::new()))
     }
 
-    fn decode(&mut self, wire: &[u8]) {
-        let mut rest = wire;
+    fn decode(&mut self, _messages: usize, mut part: impl FnMut(&[u8], bool)) {
         loop {
-            match self.0.endpoint.next(clock) {
-                Next::Event(event) => drop(black_box(event)),
-                Next::Wait { read: Some(inbound), .. } if !rest.is_empty() => {
-                    rest = read(inbound, rest, READ);
+            match self.0.next(clock) {
+                Next::Event(Event::Message(message)) => part(message.as_bytes(), true),
+                Next::Wait { read: Some(inbound), .. } => {
+                    if !read(inbound) {
+                        break;
+                    }
                 }
-                Next::Wait { .. } => break,
                 next => panic!("{next:?}"),
             }
         }
@@ -130,27 +136,26 @@ impl Engine for EndpointOwned {
     fn encode(&mut self, payload: &Bytes, count: usize) {
         let message = Message::Binary(payload.clone());
         for _ in 0..count {
-            self.0.endpoint.outbound.queue(black_box(&message).clone()).expect("it is open");
-            if self.0.endpoint.outbound.waiting() >= READ {
-                self.0.flush();
+            self.0.outbound.queue(black_box(&message).clone()).expect("it is open");
+            if self.0.outbound.waiting() >= READ {
+                flush(&mut self.0);
             }
         }
-        self.0.flush();
+        flush(&mut self.0);
     }
 
-    fn echo(&mut self, wire: &[u8], max: usize) {
-        let Driver { endpoint, kernel } = &mut self.0;
-        let mut rest = wire;
+    fn echo(&mut self, _messages: usize, _each: bool) {
         loop {
-            match endpoint.next(clock) {
+            match self.0.next(clock) {
                 Next::Event(Event::Message(message)) => {
-                    endpoint.outbound.queue(message).expect("it is open");
+                    self.0.outbound.queue(message).expect("it is open");
                 }
-                Next::Write { output, .. } => write(kernel, output),
-                Next::Wait { read: Some(inbound), .. } if !rest.is_empty() => {
-                    rest = read(inbound, rest, max);
+                Next::Write { output, .. } => write(output),
+                Next::Wait { read: Some(inbound), .. } => {
+                    if !read(inbound) {
+                        break;
+                    }
                 }
-                Next::Wait { .. } => break,
                 next => panic!("{next:?}"),
             }
         }

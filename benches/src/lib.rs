@@ -1,90 +1,105 @@
-//! The engines that are measured: ours and a peer's, each with the same bytes in and out.
+//! The engines that are measured: ours and the peers', each with the same bytes in and out.
 //!
-//! A socket is stood in for by memory: a read copies at most 64 KiB of the wire into the engine's
-//! buffer, a write copies what it is given into a scratch buffer, as a kernel does. [`Memcpy`] does
-//! only that: it is the floor.
+//! A socket is stood in for by memory ([`kernel`]). [`Memcpy`] makes only the copies that a kernel makes: it is
+//! the floor. Each engine is [checked](check) for right output before it is timed.
 
+mod batch;
+pub mod check;
 mod connection;
 mod endpoint;
-mod peer;
+pub mod functions;
+pub mod handshake;
+pub mod kernel;
+mod memcpy;
+pub mod payloads;
+pub mod peers;
 mod wire;
 
 pub use connection::Connection;
 pub use endpoint::{EndpointLending, EndpointOwned};
-pub use peer::Tungstenite;
-pub use wire::{Kernel, READ, wire};
+pub use memcpy::Memcpy;
+pub use wire::Wire;
 
-use ws_core::{Instant, Role};
+use std::hint::black_box;
 
-/// One end of a connection that is open.
+use bytes::Bytes;
+use ws_core::{Instant, MaskingKey, Role};
+
+/// One end of a connection that is open. It reads and writes by [`kernel`].
 pub trait Engine {
     /// Its name in the reports.
     const NAME: &'static str;
 
+    /// Whether it hands out messages: a floor does not.
+    const HAS_MESSAGES: bool = true;
+
+    /// Whether it checks that text is UTF-8. Without that it has no place beside those that do.
+    const CHECKS_TEXT: bool = true;
+
     /// An engine of this role.
     fn new(role: Role) -> Self;
 
-    /// Takes the whole wire, read by read, to its last message.
-    fn decode(&mut self, wire: &[u8]);
+    /// Takes this many messages from what is loaded. `part` sees all bytes of them, and whether a message
+    /// ends with these.
+    fn decode(&mut self, messages: usize, part: impl FnMut(&[u8], bool));
 
-    /// Sends a binary message `count` times and writes all of it.
-    fn encode(&mut self, payload: &bytes::Bytes, count: usize);
+    /// Sends a binary message `count` times and writes all of it, about 64 KiB at once.
+    fn encode(&mut self, payload: &Bytes, count: usize);
 
-    /// Sends back each message of the wire, of which a read gives at most `max` bytes, up to 64 KiB; what has
-    /// piled up is written before the next read.
-    fn echo(&mut self, wire: &[u8], max: usize);
+    /// Sends back this many messages of what is loaded, and writes about 64 KiB at once; or, if `each`, writes after
+    /// each message.
+    fn echo(&mut self, messages: usize, each: bool);
 }
 
-/// The copies that a kernel makes, and nothing else.
-pub struct Memcpy {
-    kernel: Kernel,
-    buffer: Vec<u8>,
+/// Stands in for an application that uses a part of a message.
+#[inline]
+pub fn use_part(bytes: &[u8], end: bool) {
+    black_box(bytes);
+    black_box(end);
 }
 
-impl Engine for Memcpy {
-    const NAME: &'static str = "memcpy";
-
-    fn new(_role: Role) -> Self {
-        Self { kernel: Kernel::new(), buffer: vec![0; READ] }
-    }
-
-    fn decode(&mut self, wire: &[u8]) {
-        for read in wire.chunks(READ) {
-            let buffer = &mut self.buffer[..read.len()];
-            buffer.copy_from_slice(read);
-            std::hint::black_box(buffer);
-        }
-    }
-
-    fn encode(&mut self, payload: &bytes::Bytes, count: usize) {
-        let mut left = payload.len() * count;
-        while left > 0 {
-            let len = left.min(READ);
-            self.kernel.write(std::hint::black_box(&self.buffer[..len]));
-            left -= len;
-        }
-    }
-
-    fn echo(&mut self, wire: &[u8], max: usize) {
-        for read in wire.chunks(max) {
-            let buffer = &mut self.buffer[..read.len()];
-            buffer.copy_from_slice(read);
-            self.kernel.write(std::hint::black_box(buffer));
-        }
-    }
+/// What is done with each engine.
+pub trait Visitor {
+    /// Does it with this one.
+    fn visit<E: Engine>(&mut self);
 }
 
-/// Keys for a client's frames; a real client takes unforeseeable ones (RFC 6455 §10.3).
-fn cheap_random() -> impl FnMut(&mut [u8]) -> bool + Send {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    move |bytes| {
-        for word in bytes.chunks_mut(8) {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            word.copy_from_slice(&state.to_ne_bytes()[..word.len()]);
-        }
-        true
+/// Visits all engines, in the order of the reports: the floor, ours, the peers.
+pub fn each_engine(visitor: &mut impl Visitor) {
+    visitor.visit::<Memcpy>();
+    visitor.visit::<Connection>();
+    visitor.visit::<EndpointLending>();
+    visitor.visit::<EndpointOwned>();
+    visitor.visit::<peers::Tungstenite>();
+    visitor.visit::<peers::TokioWebsockets>();
+    visitor.visit::<peers::Fastwebsockets>();
+    visitor.visit::<peers::EmbeddedWebsocket>();
+    visitor.visit::<peers::WebsocketSansIo>();
+    visitor.visit::<peers::WsFramer>();
+    visitor.visit::<peers::WebSocket>();
+    visitor.visit::<peers::Sockudo>();
+    visitor.visit::<peers::Soketto>();
+    visitor.visit::<peers::Yawc>();
+}
+
+/// Masking keys at next to no cost, for the engines that let one choose; a real client takes unforeseeable
+/// ones (RFC 6455 §10.3).
+struct Keys(u32);
+
+impl Keys {
+    const fn new() -> Self {
+        Self(1)
+    }
+
+    #[inline]
+    fn bytes(&mut self) -> [u8; 4] {
+        self.0 = self.0.wrapping_mul(0x0019_660d).wrapping_add(0x3c6e_f35f);
+        self.0.to_ne_bytes()
+    }
+
+    #[inline]
+    fn next(&mut self) -> MaskingKey {
+        MaskingKey::new(self.bytes())
     }
 }
 

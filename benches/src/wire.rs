@@ -1,50 +1,61 @@
 //! What lies on a wire, made once before anything is timed or counted.
 
-use ws_core::{Config, Connection, DataFrame, MaskingKey, MessageKind};
+use bytes::Bytes;
+use ws_core::{Config, Connection, DataFrame, MessageKind};
 
-/// The most that one read gives, in bytes.
-pub const READ: usize = 64 * 1024;
+use crate::Keys;
+use crate::kernel::{self, READ};
 
 /// At least this much lies on a wire, so that most reads are full.
-const WIRE: usize = 4 * READ;
+const LEAST: usize = 4 * READ;
 
-/// Masked messages as a client sends them, one after the other, and how many there are.
-pub fn wire(kind: MessageKind, payload: &[u8]) -> (Vec<u8>, usize) {
-    let mut client = Connection::client(Config::new());
-    let count = (WIRE / (payload.len() + 6)).max(4);
-    let mut wire = Vec::new();
-    for index in 0..count as u32 {
-        let key = MaskingKey::new((index.wrapping_mul(0x9e37_79b9) | 1).to_be_bytes());
-        client
-            .sender
-            .encode_vec(DataFrame::new(kind), payload, Some(key), &mut wire)
-            .expect("it is open");
-    }
-    (wire, count)
+/// Masked messages as a client sends them, one after the other.
+pub struct Wire {
+    bytes: Bytes,
+    payloads: Vec<Bytes>,
+    /// How many messages there are.
+    pub messages: usize,
 }
 
-/// What takes written bytes: it copies them, over and over to the same place.
-pub struct Kernel(Vec<u8>);
-
-impl Kernel {
-    /// A kernel with a buffer of [`READ`] bytes.
-    pub fn new() -> Self {
-        Self(vec![0; READ])
+impl Wire {
+    /// A wire of four full reads or more, of these payloads in turn, all of them equally often.
+    pub fn new(kind: MessageKind, payloads: &[Bytes]) -> Self {
+        let frames: usize = payloads.iter().map(|payload| payload.len() + 6).sum();
+        let turns = (LEAST / frames).max(4usize.div_ceil(payloads.len()));
+        Self::with_messages(kind, payloads, turns * payloads.len())
     }
 
-    /// Copies the bytes.
-    #[inline]
-    pub fn write(&mut self, bytes: &[u8]) {
-        for part in bytes.chunks(READ) {
-            let buffer = &mut self.0[..part.len()];
-            buffer.copy_from_slice(part);
-            std::hint::black_box(buffer);
+    /// A wire of this many messages, of these payloads in turn.
+    pub fn with_messages(kind: MessageKind, payloads: &[Bytes], messages: usize) -> Self {
+        let mut keys = Keys::new();
+        let mut client = Connection::client(Config::new());
+        let mut bytes = Vec::new();
+        for payload in payloads.iter().cycle().take(messages) {
+            client
+                .sender
+                .encode_vec(DataFrame::new(kind), payload, Some(keys.next()), &mut bytes)
+                .expect("it is open");
         }
+        Self { bytes: bytes.into(), payloads: payloads.to_vec(), messages }
     }
-}
 
-impl Default for Kernel {
-    fn default() -> Self {
-        Self::new()
+    /// What lies on it.
+    pub fn bytes(&self) -> Bytes {
+        self.bytes.clone()
+    }
+
+    /// The payloads in their order.
+    pub fn payloads(&self) -> impl Iterator<Item = &Bytes> {
+        self.payloads.iter().cycle().take(self.messages)
+    }
+
+    /// Lets it be read, 64 KiB at a time.
+    pub fn load(&self) {
+        kernel::load(&self.bytes, READ);
+    }
+
+    /// Lets it be read, one message at a time, if all have the same length.
+    pub fn load_each(&self) {
+        kernel::load(&self.bytes, READ.min(self.bytes.len() / self.messages));
     }
 }

@@ -1,44 +1,72 @@
-//! Decodes or echoes a wire of masked binary messages over and over, to count instructions: see `callgrind`.
+//! Works with messages of one length over and over, to count instructions: see `callgrind`.
 //!
-//! Arguments: what to do (`decode`, `echo`, or `echo-single`: one message per read and per write), the engine's
-//! name, the payload's length in bytes, the number of rounds. It prints how many messages a round has.
+//! Arguments: what to do (`decode`, `encode-server`, `encode-client`, `echo`, or `echo-single`: one message per read and per
+//! write), the engine's name, the payload's length in bytes, the number of rounds. It prints how many
+//! messages a round has. Without arguments it prints the names of the engines.
 
+use bytes::Bytes;
 use ws_core::{MessageKind, Role};
-use ws_core_benches::{
-    Connection, EndpointLending, EndpointOwned, Engine, Memcpy, READ, Tungstenite, wire,
-};
+use ws_core_benches::{Engine, Visitor, Wire, each_engine, payloads, use_part};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [work, engine, len, rounds] = &arguments[..] else {
-        panic!("count decode|echo|echo-single ENGINE LENGTH ROUNDS")
+    let (work, engine, len, rounds) = match &arguments[..] {
+        [] => return each_engine(&mut Names),
+        [work, engine, len, rounds] => (work, engine, len, rounds),
+        _ => panic!("count WORK ENGINE LENGTH ROUNDS"),
     };
-    let len = len.parse().expect("a length in bytes");
+    let payload = payloads::binary(len.parse().expect("a length in bytes"));
+    let wire = Wire::new(MessageKind::Binary, std::slice::from_ref(&payload));
     let rounds = rounds.parse().expect("a number of rounds");
-    let (wire, count) = wire(MessageKind::Binary, &vec![b'x'; len]);
-    let max = match &work[..] {
-        "decode" => None,
-        "echo" => Some(READ),
-        "echo-single" => Some(READ.min(wire.len() / count)),
-        other => panic!("there is nothing to do that is called {other}"),
-    };
-    match &engine[..] {
-        Memcpy::NAME => run::<Memcpy>(&wire, max, rounds),
-        Connection::NAME => run::<Connection>(&wire, max, rounds),
-        EndpointLending::NAME => run::<EndpointLending>(&wire, max, rounds),
-        EndpointOwned::NAME => run::<EndpointOwned>(&wire, max, rounds),
-        Tungstenite::NAME => run::<Tungstenite>(&wire, max, rounds),
-        other => panic!("no engine is called {other}"),
-    }
-    println!("{count}");
+    let mut count = Count { work, engine, payload, wire, rounds, found: false };
+    each_engine(&mut count);
+    assert!(count.found, "no engine is called {engine}");
+    println!("{}", count.wire.messages);
 }
 
-fn run<E: Engine>(wire: &[u8], max: Option<usize>, rounds: usize) {
-    let mut engine = E::new(Role::Server);
-    for _ in 0..rounds {
-        match max {
-            None => engine.decode(wire),
-            Some(max) => engine.echo(wire, max),
+struct Names;
+
+impl Visitor for Names {
+    fn visit<E: Engine>(&mut self) {
+        println!("{}", E::NAME);
+    }
+}
+
+struct Count<'a> {
+    work: &'a str,
+    engine: &'a str,
+    payload: Bytes,
+    wire: Wire,
+    rounds: usize,
+    found: bool,
+}
+
+impl Visitor for Count<'_> {
+    fn visit<E: Engine>(&mut self) {
+        if E::NAME != self.engine {
+            return;
+        }
+        self.found = true;
+        let Self { payload, wire, .. } = &*self;
+        let role = if self.work == "encode-client" { Role::Client } else { Role::Server };
+        let mut engine = E::new(role);
+        for _ in 0..self.rounds {
+            match self.work {
+                "decode" => {
+                    wire.load();
+                    engine.decode(wire.messages, use_part);
+                }
+                "encode-server" | "encode-client" => engine.encode(payload, wire.messages),
+                "echo" => {
+                    wire.load();
+                    engine.echo(wire.messages, false);
+                }
+                "echo-single" => {
+                    wire.load_each();
+                    engine.echo(wire.messages, true);
+                }
+                other => panic!("there is nothing to do that is called {other}"),
+            }
         }
     }
 }
