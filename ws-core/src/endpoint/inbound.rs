@@ -359,6 +359,20 @@ impl Inbound {
         }
     }
 
+    /// Turns a message that was found into an event that is lent.
+    #[inline]
+    pub(super) fn lend_message(
+        &mut self,
+        whole: Whole,
+        out: &mut Outbound,
+    ) -> Result<Lent<'_>, EndpointError> {
+        let Self { assembly, session, .. } = self;
+        match assembly.lend(whole) {
+            Ok(message) => Ok(Event::Message(message)),
+            Err(_) => Err(session.not_text(out)),
+        }
+    }
+
     /// Turns what was found into an event that is lent.
     #[inline]
     pub(super) fn lend(
@@ -366,12 +380,11 @@ impl Inbound {
         found: Found,
         out: &mut Outbound,
     ) -> Result<Lent<'_>, EndpointError> {
-        let Self { assembly, session, .. } = self;
+        let Self { assembly, session, .. } = match found {
+            Found::Place(Place::Message(whole)) => return self.lend_message(whole, out),
+            _ => self,
+        };
         match found {
-            Found::Place(Place::Message(whole)) => match assembly.lend(whole) {
-                Ok(message) => Ok(Event::Message(message)),
-                Err(_) => Err(session.not_text(out)),
-            },
             Found::Place(Place::Chunk { kind, range, start, end }) => {
                 Ok(Event::Chunk { kind, bytes: assembly.lend_piece(range), start, end })
             }

@@ -34,7 +34,7 @@ use crate::connection::{ConnectionState, Look, Receiver, Sender};
 use crate::handshake::{ClientKey, ClientRequest, OpenError};
 use crate::message::MessageRef;
 use crate::{Connection, Instant, Role};
-use assembly::{Place, Whole};
+use assembly::Whole;
 use inbound::Found;
 
 /// While so much output waits, in bytes, no further event is told.
@@ -228,14 +228,17 @@ impl Endpoint {
         &mut self,
         clock: impl FnOnce() -> Instant,
     ) -> Next<'_, (Event<MessageRef<'_>, &[u8]>, &mut Outbound)> {
-        let found = match self.whole_message() {
-            Some(whole) => Some(Found::Place(Place::Message(whole))),
-            None => self.find_other(clock),
+        let event = match self.whole_message() {
+            Some(whole) => self.inbound.lend_message(whole, &mut self.outbound),
+            None => {
+                let Some(found) = self.find_other(clock) else {
+                    return self.outbound.rest(Some(&mut self.inbound));
+                };
+                self.inbound.lend(found, &mut self.outbound)
+            }
         };
-        let Some(found) = found else { return self.outbound.rest(Some(&mut self.inbound)) };
-        let Self { inbound, outbound } = self;
-        match inbound.lend(found, outbound) {
-            Ok(event) => Next::Event((event, outbound)),
+        match event {
+            Ok(event) => Next::Event((event, &mut self.outbound)),
             Err(error) => Next::Failed(error),
         }
     }

@@ -4,11 +4,10 @@
 //! instructions for whatever the target has, without `unsafe`. Both halves of a connection call them; a payload
 //! that comes in pieces goes through a [`Masker`], which knows where in the key it is.
 
+use crate::SHORT_CUTS;
+
 /// Bytes that one step of the wide loop handles.
 const BLOCK: usize = 64;
-
-/// Bytes of the widest register that is meant.
-const REGISTER: usize = 32;
 
 /// Whether the target has vector instructions: without them the wide loop gains nothing.
 const VECTORS: bool = cfg!(any(
@@ -49,11 +48,6 @@ impl MaskingKey {
         Self(u32::from_le_bytes(self.0).rotate_right(bits).to_le_bytes())
     }
 
-    /// The key, repeated: as many bytes as a register has.
-    #[inline]
-    const fn register(self) -> [[u8; 4]; REGISTER / 4] {
-        [self.0; REGISTER / 4]
-    }
 }
 
 impl core::fmt::Debug for MaskingKey {
@@ -126,9 +120,10 @@ fn mask_bytes(payload: &mut [u8], key: MaskingKey) -> bool {
 /// `N` is a multiple of the key's length.
 #[inline(always)]
 fn xor<const N: usize>(mut block: [u8; N], key: MaskingKey) -> [u8; N] {
-    for part in block.chunks_mut(REGISTER) {
-        for (byte, key) in part.iter_mut().zip(key.register().as_flattened()) {
-            *byte ^= key;
+    let key = u32::from_ne_bytes(key.0);
+    for word in block.chunks_exact_mut(4) {
+        if let Some(word) = word.first_chunk_mut() {
+            *word = (u32::from_ne_bytes(*word) ^ key).to_ne_bytes();
         }
     }
     block
@@ -202,14 +197,31 @@ fn mask_ends_into<const N: usize>(from: &[u8], to: &mut [u8], key: MaskingKey) -
     true
 }
 
+/// Bytes that are copied by one call. For more than that, the C library uses an instruction that takes ten times
+/// as long on some processors when the two places are at nearly the same offset in their pages, as payloads are that
+/// move from the start of one buffer to the start of another.
+const COPY: usize = 2048;
+
 /// Copies as much as there is room for; returns the bytes written. It has no way to panic.
 #[inline]
 pub(crate) fn copy(from: &[u8], to: &mut [u8]) -> usize {
     let len = from.len().min(to.len());
+    if SHORT_CUTS && len > COPY {
+        for (from, to) in from.chunks(COPY).zip(to.chunks_mut(COPY)) {
+            copy_part(from, to);
+        }
+    } else {
+        copy_part(from, to);
+    }
+    len
+}
+
+#[inline(always)]
+fn copy_part(from: &[u8], to: &mut [u8]) {
+    let len = from.len().min(to.len());
     if let (Some(from), Some(to)) = (from.get(..len), to.get_mut(..len)) {
         to.copy_from_slice(from);
     }
-    len
 }
 
 /// A key and how far into the payload it has been applied.
