@@ -5,11 +5,13 @@
 //! is still to be sent; the receiving half reports to the sender.
 
 use super::timers::Stage;
-use crate::{CloseCode, Role};
+use crate::{CloseCode, Role, SHORT_CUTS};
 
 #[derive(Debug)]
 pub(crate) struct Ending {
     role: Role,
+    /// What [`can_send`](Self::can_send) says, noted whenever it may change: it is asked for each message.
+    open: bool,
     state: ConnectionState,
     /// Our Close frame.
     close: CloseFrameState,
@@ -96,6 +98,7 @@ impl Ending {
     pub(crate) const fn new(role: Role) -> Self {
         Self {
             role,
+            open: true,
             state: ConnectionState::Open,
             close: CloseFrameState::No,
             peer_closed: false,
@@ -121,8 +124,9 @@ impl Ending {
     }
 
     #[cfg(feature = "endpoint")]
-    pub(crate) const fn set_state(&mut self, state: ConnectionState) {
+    pub(crate) fn set_state(&mut self, state: ConnectionState) {
         self.state = state;
+        self.note_open();
     }
 
     #[inline]
@@ -146,12 +150,23 @@ impl Ending {
     /// Whether messages and Pings can be sent.
     #[inline]
     pub(crate) fn is_open(&self) -> bool {
+        debug_assert!(!SHORT_CUTS || self.open == self.can_send());
+        if SHORT_CUTS { self.open } else { self.can_send() }
+    }
+
+    fn can_send(&self) -> bool {
         // mutant: frames before the handshake is over
         self.state == ConnectionState::Open
             && self.close == CloseFrameState::No
             && self.stream == StreamState::Open
             && !self.peer_closed
             && !self.failed
+    }
+
+    fn note_open(&mut self) {
+        if SHORT_CUTS {
+            self.open = self.can_send();
+        }
     }
 
     /// Whether the stream has ended, or is not waited for any longer.
@@ -184,27 +199,32 @@ impl Ending {
         if owed && matches!(self.stream, StreamState::Open | StreamState::Ended) {
             // mutant: a Close frame is not answered
             self.close = CloseFrameState::Due(code);
+            self.note_open();
         }
     }
 
     #[cfg(feature = "endpoint")]
-    pub(crate) const fn close_queued(&mut self) {
+    pub(crate) fn close_queued(&mut self) {
         self.close = CloseFrameState::Queued;
+        self.note_open();
     }
 
     pub(crate) fn close_sent(&mut self) {
         self.close = CloseFrameState::Sent;
         self.closed_first = !self.peer_closed;
+        self.note_open();
     }
 
     pub(crate) fn peer_closed(&mut self) {
         self.peer_closed = true;
         self.unclean |= self.drops_output();
+        self.note_open();
     }
 
-    pub(crate) const fn failed(&mut self) {
+    pub(crate) fn failed(&mut self) {
         self.failed = true;
         self.unclean |= !(self.close_written && self.peer_closed);
+        self.note_open();
     }
 
     /// The stream is in this state from now on; the first end counts, but giving up and a reset come after it.
@@ -217,6 +237,7 @@ impl Ending {
         if more {
             self.stream = stream;
             self.lost |= stream == StreamState::Lost;
+            self.note_open();
         }
     }
 

@@ -16,9 +16,9 @@ use super::timers::{Due, Timers};
 use crate::frame::MAX_HEADER_LEN;
 use crate::frame::{
     FrameHead, FrameHeader, MAX_CONTROL_PAYLOAD, MAX_REASON_LEN, Masker, OpCode, copy, mask,
-    mask_into,
+    mask_into, short_header,
 };
-use crate::{CloseCode, Config, Instant, MaskingKey, MessageKind, Role, SendError};
+use crate::{CloseCode, Config, Instant, MaskingKey, MessageKind, Role, SHORT_CUTS, SendError};
 
 /// The sending half of a [`Connection`](crate::Connection): it builds frames and keeps the rules
 /// about what may be sent when.
@@ -209,12 +209,63 @@ impl Sender {
         key: Option<MaskingKey>,
         out: &mut [u8],
     ) -> Result<usize, SendError> {
+        let len = payload.len() as u64;
+        // What most frames are is found out first, and nothing about them need be noted.
+        let short = SHORT_CUTS
+            && self.ending.is_open()
+            && (self.ending.role() == Role::Client) == key.is_some()
+            && self.payload_left == 0
+            && len <= self.max_outgoing_frame;
+        match if short { self.put_short(frame, payload, key, out) } else { None } {
+            Some(len) => Ok(len),
+            None => self.encode_any(frame, payload, key, out),
+        }
+    }
+
+    #[cfg_attr(target_pointer_width = "64", inline(never))]
+    #[cfg_attr(not(target_pointer_width = "64"), inline)]
+    fn encode_any(
+        &mut self,
+        frame: DataFrame,
+        payload: &[u8],
+        key: Option<MaskingKey>,
+        out: &mut [u8],
+    ) -> Result<usize, SendError> {
         self.check(frame, payload.len() as u64, key)?;
         let needed = header_len(payload.len(), key).saturating_add(payload.len());
         if out.len() < needed {
             return Err(SendError::BufferTooSmall { needed });
         }
-        Ok(self.put(frame, payload, key, out))
+        Ok(self.put_any(frame, payload, key, out))
+    }
+
+    /// Encodes a whole message that is shorter than 64 KiB and not compressed, if it was checked; `None` if it is
+    /// something else, or when `out` is too small.
+    #[inline(always)]
+    fn put_short(
+        &mut self,
+        frame: DataFrame,
+        payload: &[u8],
+        key: Option<MaskingKey>,
+        out: &mut [u8],
+    ) -> Option<usize> {
+        if !SHORT_CUTS || self.message.is_some() || !frame.fin || frame.compressed {
+            return None;
+        }
+        let first = match frame.kind {
+            MessageKind::Text => 0x81,
+            MessageKind::Binary => 0x82,
+        };
+        let (word, header) = short_header(first, payload.len(), key)?;
+        let out = out.get_mut(..header.wrapping_add(payload.len()))?;
+        *out.first_chunk_mut()? = word;
+        let to = out.get_mut(header..)?;
+        match key {
+            Some(key) => mask_into(payload, to, key),
+            None => copy(payload, to),
+        };
+        self.timers.sent_data();
+        Some(out.len())
     }
 
     /// Makes a frame of the payload where it lies in `buffer`: it is masked in place and the header is
@@ -276,8 +327,24 @@ impl Sender {
     }
 
     /// As [`encode`](Self::encode), for a frame that was checked, and an output that has room for it.
+    #[cfg(feature = "alloc")]
     #[inline]
     pub(crate) fn put(
+        &mut self,
+        frame: DataFrame,
+        payload: &[u8],
+        key: Option<MaskingKey>,
+        out: &mut [u8],
+    ) -> usize {
+        match self.put_short(frame, payload, key, out) {
+            Some(len) => len,
+            None => self.put_any(frame, payload, key, out),
+        }
+    }
+
+    #[cfg_attr(target_pointer_width = "64", inline(never))]
+    #[cfg_attr(not(target_pointer_width = "64"), inline)]
+    fn put_any(
         &mut self,
         frame: DataFrame,
         payload: &[u8],
@@ -659,7 +726,7 @@ const fn header_len(len: usize, key: Option<MaskingKey>) -> usize {
 /// Writes a frame into an output that has room for it.
 #[inline]
 fn put(header: &FrameHeader, payload: &[u8], out: &mut [u8]) -> usize {
-    let len = header.write(payload.len(), out);
+    let len = copy(&header.encode(), out);
     let rest = out.get_mut(len..).unwrap_or_default();
     let written = match header.mask {
         Some(key) => mask_into(payload, rest, key),

@@ -4,8 +4,8 @@
 //! The receiving half of a connection decodes byte by byte with the functions that [`FrameHeader::decode`] is
 //! made of, so that both report an error from the first byte that shows it.
 
-use super::{MaskingKey, OpCode, copy};
-use crate::{ProtocolError, SHORT_CUTS};
+use super::{MaskingKey, OpCode};
+use crate::ProtocolError;
 
 /// The longest frame header: 2 bytes, a 64-bit length and a masking key.
 pub const MAX_HEADER_LEN: usize = 14;
@@ -87,44 +87,6 @@ impl FrameHeader {
         Ok(Some((header, bytes.len().saturating_sub(rest.len()))))
     }
 
-    /// The header in one word, and its length, if the payload is shorter than 64 KiB: the first byte is the lowest.
-    #[inline(always)]
-    fn word(&self) -> Option<([u8; 8], usize)> {
-        let len = u16::try_from(self.len).ok().filter(|_| SHORT_CUTS)?;
-        let masked = u64::from(self.mask.is_some()) << 15;
-        let key = self.mask.map_or(0, |key| u64::from(u32::from_le_bytes(key.to_bytes())));
-        let first = u64::from(self.first()) | masked;
-        let (word, base): (u64, usize) = if len < 126 {
-            (first | u64::from(len) << 8 | key << 16, 2)
-        } else {
-            (first | 126 << 8 | u64::from(len.swap_bytes()) << 16 | key << 32, 4)
-        };
-        let len = if self.mask.is_some() { base.wrapping_add(4) } else { base };
-        Some((word.to_le_bytes(), len))
-    }
-
-    /// Writes the header to the start of `out`, where a payload of `len` bytes follows; returns its length. A word
-    /// is written as a whole, whose last bytes the payload overwrites.
-    #[inline(always)]
-    pub(crate) fn write(&self, len: usize, out: &mut [u8]) -> usize {
-        if let (6.., Some((word, header)), Some(out)) =
-            (len, self.word(), out.first_chunk_mut::<8>())
-        {
-            *out = word;
-            return header;
-        }
-        copy(&self.encode(), out)
-    }
-
-    #[inline(always)]
-    fn first(&self) -> u8 {
-        u8::from(self.fin) << 7
-            | u8::from(self.rsv1) << 6
-            | u8::from(self.rsv2) << 5
-            | u8::from(self.rsv3) << 4
-            | self.opcode.bits()
-    }
-
     /// Returns the bytes of this header, which give the payload's length in the shortest form.
     ///
     /// This encodes any header: the caller sees to it that a control frame is short and whole, and
@@ -133,7 +95,11 @@ impl FrameHeader {
     #[inline]
     #[must_use]
     pub fn encode(&self) -> FrameHead {
-        let first = self.first();
+        let first = u8::from(self.fin) << 7
+            | u8::from(self.rsv1) << 6
+            | u8::from(self.rsv2) << 5
+            | u8::from(self.rsv3) << 4
+            | self.opcode.bits();
         let masked = u8::from(self.mask.is_some()) << 7;
         let key = self.mask.map_or([0; 4], MaskingKey::to_bytes);
         let [k0, k1, k2, k3] = key;
@@ -172,6 +138,28 @@ impl core::ops::Deref for FrameHead {
     fn deref(&self) -> &[u8] {
         self.bytes.get(..usize::from(self.len)).unwrap_or(&self.bytes)
     }
+}
+
+/// The header of a frame with this first byte in one word, and its length, if the payload is shorter than 64 KiB. The
+/// bytes behind the header are zero.
+#[inline(always)]
+pub(crate) fn short_header(
+    first: u8,
+    len: usize,
+    key: Option<MaskingKey>,
+) -> Option<([u8; 8], usize)> {
+    let len = u16::try_from(len).ok()?;
+    let (masked, key, key_len) = match key {
+        Some(key) => (1 << 15, u64::from(u32::from_le_bytes(key.to_bytes())), 4_usize),
+        None => (0, 0, 0),
+    };
+    let first = u64::from(first) | masked;
+    let (word, base) = if len < 126 {
+        (first | u64::from(len) << 8 | key << 16, 2)
+    } else {
+        (first | 126 << 8 | u64::from(len.swap_bytes()) << 16 | key << 32, 4)
+    };
+    Some((word.to_le_bytes(), key_len.wrapping_add(base)))
 }
 
 /// The opcode of a frame's first byte.

@@ -47,7 +47,6 @@ impl MaskingKey {
         // mutant: the mask's phase runs backwards
         Self(u32::from_le_bytes(self.0).rotate_right(bits).to_le_bytes())
     }
-
 }
 
 impl core::fmt::Debug for MaskingKey {
