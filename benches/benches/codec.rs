@@ -201,8 +201,8 @@ impl<W: Work> Visitor for Row<'_, W> {
     }
 }
 
-/// The time of `messages` of them, where a round has `count`: for criterion an iteration is one message, so that its
-/// times are per message.
+/// The time of `messages` of them, where a round has `count`: for criterion an iteration is one message, so that
+/// its times are per message.
 fn time(messages: u64, count: u64, mut round: impl FnMut()) -> Duration {
     let rounds = messages.div_ceil(count);
     let start = Instant::now();

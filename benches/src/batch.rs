@@ -16,7 +16,8 @@ impl Batch {
         Self { buffer: vec![0; READ + HEADER], len: 0 }
     }
 
-    /// Where to encode a frame with a payload of `len` bytes. What waits is written first if there is too little room.
+    /// Where to encode a frame with a payload of `len` bytes. What waits is written first if there is too little
+    /// room.
     #[inline]
     pub fn room(&mut self, len: usize) -> &mut [u8] {
         if self.buffer.len() - self.len < len + HEADER {

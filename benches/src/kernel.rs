@@ -108,9 +108,9 @@ const STEP: usize = 1024;
 
 /// Copies in short steps.
 ///
-/// For a long copy the C library may use `rep movsb`, which on some processors is more than ten times slower when the two
-/// places are at nearly the same offset in their pages. Chance decides on that offset in each
-/// run, so the steps are too short for that instruction.
+/// For a long copy the C library may use `rep movsb`, which on some processors is more than ten times slower when
+/// the two places are at nearly the same offset in their pages. Chance decides on that offset in each run, so the
+/// steps are too short for that instruction.
 fn copy(from: &[u8], to: &mut [u8]) {
     for (from, to) in from.chunks(STEP).zip(to.chunks_mut(STEP)) {
         to.copy_from_slice(from);

@@ -46,8 +46,8 @@ pub trait Engine {
     /// Sends a binary message `count` times and writes all of it, about 64 KiB at once.
     fn encode(&mut self, payload: &Bytes, count: usize);
 
-    /// Sends back this many messages of what is loaded, and writes about 64 KiB at once; or, if `each`, writes after
-    /// each message.
+    /// Sends back this many messages of what is loaded, and writes about 64 KiB at once; or, if `each`, writes
+    /// after each message.
     fn echo(&mut self, messages: usize, each: bool);
 }
 

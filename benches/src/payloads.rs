@@ -9,8 +9,9 @@ pub fn binary(len: usize) -> Bytes {
 
 /// The same payload at four offsets in a page.
 ///
-/// A long `memcpy` is many times slower on some processors if the two places are at nearly the same offset in their pages. Where an
-/// engine's buffers lie is up to chance: at least three of the four places have nothing to do with it.
+/// A long `memcpy` is many times slower on some processors if the two places are at nearly the same offset in their
+/// pages. Where an engine's buffers lie is up to chance: at least three of the four places have nothing to do with
+/// it.
 pub fn at_page_offsets(payload: &Bytes) -> Vec<Bytes> {
     const PAGE: usize = 4096;
     let place = |offset: usize| {

@@ -1,7 +1,7 @@
 //! Works with messages of one length over and over, to count instructions: see `callgrind`.
 //!
-//! Arguments: what to do (`decode`, `encode-server`, `encode-client`, `echo`, or `echo-single`: one message per read and per
-//! write), the engine's name, the payload's length in bytes, the number of rounds. It prints how many
+//! Arguments: what to do (`decode`, `encode-server`, `encode-client`, `echo`, or `echo-single`: one message per
+//! read and per write), the engine's name, the payload's length in bytes, the number of rounds. It prints how many
 //! messages a round has. Without arguments it prints the names of the engines.
 
 use bytes::Bytes;

@@ -1,8 +1,8 @@
-//! What more work costs: prints, as lines of JSON, the time per message over a connection's life, the time per byte of ever
-//! longer messages, and the time per fragment of messages of ever more fragments of one byte.
+//! What more work costs: prints, as lines of JSON, the time per message over a connection's life, the time per byte
+//! of ever longer messages, and the time per fragment of messages of ever more fragments of one byte.
 //!
-//! What is read lies in at most 64 KiB that are read over and over, as a kernel's buffers do: so the size of a cache is
-//! no part of it. Each figure is the least of many repetitions.
+//! What is read lies in at most 64 KiB that are read over and over, as a kernel's buffers do: so the size of a
+//! cache is no part of it. Each figure is the least of many repetitions.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};

@@ -1,7 +1,7 @@
 //! embedded-websocket: from a slice to a slice; a message comes in pieces, as its frame lies in the reads.
 //!
-//! It checks neither UTF-8 nor reserved bits nor whether a client masks. A header that a read has cut is moved to the
-//! front and completed by the next one.
+//! It checks neither UTF-8 nor reserved bits nor whether a client masks. A header that a read has cut is moved to
+//! the front and completed by the next one.
 
 use std::hint::black_box;
 

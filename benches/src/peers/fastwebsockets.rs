@@ -1,7 +1,7 @@
 //! fastwebsockets: whole messages, owned, from its `FragmentCollectorRead`; frames to its `WebSocketWrite`.
 //!
-//! Its read buffer starts with 8 KiB and cannot be chosen. A `BufWriter` of 64 KiB collects what it writes. Masking keys are given
-//! by the caller, as its `Frame::new` allows.
+//! Its read buffer starts with 8 KiB and cannot be chosen. A `BufWriter` of 64 KiB collects what it writes. Masking
+//! keys are given by the caller, as its `Frame::new` allows.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready as now};

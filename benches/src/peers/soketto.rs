@@ -1,7 +1,7 @@
 //! soketto: whole messages, appended to a `Vec` of the caller, over a `BufStream` of 64 KiB.
 //!
-//! It leaves the check of UTF-8 to its caller, and does not check whether a client masks. It draws masking keys from a cryptographic
-//! generator.
+//! It leaves the check of UTF-8 to its caller, and does not check whether a client masks. It draws masking keys
+//! from a cryptographic generator.
 
 use std::hint::black_box;
 

@@ -1,8 +1,9 @@
 //! ws-framer: whole messages, lent from the caller's buffer, which must hold the longest.
 //!
-//! It does not check whether a client masks. It moves what follows a message to the front of its buffer each time, so a read
-//! gives it no more than one message or 1 KiB: 64 KiB of small messages would be moved thousands of times. It is
-//! built without a random generator, and masks with zeroes then: its own would be a system call for each frame.
+//! It does not check whether a client masks. It moves what follows a message to the front of its buffer each time,
+//! so a read gives it no more than one message or 1 KiB: 64 KiB of small messages would be moved thousands of
+//! times. It is built without a random generator, and masks with zeroes then: its own would be a system call for
+//! each frame.
 
 use std::hint::black_box;
 
