@@ -11,13 +11,14 @@ use core::ops::Deref;
 
 use bytes::{Buf, Bytes};
 
-use super::Outbound;
+use super::{HOLD, Outbound};
 use crate::frame::copy;
 
 /// Payloads from this size on are shared instead of copied into the output, in bytes.
 pub(super) const SHARE: usize = 4096;
-/// A larger buffer is let go when it has been written, unless it was needed just now.
-const KEEP: usize = 64 * 1024;
+/// A larger buffer is let go when it has been written, unless a quarter of it was needed just now: output until no
+/// further events are told, and one more payload that is not shared.
+const KEEP: usize = HOLD + 2 * SHARE;
 /// And then, too, if it is larger than this: that much is kept for the next message of 1 MiB.
 const KEEP_LONG: usize = 1024 * 1024 + KEEP;
 /// So is a longer list of shared payloads.
@@ -137,7 +138,8 @@ impl Output {
 
     #[cold]
     fn grow(&mut self, least: usize) {
-        let len = least.max(self.copied.len().saturating_mul(2));
+        let double = self.copied.len().saturating_mul(2);
+        let len = least.max(if least <= KEEP { double.min(KEEP) } else { double });
         if self.end == 0 {
             self.copied = alloc::vec![0; len];
         } else {
@@ -169,7 +171,7 @@ impl Output {
     }
 
     fn reset(&mut self) {
-        let keep = if self.end > KEEP { KEEP_LONG } else { KEEP };
+        let keep = if self.end >= self.copied.len() / 4 { KEEP_LONG } else { KEEP };
         if self.copied.len() > keep {
             self.copied = Vec::new();
         }

@@ -14,7 +14,7 @@ const MIN_READ: usize = 4 * 1024;
 /// so that it need not be moved for the sake of its last bytes.
 const MAX_READ: usize = 64 * 1024 + MAX_HEADER_LEN;
 /// The most that is kept after a message that was longer than [`MAX_READ`], for the next one: a message of 1 MiB
-/// behind others. A shorter one, or silence up to a keepalive Ping, lets it go.
+/// behind others. What needs less than a quarter of it, or silence up to a keepalive Ping, lets it go.
 const KEEP_LONG: usize = 1024 * 1024 + MAX_READ;
 /// Payloads from this size on are handed over with their buffer instead of being copied.
 const HAND_OVER: usize = 4 * 1024;
@@ -175,10 +175,8 @@ impl ReadBuffer {
     fn forget_parsed(&mut self) {
         if self.message.is_none() && self.start == self.end {
             // Nothing has come since it was asked last: that says nothing about what is needed.
-            let keep = match self.end {
-                1..=MAX_READ => MAX_READ,
-                _ => KEEP_LONG,
-            };
+            let needed = self.end == 0 || self.end >= self.data.len() / 4;
+            let keep = if needed { KEEP_LONG } else { MAX_READ };
             (self.start, self.end) = (0, 0);
             if self.data.len() > keep || self.data.len() < self.read_size {
                 self.data = alloc::vec![0; self.read_size];
