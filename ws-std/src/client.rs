@@ -272,7 +272,7 @@ impl Connector {
         link.io.tracer = Tracer::boxed(self.trace.as_ref(), peer);
         link.read_timeout = self.read_timeout;
         link.write_timeout = self.write_timeout;
-        let mut driver = Driver::new(endpoint, link);
+        let mut driver = Driver::boxed(endpoint, link);
         let error = match driver.opening_event() {
             Ok(Some(Event::Open { subprotocol, response, .. })) => {
                 return Ok(WebSocket::new(driver, subprotocol, None, response));

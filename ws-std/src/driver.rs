@@ -28,8 +28,17 @@ pub(crate) struct Driver<T> {
 }
 
 impl<T: Transport> Driver<T> {
-    pub(crate) fn new(endpoint: Endpoint, link: Link<T>) -> Self {
-        Self { endpoint, link, state: ReadState::default() }
+    /// On the heap, since it is large, and handed on from call to call.
+    #[inline(never)]
+    pub(crate) fn boxed(endpoint: Endpoint, link: Link<T>) -> Box<Self> {
+        Box::new(Self { endpoint, link, state: ReadState::default() })
+    }
+
+    /// Whether a message has come that can be told without further ado, as mostly when many come at once.
+    #[inline]
+    pub(crate) fn has_message(&mut self) -> bool {
+        let Self { endpoint, link, .. } = self;
+        !link.going_away.is_pending() && endpoint.inbound.has_message(&mut endpoint.outbound)
     }
 
     /// Writes all output.

@@ -47,6 +47,12 @@ impl GoingAway {
         self.is_started = true;
     }
 
+    /// Whether the listener shuts down, or has.
+    #[inline]
+    pub(crate) fn is_pending(&self) -> bool {
+        self.is_started || self.drain_until.is_some() || self.is_stopping()
+    }
+
     /// Whether it is time to start the closing handshake. `defer_close` may see to it that it is started after
     /// what waits to be sent, and returns whether it does; it has a time for that.
     pub(crate) fn is_due(&mut self, defer_close: impl FnOnce() -> bool) -> bool {
@@ -68,6 +74,7 @@ impl GoingAway {
     }
 
     /// Whether the listener shuts down, and this connection has to be closed.
+    #[inline]
     pub(crate) fn is_stopping(&self) -> bool {
         self.slot.as_ref().is_some_and(|slot| slot.is_stopping())
     }

@@ -179,6 +179,29 @@ impl ListenerBuilder {
         Listener { settings: Arc::new(self), registry }
     }
 
+    /// What drives a connection that has come in. Not inlined: a thread that waits keeps the stack that was needed.
+    #[inline(never)]
+    fn driver(
+        &self,
+        tcp: Tcp,
+        peer: SocketAddr,
+        slot: Arc<ConnectionSlot>,
+    ) -> Result<Box<Driver<Stream>>> {
+        tcp.set_nodelay(true)?;
+        let start = Instant::now();
+        let mut endpoint = Endpoint::server(self.options.clone());
+        // Its time begins here, with the handshake of TLS.
+        let zero = ws_core::Instant::from_elapsed(Duration::ZERO);
+        let until = endpoint.next(|| zero).until();
+        let stream = self.open(tcp, until.map(|until| until.saturating_since(zero)))?;
+        let mut link = Link::new(stream, start);
+        link.read_timeout = self.read_timeout;
+        link.write_timeout = self.write_timeout;
+        link.io.tracer = Tracer::boxed(self.trace.as_ref(), Some(peer));
+        link.going_away = GoingAway::of(slot);
+        Ok(Driver::boxed(endpoint, link))
+    }
+
     /// The stream of a connection; TLS has `timeout` for its handshake.
     #[cfg(feature = "rustls")]
     fn open(&self, tcp: Tcp, timeout: Option<Duration>) -> Result<Stream> {
@@ -357,24 +380,12 @@ impl Incoming {
     /// [`Error::TooManyConnections`];
     /// with the feature `rustls`, `Error::Tls` when the client's handshake fails.
     pub fn request(self) -> Result<PendingRequest> {
-        let settings = self.settings;
-        self.tcp.set_nodelay(true)?;
-        let start = Instant::now();
-        let mut endpoint = Endpoint::server(settings.options.clone());
-        // Its time begins here, with the handshake of TLS.
-        let zero = ws_core::Instant::from_elapsed(Duration::ZERO);
-        let until = endpoint.next(|| zero).until();
-        let stream = settings.open(self.tcp, until.map(|until| until.saturating_since(zero)))?;
-        let mut link = Link::new(stream, start);
-        link.read_timeout = settings.read_timeout;
-        link.write_timeout = settings.write_timeout;
-        link.io.tracer = Tracer::boxed(settings.trace.as_ref(), Some(self.peer));
-        link.going_away = GoingAway::of(self.slot.clone());
-        let mut driver = Driver::new(endpoint, link);
+        let Self { tcp, slot, peer, settings } = self;
+        let mut driver = settings.driver(tcp, peer, slot.clone())?;
         match driver.opening_event() {
             Ok(Some(Event::Request(head) | Event::Http(head))) => {
-                let request = PendingRequest { driver, head, peer: self.peer, settings };
-                if self.slot.is_refused() {
+                let request = PendingRequest { driver, head, peer, settings };
+                if slot.is_refused() {
                     request.reject(503)?;
                     return Err(Error::TooManyConnections);
                 }
@@ -427,7 +438,7 @@ impl Incoming {
 /// It is [`Send`], and not [`Sync`].
 #[must_use = "the client gets no answer when this is dropped"]
 pub struct PendingRequest {
-    driver: Driver<Stream>,
+    driver: Box<Driver<Stream>>,
     head: endpoint::Request,
     peer: SocketAddr,
     settings: Arc<ListenerBuilder>,

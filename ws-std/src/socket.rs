@@ -40,7 +40,7 @@ pub(crate) const FLUSH_THRESHOLD: usize = 64 * 1024;
 /// # Ok::<(), ws_std::Error>(())
 /// ```
 pub struct WebSocket<T = Stream> {
-    pub(crate) driver: Driver<T>,
+    pub(crate) driver: Box<Driver<T>>,
     pub(crate) subprotocol: Option<String>,
     pub(crate) request: Option<Request>,
     pub(crate) response: Option<Box<Response>>,
@@ -63,7 +63,7 @@ impl<T: fmt::Debug> fmt::Debug for WebSocket<T> {
 
 impl<T: Transport> WebSocket<T> {
     pub(crate) fn new(
-        driver: Driver<T>,
+        driver: Box<Driver<T>>,
         subprotocol: Option<String>,
         request: Option<Request>,
         response: Option<Box<Response>>,
@@ -75,7 +75,7 @@ impl<T: Transport> WebSocket<T> {
     /// [`Endpoint::server_after_handshake`] takes what was read after the request.
     pub fn from_endpoint(endpoint: Endpoint, stream: T) -> Self {
         let link = Link::new(stream, Instant::now());
-        Self::new(Driver::new(endpoint, link), None, None, None)
+        Self::new(Driver::boxed(endpoint, link), None, None, None)
     }
 
     /// The next message; waits for it, and writes what is queued before it waits. `None` means that
@@ -87,12 +87,33 @@ impl<T: Transport> WebSocket<T> {
     /// [`Error::Timeout`](crate::Error::Timeout) with [`Deadline::Read`](crate::Deadline::Read) leaves all as
     /// it is, read again to wait on.
     pub fn read(&mut self) -> Result<Option<Message>> {
+        if !self.wait_for_message()? {
+            return Ok(None);
+        }
+        let Driver { endpoint, link, state } = &mut *self.driver;
+        let clock = link.io.clock;
+        match endpoint.inbound.next(&mut endpoint.outbound, || clock.now()) {
+            Next::Event(Event::Message(message)) => Ok(Some(message)),
+            Next::Failed(error) => {
+                state.finish(link, &mut endpoint.outbound, CloseLimits::default());
+                Err(error.into())
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Waits until the next thing to tell is a message; `false` means that the connection is over.
+    #[inline]
+    fn wait_for_message(&mut self) -> Result<bool> {
+        if self.driver.has_message() {
+            return Ok(true);
+        }
         let deadline = self.driver.link.deadline();
         loop {
-            match self.driver.event(deadline)? {
-                Some(Event::Message(message)) => return Ok(Some(message)),
-                Some(_) => {}
-                None => return Ok(None),
+            match self.driver.read(deadline, true)? {
+                Got::Message => return Ok(true),
+                Got::Event(_) => {}
+                Got::Over => return Ok(false),
             }
         }
     }
@@ -113,15 +134,10 @@ impl<T: Transport> WebSocket<T> {
     ///
     /// As [`read`](Self::read).
     pub fn read_ref(&mut self) -> Result<Option<(MessageRef<'_>, Replier<'_, T>)>> {
-        let deadline = self.driver.link.deadline();
-        loop {
-            match self.driver.read(deadline, true)? {
-                Got::Message => break,
-                Got::Event(_) => {}
-                Got::Over => return Ok(None),
-            }
+        if !self.wait_for_message()? {
+            return Ok(None);
         }
-        let Driver { endpoint, link, state } = &mut self.driver;
+        let Driver { endpoint, link, state } = &mut *self.driver;
         let Endpoint { inbound, outbound, .. } = endpoint;
         let clock = link.io.clock;
         match inbound.next_ref(outbound, || clock.now()) {
@@ -159,7 +175,7 @@ impl<T: Transport> WebSocket<T> {
     /// As [`send`](Self::send).
     pub fn queue(&mut self, message: impl Into<Message>) -> Result<()> {
         let mut message = Some(message.into());
-        let Driver { endpoint, link, .. } = &mut self.driver;
+        let Driver { endpoint, link, .. } = &mut *self.driver;
         link.queue(endpoint, |out| queue_or_keep(out, &mut message))?;
         flush_long(link, endpoint)
     }
@@ -170,7 +186,7 @@ impl<T: Transport> WebSocket<T> {
     ///
     /// As [`queue`](Self::queue).
     pub fn queue_prepared(&mut self, message: &PreparedMessage) -> Result<()> {
-        let Driver { endpoint, link, .. } = &mut self.driver;
+        let Driver { endpoint, link, .. } = &mut *self.driver;
         link.queue(endpoint, |out| out.queue_prepared(message))?;
         flush_long(link, endpoint)
     }

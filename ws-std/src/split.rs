@@ -86,7 +86,7 @@ impl<T: Transport> WebSocket<T> {
     ///
     /// The stream has no second handle.
     pub fn split(self) -> Result<(Reader<T>, Writer<T>)> {
-        let Driver { endpoint, mut link, state } = self.driver;
+        let Driver { endpoint, mut link, state } = *self.driver;
         let write = link.split()?;
         let Endpoint { inbound, outbound, .. } = endpoint;
         let shared = Arc::new(SharedWriter::new(outbound, write));

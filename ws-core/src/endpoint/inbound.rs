@@ -236,7 +236,11 @@ impl Inbound {
     }
 
     /// What is to be told next, if that is known already.
+    #[inline]
     pub(super) fn find(&mut self, out: &mut Outbound) -> Option<Found> {
+        if self.held.is_some() {
+            return self.held.take();
+        }
         match self.whole_message(out) {
             Some(whole) => Some(Found::Place(Place::Message(whole))),
             None => self.find_other(out),
