@@ -101,7 +101,9 @@ fn mask_ends<const N: usize>(payload: &mut [u8], key: MaskingKey) -> bool {
         return false;
     };
     let (first, last) = (xor(*first, key), xor(*last, key.advance(payload.len().wrapping_sub(N))));
-    copy(&first, payload);
+    if let Some(to) = payload.first_chunk_mut() {
+        *to = first;
+    }
     if let Some(to) = payload.last_chunk_mut() {
         *to = last;
     }
@@ -189,7 +191,9 @@ fn mask_ends_into<const N: usize>(from: &[u8], to: &mut [u8], key: MaskingKey) -
     let (Some(first), Some(last)) = (from.first_chunk::<N>(), from.last_chunk::<N>()) else {
         return false;
     };
-    copy(&xor(*first, key), to);
+    if let Some(to) = to.first_chunk_mut() {
+        *to = xor(*first, key);
+    }
     if let Some(to) = to.last_chunk_mut() {
         *to = xor(*last, key.advance(from.len().wrapping_sub(N)));
     }
@@ -202,24 +206,42 @@ fn mask_ends_into<const N: usize>(from: &[u8], to: &mut [u8], key: MaskingKey) -
 const COPY: usize = 2048;
 
 /// Copies as much as there is room for; returns the bytes written. It has no way to panic.
-#[inline]
+#[inline(always)]
 pub(crate) fn copy(from: &[u8], to: &mut [u8]) -> usize {
     let len = from.len().min(to.len());
-    if SHORT_CUTS && len > COPY {
-        for (from, to) in from.chunks(COPY).zip(to.chunks_mut(COPY)) {
-            copy_part(from, to);
+    let (Some(from), Some(to)) = (from.get(..len), to.get_mut(..len)) else { return 0 };
+    if SHORT_CUTS {
+        match len {
+            8..16 => copy_ends::<8>(from, to),
+            16..=32 => copy_ends::<16>(from, to),
+            ..=COPY => to.copy_from_slice(from),
+            _ => copy_parts(from, to),
         }
     } else {
-        copy_part(from, to);
+        to.copy_from_slice(from);
     }
     len
 }
 
+/// Copies up to twice `N` bytes as their first `N` and their last, which may overlap.
 #[inline(always)]
-fn copy_part(from: &[u8], to: &mut [u8]) {
-    let len = from.len().min(to.len());
-    if let (Some(from), Some(to)) = (from.get(..len), to.get_mut(..len)) {
-        to.copy_from_slice(from);
+fn copy_ends<const N: usize>(from: &[u8], to: &mut [u8]) {
+    if let (Some(first), Some(last)) = (from.first_chunk::<N>(), from.last_chunk::<N>()) {
+        if let Some(to) = to.first_chunk_mut() {
+            *to = *first;
+        }
+        if let Some(to) = to.last_chunk_mut() {
+            *to = *last;
+        }
+    }
+}
+
+#[inline(never)]
+fn copy_parts(from: &[u8], to: &mut [u8]) {
+    for (from, to) in from.chunks(COPY).zip(to.chunks_mut(COPY)) {
+        if from.len() == to.len() {
+            to.copy_from_slice(from);
+        }
     }
 }
 
@@ -277,6 +299,21 @@ mod tests {
                 assert_eq!(mask_into(payload, &mut copied[..len], MaskingKey::new(key)), len);
                 assert_eq!(copied[..len], expected[..len]);
             }
+        }
+    }
+
+    #[test]
+    fn copies_are_whole_and_no_longer_than_the_shorter_slice() {
+        let from: [u8; 5000] = core::array::from_fn(|at| (at * 7 + 13) as u8);
+        for len in (0..100).chain([2047, 2048, 2049, 4096, 4999]) {
+            let mut to = [0; 5000];
+            assert_eq!(copy(&from[1..=len.min(4998)], &mut to), len.min(4998));
+            assert_eq!(to[..len.min(4998)], from[1..=len.min(4998)]);
+            assert!(to[len..].iter().all(|byte| *byte == 0));
+            let mut to = [0; 5000];
+            assert_eq!(copy(&from, &mut to[..len]), len);
+            assert_eq!(to[..len], from[..len]);
+            assert!(to[len..].iter().all(|byte| *byte == 0));
         }
     }
 
