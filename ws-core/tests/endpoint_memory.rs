@@ -10,7 +10,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 
 use common::*;
 use ends::*;
-use ws_core::endpoint::{Buffers, Event, Next, Options};
+use ws_core::endpoint::{Buffers, Event, Next, Options, Output};
 use ws_core::{Config, Connection, Endpoint, Message, MessageKind, Role};
 
 /// Beside the payload, at any time.
@@ -647,6 +647,30 @@ fn memory_of_long_messages_is_kept_for_the_next() {
         echo(&mut endpoint, &to(role, FIN | BINARY, &vec![7; 3 * MIB]));
         assert!(meter.live() <= CONSTANT, "{role:?} {}", meter.live());
     }
+}
+
+// So it is when the driver takes the output away, which then has two buffers in turn.
+#[test]
+fn memory_of_long_batches_is_let_go_by_one_short_one() {
+    let role = Role::Client;
+    let (meter, mut endpoint) = counted(role);
+    let long = vec![7; MIB];
+    let mut batch = Output::default();
+    let mut send = |endpoint: &mut Endpoint, payload: &[u8]| {
+        endpoint.outbound.queue_ref(payload).unwrap();
+        endpoint.outbound.take_output(&mut batch);
+        assert!(batch.len() > payload.len());
+        endpoint.outbound.written(batch.len());
+        batch.advance(usize::MAX);
+    };
+    for _ in 0..3 {
+        send(&mut endpoint, &long);
+    }
+    let kept = meter.live() - long.capacity();
+    assert!((2 * MIB..3 * MIB).contains(&kept), "{kept}");
+    send(&mut endpoint, &long[..1000]);
+    let kept = meter.live() - long.capacity();
+    assert!(kept <= 128 * 1024, "{kept}");
 }
 
 // A connection that falls silent does not keep it: the keepalive Ping finds it idle.

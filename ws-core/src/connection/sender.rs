@@ -12,8 +12,6 @@ use super::ending::{CloseFrameState, Ending, StreamState};
 #[cfg(feature = "endpoint")]
 use super::timers::Stage;
 use super::timers::{Due, Timers};
-#[cfg(feature = "alloc")]
-use crate::frame::MAX_HEADER_LEN;
 use crate::frame::{
     FrameHead, FrameHeader, MAX_CONTROL_PAYLOAD, MAX_REASON_LEN, Masker, OpCode, copy, mask,
     mask_into, short_header,
@@ -304,7 +302,7 @@ impl Sender {
         Ok(start..end)
     }
 
-    /// Appends a whole data frame to `out`, copying and masking in one pass.
+    /// Appends a whole data frame to `out`.
     ///
     /// # Errors
     ///
@@ -320,7 +318,8 @@ impl Sender {
     ) -> Result<(), SendError> {
         self.check(frame, payload.len() as u64, key)?;
         let from = out.len();
-        out.resize(from.saturating_add(MAX_HEADER_LEN).saturating_add(payload.len()), 0);
+        let needed = header_len(payload.len(), key).saturating_add(payload.len());
+        out.resize(from.saturating_add(needed), 0);
         let len = self.put(frame, payload, key, out.get_mut(from..).unwrap_or_default());
         out.truncate(from.saturating_add(len));
         Ok(())

@@ -70,8 +70,9 @@ impl Assembly {
         if self.in_pieces {
             return Some(Place::Chunk { kind, range: self.buffer.last(len), start, end });
         }
+        let goes_on = !start && self.buffer.has_message();
         let range = self.buffer.chunk(len, start, end)?;
-        Some(Place::Message(Whole { kind, range, checked: !start }))
+        Some(Place::Message(Whole { kind, range, checked: goes_on }))
     }
 
     /// A message that was completed, lent.

@@ -281,6 +281,7 @@ impl Outbound {
         if batch.is_empty() {
             self.pump();
             core::mem::swap(batch, &mut self.output);
+            self.output.shrink_to(batch);
             self.in_flight = self.in_flight.saturating_add(batch.len());
         }
     }
@@ -337,8 +338,7 @@ impl Outbound {
     #[inline]
     pub fn waiting(&self) -> usize {
         let queued = self.queue.as_ref().map_or(0, |queue| queue.len());
-        // All of it lies in memory, so that the sum cannot overflow.
-        self.output.len().wrapping_add(self.in_flight).wrapping_add(queued)
+        self.output.len().saturating_add(self.in_flight).saturating_add(queued)
     }
 
     /// [`Config::close_timeout`](crate::Config::close_timeout). A reader that cannot be woken when a writer

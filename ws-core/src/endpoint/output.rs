@@ -47,7 +47,7 @@ impl Output {
     /// How many bytes wait.
     #[inline]
     pub fn len(&self) -> usize {
-        self.end.wrapping_sub(self.written).wrapping_add(self.shared_len)
+        self.end.wrapping_sub(self.written).saturating_add(self.shared_len)
     }
 
     /// Whether nothing waits.
@@ -171,8 +171,9 @@ impl Output {
     }
 
     fn reset(&mut self) {
-        let keep = if self.end >= self.copied.len() / 4 { KEEP_LONG } else { KEEP };
-        if self.copied.len() > keep {
+        // What was reset before says nothing about what is needed.
+        let needed = self.end == 0 || self.end >= self.copied.len() / 4;
+        if self.copied.len() > if needed { KEEP_LONG } else { KEEP } {
             self.copied = Vec::new();
         }
         (self.end, self.written) = (0, 0);
@@ -191,6 +192,7 @@ impl Output {
     /// Gives memory back; what still waits goes on in no more than it needs.
     pub(super) fn give_back(&mut self, shared: &mut Vec<u8>) {
         if self.is_empty() {
+            self.shrink();
             self.reset();
             *shared = core::mem::take(&mut self.copied);
             self.shared = VecDeque::new();
@@ -211,6 +213,13 @@ impl Output {
     pub(super) fn shrink(&mut self) {
         if self.copied.len() > KEEP && self.is_empty() {
             self.copied = Vec::new();
+        }
+    }
+
+    /// The same, if what is written instead is short.
+    pub(super) fn shrink_to(&mut self, instead: &Self) {
+        if instead.end < self.copied.len() / 4 {
+            self.shrink();
         }
     }
 

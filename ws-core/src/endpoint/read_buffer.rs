@@ -14,7 +14,7 @@ const MIN_READ: usize = 4 * 1024;
 /// so that it need not be moved for the sake of its last bytes.
 const MAX_READ: usize = 64 * 1024 + MAX_HEADER_LEN;
 /// The most that is kept after a message that was longer than [`MAX_READ`], for the next one: a message of 1 MiB
-/// behind others. What needs less than a quarter of it, or silence up to a keepalive Ping, lets it go.
+/// behind others. What needs less than a quarter of it, or silence up to a keepalive Ping or its Pong, lets it go.
 const KEEP_LONG: usize = 1024 * 1024 + MAX_READ;
 /// Payloads from this size on are handed over with their buffer instead of being copied.
 const HAND_OVER: usize = 4 * 1024;
@@ -97,6 +97,12 @@ impl ReadBuffer {
             self.message = Some(message);
             None
         }
+    }
+
+    /// Whether a message is being put together.
+    #[inline]
+    pub(super) fn has_message(&self) -> bool {
+        self.message.is_some()
     }
 
     /// The bytes of a message that was completed.

@@ -148,7 +148,8 @@ impl HeadReader {
     /// The most fields that the head can have.
     #[cfg(feature = "endpoint")]
     pub(crate) const fn max_fields(&self) -> usize {
-        self.lines
+        // The first line is none.
+        self.lines.saturating_sub(1)
     }
 }
 
