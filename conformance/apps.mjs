@@ -88,9 +88,10 @@ async function clock() {
   const pages = await tabs(server.url, 2);
   const from = (origin) => tab(`${origin}/clock.html?server=${server.ws}`);
   await check("clock: both tabs show the same tick at the same moment, each second", async () => {
-    const { pairs, apart } = await sameMoments(...pages, 3);
+    const { pairs, apart } = await sameMoments(...pages, 4);
     require(apart < 400, `${apart} ms apart`);
-    const times = pages[1].heard.map(Date.parse);
+    // The first tick came while the tabs were opened, which keeps the machine busy.
+    const times = pages[1].heard.slice(1).map(Date.parse);
     require(times.slice(1).every((time, i) => Math.abs(time - times[i] - 1000) < 200), `the ticks are ${pages[1].heard}`);
     const last = times.at(-1) - Date.now();
     require(Math.abs(last) < 2000, `the last tick is ${last} ms off`);
@@ -132,10 +133,13 @@ async function clock() {
     const before = early[1].heard.length;
     const late = await tab(slow.url);
     await state(late, "open");
+    // The others may have heard a tick while it was opened.
+    const heard = early[1].heard.length;
     await until("next tick", () => late.heard.length > 0);
-    await until("next tick in the others", () => early.every((page) => page.heard.length > before));
-    require(late.heard[0] === early[1].heard[before], `${late.heard} is not the next of ${early[1].heard}`);
-    const gap = Date.parse(late.heard[0]) - Date.parse(early[1].heard[before - 1]);
+    await until("next tick in the others", () => early.every((page) => page.heard.includes(late.heard[0])));
+    const at = early[1].heard.indexOf(late.heard[0]);
+    require(before <= at && at <= heard, `${late.heard} is not the next of ${early[1].heard} after ${before} to ${heard}`);
+    const gap = Date.parse(late.heard[0]) - Date.parse(early[1].heard[at - 1]);
     require(Math.abs(gap - 5000) < 250, `${gap} ms between two ticks`);
     const { values } = await seen(late);
     require(values[0].text === "no tick yet" && late.heard[0].includes(values[1].text), `it has shown ${JSON.stringify(values)}`);
