@@ -14,7 +14,7 @@ use super::timers::Stage;
 use super::timers::{Due, Timers};
 use crate::frame::{
     FrameHead, FrameHeader, MAX_CONTROL_PAYLOAD, MAX_REASON_LEN, Masker, OpCode, copy, mask,
-    mask_into, short_header,
+    mask_into, short_header, short_masked_header,
 };
 use crate::{CloseCode, Config, Instant, MaskingKey, MessageKind, Role, SHORT_CUTS, SendError};
 
@@ -254,16 +254,24 @@ impl Sender {
             MessageKind::Text => 0x81,
             MessageKind::Binary => 0x82,
         };
-        let (word, header) = short_header(first, payload.len(), key)?;
-        let out = out.get_mut(..header.wrapping_add(payload.len()))?;
-        *out.first_chunk_mut()? = word;
-        let to = out.get_mut(header..)?;
-        match key {
-            Some(key) => mask_into(payload, to, key),
-            None => copy(payload, to),
+        let len = payload.len();
+        // Two ways from here, and not one that asks three times whether there is a key.
+        let len = match key {
+            None => {
+                let (word, header) = short_header(first, len)?;
+                let (out, to) = place(word, header, len, out)?;
+                copy(payload, to);
+                out
+            }
+            Some(key) => {
+                let (word, header) = short_masked_header(first, len, key)?;
+                let (out, to) = place(word, header, len, out)?;
+                mask_into(payload, to, key);
+                out
+            }
         };
         self.timers.sent_data();
-        Some(out.len())
+        Some(len)
     }
 
     /// Makes a frame of the payload where it lies in `buffer`: it is masked in place and the header is
@@ -720,6 +728,14 @@ const fn header_len(len: usize, key: Option<MaskingKey>) -> usize {
         _ => 10,
     };
     if key.is_some() { base.saturating_add(4) } else { base }
+}
+
+/// Puts a header that fills a word into the output. Returns the frame's length, and where its payload goes.
+#[inline(always)]
+fn place(word: [u8; 8], header: usize, len: usize, out: &mut [u8]) -> Option<(usize, &mut [u8])> {
+    let out = out.get_mut(..header.wrapping_add(len))?;
+    *out.first_chunk_mut()? = word;
+    Some((out.len(), out.get_mut(header..)?))
 }
 
 /// Writes a frame into an output that has room for it.

@@ -68,8 +68,17 @@ impl core::fmt::Debug for MaskingKey {
 /// mask(&mut payload, MaskingKey::new([0x37, 0xfa, 0x21, 0x3d]));
 /// assert_eq!(&payload, b"Hello");
 /// ```
-#[inline]
+#[inline(always)]
 pub fn mask(payload: &mut [u8], key: MaskingKey) {
+    if VECTORS && payload.len() < BLOCK {
+        mask_rest(payload, key);
+    } else {
+        mask_long(payload, key);
+    }
+}
+
+#[inline]
+fn mask_long(payload: &mut [u8], key: MaskingKey) {
     #[cfg(all(feature = "simd", target_arch = "x86_64"))]
     if crate::simd::mask(payload, key) {
         return;
@@ -86,7 +95,12 @@ pub(crate) fn mask_blocks(payload: &mut [u8], key: MaskingKey) {
             *block = xor(*block, key);
         }
     }
-    let rest = blocks.into_remainder();
+    mask_rest(blocks.into_remainder(), key);
+}
+
+/// Less than a block.
+#[inline(always)]
+fn mask_rest(rest: &mut [u8], key: MaskingKey) {
     let _ = mask_ends::<32>(rest, key)
         || mask_ends::<16>(rest, key)
         || mask_ends::<8>(rest, key)
@@ -148,15 +162,25 @@ fn mask_small(payload: &mut [u8], key: MaskingKey) {
 /// Copies `payload` to the start of `out` and masks it on the way; returns the bytes written.
 ///
 /// The shorter of the two slices decides how much is handled.
-#[inline]
+#[inline(always)]
 pub(crate) fn mask_into(payload: &[u8], out: &mut [u8], key: MaskingKey) -> usize {
     let len = payload.len().min(out.len());
     let (Some(from), Some(to)) = (payload.get(..len), out.get_mut(..len)) else {
         return 0;
     };
+    if VECTORS && len < BLOCK {
+        mask_rest_into(from, to, key);
+    } else {
+        mask_long_into(from, to, key);
+    }
+    len
+}
+
+#[inline]
+fn mask_long_into(from: &[u8], to: &mut [u8], key: MaskingKey) {
     #[cfg(all(feature = "simd", target_arch = "x86_64"))]
     if crate::simd::mask_into(from, to, key) {
-        return len;
+        return;
     }
     if VECTORS {
         mask_blocks_into(from, to, key);
@@ -164,7 +188,6 @@ pub(crate) fn mask_into(payload: &[u8], out: &mut [u8], key: MaskingKey) -> usiz
         copy(from, to);
         mask_small(to, key);
     }
-    len
 }
 
 /// As [`mask_blocks`], copying on the way. Both slices have the same length.
@@ -176,7 +199,12 @@ pub(crate) fn mask_blocks_into(from: &[u8], to: &mut [u8], key: MaskingKey) {
             *target = xor::<BLOCK>(*source, key);
         }
     }
-    let (from, to) = (sources.remainder(), targets.into_remainder());
+    mask_rest_into(sources.remainder(), targets.into_remainder(), key);
+}
+
+/// Less than a block.
+#[inline(always)]
+fn mask_rest_into(from: &[u8], to: &mut [u8], key: MaskingKey) {
     let _ = mask_ends_into::<32>(from, to, key)
         || mask_ends_into::<16>(from, to, key)
         || mask_ends_into::<8>(from, to, key)

@@ -11,7 +11,9 @@ mod opcode;
 
 pub use close::{CloseCode, CloseFrame, MAX_REASON_LEN};
 pub use header::{FrameHead, FrameHeader, MAX_CONTROL_PAYLOAD, MAX_HEADER_LEN};
-pub(crate) use header::{extended_length, first_byte, second_byte, short_header};
+pub(crate) use header::{
+    extended_length, first_byte, second_byte, short_header, short_masked_header,
+};
 pub(crate) use mask::{Masker, copy, mask_into};
 pub use mask::{MaskingKey, mask};
 #[cfg(all(feature = "simd", target_arch = "x86_64"))]
