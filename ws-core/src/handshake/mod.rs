@@ -60,6 +60,8 @@ mod accept;
 mod body;
 mod client;
 mod debug;
+#[cfg(feature = "deflate")]
+mod deflate;
 mod error;
 mod extensions;
 mod fields;
@@ -76,6 +78,8 @@ pub(crate) use body::{BodyPart, BodyReader};
 pub use client::{ClientRequest, ResponseHead};
 #[cfg(feature = "endpoint")]
 pub(crate) use debug::{Names, path};
+#[cfg(feature = "deflate")]
+pub use deflate::DeflateExtension;
 pub use error::{HandshakeError, OpenError};
 #[cfg(feature = "endpoint")]
 pub(crate) use fields::EMPTY_FIELD;
