@@ -24,6 +24,8 @@ extern crate std;
 
 mod config;
 pub mod connection;
+#[cfg(feature = "deflate")]
+pub mod deflate;
 mod error;
 pub mod frame;
 #[cfg(feature = "handshake")]

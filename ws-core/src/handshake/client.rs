@@ -221,7 +221,8 @@ impl<'f, 'h> ResponseHead<'f, 'h> {
     /// Checks a 101 by every rule of RFC 6455 §4.1 and returns the subprotocol that the server has chosen.
     ///
     /// `offered_subprotocols` and `offered_extensions` are what the request offered, the latter as
-    /// the value of its field. The response then has no extension of another name; its parameters are not checked.
+    /// the value of its field. The response then has no extension of another name. Parameters are not checked here:
+    /// those of permessage-deflate are by `deflate`, which needs the feature of that name.
     ///
     /// # Errors
     ///
@@ -288,8 +289,13 @@ impl<'f, 'h> ResponseHead<'f, 'h> {
         }
     }
 
+    /// The extensions of the answer.
+    pub(super) fn extensions(&self) -> Extensions<'f, 'h> {
+        Extensions::new(self.fields)
+    }
+
     fn check_extensions(&self, offered: Option<&str>) -> Result<(), HandshakeError> {
-        let agreed = Extensions::new(self.fields);
+        let agreed = self.extensions();
         if agreed.validate()? == 0 && self.field("sec-websocket-extensions").is_some() {
             return Err(HandshakeError::InvalidExtensions);
         }

@@ -114,6 +114,16 @@ pub enum HandshakeError {
     RepeatedResponseSubprotocol,
     /// An extension that was not offered.
     UnofferedExtension,
+    /// More than one permessage-deflate in the response.
+    #[cfg(feature = "deflate")]
+    RepeatedDeflate,
+    /// A parameter of permessage-deflate that is unknown, is repeated, or has a value that it cannot have.
+    #[cfg(feature = "deflate")]
+    InvalidDeflateParameter,
+    /// Parameters of permessage-deflate that do not answer what was offered: one that was asked for is missing or
+    /// too large, or `client_max_window_bits` was not offered.
+    #[cfg(feature = "deflate")]
+    UnofferedDeflateParameter,
     /// A 101 with a body.
     ResponseBody,
 }
@@ -144,6 +154,10 @@ impl HandshakeError {
             | Self::RepeatedResponseSubprotocol
             | Self::UnofferedExtension
             | Self::ResponseBody => return None,
+            #[cfg(feature = "deflate")]
+            Self::RepeatedDeflate
+            | Self::InvalidDeflateParameter
+            | Self::UnofferedDeflateParameter => return None,
             _ => 400,
         })
     }
@@ -252,6 +266,18 @@ impl HandshakeError {
                 "more than one Sec-WebSocket-Protocol in the response (RFC 6455 §11.3.4)"
             }
             Self::UnofferedExtension => "extension was not offered (RFC 6455 §4.1)",
+            #[cfg(feature = "deflate")]
+            Self::RepeatedDeflate => {
+                "more than one permessage-deflate in the response (RFC 7692 §5)"
+            }
+            #[cfg(feature = "deflate")]
+            Self::InvalidDeflateParameter => {
+                "parameter of permessage-deflate is unknown, repeated or out of range (RFC 7692 §7.1)"
+            }
+            #[cfg(feature = "deflate")]
+            Self::UnofferedDeflateParameter => {
+                "permessage-deflate is not answered as it was offered (RFC 7692 §7.1)"
+            }
             Self::ResponseBody => "status 101 with a body (RFC 9112 §6.3)",
         }
     }

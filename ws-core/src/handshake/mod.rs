@@ -10,7 +10,8 @@
 //!    belong to the WebSocket stream.
 //! 2. [`RequestHead::parse`] the head, then ask for its [`upgrade`](RequestHead::upgrade): a plain HTTP request is
 //!    an ordinary outcome, and an error knows its own answer ([`HandshakeError::write_response`]).
-//! 3. Answer an [`Upgrade`] with an [`AcceptResponse`], anything else with an [`HttpResponse`].
+//! 3. Answer an [`Upgrade`] with an [`AcceptResponse`], anything else with an [`HttpResponse`]. With the feature
+//!    `deflate`, `Upgrade::deflate` chooses among the client's offers of permessage-deflate.
 //!
 //! ```
 //! use ws_core::handshake::*;
@@ -39,7 +40,8 @@
 //! 1. Write a [`ClientRequest`] with a fresh [`ClientKey`].
 //! 2. Push the response to a [`HeadReader`] and [`ResponseHead::parse`] the head; skip interim responses
 //!    ([`ResponseHead::is_interim`]).
-//! 3. With status 101, [`ResponseHead::accept`] checks every rule. Other statuses are for the caller.
+//! 3. With status 101, [`ResponseHead::accept`] checks every rule, and with the feature `deflate`,
+//!    `ResponseHead::deflate` those of permessage-deflate. Other statuses are for the caller.
 //!
 //! ```
 //! use ws_core::handshake::*;
@@ -60,6 +62,8 @@ mod accept;
 mod body;
 mod client;
 mod debug;
+#[cfg(feature = "deflate")]
+mod deflate;
 mod error;
 mod extensions;
 mod fields;
@@ -76,6 +80,8 @@ pub(crate) use body::{BodyPart, BodyReader};
 pub use client::{ClientRequest, ResponseHead};
 #[cfg(feature = "endpoint")]
 pub(crate) use debug::{Names, path};
+#[cfg(feature = "deflate")]
+pub use deflate::DeflateExtension;
 pub use error::{HandshakeError, OpenError};
 #[cfg(feature = "endpoint")]
 pub(crate) use fields::EMPTY_FIELD;

@@ -229,6 +229,12 @@ impl<'f, 'h> Upgrade<'f, 'h> {
         self.offers().map(|offer| core::str::from_utf8(offer).unwrap_or_default())
     }
 
+    /// The offered extensions, whose syntax was checked.
+    #[cfg(feature = "deflate")]
+    pub(super) fn extensions(&self) -> Extensions<'f, 'h> {
+        Extensions::new(self.fields)
+    }
+
     fn offers(&self) -> ListElements<'f, 'h> {
         ListElements::new(self.fields, "Sec-WebSocket-Protocol")
     }
