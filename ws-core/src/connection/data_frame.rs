@@ -16,9 +16,9 @@ use crate::MessageKind;
 /// continuation frames is seen to by the connection (RFC 6455 §5.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct DataFrame {
-    pub(super) kind: MessageKind,
-    pub(super) fin: bool,
-    pub(super) compressed: bool,
+    pub(crate) kind: MessageKind,
+    pub(crate) fin: bool,
+    pub(crate) compressed: bool,
 }
 
 impl DataFrame {

@@ -113,6 +113,17 @@ impl Receiver {
         }
     }
 
+    /// A compression that uses RSV1 was negotiated.
+    #[cfg(all(feature = "endpoint", feature = "zlib-rs"))]
+    pub(crate) const fn set_compression(&mut self) {
+        self.compression = true;
+    }
+
+    #[cfg(all(feature = "endpoint", feature = "zlib-rs"))]
+    pub(crate) const fn max_message(&self) -> u64 {
+        self.max_message
+    }
+
     /// As [`Connection::next`](crate::Connection::next), for the halves of a connection.
     #[inline(always)]
     pub fn next<'i>(
@@ -270,9 +281,11 @@ impl Receiver {
             return None;
         }
         let (&[first, second], rest) = input.remaining().split_first_chunk()?;
-        let kind = match first {
-            0x81 => MessageKind::Text,
-            0x82 => MessageKind::Binary,
+        let (kind, compressed) = match first {
+            0x81 => (MessageKind::Text, false),
+            0x82 => (MessageKind::Binary, false),
+            0xc1 if self.compression => (MessageKind::Text, true),
+            0xc2 if self.compression => (MessageKind::Binary, true),
             _ => return None,
         };
         let masked = self.role == Role::Server;
@@ -296,7 +309,9 @@ impl Receiver {
             len => (usize::from(len), rest),
         };
         let (key, rest) = if masked { rest.split_first_chunk()? } else { (&[0; 4], rest) };
-        if len > rest.len() || len > HOT || len as u64 > self.max_frame.min(self.max_message) {
+        // What a compressed message comes to is counted as it is inflated.
+        let most = if compressed { u64::MAX } else { self.max_message };
+        if len > rest.len() || len > HOT || len as u64 > self.max_frame.min(most) {
             return None;
         }
         let key = MaskingKey::new(*key);
@@ -305,12 +320,12 @@ impl Receiver {
         if masked {
             mask(bytes, key);
         }
-        if kind == MessageKind::Text && check == TextCheck::Here {
+        if kind == MessageKind::Text && check == TextCheck::Here && !compressed {
             if let Err(error) = utf8::check(bytes) {
                 return Some(Err(error));
             }
         }
-        Some(Ok(Chunk { bytes, kind, start: true, end: true, compressed: false }))
+        Some(Ok(Chunk { bytes, kind, start: true, end: true, compressed }))
     }
 
     /// Reads a header; `false` means that more bytes are needed and all were taken.

@@ -66,6 +66,12 @@ impl Sender {
         }
     }
 
+    /// A compression that uses RSV1 was negotiated.
+    #[cfg(all(feature = "endpoint", feature = "zlib-rs"))]
+    pub(crate) const fn set_compression(&mut self) {
+        self.compression = true;
+    }
+
     /// The head of a data frame with a payload of `len` bytes.
     ///
     /// The payload is then due: it passes through [`mask_payload`](Self::mask_payload) on a client

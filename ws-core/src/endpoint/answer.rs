@@ -10,6 +10,8 @@ use super::outbound::Outbound;
 use super::output::Output;
 use crate::Role;
 use crate::connection::ConnectionState;
+#[cfg(feature = "zlib-rs")]
+use crate::handshake::DeflateExtension;
 use crate::handshake::{AcceptResponse, HandshakeError, HttpResponse, OpenError, accept_key};
 
 /// Most heads are shorter, in bytes.
@@ -34,8 +36,18 @@ impl Outbound {
         let Some(key) = request.key() else { return Err(OpenError::NoRequest) };
         response.check_offered(request.subprotocols(), "")?;
         let accept = accept_key(key);
+        #[cfg(feature = "zlib-rs")]
+        let agreed = request.deflate();
+        #[cfg(feature = "zlib-rs")]
+        let answer = agreed.map(|params| params.answer());
+        #[cfg(feature = "zlib-rs")]
+        let response = &response.extensions(answer.as_ref().map(DeflateExtension::as_str));
         append_head(&mut self.output, |out| response.write_accept(&accept, out))?;
         self.answer = Answer::Accepted(response.subprotocol.map(ToString::to_string));
+        #[cfg(feature = "zlib-rs")]
+        if let Some(params) = agreed {
+            self.set_deflate(&params);
+        }
         self.open();
         Ok(())
     }

@@ -6,9 +6,14 @@
 //! a message in one piece is checked. Text in several pieces was checked by the receiving half, piece by piece, in the
 //! order in which they lie in the buffer; nothing changes them there.
 
+#[cfg(feature = "zlib-rs")]
+use alloc::boxed::Box;
 use core::ops::Range;
 
 use bytes::Bytes;
+
+#[cfg(feature = "zlib-rs")]
+use super::deflate::Inflating;
 
 use super::read_buffer::ReadBuffer;
 use crate::message::{MessageRef, Text};
@@ -18,6 +23,9 @@ use crate::{Message, MessageKind, ProtocolError, utf8};
 pub(super) struct Assembly {
     /// Bytes that are not parsed, and those of the open message.
     pub(super) buffer: ReadBuffer,
+    /// If permessage-deflate was agreed on.
+    #[cfg(feature = "zlib-rs")]
+    pub(super) inflating: Option<Box<Inflating>>,
     /// Whether messages that begin from now on are told in pieces.
     pub(super) streaming: bool,
     /// Whether the open message is told in pieces.
@@ -31,6 +39,8 @@ pub(super) struct Piece {
     pub(super) kind: MessageKind,
     pub(super) start: bool,
     pub(super) end: bool,
+    /// It is a piece of a compressed message.
+    pub(super) compressed: bool,
 }
 
 /// Something to tell, as a place in the buffer.
@@ -43,6 +53,7 @@ pub(super) enum Place {
         range: Range<usize>,
         start: bool,
         end: bool,
+        inflated: bool,
     },
 }
 
@@ -51,34 +62,114 @@ pub(super) enum Place {
 pub(super) struct Whole {
     pub(super) kind: MessageKind,
     pub(super) range: Range<usize>,
-    /// Its text came in several pieces, which were checked as they came.
+    /// Its text was checked as it came: it came in several pieces, or was inflated.
     pub(super) checked: bool,
+    /// It was compressed, and lies where it was inflated to.
+    pub(super) inflated: bool,
 }
 
 impl Assembly {
     pub(super) const fn new() -> Self {
-        Self { buffer: ReadBuffer::new(), streaming: false, in_pieces: false }
+        Self {
+            buffer: ReadBuffer::new(),
+            #[cfg(feature = "zlib-rs")]
+            inflating: None,
+            streaming: false,
+            in_pieces: false,
+        }
     }
 
     /// Adds a piece; returns what it completes.
     #[inline]
-    pub(super) fn push(&mut self, piece: Piece) -> Option<Place> {
-        let Piece { len, kind, start, end } = piece;
+    pub(super) fn push(&mut self, piece: Piece) -> Result<Option<Place>, ProtocolError> {
+        let Piece { len, kind, start, end, compressed } = piece;
         if start {
             self.in_pieces = self.streaming;
         }
-        if self.in_pieces {
-            return Some(Place::Chunk { kind, range: self.buffer.last(len), start, end });
+        #[cfg(feature = "zlib-rs")]
+        if compressed {
+            return self.inflate(piece);
         }
-        let goes_on = !start && self.buffer.has_message();
-        let range = self.buffer.chunk(len, start, end)?;
-        Some(Place::Message(Whole { kind, range, checked: goes_on }))
+        if self.in_pieces {
+            let range = self.buffer.last(len);
+            return Ok(Some(Place::Chunk { kind, range, start, end, inflated: compressed }));
+        }
+        let checked = !start && self.buffer.has_message();
+        let range = self.buffer.chunk(len, start, end);
+        Ok(range.map(|range| Place::Message(Whole { kind, range, checked, inflated: compressed })))
+    }
+
+    /// Adds a piece of a compressed message.
+    #[cfg(feature = "zlib-rs")]
+    #[inline(never)]
+    pub(super) fn inflate(&mut self, piece: Piece) -> Result<Option<Place>, ProtocolError> {
+        let Self { buffer, inflating, in_pieces, .. } = self;
+        // It is there whenever RSV1 is allowed.
+        let Some(inflating) = inflating else { return Err(ProtocolError::ReservedBits) };
+        let range = buffer.last(piece.len);
+        if *in_pieces {
+            inflating.push_pending(range, piece);
+            return inflating.next_piece(|range| buffer.get(range));
+        }
+        inflating.push(buffer.get(range), piece)
+    }
+
+    /// Drops all that is there: nothing will be put together any more.
+    pub(super) fn discard(&mut self) {
+        self.buffer.discard();
+        #[cfg(feature = "zlib-rs")]
+        {
+            self.inflating = None;
+        }
+    }
+
+    /// Whether there is more to tell of a compressed piece, before anything else is parsed.
+    #[inline]
+    pub(super) fn is_pending(&self) -> bool {
+        #[cfg(feature = "zlib-rs")]
+        return self.inflating.as_ref().is_some_and(|inflating| inflating.is_pending());
+        #[cfg(not(feature = "zlib-rs"))]
+        false
+    }
+
+    /// Inflates what [is pending](Self::is_pending).
+    #[cfg(feature = "zlib-rs")]
+    pub(super) fn next_piece(&mut self) -> Result<Option<Place>, ProtocolError> {
+        let Self { buffer, inflating, .. } = self;
+        let Some(inflating) = inflating else { return Ok(None) };
+        inflating.next_piece(|range| buffer.get(range))
+    }
+
+    /// Lets go of the memory of an inflated message that was told.
+    pub(super) fn release_inflated(&mut self) {
+        #[cfg(feature = "zlib-rs")]
+        if let Some(inflating) = &mut self.inflating {
+            inflating.release();
+        }
+    }
+
+    #[inline]
+    fn get(&self, range: Range<usize>, _inflated: bool) -> &[u8] {
+        #[cfg(feature = "zlib-rs")]
+        if _inflated {
+            return self.inflating.as_ref().map_or(&[], |inflating| inflating.get(range));
+        }
+        self.buffer.get(range)
+    }
+
+    fn take(&mut self, range: Range<usize>, _inflated: bool) -> Bytes {
+        #[cfg(feature = "zlib-rs")]
+        if _inflated {
+            let inflating = self.inflating.as_mut();
+            return inflating.map_or_else(Bytes::new, |inflating| inflating.take(range));
+        }
+        self.buffer.take(range)
     }
 
     /// A message that was completed, lent.
     #[inline]
     pub(super) fn lend(&self, whole: Whole) -> Result<MessageRef<'_>, ProtocolError> {
-        let bytes = self.buffer.get(whole.range);
+        let bytes = self.get(whole.range, whole.inflated);
         Ok(match whole.kind {
             MessageKind::Binary => MessageRef::Binary(bytes),
             MessageKind::Text if whole.checked => MessageRef::Text(lend_checked(bytes)),
@@ -89,7 +180,7 @@ impl Assembly {
     /// A message that was completed, owned.
     #[inline]
     pub(super) fn own(&mut self, whole: Whole) -> Result<Message, ProtocolError> {
-        let bytes = self.buffer.take(whole.range);
+        let bytes = self.take(whole.range, whole.inflated);
         Ok(match whole.kind {
             MessageKind::Binary => Message::Binary(bytes),
             MessageKind::Text if whole.checked => Message::Text(own_checked(bytes)),
@@ -98,13 +189,13 @@ impl Assembly {
     }
 
     /// A piece of a message, lent.
-    pub(super) fn lend_piece(&self, range: Range<usize>) -> &[u8] {
-        self.buffer.get(range)
+    pub(super) fn lend_piece(&self, range: Range<usize>, inflated: bool) -> &[u8] {
+        self.get(range, inflated)
     }
 
     /// A piece of a message, owned.
-    pub(super) fn own_piece(&mut self, range: Range<usize>) -> Bytes {
-        self.buffer.take(range)
+    pub(super) fn own_piece(&mut self, range: Range<usize>, inflated: bool) -> Bytes {
+        self.take(range, inflated)
     }
 }
 
@@ -113,8 +204,8 @@ impl Assembly {
 #[inline]
 fn lend_checked(bytes: &[u8]) -> &str {
     debug_assert!(core::str::from_utf8(bytes).is_ok());
-    // SAFETY: the receiving half has checked each piece, and the end of the last one, before it was pushed here.
-    // In the buffer they lie one after the other as they were checked.
+    // SAFETY: the receiving half has checked each piece, and the end of the last one, before it was pushed here, or
+    // `Inflating` has, of a message that was compressed. They lie one after the other as they were checked.
     #[allow(unsafe_code)]
     unsafe {
         core::str::from_utf8_unchecked(bytes)

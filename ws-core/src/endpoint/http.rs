@@ -11,6 +11,9 @@ use core::ops::Range;
 
 use bytes::Bytes;
 
+use super::Options;
+#[cfg(feature = "zlib-rs")]
+use crate::deflate::DeflateParams;
 use crate::handshake::{
     EMPTY_FIELD, HandshakeError, Names, RequestHead, ResponseHead, path, split_target,
 };
@@ -86,6 +89,9 @@ struct Asked {
     /// `None` stands for `/`, of a whole URI that has no path.
     resource_name: Option<Span>,
     subprotocols: Vec<Span>,
+    /// What this side agrees to, of what was offered.
+    #[cfg(feature = "zlib-rs")]
+    deflate: Option<DeflateParams>,
 }
 
 impl Request {
@@ -156,12 +162,22 @@ impl Request {
         self.0.upgrade.as_ref().map(|asked| self.text(&asked.key))
     }
 
+    /// What this side agrees to, if permessage-deflate was offered.
+    #[cfg(feature = "zlib-rs")]
+    pub(super) fn deflate(&self) -> Option<DeflateParams> {
+        self.0.upgrade.as_ref().and_then(|asked| asked.deflate)
+    }
+
     fn text(&self, span: &Span) -> &str {
         self.0.fields.text(span)
     }
 
     /// Parses a head with at most `max_fields` fields, and checks what it asks for.
-    pub(super) fn parse(head: &Bytes, max_fields: usize) -> Result<Self, HandshakeError> {
+    pub(super) fn parse(
+        head: &Bytes,
+        max_fields: usize,
+        _options: &Options,
+    ) -> Result<Self, HandshakeError> {
         let mut storage = alloc::vec![EMPTY_FIELD; max_fields];
         let parsed = RequestHead::parse_in(head, &mut storage)?;
         let place = |text: &str| span(head, text.as_bytes());
@@ -171,6 +187,11 @@ impl Request {
             origin: upgrade.origin.map(place),
             resource_name: (upgrade.resource_name != "/").then(|| place(upgrade.resource_name)),
             subprotocols: upgrade.subprotocols().map(place).collect(),
+            #[cfg(feature = "zlib-rs")]
+            deflate: _options
+                .compression
+                .as_ref()
+                .and_then(|own| upgrade.deflate(&own.negotiation)),
         });
         Ok(Self(Arc::new(Parsed {
             fields: Fields::new(head, parsed.fields()),

@@ -15,7 +15,7 @@ use super::http::{Request, Response};
 use super::next::Next;
 use super::opening::HandshakeState;
 use super::outbound::Outbound;
-use crate::connection::{Due, Frame, Input, Look, Receiver, TextCheck};
+use crate::connection::{Chunk, Due, Frame, Input, Look, Receiver, TextCheck};
 use crate::message::MessageRef;
 use crate::{CloseCode, Instant, ProtocolError};
 
@@ -31,7 +31,7 @@ pub struct Inbound {
 /// What the receiving side knows about the connection.
 #[derive(Debug)]
 pub(super) struct Session {
-    receiver: Receiver,
+    pub(super) receiver: Receiver,
     pub(super) state: HandshakeState,
     /// The peer has ended its side of the stream.
     pub(super) eof: bool,
@@ -186,7 +186,7 @@ impl Inbound {
 
     /// Whether the buffer may move: no message that is held lies there.
     fn is_movable(&self) -> bool {
-        !matches!(self.held, Some(Found::Place(_)))
+        !matches!(self.held, Some(Found::Place(_))) && !self.assembly.is_pending()
     }
 
     pub(super) fn lend_buffer(&mut self, shared: &mut Vec<u8>) {
@@ -204,13 +204,16 @@ impl Inbound {
     pub(super) fn release(&mut self) {
         if self.is_movable() {
             self.assembly.buffer.release();
+            self.assembly.release_inflated();
         }
     }
 
     fn has_room(&self) -> bool {
         // A head is bounded by its own limit, which may be larger.
         let head = matches!(self.session.state, HandshakeState::Head(_));
-        (head || self.assembly.buffer.has_room()) && self.held.is_none()
+        (head || self.assembly.buffer.has_room())
+            && self.held.is_none()
+            && !self.assembly.is_pending()
     }
 
     /// This side, if it can take more bytes.
@@ -226,13 +229,37 @@ impl Inbound {
         if held.is_some() || !matches!(session.state, HandshakeState::Open) || assembly.streaming {
             return None;
         }
+        if assembly.is_pending() {
+            return None;
+        }
         let mut input = Input::new(assembly.buffer.unread());
         let whole = session.receiver.whole(&mut input, TextCheck::CallerForWholeMessages);
         let Some(Ok(chunk)) = whole else { return None };
         let (kind, len, consumed) = (chunk.kind, chunk.bytes.len(), input.consumed());
+        let compressed = chunk.compressed;
         assembly.buffer.consume(consumed);
         out.sender.timers.received(true);
-        Some(Whole { kind, range: assembly.buffer.last(len), checked: false })
+        #[cfg(feature = "zlib-rs")]
+        if compressed {
+            return self
+                .inflate_whole(Piece { len, kind, start: true, end: true, compressed }, out);
+        }
+        let range = assembly.buffer.last(len);
+        Some(Whole { kind, range, checked: false, inflated: compressed })
+    }
+
+    /// Inflates a message that came whole. If it is not valid, that is held, to be told next.
+    #[cfg(feature = "zlib-rs")]
+    #[inline(never)]
+    fn inflate_whole(&mut self, piece: Piece, out: &mut Outbound) -> Option<Whole> {
+        match self.assembly.inflate(piece) {
+            Ok(Some(Place::Message(whole))) => Some(whole),
+            Ok(_) => None,
+            Err(error) => {
+                self.held = Some(Found::Failed(self.session.not_valid(error, out)));
+                None
+            }
+        }
     }
 
     /// What is to be told next, if that is known already.
@@ -261,6 +288,7 @@ impl Inbound {
     fn is_quiet(&self, out: &Outbound) -> bool {
         let Self { assembly, session, .. } = self;
         assembly.buffer.unread_len() == 0
+            && !assembly.is_pending()
             && matches!(session.state, HandshakeState::Open)
             && !session.eof
             && out.is_sound()
@@ -287,6 +315,9 @@ impl Inbound {
         let look = if self.held.is_some() { Look::Unparsed } else { Look::Parsed };
         out.idle = false;
         let due = out.look(now, look);
+        if self.held.is_none() {
+            self.assembly.release_inflated();
+        }
         // Nothing has come for a while.
         if due == Some(Due::Ping) && self.is_movable() {
             self.assembly.buffer.shrink();
@@ -302,6 +333,14 @@ impl Inbound {
         }
         let Self { assembly, session, .. } = self;
         loop {
+            #[cfg(feature = "zlib-rs")]
+            if assembly.is_pending() {
+                match assembly.next_piece() {
+                    Ok(Some(place)) => return Some(Found::Place(place)),
+                    Ok(None) => {}
+                    Err(error) => return Some(Found::Failed(session.not_valid(error, out))),
+                }
+            }
             let mut input = Input::new(assembly.buffer.unread());
             let check = if assembly.streaming {
                 TextCheck::Here
@@ -310,9 +349,8 @@ impl Inbound {
             };
             let frame = match session.receiver.receive(&mut out.sender, &mut input, check) {
                 Ok(Some(Frame::Data(chunk))) => {
-                    let (len, kind, start, end) =
-                        (chunk.bytes.len(), chunk.kind, chunk.start, chunk.end);
-                    Ok(Some(Ok(Piece { len, kind, start, end })))
+                    let Chunk { kind, start, end, compressed, .. } = chunk;
+                    Ok(Some(Ok(Piece { len: chunk.bytes.len(), kind, start, end, compressed })))
                 }
                 Ok(Some(Frame::Ping)) => Ok(Some(Err(Found::Ping))),
                 Ok(Some(Frame::Pong)) => Ok(Some(Err(Found::Pong))),
@@ -324,11 +362,11 @@ impl Inbound {
             assembly.buffer.consume(consumed);
             out.pump();
             match frame {
-                Ok(Some(Ok(piece))) => {
-                    if let Some(place) = assembly.push(piece) {
-                        return Some(Found::Place(place));
-                    }
-                }
+                Ok(Some(Ok(piece))) => match assembly.push(piece) {
+                    Ok(Some(place)) => return Some(Found::Place(place)),
+                    Ok(None) => {}
+                    Err(error) => return Some(Found::Failed(session.not_valid(error, out))),
+                },
                 Ok(Some(Err(Found::Closed))) => {
                     session.peer_closed();
                     return Some(Found::Closed);
@@ -346,8 +384,8 @@ impl Inbound {
         let Self { assembly, session, .. } = self;
         let event = match found {
             Found::Place(Place::Message(whole)) => return self.own_message(whole, out),
-            Found::Place(Place::Chunk { kind, range, start, end }) => {
-                Ok(Event::Chunk { kind, bytes: assembly.own_piece(range), start, end })
+            Found::Place(Place::Chunk { kind, range, start, end, inflated }) => {
+                Ok(Event::Chunk { kind, bytes: assembly.own_piece(range, inflated), start, end })
             }
             found => rare(found, || Bytes::copy_from_slice(session.receiver.control_payload())),
         };
@@ -359,7 +397,7 @@ impl Inbound {
     pub(super) fn own_message(&mut self, whole: Whole, out: &mut Outbound) -> Next<'_> {
         match self.assembly.own(whole) {
             Ok(message) => Next::Event(Event::Message(message)),
-            Err(_) => Next::Failed(self.session.not_text(out)),
+            Err(error) => Next::Failed(self.session.not_valid(error, out)),
         }
     }
 
@@ -373,7 +411,7 @@ impl Inbound {
         let Self { assembly, session, .. } = self;
         match assembly.lend(whole) {
             Ok(message) => Ok(Event::Message(message)),
-            Err(_) => Err(session.not_text(out)),
+            Err(error) => Err(session.not_valid(error, out)),
         }
     }
 
@@ -389,8 +427,8 @@ impl Inbound {
             _ => self,
         };
         match found {
-            Found::Place(Place::Chunk { kind, range, start, end }) => {
-                Ok(Event::Chunk { kind, bytes: assembly.lend_piece(range), start, end })
+            Found::Place(Place::Chunk { kind, range, start, end, inflated }) => {
+                Ok(Event::Chunk { kind, bytes: assembly.lend_piece(range, inflated), start, end })
             }
             found => rare(found, || session.receiver.control_payload()),
         }
@@ -421,12 +459,12 @@ impl Session {
         *self.failure.insert(error)
     }
 
-    /// A message that was left to the endpoint to check is not text.
+    /// What was left to the endpoint to check is not valid: it is not text, or cannot be inflated.
     #[cold]
-    fn not_text(&mut self, out: &mut Outbound) -> EndpointError {
-        self.receiver.fail(&mut out.sender, ProtocolError::InvalidUtf8);
+    fn not_valid(&mut self, error: ProtocolError, out: &mut Outbound) -> EndpointError {
+        self.receiver.fail(&mut out.sender, error);
         out.pump();
-        self.failed(ProtocolError::InvalidUtf8.into())
+        self.failed(error.into())
     }
 
     /// There is nothing more to parse: the connection may have come to an end.

@@ -6,6 +6,8 @@
 
 mod answer;
 mod assembly;
+#[cfg(feature = "zlib-rs")]
+mod deflate;
 mod event;
 mod http;
 mod inbound;
@@ -21,6 +23,8 @@ mod shared_buffers;
 use alloc::boxed::Box;
 use alloc::string::ToString;
 
+#[cfg(feature = "zlib-rs")]
+pub use deflate::Compression;
 pub use event::{CloseInfo, EndpointError, Event, Unsent};
 pub use http::{Request, Response};
 pub use inbound::Inbound;
@@ -31,6 +35,8 @@ pub use output::{Output, Pending};
 pub use shared_buffers::Buffers;
 
 use crate::connection::{ConnectionState, Look, Receiver, Sender};
+#[cfg(feature = "zlib-rs")]
+use crate::handshake::DeflateExtension;
 use crate::handshake::{ClientKey, ClientRequest, OpenError};
 use crate::message::MessageRef;
 use crate::{Connection, Instant, Role};
@@ -153,6 +159,10 @@ impl Endpoint {
         let (receiver, mut sender) = halves(Role::Client, &options);
         sender.ending.set_state(ConnectionState::Opening);
         let mut outbound = Outbound::new(sender, Some(Box::new(random)), &options);
+        #[cfg(feature = "zlib-rs")]
+        let offer = options.compression.as_ref().map(Compression::offer);
+        #[cfg(feature = "zlib-rs")]
+        let request = &request.extensions(offer.as_ref().map(DeflateExtension::as_str));
         outbound.head(|out| request.write(&key, out))?;
         let offered = request.subprotocols.iter().map(ToString::to_string).collect();
         Ok(Self { inbound: Inbound::opening(receiver, options, Some((key, offered))), outbound })
@@ -181,8 +191,17 @@ impl Endpoint {
         leftover: &[u8],
     ) -> Self {
         let (receiver, sender) = halves(role, &options);
-        let outbound = Outbound::new(sender, random, &options);
+        #[cfg_attr(
+            not(feature = "zlib-rs"),
+            expect(unused_mut, reason = "set where it was agreed")
+        )]
+        let mut outbound = Outbound::new(sender, random, &options);
         let mut inbound = Inbound::new(receiver, opening::HandshakeState::Open);
+        #[cfg(feature = "zlib-rs")]
+        if let Some(params) = options.compression.and_then(|compression| compression.agreed) {
+            outbound.set_deflate(&params);
+            inbound.set_deflate(&params, &outbound);
+        }
         inbound.preload(leftover);
         Self { inbound, outbound }
     }

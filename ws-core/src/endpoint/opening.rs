@@ -11,12 +11,18 @@ use core::fmt;
 use bytes::Bytes;
 
 use super::answer::Answer;
+#[cfg(feature = "zlib-rs")]
+use super::deflate::Compression;
 use super::event::EndpointError;
 use super::http::{Request, Response};
 use super::inbound::{Found, Inbound};
 use super::options::Options;
 use super::outbound::Outbound;
 use crate::connection::Receiver;
+#[cfg(feature = "zlib-rs")]
+use crate::deflate::DeflateParams;
+#[cfg(feature = "zlib-rs")]
+use crate::handshake::DeflateExtension;
 use crate::handshake::{BodyPart, BodyReader, ClientKey, EMPTY_FIELD, HeadReader, ResponseHead};
 
 #[derive(Debug)]
@@ -99,7 +105,7 @@ impl Inbound {
             HandshakeState::Asked => self.poll_answer(out),
             HandshakeState::Open | HandshakeState::Over => {
                 self.session.state = state;
-                self.assembly.buffer.discard();
+                self.assembly.discard();
                 Ok(None)
             }
         };
@@ -116,11 +122,25 @@ impl Inbound {
         found
     }
 
+    /// What comes from here on may be compressed, as the sending side has agreed.
+    #[cfg(feature = "zlib-rs")]
+    pub(super) fn set_deflate(&mut self, params: &DeflateParams, out: &Outbound) {
+        let Some(compression) = &out.compression else { return };
+        let receiver = &mut self.session.receiver;
+        let inflating = compression.inflating(out.role(), params, receiver.max_message());
+        self.assembly.inflating = Some(Box::new(inflating));
+        receiver.set_compression();
+    }
+
     /// Looks for the application's answer to a request.
     fn poll_answer(&mut self, out: &mut Outbound) -> Result<Option<Found>, EndpointError> {
         match core::mem::replace(&mut out.answer, Answer::None) {
             Answer::Accepted(subprotocol) => {
                 self.session.state = HandshakeState::Open;
+                #[cfg(feature = "zlib-rs")]
+                if let Some(params) = out.deflate() {
+                    self.set_deflate(&params, out);
+                }
                 Ok(Some(Found::Open(subprotocol, None)))
             }
             // Who asks for a page may have closed its side and still wait for the answer.
@@ -164,7 +184,7 @@ impl Inbound {
             let options = &opening.options;
             let max_fields = options.max_fields.min(opening.reader.max_fields());
             let Some((key, offered)) = &opening.offer else {
-                let request = Request::parse(&head, max_fields)?;
+                let request = Request::parse(&head, max_fields, options)?;
                 if let (true, Some(host)) = (request.is_upgrade(), request.host()) {
                     options.origins.check_secure(request.origin(), host, options.secure)?;
                 }
@@ -183,8 +203,20 @@ impl Inbound {
             }
             let mut response = Response::new(&head, &parsed);
             if parsed.status() == 101 {
-                let accepted = parsed.accept(key, offered.iter().map(String::as_str), None)?;
+                let offered = offered.iter().map(String::as_str);
+                #[cfg(feature = "zlib-rs")]
+                let offer = options.compression.as_ref().map(Compression::offer);
+                #[cfg(feature = "zlib-rs")]
+                let extensions = offer.as_ref().map(DeflateExtension::as_str);
+                #[cfg(not(feature = "zlib-rs"))]
+                let extensions = None;
+                let accepted = parsed.accept(key, offered, extensions)?;
                 let subprotocol = accepted.map(ToString::to_string);
+                #[cfg(feature = "zlib-rs")]
+                if let Some(params) = parsed.deflate(extensions)? {
+                    out.set_deflate(&params);
+                    self.set_deflate(&params, out);
+                }
                 out.open();
                 self.session.state = HandshakeState::Open;
                 response.body = Bytes::new();

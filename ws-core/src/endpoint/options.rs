@@ -4,6 +4,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+#[cfg(feature = "zlib-rs")]
+use super::Compression;
 use crate::handshake::{
     DEFAULT_MAX_FIELDS, DEFAULT_MAX_HEAD, HandshakeError, equal_origins, same_origin,
 };
@@ -28,6 +30,8 @@ pub struct Options {
     pub(super) handshake_timeout: u32,
     pub(super) origins: Origins,
     pub(super) secure: bool,
+    #[cfg(feature = "zlib-rs")]
+    pub(super) compression: Option<Compression>,
 }
 
 impl Options {
@@ -43,6 +47,8 @@ impl Options {
             handshake_timeout: time::millis(Some(Duration::from_secs(10))),
             origins: Origins::Same,
             secure: false,
+            #[cfg(feature = "zlib-rs")]
+            compression: None,
         }
     }
 
@@ -97,6 +103,14 @@ impl Options {
     #[must_use]
     pub fn origins(mut self, origins: Origins) -> Self {
         self.origins = origins;
+        self
+    }
+
+    /// Offers permessage-deflate (RFC 7692), or agrees to it. Default `None`: messages are not compressed.
+    #[cfg(feature = "zlib-rs")]
+    #[must_use]
+    pub fn deflate(mut self, compression: impl Into<Option<Compression>>) -> Self {
+        self.compression = compression.into();
         self
     }
 

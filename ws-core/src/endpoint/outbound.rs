@@ -6,6 +6,8 @@
 
 use alloc::boxed::Box;
 use alloc::string::ToString;
+#[cfg(feature = "zlib-rs")]
+use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
@@ -13,11 +15,15 @@ use bytes::{Bytes, BytesMut};
 
 use super::Options;
 use super::answer::Answer;
+#[cfg(feature = "zlib-rs")]
+use super::deflate::{Compression, Deflating};
 use super::event::Unsent;
 use super::next::Next;
 use super::output::{Output, Pending, SHARE};
 use super::queue::{Fragment, Payload, Queue};
 use crate::connection::{DataFrame, Due, Look, Rest, Sender, StreamState};
+#[cfg(feature = "zlib-rs")]
+use crate::deflate::DeflateParams;
 use crate::frame::{MAX_CONTROL_PAYLOAD, MAX_HEADER_LEN, mask};
 use crate::message::MessageRef;
 use crate::{
@@ -40,6 +46,12 @@ pub struct Outbound {
     /// Messages that are yet to be cut into fragments.
     queue: Option<Box<Queue>>,
     keys: Option<Box<Keys>>,
+    /// How permessage-deflate is used, if it may be.
+    #[cfg(feature = "zlib-rs")]
+    pub(super) compression: Option<Box<Compression>>,
+    /// If it was agreed on.
+    #[cfg(feature = "zlib-rs")]
+    deflating: Option<Box<Deflating>>,
     max_output: usize,
     /// How many bytes of output the driver has taken and not written yet.
     in_flight: usize,
@@ -84,8 +96,11 @@ enum Source<'m> {
     Copied(&'m [u8]),
     /// Of a server.
     Shared(Bytes),
-    /// Of a server.
-    Prepared(&'m PreparedMessage),
+    /// Of a server: a frame, of which so many bytes are the header.
+    Prepared {
+        wire: &'m Bytes,
+        head: usize,
+    },
 }
 
 impl Source<'_> {
@@ -93,7 +108,7 @@ impl Source<'_> {
         match self {
             Self::Copied(payload) => payload.len(),
             Self::Shared(payload) => payload.len(),
-            Self::Prepared(prepared) => prepared.message().len(),
+            Self::Prepared { wire, head } => wire.len().saturating_sub(*head),
         }
     }
 }
@@ -106,6 +121,10 @@ impl Outbound {
             output: Output::default(),
             queue: None,
             keys: random.map(|random| Box::new(Keys { random, block: [0; KEYS], used: KEYS })),
+            #[cfg(feature = "zlib-rs")]
+            compression: options.compression.clone().map(Box::new),
+            #[cfg(feature = "zlib-rs")]
+            deflating: None,
             max_output: options.max_output,
             in_flight: 0,
             answer: Answer::None,
@@ -149,8 +168,12 @@ impl Outbound {
         if let Err(error) = self.check(message.len()) {
             return Err(Unsent { error, message });
         }
+        #[cfg(feature = "zlib-rs")]
+        if let Some(result) = self.put_compressed(kind, message.as_bytes()) {
+            return result.map_err(|error| Unsent { error, message });
+        }
         let source = Source::Shared(message.clone().into_bytes());
-        self.put(kind, source, true).map_err(|error| Unsent { error, message })
+        self.put(DataFrame::new(kind), source).map_err(|error| Unsent { error, message })
     }
 
     /// As [`queue`](Self::queue), for a message that somebody else holds: its payload is copied into the output.
@@ -163,10 +186,15 @@ impl Outbound {
         let message = message.into();
         let (kind, payload) = (message.kind(), message.as_bytes());
         self.check(payload.len())?;
-        if self.queue.is_none() && payload.len() as u64 <= self.sender.max_outgoing_frame() {
-            return self.encode(kind, payload, true);
+        #[cfg(feature = "zlib-rs")]
+        if let Some(result) = self.put_compressed(kind, payload) {
+            return result;
         }
-        self.put(kind, Source::Copied(payload), true)
+        let frame = DataFrame::new(kind);
+        if self.queue.is_none() && payload.len() as u64 <= self.sender.max_outgoing_frame() {
+            return self.encode(frame, payload);
+        }
+        self.put(frame, Source::Copied(payload))
     }
 
     /// As [`queue`](Self::queue), for a message that was encoded before: a server shares its bytes with all
@@ -181,7 +209,13 @@ impl Outbound {
             return self.queue_ref(message);
         }
         self.check(message.len())?;
-        self.put(message.kind(), Source::Prepared(prepared), true)
+        #[cfg(feature = "zlib-rs")]
+        if let Some(result) = self.put_prepared(prepared) {
+            return result;
+        }
+        let wire = prepared.frame();
+        let head = wire.len().saturating_sub(message.len());
+        self.put(DataFrame::new(message.kind()), Source::Prepared { wire, head })
     }
 
     /// Puts one fragment of a message into the output that is made piece by piece; `last` completes it. Text may be
@@ -198,10 +232,18 @@ impl Outbound {
         last: bool,
     ) -> Result<(), SendError> {
         self.check_room(payload.len())?;
-        if self.open_message().is_some_and(|open| open != kind) {
+        let open = self.open_message();
+        if open.is_some_and(|open| open != kind) {
             return Err(SendError::MessageOpen);
         }
-        self.put(kind, Source::Copied(payload), last)
+        #[cfg(feature = "zlib-rs")]
+        if let Some(deflating) = &mut self.deflating {
+            let start = open.is_none();
+            if let Some(compressed) = deflating.piece(payload, start, last) {
+                return self.put_owned(frame(kind, last).compressed(start), compressed);
+            }
+        }
+        self.put(frame(kind, last), Source::Copied(payload))
     }
 
     /// Puts a Ping into the output, ahead of messages that are yet to be cut into fragments.
@@ -348,6 +390,32 @@ impl Outbound {
         self.sender.timers.close_timeout()
     }
 
+    /// A server agrees to the client's request, or a client's was agreed to.
+    #[cfg(feature = "zlib-rs")]
+    pub(super) fn set_deflate(&mut self, params: &DeflateParams) {
+        if let Some(compression) = &self.compression {
+            self.deflating = Some(Box::new(compression.deflating(self.role(), params)));
+            self.sender.set_compression();
+        }
+    }
+
+    /// What was agreed about permessage-deflate, once the connection is open; `None` without it.
+    #[cfg(feature = "zlib-rs")]
+    #[must_use]
+    pub fn deflate(&self) -> Option<DeflateParams> {
+        self.deflating.as_ref().map(|deflating| deflating.params)
+    }
+
+    /// Whether messages that begin from now on are compressed, if permessage-deflate was agreed on. Default `true`.
+    ///
+    /// For a secret that stands beside text that an attacker can choose, and for what is compressed already.
+    #[cfg(feature = "zlib-rs")]
+    pub fn set_compression(&mut self, compress: bool) {
+        if let Some(deflating) = &mut self.deflating {
+            deflating.is_on = compress;
+        }
+    }
+
     /// Whether messages can be sent.
     #[must_use]
     pub fn is_open(&self) -> bool {
@@ -407,24 +475,59 @@ impl Outbound {
         }
     }
 
+    /// Puts a message that was checked into the output, compressed; `None` if it is to be sent as it is.
+    #[cfg(feature = "zlib-rs")]
+    #[inline]
+    fn put_compressed(
+        &mut self,
+        kind: MessageKind,
+        payload: &[u8],
+    ) -> Option<Result<(), SendError>> {
+        let compressed = self.deflating.as_mut()?.message(payload)?;
+        Some(self.put_owned(DataFrame::new(kind).compressed(true), compressed))
+    }
+
+    /// As [`put_compressed`](Self::put_compressed), of a message that many receive: where they agree, it is compressed
+    /// once.
+    #[cfg(feature = "zlib-rs")]
+    fn put_prepared(&mut self, prepared: &PreparedMessage) -> Option<Result<(), SendError>> {
+        let deflating = self.deflating.as_mut()?;
+        let message = prepared.message();
+        let frame = DataFrame::new(message.kind()).compressed(true);
+        let Some(bits) = deflating.shares(message.len()) else {
+            let compressed = deflating.message(message.as_bytes())?;
+            return Some(self.put_owned(frame, compressed));
+        };
+        let (wire, head) = prepared.compressed(bits, |payload| deflating.message(payload))?;
+        Some(self.put(frame, Source::Prepared { wire, head }))
+    }
+
+    #[cfg(feature = "zlib-rs")]
+    fn put_owned(&mut self, frame: DataFrame, payload: Vec<u8>) -> Result<(), SendError> {
+        if payload.len() < SHARE || self.role() == Role::Client {
+            self.put(frame, Source::Copied(&payload))
+        } else {
+            self.put(frame, Source::Shared(Bytes::from(payload)))
+        }
+    }
+
     /// Puts a message that was checked, or a piece of one, into the output.
-    fn put(&mut self, kind: MessageKind, source: Source<'_>, last: bool) -> Result<(), SendError> {
-        let fits = source.len() as u64 <= self.sender.max_outgoing_frame();
+    fn put(&mut self, frame: DataFrame, source: Source<'_>) -> Result<(), SendError> {
+        let len = source.len() as u64;
+        let fits = len <= self.sender.max_outgoing_frame();
         if self.queue.is_some() || !fits {
-            self.enqueue(kind, source, last);
+            self.enqueue(frame, source);
             return Ok(());
         }
         match source {
-            Source::Copied(payload) => self.encode(kind, payload, last),
+            Source::Copied(payload) => self.encode(frame, payload),
             Source::Shared(payload) => {
-                self.share(kind, payload, last, None);
+                self.share(frame, payload, None);
                 Ok(())
             }
-            Source::Prepared(prepared) => {
+            Source::Prepared { wire, .. } => {
                 // The head is in the prepared bytes.
-                let len = prepared.message().len() as u64;
-                let _ = self.sender.fragment(frame(kind, last), len, None);
-                let wire = prepared.frame();
+                let _ = self.sender.fragment(frame, len, None);
                 if wire.len() < SHARE {
                     self.output.append(wire);
                 } else {
@@ -437,34 +540,34 @@ impl Outbound {
 
     /// Encodes a frame: its payload is copied, and masked on the way.
     #[inline]
-    fn encode(&mut self, kind: MessageKind, payload: &[u8], last: bool) -> Result<(), SendError> {
+    fn encode(&mut self, frame: DataFrame, payload: &[u8]) -> Result<(), SendError> {
         let key = self.key()?;
         let Self { sender, output, .. } = self;
         let room = MAX_HEADER_LEN.saturating_add(payload.len());
-        output.append_with(room, |out| sender.put(frame(kind, last), payload, key, out));
+        output.append_with(room, |out| sender.put(frame, payload, key, out));
         Ok(())
     }
 
     /// Appends a frame whose payload is not copied.
-    fn share(&mut self, kind: MessageKind, payload: Bytes, last: bool, key: Option<MaskingKey>) {
-        let head = self.sender.fragment(frame(kind, last), payload.len() as u64, key);
+    fn share(&mut self, frame: DataFrame, payload: Bytes, key: Option<MaskingKey>) {
+        let head = self.sender.fragment(frame, payload.len() as u64, key);
         self.output.append(&head);
         self.output.share(payload);
     }
 
     #[cold]
-    fn enqueue(&mut self, kind: MessageKind, source: Source<'_>, last: bool) {
+    fn enqueue(&mut self, frame: DataFrame, source: Source<'_>) {
         let payload = match source {
             Source::Copied(payload) if self.role() == Role::Client => {
                 Payload::Masked(BytesMut::from(payload))
             }
             Source::Copied(payload) => Payload::Shared(Bytes::copy_from_slice(payload)),
             Source::Shared(payload) => Payload::Shared(payload),
-            Source::Prepared(prepared) => Payload::Shared(prepared.message().clone().into_bytes()),
+            Source::Prepared { wire, head } => Payload::Shared(wire.slice(head..)),
         };
         let open = self.sender.open_message();
         let queue = self.queue.get_or_insert_with(|| Box::new(Queue::new(open)));
-        queue.push(kind, payload, last);
+        queue.push(frame, payload);
     }
 
     /// Encodes control frames that are owed, as long as the output has room, a Close frame always; then, if
@@ -512,7 +615,7 @@ impl Outbound {
         }
         let max = usize::try_from(self.sender.max_outgoing_frame()).unwrap_or(usize::MAX);
         let Some(queue) = &mut self.queue else { return false };
-        let Some(Fragment { kind, payload, last }) = queue.cut(max) else {
+        let Some(Fragment { frame, payload }) = queue.cut(max) else {
             let close = queue.close.take();
             self.queue = None;
             let Some((code, reason)) = close else { return true };
@@ -531,7 +634,7 @@ impl Outbound {
                 payload.freeze()
             }
         };
-        self.share(kind, payload, last, key);
+        self.share(frame, payload, key);
         *drained = false;
         true
     }

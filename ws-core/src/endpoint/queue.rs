@@ -10,7 +10,7 @@ use core::fmt;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::{CloseCode, MessageKind};
+use crate::{CloseCode, DataFrame, MessageKind};
 
 pub(super) struct Queue {
     waiting: VecDeque<Uncut>,
@@ -27,10 +27,9 @@ const COST: usize = size_of::<Uncut>();
 
 /// A message, or a piece of one.
 struct Uncut {
-    kind: MessageKind,
+    /// The message's frame, if it were one; it ends the message or does not.
+    frame: DataFrame,
     payload: Payload,
-    /// Whether the message ends here.
-    last: bool,
 }
 
 /// What a frame carries, as bytes of the output's own.
@@ -43,9 +42,8 @@ pub(super) enum Payload {
 
 /// The next frame.
 pub(super) struct Fragment {
-    pub(super) kind: MessageKind,
+    pub(super) frame: DataFrame,
     pub(super) payload: Payload,
-    pub(super) last: bool,
 }
 
 impl Queue {
@@ -65,20 +63,23 @@ impl Queue {
         !self.waiting.is_empty()
     }
 
-    pub(super) fn push(&mut self, kind: MessageKind, payload: Payload, last: bool) {
+    pub(super) fn push(&mut self, frame: DataFrame, payload: Payload) {
         self.len = self.len.saturating_add(payload.len()).saturating_add(COST);
-        self.open = if last { None } else { Some(kind) };
-        self.waiting.push_back(Uncut { kind, payload, last });
+        self.open = if frame.fin { None } else { Some(frame.kind) };
+        self.waiting.push_back(Uncut { frame, payload });
     }
 
     /// Cuts the next fragment, of at most `max` bytes.
     pub(super) fn cut(&mut self, max: usize) -> Option<Fragment> {
         let uncut = self.waiting.front_mut()?;
-        let at = cut_at(uncut.payload.as_bytes(), uncut.kind, max);
+        let at = cut_at(uncut.payload.as_bytes(), uncut.frame.kind, max);
         let payload = uncut.payload.split_to(at);
         self.len = self.len.saturating_sub(at);
         let ends = uncut.payload.len() == 0;
-        let fragment = Fragment { kind: uncut.kind, payload, last: uncut.last && ends };
+        let frame = if ends { uncut.frame } else { uncut.frame.more() };
+        let fragment = Fragment { frame, payload };
+        // The first fragment alone is marked.
+        uncut.frame = uncut.frame.compressed(false);
         if ends {
             self.len = self.len.saturating_sub(COST);
             self.waiting.pop_front();

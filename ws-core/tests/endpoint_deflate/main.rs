@@ -1,0 +1,160 @@
+//! permessage-deflate of an endpoint: two endpoints that agree on it talk to each other.
+
+#![cfg(feature = "zlib-rs")]
+
+use ws_core::deflate::{DeflateConfig, DeflateParams, Pool, WindowBits};
+use ws_core::endpoint::{Compression, Endpoint, Event, Next, Options};
+use ws_core::handshake::{AcceptResponse, ClientRequest};
+use ws_core::{Instant, Message};
+
+/// What one side has told.
+#[derive(Debug, PartialEq)]
+enum Told {
+    Message(Message),
+    Other(String),
+}
+
+/// Two endpoints with nothing but memory between them.
+struct Pair {
+    client: Endpoint,
+    server: Endpoint,
+    /// All bytes that went each way.
+    to_server: Vec<u8>,
+    to_client: Vec<u8>,
+    told_by_server: Vec<Told>,
+    told_by_client: Vec<Told>,
+}
+
+impl Pair {
+    fn new(server: Options, client: Options) -> Self {
+        let random = |bytes: &mut [u8]| {
+            bytes.fill(0x5a);
+            true
+        };
+        let request = ClientRequest::new("example.com", "/");
+        let mut pair = Self {
+            client: Endpoint::client(&request, client, random).unwrap(),
+            server: Endpoint::server(server),
+            to_server: Vec::new(),
+            to_client: Vec::new(),
+            told_by_server: Vec::new(),
+            told_by_client: Vec::new(),
+        };
+        pair.run();
+        pair
+    }
+
+    /// Until neither side has anything to say.
+    fn run(&mut self) {
+        let mut back = drive(&mut self.server, &mut self.told_by_server);
+        loop {
+            self.to_client.extend_from_slice(&back);
+            let there = feed(&mut self.client, &back, &mut self.told_by_client);
+            self.to_server.extend_from_slice(&there);
+            back = feed(&mut self.server, &there, &mut self.told_by_server);
+            if there.is_empty() && back.is_empty() {
+                return;
+            }
+        }
+    }
+}
+
+/// Does what an endpoint wants; returns what it has written.
+fn drive(endpoint: &mut Endpoint, told: &mut Vec<Told>) -> Vec<u8> {
+    let mut written = Vec::new();
+    loop {
+        match endpoint.next(|| Instant::from_millis(0)) {
+            Next::Event(Event::Request(_)) => {
+                endpoint.outbound.accept(&AcceptResponse::new()).unwrap();
+            }
+            Next::Event(Event::Message(message)) => told.push(Told::Message(message)),
+            Next::Event(Event::Open { .. }) => {}
+            Next::Event(event) => told.push(Told::Other(format!("{event:?}"))),
+            Next::Failed(error) => told.push(Told::Other(format!("{error:?}"))),
+            Next::Write { mut output, .. } => {
+                let count = output.chunk().len();
+                written.extend_from_slice(output.chunk());
+                output.advance(count);
+            }
+            Next::Shutdown { side, .. } => side.shut_down(),
+            Next::Wait { .. } | Next::Done => return written,
+        }
+    }
+}
+
+/// Lets an endpoint read; returns what it has written.
+fn feed(endpoint: &mut Endpoint, bytes: &[u8], told: &mut Vec<Told>) -> Vec<u8> {
+    let mut written = drive(endpoint, told);
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let count = endpoint.inbound.receive(rest);
+        rest = &rest[count..];
+        written.extend(drive(endpoint, told));
+    }
+    written
+}
+
+fn on(pool: &Pool) -> Options {
+    Options::new().deflate(Compression::new(pool))
+}
+
+#[test]
+fn both_sides_agree_and_messages_arrive_as_they_were_sent() {
+    let pool = Pool::new();
+    let mut pair = Pair::new(on(&pool), on(&pool));
+    let agreed = DeflateParams {
+        server_max_window_bits: WindowBits::new(12),
+        client_max_window_bits: WindowBits::new(12),
+        ..DeflateParams::default()
+    };
+    assert_eq!(pair.server.outbound.deflate(), Some(agreed));
+    assert_eq!(pair.client.outbound.deflate(), Some(agreed));
+
+    let long = "the same again, ".repeat(500);
+    let before = pair.to_server.len();
+    for _ in 0..3 {
+        pair.client.outbound.queue(&*long).unwrap();
+        pair.server.outbound.queue(long.clone().into_bytes()).unwrap();
+        pair.run();
+    }
+    let bytes = pair.to_server.len() - before;
+    assert!(bytes < 400, "{bytes} bytes for three messages of {}", long.len());
+    assert_eq!(pair.told_by_server, [0; 3].map(|_| Told::Message(Message::from(&*long))));
+    let binary = || Told::Message(Message::from(long.clone().into_bytes()));
+    assert_eq!(pair.told_by_client, [0; 3].map(|_| binary()));
+}
+
+#[test]
+fn without_an_option_nothing_is_offered_or_agreed_to() {
+    let pool = Pool::new();
+    for (server, client) in [(Options::new(), on(&pool)), (on(&pool), Options::new())] {
+        let mut pair = Pair::new(server, client);
+        assert_eq!(pair.server.outbound.deflate(), None);
+        assert_eq!(pair.client.outbound.deflate(), None);
+        let text = "a".repeat(1000);
+        pair.client.outbound.queue(&*text).unwrap();
+        pair.run();
+        assert_eq!(pair.told_by_server, [Told::Message(Message::from(&*text))]);
+        let response = String::from_utf8_lossy(&pair.to_client).into_owned();
+        assert!(!response.contains("permessage-deflate"), "{response}");
+    }
+}
+
+#[test]
+fn agreed_windows_are_those_that_were_asked_for() {
+    let pool = Pool::new();
+    for bits in 8..=15 {
+        let bits = WindowBits::new(bits).unwrap();
+        let config = DeflateConfig::new().server_max_window_bits(bits).client_max_window_bits(bits);
+        let own = || Options::new().deflate(Compression::new(&pool).negotiation(config));
+        let mut pair = Pair::new(own(), own());
+        let text: String = (0..3000).map(|i| format!("{} ", i * i % 977)).collect();
+        for _ in 0..4 {
+            pair.client.outbound.queue(&*text).unwrap();
+            pair.server.outbound.queue(&*text).unwrap();
+        }
+        pair.run();
+        assert_eq!(pair.told_by_server, [0; 4].map(|_| Told::Message(Message::from(&*text))));
+        assert_eq!(pair.told_by_client, [0; 4].map(|_| Told::Message(Message::from(&*text))));
+    }
+}
