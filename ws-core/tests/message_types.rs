@@ -70,8 +70,8 @@ fn text_is_compared_with_strings() {
 #[test]
 fn values_are_compared_and_hashed() {
     let prepared = PreparedMessage::new(&Message::from("a"));
-    let all = HashSet::from([prepared.clone(), prepared, PreparedMessage::new(&"b".into())]);
-    assert_eq!(all.len(), 2);
+    assert_eq!(prepared.clone(), prepared);
+    assert_ne!(prepared, PreparedMessage::new(&"b".into()));
     assert_eq!(HashSet::from([Config::new(), Config::new().max_frame(1)]).len(), 2);
 }
 

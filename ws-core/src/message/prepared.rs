@@ -4,7 +4,6 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
-use core::hash::{Hash, Hasher};
 #[cfg(feature = "zlib-rs")]
 use std::sync::OnceLock;
 
@@ -109,12 +108,6 @@ impl PartialEq for PreparedMessage {
 }
 
 impl Eq for PreparedMessage {}
-
-impl Hash for PreparedMessage {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.message.hash(state);
-    }
-}
 
 impl fmt::Debug for PreparedMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
