@@ -21,6 +21,8 @@
 mod batch;
 mod client;
 mod close;
+#[cfg(feature = "deflate")]
+pub mod deflate;
 mod driver;
 mod error;
 mod going_away;
