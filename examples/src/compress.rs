@@ -21,9 +21,9 @@ impl Deflate {
         self.0 = Some(match arg {
             "--deflate" => config,
             "--deflate-window" => {
-                let bits = args.number(arg)?;
-                let bits = u8::try_from(bits).ok().and_then(WindowBits::new);
-                let bits = bits.ok_or_else(|| format!("{arg}: not 8 to 15"))?;
+                let number = args.number(arg)?;
+                let bits = u8::try_from(number).ok().and_then(WindowBits::new);
+                let bits = bits.ok_or_else(|| format!("{arg} {number}: not 8 to 15"))?;
                 config.server_max_window_bits(bits).client_max_window_bits(bits)
             }
             "--deflate-no-takeover" => {

@@ -409,6 +409,7 @@ fn a_message_that_inflates_past_the_limit_is_closed_with_1009() {
             _ => (1009, Some(ProtocolError::MessageTooLarge)),
         };
         assert_eq!(raw.frame().payload[..2], u16::to_be_bytes(code));
+        drop(raw);
         let (told, _ws) = finish(server);
         let Error::Protocol(told) = told else { panic!("{told}") };
         assert!(error.is_none_or(|error| error == told), "{told}");
@@ -426,6 +427,7 @@ fn a_message_that_is_not_deflate_is_closed_with_1007() {
         raw.write(&masked(first, payload));
         let frame = raw.frame();
         assert_eq!((frame.first, &frame.payload[..2]), (CLOSE, &u16::to_be_bytes(1007)[..]));
+        drop(raw);
         let (error, mut ws) = finish(server);
         assert!(matches!(error, Error::Protocol(_)), "{error}");
         // It is told once.
@@ -444,6 +446,7 @@ fn a_compressed_message_that_was_not_agreed_is_closed_with_1002() {
     let mut raw = Raw::open(address);
     raw.write(&masked(TEXT_RSV1, b"\x00"));
     assert_eq!(raw.frame().payload[..2], u16::to_be_bytes(1002));
+    drop(raw);
     let (agreed, error) = finish(server);
     assert_eq!(agreed, None);
     assert!(matches!(error, Error::Protocol(_)), "{error}");
@@ -483,6 +486,43 @@ fn a_handshake_that_was_done_elsewhere_can_have_agreed() {
     }
     let copied = io::copy(&mut text(9).as_bytes(), &mut server.write_stream(MessageKind::Binary));
     assert_eq!(copied.unwrap(), text(9).len() as u64);
+}
+
+#[test]
+fn a_trace_shows_both_lengths_before_a_split_and_after_it() {
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let log = lines.clone();
+    let listener = Listener::builder().deflate(Compression::default()).trace(move |trace| {
+        if !matches!(trace.what, Traced::Head(_)) {
+            log.lock().unwrap().push(trace.to_string());
+        }
+    });
+    let connector = Connector::builder().deflate(Compression::default());
+    let (mut client, mut server) = pair(listener, &connector);
+    let exchange = |client: &mut WebSocket, number| {
+        client.send(text(number)).unwrap();
+        assert_eq!(client.read().unwrap().unwrap().as_text(), Some(&*text(number)));
+    };
+    let echoes = thread::spawn(move || {
+        let message = server.read().unwrap().unwrap();
+        server.send(message).unwrap();
+        let (mut reader, writer) = server.split().unwrap();
+        while let Some(message) = reader.read().unwrap() {
+            writer.send(message).unwrap();
+        }
+    });
+    (0..3).for_each(|number| exchange(&mut client, number));
+    client.close(None, "").unwrap();
+    finish(echoes);
+    let lines = lines.lock().unwrap().clone();
+    for (number, lines) in lines.chunks(4).take(3).enumerate() {
+        let start = &text(number)[..64];
+        let inflated = format!("inflated, {} bytes: {start:?}…", text(number).len());
+        assert!(lines[0].starts_with("< text, RSV1, "), "{lines:?}");
+        assert!(lines[2].starts_with("> text, RSV1, "), "{lines:?}");
+        assert_eq!((&lines[1], &lines[3]), (&format!("< {inflated}"), &format!("> {inflated}")));
+    }
+    assert_eq!(lines[12..], ["< close, 0 bytes", "> close, 0 bytes"]);
 }
 
 #[cfg(feature = "rustls")]
