@@ -248,20 +248,6 @@ impl Inbound {
         Some(Whole { kind, range, checked: false, inflated: compressed })
     }
 
-    /// Inflates a message that came whole. If it is not valid, that is held, to be told next.
-    #[cfg(feature = "zlib-rs")]
-    #[inline(never)]
-    fn inflate_whole(&mut self, piece: Piece, out: &mut Outbound) -> Option<Whole> {
-        match self.assembly.inflate(piece) {
-            Ok(Some(Place::Message(whole))) => Some(whole),
-            Ok(_) => None,
-            Err(error) => {
-                self.held = Some(Found::Failed(self.session.not_valid(error, out)));
-                None
-            }
-        }
-    }
-
     /// What is to be told next, if that is known already.
     #[inline]
     pub(super) fn find(&mut self, out: &mut Outbound) -> Option<Found> {
