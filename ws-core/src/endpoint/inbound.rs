@@ -226,26 +226,18 @@ impl Inbound {
     #[inline]
     pub(super) fn whole_message(&mut self, out: &mut Outbound) -> Option<Whole> {
         let Self { assembly, session, held } = self;
-        if held.is_some() || !matches!(session.state, HandshakeState::Open) || assembly.streaming {
-            return None;
-        }
-        if assembly.is_pending() {
+        let is_open = matches!(session.state, HandshakeState::Open);
+        if held.is_some() || !is_open || assembly.streaming || assembly.is_pending() {
             return None;
         }
         let mut input = Input::new(assembly.buffer.unread());
         let whole = session.receiver.whole(&mut input, TextCheck::CallerForWholeMessages);
         let Some(Ok(chunk)) = whole else { return None };
         let (kind, len, consumed) = (chunk.kind, chunk.bytes.len(), input.consumed());
-        let compressed = chunk.compressed;
         assembly.buffer.consume(consumed);
         out.sender.timers.received(true);
-        #[cfg(feature = "zlib-rs")]
-        if compressed {
-            return self
-                .inflate_whole(Piece { len, kind, start: true, end: true, compressed }, out);
-        }
         let range = assembly.buffer.last(len);
-        Some(Whole { kind, range, checked: false, inflated: compressed })
+        Some(Whole { kind, range, checked: false, inflated: false })
     }
 
     /// What is to be told next, if that is known already.
