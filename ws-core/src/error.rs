@@ -39,9 +39,11 @@ pub enum ProtocolError {
     InvalidCloseReason,
     /// A text message that is not UTF-8 (RFC 6455 §8.1).
     InvalidUtf8,
+    /// A compressed message that is not DEFLATE, ends too early or reaches back too far (RFC 7692 §7.2.2).
+    InvalidDeflate,
     /// A frame longer than [`Config::max_frame`](crate::Config::max_frame).
     FrameTooLarge,
-    /// A message longer than [`Config::max_message`](crate::Config::max_message).
+    /// A message longer than [`Config::max_message`](crate::Config::max_message), inflated if it was compressed.
     MessageTooLarge,
     /// No answer to a keepalive Ping has come within
     /// [`Config::pong_timeout`](crate::Config::pong_timeout) (RFC 6455 §5.5.2).
@@ -52,7 +54,9 @@ impl ProtocolError {
     /// The code for the Close frame that tells the peer (RFC 6455 §7.4.1).
     pub const fn close_code(self) -> CloseCode {
         match self {
-            Self::InvalidUtf8 | Self::InvalidCloseReason => CloseCode::INVALID_PAYLOAD,
+            Self::InvalidUtf8 | Self::InvalidDeflate | Self::InvalidCloseReason => {
+                CloseCode::INVALID_PAYLOAD
+            }
             Self::FrameTooLarge | Self::MessageTooLarge => CloseCode::MESSAGE_TOO_BIG,
             Self::PongTimeout => CloseCode::INTERNAL_ERROR,
             _ => CloseCode::PROTOCOL_ERROR,
@@ -81,6 +85,7 @@ impl fmt::Display for ProtocolError {
             }
             Self::InvalidCloseReason => "close reason is not UTF-8 (RFC 6455 §5.5.1)",
             Self::InvalidUtf8 => "text is not UTF-8 (RFC 6455 §8.1)",
+            Self::InvalidDeflate => "compressed data is not whole DEFLATE (RFC 7692 §7.2.2)",
             Self::FrameTooLarge => "frame longer than the limit (RFC 6455 §10.4)",
             Self::MessageTooLarge => "message longer than the limit (RFC 6455 §10.4)",
             Self::PongTimeout => "the peer did not answer a ping in time",

@@ -1,0 +1,126 @@
+//! Inflating with engines of a pool.
+
+use alloc::boxed::Box;
+
+use zlib_rs::Inflate;
+
+use super::history::History;
+use super::limits::Limits;
+use super::message::{Need, Progress};
+use super::pool::{Pool, Stamp};
+use super::window::WindowBits;
+use super::zlib::{Call, new_engine, rebuild};
+use crate::ProtocolError;
+
+/// Inflates the messages of one direction of a connection with engines of a [`Pool`].
+///
+/// Between two messages it holds the last bytes of plaintext, as many as the window has; with
+/// [`no_context_takeover`](Self::no_context_takeover) it holds nothing. In the middle of a message it also holds the engine.
+#[derive(Debug)]
+pub struct Inflater {
+    pool: Pool,
+    history: History,
+    takeover: bool,
+    limits: Limits,
+    progress: Progress,
+    /// The engine of the message that is being inflated.
+    engine: Option<Engine>,
+    stamp: Stamp,
+}
+
+/// An engine that is taken out of the pool.
+struct Engine(Box<Inflate>);
+
+/// What [`Inflater::inflate`] has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Inflated {
+    /// How many bytes of the input are used up.
+    pub consumed: usize,
+    /// How many bytes of the output are written.
+    pub produced: usize,
+    /// What it takes to go on.
+    pub need: Need,
+}
+
+impl Inflater {
+    /// An inflater for messages that were compressed with this window.
+    pub fn new(pool: &Pool, bits: WindowBits, limits: Limits) -> Self {
+        Self {
+            pool: pool.clone(),
+            history: History::new(bits),
+            takeover: true,
+            limits,
+            progress: Progress::new(),
+            engine: None,
+            stamp: 0,
+        }
+    }
+
+    /// Each message starts with an empty window: the peer's `no_context_takeover` was agreed.
+    #[must_use]
+    pub const fn no_context_takeover(mut self) -> Self {
+        self.takeover = false;
+        self
+    }
+
+    /// Inflates a part of a message's payload into `output`; `end` says that the payload ends with it.
+    ///
+    /// Call it again with the rest of the input, which may be empty, while it needs output: the message is complete
+    /// when it needs nothing. That takes at least one byte of room beyond the message, or another call. The text of a message
+    /// is not checked to be UTF-8.
+    ///
+    /// # Errors
+    ///
+    /// [`ProtocolError::InvalidDeflate`] and [`ProtocolError::MessageTooLarge`], after all bytes before the error were
+    /// written; also for each later call. The connection has to be failed.
+    pub fn inflate(
+        &mut self,
+        input: &[u8],
+        end: bool,
+        output: &mut [u8],
+    ) -> Result<Inflated, ProtocolError> {
+        let mut engine = match self.engine.take() {
+            Some(Engine(engine)) => engine,
+            None => {
+                let (mut engine, resumed) =
+                    self.pool.inflate().take(self.stamp, (), |()| new_engine());
+                if !resumed {
+                    rebuild(&mut engine, &self.history);
+                }
+                engine
+            }
+        };
+        let mut call = Call {
+            engine: &mut engine,
+            history: &mut self.history,
+            output,
+            written: 0,
+            remembered: 0,
+            over: false,
+        };
+        let run = self.progress.run(&mut call, self.limits, input, end)?;
+        let complete = run.need == Need::Nothing;
+        if self.takeover || !complete {
+            call.remember();
+        }
+        let over = call.over;
+        if complete {
+            // The engine's window has 15 bits: with fewer it would reach further than the history.
+            let resumable = self.takeover && !over && self.history.bits() == WindowBits::MAX;
+            self.stamp = self.pool.inflate().put(engine, (), resumable);
+            if !self.takeover {
+                self.history.clear();
+            }
+        } else {
+            self.engine = Some(Engine(engine));
+        }
+        Ok(Inflated { consumed: run.consumed, produced: run.produced, need: run.need })
+    }
+}
+
+impl core::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Engine").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,141 @@
+//! The rules of a compressed message that is received, whichever engine decodes it (RFC 7692 §7.2.2).
+
+use super::engine::{Engine, Outcome, Step};
+use super::limits::Limits;
+use crate::ProtocolError;
+
+/// So many compressed bytes are decoded before the limit of the ratio grows: it must not depend on how the
+/// message is cut into pieces, so it grows at the same bytes of every message.
+const RATIO_STEP: u64 = 1024;
+
+/// How far the message that is being received is inflated.
+#[derive(Debug)]
+pub(super) struct Progress {
+    compressed: u64,
+    inflated: u64,
+    /// All that the payload so far stands for has been written.
+    drained: bool,
+    /// Nothing has come since the message's start or since a final block.
+    fresh: bool,
+    /// What is wrong with the message: told after the bytes before it.
+    error: Option<ProtocolError>,
+}
+
+/// What a call has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Run {
+    pub(super) consumed: usize,
+    pub(super) produced: usize,
+    pub(super) need: Need,
+}
+
+/// What an inflater needs to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Need {
+    /// More of the payload: all of it so far is inflated.
+    Input,
+    /// More room for output.
+    Output,
+    /// Nothing: the message is complete.
+    Nothing,
+}
+
+impl Progress {
+    pub(super) const fn new() -> Self {
+        Self { compressed: 0, inflated: 0, drained: true, fresh: true, error: None }
+    }
+
+    /// Whether a part of a message was inflated, and not its end.
+    #[cfg(feature = "miniz_oxide")]
+    pub(super) const fn is_open(&self) -> bool {
+        self.compressed != 0 || self.error.is_some()
+    }
+
+    /// Makes all that follows fail, if it does not yet.
+    #[cfg(feature = "miniz_oxide")]
+    pub(super) fn fail(&mut self, error: ProtocolError) {
+        self.error.get_or_insert(error);
+    }
+
+    /// Inflates `input` until it is used up, or the engine's output is full, or the message is complete, which it is
+    /// after `input` when that is its `end`.
+    ///
+    /// # Errors
+    ///
+    /// [`ProtocolError::InvalidDeflate`] and [`ProtocolError::MessageTooLarge`], once all bytes before the error were
+    /// returned; also for each later call.
+    pub(super) fn run(
+        &mut self,
+        engine: &mut impl Engine,
+        limits: Limits,
+        input: &[u8],
+        end: bool,
+    ) -> Result<Run, ProtocolError> {
+        let mut run = Run { consumed: 0, produced: 0, need: Need::Output };
+        while self.error.is_none() {
+            let rest = input.get(run.consumed..).unwrap_or_default();
+            if rest.is_empty() && self.drained {
+                run.need = Need::Input;
+                if end {
+                    if self.fresh || engine.ends() {
+                        *self = Self::new();
+                        run.need = Need::Nothing;
+                    } else {
+                        self.error = Some(ProtocolError::InvalidDeflate);
+                        break;
+                    }
+                }
+                return Ok(run);
+            }
+            let (len, limit) = self.next_limit(limits, rest.len());
+            let rest = rest.get(..len).unwrap_or_default();
+            let room = usize::try_from(limit.saturating_sub(self.inflated)).unwrap_or(usize::MAX);
+            let step = if room == 0 { engine.probe(rest) } else { engine.step(rest, room) };
+            self.account(step, rest);
+            run.consumed = run.consumed.saturating_add(step.consumed);
+            if room == 0 && step.produced != 0 {
+                self.error = Some(ProtocolError::MessageTooLarge);
+                break;
+            }
+            run.produced = run.produced.saturating_add(step.produced);
+            match step.outcome {
+                Outcome::Output if step.produced < room => return Ok(run),
+                Outcome::Final => engine.restart(),
+                _ => {}
+            }
+        }
+        match self.error {
+            // The bytes before the error come first.
+            Some(error) if run.produced == 0 => Err(error),
+            _ => {
+                run.need = Need::Output;
+                Ok(run)
+            }
+        }
+    }
+
+    /// How much of the payload's next `len` bytes is decoded in one step, and how many bytes the message may have until
+    /// they are.
+    fn next_limit(&self, limits: Limits, len: usize) -> (usize, u64) {
+        if limits.max_ratio == 0 {
+            return (len, limits.max_message);
+        }
+        // What is not written yet belongs to the bytes before.
+        let counted = self.compressed.saturating_sub(u64::from(!self.drained));
+        let until = (counted / RATIO_STEP).saturating_add(1).saturating_mul(RATIO_STEP);
+        let left = usize::try_from(until.saturating_sub(self.compressed)).unwrap_or(usize::MAX);
+        let limit = until.saturating_mul(limits.max_ratio.into());
+        (left.min(len), limit.min(limits.max_message))
+    }
+
+    fn account(&mut self, step: Step, input: &[u8]) {
+        self.compressed = self.compressed.saturating_add(step.consumed as u64);
+        self.inflated = self.inflated.saturating_add(step.produced as u64);
+        self.drained = matches!(step.outcome, Outcome::Input | Outcome::Final);
+        self.fresh = step.outcome == Outcome::Final || self.fresh && step.consumed == 0;
+        let stuck = step.outcome == Outcome::Input && step.consumed == 0 && !input.is_empty();
+        if step.outcome == Outcome::Invalid || stuck {
+            self.error = Some(ProtocolError::InvalidDeflate);
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! The engine with std: `zlib-rs`, which decodes into the caller's output and keeps a window of its own.
+//!
+//! Its window always has 15 bits: it does not keep to smaller ones, and sets the window back to 15 when it is reset. So a
+//! distance is in reach if it is not longer than the history and what the message has written together, and
+//! at most 32 KiB. That is the same whether the state was built up message by message or from the history,
+//! if the history is 15 bits, too.
+
+use zlib_rs::{Inflate, InflateError, InflateFlush, Status};
+
+use super::engine::{Engine, Outcome, Step, TAIL};
+use super::history::History;
+
+/// An inflate engine that has seen nothing.
+pub(super) fn new_engine() -> Inflate {
+    Inflate::new(false, 15)
+}
+
+/// Puts the engine into the state in which it has decoded what the history holds.
+pub(super) fn rebuild(engine: &mut Inflate, history: &History) {
+    engine.reset(false);
+    for part in history.parts() {
+        // It fails for streams with a header only.
+        let _ = engine.set_dictionary(part);
+    }
+}
+
+/// The engine with a slice of output, and the history for a final block.
+pub(super) struct Call<'a> {
+    pub(super) engine: &'a mut Inflate,
+    pub(super) history: &'a mut History,
+    pub(super) output: &'a mut [u8],
+    /// How much of the output is written.
+    pub(super) written: usize,
+    /// How much of that the history has.
+    pub(super) remembered: usize,
+    /// The stream of blocks has ended: the engine has to be rebuilt.
+    pub(super) over: bool,
+}
+
+impl Call<'_> {
+    /// Adds to the history what was written.
+    pub(super) fn remember(&mut self) {
+        self.history.push(self.output.get(self.remembered..self.written).unwrap_or_default());
+        self.remembered = self.written;
+    }
+}
+
+/// One call of the engine: how much it has read and written, and its answer.
+fn decompress(
+    engine: &mut Inflate,
+    input: &[u8],
+    output: &mut [u8],
+    flush: InflateFlush,
+) -> (usize, usize, Result<Status, InflateError>) {
+    let before = (engine.total_in(), engine.total_out());
+    let result = engine.decompress(input, output, flush);
+    // Both are bounded by the lengths of the slices.
+    let read = engine.total_in().wrapping_sub(before.0) as usize;
+    let written = engine.total_out().wrapping_sub(before.1) as usize;
+    (read, written, result)
+}
+
+fn step(engine: &mut Inflate, input: &[u8], output: &mut [u8]) -> Step {
+    let (consumed, produced, result) = decompress(engine, input, output, InflateFlush::NoFlush);
+    let outcome = match result {
+        Ok(Status::StreamEnd) => Outcome::Final,
+        Ok(Status::Ok | Status::BufError) if produced == output.len() => Outcome::Output,
+        Ok(Status::Ok | Status::BufError) => Outcome::Input,
+        Err(_) => Outcome::Invalid,
+    };
+    Step { consumed, produced, outcome }
+}
+
+impl Engine for Call<'_> {
+    fn step(&mut self, input: &[u8], room: usize) -> Step {
+        let free = self.output.get_mut(self.written..).unwrap_or_default();
+        let room = room.min(free.len());
+        let free = free.get_mut(..room).unwrap_or_default();
+        if free.is_empty() {
+            return Step { consumed: 0, produced: 0, outcome: Outcome::Output };
+        }
+        let step = step(self.engine, input, free);
+        self.written = self.written.saturating_add(step.produced);
+        step
+    }
+
+    fn probe(&mut self, input: &[u8]) -> Step {
+        step(self.engine, input, &mut [0])
+    }
+
+    fn restart(&mut self) {
+        self.remember();
+        rebuild(self.engine, self.history);
+        self.over = false;
+    }
+
+    fn ends(&mut self) -> bool {
+        let [a, b, c, d] = TAIL;
+        let mut nothing = [0];
+        // With `Block` the engine stops at the end of a block, before the byte that follows.
+        let end = decompress(self.engine, &[a, b, c, d, 0], &mut nothing, InflateFlush::Block);
+        if end != (4, 0, Ok(Status::Ok)) {
+            return false;
+        }
+        // An empty block, to see whether bits are left over: they would belong to the next message. They are the upper bits
+        // of 0xff, so this would be a final block, or an invalid one.
+        let empty = [0, a, b, c, d];
+        let next = decompress(self.engine, &empty, &mut nothing, InflateFlush::NoFlush);
+        self.over = next == (0, 0, Ok(Status::StreamEnd));
+        self.over || next == (empty.len(), 0, Ok(Status::Ok))
+    }
+}
