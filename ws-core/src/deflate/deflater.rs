@@ -97,6 +97,9 @@ impl Deflater {
     ///
     /// A message that is compressed in pieces has to be complete.
     pub fn compress(&mut self, message: &[u8], output: &mut Vec<u8>) -> bool {
+        if message.is_empty() {
+            return false;
+        }
         let start = output.len();
         // One byte less than the message, and the four that are removed.
         let most = message.len().saturating_add(TAIL.len().saturating_sub(1));

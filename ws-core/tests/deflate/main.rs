@@ -4,4 +4,5 @@
 mod engines;
 mod round_trips;
 mod rules;
+mod slice;
 mod strict;

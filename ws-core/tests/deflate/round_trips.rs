@@ -209,6 +209,25 @@ fn a_message_that_is_not_shorter_is_left_out_of_the_history() {
     }
 }
 
+// `reset` of zlib-rs 0.6.8 keeps a part of the state of an engine whose output was not taken
+#[test]
+fn an_engine_whose_message_was_not_shorter_serves_the_next_one() {
+    for level in 0..=9 {
+        for mem_level in 1..=9 {
+            let options = DeflateOptions::new().level(level).mem_level(mem_level);
+            let pool = Pool::with_engines(1.try_into().unwrap());
+            let mut deflater = deflater(&pool, WindowBits::MAX, options, true);
+            let mut strict = Strict::new(1 << 15, true);
+            for len in [10, 300, 1000, 5000, 20_000] {
+                assert!(!deflater.compress(&noise(len), &mut Vec::new()));
+                let mut payload = Vec::new();
+                deflater.compress_piece(&text(len), true, &mut payload);
+                assert_eq!(strict.message(&payload), Ok(text(len)), "{level} {mem_level} {len}");
+            }
+        }
+    }
+}
+
 #[test]
 fn an_empty_message_in_pieces_is_one_byte() {
     for takeover in [true, false] {
