@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use ws_core::endpoint::{CloseInfo, Endpoint, Event, Next, Outbound, Request, Response};
+use ws_core::endpoint::{CloseInfo, Endpoint, Event, Next, Outbound, Request, Response, Unsent};
 use ws_core::message::MessageRef;
 use ws_core::{CloseCode, Message, PreparedMessage, SendError};
 
@@ -13,7 +13,7 @@ use crate::close::CloseLimits;
 use crate::driver::{Driver, Got};
 use crate::error::Result;
 use crate::link::Link;
-use crate::sending::Sending;
+use crate::sending::{Sending, make_room};
 use crate::transport::{Stream, Transport};
 
 /// Queued bytes beyond this are written without waiting for more.
@@ -87,7 +87,7 @@ impl<T: Transport> WebSocket<T> {
     /// [`Error::Timeout`](crate::Error::Timeout) with [`Deadline::Read`](crate::Deadline::Read) leaves all as
     /// it is, read again to wait on.
     pub fn read(&mut self) -> Result<Option<Message>> {
-        if !self.wait_for_message()? {
+        if !self.driver.has_message() && !self.wait_for_message()? {
             return Ok(None);
         }
         let Driver { endpoint, link, state } = &mut *self.driver;
@@ -103,11 +103,8 @@ impl<T: Transport> WebSocket<T> {
     }
 
     /// Waits until the next thing to tell is a message; `false` means that the connection is over.
-    #[inline]
+    #[inline(never)]
     fn wait_for_message(&mut self) -> Result<bool> {
-        if self.driver.has_message() {
-            return Ok(true);
-        }
         let deadline = self.driver.link.deadline();
         loop {
             match self.driver.read(deadline, true)? {
@@ -134,7 +131,7 @@ impl<T: Transport> WebSocket<T> {
     ///
     /// As [`read`](Self::read).
     pub fn read_ref(&mut self) -> Result<Option<(MessageRef<'_>, Replier<'_, T>)>> {
-        if !self.wait_for_message()? {
+        if !self.driver.has_message() && !self.wait_for_message()? {
             return Ok(None);
         }
         let Driver { endpoint, link, state } = &mut *self.driver;
@@ -174,9 +171,12 @@ impl<T: Transport> WebSocket<T> {
     ///
     /// As [`send`](Self::send).
     pub fn queue(&mut self, message: impl Into<Message>) -> Result<()> {
-        let mut message = Some(message.into());
         let Driver { endpoint, link, .. } = &mut *self.driver;
-        link.queue(endpoint, |out| queue_or_keep(out, &mut message))?;
+        if let Err(Unsent { error, message, .. }) = endpoint.outbound.queue(message) {
+            let mut message = Some(message);
+            make_room(error, || link.flush(endpoint))?;
+            link.queue(endpoint, |out| queue_or_keep(out, &mut message))?;
+        }
         flush_long(link, endpoint)
     }
 
@@ -364,6 +364,7 @@ pub(crate) fn queue_or_keep(
 }
 
 /// Writes what is queued when it is much.
+#[inline]
 fn flush_long<T: Transport>(link: &mut Link<T>, sending: &mut impl Sending) -> Result<()> {
     if sending.with(|out| out.waiting()) >= FLUSH_THRESHOLD { link.flush(sending) } else { Ok(()) }
 }

@@ -70,15 +70,32 @@ impl<T: Transport> Link<T> {
     }
 
     /// Puts something into the output, and writes what waits as often as there is no room for it.
+    #[inline]
     pub(crate) fn queue(
         &mut self,
         sending: &mut impl Sending,
         mut queue: impl FnMut(&mut Outbound) -> std::result::Result<(), SendError>,
     ) -> Result<()> {
-        while let Err(error) = sending.with(&mut queue) {
-            make_room(error, || self.flush(sending))?;
+        match sending.with(&mut queue) {
+            Ok(()) => Ok(()),
+            Err(error) => self.make_room_and_queue(sending, error, queue),
         }
-        Ok(())
+    }
+
+    #[cold]
+    fn make_room_and_queue(
+        &mut self,
+        sending: &mut impl Sending,
+        mut error: SendError,
+        mut queue: impl FnMut(&mut Outbound) -> std::result::Result<(), SendError>,
+    ) -> Result<()> {
+        loop {
+            make_room(error, || self.flush(sending))?;
+            match sending.with(&mut queue) {
+                Ok(()) => return Ok(()),
+                Err(again) => error = again,
+            }
+        }
     }
 
     /// Writes output, and shuts down the write side when it is time to. While the stream takes nothing, a

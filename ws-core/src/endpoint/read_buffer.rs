@@ -117,9 +117,17 @@ impl ReadBuffer {
 
     /// Takes a complete message as bytes of its own. A large one that fills at least half of the buffer keeps
     /// the buffer instead of being copied, so that it keeps at most twice its size alive.
+    #[inline]
     pub(super) fn take(&mut self, message: Range<usize>) -> Bytes {
-        let len = message.len();
-        let worth = len >= HAND_OVER && self.data.len() / 2 <= with_margin(len);
+        if message.len() < HAND_OVER {
+            return Bytes::copy_from_slice(self.get(message));
+        }
+        self.take_long(message)
+    }
+
+    #[inline(never)]
+    fn take_long(&mut self, message: Range<usize>) -> Bytes {
+        let worth = self.data.len() / 2 <= with_margin(message.len());
         // Bytes may have been read into the space that is on offer.
         if !worth || self.offered != 0 || message.end > self.data.len() {
             return Bytes::copy_from_slice(self.get(message));
