@@ -19,6 +19,9 @@ use crate::transport::{Stream, Transport};
 /// Queued bytes beyond this are written without waiting for more.
 pub(crate) const FLUSH_THRESHOLD: usize = 64 * 1024;
 
+/// Lent payloads from this size on are written without being copied, if it is time to write.
+const WRITTEN_AT_ONCE: usize = 16 * 1024;
+
 /// An open WebSocket on a blocking stream.
 ///
 /// [`read`](Self::read) and [`send`](Self::send) do what their names say; Pings are answered and Close
@@ -319,25 +322,36 @@ pub struct Replier<'w, T> {
 }
 
 impl<T: Transport> Replier<'_, T> {
-    /// As [`WebSocket::send`]; the payload is copied once, into the output.
+    /// As [`WebSocket::send`]; the payload is copied once, into the output. Of a long one, a server copies only what the
+    /// stream does not take at once.
     ///
     /// # Errors
     ///
     /// As [`WebSocket::send`].
     pub fn send<'m>(&mut self, message: impl Into<MessageRef<'m>>) -> Result<()> {
-        self.queue(message)?;
+        self.put(message.into(), 0)?;
         self.link.flush(self.outbound)
     }
 
-    /// As [`WebSocket::queue`]; the payload is copied once, into the output.
+    /// As [`WebSocket::queue`]; the payload is copied once, into the output. Of a long one that makes 64 KiB of output, a
+    /// server copies only what the stream does not take at once.
     ///
     /// # Errors
     ///
     /// As [`WebSocket::send`].
     pub fn queue<'m>(&mut self, message: impl Into<MessageRef<'m>>) -> Result<()> {
-        let message = message.into();
-        self.link.queue(self.outbound, |out| out.queue_ref(message))?;
+        self.put(message.into(), FLUSH_THRESHOLD)?;
         flush_long(self.link, self.outbound)
+    }
+
+    /// Queues a message, or writes it at once if it is long and then makes it so much that waits.
+    #[inline]
+    fn put(&mut self, message: MessageRef<'_>, much: usize) -> Result<()> {
+        let len = message.len();
+        if len >= WRITTEN_AT_ONCE && self.outbound.waiting().saturating_add(len) >= much {
+            return self.link.queue_and_write(self.outbound, message);
+        }
+        self.link.queue(self.outbound, |out| out.queue_ref(message))
     }
 
     /// As [`WebSocket::start_close`].

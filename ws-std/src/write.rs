@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use ws_core::SendError;
 use ws_core::endpoint::{Next, Outbound};
+use ws_core::message::MessageRef;
 
 use crate::batch::{Batch, SLICES};
 use crate::error::{Deadline, Error, Result};
@@ -79,6 +80,33 @@ impl<T: Transport> Link<T> {
         match sending.with(&mut queue) {
             Ok(()) => Ok(()),
             Err(error) => self.make_room_and_queue(sending, error, queue),
+        }
+    }
+
+    /// As [`queue`](Self::queue) of a message that is lent, which is written once, with what waits. Only what the stream
+    /// does not take is copied.
+    pub(crate) fn queue_and_write(
+        &mut self,
+        sending: &mut Outbound,
+        message: MessageRef<'_>,
+    ) -> Result<()> {
+        self.check_write_side()?;
+        let mut result = Ok(Attempt::Nothing);
+        let queued = sending.queue_and_write(message, |output, payload| {
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let parts = output.slices().chain([payload]);
+            let count =
+                slices.iter_mut().zip(parts).map(|(to, part)| *to = IoSlice::new(part)).count();
+            result = self.io.write(slices.get(..count).unwrap_or_default(), MIN_WRITE_WAIT);
+            if let Ok(Attempt::Done(written)) = result { written } else { 0 }
+        });
+        if let Attempt::Done(written) = self.noted(result)? {
+            self.batch.written(written);
+            self.flush_stream(sending, MIN_WRITE_WAIT)?;
+        }
+        match queued {
+            Ok(()) => Ok(()),
+            Err(error) => self.make_room_and_queue(sending, error, |out| out.queue_ref(message)),
         }
     }
 
