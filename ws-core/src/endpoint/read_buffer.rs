@@ -1,5 +1,6 @@
 //! The read buffer, in which messages are also put together.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
@@ -37,6 +38,8 @@ pub(super) struct ReadBuffer {
     offered: usize,
     /// The memory is shared with other connections and goes back to them.
     lent: bool,
+    /// The memory that was handed over last with a message, to go on in when nobody has that message any more.
+    handed_over: Option<Box<Bytes>>,
 }
 
 impl ReadBuffer {
@@ -49,6 +52,7 @@ impl ReadBuffer {
             read_size: MIN_READ,
             offered: 0,
             lent: false,
+            handed_over: None,
         }
     }
 
@@ -132,9 +136,19 @@ impl ReadBuffer {
         if !worth || self.offered != 0 || message.end > self.data.len() {
             return Bytes::copy_from_slice(self.get(message));
         }
-        let next = memory(self.unread_len().max(self.read_size));
-        let data = self.move_to(next);
-        Bytes::from(data).slice(message)
+        let len = self.unread_len().max(self.read_size);
+        let next = match self.handed_over.take() {
+            // It stays where it is, and is not filled with zeros again.
+            Some(before) if before.is_unique() && before.len() == with_margin(len) => {
+                (*before).into()
+            }
+            _ => memory(len),
+        };
+        let data = Bytes::from(self.move_to(next));
+        if data.len() <= with_margin(MAX_READ) {
+            self.handed_over = Some(Box::new(data.clone()));
+        }
+        data.slice(message)
     }
 
     /// Free space to read into, when the frame in hand lacks `payload_left` more bytes.
@@ -199,6 +213,7 @@ impl ReadBuffer {
 
     /// Lets go of memory that was needed for a long message.
     pub(super) fn shrink(&mut self) {
+        self.handed_over = None;
         if self.data.len() > with_margin(MAX_READ) {
             self.release();
         }
@@ -240,6 +255,7 @@ impl ReadBuffer {
     /// unless it is long.
     pub(super) fn give_back(&mut self, shared: &mut Vec<u8>) {
         let lent = core::mem::take(&mut self.lent);
+        self.handed_over = None;
         // Bytes may have been read into the space that is on offer.
         if !lent && self.offered != 0 {
             return;
@@ -283,6 +299,7 @@ impl ReadBuffer {
 
     /// Lets go of memory that holds nothing.
     pub(super) fn release(&mut self) {
+        self.handed_over = None;
         if self.message.is_none() && self.start == self.end && self.offered == 0 {
             *self = Self { read_size: self.read_size, ..Self::new() };
         }
@@ -348,6 +365,40 @@ mod tests {
         assert_eq!(buffer.read_size, MAX_READ);
         buffer.release();
         assert!(read(&mut buffer, 1) >= MARGIN);
+    }
+
+    #[test]
+    fn memory_is_gone_on_in_when_nobody_has_its_message_any_more() {
+        let mut buffer = ReadBuffer::new();
+        // A message as long as the memory; returns it, and where it lies.
+        let message = |buffer: &mut ReadBuffer| {
+            let room = buffer.spare(0).len();
+            read(buffer, room);
+            buffer.consume(room);
+            let message = buffer.last(room);
+            let message = buffer.take(message);
+            let place = message.as_ptr();
+            (message, place)
+        };
+        while buffer.read_size < MAX_READ {
+            message(&mut buffer);
+        }
+        let places = [(); 6].map(|()| message(&mut buffer).1);
+        assert_eq!(places[4], places[2], "one is read into, the other was handed over");
+        assert_eq!(places[5], places[3]);
+        // While a message is held, its memory is left alone.
+        let (held, place) = message(&mut buffer);
+        let others = [(); 3].map(|()| message(&mut buffer).1);
+        assert!(!others.contains(&place));
+        assert!(held.iter().all(|byte| *byte == 7));
+        let (last, _) = message(&mut buffer);
+        assert!(!last.is_unique());
+        buffer.shrink();
+        assert!(last.is_unique());
+        let (last, _) = message(&mut buffer);
+        assert!(!last.is_unique());
+        buffer.release();
+        assert!(last.is_unique() && buffer.data.is_empty());
     }
 
     #[test]
