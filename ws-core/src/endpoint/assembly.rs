@@ -58,7 +58,7 @@ pub(super) enum Place {
 }
 
 /// A message as a place in the buffer.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Whole {
     pub(super) kind: MessageKind,
     pub(super) range: Range<usize>,
