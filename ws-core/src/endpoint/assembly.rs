@@ -83,12 +83,12 @@ impl Assembly {
     #[inline]
     pub(super) fn push(&mut self, piece: Piece) -> Result<Option<Place>, ProtocolError> {
         let Piece { len, kind, start, end, compressed } = piece;
+        if start {
+            self.in_pieces = self.streaming;
+        }
         #[cfg(feature = "zlib-rs")]
         if compressed {
             return self.inflate(piece);
-        }
-        if start {
-            self.in_pieces = self.streaming;
         }
         if self.in_pieces {
             let range = self.buffer.last(len);
@@ -103,9 +103,6 @@ impl Assembly {
     #[cfg(feature = "zlib-rs")]
     #[inline(never)]
     pub(super) fn inflate(&mut self, piece: Piece) -> Result<Option<Place>, ProtocolError> {
-        if piece.start {
-            self.in_pieces = self.streaming;
-        }
         let Self { buffer, inflating, in_pieces, .. } = self;
         // It is there whenever RSV1 is allowed.
         let Some(inflating) = inflating else { return Err(ProtocolError::ReservedBits) };
