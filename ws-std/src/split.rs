@@ -178,7 +178,7 @@ impl<T: Transport> Writer<T> {
     /// [`Config::close_timeout`](crate::Config::close_timeout) and five seconds at the most.
     ///
     /// Threads that send at the same time write each other's messages. When the peer closes in the middle of
-    /// one, those that are still waiting for their turn get [`SendError::Closing`](crate::SendError::Closing),
+    /// one, those that are still waiting for their turn get [`SendError::Closing`],
     /// even if another has written theirs before.
     pub fn send(&self, message: impl Into<Message>) -> Result<()> {
         self.send_batch([message])
