@@ -76,7 +76,7 @@ impl Assembly {
     }
 
     /// A message that was completed, lent.
-    #[inline]
+    #[inline(always)]
     pub(super) fn lend(&self, whole: Whole) -> Result<MessageRef<'_>, ProtocolError> {
         let bytes = self.buffer.get(whole.range);
         Ok(match whole.kind {
