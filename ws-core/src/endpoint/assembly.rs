@@ -102,7 +102,7 @@ impl Assembly {
     /// Adds a piece of a compressed message.
     #[cfg(feature = "zlib-rs")]
     #[inline(never)]
-    pub(super) fn inflate(&mut self, piece: Piece) -> Result<Option<Place>, ProtocolError> {
+    fn inflate(&mut self, piece: Piece) -> Result<Option<Place>, ProtocolError> {
         let Self { buffer, inflating, in_pieces, .. } = self;
         // It is there whenever RSV1 is allowed.
         let Some(inflating) = inflating else { return Err(ProtocolError::ReservedBits) };

@@ -252,7 +252,7 @@ impl Inbound {
     #[cfg(feature = "zlib-rs")]
     #[inline(never)]
     fn inflate_whole(&mut self, piece: Piece, out: &mut Outbound) -> Option<Whole> {
-        match self.assembly.inflate(piece) {
+        match self.assembly.push(piece) {
             Ok(Some(Place::Message(whole))) => Some(whole),
             Ok(_) => None,
             Err(error) => {

@@ -2,6 +2,14 @@
 
 #![cfg(feature = "zlib-rs")]
 
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../ends/mod.rs"]
+mod ends;
+
+mod chunking;
+mod driver;
+
 use ws_core::deflate::{DeflateConfig, DeflateParams, Pool, WindowBits};
 use ws_core::endpoint::{Compression, Endpoint, Event, Next, Options};
 use ws_core::handshake::{AcceptResponse, ClientRequest};
