@@ -7,7 +7,7 @@ mod ends;
 use common::*;
 use ends::{Seen, *};
 use proptest::prelude::*;
-use ws_core::endpoint::{Event, Next, Options};
+use ws_core::endpoint::{Event, Next, Options, Output};
 use ws_core::{
     CloseCode, Config, Endpoint, Message, MessageKind, PreparedMessage, Role, SendError,
 };
@@ -412,6 +412,70 @@ fn lent_messages_are_answered_on_the_spot() {
         let expected = [(FIN | TEXT, "κόσμε".as_bytes().to_vec()), (FIN | BINARY, large)];
         assert_eq!(plain(&take(&mut endpoint)), expected);
     }
+}
+
+// Only what the stream has not taken is copied; the rest counts as output until it is told to be written.
+#[test]
+fn a_lent_message_is_written_at_once_with_what_waits() {
+    for waiting in ["", "first"] {
+        let payload: Vec<u8> = (0..300_u16).map(|at| at as u8).collect();
+        let before = if waiting.is_empty() {
+            Vec::new()
+        } else {
+            by(Role::Server, FIN | TEXT, waiting.as_bytes())
+        };
+        let wire = [before, by(Role::Server, FIN | BINARY, &payload)].concat();
+        // The stream cannot take more than it was given.
+        for taken in (0..=wire.len()).chain([usize::MAX]) {
+            let mut endpoint = open(Role::Server, Options::new());
+            if !waiting.is_empty() {
+                endpoint.outbound.queue(waiting).unwrap();
+            }
+            let mut offered = Vec::new();
+            let queued = endpoint.outbound.queue_and_write(&payload[..], |output, payload| {
+                offered.extend(output.slices().chain([payload]).flatten());
+                taken
+            });
+            assert_eq!((queued, &offered), (Ok(()), &wire));
+            let taken = taken.min(wire.len());
+            assert_eq!(endpoint.outbound.waiting(), wire.len());
+            endpoint.outbound.written(taken);
+            assert_eq!(endpoint.outbound.waiting(), wire.len() - taken);
+            endpoint.outbound.queue("behind").unwrap();
+            let behind = by(Role::Server, FIN | TEXT, b"behind");
+            assert_eq!(take(&mut endpoint), [&wire[taken..], &behind].concat());
+        }
+    }
+}
+
+#[test]
+fn what_has_to_be_copied_or_is_refused_is_not_written_at_once() {
+    let never = |_: &_, _: &[u8]| panic!("it was offered");
+    let mut client = open(Role::Client, Options::new());
+    client.outbound.queue_and_write("masked", never).unwrap();
+    assert_eq!(plain(&take(&mut client)), [(FIN | TEXT, b"masked".to_vec())]);
+
+    let cut = Config::new().max_outgoing_frame(4);
+    let mut server = open(Role::Server, Options::new().config(cut).max_output(100));
+    server.outbound.queue_and_write("in two", never).unwrap();
+    server.outbound.queue_and_write("last", never).unwrap();
+    let fragments = [(TEXT, b"in t".to_vec()), (FIN | CONT, b"wo".to_vec())];
+    let expected = [&fragments[..], &[(FIN | TEXT, b"last".to_vec())]].concat();
+    assert_eq!(plain(&take(&mut server)), expected);
+
+    server.outbound.queue("full").unwrap();
+    let mut taken = Output::default();
+    server.outbound.take_output(&mut taken);
+    server.outbound.queue_and_write("next", never).unwrap();
+    assert_eq!(plain(taken.chunk()), [(FIN | TEXT, b"full".to_vec())]);
+    server.outbound.written(taken.len());
+    assert_eq!(plain(&take(&mut server)), [(FIN | TEXT, b"next".to_vec())]);
+
+    server.outbound.queue("full").unwrap();
+    let refused = server.outbound.queue_and_write(&[0; 100][..], never);
+    assert_eq!(refused, Err(SendError::OutputFull));
+    server.outbound.start_close(CloseCode::NORMAL, "").unwrap();
+    assert_eq!(server.outbound.queue_and_write("late", never), Err(SendError::Closing));
 }
 
 // A message that was found is not lost by what comes before it is fetched.

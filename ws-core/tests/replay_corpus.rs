@@ -7,6 +7,11 @@ use std::path::Path;
 #[path = "../../fuzz/oracles/mod.rs"]
 mod oracles;
 
+#[cfg(all(feature = "miniz_oxide", feature = "zlib-rs"))]
+#[path = "../../fuzz/oracles/deflate.rs"]
+#[allow(dead_code, reason = "the tests use the rest of what it shares with them")]
+mod deflate;
+
 fn replay(target: &str, check: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(target);
     let mut replayed = 0;
@@ -39,4 +44,16 @@ fn handshake_corpus() {
 #[test]
 fn endpoint_corpus() {
     replay("endpoint", oracles::endpoint::check);
+}
+
+#[cfg(all(feature = "miniz_oxide", feature = "zlib-rs"))]
+#[test]
+fn inflate_corpus() {
+    replay("inflate", deflate::inflate_any);
+}
+
+#[cfg(all(feature = "miniz_oxide", feature = "zlib-rs"))]
+#[test]
+fn deflate_round_trip_corpus() {
+    replay("deflate_round_trip", deflate::round_trip);
 }

@@ -42,12 +42,14 @@ pub(crate) trait Sending {
 }
 
 impl Sending for Outbound {
+    #[inline]
     fn with<R>(&mut self, f: impl FnOnce(&mut Outbound) -> R) -> R {
         f(self)
     }
 }
 
 impl Sending for Endpoint {
+    #[inline]
     fn with<R>(&mut self, f: impl FnOnce(&mut Outbound) -> R) -> R {
         f(&mut self.outbound)
     }
@@ -109,6 +111,7 @@ impl Default for Pause {
 }
 
 /// Flushes, if it is for want of room that something was not queued.
+#[cold]
 pub(crate) fn make_room(error: SendError, flush: impl FnOnce() -> Result<()>) -> Result<()> {
     if error != SendError::OutputFull {
         return Err(error.into());

@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use ws_core::endpoint::{CloseInfo, Endpoint, Event, Next, Outbound, Request, Response};
+use ws_core::endpoint::{CloseInfo, Endpoint, Event, Next, Outbound, Request, Response, Unsent};
 use ws_core::message::MessageRef;
 use ws_core::{CloseCode, Message, PreparedMessage, SendError};
 
@@ -13,11 +13,14 @@ use crate::close::CloseLimits;
 use crate::driver::{Driver, Got};
 use crate::error::Result;
 use crate::link::Link;
-use crate::sending::Sending;
+use crate::sending::{Sending, make_room};
 use crate::transport::{Stream, Transport};
 
 /// Queued bytes beyond this are written without waiting for more.
 pub(crate) const FLUSH_THRESHOLD: usize = 64 * 1024;
+
+/// Lent payloads from this size on are written without being copied, if it is time to write.
+const WRITTEN_AT_ONCE: usize = 16 * 1024;
 
 /// An open WebSocket on a blocking stream.
 ///
@@ -87,7 +90,7 @@ impl<T: Transport> WebSocket<T> {
     /// [`Error::Timeout`](crate::Error::Timeout) with [`Deadline::Read`](crate::Deadline::Read) leaves all as
     /// it is, read again to wait on.
     pub fn read(&mut self) -> Result<Option<Message>> {
-        if !self.wait_for_message()? {
+        if !self.driver.has_message() && !self.wait_for_message()? {
             return Ok(None);
         }
         let Driver { endpoint, link, state } = &mut *self.driver;
@@ -103,11 +106,8 @@ impl<T: Transport> WebSocket<T> {
     }
 
     /// Waits until the next thing to tell is a message; `false` means that the connection is over.
-    #[inline]
+    #[inline(never)]
     fn wait_for_message(&mut self) -> Result<bool> {
-        if self.driver.has_message() {
-            return Ok(true);
-        }
         let deadline = self.driver.link.deadline();
         loop {
             match self.driver.read(deadline, true)? {
@@ -134,7 +134,7 @@ impl<T: Transport> WebSocket<T> {
     ///
     /// As [`read`](Self::read).
     pub fn read_ref(&mut self) -> Result<Option<(MessageRef<'_>, Replier<'_, T>)>> {
-        if !self.wait_for_message()? {
+        if !self.driver.has_message() && !self.wait_for_message()? {
             return Ok(None);
         }
         let Driver { endpoint, link, state } = &mut *self.driver;
@@ -174,9 +174,12 @@ impl<T: Transport> WebSocket<T> {
     ///
     /// As [`send`](Self::send).
     pub fn queue(&mut self, message: impl Into<Message>) -> Result<()> {
-        let mut message = Some(message.into());
         let Driver { endpoint, link, .. } = &mut *self.driver;
-        link.queue(endpoint, |out| queue_or_keep(out, &mut message))?;
+        if let Err(Unsent { error, message, .. }) = endpoint.outbound.queue(message) {
+            let mut message = Some(message);
+            make_room(error, || link.flush(endpoint))?;
+            link.queue(endpoint, |out| queue_or_keep(out, &mut message))?;
+        }
         flush_long(link, endpoint)
     }
 
@@ -319,25 +322,36 @@ pub struct Replier<'w, T> {
 }
 
 impl<T: Transport> Replier<'_, T> {
-    /// As [`WebSocket::send`]; the payload is copied once, into the output.
+    /// As [`WebSocket::send`]; the payload is copied once, into the output. Of a long one, a server copies only what the
+    /// stream does not take at once.
     ///
     /// # Errors
     ///
     /// As [`WebSocket::send`].
     pub fn send<'m>(&mut self, message: impl Into<MessageRef<'m>>) -> Result<()> {
-        self.queue(message)?;
+        self.put(message.into(), 0)?;
         self.link.flush(self.outbound)
     }
 
-    /// As [`WebSocket::queue`]; the payload is copied once, into the output.
+    /// As [`WebSocket::queue`]; the payload is copied once, into the output. Of a long one that makes 64 KiB of output, a
+    /// server copies only what the stream does not take at once.
     ///
     /// # Errors
     ///
     /// As [`WebSocket::send`].
     pub fn queue<'m>(&mut self, message: impl Into<MessageRef<'m>>) -> Result<()> {
-        let message = message.into();
-        self.link.queue(self.outbound, |out| out.queue_ref(message))?;
+        self.put(message.into(), FLUSH_THRESHOLD)?;
         flush_long(self.link, self.outbound)
+    }
+
+    /// Queues a message, or writes it at once if it is long and then makes it so much that waits.
+    #[inline]
+    fn put(&mut self, message: MessageRef<'_>, much: usize) -> Result<()> {
+        let len = message.len();
+        if len >= WRITTEN_AT_ONCE && self.outbound.waiting().saturating_add(len) >= much {
+            return self.link.queue_and_write(self.outbound, message);
+        }
+        self.link.queue(self.outbound, |out| out.queue_ref(message))
     }
 
     /// As [`WebSocket::start_close`].
@@ -364,6 +378,7 @@ pub(crate) fn queue_or_keep(
 }
 
 /// Writes what is queued when it is much.
+#[inline]
 fn flush_long<T: Transport>(link: &mut Link<T>, sending: &mut impl Sending) -> Result<()> {
     if sending.with(|out| out.waiting()) >= FLUSH_THRESHOLD { link.flush(sending) } else { Ok(()) }
 }

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use ws_core::SendError;
 use ws_core::endpoint::{Next, Outbound};
+use ws_core::message::MessageRef;
 
 use crate::batch::{Batch, SLICES};
 use crate::error::{Deadline, Error, Result};
@@ -70,15 +71,59 @@ impl<T: Transport> Link<T> {
     }
 
     /// Puts something into the output, and writes what waits as often as there is no room for it.
+    #[inline]
     pub(crate) fn queue(
         &mut self,
         sending: &mut impl Sending,
         mut queue: impl FnMut(&mut Outbound) -> std::result::Result<(), SendError>,
     ) -> Result<()> {
-        while let Err(error) = sending.with(&mut queue) {
-            make_room(error, || self.flush(sending))?;
+        match sending.with(&mut queue) {
+            Ok(()) => Ok(()),
+            Err(error) => self.make_room_and_queue(sending, error, queue),
         }
-        Ok(())
+    }
+
+    /// As [`queue`](Self::queue) of a message that is lent, which is written once, with what waits. Only what the stream
+    /// does not take is copied.
+    pub(crate) fn queue_and_write(
+        &mut self,
+        sending: &mut Outbound,
+        message: MessageRef<'_>,
+    ) -> Result<()> {
+        self.check_write_side()?;
+        let mut result = Ok(Attempt::Nothing);
+        let queued = sending.queue_and_write(message, |output, payload| {
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let parts = output.slices().chain([payload]);
+            let count =
+                slices.iter_mut().zip(parts).map(|(to, part)| *to = IoSlice::new(part)).count();
+            result = self.io.write(slices.get(..count).unwrap_or_default(), MIN_WRITE_WAIT);
+            if let Ok(Attempt::Done(written)) = result { written } else { 0 }
+        });
+        if let Attempt::Done(written) = self.noted(result)? {
+            self.batch.written(written);
+            self.flush_stream(sending, MIN_WRITE_WAIT)?;
+        }
+        match queued {
+            Ok(()) => Ok(()),
+            Err(error) => self.make_room_and_queue(sending, error, |out| out.queue_ref(message)),
+        }
+    }
+
+    #[cold]
+    fn make_room_and_queue(
+        &mut self,
+        sending: &mut impl Sending,
+        mut error: SendError,
+        mut queue: impl FnMut(&mut Outbound) -> std::result::Result<(), SendError>,
+    ) -> Result<()> {
+        loop {
+            make_room(error, || self.flush(sending))?;
+            match sending.with(&mut queue) {
+                Ok(()) => return Ok(()),
+                Err(again) => error = again,
+            }
+        }
     }
 
     /// Writes output, and shuts down the write side when it is time to. While the stream takes nothing, a

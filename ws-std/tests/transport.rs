@@ -4,8 +4,8 @@ mod common;
 
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -324,6 +324,61 @@ fn a_long_message_and_its_head_leave_with_one_write() {
     ws.send(vec![3; 50_000]).unwrap();
     assert_eq!(writes.load(SeqCst), 1);
     client.expect(BINARY, &[3; 50_000]);
+}
+
+/// A stream in memory from which nothing comes. Each write takes so many bytes at most.
+struct Narrow {
+    most: usize,
+    wrote: Arc<Mutex<Vec<u8>>>,
+    writes: Arc<AtomicUsize>,
+}
+
+impl Read for Narrow {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Ok(0)
+    }
+}
+
+impl Write for Narrow {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_vectored(&[IoSlice::new(bytes)])
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.writes.fetch_add(1, SeqCst);
+        let bytes = slices.iter().flat_map(|slice| slice.iter().copied()).take(self.most);
+        let mut wrote = self.wrote.lock().unwrap();
+        let before = wrote.len();
+        wrote.extend(bytes);
+        Ok(wrote.len() - before)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn long_messages_that_are_lent_leave_whole_whatever_the_stream_takes() {
+    let lens = [20_000, 20_000, 20_000, 20_000, 70_000, 100, 65_536, 1_000_000, 15_000, 60_000];
+    let payload = |at: usize, len: usize| -> Vec<u8> { (0..len).map(|n| (n + at) as u8).collect() };
+    let payloads: Vec<_> = (0..).zip(lens).map(|(at, len)| payload(at, len)).collect();
+    let echoes: Vec<_> = payloads.iter().map(|payload| frame(BINARY, payload, None)).collect();
+    // The fourth, fifth, seventh, eighth and tenth message are written with what waits before each.
+    for (most, writes) in [(usize::MAX, Some(5)), (70_009, None), (9_999, None), (3, None)] {
+        let came: Vec<u8> = payloads.iter().flat_map(|payload| masked(BINARY, payload)).collect();
+        let (wrote, counter) = (Arc::<Mutex<Vec<u8>>>::default(), Arc::<AtomicUsize>::default());
+        let stream = Narrow { most, wrote: wrote.clone(), writes: counter.clone() };
+        let endpoint = Endpoint::server_after_handshake(Config::new(), &came);
+        let mut ws = WebSocket::from_endpoint(endpoint, Plain(stream));
+        while let Some((message, mut replier)) = ws.read_ref().unwrap() {
+            replier.queue(message).unwrap();
+        }
+        assert_eq!(*wrote.lock().unwrap(), echoes.concat(), "{most}");
+        if let Some(writes) = writes {
+            assert_eq!(counter.load(SeqCst), writes);
+        }
+    }
 }
 
 /// Echoes a few messages from a client to a server over two streams, and closes.

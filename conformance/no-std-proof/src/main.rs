@@ -3,7 +3,7 @@
 //! links it and runs it.
 //!
 //! The first byte of standard input says what to do: `e` echoes the client's frames that follow, `h`
-//! answers the request that follows, anything else makes calls with arguments from what follows.
+//! answers the request that follows, `d` inflates the messages that follow, anything else makes calls with arguments from what follows.
 
 #![no_std]
 #![no_main]
@@ -11,6 +11,8 @@
 mod frames;
 #[cfg(feature = "handshake")]
 mod handshakes;
+#[cfg(feature = "miniz_oxide")]
+mod messages;
 mod script;
 mod system;
 
@@ -22,6 +24,11 @@ use script::Script;
 extern "C" fn start() -> ! {
     let mut input = [0; 64 * 1024];
     let len = system::read(&mut input);
+    #[cfg(feature = "miniz_oxide")]
+    if let Some((b'd', frames)) = input.get_mut(..len).and_then(<[u8]>::split_first_mut) {
+        messages::inflate(frames);
+        system::exit(0);
+    }
     let mut script = Script(input.get(..len).unwrap_or_default());
     match script.byte() {
         Some(b'e') => frames::echo(&mut script),

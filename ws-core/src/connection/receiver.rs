@@ -222,7 +222,10 @@ impl Receiver {
         check: TextCheck,
     ) -> Result<Option<Frame<'i>>, ProtocolError> {
         let before = input.consumed();
-        let result = self.step(sender, input, check);
+        let result = match self.whole_compressed(input) {
+            Some(whole) => whole.map(|chunk| Some(Frame::Data(chunk))),
+            None => self.step(sender, input, check),
+        };
         if input.consumed() != before {
             sender.timers.received(matches!(result, Ok(Some(Frame::Data(_)))));
         }
@@ -280,14 +283,39 @@ impl Receiver {
         if !SHORT_CUTS {
             return None;
         }
-        let (&[first, second], rest) = input.remaining().split_first_chunk()?;
-        let (kind, compressed) = match first {
-            0x81 => (MessageKind::Text, false),
-            0x82 => (MessageKind::Binary, false),
-            0xc1 if self.compression => (MessageKind::Text, true),
-            0xc2 if self.compression => (MessageKind::Binary, true),
+        let kind = match input.remaining().first() {
+            Some(0x81) => MessageKind::Text,
+            Some(0x82) => MessageKind::Binary,
             _ => return None,
         };
+        self.whole_of::<false>(kind, input, check)
+    }
+
+    /// As [`whole`](Self::whole), for a compressed message. The short way of the others would be longer with it.
+    #[inline]
+    fn whole_compressed<'i>(
+        &self,
+        input: &mut Input<'i>,
+    ) -> Option<Result<Chunk<'i>, ProtocolError>> {
+        if !SHORT_CUTS || !self.compression {
+            return None;
+        }
+        let kind = match input.remaining().first() {
+            Some(0xc1) => MessageKind::Text,
+            Some(0xc2) => MessageKind::Binary,
+            _ => return None,
+        };
+        self.whole_of::<true>(kind, input, TextCheck::Here)
+    }
+
+    #[inline(always)]
+    fn whole_of<'i, const COMPRESSED: bool>(
+        &self,
+        kind: MessageKind,
+        input: &mut Input<'i>,
+        check: TextCheck,
+    ) -> Option<Result<Chunk<'i>, ProtocolError>> {
+        let (&[_, second], rest) = input.remaining().split_first_chunk()?;
         let masked = self.role == Role::Server;
         if self.state != ParseState::Header
             || self.spilled != 0
@@ -310,7 +338,7 @@ impl Receiver {
         };
         let (key, rest) = if masked { rest.split_first_chunk()? } else { (&[0; 4], rest) };
         // What a compressed message comes to is counted as it is inflated.
-        let most = if compressed { u64::MAX } else { self.max_message };
+        let most = if COMPRESSED { u64::MAX } else { self.max_message };
         if len > rest.len() || len > HOT || len as u64 > self.max_frame.min(most) {
             return None;
         }
@@ -320,12 +348,12 @@ impl Receiver {
         if masked {
             mask(bytes, key);
         }
-        if kind == MessageKind::Text && check == TextCheck::Here && !compressed {
+        if kind == MessageKind::Text && check == TextCheck::Here && !COMPRESSED {
             if let Err(error) = utf8::check(bytes) {
                 return Some(Err(error));
             }
         }
-        Some(Ok(Chunk { bytes, kind, start: true, end: true, compressed }))
+        Some(Ok(Chunk { bytes, kind, start: true, end: true, compressed: COMPRESSED }))
     }
 
     /// Reads a header; `false` means that more bytes are needed and all were taken.

@@ -1,5 +1,6 @@
 //! Compressing with engines of a pool.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use zlib_rs::{Deflate, DeflateConfig, DeflateFlush};
@@ -96,23 +97,32 @@ impl Deflater {
     ///
     /// A message that is compressed in pieces has to be complete.
     pub fn compress(&mut self, message: &[u8], output: &mut Vec<u8>) -> bool {
+        if message.is_empty() {
+            return false;
+        }
         let start = output.len();
         // One byte less than the message, and the four that are removed.
-        let Some(most) = message.len().checked_add(TAIL.len().saturating_sub(1)) else {
-            return false;
-        };
+        let most = message.len().saturating_add(TAIL.len().saturating_sub(1));
         output.resize(start.saturating_add(most), 0);
         let mut engine = self.engine();
         let room = output.get_mut(start..).unwrap_or_default();
-        let written = flush(&mut engine, message, room).map_or(0, |(_, written)| written);
+        let done = flush(&mut engine, message, room);
+        let written = done.map_or(0, |(_, written)| written);
         output.truncate(start.saturating_add(written));
         // If the room was used up, there may be more.
         let shorter = written < most && cut_tail(output, start);
-        self.put(engine, shorter && self.takeover);
-        if !shorter {
+        if shorter {
+            self.put(engine, self.takeover);
+            if self.takeover {
+                self.history.push(message);
+            }
+        } else {
             output.truncate(start);
-        } else if self.takeover {
-            self.history.push(message);
+            let rest = done.and_then(|(read, _)| message.get(read..));
+            if rest.is_some_and(|rest| drain(&mut engine, rest)) {
+                self.put(engine, false);
+            }
+            self.stamp = 0;
         }
         shorter
     }
@@ -129,13 +139,13 @@ impl Deflater {
         }
         let start = output.len();
         let mut engine = self.engine();
-        let whole = flush_all(&mut engine, piece, output);
-        let cut = whole && (!end || cut_tail(output, start));
-        if !cut {
+        if flush_all(&mut engine, piece, output) && (!end || cut_tail(output, start)) {
+            self.put(engine, self.takeover || !end);
+        } else {
+            self.stamp = 0;
             output.truncate(start);
             store(piece, end, output);
         }
-        self.put(engine, cut && (self.takeover || !end));
         self.history.push(piece);
         if end {
             self.end_message();
@@ -154,7 +164,7 @@ impl Deflater {
     }
 
     /// An engine that has compressed what the history holds.
-    fn engine(&self) -> Deflate {
+    fn engine(&self) -> Box<Deflate> {
         let (mut engine, resumed) = self.pool.deflate().take(self.stamp, self.settings(), make);
         if !resumed {
             engine.reset();
@@ -166,7 +176,7 @@ impl Deflater {
         engine
     }
 
-    fn put(&mut self, engine: Deflate, resumable: bool) {
+    fn put(&mut self, engine: Box<Deflate>, resumable: bool) {
         self.stamp = self.pool.deflate().put(engine, self.settings(), resumable);
     }
 }
@@ -188,6 +198,20 @@ fn flush(engine: &mut Deflate, input: &[u8], output: &mut [u8]) -> Option<(usize
     // Both are bounded by the lengths of the slices.
     let read = engine.total_in().wrapping_sub(before.0) as usize;
     Some((read, engine.total_out().wrapping_sub(before.1) as usize))
+}
+
+/// Lets an engine write what nobody needs, so that another can use it: `reset` of zlib-rs 0.6.8 keeps a part of the state
+/// of an engine whose output was not taken. Returns whether that is all.
+fn drain(engine: &mut Deflate, input: &[u8]) -> bool {
+    let mut rest = input;
+    let mut nowhere = [0; 512];
+    while let Some((read, written)) = flush(engine, rest, &mut nowhere) {
+        rest = rest.get(read..).unwrap_or_default();
+        if written < nowhere.len() {
+            return rest.is_empty();
+        }
+    }
+    false
 }
 
 /// As [`flush`], until all is written; returns whether it was.

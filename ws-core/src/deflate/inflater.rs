@@ -1,5 +1,7 @@
 //! Inflating with engines of a pool.
 
+use alloc::boxed::Box;
+
 use zlib_rs::Inflate;
 
 use super::history::History;
@@ -27,7 +29,7 @@ pub struct Inflater {
 }
 
 /// An engine that is taken out of the pool.
-struct Engine(Inflate);
+struct Engine(Box<Inflate>);
 
 /// What [`Inflater::inflate`] has done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -51,10 +51,10 @@ impl Progress {
         self.compressed != 0 || self.error.is_some()
     }
 
-    /// Makes all that follows fail.
+    /// Makes all that follows fail, if it does not yet.
     #[cfg(feature = "miniz_oxide")]
-    pub(super) const fn fail(&mut self, error: ProtocolError) {
-        self.error = Some(error);
+    pub(super) fn fail(&mut self, error: ProtocolError) {
+        self.error.get_or_insert(error);
     }
 
     /// Inflates `input` until it is used up, or the engine's output is full, or the message is complete, which it is

@@ -1,5 +1,6 @@
 //! The engines that connections share.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::num::NonZeroUsize;
@@ -63,7 +64,7 @@ struct Kept<E, S> {
 }
 
 struct Idle<E, S> {
-    engine: E,
+    engine: Box<E>,
     settings: S,
     /// 0: in a state that no connection can go on from.
     stamp: Stamp,
@@ -107,7 +108,7 @@ impl<E, S: Copy + PartialEq> Shelf<E, S> {
     }
 
     /// Takes an engine out; also returns whether it is in the state of that stamp.
-    pub(super) fn take(&self, stamp: Stamp, settings: S, make: fn(S) -> E) -> (E, bool) {
+    pub(super) fn take(&self, stamp: Stamp, settings: S, make: fn(S) -> E) -> (Box<E>, bool) {
         {
             let mut kept = self.lock();
             let engines = &mut kept.engines;
@@ -124,11 +125,11 @@ impl<E, S: Copy + PartialEq> Shelf<E, S> {
                 return (engines.remove(at).engine, false);
             }
         }
-        (make(settings), false)
+        (Box::new(make(settings)), false)
     }
 
     /// Puts an engine back, in a state that a connection can go on from if `resumable`; returns its stamp.
-    pub(super) fn put(&self, engine: E, settings: S, resumable: bool) -> Stamp {
+    pub(super) fn put(&self, engine: Box<E>, settings: S, resumable: bool) -> Stamp {
         let mut kept = self.lock();
         let mut stamp = 0;
         if resumable {
@@ -147,5 +148,74 @@ impl<E, S: Copy + PartialEq> Shelf<E, S> {
 impl<E, S> core::fmt::Debug for Shelf<E, S> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Shelf").field("most", &self.most).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Engines are numbers here, and their settings letters.
+    fn shelf(most: usize) -> Shelf<u32, char> {
+        Shelf::new(NonZeroUsize::new(most).unwrap())
+    }
+
+    fn made(settings: char) -> u32 {
+        settings.into()
+    }
+
+    #[test]
+    fn a_connection_goes_on_with_the_engine_that_it_has_left() {
+        let shelf = shelf(2);
+        let a = shelf.put(Box::new(1), 'x', true);
+        let b = shelf.put(Box::new(2), 'x', true);
+        assert_eq!(shelf.take(a, 'x', made), (Box::new(1), true));
+        // The stamp stands for that state only.
+        assert_ne!(shelf.put(Box::new(1), 'x', true), a);
+        assert_eq!(shelf.take(b, 'x', made), (Box::new(2), true));
+        assert!(!shelf.take(b, 'x', made).1);
+    }
+
+    #[test]
+    fn an_engine_that_nobody_misses_is_taken_first_then_one_that_was_unused_for_longest() {
+        let shelf = shelf(3);
+        let first = shelf.put(Box::new(1), 'x', true);
+        assert_eq!(shelf.put(Box::new(2), 'x', false), 0);
+        let last = shelf.put(Box::new(3), 'x', true);
+        assert_eq!(shelf.take(0, 'x', made), (Box::new(2), false));
+        // There is room for another one, so nobody loses an engine.
+        assert_eq!(shelf.take(0, 'x', made), (Box::new('x'.into()), false));
+        shelf.put(Box::new(2), 'y', true);
+        assert_eq!(shelf.take(0, 'x', made), (Box::new(1), false));
+        assert_eq!(shelf.take(first, 'z', made), (Box::new('z'.into()), false));
+        assert_eq!(shelf.take(last, 'x', made), (Box::new(3), true));
+    }
+
+    #[test]
+    fn no_more_engines_are_kept_than_allowed() {
+        let shelf = shelf(2);
+        for engine in 0..5 {
+            shelf.put(Box::new(engine), 'x', true);
+        }
+        assert_eq!(shelf.lock().engines.len(), 2);
+        assert_eq!(*shelf.take(0, 'x', made).0, 3);
+        assert_eq!(*shelf.take(5, 'x', made).0, 4);
+    }
+
+    #[test]
+    fn a_panic_elsewhere_does_not_spread() {
+        let shelf = shelf(1);
+        shelf.put(Box::new(1), 'x', true);
+        let panicked = std::thread::scope(|scope| {
+            scope
+                .spawn(|| {
+                    let _lock = shelf.lock();
+                    panic!("on purpose")
+                })
+                .join()
+                .is_err()
+        });
+        assert!(panicked && shelf.kept.is_poisoned());
+        assert_eq!(shelf.take(1, 'x', made), (Box::new(1), true));
     }
 }

@@ -95,24 +95,18 @@ impl Engine for Call<'_> {
     }
 
     fn ends(&mut self) -> bool {
-        // With `Block` the engine stops at the end of a block, before the byte that follows.
-        let mut nothing = [0];
-        let mut ends_after = |input: &[u8]| {
-            let (read, written, result) =
-                decompress(self.engine, input, &mut nothing, InflateFlush::Block);
-            let exactly = read.checked_add(1) == Some(input.len()) && written == 0;
-            (exactly, result == Ok(Status::StreamEnd))
-        };
         let [a, b, c, d] = TAIL;
-        match ends_after(&[a, b, c, d, 0]) {
-            (false, _) => false,
-            (true, true) => {
-                self.over = true;
-                true
-            }
-            // Bits that are left over would make the header of this empty block another one: they would belong to the
-            // next message.
-            (true, false) => ends_after(&[0, a, b, c, d, 0]) == (true, false),
+        let mut nothing = [0];
+        // With `Block` the engine stops at the end of a block, before the byte that follows.
+        let end = decompress(self.engine, &[a, b, c, d, 0], &mut nothing, InflateFlush::Block);
+        if end != (4, 0, Ok(Status::Ok)) {
+            return false;
         }
+        // An empty block, to see whether bits are left over: they would belong to the next message. They are the upper bits
+        // of 0xff, so this would be a final block, or an invalid one.
+        let empty = [0, a, b, c, d];
+        let next = decompress(self.engine, &empty, &mut nothing, InflateFlush::NoFlush);
+        self.over = next == (0, 0, Ok(Status::StreamEnd));
+        self.over || next == (empty.len(), 0, Ok(Status::Ok))
     }
 }

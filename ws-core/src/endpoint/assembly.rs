@@ -58,7 +58,7 @@ pub(super) enum Place {
 }
 
 /// A message as a place in the buffer.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Whole {
     pub(super) kind: MessageKind,
     pub(super) range: Range<usize>,
@@ -102,7 +102,7 @@ impl Assembly {
     /// Adds a piece of a compressed message.
     #[cfg(feature = "zlib-rs")]
     #[inline(never)]
-    fn inflate(&mut self, piece: Piece) -> Result<Option<Place>, ProtocolError> {
+    pub(super) fn inflate(&mut self, piece: Piece) -> Result<Option<Place>, ProtocolError> {
         let Self { buffer, inflating, in_pieces, .. } = self;
         // It is there whenever RSV1 is allowed.
         let Some(inflating) = inflating else { return Err(ProtocolError::ReservedBits) };

@@ -67,7 +67,16 @@ impl Inbound {
     ///
     /// Pongs and Close frames that are owed to the peer go to `out`; its own [`next`](Outbound::next) says when to
     /// write them. `out` is borrowed for this call only. `clock` is called at most once, and only when nothing is left to tell.
+    #[inline]
     pub fn next(&mut self, out: &mut Outbound, clock: impl FnOnce() -> Instant) -> Next<'_> {
+        match self.held_message() {
+            Some(whole) => self.own_message(whole, out),
+            None => self.next_found(out, clock),
+        }
+    }
+
+    #[inline(never)]
+    fn next_found(&mut self, out: &mut Outbound, clock: impl FnOnce() -> Instant) -> Next<'_> {
         let found = match self.find(out) {
             Some(found) => Some(found),
             None => self.find_due(out, clock()),
@@ -79,11 +88,24 @@ impl Inbound {
     }
 
     /// As [`next`](Self::next), but messages and payloads are lent from the read buffer.
+    #[inline]
     pub fn next_ref(
         &mut self,
         out: &mut Outbound,
         clock: impl FnOnce() -> Instant,
     ) -> Next<'_, Event<MessageRef<'_>, &[u8]>> {
+        match self.held_message() {
+            Some(whole) => self.lend_message(whole, out).map_or_else(Next::Failed, Next::Event),
+            None => self.next_ref_found(out, clock),
+        }
+    }
+
+    #[inline(never)]
+    fn next_ref_found(
+        &mut self,
+        out: &mut Outbound,
+        clock: impl FnOnce() -> Instant,
+    ) -> Next<'_, Lent<'_>> {
         let found = match self.find(out) {
             Some(found) => Some(found),
             None => self.find_due(out, clock()),
@@ -109,8 +131,24 @@ impl Inbound {
     /// this in its loop, and for the message after it.
     #[inline]
     pub fn has_message(&mut self, out: &mut Outbound) -> bool {
-        self.hold(out);
+        if let Some(whole) = self.whole_message(out) {
+            self.held.get_or_insert(Found::Place(Place::Message(whole)));
+            return true;
+        }
+        if self.held.is_none() {
+            self.held = self.find_other(out);
+        }
         matches!(self.held, Some(Found::Place(Place::Message(_))))
+    }
+
+    /// Takes what [`has_message`](Self::has_message) has found.
+    #[inline]
+    fn held_message(&mut self) -> Option<Whole> {
+        let Some(Found::Place(Place::Message(whole))) = &self.held else { return None };
+        let whole = whole.clone();
+        // It owns nothing.
+        core::mem::forget(self.held.take());
+        Some(whole)
     }
 
     /// Copies as many bytes from `bytes` as there is room for, and returns how many. The rest is passed
@@ -226,40 +264,18 @@ impl Inbound {
     #[inline]
     pub(super) fn whole_message(&mut self, out: &mut Outbound) -> Option<Whole> {
         let Self { assembly, session, held } = self;
-        if held.is_some() || !matches!(session.state, HandshakeState::Open) || assembly.streaming {
-            return None;
-        }
-        if assembly.is_pending() {
+        let is_open = matches!(session.state, HandshakeState::Open);
+        if held.is_some() || !is_open || assembly.streaming || assembly.is_pending() {
             return None;
         }
         let mut input = Input::new(assembly.buffer.unread());
         let whole = session.receiver.whole(&mut input, TextCheck::CallerForWholeMessages);
         let Some(Ok(chunk)) = whole else { return None };
         let (kind, len, consumed) = (chunk.kind, chunk.bytes.len(), input.consumed());
-        let compressed = chunk.compressed;
         assembly.buffer.consume(consumed);
         out.sender.timers.received(true);
-        #[cfg(feature = "zlib-rs")]
-        if compressed {
-            return self
-                .inflate_whole(Piece { len, kind, start: true, end: true, compressed }, out);
-        }
         let range = assembly.buffer.last(len);
-        Some(Whole { kind, range, checked: false, inflated: compressed })
-    }
-
-    /// Inflates a message that came whole. If it is not valid, that is held, to be told next.
-    #[cfg(feature = "zlib-rs")]
-    #[inline(never)]
-    fn inflate_whole(&mut self, piece: Piece, out: &mut Outbound) -> Option<Whole> {
-        match self.assembly.push(piece) {
-            Ok(Some(Place::Message(whole))) => Some(whole),
-            Ok(_) => None,
-            Err(error) => {
-                self.held = Some(Found::Failed(self.session.not_valid(error, out)));
-                None
-            }
-        }
+        Some(Whole { kind, range, checked: false, inflated: false })
     }
 
     /// What is to be told next, if that is known already.

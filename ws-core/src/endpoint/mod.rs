@@ -323,8 +323,8 @@ impl Endpoint {
     }
 
     /// Lets go of buffers that hold nothing: for a driver with many idle connections, when they do not
-    /// [share](Self::with_buffers) them. Without it a connection keeps about 64 KiB for each direction, or 1 MiB
-    /// after a message that needed that; one that needs less than a quarter of it, or a keepalive Ping, lets go of what is beyond 64 KiB.
+    /// [share](Self::with_buffers) them. Without it a connection keeps about 64 KiB for each direction, as much
+    /// again after long messages that it has given away, or 1 MiB after a message that needed that; one that needs less than a quarter of it, or a keepalive Ping, lets go of what is beyond 64 KiB.
     pub fn release_buffers(&mut self) {
         self.inbound.release();
         self.outbound.output.release();

@@ -197,6 +197,38 @@ impl Outbound {
         self.put(frame, Source::Copied(payload))
     }
 
+    /// As [`queue_ref`](Self::queue_ref), for a driver that writes at once. `write` gets the output that waits, with the head
+    /// of the message at its end, and the payload that follows. It returns how many bytes of both the stream has taken, from
+    /// the front, and only the rest is copied. What was taken counts as output until [`written`](Self::written) is told.
+    ///
+    /// It is not called for a payload that has to be copied: to be masked, to be cut, or to follow what waits to be cut
+    /// or was taken by [`take_output`](Self::take_output) and is not written yet.
+    ///
+    /// # Errors
+    ///
+    /// As [`queue`](Self::queue).
+    pub fn queue_and_write<'m>(
+        &mut self,
+        message: impl Into<MessageRef<'m>>,
+        write: impl FnOnce(&Output, &[u8]) -> usize,
+    ) -> Result<(), SendError> {
+        let message = message.into();
+        let (kind, payload) = (message.kind(), message.as_bytes());
+        self.check(payload.len())?;
+        let is_cut = payload.len() as u64 > self.sender.max_outgoing_frame();
+        if is_cut || self.queue.is_some() || self.in_flight > 0 || self.role() == Role::Client {
+            return self.put(kind, Source::Copied(payload), true);
+        }
+        let head = self.sender.fragment(frame(kind, true), payload.len() as u64, None);
+        self.output.append(&head);
+        let before = self.output.len();
+        let taken = write(&self.output, payload).min(before.saturating_add(payload.len()));
+        self.output.advance(taken);
+        self.output.append(payload.get(taken.saturating_sub(before)..).unwrap_or_default());
+        self.in_flight = self.in_flight.saturating_add(taken);
+        Ok(())
+    }
+
     /// As [`queue`](Self::queue), for a message that was encoded before: a server shares its bytes with all
     /// other receivers.
     ///

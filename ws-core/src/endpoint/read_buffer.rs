@@ -1,5 +1,6 @@
 //! The read buffer, in which messages are also put together.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
@@ -18,9 +19,13 @@ const MAX_READ: usize = 64 * 1024 + MAX_HEADER_LEN;
 const KEEP_LONG: usize = 1024 * 1024 + MAX_READ;
 /// Payloads from this size on are handed over with their buffer instead of being copied.
 const HAND_OVER: usize = 4 * 1024;
+/// What is read into empty memory begins at least so far from the start of a page. Large allocations begin 16 bytes
+/// from one, and what the kernel copies from begins at one: some processors copy ten times slower then.
+const MARGIN: usize = 64;
+const PAGE: usize = 4096;
 
-/// Bytes in order: the message that is being put together, a gap where headers were, bytes that are
-/// not parsed yet, free space. All of it is initialised once per allocation.
+/// Bytes in order: room that [`front`] leaves, the message that is being put together, a gap where headers were, bytes
+/// that are not parsed yet, free space. All of it is initialised once per allocation.
 ///
 /// A message of one frame lies in one piece as it came; the payloads of further fragments
 /// are moved up to the ones before.
@@ -33,6 +38,8 @@ pub(super) struct ReadBuffer {
     offered: usize,
     /// The memory is shared with other connections and goes back to them.
     lent: bool,
+    /// The memory that was handed over last with a message, to go on in when nobody has that message any more.
+    handed_over: Option<Box<Bytes>>,
 }
 
 impl ReadBuffer {
@@ -45,6 +52,7 @@ impl ReadBuffer {
             read_size: MIN_READ,
             offered: 0,
             lent: false,
+            handed_over: None,
         }
     }
 
@@ -113,23 +121,34 @@ impl ReadBuffer {
 
     /// Takes a complete message as bytes of its own. A large one that fills at least half of the buffer keeps
     /// the buffer instead of being copied, so that it keeps at most twice its size alive.
+    #[inline]
     pub(super) fn take(&mut self, message: Range<usize>) -> Bytes {
-        let len = message.len();
-        let worth = len >= HAND_OVER && self.data.len() / 2 <= len;
+        if message.len() < HAND_OVER {
+            return Bytes::copy_from_slice(self.get(message));
+        }
+        self.take_long(message)
+    }
+
+    #[inline(never)]
+    fn take_long(&mut self, message: Range<usize>) -> Bytes {
+        let worth = self.data.len() / 2 <= with_margin(message.len());
         // Bytes may have been read into the space that is on offer.
         if !worth || self.offered != 0 || message.end > self.data.len() {
             return Bytes::copy_from_slice(self.get(message));
         }
-        let data = core::mem::take(&mut self.data);
-        if let Some(unread) = data.get(self.start..self.end) {
-            self.data = alloc::vec![0; unread.len().max(self.read_size)];
-            if let Some(to) = self.data.get_mut(..unread.len()) {
-                to.copy_from_slice(unread);
+        let len = self.unread_len().max(self.read_size);
+        let next = match self.handed_over.take() {
+            // It stays where it is, and is not filled with zeros again.
+            Some(before) if before.is_unique() && before.len() == with_margin(len) => {
+                (*before).into()
             }
+            _ => memory(len),
+        };
+        let data = Bytes::from(self.move_to(next));
+        if data.len() <= with_margin(MAX_READ) {
+            self.handed_over = Some(Box::new(data.clone()));
         }
-        self.end = self.end.saturating_sub(self.start);
-        self.start = 0;
-        Bytes::from(data).slice(message)
+        data.slice(message)
     }
 
     /// Free space to read into, when the frame in hand lacks `payload_left` more bytes.
@@ -154,6 +173,7 @@ impl ReadBuffer {
                 false => self.read_size.max(self.end / 4),
             };
             let len = self.end.saturating_add(more);
+            // What is held stays where it is in it.
             self.data.reserve_exact(len.saturating_sub(self.data.len()));
             self.data.resize(len, 0);
         }
@@ -181,36 +201,41 @@ impl ReadBuffer {
     fn forget_parsed(&mut self) {
         if self.message.is_none() && self.start == self.end {
             // Nothing has come since it was asked last: that says nothing about what is needed.
-            let needed = self.end == 0 || self.end >= self.data.len() / 4;
-            let keep = if needed { KEEP_LONG } else { MAX_READ };
-            (self.start, self.end) = (0, 0);
-            if self.data.len() > keep || self.data.len() < self.read_size {
-                self.data = alloc::vec![0; self.read_size];
+            let needed = self.end == front(&self.data) || self.end >= self.data.len() / 4;
+            let keep = with_margin(if needed { KEEP_LONG } else { MAX_READ });
+            if self.data.len() > keep || self.data.len() < with_margin(self.read_size) {
+                self.data = memory(self.read_size);
             }
+            self.start = front(&self.data);
+            self.end = self.start;
         }
     }
 
     /// Lets go of memory that was needed for a long message.
     pub(super) fn shrink(&mut self) {
-        if self.data.len() > MAX_READ {
+        self.handed_over = None;
+        if self.data.len() > with_margin(MAX_READ) {
             self.release();
         }
     }
 
     /// Moves what is held to the front.
     fn compact(&mut self) {
-        let mut front = 0;
+        // It may lie before that already, in memory that has grown.
+        let first = self.message.as_ref().map_or(self.start, |message| message.start);
+        let mut to = front(&self.data).min(first);
         if let Some(message) = self.message.take() {
-            front = message.len();
-            if message.start != 0 {
-                self.data.copy_within(message, 0);
+            let moved = to..to.saturating_add(message.len());
+            if message.start != to {
+                self.data.copy_within(message, to);
             }
-            self.message = Some(0..front);
+            to = moved.end;
+            self.message = Some(moved);
         }
-        if self.start != front {
-            self.data.copy_within(self.start..self.end, front);
-            self.end = front.saturating_add(self.unread_len());
-            self.start = front;
+        if self.start != to {
+            self.data.copy_within(self.start..self.end, to);
+            self.end = to.saturating_add(self.unread_len());
+            self.start = to;
         }
     }
 
@@ -219,8 +244,8 @@ impl ReadBuffer {
         if self.lent || self.offered != 0 || self.held() > HAND_OVER {
             return;
         }
-        if shared.len() < MAX_READ {
-            *shared = alloc::vec![0; MAX_READ];
+        if shared.len() < with_margin(MAX_READ) {
+            *shared = memory(MAX_READ);
         }
         self.move_to(core::mem::take(shared));
         self.lent = true;
@@ -230,27 +255,36 @@ impl ReadBuffer {
     /// unless it is long.
     pub(super) fn give_back(&mut self, shared: &mut Vec<u8>) {
         let lent = core::mem::take(&mut self.lent);
+        self.handed_over = None;
         // Bytes may have been read into the space that is on offer.
         if !lent && self.offered != 0 {
             return;
         }
         self.offered = 0;
         let held = self.held();
-        if lent && self.data.len() == MAX_READ {
-            *shared = self.move_to(alloc::vec![0; held]);
-        } else if held <= HAND_OVER && self.data.len() != held {
+        if lent && self.data.len() == with_margin(MAX_READ) {
+            *shared = self.move_to(memory(held));
+        } else if held <= HAND_OVER && self.data.len() != with_margin(held) {
             // Made for a long message that has been told, or in place of one that was handed over.
-            self.move_to(alloc::vec![0; held]);
+            self.move_to(memory(held));
         }
     }
 
     /// Goes on in other memory, which is large enough for what is held.
-    fn move_to(&mut self, mut data: Vec<u8>) -> Vec<u8> {
-        self.compact();
-        if let Some(to) = data.get_mut(..self.end) {
-            to.copy_from_slice(self.data.get(..self.end).unwrap_or_default());
-        }
-        core::mem::replace(&mut self.data, data)
+    fn move_to(&mut self, data: Vec<u8>) -> Vec<u8> {
+        let old = core::mem::replace(&mut self.data, data);
+        let mut at = front(&self.data);
+        let mut put = |from: Range<usize>| {
+            let to = at..at.saturating_add(from.len());
+            at = to.end;
+            if let (Some(from), Some(to)) = (old.get(from), self.data.get_mut(to.clone())) {
+                to.copy_from_slice(from);
+            }
+            to
+        };
+        self.message = self.message.take().map(&mut put);
+        Range { start: self.start, end: self.end } = put(self.start..self.end);
+        old
     }
 
     /// How many bytes must not be lost.
@@ -265,10 +299,29 @@ impl ReadBuffer {
 
     /// Lets go of memory that holds nothing.
     pub(super) fn release(&mut self) {
+        self.handed_over = None;
         if self.message.is_none() && self.start == self.end && self.offered == 0 {
             *self = Self { read_size: self.read_size, ..Self::new() };
         }
     }
+}
+
+/// The size of memory for `len` bytes. What is left over of a frame between two visits needs no margin.
+const fn with_margin(len: usize) -> usize {
+    if len < MIN_READ { len } else { len.saturating_add(MARGIN) }
+}
+
+/// Memory for `len` bytes behind its [`front`].
+fn memory(len: usize) -> Vec<u8> {
+    alloc::vec![0; with_margin(len)]
+}
+
+/// Where the bytes begin that are read into empty memory.
+fn front(memory: &[u8]) -> usize {
+    if memory.len() < MIN_READ {
+        return 0;
+    }
+    MARGIN.saturating_sub(memory.as_ptr().addr() % PAGE)
 }
 
 /// How much there is, not what: it may be long, and secret.
@@ -280,5 +333,98 @@ impl fmt::Debug for ReadBuffer {
             .field("message", &self.message)
             .field("lent", &self.lent)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads `count` bytes into empty memory; returns how far from the start of a page they begin.
+    fn read(buffer: &mut ReadBuffer, count: usize) -> usize {
+        let free = buffer.spare(0);
+        free[..count].fill(7);
+        let offset = free.as_ptr().addr() % PAGE;
+        buffer.filled(count);
+        offset
+    }
+
+    #[test]
+    fn reads_into_empty_memory_begin_behind_the_start_of_a_page() {
+        let mut buffer = ReadBuffer::new();
+        let mut others = Vec::new();
+        for _ in 0..8 {
+            // As large as it gets, then handed over, so that the memory is another each time.
+            let room = buffer.spare(0).len();
+            assert!(read(&mut buffer, room) >= MARGIN);
+            buffer.consume(room);
+            let message = buffer.last(room);
+            others.push(buffer.take(message));
+            assert!(others.iter().flatten().all(|byte| *byte == 7));
+        }
+        assert_eq!(buffer.read_size, MAX_READ);
+        buffer.release();
+        assert!(read(&mut buffer, 1) >= MARGIN);
+    }
+
+    #[test]
+    fn memory_is_gone_on_in_when_nobody_has_its_message_any_more() {
+        let mut buffer = ReadBuffer::new();
+        // A message as long as the memory; returns it, and where it lies.
+        let message = |buffer: &mut ReadBuffer| {
+            let room = buffer.spare(0).len();
+            read(buffer, room);
+            buffer.consume(room);
+            let message = buffer.last(room);
+            let message = buffer.take(message);
+            let place = message.as_ptr();
+            (message, place)
+        };
+        while buffer.read_size < MAX_READ {
+            message(&mut buffer);
+        }
+        let places = [(); 6].map(|()| message(&mut buffer).1);
+        assert_eq!(places[4], places[2], "one is read into, the other was handed over");
+        assert_eq!(places[5], places[3]);
+        // While a message is held, its memory is left alone.
+        let (held, place) = message(&mut buffer);
+        let others = [(); 3].map(|()| message(&mut buffer).1);
+        assert!(!others.contains(&place));
+        assert!(held.iter().all(|byte| *byte == 7));
+        let (last, _) = message(&mut buffer);
+        assert!(!last.is_unique());
+        buffer.shrink();
+        assert!(last.is_unique());
+        let (last, _) = message(&mut buffer);
+        assert!(!last.is_unique());
+        buffer.release();
+        assert!(last.is_unique() && buffer.data.is_empty());
+    }
+
+    #[test]
+    fn shared_memory_begins_behind_the_start_of_a_page_and_what_is_held_moves_along() {
+        let mut shared = Vec::new();
+        let mut buffer = ReadBuffer::new();
+        buffer.lend(&mut shared);
+        assert!(read(&mut buffer, 10) >= MARGIN);
+        // A message of five bytes was begun behind a header of two; three bytes are not parsed.
+        buffer.unread()[2..].copy_from_slice(b"begunabc");
+        buffer.consume(7);
+        assert_eq!(buffer.chunk(5, true, false), None);
+        buffer.give_back(&mut shared);
+        assert_eq!((buffer.data.len(), shared.len()), (8, with_margin(MAX_READ)));
+        assert_eq!(buffer.data, b"begunabc");
+        assert_eq!(buffer.unread(), b"abc");
+
+        buffer.lend(&mut shared);
+        assert!(shared.is_empty());
+        assert_eq!(buffer.unread(), b"abc");
+        buffer.consume(3);
+        let message = buffer.chunk(2, false, true).unwrap();
+        assert_eq!(buffer.get(message), b"begunbc");
+        assert!(read(&mut buffer, 1) >= MARGIN);
+        buffer.consume(1);
+        buffer.give_back(&mut shared);
+        assert_eq!((buffer.data.len(), shared.len()), (0, with_margin(MAX_READ)));
     }
 }

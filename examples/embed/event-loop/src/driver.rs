@@ -38,7 +38,7 @@ impl Connection {
         now: Instant,
         ended: bool,
         buffers: &mut Buffers,
-        on_message: &mut impl FnMut(MessageRef<'_>, &mut Outbound),
+        on_message: &mut impl FnMut(MessageRef<'_>, &mut Outbound, &mut TcpStream),
     ) -> io::Result<Visit> {
         self.ended |= ended;
         let ws = &mut *self.ws.with_buffers(buffers);
@@ -47,7 +47,7 @@ impl Connection {
             let (read, until) = match ws.next_ref(|| now) {
                 Next::Event((event, out)) => {
                     match event {
-                        Event::Message(message) => on_message(message, out),
+                        Event::Message(message) => on_message(message, out, &mut self.stream),
                         Event::Request(_) => drop(out.accept(&AcceptResponse::new())),
                         Event::Http(_) => drop(out.respond(&UPGRADE_REQUIRED)),
                         _ => {}

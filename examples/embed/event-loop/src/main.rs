@@ -8,11 +8,11 @@ mod driver;
 
 use std::collections::BTreeSet;
 use std::error::Error;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, IoSlice, Write};
 use std::time::{Duration, Instant};
 
 use driver::{Connection, Visit};
-use mio::net::TcpListener;
+use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 use ws_core::Config;
@@ -22,6 +22,8 @@ use ws_core::message::MessageRef;
 const LISTENER: usize = usize::MAX;
 /// How long to wait with the next connection when there are no descriptors left.
 const PAUSE: Duration = Duration::from_millis(50);
+/// Output that is worth a write of its own.
+const MUCH: usize = 64 * 1024;
 
 struct Server {
     poll: Poll,
@@ -34,8 +36,21 @@ struct Server {
     buffers: Buffers,
 }
 
-fn echo(message: MessageRef<'_>, out: &mut Outbound) {
-    let _ = out.queue_ref(message); // it fails only when the connection is closing
+/// Queues the answer. When it makes much that waits, it is written from where it was read, and only the rest is copied.
+fn echo(message: MessageRef<'_>, out: &mut Outbound, stream: &mut TcpStream) {
+    // Both fail only when the connection is closing.
+    if out.waiting() + message.len() < MUCH {
+        let _ = out.queue_ref(message);
+        return;
+    }
+    let mut written = 0;
+    let _ = out.queue_and_write(message, |output, payload| {
+        let slices: Vec<_> = output.slices().chain([payload]).map(IoSlice::new).collect();
+        // An error comes again when the rest is written.
+        written = stream.write_vectored(&slices).unwrap_or(0);
+        written
+    });
+    out.written(written);
 }
 
 impl Server {

@@ -2,7 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::io::{Error, ErrorKind, Result};
-use std::{mem::take, pin::pin, task::Poll, task::ready, time::Duration};
+use std::{mem::take, pin::pin, task::Poll, task::ready};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout};
 use ws_core::endpoint::{Endpoint, Event, Next};
@@ -90,7 +90,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             }
             Poll::Ready(Ok(()))
         });
-        timeout(left.unwrap_or(Duration::MAX), step).await.unwrap_or(Ok(()))
+        let Some(left) = left else { return step.await };
+        timeout(left, step).await.unwrap_or(Ok(()))
     }
 }
 

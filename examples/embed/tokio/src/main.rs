@@ -4,9 +4,21 @@ use std::{env, io, time::Duration};
 
 use embed_tokio::WebSocket;
 use tokio::net::{TcpListener, TcpStream};
-use ws_core::Config;
-use ws_core::endpoint::{Endpoint, Event, Options};
+use ws_core::endpoint::{Endpoint, Event, Next, Options};
 use ws_core::handshake::{AcceptResponse, HttpResponse, select_subprotocol};
+use ws_core::{Config, Instant};
+
+/// Echoes messages that have come already from where they were read, until 64 KiB wait to be written.
+fn echo_ref(endpoint: &mut Endpoint) {
+    let Endpoint { inbound, outbound, .. } = endpoint;
+    while outbound.waiting() < 1 << 16 && inbound.has_message(outbound) {
+        // The clock is for when there is nothing to tell. A failure is returned by `event`.
+        let next = inbound.next_ref(outbound, || Instant::from_millis(0));
+        if let Next::Event(Event::Message(message)) = next {
+            let _ = outbound.queue_ref(message); // it fails only when the connection is closing
+        }
+    }
+}
 
 async fn serve(stream: TcpStream, options: Options) -> io::Result<()> {
     stream.set_nodelay(true)?;
@@ -22,7 +34,10 @@ async fn serve(stream: TcpStream, options: Options) -> io::Result<()> {
                 let response = HttpResponse::new(426).body(b"WebSocket only\n");
                 ws.endpoint.outbound.respond(&response).map_err(io::Error::other)?;
             }
-            Event::Message(message) => ws.queue(message).await?,
+            Event::Message(message) => {
+                ws.queue(message).await?;
+                echo_ref(&mut ws.endpoint);
+            }
             _ => {}
         }
     }

@@ -1,0 +1,147 @@
+//! Compressed messages: what must hold for any payload, and for any messages that are compressed.
+
+use ws_core::deflate::{DeflateOptions, Deflater, Inflater, Pool, WindowBits};
+
+#[path = "../../ws-core/tests/deflate/engines.rs"]
+mod engines;
+#[path = "../../ws-core/tests/deflate/strict.rs"]
+mod strict;
+
+use engines::{Engine, Setup, in_pool, inflate, next_message};
+use strict::Strict;
+
+/// The longest message, so that a bomb does not slow the fuzzer down.
+const LIMITS: [u64; 4] = [1 << 20, 10, 300, 5000];
+
+/// The payloads of messages: the input is a setup and the payloads.
+///
+/// Flags: bits 0 and 1 choose a limit, bits 2 to 4 a limit of the ratio, bit 5 is no context takeover, bits 6 and 7 say how
+/// many messages have a byte for their length; the last one has none. Then follow the sizes of the pieces and of the room
+/// for output.
+pub(crate) fn inflate_any(data: &[u8]) {
+    let Some((&[flags, cut, room], mut rest)) = data.split_first_chunk::<3>() else { return };
+    let mut setup = Setup::new(15);
+    let ratio = u32::from(flags >> 2 & 7);
+    setup.limits = setup.limits.max_message(LIMITS[usize::from(flags & 3)]).max_ratio(Some(ratio));
+    setup.takeover = flags & 0x20 == 0;
+    setup.room = usize::from(room) + 1;
+
+    let mut messages = Vec::new();
+    for _ in 0..flags >> 6 {
+        let Some((len, after)) = rest.split_first() else { break };
+        let (message, after) = after.split_at(usize::from(*len).min(after.len()));
+        messages.push(vec![message]);
+        rest = after;
+    }
+    messages.push(vec![rest]);
+    let outcomes = inflate(Engine::Pool, setup, &messages);
+    assert_eq!(inflate(Engine::Slice, setup, &messages), outcomes, "the other engine");
+    for size in [usize::from(cut) + 1, 1] {
+        let messages: Vec<_> = messages.iter().map(|message| pieces(message[0], size)).collect();
+        assert_eq!(inflate(Engine::Pool, setup, &messages), outcomes, "in pieces of {size}");
+        assert_eq!(inflate(Engine::Slice, setup, &messages), outcomes, "in pieces of {size}");
+    }
+
+    // Another connection takes the engine away after each message.
+    let pool = Pool::with_engines(1.try_into().unwrap());
+    let [mut ours, mut other] = [(); 2].map(|()| inflater(&pool, setup));
+    for (message, outcome) in messages.iter().zip(&outcomes) {
+        assert_eq!(&next_message(&mut ours, setup.room, message), outcome, "a shared engine");
+        let _ = next_message(&mut other, setup.room, &[[0x4b, 0x04, 0x00]]);
+    }
+
+    // A second opinion on what is valid. It does not know the limits, nor what is invalid in trees.
+    let mut strict = Strict::new(1 << 15, setup.takeover);
+    for (message, (bytes, result)) in messages.iter().zip(&outcomes) {
+        match (strict.message(message[0]), result) {
+            (Ok(expected), Ok(())) => assert_eq!(bytes, &expected),
+            _ => break,
+        }
+    }
+
+    // In a smaller window, the engine without an allocator accepts no more than the other, and the same bytes.
+    let small = Setup { bits: WindowBits::new(8 + cut % 7).unwrap(), ..setup };
+    let wide = in_pool(&Pool::new(), small, &messages);
+    for (narrow, wide) in inflate(Engine::Slice, small, &messages).iter().zip(&wide) {
+        if narrow.1.is_ok() {
+            assert_eq!(narrow, wide);
+        }
+    }
+}
+
+/// A payload in fragments, at least one.
+fn pieces(payload: &[u8], size: usize) -> Vec<&[u8]> {
+    if payload.is_empty() { vec![payload] } else { payload.chunks(size).collect() }
+}
+
+/// Messages that are compressed: the input is settings and messages, each of which is two bytes, how it is sent and its
+/// length, and a part of the input that is repeated.
+pub(crate) fn round_trip(data: &[u8]) {
+    let Some((&[bits, levels, cut, room], mut rest)) = data.split_first_chunk::<4>() else {
+        return;
+    };
+    let setup = Setup {
+        takeover: bits & 8 == 0,
+        room: usize::from(room) * 16 + 1,
+        ..Setup::new(8 + bits % 8)
+    };
+    let options = DeflateOptions::new().level(levels % 10).mem_level(1 + levels / 10 % 9);
+    let (own, shared) = (Pool::new(), Pool::with_engines(1.try_into().unwrap()));
+    let mut hot = deflater(&own, setup, options);
+    let mut rebuilt = deflater(&shared, setup, options);
+    let mut other = deflater(&shared, setup, options);
+    let mut inflaters = [inflater(&own, setup), inflater(&own, setup)];
+    let mut stricts = [(); 2].map(|()| Strict::new(setup.bits.size(), setup.takeover));
+    let (mut payloads, mut expected) = (Vec::new(), Vec::new());
+
+    while let Some((&[how, len], after)) = rest.split_first_chunk::<2>() {
+        let (seed, after) = after.split_at(usize::from(len).min(after.len()));
+        rest = after;
+        let message = seed.repeat(1 + usize::from(how >> 4).pow(2));
+        for (i, deflater) in [&mut hot, &mut rebuilt].into_iter().enumerate() {
+            let Some(payload) = compress(deflater, how, &message) else { continue };
+            assert_eq!(stricts[i].message(&payload).as_ref(), Ok(&message), "a strict decoder");
+            let fragments: Vec<_> =
+                pieces(&payload, usize::from(cut) + 1).into_iter().map(<[u8]>::to_vec).collect();
+            let outcome = next_message(&mut inflaters[i], setup.room, &fragments);
+            assert_eq!(outcome, (message.clone(), Ok(())));
+            if i == 0 {
+                payloads.push(fragments);
+                expected.push(outcome);
+            }
+        }
+        compress(&mut other, 0, b"what another connection sends, sends, sends");
+    }
+    assert_eq!(inflate(Engine::Slice, setup, &payloads), expected);
+}
+
+/// The payload, unless the message is sent as it is.
+fn compress(deflater: &mut Deflater, how: u8, message: &[u8]) -> Option<Vec<u8>> {
+    let mut payload = Vec::new();
+    match usize::from(how & 0x0f) {
+        0..8 => {
+            let shorter = deflater.compress(message, &mut payload);
+            assert!(if shorter { payload.len() < message.len() } else { payload.is_empty() });
+            shorter.then_some(payload)
+        }
+        8 => None,
+        most => {
+            let size = message.len() / (most - 8) + 1;
+            for piece in message.chunks(size) {
+                deflater.compress_piece(piece, false, &mut payload);
+            }
+            deflater.compress_piece(&[], true, &mut payload);
+            Some(payload)
+        }
+    }
+}
+
+fn inflater(pool: &Pool, setup: Setup) -> Inflater {
+    let inflater = Inflater::new(pool, setup.bits, setup.limits);
+    if setup.takeover { inflater } else { inflater.no_context_takeover() }
+}
+
+fn deflater(pool: &Pool, setup: Setup, options: DeflateOptions) -> Deflater {
+    let deflater = Deflater::new(pool, setup.bits, options);
+    if setup.takeover { deflater } else { deflater.no_context_takeover() }
+}
