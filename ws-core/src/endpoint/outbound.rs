@@ -201,8 +201,8 @@ impl Outbound {
     /// of the message at its end, and the payload that follows. It returns how many bytes of both the stream has taken, from
     /// the front, and only the rest is copied. What was taken counts as output until [`written`](Self::written) is told.
     ///
-    /// It is not called for a payload that has to be copied: to be masked, to be cut, or to follow what waits to be cut
-    /// or was taken by [`take_output`](Self::take_output) and is not written yet.
+    /// It is not called for a payload that is compressed or has to be copied: to be masked, to be cut, or to follow what
+    /// waits to be cut or was taken by [`take_output`](Self::take_output) and is not written yet.
     ///
     /// # Errors
     ///
@@ -215,9 +215,13 @@ impl Outbound {
         let message = message.into();
         let (kind, payload) = (message.kind(), message.as_bytes());
         self.check(payload.len())?;
+        #[cfg(feature = "zlib-rs")]
+        if let Some(result) = self.put_compressed(kind, payload) {
+            return result;
+        }
         let is_cut = payload.len() as u64 > self.sender.max_outgoing_frame();
         if is_cut || self.queue.is_some() || self.in_flight > 0 || self.role() == Role::Client {
-            return self.put(kind, Source::Copied(payload), true);
+            return self.put(frame(kind, true), Source::Copied(payload));
         }
         let head = self.sender.fragment(frame(kind, true), payload.len() as u64, None);
         self.output.append(&head);

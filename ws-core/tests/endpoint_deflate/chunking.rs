@@ -3,7 +3,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use ws_core::deflate::{DeflateOptions, DeflateParams, Pool, WindowBits};
-use ws_core::endpoint::Compression;
+use ws_core::endpoint::{Compression, Output};
 use ws_core::{Config, Endpoint, Message, MessageKind, PreparedMessage, Role};
 
 use crate::common::ROLES;
@@ -25,6 +25,8 @@ enum Sort {
 enum Act {
     Queue,
     QueueRef,
+    /// By a driver that writes at once: so much of it, at most.
+    AndWrite(usize),
     Prepared,
     /// Piece by piece, cut at these places.
     Pieces(Vec<u16>),
@@ -83,6 +85,16 @@ impl Sent {
         match &self.act {
             Act::Queue => endpoint.outbound.queue(message.clone()).unwrap(),
             Act::QueueRef => endpoint.outbound.queue_ref(message).unwrap(),
+            Act::AndWrite(most) => {
+                let write = |output: &Output, payload: &[u8]| {
+                    let all: Vec<u8> = output.slices().flatten().chain(payload).copied().collect();
+                    let count = all.len().min(*most);
+                    wire.extend_from_slice(&all[..count]);
+                    count
+                };
+                endpoint.outbound.queue_and_write(message, write).unwrap();
+                endpoint.outbound.written(*most);
+            }
             Act::Prepared => {
                 endpoint.outbound.queue_prepared(&PreparedMessage::new(message)).unwrap();
             }
@@ -117,6 +129,7 @@ fn sent() -> impl Strategy<Value = Sent> {
     let act = prop_oneof![
         3 => Just(Act::Queue),
         2 => Just(Act::QueueRef),
+        1 => prop_oneof![0..100_usize, Just(usize::MAX)].prop_map(Act::AndWrite),
         1 => Just(Act::Prepared),
         3 => vec(any::<u16>(), 0..5).prop_map(Act::Pieces),
     ];
@@ -226,7 +239,9 @@ proptest! {
             let options = DeflateOptions::new().level(settings.level).mem_level(settings.mem_level);
             Compression::new(&pool).options(options).least(settings.least)
         };
-        let config = Config::new().max_outgoing_frame(settings.max_outgoing_frame);
+        // Not so many fragments that it takes long.
+        let longest = all.iter().map(|sent| sent.len as u64).max().unwrap_or(0);
+        let config = Config::new().max_outgoing_frame(settings.max_outgoing_frame.max(longest / 200));
         let mut sender = agreed(peer, compression(), settings.params, config);
         let (messages, wire) = send(&mut sender, &all);
 
@@ -243,7 +258,7 @@ proptest! {
         prop_assert!(log.open.is_none());
 
         // One byte at a time, if that does not take too long.
-        if wire.len() < 5_000 {
+        if wire.len() < 1_500 {
             for streaming in [false, true] {
                 let mut log = Log::default();
                 let mut receiver = agreed(role, compression(), settings.params, Config::new());

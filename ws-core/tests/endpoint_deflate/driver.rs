@@ -282,8 +282,8 @@ pub(crate) fn feed(endpoint: &mut Endpoint, stream: &[u8], steps: &[Step], log: 
         };
         // Not so often that it takes long.
         blocks += usize::from(step.blocked);
-        step.blocked &= blocks < 30;
-        step.size = step.size.max(stream.len() / 5_000);
+        step.blocked &= blocks < 10;
+        step.size = step.size.max(stream.len() / 1_000);
         if step.blocked && endpoint.outbound.is_open() && endpoint.outbound.waiting() < 70_000 {
             // Not compressed: it is to be in the way.
             endpoint.outbound.set_compression(false);

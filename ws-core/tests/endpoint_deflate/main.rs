@@ -9,6 +9,8 @@ mod ends;
 
 mod chunking;
 mod driver;
+mod failing;
+mod sharing;
 
 use ws_core::deflate::{DeflateConfig, DeflateParams, Pool, WindowBits};
 use ws_core::endpoint::{Compression, Endpoint, Event, Next, Options};
