@@ -243,7 +243,9 @@ proptest! {
         let longest = all.iter().map(|sent| sent.len as u64).max().unwrap_or(0);
         let config = Config::new().max_outgoing_frame(settings.max_outgoing_frame.max(longest / 200));
         let mut sender = agreed(peer, compression(), settings.params, config);
+        let t0 = std::time::Instant::now();
         let (messages, wire) = send(&mut sender, &all);
+        let t1 = std::time::Instant::now();
 
         // By the simplest driver.
         let mut plain = Log::default();
@@ -257,6 +259,8 @@ proptest! {
         prop_assert_eq!(&log.told, &plain.told);
         prop_assert!(log.open.is_none());
 
+        let t2 = std::time::Instant::now();
+        eprintln!("T {} {:?} {:?} {} {:?}", wire.len(), t1 - t0, t2 - t1, log.told.len(), settings);
         // One byte at a time, if that does not take too long.
         if wire.len() < 1_500 {
             for streaming in [false, true] {

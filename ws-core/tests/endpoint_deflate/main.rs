@@ -6,10 +6,13 @@
 mod common;
 #[path = "../ends/mod.rs"]
 mod ends;
+#[path = "../meter/mod.rs"]
+mod meter;
 
 mod chunking;
 mod driver;
 mod failing;
+mod memory;
 mod sharing;
 
 use ws_core::deflate::{DeflateConfig, DeflateParams, Pool, WindowBits};

@@ -1,4 +1,5 @@
 //! An allocator that counts, for tests of memory.
+#![allow(dead_code, reason = "each test file uses a part of it")]
 
 use core::cell::Cell;
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -73,6 +74,11 @@ impl Meter {
 
     pub(crate) fn live(&self) -> usize {
         usize::try_from(COUNT.get().live - self.0.live).unwrap_or(0)
+    }
+
+    /// How much less there is.
+    pub(crate) fn freed(&self) -> usize {
+        usize::try_from(self.0.live - COUNT.get().live).unwrap_or(0)
     }
 
     pub(crate) fn peak(&self) -> usize {
