@@ -133,8 +133,13 @@ fn sent() -> impl Strategy<Value = Sent> {
         1 => Just(Act::Prepared),
         3 => vec(any::<u16>(), 0..5).prop_map(Act::Pieces),
     ];
-    let sort =
-        prop::sample::select(vec![Sort::Same, Sort::Words, Sort::Words, Sort::Characters, Sort::Noise]);
+    let sort = prop::sample::select(vec![
+        Sort::Same,
+        Sort::Words,
+        Sort::Words,
+        Sort::Characters,
+        Sort::Noise,
+    ]);
     let len = prop_oneof![1 => Just(0_usize), 4 => 1..300_usize, 3 => 0..6_000_usize, 1 => 0..100_000_usize];
     (act, kind(), sort, len, any::<u32>(), prop::bool::weighted(0.85), any::<bool>()).prop_map(
         |(act, kind, sort, len, seed, compression, drain)| Sent {
@@ -183,7 +188,8 @@ struct Settings {
 }
 
 fn settings() -> impl Strategy<Value = Settings> {
-    let window = || proptest::option::of((8..=15_u8).prop_map(|bits| WindowBits::new(bits).unwrap()));
+    let window =
+        || proptest::option::of((8..=15_u8).prop_map(|bits| WindowBits::new(bits).unwrap()));
     let params = (any::<bool>(), any::<bool>(), window(), window()).prop_map(
         |(server_no_context_takeover, client_no_context_takeover, server, client)| DeflateParams {
             server_no_context_takeover,
@@ -223,8 +229,6 @@ fn without_pings(told: &[Told]) -> Vec<Told> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
-
     // RFC 7692 §6, §7: the messages are the same, in their order, and Pings where they were sent
     #[test]
     fn what_is_told_does_not_depend_on_how_it_is_sent_cut_or_asked_for(
@@ -241,11 +245,9 @@ proptest! {
         };
         // Not so many fragments that it takes long.
         let longest = all.iter().map(|sent| sent.len as u64).max().unwrap_or(0);
-        let config = Config::new().max_outgoing_frame(settings.max_outgoing_frame.max(longest / 200));
+        let config = Config::new().max_outgoing_frame(settings.max_outgoing_frame.max(longest / 1000));
         let mut sender = agreed(peer, compression(), settings.params, config);
-        let t0 = std::time::Instant::now();
         let (messages, wire) = send(&mut sender, &all);
-        let t1 = std::time::Instant::now();
 
         // By the simplest driver.
         let mut plain = Log::default();
@@ -259,10 +261,8 @@ proptest! {
         prop_assert_eq!(&log.told, &plain.told);
         prop_assert!(log.open.is_none());
 
-        let t2 = std::time::Instant::now();
-        eprintln!("T {} {:?} {:?} {} {:?}", wire.len(), t1 - t0, t2 - t1, log.told.len(), settings);
         // One byte at a time, if that does not take too long.
-        if wire.len() < 1_500 {
+        if wire.len() < 3_000 {
             for streaming in [false, true] {
                 let mut log = Log::default();
                 let mut receiver = agreed(role, compression(), settings.params, Config::new());

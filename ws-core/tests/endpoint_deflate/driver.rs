@@ -169,7 +169,9 @@ impl Log {
         match next {
             Next::Event(event) => tell(self, event),
             Next::Failed(error) => self.tell(Told::Failed(error)),
-            Next::Write { read, .. } if blocked => return Effect::Stop { readable: read.is_some() },
+            Next::Write { read, .. } if blocked => {
+                return Effect::Stop { readable: read.is_some() };
+            }
             Next::Write { mut output, .. } => {
                 let count = output.chunk().len();
                 self.written.extend_from_slice(output.chunk());
@@ -282,8 +284,8 @@ pub(crate) fn feed(endpoint: &mut Endpoint, stream: &[u8], steps: &[Step], log: 
         };
         // Not so often that it takes long.
         blocks += usize::from(step.blocked);
-        step.blocked &= blocks < 10;
-        step.size = step.size.max(stream.len() / 1_000);
+        step.blocked &= blocks < 20;
+        step.size = step.size.max(stream.len() / 3_000);
         if step.blocked && endpoint.outbound.is_open() && endpoint.outbound.waiting() < 70_000 {
             // Not compressed: it is to be in the way.
             endpoint.outbound.set_compression(false);
@@ -320,10 +322,10 @@ fn receive(inbound: &mut Inbound, bytes: &[u8]) -> usize {
     count
 }
 
-/// All that waits, in batches; Pings are sent between the batches if `pings`.
+/// All that waits, in batches; if `pings`, a Ping is sent after every other batch, behind which the next fragment is cut.
 pub(crate) fn take(endpoint: &mut Endpoint, pings: bool) -> Vec<u8> {
     let mut bytes = Vec::new();
-    loop {
+    for batches in 0.. {
         let mut batch = Output::default();
         endpoint.outbound.take_output(&mut batch);
         if batch.is_empty() {
@@ -332,10 +334,11 @@ pub(crate) fn take(endpoint: &mut Endpoint, pings: bool) -> Vec<u8> {
         }
         batch.slices().for_each(|segment| bytes.extend_from_slice(segment));
         endpoint.outbound.written(batch.len());
-        if pings && endpoint.outbound.waiting() > 0 {
+        if pings && batches % 2 == 0 && endpoint.outbound.waiting() > 0 {
             endpoint.outbound.ping(b"between").unwrap();
         }
     }
+    bytes
 }
 
 /// A frame to `role`.

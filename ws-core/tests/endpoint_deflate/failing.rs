@@ -75,9 +75,7 @@ fn payloads_that_are_no_deflate_fail() {
         let whole = compress(b"a message that is cut short, short, short");
         let cut = &whole[..whole.len() - 1];
         let more = [&whole[..], &[0xff, 0xff]].concat();
-        for payload in
-            [&b"\x06"[..], b"\x07\x00", stored_with_a_wrong_length, &FAR, cut, &more]
-        {
+        for payload in [&b"\x06"[..], b"\x07\x00", stored_with_a_wrong_length, &FAR, cut, &more] {
             for size in [usize::MAX >> 1, 1, 3] {
                 let bad = fragments(role, TEXT, payload, size);
                 fails(role, Config::new(), &bad, ProtocolError::InvalidDeflate);
@@ -93,7 +91,12 @@ fn references_reach_as_far_as_messages_were_received() {
     for role in ROLES {
         let message = |len| frame(role, FIN | RSV1 | BINARY, &compress(&vec![7; len]));
         let far = frame(role, FIN | RSV1 | BINARY, &FAR);
-        fails(role, Config::new(), &[message(252), far.clone()].concat(), ProtocolError::InvalidDeflate);
+        fails(
+            role,
+            Config::new(),
+            &[message(252), far.clone()].concat(),
+            ProtocolError::InvalidDeflate,
+        );
         let endpoint = || agreed(role, Compression::new(&pool), params(9, true), Config::new());
         let told = [257, 3].map(|len| Told::Message(MessageKind::Binary, vec![7; len]));
         assert_eq!(same(role, endpoint, &[message(257), far].concat()), (told.into(), vec![]));
@@ -190,7 +193,8 @@ fn rsv1_where_it_means_nothing_fails() {
             frame(role, FIN | RSV1 | CLOSE, b""),
             frame(role, FIN | 0x60 | TEXT, &payload),
             frame(role, FIN | 0x50 | TEXT, &payload),
-            [frame(role, RSV1 | TEXT, &payload[..3]), frame(role, FIN | RSV1, &payload[3..])].concat(),
+            [frame(role, RSV1 | TEXT, &payload[..3]), frame(role, FIN | RSV1, &payload[3..])]
+                .concat(),
             [frame(role, TEXT, b"plain"), frame(role, FIN | RSV1 | CONT, &payload)].concat(),
         ] {
             fails(role, Config::new(), &bad, ProtocolError::ReservedBits);
@@ -230,12 +234,17 @@ fn control_frames_come_between_compressed_fragments() {
         sent.push((0x88, 1001_u16.to_be_bytes().to_vec()));
         let endpoint = || agreed(role, Compression::new(&pool), params(15, true), Config::new());
         // What is sent last waits until all is told: not all Pongs are, if the bytes come together.
-        let (all, by_one) = (Step::new(Way::Next, usize::MAX, false), Step::new(Way::Next, 1, false));
+        let (all, by_one) =
+            (Step::new(Way::Next, usize::MAX, false), Step::new(Way::Next, 1, false));
         for step in [all, by_one] {
             let mut log = Log::default();
             let mut endpoint = endpoint();
             feed(&mut endpoint, &stream, &[step], &mut log);
-            assert_eq!((&log.told, plain(&log.written)), (&told, sent.clone()), "{role:?} {step:?}");
+            assert_eq!(
+                (&log.told, plain(&log.written)),
+                (&told, sent.clone()),
+                "{role:?} {step:?}"
+            );
         }
         assert_eq!(same(role, endpoint, &stream), (told, sent));
     }

@@ -124,9 +124,15 @@ fn a_bomb_costs_its_limit_and_a_constant() {
     for role in ROLES {
         for size in [usize::MAX >> 1, 1] {
             for streaming in [false, true] {
-                let stream = fragments(role, BINARY, &bomb[..if size == 1 { 3_000 } else { bomb.len() }], size);
+                let stream = fragments(
+                    role,
+                    BINARY,
+                    &bomb[..if size == 1 { 3_000 } else { bomb.len() }],
+                    size,
+                );
                 let meter = Meter::new();
-                let mut endpoint = agreed(role, Compression::new(&Pool::new()), params(15, true), config);
+                let mut endpoint =
+                    agreed(role, Compression::new(&Pool::new()), params(15, true), config);
                 endpoint.inbound.set_streaming(streaming);
                 let mut rest = &stream[..];
                 let mut told = 0;
@@ -181,7 +187,9 @@ fn a_long_message_streams_through_little_memory() {
                     Next::Event((Event::Chunk { bytes, start, end, .. }, _)) => {
                         assert_eq!(start, told == 0);
                         assert!(!ended);
-                        assert!(piece.as_bytes()[told % piece.len()..].starts_with(&bytes[..bytes.len().min(piece.len() - told % piece.len())]));
+                        assert!(piece.as_bytes()[told % piece.len()..].starts_with(
+                            &bytes[..bytes.len().min(piece.len() - told % piece.len())]
+                        ));
                         told += bytes.len();
                         ended = end;
                     }
@@ -204,7 +212,13 @@ fn compressed_output_holds_no_more_than_twice_what_it_counts() {
     for role in ROLES {
         for max_frame in [u64::MAX, 1000] {
             let config = Config::new().max_outgoing_frame(max_frame);
-            let message = Message::from(vec![7; MIB].into_iter().enumerate().map(|(at, byte)| if at % 128 == 0 { (at * 7919 >> 9) as u8 } else { byte }).collect::<Vec<u8>>());
+            let message = Message::from(
+                vec![7; MIB]
+                    .into_iter()
+                    .enumerate()
+                    .map(|(at, byte)| if at % 128 == 0 { (at * 7919 >> 9) as u8 } else { byte })
+                    .collect::<Vec<u8>>(),
+            );
             let mut endpoint = agreed(role, Compression::new(&pool), params(12, true), config);
             endpoint.outbound.queue(message.clone()).unwrap();
             let first = endpoint.outbound.waiting();
@@ -214,7 +228,11 @@ fn compressed_output_holds_no_more_than_twice_what_it_counts() {
                 endpoint.outbound.queue(message.clone()).unwrap();
             }
             let waiting = endpoint.outbound.waiting();
-            assert!(meter.live() <= 2 * waiting + 16 * KIB, "{role:?} {max_frame}: {} for {waiting}", meter.live());
+            assert!(
+                meter.live() <= 2 * waiting + 16 * KIB,
+                "{role:?} {max_frame}: {} for {waiting}",
+                meter.live()
+            );
         }
     }
 }

@@ -79,7 +79,11 @@ fn prepared_messages_are_compressed_once_where_connections_agree() {
         let mut client =
             agreed(Role::Client, Compression::new(&pool), params(bits, takeover), Config::new());
         feed(&mut client, &stream, &[Step::new(Way::Next, usize::MAX, false)], &mut log);
-        assert!(log.told.iter().all(|told| *told == Told::Message(MessageKind::Text, text.clone().into())));
+        assert!(
+            log.told
+                .iter()
+                .all(|told| *told == Told::Message(MessageKind::Text, text.clone().into()))
+        );
         assert_eq!(log.told.len(), frames(&stream).len());
     }
 }
@@ -122,7 +126,10 @@ fn the_first_fragment_alone_is_marked() {
 fn empty_messages_and_fragments_are_whole_messages() {
     let pool = Pool::new();
     for role in ROLES {
-        let peer = match role { Role::Server => Role::Client, Role::Client => Role::Server };
+        let peer = match role {
+            Role::Server => Role::Client,
+            Role::Client => Role::Server,
+        };
         let compression = || Compression::new(&pool).least(0);
         let mut sender = agreed(role, compression(), params(12, true), Config::new());
         let out = &mut sender.outbound;
@@ -145,7 +152,13 @@ fn empty_messages_and_fragments_are_whole_messages() {
                     let mut log = Log::default();
                     let mut receiver = agreed(peer, compression(), params(12, true), Config::new());
                     feed(&mut receiver, &stream, &[Step::new(way, size, streaming)], &mut log);
-                    let told = [("", MessageKind::Text), ("", MessageKind::Binary), ("", MessageKind::Text), ("", MessageKind::Binary), ("abc", MessageKind::Text)];
+                    let told = [
+                        ("", MessageKind::Text),
+                        ("", MessageKind::Binary),
+                        ("", MessageKind::Text),
+                        ("", MessageKind::Binary),
+                        ("abc", MessageKind::Text),
+                    ];
                     let told = told.map(|(text, kind)| Told::Message(kind, text.into()));
                     assert_eq!(log.told, told, "{role:?} {way:?} {size} {streaming}");
                 }
@@ -242,7 +255,10 @@ fn debug_shows_no_plaintext() {
         assert_eq!(log.told, [Told::Message(MessageKind::Text, secret.clone().into())]);
         for form in [format!("{endpoint:?}"), format!("{endpoint:#?}")] {
             let numbers = form.replace([' ', '\n'], "");
-            assert!(!form.contains("hidden") && !numbers.contains("104,105,100,100,101,110"), "{form}");
+            assert!(
+                !form.contains("hidden") && !numbers.contains("104,105,100,100,101,110"),
+                "{form}"
+            );
         }
     }
 }
