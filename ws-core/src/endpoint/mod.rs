@@ -200,7 +200,7 @@ impl Endpoint {
         #[cfg(feature = "zlib-rs")]
         if let Some(params) = options.compression.and_then(|compression| compression.agreed) {
             outbound.set_deflate(&params);
-            inbound.set_deflate(&params, &outbound);
+            inbound.set_deflate(&params, &mut outbound);
         }
         inbound.preload(leftover);
         Self { inbound, outbound }
