@@ -97,18 +97,20 @@ impl Deflater {
     /// A message that is compressed in pieces has to be complete.
     pub fn compress(&mut self, message: &[u8], output: &mut Vec<u8>) -> bool {
         let start = output.len();
-        // One byte less than the message, and the four that are removed.
-        let Some(most) = message.len().checked_add(TAIL.len().saturating_sub(1)) else {
-            return false;
-        };
+        let most = bound(message.len());
         output.resize(start.saturating_add(most), 0);
         let mut engine = self.engine();
         let room = output.get_mut(start..).unwrap_or_default();
-        let written = flush(&mut engine, message, room).map_or(0, |(_, written)| written);
+        let written = flush(&mut engine, message, room).map_or(most, |(_, written)| written);
+        let is_whole = written < most;
         output.truncate(start.saturating_add(written));
-        // If the room was used up, there may be more.
-        let shorter = written < most && cut_tail(output, start);
-        self.put(engine, shorter && self.takeover);
+        let cut = is_whole && cut_tail(output, start);
+        let shorter = cut && output.len().saturating_sub(start) < message.len();
+        if is_whole {
+            self.put(engine, shorter && self.takeover);
+        } else {
+            self.discard(engine);
+        }
         if !shorter {
             output.truncate(start);
         } else if self.takeover {
@@ -135,7 +137,11 @@ impl Deflater {
             output.truncate(start);
             store(piece, end, output);
         }
-        self.put(engine, cut && (self.takeover || !end));
+        if whole {
+            self.put(engine, cut && (self.takeover || !end));
+        } else {
+            self.discard(engine);
+        }
         self.history.push(piece);
         if end {
             self.end_message();
@@ -169,6 +175,18 @@ impl Deflater {
     fn put(&mut self, engine: Deflate, resumable: bool) {
         self.stamp = self.pool.deflate().put(engine, self.settings(), resumable);
     }
+
+    /// For an engine that has output left. It must not be used again: its `reset` forgets how much is left, not where
+    /// that begins, and so it has less and less room, and panics when there is none.
+    fn discard(&mut self, engine: Deflate) {
+        drop(engine);
+        self.stamp = 0;
+    }
+}
+
+/// More than a message of this length may become, by zlib's `deflateBound` and the five bytes of a flush.
+const fn bound(len: usize) -> usize {
+    len.saturating_add(len >> 3).saturating_add(len >> 6).saturating_add(16)
 }
 
 fn make(Settings { bits, options }: Settings) -> Deflate {
@@ -227,5 +245,66 @@ fn store(piece: &[u8], end: bool, output: &mut Vec<u8>) {
     }
     if end {
         output.push(EMPTY);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes that no engine makes shorter.
+    fn noise(len: usize, state: &mut u64) -> Vec<u8> {
+        let mut next = || {
+            *state ^= *state << 13;
+            *state ^= *state >> 7;
+            *state ^= *state << 17;
+            (*state >> 32) as u8
+        };
+        (0..len).map(|_| next()).collect()
+    }
+
+    // An engine of zlib-rs that is reset while it has output left keeps that output's place.
+    #[test]
+    fn any_number_of_messages_that_do_not_get_shorter_leave_the_engine_as_it_was() {
+        let text = b"{\"id\": 1, \"name\": \"a\"}, {\"id\": 2, \"name\": \"b\"}".repeat(20);
+        let mut state = 0x2545_f491_4f6c_dd1d;
+        for mem_level in [1, 8] {
+            for level in [0, 1, 6] {
+                let options = DeflateOptions::new().level(level).mem_level(mem_level);
+                let mut deflater = Deflater::new(&Pool::new(), WindowBits::new(12).unwrap(), options);
+                let mut output = Vec::new();
+                for len in [1, 256, 70_000] {
+                    for _ in 0..(100_000 / len).min(500) {
+                        assert!(!deflater.compress(&noise(len, &mut state), &mut output));
+                        assert_eq!(output, []);
+                    }
+                }
+                assert_eq!(deflater.compress(&text, &mut output), level > 0);
+                assert_eq!(output.is_empty(), level == 0);
+            }
+        }
+    }
+
+    #[test]
+    fn bound_is_more_than_what_an_engine_writes() {
+        let mut state = 0x9e37_79b9_7f4a_7c15;
+        for mem_level in [1, 8, 9] {
+            for level in 0..=9 {
+                let settings = Settings {
+                    bits: WindowBits::new(9).unwrap(),
+                    options: DeflateOptions::new().level(level).mem_level(mem_level),
+                };
+                let mut engine = make(settings);
+                for len in [0, 1, 2, 10, 127, 128, 1000, 70_000] {
+                    let mut message = noise(len, &mut state);
+                    // Literals of nine bits in the fixed code, which is what level 1 has.
+                    message.iter_mut().for_each(|byte| *byte |= 0x90);
+                    engine.reset();
+                    let mut output = alloc::vec![0; bound(len)];
+                    let (read, written) = flush(&mut engine, &message, &mut output).unwrap();
+                    assert!(read == len && written < bound(len), "{level} {mem_level} {len}: {written}");
+                }
+            }
+        }
     }
 }
