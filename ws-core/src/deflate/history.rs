@@ -8,7 +8,6 @@ use super::window::WindowBits;
 /// that has to be kept between two messages (RFC 7692 §7.2.3.2).
 ///
 /// Its memory grows with what it has seen, and never beyond the window.
-#[derive(Debug)]
 pub(super) struct History {
     /// A ring once it is as long as the window.
     bytes: Vec<u8>,
@@ -73,6 +72,13 @@ impl History {
         if let Some(place) = self.bytes.get_mut(at..at.saturating_add(bytes.len())) {
             place.copy_from_slice(bytes);
         }
+    }
+}
+
+/// Shows no plaintext.
+impl core::fmt::Debug for History {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("History").field("bits", &self.bits).field("len", &self.bytes.len()).finish()
     }
 }
 

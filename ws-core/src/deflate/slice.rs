@@ -68,7 +68,6 @@ impl core::fmt::Debug for Decoder {
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug)]
 pub struct SliceInflater<'w> {
     window: &'w mut [u8],
     decoder: &'w mut Decoder,
@@ -166,6 +165,16 @@ impl<'w> SliceInflater<'w> {
             self.progress.fail(error);
         }
         checked
+    }
+}
+
+/// Shows no plaintext.
+impl core::fmt::Debug for SliceInflater<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("SliceInflater")
+            .field("window", &self.window.len())
+            .field("progress", &self.progress)
+            .finish_non_exhaustive()
     }
 }
 

@@ -287,7 +287,7 @@ impl Inflating {
     /// Takes what was inflated as bytes of its own: with its memory, if it is long and fills at least half of it.
     pub(super) fn take(&mut self, range: Range<usize>) -> Bytes {
         let len = range.len();
-        if len < HAND_OVER || len < self.plain.len() / 2 {
+        if len < HAND_OVER || len < self.plain.capacity() / 2 {
             return Bytes::copy_from_slice(self.get(range));
         }
         self.end = 0;

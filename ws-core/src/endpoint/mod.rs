@@ -200,7 +200,7 @@ impl Endpoint {
         #[cfg(feature = "zlib-rs")]
         if let Some(params) = options.compression.and_then(|compression| compression.agreed) {
             outbound.set_deflate(&params);
-            inbound.set_deflate(&params, &outbound);
+            inbound.set_deflate(&params, &mut outbound);
         }
         inbound.preload(leftover);
         Self { inbound, outbound }
@@ -298,7 +298,7 @@ impl Endpoint {
     }
 
     /// What was parsed, unless the output is in its way. It may be what drops the output.
-    #[inline]
+    #[inline(never)]
     fn find_parsed(&mut self) -> Option<Found> {
         if self.outbound.waiting() >= HOLD {
             self.inbound.hold(&mut self.outbound);

@@ -122,10 +122,10 @@ impl Inbound {
         found
     }
 
-    /// What comes from here on may be compressed, as the sending side has agreed.
+    /// What comes from here on may be compressed, as the sending side has agreed: nobody needs the settings any more.
     #[cfg(feature = "zlib-rs")]
-    pub(super) fn set_deflate(&mut self, params: &DeflateParams, out: &Outbound) {
-        let Some(compression) = &out.compression else { return };
+    pub(super) fn set_deflate(&mut self, params: &DeflateParams, out: &mut Outbound) {
+        let Some(compression) = out.compression.take() else { return };
         let receiver = &mut self.session.receiver;
         let inflating = compression.inflating(out.role(), params, receiver.max_message());
         self.assembly.inflating = Some(Box::new(inflating));

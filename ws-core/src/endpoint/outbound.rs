@@ -46,7 +46,7 @@ pub struct Outbound {
     /// Messages that are yet to be cut into fragments.
     queue: Option<Box<Queue>>,
     keys: Option<Box<Keys>>,
-    /// How permessage-deflate is used, if it may be.
+    /// How permessage-deflate is used, if it may be, until it is agreed on.
     #[cfg(feature = "zlib-rs")]
     pub(super) compression: Option<Box<Compression>>,
     /// If it was agreed on.
@@ -201,8 +201,8 @@ impl Outbound {
     /// of the message at its end, and the payload that follows. It returns how many bytes of both the stream has taken, from
     /// the front, and only the rest is copied. What was taken counts as output until [`written`](Self::written) is told.
     ///
-    /// It is not called for a payload that has to be copied: to be compressed, masked or cut, or to follow what waits to be
-    /// cut or was taken by [`take_output`](Self::take_output) and is not written yet.
+    /// It is not called for a payload that is compressed or has to be copied: to be masked, to be cut, or to follow what
+    /// waits to be cut or was taken by [`take_output`](Self::take_output) and is not written yet.
     ///
     /// # Errors
     ///
@@ -547,7 +547,9 @@ impl Outbound {
 
     #[cfg(feature = "zlib-rs")]
     fn put_owned(&mut self, frame: DataFrame, payload: Vec<u8>) -> Result<(), SendError> {
-        if payload.len() < SHARE || self.role() == Role::Client {
+        // It has room for the message: what waits holds at most twice what it counts.
+        let roomy = payload.capacity() / 2 > payload.len();
+        if payload.len() < SHARE || roomy || self.role() == Role::Client {
             self.put(frame, Source::Copied(&payload))
         } else {
             self.put(frame, Source::Shared(Bytes::from(payload)))

@@ -2,6 +2,19 @@
 
 #![cfg(feature = "zlib-rs")]
 
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../ends/mod.rs"]
+mod ends;
+#[path = "../meter/mod.rs"]
+mod meter;
+
+mod chunking;
+mod driver;
+mod failing;
+mod memory;
+mod sharing;
+
 use ws_core::deflate::{DeflateConfig, DeflateParams, Pool, WindowBits};
 use ws_core::endpoint::{Compression, Endpoint, Event, Next, Options};
 use ws_core::handshake::{AcceptResponse, ClientRequest};

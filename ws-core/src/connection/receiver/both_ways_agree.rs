@@ -6,10 +6,31 @@ use std::vec::Vec;
 use super::*;
 use crate::Connection;
 
+/// Of a chunk or a control frame, which has no kind: whether it starts and ends a message, and its bytes.
+#[derive(Debug, PartialEq, Eq)]
+struct Seen {
+    kind: Option<MessageKind>,
+    compressed: bool,
+    start: bool,
+    end: bool,
+    bytes: Vec<u8>,
+}
+
+/// Where bytes come in.
+#[derive(Clone, Copy, Debug)]
+struct Setup {
+    role: Role,
+    /// Whether a message is open, and whether that is compressed.
+    open: Option<bool>,
+    /// Whether a compression was negotiated.
+    compression: bool,
+    config: Config,
+}
+
 /// What comes of bytes: chunks and control frames, the error, what is owed, and how far they were taken.
 #[derive(Debug, PartialEq, Eq)]
 struct Outcome {
-    seen: Vec<(Option<MessageKind>, bool, bool, Vec<u8>)>,
+    seen: Vec<Seen>,
     error: Option<ProtocolError>,
     owed: Vec<u8>,
     left: u64,
@@ -25,18 +46,26 @@ enum Way {
     ByteByByte,
 }
 
-fn outcome(role: Role, open: bool, config: Config, bytes: &[u8], way: Way) -> Outcome {
-    let Connection { mut receiver, mut sender } = Connection::new(role, config);
-    if open {
-        let mut start =
-            if role == Role::Server { Vec::from([2, 0x80, 0, 0, 0, 0]) } else { Vec::from([2, 0]) };
+fn outcome(setup: Setup, bytes: &[u8], way: Way) -> Outcome {
+    let Setup { role, open, compression, config } = setup;
+    let Connection { mut receiver, mut sender } =
+        Connection::with_compression(role, config, compression);
+    if let Some(compressed) = open {
+        let first = if compressed { 0x42 } else { 2 };
+        let mut start = match role {
+            Role::Server => Vec::from([first, 0x80, 0, 0, 0, 0]),
+            Role::Client => Vec::from([first, 0]),
+        };
         let mut input = Input::new(&mut start);
         assert!(receiver.find(&mut sender, &mut input).is_ok());
     }
     let mut outcome = Outcome { seen: Vec::new(), error: None, owed: Vec::new(), left: 0 };
     let mut bytes = Vec::from(bytes);
+    // `receive` has the short way of compressed messages: it cannot be gone when the first byte comes alone.
+    let first = usize::from(compression && way == Way::Long);
     let size = if way == Way::ByteByByte { 1 } else { bytes.len() };
-    for piece in bytes.chunks_mut(size) {
+    let (first, rest) = bytes.split_at_mut(first);
+    for piece in first.chunks_mut(1).chain(rest.chunks_mut(size)) {
         let mut input = Input::new(piece);
         loop {
             let result = match way {
@@ -70,22 +99,21 @@ fn outcome(role: Role, open: bool, config: Config, bytes: &[u8], way: Way) -> Ou
 
 impl Outcome {
     fn see(&mut self, receiver: &Receiver, frame: Frame<'_>) {
-        let Frame::Data(chunk) = frame else {
-            let payload = Vec::from(receiver.control_payload());
-            self.seen.push((None, true, true, payload));
+        let Frame::Data(Chunk { bytes, kind, start, end, compressed }) = frame else {
+            let bytes = Vec::from(receiver.control_payload());
+            self.seen.push(Seen { kind: None, compressed: false, start: true, end: true, bytes });
             return;
         };
-        assert!(!chunk.compressed);
         // Chunks of one message are put together.
         match self.seen.last_mut() {
-            Some((kind, _, end, bytes)) if !chunk.start && !*end => {
-                assert_eq!(*kind, Some(chunk.kind));
-                *end = chunk.end;
-                bytes.extend_from_slice(chunk.bytes);
+            Some(last) if !start && !last.end => {
+                assert_eq!((last.kind, last.compressed), (Some(kind), compressed));
+                last.end = end;
+                last.bytes.extend_from_slice(bytes);
             }
             _ => {
-                let bytes = Vec::from(&*chunk.bytes);
-                self.seen.push((Some(chunk.kind), chunk.start, chunk.end, bytes));
+                let bytes = Vec::from(&*bytes);
+                self.seen.push(Seen { kind: Some(kind), compressed, start, end, bytes });
             }
         }
     }
@@ -108,14 +136,14 @@ fn stream(role: Role, first: u8, second: u8, len: u64, payload: &[u8]) -> Vec<u8
     bytes
 }
 
-fn agree(role: Role, open: bool, config: Config, bytes: &[u8]) {
-    let run = |way| outcome(role, open, config, bytes, way);
+fn agree(setup: Setup, bytes: &[u8]) {
+    let run = |way| outcome(setup, bytes, way);
     let long = run(Way::Long);
-    let what = || std::format!("{role:?}, open: {open}, {:02x?}", &bytes[..bytes.len().min(20)]);
+    let what = || std::format!("{setup:?}, {:02x?}", &bytes[..bytes.len().min(20)]);
     assert!(run(Way::Short) == long, "the short way, {}", what());
     // More of a message that turns out to be wrong may have been told.
     let mut single = run(Way::ByteByByte);
-    if single.error.is_some() && single.seen.last().is_some_and(|(_, _, end, _)| !*end) {
+    if single.error.is_some() && single.seen.last().is_some_and(|last| !last.end) {
         single.seen.pop();
     }
     assert!(single == long, "byte by byte, {}", what());
@@ -130,11 +158,19 @@ fn both_ways_agree() {
     let config = Config::new().max_frame(100).max_message(90);
     let text = [b'a'; 125];
     for role in ROLES {
-        for open in [false, true] {
+        let open = [
+            (None, false),
+            (Some(false), false),
+            (None, true),
+            (Some(false), true),
+            (Some(true), true),
+        ];
+        for (open, compression) in open {
+            let setup = Setup { role, open, compression, config };
             for (first, second) in (0..=u16::MAX).map(|both| (both.to_be_bytes()[0], both as u8)) {
                 let len = u64::from(second & 0x7f);
                 let bytes = stream(role, first, second, len, &text);
-                agree(role, open, config, &bytes);
+                agree(setup, &bytes);
             }
         }
     }
@@ -153,11 +189,13 @@ fn both_ways_agree_about_lengths() {
                 for len in [limit.saturating_sub(1), limit, limit + 1] {
                     for form in [len.min(125) as u8, 126, 127] {
                         let len = if form < 126 { u64::from(form) } else { len };
-                        for first in [0x81, 0x82] {
+                        for first in [0x81, 0x82, 0xc1, 0xc2] {
+                            let compression = first & 0x40 != 0;
+                            let setup = Setup { role, open: None, compression, config };
                             let bytes = stream(role, first, mask | form, len, &text);
                             for cut in [0, 7, 8, 100] {
                                 let there = bytes.len().saturating_sub(cut).max(1);
-                                agree(role, false, config, &bytes[..there]);
+                                agree(setup, &bytes[..there]);
                             }
                         }
                     }
@@ -182,11 +220,43 @@ fn both_ways_agree_about_text() {
                     let mut payload = Vec::from([b'a'; 300]);
                     let end = (place + bad.len()).min(len);
                     payload[place..end].copy_from_slice(&bad[..end - place]);
-                    for first in [0x81, 0x82] {
+                    for first in [0x81, 0x82, 0xc1, 0xc2] {
                         let form = if len > 125 { 126 } else { len as u8 };
                         let bytes = stream(role, first, mask | form, len as u64, &payload);
-                        agree(role, false, Config::new(), &bytes);
+                        let setup =
+                            Setup { role, open: None, compression: true, config: Config::new() };
+                        agree(setup, &bytes);
                     }
+                }
+            }
+        }
+    }
+}
+
+// RFC 7692 §6: the length of what is compressed is bounded by the limit of a frame, not by that of a message, and it is
+// no text yet
+#[test]
+fn both_ways_take_a_compressed_message_as_it_is() {
+    let payload = [0xff; HOT + 1];
+    for role in ROLES {
+        let mask = if role == Role::Server { 0x80 } else { 0 };
+        for (first, kind) in [(0xc1, MessageKind::Text), (0xc2, MessageKind::Binary)] {
+            for len in [0, 1, 125, 126, 1000, HOT - 1, HOT, HOT + 1] {
+                for max_frame in [len, len.saturating_sub(1)] {
+                    let config = Config::new().max_frame(max_frame as u64).max_message(0);
+                    let setup = Setup { role, open: None, compression: true, config };
+                    let form = if len < 126 { len as u8 } else { 126 };
+                    let bytes = stream(role, first, mask | form, len as u64, &payload);
+                    agree(setup, &bytes);
+                    let Outcome { seen, error, .. } = outcome(setup, &bytes, Way::Short);
+                    if len > max_frame {
+                        assert_eq!((seen, error), (Vec::new(), Some(ProtocolError::FrameTooLarge)));
+                        continue;
+                    }
+                    let bytes = Vec::from(&payload[..len]);
+                    let message =
+                        Seen { kind: Some(kind), compressed: true, start: true, end: true, bytes };
+                    assert_eq!((&seen[0], error), (&message, None));
                 }
             }
         }
