@@ -7,12 +7,13 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
 
 import foreign_clients
+import foreign_deflate
 import foreign_servers
 import raw_client
 import raw_server
 from harness import Checks, example, stop_at_exit
 
-SECTIONS = ("raw-client", "node-client", "python-client", "raw-server", "node-server", "python-server")
+SECTIONS = ("raw-client", "node-client", "python-client", "raw-server", "node-server", "python-server", "deflate")
 
 
 def main():
@@ -46,6 +47,7 @@ def main():
         "raw-server": lambda: raw_server.run(checks, client()),
         "node-server": lambda: foreign_servers.run(checks, client(), fuzzing_client(), "node"),
         "python-server": lambda: foreign_servers.run(checks, client(), fuzzing_client(), "python"),
+        "deflate": lambda: foreign_deflate.run(checks, server(), fuzzing_client()),
     }
     for section in sections:
         try:

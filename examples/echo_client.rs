@@ -4,10 +4,11 @@ use std::io::{self, BufRead, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use ws_examples::Args;
+use ws_examples::{Args, Deflate};
 use ws_std::{CloseCode, Connector, Message, WebSocket};
 
-const USAGE: &str = "usage: echo_client [--timeout SECONDS] URL [MESSAGE...]\n\
+const USAGE: &str = "usage: echo_client [--timeout SECONDS] [--deflate] [--deflate-window BITS] \
+                     [--deflate-no-takeover] URL [MESSAGE...]\n\
                      Without messages, each line of standard input is one.";
 
 fn main() -> ExitCode {
@@ -16,11 +17,13 @@ fn main() -> ExitCode {
 
 fn talk(mut args: Args) -> Result<(), Box<dyn std::error::Error>> {
     let mut timeout = Duration::from_secs(10);
+    let mut deflate = Deflate::default();
     let url = loop {
         match args.next() {
             Some(arg) if arg == "--timeout" => {
                 timeout = Duration::from_secs(args.number(&arg)?.max(1))
             }
+            Some(arg) if deflate.take(&arg, &mut args)? => {}
             Some(arg) if arg.starts_with('-') => return Err(args.unexpected(&arg)),
             Some(url) => break url,
             None => return Err(USAGE.into()),
@@ -29,6 +32,7 @@ fn talk(mut args: Args) -> Result<(), Box<dyn std::error::Error>> {
     let mut ws = Connector::builder()
         .handshake_timeout(Some(timeout))
         .read_timeout(Some(timeout))
+        .deflate(deflate.compression())
         .connect(&url)?;
     let messages: Vec<String> = args.collect();
     if messages.is_empty() {

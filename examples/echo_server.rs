@@ -3,11 +3,12 @@
 use std::process::ExitCode;
 use std::thread;
 
-use ws_examples::{Args, app};
+use ws_examples::{Args, Deflate, app};
 use ws_std::{Config, Incoming, Listener, ListenerBuilder, Origins, Result};
 
 const USAGE: &str = "usage: echo_server [ADDR] [--max-message BYTES] [--max-frame BYTES] \
-                     [--origin ORIGIN]... [--protocol NAME]... [--tls CHAIN.pem KEY.pem]";
+                     [--origin ORIGIN]... [--protocol NAME]... [--tls CHAIN.pem KEY.pem] \
+                     [--deflate] [--deflate-window BITS] [--deflate-no-takeover]";
 const PAGE: &str = include_str!("pages/echo.html");
 
 fn main() -> ExitCode {
@@ -20,6 +21,7 @@ fn serve(mut args: Args) -> std::result::Result<(), Box<dyn std::error::Error>> 
     let mut protocols = Vec::new();
     let mut address = None;
     let mut tls = None;
+    let mut deflate = Deflate::default();
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--max-message" => config = config.max_message(args.number(&arg)?),
@@ -27,6 +29,7 @@ fn serve(mut args: Args) -> std::result::Result<(), Box<dyn std::error::Error>> 
             "--origin" => origins.push(args.origin(&arg)?),
             "--protocol" => protocols.push(args.value(&arg)?),
             "--tls" => tls = Some((args.value(&arg)?, args.value(&arg)?)),
+            _ if deflate.take(&arg, &mut args)? => {}
             _ if address.is_none() && !arg.starts_with('-') => address = Some(arg),
             _ => return Err(args.unexpected(&arg)),
         }
@@ -34,6 +37,7 @@ fn serve(mut args: Args) -> std::result::Result<(), Box<dyn std::error::Error>> 
     let address = address.unwrap_or_else(|| "127.0.0.1:9001".to_owned());
     let mut builder = Listener::builder()
         .config(config)
+        .deflate(deflate.compression())
         .origins(if origins.is_empty() { Origins::Same } else { Origins::List(origins) })
         .protocols(protocols);
     let scheme = if tls.is_some() { "wss" } else { "ws" };

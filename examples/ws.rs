@@ -15,7 +15,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
-use ws_examples::{Args, app, printable, say};
+use ws_examples::{Args, Deflate, app, printable, say};
 use ws_std::{
     CloseCode, CloseInfo, Config, Connector, Hub, Incoming, Message, Origins, Trace, UrlError,
     Writer,
@@ -23,7 +23,8 @@ use ws_std::{
 
 const USAGE: &str = "usage: ws connect URL [--header 'NAME: VALUE']... [--binary] [--stay] [OPTION]..., \
                      or ws serve ADDR [--echo | --broadcast] [OPTION]...; options: --protocol NAME, \
-                     --origin ORIGIN, --ping-interval 10s, --max-message BYTES, --trace";
+                     --origin ORIGIN, --ping-interval 10s, --max-message BYTES, --trace, --deflate, \
+                     --deflate-window BITS, --deflate-no-takeover";
 
 fn main() -> ExitCode {
     ws_examples::run("ws", USAGE, |mut args| match args.next().as_deref() {
@@ -40,13 +41,20 @@ struct Options {
     protocols: Vec<String>,
     origins: Vec<String>,
     trace: bool,
+    deflate: Deflate,
 }
 
 impl Options {
     fn new() -> Self {
         // A peer that vanishes says nothing, and proxies end what is silent.
         let config = Config::new().ping_interval(Some(Duration::from_secs(30)));
-        Self { config, protocols: Vec::new(), origins: Vec::new(), trace: false }
+        Self {
+            config,
+            protocols: Vec::new(),
+            origins: Vec::new(),
+            trace: false,
+            deflate: Deflate::default(),
+        }
     }
 
     fn take(&mut self, arg: &str, args: &mut Args) -> Result<bool, Box<dyn Error>> {
@@ -61,7 +69,7 @@ impl Options {
                 self.config = self.config.max_message(bytes).max_frame(bytes);
             }
             "--trace" => self.trace = true,
-            _ => return Ok(false),
+            _ => return self.deflate.take(arg, args),
         }
         Ok(true)
     }
@@ -87,7 +95,10 @@ fn connect(mut args: Args) -> Result<(), Box<dyn Error>> {
         }
     }
     let url = url.ok_or(USAGE)?;
-    connector = connector.config(options.config).protocols(options.protocols);
+    connector = connector
+        .config(options.config)
+        .protocols(options.protocols)
+        .deflate(options.deflate.compression());
     if let Some(origin) = options.origins.pop() {
         connector = connector.origin(origin);
     }
@@ -164,7 +175,10 @@ fn serve(mut args: Args) -> Result<(), Box<dyn Error>> {
             _ => return Err(args.unexpected(&arg)),
         }
     }
-    let mut builder = app::listener().config(options.config).protocols(options.protocols);
+    let mut builder = app::listener()
+        .config(options.config)
+        .protocols(options.protocols)
+        .deflate(options.deflate.compression());
     if !options.origins.is_empty() {
         builder = builder.origins(Origins::List(options.origins));
     }

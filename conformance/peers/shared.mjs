@@ -1,5 +1,6 @@
 // What the Node peers share: payloads, waiting with a deadline, and one JSON line per check.
 
+import { isUtf8 } from "node:buffer";
 import { createHash } from "node:crypto";
 
 export const MIB = 1 << 20;
@@ -13,6 +14,22 @@ export function payload(kind, size) {
   const unit = Buffer.from(kind === "ascii" ? "The quick brown fox. " : "é€😀z");
   const whole = Math.floor(size / unit.length) * unit.length;
   return Buffer.concat([Buffer.alloc(whole, unit), Buffer.alloc(size - whole, "-")]);
+}
+
+// Words in an order that does not repeat soon, then the same 64 KiB again and again; `kind` is text or binary.
+export function varied(kind, size) {
+  const words = ['{"id": ', "größe", ', "name": ', "temperature", "日本語", "value", "0.25", "}, "].map((word) => Buffer.from(word));
+  let state = size;
+  const draw = () => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0);
+  const parts = [];
+  for (let length = 0; length < Math.min(size, 1 << 16); length += parts.at(-1).length) {
+    parts.push(kind === "text" ? words[draw() >>> 29] : Buffer.from([draw() >>> 28, 0, draw() >>> 28]));
+  }
+  const data = Buffer.alloc(size, Buffer.concat(parts));
+  // A character is not cut.
+  let end = size;
+  while (kind === "text" && !isUtf8(data.subarray(0, end))) end -= 1;
+  return data.fill("-", end);
 }
 
 // Cut at places that do not respect characters.

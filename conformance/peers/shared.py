@@ -3,6 +3,7 @@ import asyncio
 import hashlib
 import json
 import os
+import random
 import sys
 import threading
 import time
@@ -21,6 +22,18 @@ def payload(kind, size):
     unit = "The quick brown fox. " if kind == "ascii" else "é€😀z"
     count, rest = divmod(size, len(unit.encode()))
     return unit * count + "-" * rest
+
+
+def varied(kind, size):
+    """Words in an order that does not repeat soon, then the same 64 KiB again and again; `kind` is text or binary."""
+    draw = random.Random(size)
+    if kind == "binary":
+        data = bytes(draw.choices(range(16), k=min(size, 1 << 16)))
+        return (data * (size // (1 << 16) + 1))[:size]
+    words = ["{\"id\": ", "größe", ", \"name\": ", "temperature", "日本語", "value", "0.25", "}, "]
+    data = "".join(draw.choices(words, k=min(size, 1 << 16) // 4 + 1)).encode()[:1 << 16]
+    data = (data.decode(errors="ignore") * (size // 65000 + 1)).encode()[:size].decode(errors="ignore")
+    return data + "-" * (size - len(data.encode()))
 
 
 def pieces(data, count):

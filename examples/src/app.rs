@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::Args;
+use ws_std::deflate::{Compression, DeflateConfig};
 use ws_std::{
     Config, HttpResponse, Incoming, Listener, ListenerBuilder, Member, Message, Origins,
     PendingRequest, WebSocket,
@@ -60,10 +61,14 @@ pub enum Answer {
 pub type Apps = Vec<(&'static str, Arc<dyn App>)>;
 
 /// The settings that a server on the open net needs: dead peers are found out, messages and connections
-/// are limited.
+/// are limited. Long messages are compressed, those to many once for all.
 pub fn listener() -> ListenerBuilder {
     let config = Config::new().ping_interval(Some(Duration::from_secs(30))).max_message(64 * 1024);
-    Listener::builder().config(config).max_connections(10_000)
+    let deflate = DeflateConfig::new().server_no_context_takeover(true);
+    Listener::builder()
+        .config(config)
+        .deflate(Compression::default().negotiation(deflate))
+        .max_connections(10_000)
 }
 
 /// A program that is one application, without options of its own.

@@ -2,6 +2,7 @@
 //! their pages [tell each other](events).
 
 pub mod app;
+mod compress;
 pub mod events;
 
 use std::error::Error;
@@ -12,6 +13,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ws_std::ws_core::handshake::same_origin;
+
+pub use compress::Deflate;
 
 /// The arguments of a command line, first to last.
 #[derive(Debug)]

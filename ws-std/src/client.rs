@@ -118,6 +118,15 @@ impl Connector {
         self
     }
 
+    /// Offers permessage-deflate (RFC 7692): see [`deflate`](crate::deflate). Default `None`: messages are not
+    /// compressed. The connections that this connector opens share the engines of its pool.
+    #[cfg(feature = "deflate")]
+    #[must_use]
+    pub fn deflate(mut self, compression: impl Into<Option<crate::deflate::Compression>>) -> Self {
+        self.options = self.options.deflate(compression);
+        self
+    }
+
     /// How long it may take to connect, over all addresses of the host together, and to open the
     /// WebSocket. Default 10 seconds; `None` means for ever. To look the name up is up to the system.
     #[must_use]

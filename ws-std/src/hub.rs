@@ -29,6 +29,11 @@ const QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
 /// A member whose queue is full is too slow: it is out at once, what waits for it is dropped, and its
 /// connection is closed with [`CloseCode::TRY_AGAIN_LATER`] (1013).
 ///
+/// Where permessage-deflate was agreed, a message is compressed once for all members that have the same window and no
+/// context takeover, and for each of the others by its own thread. The limits of a queue count what is not
+/// compressed. Members whose socket had `set_compression` turned off before get messages as
+/// they are.
+///
 /// When the listener is [shut down](crate::ListenerHandle::shutdown), each member is out, too. What waits
 /// for it comes before its 1001, for half of the time that is left, and for five seconds at the most.
 ///

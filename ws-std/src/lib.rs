@@ -1,5 +1,5 @@
 // What the README shows needs every feature.
-#![cfg_attr(any(not(doctest), feature = "rustls"), doc = include_str!("../README.md"))]
+#![cfg_attr(any(not(doctest), all(feature = "deflate", feature = "rustls")), doc = include_str!("../README.md"))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 // A peer's bytes must not be able to stop the program.
@@ -21,6 +21,8 @@
 mod batch;
 mod client;
 mod close;
+#[cfg(feature = "deflate")]
+pub mod deflate;
 mod driver;
 mod error;
 mod going_away;

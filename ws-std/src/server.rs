@@ -77,6 +77,15 @@ impl ListenerBuilder {
         self
     }
 
+    /// Agrees to permessage-deflate (RFC 7692) when a client offers it: see [`deflate`](crate::deflate). Default
+    /// `None`: messages are not compressed. All connections of the listener share the engines of its pool.
+    #[cfg(feature = "deflate")]
+    #[must_use]
+    pub fn deflate(mut self, compression: impl Into<Option<crate::deflate::Compression>>) -> Self {
+        self.options = self.options.deflate(compression);
+        self
+    }
+
     /// Which pages may connect. Default [`Origins::Same`].
     #[must_use]
     pub fn origins(mut self, origins: Origins) -> Self {

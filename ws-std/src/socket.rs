@@ -5,6 +5,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+#[cfg(feature = "deflate")]
+use ws_core::deflate::DeflateParams;
 use ws_core::endpoint::{CloseInfo, Endpoint, Event, Next, Outbound, Request, Response, Unsent};
 use ws_core::message::MessageRef;
 use ws_core::{CloseCode, Message, PreparedMessage, SendError};
@@ -278,6 +280,22 @@ impl<T: Transport> WebSocket<T> {
         self.response.as_deref()
     }
 
+    /// What was agreed about permessage-deflate. `None` means that messages are not compressed: this side does not
+    /// want it, or the peer does not.
+    #[cfg(feature = "deflate")]
+    pub fn deflate(&self) -> Option<DeflateParams> {
+        self.driver.endpoint.outbound.deflate()
+    }
+
+    /// Whether messages that begin from now on are compressed, if that was agreed. Default `true`.
+    ///
+    /// Turn it off for a message that holds a secret beside text that an attacker can choose, and for what is
+    /// compressed already, such as pictures.
+    #[cfg(feature = "deflate")]
+    pub fn set_compression(&mut self, compress: bool) {
+        self.driver.endpoint.outbound.set_compression(compress);
+    }
+
     /// How long [`read`](Self::read) waits for a message. Default `None`: for ever.
     pub fn set_read_timeout(&mut self, timeout: Option<Duration>) {
         self.driver.link.read_timeout = timeout;
@@ -362,6 +380,12 @@ impl<T: Transport> Replier<'_, T> {
     pub fn start_close(&mut self, code: impl Into<Option<CloseCode>>, reason: &str) -> Result<()> {
         self.outbound.start_close(code, reason)?;
         self.link.flush(self.outbound)
+    }
+
+    /// As [`WebSocket::set_compression`].
+    #[cfg(feature = "deflate")]
+    pub fn set_compression(&mut self, compress: bool) {
+        self.outbound.set_compression(compress);
     }
 }
 

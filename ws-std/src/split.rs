@@ -5,8 +5,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ws_core::endpoint::{CloseInfo, Endpoint, Event, Inbound};
-use ws_core::{CloseCode, Message, PreparedMessage};
+use ws_core::endpoint::{CloseInfo, Endpoint, Event, Inbound, Outbound};
+use ws_core::{CloseCode, Message, PreparedMessage, SendError};
 
 use crate::close::CloseLimits;
 use crate::driver::{Driver, Got, ReadState, Reading};
@@ -49,11 +49,18 @@ pub struct Reader<T: Transport = Stream> {
 #[derive(Debug)]
 pub struct Writer<T: Transport = Stream> {
     shared: Arc<SharedWriter<T>>,
+    /// Whether the messages of this writer are compressed.
+    #[cfg(feature = "deflate")]
+    compress: bool,
 }
 
 impl<T: Transport> Clone for Writer<T> {
     fn clone(&self) -> Self {
-        Self { shared: self.shared.clone() }
+        Self {
+            shared: self.shared.clone(),
+            #[cfg(feature = "deflate")]
+            compress: self.compress,
+        }
     }
 }
 
@@ -89,8 +96,14 @@ impl<T: Transport> WebSocket<T> {
         let Driver { endpoint, mut link, state } = *self.driver;
         let write = link.split()?;
         let Endpoint { inbound, outbound, .. } = endpoint;
+        #[cfg(feature = "deflate")]
+        let compress = outbound.is_compressing();
         let shared = Arc::new(SharedWriter::new(outbound, write));
-        let writer = Writer { shared: shared.clone() };
+        let writer = Writer {
+            shared: shared.clone(),
+            #[cfg(feature = "deflate")]
+            compress,
+        };
         Ok((Reader { inbound, link, shared, state }, writer))
     }
 }
@@ -165,7 +178,7 @@ impl<T: Transport> Writer<T> {
     /// [`Config::close_timeout`](crate::Config::close_timeout) and five seconds at the most.
     ///
     /// Threads that send at the same time write each other's messages. When the peer closes in the middle of
-    /// one, those that are still waiting for their turn get [`SendError::Closing`](crate::SendError::Closing),
+    /// one, those that are still waiting for their turn get [`SendError::Closing`],
     /// even if another has written theirs before.
     pub fn send(&self, message: impl Into<Message>) -> Result<()> {
         self.send_batch([message])
@@ -184,7 +197,7 @@ impl<T: Transport> Writer<T> {
         self.shared.send(|| {
             messages.into_iter().try_for_each(|message| {
                 let mut message = Some(message);
-                self.shared.queue(|out| queue_or_keep(out, &mut message))
+                self.queue(|out| queue_or_keep(out, &mut message))
             })
         })
     }
@@ -210,8 +223,27 @@ impl<T: Transport> Writer<T> {
         self.shared.send(|| {
             messages
                 .into_iter()
-                .try_for_each(|message| self.shared.queue(|out| out.queue_prepared(message)))
+                .try_for_each(|message| self.queue(|out| out.queue_prepared(message)))
         })
+    }
+
+    /// Puts a message of this writer into the output. The lock covers the setting and the message.
+    fn queue(
+        &self,
+        mut queue: impl FnMut(&mut Outbound) -> std::result::Result<(), SendError>,
+    ) -> Result<()> {
+        self.shared.queue(|out| {
+            #[cfg(feature = "deflate")]
+            out.set_compression(self.compress);
+            queue(out)
+        })
+    }
+
+    /// As [`WebSocket::set_compression`], for the messages of this writer and of its later clones. Other writers
+    /// are not affected. A writer begins with what was set before the split.
+    #[cfg(feature = "deflate")]
+    pub fn set_compression(&mut self, compress: bool) {
+        self.compress = compress;
     }
 
     /// Sends a Ping with up to 125 bytes.

@@ -6,13 +6,23 @@
 //!
 //! Nothing else depends on it: [`Timed`](crate::timed::Timed) shows the bytes to the tracer, if there is one.
 
+#[cfg(feature = "deflate")]
+mod inflate;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
+#[cfg(feature = "deflate")]
+use std::sync::Mutex;
 use std::thread;
 
-use ws_core::ProtocolError;
+#[cfg(feature = "deflate")]
+use ws_core::deflate::Pool;
 use ws_core::frame::{CloseFrame, FrameHeader, MAX_HEADER_LEN, OpCode, mask};
+use ws_core::{MessageKind, ProtocolError};
+
+#[cfg(feature = "deflate")]
+use crate::sync::lock;
 
 /// How much of a payload a trace shows, in bytes.
 pub const TRACED_PAYLOAD: usize = 1024;
@@ -21,6 +31,8 @@ pub const TRACED_PAYLOAD: usize = 1024;
 const MAX_HEAD: usize = 64 * 1024;
 
 /// Something that has gone over a connection; printed, it is one line per line of a head, and one per frame.
+///
+/// A compressed message is shown twice: its frames as they are on the wire, then what it was before.
 ///
 /// Heads can hold secrets, such as cookies. A thread that panics, be it in the hook, tells nothing more.
 ///
@@ -66,6 +78,9 @@ pub enum Traced<'a> {
     /// A frame: its header, and the payload without its mask, of which the first
     /// [`TRACED_PAYLOAD`] bytes are there.
     Frame(FrameHeader, &'a [u8]),
+    /// What a compressed message was before, behind its last frame: its kind, its length, and the first
+    /// [`TRACED_PAYLOAD`] bytes. To know it costs time and up to 32 KiB of memory for each direction.
+    Inflated(MessageKind, u64, &'a [u8]),
     /// Bytes that are no frame; what follows is not looked at.
     Fault(ProtocolError),
 }
@@ -88,6 +103,11 @@ impl fmt::Display for Trace<'_> {
             Traced::Frame(header, payload) => {
                 write!(f, "{arrow} ")?;
                 fmt_frame(&header, payload, f)
+            }
+            Traced::Inflated(kind, len, payload) => {
+                write!(f, "{arrow} inflated, ")?;
+                fmt_len(len, f)?;
+                fmt_payload(kind == MessageKind::Binary, len, payload, f)
             }
             Traced::Fault(error) => write!(f, "{arrow} no frame: {error}"),
         }
@@ -112,20 +132,33 @@ fn fmt_frame(header: &FrameHeader, payload: &[u8], f: &mut fmt::Formatter<'_>) -
             write!(f, ", {name}")?;
         }
     }
-    let plural = if header.len == 1 { "" } else { "s" };
-    write!(f, ", {} byte{plural}", header.len)?;
+    f.write_str(", ")?;
+    fmt_len(header.len, f)?;
     match (header.opcode, CloseFrame::decode(payload)) {
-        (_, _) if payload.is_empty() => Ok(()),
-        (OpCode::Close, Ok(frame)) => write!(f, ": {} {:?}", frame.code.get(), frame.reason),
-        _ => fmt_payload(header, payload, f),
+        (OpCode::Close, Ok(frame)) if !payload.is_empty() => {
+            write!(f, ": {} {:?}", frame.code.get(), frame.reason)
+        }
+        (opcode, _) => fmt_payload(opcode == OpCode::Binary, header.len, payload, f),
     }
 }
 
+fn fmt_len(len: u64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "{len} byte{}", if len == 1 { "" } else { "s" })
+}
+
 /// As text where that is what it is, otherwise in hexadecimal.
-fn fmt_payload(header: &FrameHeader, payload: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+fn fmt_payload(
+    is_binary: bool,
+    len: u64,
+    payload: &[u8],
+    f: &mut fmt::Formatter<'_>,
+) -> fmt::Result {
     const SHOWN: usize = 64;
+    if payload.is_empty() {
+        return Ok(());
+    }
     let shown = payload.get(..SHOWN).unwrap_or(payload);
-    let more = if shown.len() as u64 == header.len { "" } else { "…" };
+    let more = if shown.len() as u64 == len { "" } else { "…" };
     // A character may be cut at the end.
     let text = match std::str::from_utf8(shown) {
         Ok(text) => Some(text),
@@ -134,7 +167,7 @@ fn fmt_payload(header: &FrameHeader, payload: &[u8], f: &mut fmt::Formatter<'_>)
         }
         Err(_) => None,
     };
-    match text.filter(|_| header.opcode != OpCode::Binary) {
+    match text.filter(|_| !is_binary) {
         Some(text) => write!(f, ": {text:?}{more}"),
         None => {
             f.write_str(": ")?;
@@ -146,11 +179,20 @@ fn fmt_payload(header: &FrameHeader, payload: &[u8], f: &mut fmt::Formatter<'_>)
 
 /// What looks on.
 #[derive(Clone)]
-pub(crate) struct Hook(Arc<dyn Fn(&Trace<'_>) + Send + Sync>);
+pub(crate) struct Hook {
+    call: Arc<dyn Fn(&Trace<'_>) + Send + Sync>,
+    /// Of its own: the connections find theirs as if nobody looked on.
+    #[cfg(feature = "deflate")]
+    pool: Pool,
+}
 
 impl Hook {
     pub(crate) fn new(hook: impl Fn(&Trace<'_>) + Send + Sync + 'static) -> Self {
-        Self(Arc::new(hook))
+        Self {
+            call: Arc::new(hook),
+            #[cfg(feature = "deflate")]
+            pool: Pool::new(),
+        }
     }
 }
 
@@ -177,6 +219,9 @@ struct Side {
     held: Vec<u8>,
     /// How much of a payload is still to pass by.
     skip: u64,
+    /// Shared by the tracers of both halves of a connection, of which one sees this direction.
+    #[cfg(feature = "deflate")]
+    inflating: Arc<Mutex<inflate::Inflating>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -191,7 +236,14 @@ impl Tracer {
     /// From the opening handshake on, if there is a hook.
     pub(crate) fn boxed(hook: Option<&Hook>, peer: Option<SocketAddr>) -> Option<Box<Self>> {
         let hook = hook?.clone();
-        let side = |direction| Side { direction, syntax: Syntax::Head, held: Vec::new(), skip: 0 };
+        let side = |direction| Side {
+            direction,
+            syntax: Syntax::Head,
+            held: Vec::new(),
+            skip: 0,
+            #[cfg(feature = "deflate")]
+            inflating: Arc::new(Mutex::new(inflate::Inflating::new(&hook.pool))),
+        };
         let (sent, received) = (side(Direction::Sent), side(Direction::Received));
         Some(Box::new(Self { hook, peer, sent, received }))
     }
@@ -222,6 +274,11 @@ impl Side {
         while !rest.is_empty() && self.syntax != Syntax::Other {
             let skipped = usize::try_from(self.skip).unwrap_or(usize::MAX).min(rest.len());
             self.skip = self.skip.saturating_sub(skipped as u64);
+            #[cfg(feature = "deflate")]
+            if skipped > 0 {
+                let ended = lock(&self.inflating).more(rest.get(..skipped).unwrap_or_default());
+                self.tell_inflated(ended, hook, peer);
+            }
             rest = rest.get(skipped..).unwrap_or_default();
             rest = match self.syntax {
                 Syntax::Head => self.head(rest, hook, peer),
@@ -280,8 +337,25 @@ impl Side {
         let held = std::mem::take(&mut self.held);
         let payload = held.get(start..).unwrap_or_default();
         self.tell(Traced::Frame(header, payload), hook, peer);
+        #[cfg(feature = "deflate")]
+        {
+            let ended = lock(&self.inflating).frame(&header, payload);
+            self.tell_inflated(ended, hook, peer);
+        }
         self.skip = header.len.saturating_sub(shown as u64);
         end.checked_sub(before).and_then(|taken| bytes.get(taken..)).unwrap_or_default()
+    }
+
+    #[cfg(feature = "deflate")]
+    fn tell_inflated(
+        &self,
+        message: Option<inflate::Inflated>,
+        hook: &Hook,
+        peer: Option<SocketAddr>,
+    ) {
+        if let Some(inflate::Inflated { kind, len, start }) = message {
+            self.tell(Traced::Inflated(kind, len, &start), hook, peer);
+        }
     }
 
     fn tell(&self, what: Traced<'_>, hook: &Hook, peer: Option<SocketAddr>) {
@@ -289,7 +363,7 @@ impl Side {
         if thread::panicking() {
             return;
         }
-        (hook.0)(&Trace { peer, direction: self.direction, what });
+        (hook.call)(&Trace { peer, direction: self.direction, what });
     }
 }
 
@@ -311,6 +385,9 @@ fn after(head: &[u8]) -> Syntax {
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
+
+    #[cfg(feature = "deflate")]
+    use ws_core::deflate::WindowBits;
 
     use super::*;
 
@@ -375,6 +452,60 @@ mod tests {
             let expected = [&head[..], &lines].concat();
             for size in [1, 2, 3, 7, 100, 5000] {
                 assert_eq!(told(&bytes, size), expected, "{size}");
+            }
+        }
+    }
+
+    // RFC 7692 §7.2.3
+    #[cfg(feature = "deflate")]
+    #[test]
+    fn a_compressed_message_is_told_as_it_was() {
+        use ws_core::deflate::{DeflateOptions, Deflater};
+
+        let text: String =
+            (0..2000_u32).map(|at| (at.wrapping_mul(at) % 997).to_string()).collect();
+        let mut payload = Vec::new();
+        let mut deflater = Deflater::new(&Pool::new(), WindowBits::MAX, DeflateOptions::new());
+        assert!(deflater.compress(text.as_bytes(), &mut payload));
+        assert!(payload.len() > 2 * TRACED_PAYLOAD);
+        let hex: String = payload[..64].iter().map(|byte| format!("{byte:02x}")).collect();
+        let long = [format!("text, RSV1, {} bytes: {hex}…", payload.len()), {
+            format!("inflated, {} bytes: {:?}…", text.len(), &text[..64])
+        }];
+        let mut frame = vec![0xc1, 0xfe];
+        frame.extend((payload.len() as u16).to_be_bytes());
+        frame.extend(b"\x37\xfa\x21\x3d");
+        mask(&mut payload, ws_core::frame::MaskingKey::new(*b"\x37\xfa\x21\x3d"));
+        frame.extend(payload);
+        let hello = "inflated, 5 bytes: \"Hello\"";
+        let cases: [(&[u8], &[&str]); 5] = [
+            // The second one refers to the first, with a Ping between its fragments.
+            (
+                b"\xc1\x07\xf2\x48\xcd\xc9\xc9\x07\x00\x41\x02\xf2\x00\x89\x01p\x80\x03\x11\x00\x00",
+                &[
+                    "text, RSV1, 7 bytes: f248cdc9c90700",
+                    hello,
+                    "text, to be continued, RSV1, 2 bytes: f200",
+                    "ping, 1 byte: \"p\"",
+                    "continuation, 3 bytes: \"\\u{11}\\0\\0\"",
+                    hello,
+                ],
+            ),
+            (b"\xc2\x01\x00", &["binary, RSV1, 1 byte: 00", "inflated, 0 bytes"]),
+            // Behind one that is not valid nothing is known.
+            (
+                b"\xc2\x01\xff\xc1\x07\xf2\x48\xcd\xc9\xc9\x07\x00",
+                &["binary, RSV1, 1 byte: ff", "text, RSV1, 7 bytes: f248cdc9c90700"],
+            ),
+            (b"\x82\x01\x00", &["binary, 1 byte: 00"]),
+            (&frame, &[&long[0], &long[1]]),
+        ];
+        for (frames, lines) in cases {
+            let bytes = [REQUEST, frames].concat();
+            for size in [1, 2, 3, 7, 100, 5000] {
+                let told: Vec<_> =
+                    told(&bytes, size).drain(1..).map(|line| line[2..].to_owned()).collect();
+                assert_eq!(told, lines, "{size}");
             }
         }
     }

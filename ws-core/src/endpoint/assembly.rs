@@ -167,7 +167,7 @@ impl Assembly {
     }
 
     /// A message that was completed, lent.
-    #[inline]
+    #[inline(always)]
     pub(super) fn lend(&self, whole: Whole) -> Result<MessageRef<'_>, ProtocolError> {
         let bytes = self.get(whole.range, whole.inflated);
         Ok(match whole.kind {

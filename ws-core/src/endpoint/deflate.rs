@@ -157,6 +157,13 @@ impl Compression {
     }
 }
 
+/// The defaults, with a pool of its own: its clones share that.
+impl Default for Compression {
+    fn default() -> Self {
+        Self::new(&Pool::new())
+    }
+}
+
 impl fmt::Debug for Compression {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Compression")

@@ -298,7 +298,7 @@ impl Endpoint {
     }
 
     /// What was parsed, unless the output is in its way. It may be what drops the output.
-    #[inline]
+    #[inline(never)]
     fn find_parsed(&mut self) -> Option<Found> {
         if self.outbound.waiting() >= HOLD {
             self.inbound.hold(&mut self.outbound);

@@ -452,6 +452,13 @@ impl Outbound {
         }
     }
 
+    /// Whether messages that begin from now on are compressed, those that are long enough.
+    #[cfg(feature = "zlib-rs")]
+    #[must_use]
+    pub fn is_compressing(&self) -> bool {
+        self.deflating.as_ref().is_some_and(|deflating| deflating.is_on)
+    }
+
     /// Whether messages can be sent.
     #[must_use]
     pub fn is_open(&self) -> bool {

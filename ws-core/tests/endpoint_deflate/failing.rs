@@ -152,7 +152,7 @@ fn bombs_stop_at_the_limit() {
         let told = vec![Told::Message(MessageKind::Binary, vec![0; 10_000])];
         assert_eq!(same(role, endpoint, &stream), (told, vec![]));
         // What comes over the wire is bounded by the limit of a frame.
-        let noise: Vec<u8> = (0..300_u32).map(|i| (i * i * 7919 >> 5) as u8).collect();
+        let noise: Vec<u8> = (0..300_u32).map(|i| ((i * i * 7919) >> 5) as u8).collect();
         let bad = frame(role, FIN | RSV1 | BINARY, &compress(&noise));
         fails(role, Config::new().max_frame(100), &bad, ProtocolError::FrameTooLarge);
         // The length of what is compressed is not held against the limit of a message.

@@ -216,7 +216,7 @@ fn compressed_output_holds_no_more_than_twice_what_it_counts() {
                 vec![7; MIB]
                     .into_iter()
                     .enumerate()
-                    .map(|(at, byte)| if at % 128 == 0 { (at * 7919 >> 9) as u8 } else { byte })
+                    .map(|(at, byte)| if at % 128 == 0 { ((at * 7919) >> 9) as u8 } else { byte })
                     .collect::<Vec<u8>>(),
             );
             let mut endpoint = agreed(role, Compression::new(&pool), params(12, true), config);

@@ -179,7 +179,7 @@ impl Link {
         let bits = 8 + (number % 8) as u8;
         let options = DeflateOptions::new().level((number % 5) as u8 + 1);
         let compression = || Compression::new(pool).options(options);
-        let params = params(bits, !number.is_multiple_of(3));
+        let params = params(bits, number % 3 != 0);
         Self {
             server: agreed(Role::Server, compression(), params, Config::new()),
             client: agreed(Role::Client, compression(), params, Config::new()),

@@ -1,0 +1,128 @@
+//! What compressed messages were before, for a trace.
+//!
+//! It needs to know nothing of what was agreed: RSV1 marks a compressed message, and the largest window inflates those of
+//! smaller ones, with context takeover or without.
+
+use std::fmt;
+
+use ws_core::MessageKind;
+use ws_core::deflate::{Inflater, Limits, Need, Pool, WindowBits};
+use ws_core::frame::{FrameHeader, MaskingKey, OpCode, mask};
+
+use super::TRACED_PAYLOAD;
+
+/// How much is unmasked and inflated at a time, in bytes: a multiple of the masking key's length.
+const PIECE: usize = 4096;
+
+/// The compressed messages of one direction.
+pub(super) struct Inflating {
+    pool: Pool,
+    /// Once a compressed message has come.
+    inflater: Option<Inflater>,
+    /// The compressed message that passes by.
+    open: Option<Inflated>,
+    /// Something could not be inflated, so that what follows cannot be, either.
+    failed: bool,
+    /// Of the data frame that passes by: whether it ends its message, and what is still to come.
+    fin: bool,
+    left: u64,
+    key: Option<MaskingKey>,
+    /// How far into the key the next byte is.
+    phase: usize,
+}
+
+/// A message: its kind, its length and its first bytes.
+pub(super) struct Inflated {
+    pub(super) kind: MessageKind,
+    pub(super) len: u64,
+    pub(super) start: Vec<u8>,
+}
+
+impl Inflating {
+    pub(super) fn new(pool: &Pool) -> Self {
+        Self {
+            pool: pool.clone(),
+            inflater: None,
+            open: None,
+            failed: false,
+            fin: false,
+            left: 0,
+            key: None,
+            phase: 0,
+        }
+    }
+
+    /// A frame begins; `payload` is the start of its payload, without the mask. Returns the message that ends with it.
+    pub(super) fn frame(&mut self, header: &FrameHeader, payload: &[u8]) -> Option<Inflated> {
+        let kind = match header.opcode {
+            OpCode::Text => Some(MessageKind::Text),
+            OpCode::Binary => Some(MessageKind::Binary),
+            OpCode::Continuation => None,
+            // Between the fragments of a message.
+            _ => return None,
+        };
+        if let Some(kind) = kind {
+            // A message in the middle of another is against the protocol.
+            self.failed |= self.open.is_some();
+            let is_compressed = header.rsv1 && !self.failed;
+            self.open = is_compressed.then(|| Inflated { kind, len: 0, start: Vec::new() });
+        }
+        (self.fin, self.left) = (header.fin, header.len);
+        (self.key, self.phase) = (header.mask, payload.len() % 4);
+        self.inflate(payload)
+    }
+
+    /// More of the payload of the frame, as it is on the wire. Returns the message that ends with it.
+    pub(super) fn more(&mut self, wire: &[u8]) -> Option<Inflated> {
+        self.open.as_ref()?;
+        let mut ended = None;
+        let mut room = Vec::with_capacity(PIECE.min(wire.len()).saturating_add(4));
+        for piece in wire.chunks(PIECE) {
+            // The key begins with the first byte that is masked.
+            room.clear();
+            room.resize(self.phase, 0);
+            room.extend_from_slice(piece);
+            if let Some(key) = self.key {
+                mask(&mut room, key);
+            }
+            let start = self.phase;
+            self.phase = room.len() % 4;
+            ended = self.inflate(room.get(start..).unwrap_or_default());
+        }
+        ended
+    }
+
+    fn inflate(&mut self, payload: &[u8]) -> Option<Inflated> {
+        self.left = self.left.saturating_sub(payload.len() as u64);
+        let message = self.open.as_mut()?;
+        let inflater = self.inflater.get_or_insert_with(|| {
+            let limits = Limits::new().max_message(u64::MAX);
+            Inflater::new(&self.pool, WindowBits::MAX, limits)
+        });
+        let end = self.fin && self.left == 0;
+        let mut room = [0; PIECE];
+        let mut rest = payload;
+        loop {
+            let Ok(done) = inflater.inflate(rest, end, &mut room) else {
+                (self.open, self.inflater, self.failed) = (None, None, true);
+                return None;
+            };
+            rest = rest.get(done.consumed..).unwrap_or_default();
+            message.len = message.len.saturating_add(done.produced as u64);
+            let shown = TRACED_PAYLOAD.saturating_sub(message.start.len()).min(done.produced);
+            message.start.extend_from_slice(room.get(..shown).unwrap_or_default());
+            match done.need {
+                Need::Output => {}
+                Need::Input => return None,
+                Need::Nothing => return self.open.take(),
+            }
+        }
+    }
+}
+
+/// What passes by can be secret.
+impl fmt::Debug for Inflating {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inflating").field("left", &self.left).finish_non_exhaustive()
+    }
+}
