@@ -166,12 +166,7 @@ struct Open {
 enum Answer {
     Nothing,
     Written,
-    Piece {
-        kind: MessageKind,
-        bytes: Vec<u8>,
-        start: bool,
-        end: bool,
-    },
+    Piece { kind: MessageKind, bytes: Vec<u8>, start: bool, end: bool },
     Seen(Seen),
     Closed,
 }
