@@ -1,11 +1,20 @@
 //! `Endpoint` after the opening handshake: the same input as for `receive`, whole messages out.
 //!
 //! Flags: bit 0 makes it a client, bit 2 sets low limits, bit 3 has messages lent, bit 4 has the
-//! first piece handed over with the handshake.
+//! first piece handed over with the handshake. Bit 1 has permessage-deflate agreed on: windows are kept unless bit 5 is
+//! set, and bit 6 makes them small. There is no model then; instead, the outcome is the same when messages are told in
+//! pieces.
 
+#[cfg(feature = "zlib-rs")]
+use std::sync::LazyLock;
+
+#[cfg(feature = "zlib-rs")]
+use ws_core::deflate::{DeflateParams, Pool, WindowBits};
+#[cfg(feature = "zlib-rs")]
+use ws_core::endpoint::Compression;
 use ws_core::endpoint::{Endpoint, EndpointError, Event, Next, Options, Pending};
 use ws_core::message::MessageRef;
-use ws_core::{CloseCode, Config, Message, Role};
+use ws_core::{CloseCode, Config, Message, MessageKind, Role};
 
 use super::model::{Model, Outcome};
 use super::seen::*;
@@ -15,8 +24,16 @@ const DEFAULT_LIMIT: u64 = 16 << 20;
 const LOW_FRAME: u64 = 200;
 const LOW_MESSAGE: u64 = 300;
 
+/// So long may an inflated message be, so that a bomb does not slow the fuzzer down.
+#[cfg(feature = "zlib-rs")]
+const INFLATED: u64 = 64 << 10;
+
 pub(crate) fn check(data: &[u8]) {
     let Some(setup) = Setup::of(data) else { return };
+    #[cfg(feature = "zlib-rs")]
+    if setup.flag(1) {
+        return check_compressed(&setup);
+    }
     let low = setup.flag(2);
     let model = Model {
         role: setup.role(),
@@ -26,12 +43,39 @@ pub(crate) fn check(data: &[u8]) {
     };
     let outcome = same_for_all_cuts(&setup, |pieces| {
         let config = Config::new().max_frame(model.max_frame).max_message(model.max_message);
-        run(&setup, config.into(), pieces)
+        run(&setup, config.into(), false, pieces)
     });
     assert_eq!(outcome, model.expect(setup.stream).0, "against the model");
 }
 
-fn run(setup: &Setup<'_>, options: Options, pieces: &[&[u8]]) -> Outcome {
+#[cfg(feature = "zlib-rs")]
+fn check_compressed(setup: &Setup<'_>) {
+    static POOL: LazyLock<Pool> = LazyLock::new(Pool::new);
+    let bits = WindowBits::new(if setup.flag(6) { 8 } else { 15 });
+    let params = DeflateParams {
+        server_no_context_takeover: setup.flag(5),
+        client_no_context_takeover: setup.flag(5),
+        server_max_window_bits: bits,
+        client_max_window_bits: bits,
+    };
+    let config = match setup.flag(2) {
+        true => Config::new().max_frame(LOW_FRAME).max_message(LOW_MESSAGE),
+        false => Config::new().max_message(INFLATED),
+    };
+    let compression = Compression::new(&POOL).agreed(params);
+    let options = || Options::from(config).deflate(compression.clone());
+    let outcome = same_for_all_cuts(setup, |pieces| run(setup, options(), false, pieces));
+    let streamed = same_for_all_cuts(setup, |pieces| run(setup, options(), true, pieces));
+    assert_eq!(streamed, outcome, "in pieces");
+    if let Some(Seen::Failed(error)) = outcome.seen.last() {
+        let [.., high, low] = outcome.output[..] else { panic!("{error:?} without a Close frame") };
+        let key = if setup.role() == Role::Client { KEY } else { [0; 4] };
+        let code = u16::from_be_bytes([high ^ key[0], low ^ key[1]]);
+        assert_eq!(code, error.close_code().get());
+    }
+}
+
+fn run(setup: &Setup<'_>, options: Options, streaming: bool, pieces: &[&[u8]]) -> Outcome {
     let (leftover, pieces) = match pieces.split_first() {
         Some((first, rest)) if setup.flag(4) => (*first, rest),
         _ => (&[][..], pieces),
@@ -40,15 +84,17 @@ fn run(setup: &Setup<'_>, options: Options, pieces: &[&[u8]]) -> Outcome {
         Role::Server => Endpoint::server_after_handshake(options, leftover),
         Role::Client => Endpoint::client_after_handshake(options, random(&KEY), leftover),
     };
+    endpoint.inbound.set_streaming(streaming);
     let mut outcome = Outcome::default();
-    run_on(&mut endpoint, setup.flag(3), &mut outcome);
+    let mut open = Open::default();
+    run_on(&mut endpoint, setup.flag(3), &mut outcome, &mut open);
     for piece in pieces {
         let mut rest = *piece;
         while !rest.is_empty() {
             let taken = endpoint.inbound.receive(rest);
             assert_ne!(taken, 0, "no room although all events were told");
             rest = &rest[taken..];
-            run_on(&mut endpoint, setup.flag(3), &mut outcome);
+            run_on(&mut endpoint, setup.flag(3), &mut outcome, &mut open);
         }
     }
     let ended = outcome.ended();
@@ -72,7 +118,7 @@ fn run(setup: &Setup<'_>, options: Options, pieces: &[&[u8]]) -> Outcome {
 }
 
 /// Does what the endpoint says until it waits or wants to end the stream.
-fn run_on(endpoint: &mut Endpoint, lending: bool, outcome: &mut Outcome) {
+fn run_on(endpoint: &mut Endpoint, lending: bool, outcome: &mut Outcome, open: &mut Open) {
     loop {
         let ended = outcome.ended();
         let seen = if lending {
@@ -83,6 +129,19 @@ fn run_on(endpoint: &mut Endpoint, lending: bool, outcome: &mut Outcome) {
         match seen {
             Answer::Nothing => return,
             Answer::Written => {}
+            Answer::Piece { kind, bytes, start, end } => {
+                assert!(!ended, "a piece after the end");
+                assert_eq!(start, open.kind.is_none(), "a message starts when none is open");
+                assert_eq!(*open.kind.get_or_insert(kind), kind);
+                open.bytes.extend(bytes);
+                if end {
+                    let Open { bytes, .. } = core::mem::take(open);
+                    outcome.seen.push(match kind {
+                        MessageKind::Text => text(core::str::from_utf8(&bytes).expect("text")),
+                        MessageKind::Binary => binary(&bytes),
+                    });
+                }
+            }
             Answer::Seen(seen) => {
                 assert!(!ended, "{seen:?} after the end");
                 outcome.seen.push(seen);
@@ -96,10 +155,18 @@ fn run_on(endpoint: &mut Endpoint, lending: bool, outcome: &mut Outcome) {
     }
 }
 
+/// A message that is told in pieces.
+#[derive(Default)]
+struct Open {
+    kind: Option<MessageKind>,
+    bytes: Vec<u8>,
+}
+
 /// What an answer tells.
 enum Answer {
     Nothing,
     Written,
+    Piece { kind: MessageKind, bytes: Vec<u8>, start: bool, end: bool },
     Seen(Seen),
     Closed,
 }
@@ -128,6 +195,9 @@ fn owned(event: Event) -> Answer {
         Event::Ping(payload) => ping(&payload),
         Event::Pong(payload) => pong(&payload),
         Event::Closed => return Answer::Closed,
+        Event::Chunk { kind, bytes, start, end, .. } => {
+            return Answer::Piece { kind, bytes: bytes.to_vec(), start, end };
+        }
         other => panic!("{other:?} on an open connection"),
     })
 }
@@ -139,6 +209,9 @@ fn lent(event: Event<MessageRef<'_>, &[u8]>) -> Answer {
         Event::Ping(payload) => ping(payload),
         Event::Pong(payload) => pong(payload),
         Event::Closed => return Answer::Closed,
+        Event::Chunk { kind, bytes, start, end, .. } => {
+            return Answer::Piece { kind, bytes: bytes.to_vec(), start, end };
+        }
         other => panic!("{other:?} on an open connection"),
     })
 }

@@ -229,6 +229,8 @@ fn without_pings(told: &[Told]) -> Vec<Told> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
     // RFC 7692 §6, §7: the messages are the same, in their order, and Pings where they were sent
     #[test]
     fn what_is_told_does_not_depend_on_how_it_is_sent_cut_or_asked_for(

