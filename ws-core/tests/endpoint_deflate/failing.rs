@@ -314,3 +314,37 @@ fn what_a_message_may_refer_to_is_what_was_agreed() {
         assert_eq!(told[2..], [failed]);
     }
 }
+
+// Fragments of one byte, and empty ones.
+#[test]
+fn a_message_in_very_many_fragments_is_whole() {
+    let pool = Pool::new();
+    let text = "one byte after the other, ".repeat(400);
+    // Each piece is flushed: there are more bytes than the text has.
+    let pieces: Vec<_> = text.as_bytes().chunks(10).collect();
+    for role in ROLES {
+        let peer = match role {
+            Role::Server => Role::Client,
+            Role::Client => Role::Server,
+        };
+        let mut sender = usual(peer, &pool);
+        for (at, piece) in pieces.iter().enumerate() {
+            let last = at + 1 == pieces.len();
+            sender.outbound.queue_fragment(MessageKind::Text, piece, last).unwrap();
+            if !last {
+                sender.outbound.queue_fragment(MessageKind::Text, b"", false).unwrap();
+            }
+        }
+        let wire = take(&mut sender, false);
+        let payload: Vec<u8> = plain(&wire).into_iter().flat_map(|(_, payload)| payload).collect();
+        let stream = fragments(role, TEXT, &payload, 1);
+        for (stream, streaming) in
+            [(&wire, false), (&wire, true), (&stream, false), (&stream, true)]
+        {
+            let mut log = Log::default();
+            let mut receiver = usual(role, &pool);
+            feed(&mut receiver, stream, &[Step::new(Way::Next, 1000, streaming)], &mut log);
+            assert_eq!(log.told, [Told::Message(MessageKind::Text, text.clone().into())]);
+        }
+    }
+}

@@ -171,3 +171,41 @@ fn agreed_windows_are_those_that_were_asked_for() {
         assert_eq!(pair.told_by_client, [0; 4].map(|_| Told::Message(Message::from(&*text))));
     }
 }
+
+// RFC 6455 §4.1: the connection is open when the response has come, whatever lies behind it
+#[test]
+fn compressed_messages_may_lie_right_behind_the_response() {
+    let pool = Pool::new();
+    let random = |bytes: &mut [u8]| {
+        bytes.fill(0x5a);
+        true
+    };
+    let text = "right behind, right behind, right behind, right behind, right behind";
+    for size in [usize::MAX, 1, 7] {
+        let mut client =
+            Endpoint::client(&ClientRequest::new("example.com", "/"), on(&pool), random).unwrap();
+        let mut told = Vec::new();
+        let request = drive(&mut client, &mut told);
+        let mut server = Endpoint::server(on(&pool));
+        assert_eq!(server.inbound.receive(&request), request.len());
+        let next = server.next(|| Instant::from_millis(0));
+        assert!(matches!(next, Next::Event(Event::Request(_))), "{next:?}");
+        // Before the server has told that it is open.
+        server.outbound.accept(&AcceptResponse::new()).unwrap();
+        for _ in 0..2 {
+            server.outbound.queue(text).unwrap();
+        }
+        let answer = drive(&mut server, &mut told);
+        let head = answer.windows(4).position(|end| end == b"\r\n\r\n").unwrap() + 4;
+        assert_eq!(answer[head], 0xc1);
+        let back: Vec<u8> =
+            answer.chunks(size).flat_map(|piece| feed(&mut client, piece, &mut told)).collect();
+        assert_eq!(back, b"");
+        assert_eq!(told, [0; 2].map(|_| Told::Message(Message::from(text))), "{size}");
+        client.outbound.queue(text).unwrap();
+        let sent = drive(&mut client, &mut told);
+        assert_eq!(sent[0], 0xc1);
+        feed(&mut server, &sent, &mut told);
+        assert_eq!(told.len(), 3);
+    }
+}
