@@ -22,6 +22,7 @@ def main():
     parser.add_argument("--server-cmd", help="the echo server; gets an address and options")
     parser.add_argument("--client-cmd", help="the echo client; gets a URL and messages")
     parser.add_argument("--fuzzing-client-cmd", help="the Autobahn client; gets a URL and an agent name")
+    parser.add_argument("--all-sizes", action="store_true", help="messages of up to 16 MiB in every check of section deflate")
     options = parser.parse_args()
     for section in options.sections:
         if section not in SECTIONS:
@@ -47,7 +48,7 @@ def main():
         "raw-server": lambda: raw_server.run(checks, client()),
         "node-server": lambda: foreign_servers.run(checks, client(), fuzzing_client(), "node"),
         "python-server": lambda: foreign_servers.run(checks, client(), fuzzing_client(), "python"),
-        "deflate": lambda: foreign_deflate.run(checks, server(), fuzzing_client()),
+        "deflate": lambda: foreign_deflate.run(checks, server(), fuzzing_client(), options.all_sizes),
     }
     for section in sections:
         try:
