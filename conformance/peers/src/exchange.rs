@@ -91,7 +91,7 @@ fn payload(size: usize, text: bool) -> Vec<u8> {
     let mut payload = Vec::with_capacity(size + 16);
     let mut draw = |count: u64| {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (u64::from(state) * count >> 32) as usize
+        ((u64::from(state) * count) >> 32) as usize
     };
     while payload.len() < size.min(1 << 16) {
         if text {

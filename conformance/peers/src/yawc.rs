@@ -72,10 +72,11 @@ pub enum Connection {
 
 impl Connection {
     async fn write(&mut self, frame: Frame) -> Result<()> {
-        Ok(match self {
+        match self {
             Self::Client(socket) => socket.send(frame).await?,
             Self::Server(socket) => socket.send(frame).await?,
-        })
+        }
+        Ok(())
     }
 
     async fn read(&mut self) -> Result<Frame> {

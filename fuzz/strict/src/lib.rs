@@ -19,7 +19,7 @@ mod tests {
             self.0 ^= self.0 << 13;
             self.0 ^= self.0 >> 17;
             self.0 ^= self.0 << 5;
-            (u64::from(self.0) * u64::from(end) >> 32) as u32
+            ((u64::from(self.0) * u64::from(end)) >> 32) as u32
         }
 
         /// Words that come again after any distance, noise, or one byte many times.
