@@ -271,7 +271,8 @@ mod tests {
         for mem_level in [1, 8] {
             for level in [0, 1, 6] {
                 let options = DeflateOptions::new().level(level).mem_level(mem_level);
-                let mut deflater = Deflater::new(&Pool::new(), WindowBits::new(12).unwrap(), options);
+                let mut deflater =
+                    Deflater::new(&Pool::new(), WindowBits::new(12).unwrap(), options);
                 let mut output = Vec::new();
                 for len in [1, 256, 70_000] {
                     for _ in 0..(100_000 / len).min(500) {
@@ -302,7 +303,10 @@ mod tests {
                     engine.reset();
                     let mut output = alloc::vec![0; bound(len)];
                     let (read, written) = flush(&mut engine, &message, &mut output).unwrap();
-                    assert!(read == len && written < bound(len), "{level} {mem_level} {len}: {written}");
+                    assert!(
+                        read == len && written < bound(len),
+                        "{level} {mem_level} {len}: {written}"
+                    );
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! What the rules of a message need of a decoder of DEFLATE (RFC 1951).
 //!
-//! There are two: [`miniz`](super::miniz) decodes into a ring that the caller lends, and [`zlib`](super::zlib) into a
+//! There are two, by feature: `miniz` decodes into a ring that the caller lends, and `zlib` into a
 //! slice of the output. Both write everything that the input stands for before they ask for more of it, and
 //! look no further than one symbol past a full output, so that outcomes do not depend on how either is cut.
 
