@@ -274,8 +274,8 @@ mod tests {
                 let mut deflater =
                     Deflater::new(&Pool::new(), WindowBits::new(12).unwrap(), options);
                 let mut output = Vec::new();
-                for len in [1, 256, 70_000] {
-                    for _ in 0..(100_000 / len).min(500) {
+                for len in [1, 256, 20_000] {
+                    for _ in 0..(80_000 / len).min(300) {
                         assert!(!deflater.compress(&noise(len, &mut state), &mut output));
                         assert_eq!(output, []);
                     }
@@ -289,14 +289,14 @@ mod tests {
     #[test]
     fn bound_is_more_than_what_an_engine_writes() {
         let mut state = 0x9e37_79b9_7f4a_7c15;
-        for mem_level in [1, 8, 9] {
-            for level in 0..=9 {
+        for mem_level in [1, 8] {
+            for level in [0, 1, 2, 6, 9] {
                 let settings = Settings {
                     bits: WindowBits::new(9).unwrap(),
                     options: DeflateOptions::new().level(level).mem_level(mem_level),
                 };
                 let mut engine = make(settings);
-                for len in [0, 1, 2, 10, 127, 128, 1000, 70_000] {
+                for len in [0, 1, 2, 10, 127, 128, 1000, 20_000] {
                     let mut message = noise(len, &mut state);
                     // Literals of nine bits in the fixed code, which is what level 1 has.
                     message.iter_mut().for_each(|byte| *byte |= 0x90);
