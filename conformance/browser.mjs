@@ -8,6 +8,7 @@ import { mkdirSync } from "node:fs";
 import path from "node:path";
 import { parseArgs } from "node:util";
 import { FREE, Server, check as checkNamed, example, out, require, run } from "./lib/chromium.mjs";
+import { deflateChecks, installProbe } from "./lib/probe.mjs";
 
 const { values: options } = parseArgs({ options: { "server-cmd": { type: "string" } } });
 const check = (name, run) => checkNamed(`browser: ${name}`, run);
@@ -87,44 +88,7 @@ async function pageChecks(page, server) {
   });
 }
 
-// Sockets opened by scripts. `Probe` runs inside the page: a socket whose events can be awaited.
-
-function installProbe() {
-  window.Probe = class {
-    constructor(url, protocols = []) {
-      this.events = [];
-      this.waiting = [];
-      this.ws = new WebSocket(url, protocols);
-      this.ws.binaryType = "arraybuffer";
-      this.ws.onopen = () => this.arrive({ type: "open" });
-      this.ws.onerror = () => this.arrive({ type: "error" });
-      this.ws.onmessage = ({ data }) => this.arrive({ type: "message", data });
-      this.ws.onclose = ({ code, reason, wasClean }) => this.arrive({ type: "close", code, reason, wasClean });
-    }
-    arrive(event) {
-      this.waiting.length ? this.waiting.shift()(event) : this.events.push(event);
-    }
-    next() {
-      return this.events.length ? Promise.resolve(this.events.shift()) : new Promise((resolve) => this.waiting.push(resolve));
-    }
-    async expect(type) {
-      const event = await this.next();
-      if (event.type !== type) throw new Error(`${JSON.stringify(event)} instead of ${type}`);
-      return event;
-    }
-    async echo(data) {
-      this.ws.send(data);
-      return (await this.expect("message")).data;
-    }
-    async close(code, reason) {
-      this.ws.close(code, reason);
-      const event = await this.expect("close");
-      if (!event.wasClean || event.code !== code || !["", reason].includes(event.reason)) throw new Error(JSON.stringify(event));
-    }
-  };
-  window.same = (a, b) => a.byteLength === b.byteLength && new Uint8Array(a).every((byte, i) => byte === b[i]);
-  window.bytes = (size) => Uint8Array.from({ length: size }, (_, i) => (i * 31 + (i >> 8)) & 255);
-}
+// Sockets opened by scripts.
 
 async function scriptChecks(page, server) {
   const url = `ws://${server.address}/`;
@@ -229,6 +193,7 @@ await run(async (browser) => {
   page.setDefaultTimeout(10000);
   await pageChecks(page, server);
   await scriptChecks(page, server);
+  await deflateChecks(check, await page.context().newPage(), serve, { limits: true });
   await check("the page shows a connection that ends without Close as unclean", async () => {
     require(server.status === undefined, "the server has ended by itself");
     await state(page, "open");

@@ -22,6 +22,8 @@ def main():
     parser.add_argument("--server-cmd", help="the echo server; gets an address and options")
     parser.add_argument("--client-cmd", help="the echo client; gets a URL and messages")
     parser.add_argument("--fuzzing-client-cmd", help="the Autobahn client; gets a URL and an agent name")
+    parser.add_argument("--deflate", action="store_true", help="the example programs speak permessage-deflate in every section")
+    parser.add_argument("--all-sizes", action="store_true", help="messages of up to 16 MiB in every check of section deflate")
     options = parser.parse_args()
     for section in options.sections:
         if section not in SECTIONS:
@@ -31,14 +33,17 @@ def main():
     stop_at_exit()
     checks = Checks()
 
+    def program(name):
+        return example(name) + (" --deflate" if options.deflate else "")
+
     def server():
-        return options.server_cmd or example("echo_server")
+        return options.server_cmd or program("echo_server")
 
     def client():
-        return shlex.split(options.client_cmd or example("echo_client"))
+        return shlex.split(options.client_cmd or program("echo_client"))
 
     def fuzzing_client():
-        return shlex.split(options.fuzzing_client_cmd or example("autobahn_client"))
+        return shlex.split(options.fuzzing_client_cmd or program("autobahn_client"))
 
     run = {
         "raw-client": lambda: raw_client.run(checks, server()),
@@ -47,7 +52,7 @@ def main():
         "raw-server": lambda: raw_server.run(checks, client()),
         "node-server": lambda: foreign_servers.run(checks, client(), fuzzing_client(), "node"),
         "python-server": lambda: foreign_servers.run(checks, client(), fuzzing_client(), "python"),
-        "deflate": lambda: foreign_deflate.run(checks, server(), fuzzing_client()),
+        "deflate": lambda: foreign_deflate.run(checks, server(), fuzzing_client(), options.all_sizes),
     }
     for section in sections:
         try:

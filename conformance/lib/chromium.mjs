@@ -124,7 +124,7 @@ export class Server extends Program {
 }
 
 export async function launch() {
-  browser = await chromium.launch({
+  return chromium.launch({
     executablePath: "/usr/bin/chromium",
     headless: true,
     timeout: 60000,
@@ -135,7 +135,6 @@ export async function launch() {
       "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
     ],
   });
-  return browser;
 }
 
 async function stop() {
@@ -143,12 +142,15 @@ async function stop() {
   for (const program of programs) program.child.kill("SIGKILL");
 }
 
-// Runs all checks, prints the totals and ends; exit status 1 when one has failed or there was none.
-export async function run(all) {
+// Runs all checks in a browser, prints the totals and ends; exit status 1 when one has failed or there was none.
+export async function run(all, start = launch) {
   for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"]) {
     process.on(signal, () => stop().finally(() => process.exit(1)));
   }
-  await check("the browser starts", async () => `Chromium ${(await launch()).version()}`);
+  await check("the browser starts", async () => {
+    browser = await start();
+    return `version ${await browser.version()}`;
+  });
   if (totals.ok) {
     try {
       await all(browser);

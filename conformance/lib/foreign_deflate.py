@@ -16,7 +16,8 @@ COMMANDS = {
     "yawc": [str(HERE / "peers" / "target" / "debug" / "ws-conformance-peers"), "yawc"],
     "sockudo": [str(HERE / "peers" / "target" / "debug" / "ws-conformance-peers"), "sockudo"],
 }
-SIZES = [0, 1, 125, 126, 1024, 20000, 65535, 65536, 1 << 20, 16 << 20]
+SIZES = [0, 1, 125, 126, 1024, 20000, 65535, 65536]
+LARGE = [1 << 20, 16 << 20]
 # What a peer says by default. yawc offers no client_max_window_bits then, and answers 9 bits.
 DEFAULT = {"yawc": (15, 15)}
 
@@ -42,7 +43,7 @@ def cases(peer, role):
         yield "our 8 bits", 8, default, None, (8, 8)
 
 
-def run(checks, server, fuzzing_client):
+def run(checks, server, fuzzing_client, all_sizes):
     checks.run("deflate: the decoder keeps to its window", decoder_is_strict)
     checks.run("deflate: the Rust peers are built", build)
     for name, command in COMMANDS.items():
@@ -51,10 +52,12 @@ def run(checks, server, fuzzing_client):
             for case, bits, settings, reset, agreed in cases(name, role):
                 if peer is None or not peer.alive():
                     peer = Peer(command, "deflate-%s.%s" % (role, name))
-                words = "%d %d %s" % (*settings, "no-takeover" if reset == "its" else "takeover")
+                large = all_sizes or case == "our 12 bits" and not reset
+                words = "%d %d %s %s" % (*settings, "no-takeover" if reset == "its" else "takeover", "large" if large else "small")
                 options = ["--deflate-window", str(bits)] + (["--deflate-no-takeover"] if reset == "ours" else [])
                 text = "deflate: %s %s, %s, %s" % (name, role, case, "%s no takeover" % reset if reset else "takeover")
-                if not checks.run(text, check, exchange, ours, options, peer, words, role, agreed, bool(reset)):
+                if not checks.run(text, check, exchange, ours, options, peer, words, role, agreed, bool(reset),
+                                  SIZES + LARGE if large else SIZES):
                     peer.stop()  # it may be in the middle of something
             peer.stop()
 
@@ -77,7 +80,7 @@ def decoder_is_strict():
     require(False, "a distance of 300 bytes was accepted with 8 bits")
 
 
-def check(exchange, ours, options, peer, words, role, expected, reset):
+def check(exchange, ours, options, peer, words, role, expected, reset, sizes):
     sent = dict(zip(("client", "server"), exchange(ours, options, peer, words)))
     agreed = tap.Agreed(sent["server"])
     require((agreed.bits["server"], agreed.bits["client"]) == expected, "agreed on %s" % agreed.text)
@@ -86,7 +89,7 @@ def check(exchange, ours, options, peer, words, role, expected, reset):
     for sender in ("client", "server"):
         found = tap.messages(sent[sender])
         plain = tap.inflate(found, agreed.bits[sender], agreed.reset[sender], sender != role)
-        require([len(message) for message in plain] == [size for size in SIZES for _ in range(2)], "%d messages" % len(plain))
+        require([len(message) for message in plain] == [size for size in sizes for _ in range(2)], "%d messages" % len(plain))
         for (compressed, _), message in zip(found, plain):
             require(compressed or len(message) < 1024, "the %s sent %d bytes uncompressed" % (sender, len(message)))
         ratios.append(sum(len(payload) for _, payload in found) / sum(map(len, plain)))

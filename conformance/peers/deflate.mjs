@@ -5,10 +5,11 @@ import { createInterface } from "node:readline";
 import WebSocket, { WebSocketServer } from "ws";
 import { LIMIT, inbox, next, report, require, varied } from "./shared.mjs";
 
-const SIZES = [0, 1, 125, 126, 1024, 20000, 65535, 65536, 1 << 20, LIMIT];
+const SIZES = [0, 1, 125, 126, 1024, 20000, 65535, 65536];
+const LARGE = [1 << 20, LIMIT];
 
-async function exchange(ws) {
-  for (const size of SIZES) {
+async function exchange(ws, [, , , sizes]) {
+  for (const size of sizes === "large" ? [...SIZES, ...LARGE] : SIZES) {
     for (const kind of ["text", "binary"]) {
       const sent = varied(kind, size);
       ws.send(sent, { binary: kind === "binary" });
@@ -44,7 +45,7 @@ async function connect(address, ...words) {
   const ws = new WebSocket(`ws://${address}/`, settings(...words));
   ws.read = inbox(ws);
   await next(ws, "open");
-  await exchange(ws);
+  await exchange(ws, words);
   await closed(ws);
 }
 
@@ -58,7 +59,7 @@ async function listen(...words) {
     ws.read = inbox(ws);
     ws.on("error", () => {});
     if (path === "/getCaseCount") ws.send("1");
-    if (path === "/runCase") outcome = await exchange(ws).catch((error) => error);
+    if (path === "/runCase") outcome = await exchange(ws, words).catch((error) => error);
     if (path === "/updateReports") resolve();
     ws.close(1000);
   }));

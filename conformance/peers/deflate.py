@@ -1,9 +1,11 @@
 """Python `websockets` with permessage-deflate, in both roles: commands on standard input, one per line.
 
-connect HOST:PORT SERVER_BITS CLIENT_BITS takeover|no-takeover    exchanges messages, then prints the outcome
-listen SERVER_BITS CLIENT_BITS takeover|no-takeover               prints {"port": N}, serves one client as the Autobahn
-                                                                  Testsuite does, which has one case, then the outcome
-0 bits are a default. An outcome is {"ok": ..., "detail": ...}.
+connect HOST:PORT SETTINGS    exchanges messages, then prints the outcome
+listen SETTINGS               prints {"port": N}, serves one client as the Autobahn Testsuite does, which has one case,
+                              then the outcome
+
+SETTINGS are SERVER_BITS CLIENT_BITS takeover|no-takeover small|large; 0 bits are a default, `large` adds messages of
+1 MiB and 16 MiB. An outcome is {"ok": ..., "detail": ...}.
 """
 import asyncio
 import sys
@@ -14,12 +16,13 @@ from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFact
 
 from shared import LIMIT, end, report, require, same_message, varied
 
-SIZES = [0, 1, 125, 126, 1024, 20000, 65535, 65536, 1 << 20, LIMIT]
+SIZES = {"small": [0, 1, 125, 126, 1024, 20000, 65535, 65536]}
+SIZES["large"] = SIZES["small"] + [1 << 20, LIMIT]
 OPTIONS = {"max_size": LIMIT, "ping_interval": None, "compression": None}
 
 
-async def exchange(ws):
-    for size in SIZES:
+async def exchange(ws, sizes):
+    for size in SIZES[sizes]:
         for kind in ("text", "binary"):
             data = varied(kind, size)
             await ws.send(data)
@@ -35,15 +38,15 @@ def settings(factory, server_bits, client_bits, takeover):
                     compress_settings={"level": 1})]
 
 
-async def connect(address, *words):
+async def connect(address, *words, sizes):
     extensions = settings(ClientPerMessageDeflateFactory, *words)
     async with dial("ws://%s/" % address, proxy=None, extensions=extensions, **OPTIONS) as ws:
-        await exchange(ws)
+        await exchange(ws, sizes)
         await ws.close()
     require(ws.close_code == 1000, "close code %s" % ws.close_code)
 
 
-async def listen(*words):
+async def listen(*words, sizes):
     outcome = asyncio.get_running_loop().create_future()
     case = "no case ran"
 
@@ -54,7 +57,7 @@ async def listen(*words):
             await ws.send("1")
         elif path == "/runCase":
             try:
-                await exchange(ws)
+                await exchange(ws, sizes)
                 case = None
             except Exception as error:
                 case = "%s: %s" % (type(error).__name__, error)
@@ -73,9 +76,9 @@ async def main():
     lines = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
     while line := (await lines.readline()).decode():
-        command, *words = line.split()
+        command, *words, sizes = line.split()
         try:
-            await {"connect": connect, "listen": listen}[command](*words)
+            await {"connect": connect, "listen": listen}[command](*words, sizes=sizes)
             report({"ok": True, "detail": ""})
         except Exception as error:
             report({"ok": False, "detail": "%s: %s" % (type(error).__name__, error)})

@@ -122,7 +122,7 @@ const paths = {
 endWithInput();
 const [chain, key] = process.argv.slice(2).map((path) => readFileSync(path));
 const listener = chain ? https.createServer({ cert: chain, key }) : http.createServer();
-const server = new WebSocketServer({ server: listener, maxPayload: 4 * LIMIT });
+const server = new WebSocketServer({ server: listener, maxPayload: 4 * LIMIT, perMessageDeflate: true });
 listener.listen(0, "127.0.0.1", () => report({ port: listener.address().port, cases: cases.length }));
 server.on("connection", (ws, request) => {
   const url = new URL(request.url, "http://localhost");

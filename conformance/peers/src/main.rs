@@ -41,8 +41,9 @@ async fn commands<L: Library>() -> Result<()> {
 }
 
 async fn connect<L: Library>(address: &str, settings: &Settings) -> Result<()> {
-    let mut socket = L::connect(stream(TcpStream::connect(address).await?)?, address, settings).await?;
-    exchange(&mut socket).await?;
+    let mut socket =
+        L::connect(stream(TcpStream::connect(address).await?)?, address, settings).await?;
+    exchange(&mut socket, settings).await?;
     socket.close().await
 }
 
@@ -53,10 +54,11 @@ async fn listen<L: Library>(settings: &Settings) -> Result<()> {
     let outcome = async {
         let mut outcome = Err("no case ran".into());
         loop {
-            let (target, mut socket) = L::accept(stream(listener.accept().await?.0)?, settings).await?;
+            let (target, mut socket) =
+                L::accept(stream(listener.accept().await?.0)?, settings).await?;
             match target.split('?').next() {
                 Some("/getCaseCount") => socket.send(true, "1".into()).await?,
-                Some("/runCase") => outcome = exchange(&mut socket).await,
+                Some("/runCase") => outcome = exchange(&mut socket, settings).await,
                 _ => return socket.close().await.and(outcome),
             }
             socket.close().await?;

@@ -5,7 +5,8 @@ use futures_util::{SinkExt, StreamExt};
 use sockudo_ws::deflate::{DeflateConfig, negotiate_server_deflate, parse_deflate_offer};
 use sockudo_ws::error::CloseReason;
 use sockudo_ws::handshake::{
-    build_request, build_response, generate_accept_key, generate_key, parse_request, parse_response, validate_accept_key,
+    build_request, build_response, generate_accept_key, generate_key, parse_request,
+    parse_response, validate_accept_key,
 };
 use sockudo_ws::{CompressedWebSocketStream, Config, Message};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -19,7 +20,11 @@ pub struct Sockudo;
 impl Library for Sockudo {
     type Socket = CompressedWebSocketStream<TcpStream>;
 
-    async fn connect(mut stream: TcpStream, host: &str, settings: &Settings) -> Result<Self::Socket> {
+    async fn connect(
+        mut stream: TcpStream,
+        host: &str,
+        settings: &Settings,
+    ) -> Result<Self::Socket> {
         let key = generate_key();
         stream.write_all(&build_request(host, "/", &key, None, Some(&offer(settings)))).await?;
         let mut buffer = BytesMut::new();
@@ -31,10 +36,16 @@ impl Library for Sockudo {
             if !response.accept.is_some_and(|accept| validate_accept_key(&key, accept)) {
                 return Err("another key".into());
             }
-            let agreed = response.extensions.and_then(parse_deflate_offer).ok_or("no permessage-deflate")?;
+            let agreed =
+                response.extensions.and_then(parse_deflate_offer).ok_or("no permessage-deflate")?;
             let deflate = DeflateConfig::from_params(&agreed)?;
             let rest = Some(Bytes::copy_from_slice(&buffer[consumed..]));
-            return Ok(CompressedWebSocketStream::client_with_leftover(stream, config(), deflate, rest));
+            return Ok(CompressedWebSocketStream::client_with_leftover(
+                stream,
+                config(),
+                deflate,
+                rest,
+            ));
         }
     }
 
@@ -45,13 +56,22 @@ impl Library for Sockudo {
                 return Err("the connection ended in the handshake".into());
             }
             let Some((request, consumed)) = parse_request(&buffer)? else { continue };
-            let agreed = request.extensions.and_then(|offers| negotiate_server_deflate(offers, &policy(settings)));
+            let agreed = request
+                .extensions
+                .and_then(|offers| negotiate_server_deflate(offers, &policy(settings)));
             let agreed = agreed.ok_or("no offer of permessage-deflate that it can keep to")?;
             let answer = agreed.to_response_header();
-            stream.write_all(&build_response(&generate_accept_key(request.key), None, Some(&answer))).await?;
+            stream
+                .write_all(&build_response(&generate_accept_key(request.key), None, Some(&answer)))
+                .await?;
             let target = request.path.to_string();
             let rest = Some(Bytes::copy_from_slice(&buffer[consumed..]));
-            let socket = CompressedWebSocketStream::server_with_leftover(stream, config(), agreed.config, rest);
+            let socket = CompressedWebSocketStream::server_with_leftover(
+                stream,
+                config(),
+                agreed.config,
+                rest,
+            );
             return Ok((target, socket));
         }
     }

@@ -36,7 +36,10 @@ impl Library for Yawc {
                 Ok::<_, yawc::WebSocketError>(response)
             }
         });
-        http1::Builder::new().serve_connection(TokioIo::new(stream), service).with_upgrades().await?;
+        http1::Builder::new()
+            .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades()
+            .await?;
         let (target, upgrade) = accepted.lock().expect("no panic").take().ok_or("no request")?;
         Ok((target, Connection::Server(upgrade.await?)))
     }
@@ -45,6 +48,8 @@ impl Library for Yawc {
 fn options(settings: &Settings) -> Options {
     let mut options = Options::default()
         .with_compression_level(CompressionLevel::fast())
+        // It has no end of compressing an empty message after a flush.
+        .with_compression_threshold(1)
         .with_utf8()
         .with_limits(LIMIT + 1, 2 * LIMIT);
     if let Some(bits) = settings.server_bits {
@@ -67,10 +72,11 @@ pub enum Connection {
 
 impl Connection {
     async fn write(&mut self, frame: Frame) -> Result<()> {
-        Ok(match self {
+        match self {
             Self::Client(socket) => socket.send(frame).await?,
             Self::Server(socket) => socket.send(frame).await?,
-        })
+        }
+        Ok(())
     }
 
     async fn read(&mut self) -> Result<Frame> {

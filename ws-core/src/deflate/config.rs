@@ -99,8 +99,8 @@ impl DeflateConfig {
 
 /// What a server does about an offer without `client_max_window_bits`, if the server wants less than 15 bits.
 ///
-/// Such a client may use a window of 15 bits, 32 KiB, and must not be told otherwise (RFC 7692 §7.1.2.2). Chromium, Firefox
-/// and most libraries offer the parameter. Some clients written in Go and Java do not.
+/// Such a client may use a window of 15 bits, 32 KiB, and must not be told otherwise (RFC 7692 §7.1.2.2). Chromium and
+/// most libraries offer the parameter. Firefox does not, nor do some clients written in Go and Java.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum UnlimitedClient {
     /// The client is told to begin each message with an empty window.
