@@ -3,6 +3,7 @@
 //! [`Inflating`] belongs to the receiving side and [`Deflating`] to the sending side. Between two messages each holds the
 //! last plaintext of its direction, at most a window of it, and nothing else.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
@@ -10,13 +11,15 @@ use core::ops::Range;
 use bytes::Bytes;
 
 use super::assembly::{Piece, Place, Whole};
+use super::outbound::{Outbound, Source};
+use super::output::SHARE;
 use crate::deflate::{
     DeflateConfig, DeflateOptions, DeflateParams, Deflater, Inflater, Limits, Need, Pool,
     WindowBits,
 };
 use crate::handshake::DeflateExtension;
 use crate::utf8::Utf8Validator;
-use crate::{MessageKind, ProtocolError, Role};
+use crate::{DataFrame, MessageKind, PreparedMessage, ProtocolError, Role, SendError};
 
 /// Messages shorter than this, in bytes, are sent as they are.
 const LEAST: usize = 64;
@@ -351,5 +354,79 @@ impl Deflating {
         let mut compressed = Vec::new();
         self.deflater.compress_piece(payload, end, &mut compressed);
         Some(compressed)
+    }
+}
+
+/// What a sending side has for compressed messages.
+impl Outbound {
+    /// A server agrees to the client's request, or a client's was agreed to.
+    pub(super) fn set_deflate(&mut self, params: &DeflateParams) {
+        if let Some(compression) = &self.compression {
+            self.deflating = Some(Box::new(compression.deflating(self.role(), params)));
+            self.sender.set_compression();
+        }
+    }
+
+    /// What was agreed about permessage-deflate, once the connection is open; `None` without it.
+    #[must_use]
+    pub fn deflate(&self) -> Option<DeflateParams> {
+        self.deflating.as_ref().map(|deflating| deflating.params)
+    }
+
+    /// Whether messages that begin from now on are compressed, if permessage-deflate was agreed on. Default `true`.
+    ///
+    /// For a secret that stands beside text that an attacker can choose, and for what is compressed already.
+    pub fn set_compression(&mut self, compress: bool) {
+        if let Some(deflating) = &mut self.deflating {
+            deflating.is_on = compress;
+        }
+    }
+
+    /// Whether messages that begin from now on are compressed, those that are long enough.
+    #[must_use]
+    pub fn is_compressing(&self) -> bool {
+        self.deflating.as_ref().is_some_and(|deflating| deflating.is_on)
+    }
+
+    /// Puts a message that was checked into the output, compressed; `None` if it is to be sent as it is.
+    #[inline]
+    pub(super) fn put_compressed(
+        &mut self,
+        kind: MessageKind,
+        payload: &[u8],
+    ) -> Option<Result<(), SendError>> {
+        let compressed = self.deflating.as_mut()?.message(payload)?;
+        Some(self.put_owned(DataFrame::new(kind).compressed(true), compressed))
+    }
+
+    /// As [`put_compressed`](Self::put_compressed), of a message that many receive: where they agree, it is compressed
+    /// once.
+    pub(super) fn put_prepared(
+        &mut self,
+        prepared: &PreparedMessage,
+    ) -> Option<Result<(), SendError>> {
+        let deflating = self.deflating.as_mut()?;
+        let message = prepared.message();
+        let frame = DataFrame::new(message.kind()).compressed(true);
+        let Some(bits) = deflating.shares(message.len()) else {
+            let compressed = deflating.message(message.as_bytes())?;
+            return Some(self.put_owned(frame, compressed));
+        };
+        let (wire, head) = prepared.compressed(bits, |payload| deflating.message(payload))?;
+        Some(self.put(frame, Source::Prepared { wire, head }))
+    }
+
+    pub(super) fn put_owned(
+        &mut self,
+        frame: DataFrame,
+        payload: Vec<u8>,
+    ) -> Result<(), SendError> {
+        // It has room for the message: what waits holds at most twice what it counts.
+        let roomy = payload.capacity() / 2 > payload.len();
+        if payload.len() < SHARE || roomy || self.role() == Role::Client {
+            self.put(frame, Source::Copied(&payload))
+        } else {
+            self.put(frame, Source::Shared(Bytes::from(payload)))
+        }
     }
 }

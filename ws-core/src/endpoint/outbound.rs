@@ -6,8 +6,6 @@
 
 use alloc::boxed::Box;
 use alloc::string::ToString;
-#[cfg(feature = "zlib-rs")]
-use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
@@ -22,8 +20,6 @@ use super::next::Next;
 use super::output::{Output, Pending, SHARE};
 use super::queue::{Fragment, Payload, Queue};
 use crate::connection::{DataFrame, Due, Look, Rest, Sender, StreamState};
-#[cfg(feature = "zlib-rs")]
-use crate::deflate::DeflateParams;
 use crate::frame::{MAX_CONTROL_PAYLOAD, MAX_HEADER_LEN, mask};
 use crate::message::MessageRef;
 use crate::{
@@ -51,7 +47,7 @@ pub struct Outbound {
     pub(super) compression: Option<Box<Compression>>,
     /// If it was agreed on.
     #[cfg(feature = "zlib-rs")]
-    deflating: Option<Box<Deflating>>,
+    pub(super) deflating: Option<Box<Deflating>>,
     max_output: usize,
     /// How many bytes of output the driver has taken and not written yet.
     in_flight: usize,
@@ -92,7 +88,7 @@ impl fmt::Debug for Keys {
 }
 
 /// A message on its way into the output. A client masks its payload, so that it copies all of them.
-enum Source<'m> {
+pub(super) enum Source<'m> {
     Copied(&'m [u8]),
     /// Of a server.
     Shared(Bytes),
@@ -426,39 +422,6 @@ impl Outbound {
         self.sender.timers.close_timeout()
     }
 
-    /// A server agrees to the client's request, or a client's was agreed to.
-    #[cfg(feature = "zlib-rs")]
-    pub(super) fn set_deflate(&mut self, params: &DeflateParams) {
-        if let Some(compression) = &self.compression {
-            self.deflating = Some(Box::new(compression.deflating(self.role(), params)));
-            self.sender.set_compression();
-        }
-    }
-
-    /// What was agreed about permessage-deflate, once the connection is open; `None` without it.
-    #[cfg(feature = "zlib-rs")]
-    #[must_use]
-    pub fn deflate(&self) -> Option<DeflateParams> {
-        self.deflating.as_ref().map(|deflating| deflating.params)
-    }
-
-    /// Whether messages that begin from now on are compressed, if permessage-deflate was agreed on. Default `true`.
-    ///
-    /// For a secret that stands beside text that an attacker can choose, and for what is compressed already.
-    #[cfg(feature = "zlib-rs")]
-    pub fn set_compression(&mut self, compress: bool) {
-        if let Some(deflating) = &mut self.deflating {
-            deflating.is_on = compress;
-        }
-    }
-
-    /// Whether messages that begin from now on are compressed, those that are long enough.
-    #[cfg(feature = "zlib-rs")]
-    #[must_use]
-    pub fn is_compressing(&self) -> bool {
-        self.deflating.as_ref().is_some_and(|deflating| deflating.is_on)
-    }
-
     /// Whether messages can be sent.
     #[must_use]
     pub fn is_open(&self) -> bool {
@@ -518,46 +481,8 @@ impl Outbound {
         }
     }
 
-    /// Puts a message that was checked into the output, compressed; `None` if it is to be sent as it is.
-    #[cfg(feature = "zlib-rs")]
-    #[inline]
-    fn put_compressed(
-        &mut self,
-        kind: MessageKind,
-        payload: &[u8],
-    ) -> Option<Result<(), SendError>> {
-        let compressed = self.deflating.as_mut()?.message(payload)?;
-        Some(self.put_owned(DataFrame::new(kind).compressed(true), compressed))
-    }
-
-    /// As [`put_compressed`](Self::put_compressed), of a message that many receive: where they agree, it is compressed
-    /// once.
-    #[cfg(feature = "zlib-rs")]
-    fn put_prepared(&mut self, prepared: &PreparedMessage) -> Option<Result<(), SendError>> {
-        let deflating = self.deflating.as_mut()?;
-        let message = prepared.message();
-        let frame = DataFrame::new(message.kind()).compressed(true);
-        let Some(bits) = deflating.shares(message.len()) else {
-            let compressed = deflating.message(message.as_bytes())?;
-            return Some(self.put_owned(frame, compressed));
-        };
-        let (wire, head) = prepared.compressed(bits, |payload| deflating.message(payload))?;
-        Some(self.put(frame, Source::Prepared { wire, head }))
-    }
-
-    #[cfg(feature = "zlib-rs")]
-    fn put_owned(&mut self, frame: DataFrame, payload: Vec<u8>) -> Result<(), SendError> {
-        // It has room for the message: what waits holds at most twice what it counts.
-        let roomy = payload.capacity() / 2 > payload.len();
-        if payload.len() < SHARE || roomy || self.role() == Role::Client {
-            self.put(frame, Source::Copied(&payload))
-        } else {
-            self.put(frame, Source::Shared(Bytes::from(payload)))
-        }
-    }
-
     /// Puts a message that was checked, or a piece of one, into the output.
-    fn put(&mut self, frame: DataFrame, source: Source<'_>) -> Result<(), SendError> {
+    pub(super) fn put(&mut self, frame: DataFrame, source: Source<'_>) -> Result<(), SendError> {
         let len = source.len() as u64;
         let fits = len <= self.sender.max_outgoing_frame();
         if self.queue.is_some() || !fits {
