@@ -45,7 +45,8 @@ impl Config {
 
     /// The longest payload of one received frame, in bytes, inclusive. Default 16 MiB.
     ///
-    /// A longer frame fails the connection with 1009 as soon as its header is there.
+    /// A longer frame fails the connection with 1009 as soon as its header is there. Of a compressed message, this is about the
+    /// compressed bytes, which can be a few more than the message has.
     #[must_use]
     pub const fn max_frame(mut self, bytes: u64) -> Self {
         self.max_frame = bytes;
@@ -54,7 +55,8 @@ impl Config {
 
     /// The longest received message, all its fragments together, in bytes, inclusive. Default 16 MiB.
     ///
-    /// The frame that would exceed it fails the connection with 1009 as soon as its header is there.
+    /// The frame that would exceed it fails the connection with 1009 as soon as its header is there. A compressed message
+    /// counts as it is inflated, and fails when it gets longer: by the [`Endpoint`](crate::Endpoint), or whoever inflates.
     #[must_use]
     pub const fn max_message(mut self, bytes: u64) -> Self {
         self.max_message = bytes;

@@ -61,7 +61,5 @@
 //! # let _ = builder;
 //! ```
 
-pub use ws_core::deflate::{
-    DeflateConfig, DeflateOptions, DeflateParams, Pool, UnlimitedClient, WindowBits,
-};
+pub use ws_core::deflate::{DeflateConfig, DeflateParams, Pool, UnlimitedClient, WindowBits};
 pub use ws_core::endpoint::Compression;

@@ -11,9 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use common::*;
-use ws_std::deflate::{
-    Compression, DeflateConfig, DeflateOptions, DeflateParams, Pool, WindowBits,
-};
+use ws_std::deflate::{Compression, DeflateConfig, DeflateParams, Pool, WindowBits};
 use ws_std::ws_core::deflate::Deflater;
 use ws_std::ws_core::endpoint::{Endpoint, Options};
 use ws_std::ws_core::frame::OpCode;
@@ -224,9 +222,8 @@ fn a_hub_compresses_once_for_connections_without_takeover() {
         let listener = Listener::builder().deflate(compression);
         listener.bind("127.0.0.1:0").unwrap()
     };
-    let level = |level| DeflateOptions::new().level(level);
-    let fast = listen(no_takeover().options(level(1)));
-    let small = listen(no_takeover().options(level(9)));
+    let fast = listen(no_takeover().level(1));
+    let small = listen(no_takeover().level(9));
     let takeover = listen(Compression::default());
     let raw = |listener: &Listener, extension: &str| {
         let mut raw = Raw::connect(listener.local_addr().unwrap());
@@ -391,7 +388,8 @@ fn raw(builder: ListenerBuilder) -> (Raw, thread::JoinHandle<(Error, WebSocket)>
 #[test]
 fn a_message_that_inflates_past_the_limit_is_closed_with_1009() {
     let mut bomb = Vec::new();
-    let mut deflater = Deflater::new(&Pool::new(), bits(12), DeflateOptions::new().level(9));
+    let mut deflater =
+        Deflater::new(&Pool::new(), bits(12), ws_core::deflate::DeflateOptions::new().level(9));
     assert!(deflater.compress(&[0; 200_000], &mut bomb));
     assert!(bomb.len() < 500, "{}", bomb.len());
     for limit in [199_999, 200_000] {

@@ -80,6 +80,11 @@ impl Inflater {
         end: bool,
         output: &mut [u8],
     ) -> Result<Inflated, ProtocolError> {
+        self.progress.check()?;
+        if self.engine.is_none() && input.is_empty() && !end {
+            // There is nothing that an engine would have to remember.
+            return Ok(Inflated { consumed: 0, produced: 0, need: Need::Input });
+        }
         let mut engine = match self.engine.take() {
             Some(Engine(engine)) => engine,
             None => {
@@ -99,7 +104,13 @@ impl Inflater {
             remembered: 0,
             over: false,
         };
-        let run = self.progress.run(&mut call, self.limits, input, end)?;
+        let run = match self.progress.run(&mut call, self.limits, input, end) {
+            Ok(run) => run,
+            Err(error) => {
+                self.pool.inflate().put(engine, (), false);
+                return Err(error);
+            }
+        };
         let complete = run.need == Need::Nothing;
         if self.takeover || !complete {
             call.remember();

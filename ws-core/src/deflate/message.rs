@@ -8,6 +8,11 @@ use crate::ProtocolError;
 /// message is cut into pieces, so it grows at the same bytes of every message.
 const RATIO_STEP: u64 = 1024;
 
+/// What a final block counts as, in bytes of the message, before the limits: an engine that begins anew is given its
+/// window again. So many bytes of that are allowed in any message.
+const RESTART: u64 = 1024;
+const FREE_RESTARTS: u64 = 64 * RESTART;
+
 /// How far the message that is being received is inflated.
 #[derive(Debug)]
 pub(super) struct Progress {
@@ -17,6 +22,8 @@ pub(super) struct Progress {
     drained: bool,
     /// Nothing has come since the message's start or since a final block.
     fresh: bool,
+    /// How many blocks were final: work that no byte of the message shows.
+    restarts: u64,
     /// What is wrong with the message: told after the bytes before it.
     error: Option<ProtocolError>,
 }
@@ -42,7 +49,7 @@ pub enum Need {
 
 impl Progress {
     pub(super) const fn new() -> Self {
-        Self { compressed: 0, inflated: 0, drained: true, fresh: true, error: None }
+        Self { compressed: 0, inflated: 0, drained: true, fresh: true, restarts: 0, error: None }
     }
 
     /// Whether a part of a message was inflated, and not its end.
@@ -55,6 +62,12 @@ impl Progress {
     #[cfg(feature = "miniz_oxide")]
     pub(super) fn fail(&mut self, error: ProtocolError) {
         self.error.get_or_insert(error);
+    }
+
+    /// Fails if the message has failed, and all bytes before the error were returned.
+    #[cfg(feature = "zlib-rs")]
+    pub(super) fn check(&self) -> Result<(), ProtocolError> {
+        self.error.map_or(Ok(()), Err)
     }
 
     /// Inflates `input` until it is used up, or the engine's output is full, or the message is complete, which it is
@@ -100,7 +113,15 @@ impl Progress {
             run.produced = run.produced.saturating_add(step.produced);
             match step.outcome {
                 Outcome::Output if step.produced < room => return Ok(run),
-                Outcome::Final => engine.restart(),
+                Outcome::Final => {
+                    self.restarts = self.restarts.saturating_add(1);
+                    let work = self.restarts.saturating_mul(RESTART);
+                    if work > limit.max(FREE_RESTARTS) {
+                        self.error = Some(ProtocolError::MessageTooLarge);
+                        break;
+                    }
+                    engine.restart();
+                }
                 _ => {}
             }
         }

@@ -20,8 +20,8 @@
 //!
 //! A distance that reaches back before all that was received is an error, and so is one that is longer than a
 //! `SliceInflater`'s window. An `Inflater` also accepts a distance that is longer than the agreed window, as long as it
-//! reaches no further than the message itself and, before that, as many bytes as the window has. Such a message is
-//! inflated as its sender has meant it.
+//! reaches no further than the message itself, from its last final block on, and before that as many bytes as the window
+//! has. Such a message is inflated as its sender has meant it.
 //!
 //! # When not to compress
 //!

@@ -32,7 +32,8 @@ const HAND_OVER: usize = 4 * 1024;
 /// How an endpoint uses permessage-deflate (RFC 7692), for [`Options::deflate`](super::Options::deflate).
 ///
 /// A server agrees to it when a client offers it; a client offers it. Once it is agreed on, each message of at least
-/// [`least`](Self::least) bytes is compressed if that makes it shorter.
+/// [`least`](Self::least) bytes is compressed if that makes it shorter. One that is made piece by piece is compressed in
+/// any case, because its length is not known when it begins.
 ///
 /// It costs time for each message, and memory for each connection: the windows, 4 KiB for each direction at 12 bits. The
 /// engines are shared by all connections of a [`Pool`]. Do not compress secrets together with text that an attacker can
@@ -40,13 +41,13 @@ const HAND_OVER: usize = 4 * 1024;
 /// [`Outbound::set_compression`](super::Outbound::set_compression).
 ///
 /// ```
-/// use ws_core::deflate::{DeflateConfig, DeflateOptions, Pool, WindowBits};
+/// use ws_core::deflate::{DeflateConfig, Pool, WindowBits};
 /// use ws_core::endpoint::{Compression, Options};
 ///
 /// let bits = WindowBits::new(11).ok_or("8 to 15")?;
 /// let compression = Compression::new(&Pool::new())
 ///     .negotiation(DeflateConfig::new().server_max_window_bits(bits))
-///     .options(DeflateOptions::new().level(6))
+///     .level(6)
 ///     .least(200);
 /// let options = Options::new().deflate(compression);
 /// # let _ = options;
@@ -85,10 +86,17 @@ impl Compression {
         self
     }
 
-    /// How hard messages are compressed.
+    /// How hard messages are compressed, as [`DeflateOptions::level`]. Default 1.
     #[must_use]
-    pub fn options(mut self, options: DeflateOptions) -> Self {
-        self.options = options;
+    pub fn level(mut self, level: u8) -> Self {
+        self.options = self.options.level(level);
+        self
+    }
+
+    /// How much memory an engine has for that, as [`DeflateOptions::mem_level`]. Default 8.
+    #[must_use]
+    pub fn mem_level(mut self, mem_level: u8) -> Self {
+        self.options = self.options.mem_level(mem_level);
         self
     }
 
@@ -110,7 +118,7 @@ impl Compression {
 
     /// What was agreed in an opening handshake that was done elsewhere, for
     /// [`Endpoint::server_after_handshake`](crate::Endpoint::server_after_handshake) and its like. Without it, their
-    /// messages are not compressed.
+    /// messages are not compressed. An endpoint that does the handshake itself does not look at it.
     #[must_use]
     pub fn agreed(mut self, params: DeflateParams) -> Self {
         self.agreed = Some(params);
@@ -343,8 +351,11 @@ impl Deflating {
         self.deflater.compress(payload, &mut compressed).then_some(compressed)
     }
 
-    /// Compresses a piece of a message, if that is compressed.
+    /// Compresses a piece of a message, if that is compressed: how long it becomes is not known then.
     pub(super) fn piece(&mut self, payload: &[u8], start: bool, end: bool) -> Option<Vec<u8>> {
+        if start && end {
+            return self.message(payload);
+        }
         if start {
             self.open = self.is_on;
         }
@@ -362,7 +373,9 @@ impl Outbound {
     /// A server agrees to the client's request, or a client's was agreed to.
     pub(super) fn set_deflate(&mut self, params: &DeflateParams) {
         if let Some(compression) = &self.compression {
-            self.deflating = Some(Box::new(compression.deflating(self.role(), params)));
+            let mut deflating = compression.deflating(self.role(), params);
+            deflating.is_on = self.compresses;
+            self.deflating = Some(Box::new(deflating));
             self.sender.set_compression();
         }
     }
@@ -375,14 +388,16 @@ impl Outbound {
 
     /// Whether messages that begin from now on are compressed, if permessage-deflate was agreed on. Default `true`.
     ///
-    /// For a secret that stands beside text that an attacker can choose, and for what is compressed already.
+    /// For a secret that stands beside text that an attacker can choose, and for what is compressed already. It can be
+    /// set before the connection is open, too.
     pub fn set_compression(&mut self, compress: bool) {
+        self.compresses = compress;
         if let Some(deflating) = &mut self.deflating {
             deflating.is_on = compress;
         }
     }
 
-    /// Whether messages that begin from now on are compressed, those that are long enough.
+    /// Whether messages that begin from now on are compressed, as [`Compression`] says which.
     #[must_use]
     pub fn is_compressing(&self) -> bool {
         self.deflating.as_ref().is_some_and(|deflating| deflating.is_on)

@@ -12,7 +12,7 @@ use crate::{CloseCode, Message, MessageKind, ProtocolError, SendError};
 
 /// What an [`Endpoint`](crate::Endpoint) tells its driver to react to.
 ///
-/// Messages and payloads are owned. When they are lent from the read buffer, by
+/// Messages and payloads are owned. When they are lent from where they lie, by
 /// [`next_ref`](crate::Endpoint::next_ref), `M` is [`MessageRef`](crate::message::MessageRef) and `B` is a
 /// slice. What is rare is boxed, so that an event is small.
 #[derive(Clone, Debug)]

@@ -87,7 +87,7 @@ impl Inbound {
         }
     }
 
-    /// As [`next`](Self::next), but messages and payloads are lent from the read buffer.
+    /// As [`next`](Self::next), but messages and payloads are lent from where they were read, or inflated.
     #[inline]
     pub fn next_ref(
         &mut self,

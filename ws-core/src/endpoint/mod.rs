@@ -225,7 +225,7 @@ impl Endpoint {
         }
     }
 
-    /// As [`next`](Self::next), but messages are lent from the read buffer: no allocation, no copy. The
+    /// As [`next`](Self::next), but messages are lent from where they were read, or inflated: no allocation, no copy. The
     /// sending side comes along, so that what is lent can be answered.
     ///
     /// ```

@@ -48,6 +48,9 @@ pub struct Outbound {
     /// If it was agreed on.
     #[cfg(feature = "zlib-rs")]
     pub(super) deflating: Option<Box<Deflating>>,
+    /// Whether messages that begin from now on are compressed, if it was.
+    #[cfg(feature = "zlib-rs")]
+    pub(super) compresses: bool,
     max_output: usize,
     /// How many bytes of output the driver has taken and not written yet.
     in_flight: usize,
@@ -121,6 +124,8 @@ impl Outbound {
             compression: options.compression.clone().map(Box::new),
             #[cfg(feature = "zlib-rs")]
             deflating: None,
+            #[cfg(feature = "zlib-rs")]
+            compresses: true,
             max_output: options.max_output,
             in_flight: 0,
             answer: Answer::None,
@@ -196,6 +201,7 @@ impl Outbound {
     /// As [`queue_ref`](Self::queue_ref), for a driver that writes at once. `write` gets the output that waits, with the head
     /// of the message at its end, and the payload that follows. It returns how many bytes of both the stream has taken, from
     /// the front, and only the rest is copied. What was taken counts as output until [`written`](Self::written) is told.
+    /// `write` must not unwind: the head of the message would be left without its payload.
     ///
     /// It is not called for a payload that is compressed or has to be copied: to be masked, to be cut, or to follow what
     /// waits to be cut or was taken by [`take_output`](Self::take_output) and is not written yet.
@@ -230,7 +236,8 @@ impl Outbound {
     }
 
     /// As [`queue`](Self::queue), for a message that was encoded before: a server shares its bytes with all
-    /// other receivers.
+    /// other receivers. Compressed, it is shared by those with the same window and no context takeover: the first of
+    /// them compresses it, at its level.
     ///
     /// # Errors
     ///

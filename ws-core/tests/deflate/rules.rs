@@ -244,6 +244,25 @@ fn a_bomb_stops_at_the_limit() {
     }
 }
 
+// A final block costs work that no byte of the message shows: it counts all the same
+#[test]
+fn final_blocks_count_before_the_limits() {
+    let final_blocks = |count| [3, 0].repeat(count);
+    for engine in ENGINES {
+        for limits in [Limits::new().max_message(1000), Limits::new().max_ratio(Some(64))] {
+            let setup = Setup { limits, ..Setup::new(15) };
+            assert_eq!(whole(engine, setup, &final_blocks(64)), (vec![], Ok(())));
+            let expected = (vec![], Err(MessageTooLarge));
+            assert_eq!(whole(engine, setup, &final_blocks(65)), expected);
+            let many = final_blocks(100_000);
+            assert_eq!(inflate(engine, setup, &[many.chunks(1).collect()]), [expected]);
+        }
+        let setup = Setup { limits: Limits::new().max_message(100 << 10), ..Setup::new(15) };
+        assert_eq!(whole(engine, setup, &final_blocks(100)), (vec![], Ok(())));
+        assert_eq!(whole(engine, setup, &final_blocks(101)), (vec![], Err(MessageTooLarge)));
+    }
+}
+
 #[test]
 fn a_message_as_long_as_the_limit_is_allowed() {
     for len in [0, 1, 5, 300, 4096, 100_000] {

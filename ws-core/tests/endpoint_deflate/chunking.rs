@@ -2,7 +2,7 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use ws_core::deflate::{DeflateOptions, DeflateParams, Pool, WindowBits};
+use ws_core::deflate::{DeflateParams, Pool, WindowBits};
 use ws_core::endpoint::{Compression, Output};
 use ws_core::{Config, Endpoint, Message, MessageKind, PreparedMessage, Role};
 
@@ -242,8 +242,8 @@ proptest! {
         let peer = match role { Role::Server => Role::Client, Role::Client => Role::Server };
         let pool = Pool::new();
         let compression = || {
-            let options = DeflateOptions::new().level(settings.level).mem_level(settings.mem_level);
-            Compression::new(&pool).options(options).least(settings.least)
+            let Settings { level, mem_level, least, .. } = settings;
+            Compression::new(&pool).level(level).mem_level(mem_level).least(least)
         };
         // Not so many fragments that it takes long.
         let longest = all.iter().map(|sent| sent.len as u64).max().unwrap_or(0);

@@ -40,21 +40,26 @@ struct Pair {
 
 impl Pair {
     fn new(server: Options, client: Options) -> Self {
+        let mut pair = Self::waiting(server, client);
+        pair.run();
+        pair
+    }
+
+    /// Before the opening handshake.
+    fn waiting(server: Options, client: Options) -> Self {
         let random = |bytes: &mut [u8]| {
             bytes.fill(0x5a);
             true
         };
         let request = ClientRequest::new("example.com", "/");
-        let mut pair = Self {
+        Self {
             client: Endpoint::client(&request, client, random).unwrap(),
             server: Endpoint::server(server),
             to_server: Vec::new(),
             to_client: Vec::new(),
             told_by_server: Vec::new(),
             told_by_client: Vec::new(),
-        };
-        pair.run();
-        pair
+        }
     }
 
     /// Until neither side has anything to say.
@@ -208,4 +213,25 @@ fn compressed_messages_may_lie_right_behind_the_response() {
         feed(&mut server, &sent, &mut told);
         assert_eq!(told.len(), 3);
     }
+}
+
+// It protects secrets: it must not be lost because it came early
+#[test]
+fn compression_can_be_turned_off_before_the_connection_is_open() {
+    let pool = Pool::new();
+    let mut pair = Pair::waiting(on(&pool), on(&pool));
+    pair.client.outbound.set_compression(false);
+    pair.server.outbound.set_compression(false);
+    pair.run();
+    for side in [&pair.server.outbound, &pair.client.outbound] {
+        assert!(side.deflate().is_some() && !side.is_compressing());
+    }
+    let text = "a".repeat(500);
+    pair.server.outbound.queue(&*text).unwrap();
+    pair.run();
+    assert!(pair.to_client.ends_with(text.as_bytes()));
+    pair.server.outbound.set_compression(true);
+    pair.server.outbound.queue(&*text).unwrap();
+    pair.run();
+    assert!(!pair.to_client.ends_with(text.as_bytes()));
 }
