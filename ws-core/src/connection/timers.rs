@@ -53,6 +53,9 @@ pub(crate) struct Timers {
     is_closing: bool,
     marks: u8,
     graces: u8,
+    /// The deadlines of this stage were looked at since the clock's latest answer, and none had passed. What has happened
+    /// since can only have put them off.
+    looked: Option<Stage>,
     /// When the keepalive Ping went out that nothing has followed yet.
     ping: Option<Instant>,
     /// Since when there has always been output that waits.
@@ -108,6 +111,7 @@ impl Timers {
             is_closing: false,
             marks: RECEIVED | DATA | UNSTARTED,
             graces: 0,
+            looked: None,
             ping: None,
             #[cfg(feature = "endpoint")]
             backlog: None,
@@ -178,6 +182,9 @@ impl Timers {
 
     /// The clock answers.
     pub(crate) fn answer(&mut self, now: Instant) {
+        if now != self.now {
+            self.looked = None;
+        }
         let back = self.now.millis_since(now);
         let unstarted = self.marks & UNSTARTED != 0;
         if unstarted || back == 0 || back > SKEW {
@@ -242,7 +249,18 @@ impl Timers {
 
     /// What is due, at the clock's latest answer. The deadlines of the Pong and of data are put off once
     /// when the driver comes late, or when bytes are `unparsed`: what they wait for may have come.
+    #[inline]
     pub(crate) fn due(&mut self, stage: Stage, unparsed: bool) -> Option<Due> {
+        if self.looked == Some(stage) {
+            return None;
+        }
+        let due = self.find_due(stage, unparsed);
+        self.looked = if due.is_none() { Some(stage) } else { None };
+        due
+    }
+
+    #[inline(never)]
+    fn find_due(&mut self, stage: Stage, unparsed: bool) -> Option<Due> {
         let now = self.now;
         while let Some((due, at)) =
             self.find(stage, |due, at| at.has_come(now).then_some((due, at)))
