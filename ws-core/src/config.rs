@@ -56,7 +56,7 @@ impl Config {
     /// The longest received message, all its fragments together, in bytes, inclusive. Default 16 MiB.
     ///
     /// The frame that would exceed it fails the connection with 1009 as soon as its header is there. A compressed message
-    /// counts as it is inflated, and fails when it gets longer: by the [`Endpoint`](crate::Endpoint), or whoever inflates.
+    /// counts as it is inflated, and fails when it gets longer: by an `Endpoint`, or whoever inflates.
     #[must_use]
     pub const fn max_message(mut self, bytes: u64) -> Self {
         self.max_message = bytes;

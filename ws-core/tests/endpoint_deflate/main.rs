@@ -1,6 +1,6 @@
 //! permessage-deflate of an endpoint: two endpoints that agree on it talk to each other.
 
-#![cfg(feature = "zlib-rs")]
+#![cfg(all(feature = "endpoint", feature = "zlib-rs"))]
 
 #[path = "../common/mod.rs"]
 mod common;
