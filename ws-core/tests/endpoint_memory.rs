@@ -11,7 +11,7 @@ use common::*;
 use ends::*;
 use meter::Meter;
 use ws_core::endpoint::{Buffers, Event, Next, Options, Output};
-use ws_core::{Config, Connection, Endpoint, Message, MessageKind, Role};
+use ws_core::{Config, Endpoint, Message, MessageKind, Role};
 
 /// Beside the payload, at any time.
 const CONSTANT: usize = 256 * 1024;
@@ -514,7 +514,7 @@ fn shared_buffers_leave_output_that_waits_no_more_than_it_needs() {
 fn an_endpoint_is_small() {
     let most = if cfg!(feature = "zlib-rs") { 760 } else { 736 };
     assert!(size_of::<Endpoint>() <= most, "{}", size_of::<Endpoint>());
-    assert!(size_of::<Connection>() <= 416, "{}", size_of::<Connection>());
+    assert!(size_of::<ws_core::Connection>() <= 416, "{}", size_of::<Connection>());
     // What is told is moved for each message: what is rare is boxed.
     assert!(size_of::<Event>() <= 48, "{}", size_of::<Event>());
     assert!(

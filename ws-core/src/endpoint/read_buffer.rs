@@ -172,8 +172,8 @@ impl ReadBuffer {
                 true => more,
                 false => self.read_size.max(self.end / 4),
             };
-            let len = self.end.saturating_add(more);
-            // What is held stays where it is in it.
+            // What is held stays where it is in it. As much as it is has room behind the front, too, the next time.
+            let len = with_margin(self.end.saturating_add(more));
             self.data.reserve_exact(len.saturating_sub(self.data.len()));
             self.data.resize(len, 0);
         }
