@@ -514,7 +514,7 @@ fn shared_buffers_leave_output_that_waits_no_more_than_it_needs() {
 fn an_endpoint_is_small() {
     let most = if cfg!(feature = "zlib-rs") { 760 } else { 736 };
     assert!(size_of::<Endpoint>() <= most, "{}", size_of::<Endpoint>());
-    assert!(size_of::<ws_core::Connection>() <= 416, "{}", size_of::<Connection>());
+    assert!(size_of::<ws_core::Connection>() <= 416, "{}", size_of::<ws_core::Connection>());
     // What is told is moved for each message: what is rare is boxed.
     assert!(size_of::<Event>() <= 48, "{}", size_of::<Event>());
     assert!(
