@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use bytes::Bytes;
-use ws_core::endpoint::{Endpoint, Event, Inbound, Next, Options, Pending};
+use ws_core::endpoint::{Endpoint, Event, Inbound, Next, Options, Outbound, Pending};
 use ws_core::message::MessageRef;
 use ws_core::{Config, Message, Role};
 
@@ -55,6 +55,24 @@ pub(crate) fn write(mut output: Pending<'_>) {
     output.advance(len);
 }
 
+/// Payloads from this size on are written from where they lie, as `ws-std` does it.
+const WRITTEN_AT_ONCE: usize = 16 * 1024;
+
+/// Queues a message that is lent; a long one is written at once, with what waits.
+fn queue(out: &mut Outbound, message: MessageRef<'_>) {
+    if message.len() < WRITTEN_AT_ONCE {
+        return out.queue_ref(message).expect("it is open");
+    }
+    let mut written = 0;
+    let queued = out.queue_and_write(message, |output, payload| {
+        output.slices().chain([payload]).for_each(kernel::write);
+        written = output.len() + payload.len();
+        written
+    });
+    queued.expect("it is open");
+    out.written(written);
+}
+
 /// Reads once; returns whether there was anything.
 pub(crate) fn read(inbound: &mut Inbound) -> bool {
     let len = kernel::read(inbound.read_buf());
@@ -85,8 +103,7 @@ impl Engine for EndpointLending {
 
     fn encode(&mut self, payload: &Bytes, count: usize) {
         for _ in 0..count {
-            let message = MessageRef::Binary(black_box(payload));
-            self.0.outbound.queue_ref(message).expect("it is open");
+            queue(&mut self.0.outbound, MessageRef::Binary(black_box(payload)));
             if self.0.outbound.waiting() >= READ {
                 flush(&mut self.0);
             }
@@ -97,9 +114,7 @@ impl Engine for EndpointLending {
     fn echo(&mut self, _messages: usize, _each: bool) {
         loop {
             match self.0.next_ref(clock) {
-                Next::Event((Event::Message(message), out)) => {
-                    out.queue_ref(message).expect("it is open");
-                }
+                Next::Event((Event::Message(message), out)) => queue(out, message),
                 Next::Write { output, .. } => write(output),
                 Next::Wait { read: Some(inbound), .. } => {
                     if !read(inbound) {
