@@ -10,7 +10,7 @@ import WebSocket from "ws";
 import { FREE, Program, Server, check, example, out, require, root, run, until, within } from "./lib/chromium.mjs";
 import * as commands from "./lib/app_commands.mjs";
 import {
-  LONG, MARKUP, all, closesAll, enter, everyPage, lists, looks, nothingInjected, sameMoments, seen, shows, state, tab, tabs, texts, useBrowser, usual,
+  LONG, MARKUP, all, closesAll, enter, everyPage, lists, looks, nothingInjected, sameMoments, seen, shows, state, tab, tabs, texts, useBrowser,
 } from "./lib/tabs.mjs";
 
 // A WebSocket of Node, with the texts that it has heard.
@@ -90,13 +90,12 @@ async function clock() {
   await check("clock: both tabs show the same tick at the same moment, each second", async () => {
     const { pairs, apart } = await sameMoments(...pages, 4);
     require(apart < 400, `${apart} ms apart`);
-    // They keep to their second however late a single one is.
-    const late = pages[1].heard.map((tick, i) => Date.parse(tick) - 1000 * i);
-    const most = Math.max(...late) - Math.min(...late);
-    require(usual(late) - Math.min(...late) < 200 && most < 1000, `the ticks are ${pages[1].heard}`);
-    const last = Date.parse(pages[1].heard.at(-1)) - Date.now();
+    // The first tick came while the tabs were opened, which keeps the machine busy.
+    const times = pages[1].heard.slice(1).map(Date.parse);
+    require(times.slice(1).every((time, i) => Math.abs(time - times[i] - 1000) < 200), `the ticks are ${pages[1].heard}`);
+    const last = times.at(-1) - Date.now();
     require(Math.abs(last) < 2000, `the last tick is ${last} ms off`);
-    return `${pairs.length} ticks, ${apart} ms apart`;
+    return `${pairs.length} ticks, at most ${apart} ms apart`;
   });
   await check("clock: a page from an allowed origin gets the same ticks, and the list is shown", async () => {
     const page = await from(allowed);
@@ -141,7 +140,7 @@ async function clock() {
     const at = early[1].heard.indexOf(late.heard[0]);
     require(before <= at && at <= heard, `${late.heard} is not the next of ${early[1].heard} after ${before} to ${heard}`);
     const gap = Date.parse(late.heard[0]) - Date.parse(early[1].heard[at - 1]);
-    require(Math.abs(gap - 5000) < 1000, `${gap} ms between two ticks`);
+    require(Math.abs(gap - 5000) < 250, `${gap} ms between two ticks`);
     const { values } = await seen(late);
     require(values[0].text === "no tick yet" && late.heard[0].includes(values[1].text), `it has shown ${JSON.stringify(values)}`);
     await slow.signal("SIGKILL");
@@ -168,21 +167,21 @@ async function ticker() {
       require(values.length >= 2 && values.every((text) => /^(0|[1-9]\d{0,2})$/.test(text)), `then it says ${values}`);
     }
     const gaps = pairs.slice(1).map(([{ time }], i) => time - pairs[i][0].time);
-    require(Math.abs(usual(gaps) - 1000) < 400 && Math.max(...gaps) < 2000, `${gaps} ms between the values`);
+    require(gaps.every((gap) => Math.abs(gap - 1000) < 400), `${gaps} ms between the values`);
     await late.close();
-    return `${pairs.length} values, ${Math.max(apart, third.apart)} ms apart`;
+    return `${pairs.length} values, at most ${Math.max(apart, third.apart)} ms apart`;
   });
   await check("ticker --every 50: is smooth, at least 15 values a second in both tabs", async () => {
     const fast = await Server.start(example("ticker"), FREE, "--every", "50");
     const both = await tabs(fast.url, 2);
     const { pairs, apart } = await sameMoments(...both, 60);
     const rates = [0, 1].map((tab) => (pairs.length - 1) * 1000 / (pairs.at(-1)[tab].time - pairs[0][tab].time));
-    const gap = usual(pairs.slice(1).map(([{ time }], i) => time - pairs[i][0].time));
+    const gap = Math.max(...pairs.slice(1).map(([{ time }], i) => time - pairs[i][0].time));
     require(Math.min(...rates) >= 15, `${rates} a second`);
-    require(gap < 100 && apart < 400, `gaps of ${gap} ms, ${apart} ms apart`);
+    require(gap < 500 && apart < 400, `a gap of ${gap} ms, ${apart} ms apart`);
     await fast.signal("SIGKILL");
     await all(both, (page) => page.close());
-    return `${rates.map((rate) => rate.toFixed(1)).join(" and ")} a second, gaps of ${gap} ms, ${apart} ms apart`;
+    return `${rates.map((rate) => rate.toFixed(1)).join(" and ")} a second, gaps up to ${gap} ms, ${apart} ms apart`;
   });
   await everyPage("ticker", server, pages, () => all(pages, async (page) => {
     const before = page.heard.length;

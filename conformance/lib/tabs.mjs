@@ -107,11 +107,8 @@ export async function nothingInjected(page) {
   require(await page.evaluate(() => window.hacked === undefined), "a script of a peer has run");
 }
 
-// Of several times in ms, the usual one: a machine that stands still for a moment makes a single one long.
-export const usual = (times) => times.toSorted((a, b) => a - b)[Math.floor((times.length - 1) / 2)];
-
 // What two tabs have shown, of which one may have begun later: the same texts in the same order, and
-// the usual time in ms between the two of one text.
+// the longest time in ms between the two of one text.
 export async function sameMoments(early, late, count) {
   const values = async (page) => (await seen(page)).values.slice(1);
   await until(`${count} values in both tabs`, async () => (await values(late)).length > count, 20);
@@ -119,7 +116,7 @@ export async function sameMoments(early, late, count) {
   for (let from = 0; from + count <= others.length; from++) {
     const pairs = own.flatMap((value, i) => (others[from + i] ? [[value, others[from + i]]] : []));
     if (pairs.length >= count && pairs.every(([a, b]) => a.text === b.text)) {
-      return { pairs, apart: usual(pairs.map(([a, b]) => Math.abs(a.time - b.time))) };
+      return { pairs, apart: Math.max(...pairs.map(([a, b]) => Math.abs(a.time - b.time))) };
     }
   }
   throw new Error(`the tabs differ: ${JSON.stringify([others, own].map((list) => list.slice(-6).map(({ text }) => text)))}`);
