@@ -31,18 +31,22 @@ impl Connection {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn send(&mut self, frame: DataFrame, payload: &[u8]) {
         let longest = if self.keys.is_some() { READ } else { WRITEV - 1 };
         if payload.len() > longest {
             return self.send_long(frame, payload);
         }
-        let key = self.keys.as_mut().map(Keys::next);
         let room = self.batch.room(payload.len());
-        let len = self.connection.sender.encode(frame, payload, key, room).expect("it is open");
-        self.batch.add(len);
+        let sender = &mut self.connection.sender;
+        let len = match &mut self.keys {
+            None => sender.encode(frame, payload, None, room),
+            Some(keys) => sender.encode(frame, payload, Some(keys.next()), room),
+        };
+        self.batch.add(len.expect("it is open"));
     }
 
+    #[inline(never)]
     fn send_long(&mut self, frame: DataFrame, payload: &[u8]) {
         self.batch.flush();
         let key = self.keys.as_mut().map(Keys::next);

@@ -47,6 +47,9 @@ pub struct Receiver {
     utf8: Utf8Validator,
     /// The peer has ended its side of the stream.
     stream_ended: bool,
+    /// A message with a payload of fewer bytes can take the short way: a frame may begin, no message is open, and it is
+    /// within all limits. It is noted whenever that may change, because it is asked for each message.
+    short: u16,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,6 +113,7 @@ impl Receiver {
             compressed: false,
             utf8: Utf8Validator::new(),
             stream_ended: false,
+            short: short(config.max_frame, config.max_message),
         }
     }
 
@@ -179,6 +183,7 @@ impl Receiver {
     fn finish(&mut self, sender: &mut Sender) {
         if matches!(self.state, ParseState::Header | ParseState::Payload) {
             self.state = ParseState::Over;
+            self.note_short();
         }
         sender.ending.end(StreamState::GivenUp);
     }
@@ -226,6 +231,7 @@ impl Receiver {
             Some(whole) => whole.map(|chunk| Some(Frame::Data(chunk))),
             None => self.step(sender, input, check),
         };
+        self.note_short();
         if input.consumed() != before {
             sender.timers.received(matches!(result, Ok(Some(Frame::Data(_)))));
         }
@@ -257,6 +263,15 @@ impl Receiver {
         match self.control_opcode {
             None => self.data(input, check),
             Some(opcode) => self.control(sender, input, opcode),
+        }
+    }
+
+    #[inline]
+    fn note_short(&mut self) {
+        if SHORT_CUTS {
+            let free =
+                self.state == ParseState::Header && self.spilled == 0 && self.message.is_none();
+            self.short = if free { short(self.max_frame, self.max_message) } else { 0 };
         }
     }
 
@@ -317,11 +332,7 @@ impl Receiver {
     ) -> Option<Result<Chunk<'i>, ProtocolError>> {
         let (&[_, second], rest) = input.remaining().split_first_chunk()?;
         let masked = self.role == Role::Server;
-        if self.state != ParseState::Header
-            || self.spilled != 0
-            || self.message.is_some()
-            || masked != (second & 0x80 != 0)
-        {
+        if masked != (second & 0x80 != 0) {
             return None;
         }
         let (len, rest) = match second & 0x7f {
@@ -337,9 +348,13 @@ impl Receiver {
             len => (usize::from(len), rest),
         };
         let (key, rest) = if masked { rest.split_first_chunk()? } else { (&[0; 4], rest) };
-        // What a compressed message comes to is counted as it is inflated.
-        let most = if COMPRESSED { u64::MAX } else { self.max_message };
-        if len > rest.len() || len > HOT || len as u64 > self.max_frame.min(most) {
+        let short = if COMPRESSED && self.short != 0 {
+            // What a compressed message comes to is counted as it is inflated.
+            short(self.max_frame, u64::MAX)
+        } else {
+            self.short
+        };
+        if len > rest.len() || len >= usize::from(short) {
             return None;
         }
         let key = MaskingKey::new(*key);
@@ -580,6 +595,7 @@ impl Receiver {
         }
         let close_received = self.state == ParseState::CloseReceived;
         self.state = ParseState::Failed { close_received };
+        self.note_short();
         true
     }
 
@@ -612,6 +628,12 @@ impl Receiver {
     pub fn payload_left(&self) -> u64 {
         if self.state == ParseState::Payload { self.left } else { 0 }
     }
+}
+
+/// What [`Receiver::short`] is while a message may begin: payloads up to [`HOT`] stay in the cache.
+const fn short(max_frame: u64, max_message: u64) -> u16 {
+    let most = if max_frame < max_message { max_frame } else { max_message };
+    if most < HOT as u64 { most as u16 + 1 } else { HOT as u16 + 1 }
 }
 
 /// Where it stands. Neither payloads nor masking keys are shown.

@@ -32,6 +32,9 @@ pub struct Sender {
     /// The frame whose payload is not complete.
     masker: Masker,
     payload_left: u64,
+    /// A message with a payload of fewer bytes takes the short way: none is open, no payload is due, and no frame would
+    /// be too long. It is noted whenever that may change, because it is asked for each message.
+    short: u16,
     pong: [u8; MAX_CONTROL_PAYLOAD],
     pong_len: Option<u8>,
     ping_due: bool,
@@ -60,6 +63,7 @@ impl Sender {
             message: None,
             masker: Masker::new(MaskingKey::new([0; 4])),
             payload_left: 0,
+            short: short(config.max_outgoing_frame),
             pong: [0; MAX_CONTROL_PAYLOAD],
             pong_len: None,
             ping_due: false,
@@ -146,7 +150,7 @@ impl Sender {
             (None, MessageKind::Binary) => OpCode::Binary,
         };
         self.message = if frame.fin { None } else { Some(frame.kind) };
-        self.payload_left = len;
+        self.set_payload_left(len);
         self.masker = Masker::new(key.unwrap_or(MaskingKey::new([0; 4])));
         self.timers.sent_data();
         FrameHeader {
@@ -191,8 +195,18 @@ impl Sender {
     }
 
     #[inline]
+    fn set_payload_left(&mut self, left: u64) {
+        self.payload_left = left;
+        if SHORT_CUTS {
+            let free = left == 0 && self.message.is_none();
+            self.short = if free { short(self.max_outgoing_frame) } else { 0 };
+        }
+    }
+
+    #[inline]
     fn account(&mut self, len: u64) -> Result<(), SendError> {
-        self.payload_left = self.payload_left.checked_sub(len).ok_or(SendError::PayloadTooLong)?;
+        let left = self.payload_left.checked_sub(len).ok_or(SendError::PayloadTooLong)?;
+        self.set_payload_left(left);
         if len > 0 {
             self.timers.sent_payload(self.ping_due);
         }
@@ -205,7 +219,8 @@ impl Sender {
     ///
     /// As [`head`](Self::head), and [`SendError::BufferTooSmall`]: the payload and a header of 2 to
     /// 14 bytes have to fit.
-    #[inline]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    #[cfg_attr(not(target_pointer_width = "64"), inline)]
     pub fn encode(
         &mut self,
         frame: DataFrame,
@@ -213,13 +228,10 @@ impl Sender {
         key: Option<MaskingKey>,
         out: &mut [u8],
     ) -> Result<usize, SendError> {
-        let len = payload.len() as u64;
         // What most frames are is found out first, and nothing about them need be noted.
         let short = SHORT_CUTS
             && self.ending.is_open()
-            && (self.ending.role() == Role::Client) == key.is_some()
-            && self.payload_left == 0
-            && len <= self.max_outgoing_frame;
+            && (self.ending.role() == Role::Client) == key.is_some();
         match if short { self.put_short(frame, payload, key, out) } else { None } {
             Some(len) => Ok(len),
             None => self.encode_any(frame, payload, key, out),
@@ -243,6 +255,12 @@ impl Sender {
         Ok(self.put_any(frame, payload, key, out))
     }
 
+    /// Whether a message of `len` bytes that is not compressed takes the short way.
+    #[inline]
+    pub(crate) const fn is_short(&self, len: usize) -> bool {
+        SHORT_CUTS && len < self.short as usize
+    }
+
     /// Encodes a whole message that is shorter than 64 KiB and not compressed, if it was checked; `None` if it is
     /// something else, or when `out` is too small.
     #[inline(always)]
@@ -253,24 +271,26 @@ impl Sender {
         key: Option<MaskingKey>,
         out: &mut [u8],
     ) -> Option<usize> {
-        if !SHORT_CUTS || self.message.is_some() || !frame.fin || frame.compressed {
+        let len = payload.len();
+        if !self.is_short(len) || !frame.fin || frame.compressed {
             return None;
         }
         let first = match frame.kind {
             MessageKind::Text => 0x81,
             MessageKind::Binary => 0x82,
         };
-        let len = payload.len();
+        // It is shorter than 65,535.
+        let word_len = len as u16;
         // Two ways from here, and not one that asks three times whether there is a key.
         let len = match key {
             None => {
-                let (word, header) = short_header(first, len)?;
+                let (word, header) = short_header(first, word_len);
                 let (out, to) = place(word, header, len, out)?;
                 copy(payload, to);
                 out
             }
             Some(key) => {
-                let (word, header) = short_masked_header(first, len, key)?;
+                let (word, header) = short_masked_header(first, word_len, key);
                 let (out, to) = place(word, header, len, out)?;
                 mask_into(payload, to, key);
                 out
@@ -309,7 +329,7 @@ impl Sender {
             return Err(SendError::BufferTooSmall { needed: end });
         };
         copy(&self.start(frame, len as u64, key).encode(), head);
-        self.payload_left = 0;
+        self.set_payload_left(0);
         if let Some(key) = key {
             mask(payload, key);
         }
@@ -365,7 +385,7 @@ impl Sender {
         out: &mut [u8],
     ) -> usize {
         let header = self.start(frame, payload.len() as u64, key);
-        self.payload_left = 0;
+        self.set_payload_left(0);
         put(&header, payload, out)
     }
 
@@ -687,7 +707,7 @@ impl Sender {
         key: Option<MaskingKey>,
     ) -> FrameHead {
         let header = self.start(frame, len, key);
-        self.payload_left = 0;
+        self.set_payload_left(0);
         header.encode()
     }
 
@@ -723,6 +743,11 @@ impl fmt::Debug for Sender {
             .field("owes_ping", &self.ping_due)
             .finish_non_exhaustive()
     }
+}
+
+/// What [`Sender::short`] is while a message may begin. The header of a short one fills a word.
+const fn short(max_outgoing_frame: u64) -> u16 {
+    if max_outgoing_frame < u16::MAX as u64 { max_outgoing_frame as u16 + 1 } else { u16::MAX }
 }
 
 /// The length of the header of a frame with `len` bytes of payload.

@@ -186,16 +186,32 @@ impl Outbound {
     pub fn queue_ref<'m>(&mut self, message: impl Into<MessageRef<'m>>) -> Result<(), SendError> {
         let message = message.into();
         let (kind, payload) = (message.kind(), message.as_bytes());
-        self.check(payload.len())?;
+        self.check_room(payload.len())?;
+        if self.is_short(payload.len()) {
+            return self.encode(DataFrame::new(kind), payload);
+        }
+        self.queue_any(kind, payload)
+    }
+
+    /// Whether a message of `len` bytes is one short frame that follows what waits.
+    #[inline]
+    fn is_short(&self, len: usize) -> bool {
+        #[cfg(feature = "zlib-rs")]
+        if self.deflating.is_some() {
+            return false;
+        }
+        self.queue.is_none() && self.sender.is_short(len)
+    }
+
+    /// Puts a message for which there is room into the output, whatever it is.
+    #[inline(never)]
+    fn queue_any(&mut self, kind: MessageKind, payload: &[u8]) -> Result<(), SendError> {
+        self.check_message()?;
         #[cfg(feature = "zlib-rs")]
         if let Some(result) = self.put_compressed(kind, payload) {
             return result;
         }
-        let frame = DataFrame::new(kind);
-        if self.queue.is_none() && payload.len() as u64 <= self.sender.max_outgoing_frame() {
-            return self.encode(frame, payload);
-        }
-        self.put(frame, Source::Copied(payload))
+        self.put(DataFrame::new(kind), Source::Copied(payload))
     }
 
     /// As [`queue_ref`](Self::queue_ref), for a driver that writes at once. `write` gets the output that waits, with the head
@@ -418,8 +434,11 @@ impl Outbound {
     /// How many bytes are not written yet, those included that the driver has taken.
     #[inline]
     pub fn waiting(&self) -> usize {
-        let queued = self.queue.as_ref().map_or(0, |queue| queue.len());
-        self.output.len().saturating_add(self.in_flight).saturating_add(queued)
+        let waiting = self.output.len().saturating_add(self.in_flight);
+        match &self.queue {
+            Some(queue) => waiting.saturating_add(queue.len()),
+            None => waiting,
+        }
     }
 
     /// [`Config::close_timeout`](crate::Config::close_timeout). A reader that cannot be woken when a writer
@@ -466,6 +485,12 @@ impl Outbound {
     #[inline]
     fn check(&self, len: usize) -> Result<(), SendError> {
         self.check_room(len)?;
+        self.check_message()
+    }
+
+    /// Whether another message may begin.
+    #[inline]
+    fn check_message(&self) -> Result<(), SendError> {
         if self.open_message().is_some() { Err(SendError::MessageOpen) } else { Ok(()) }
     }
 

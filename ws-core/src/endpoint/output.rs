@@ -118,18 +118,16 @@ impl Output {
         }
     }
 
-    /// Appends what `write` writes into room for `most` bytes; it returns how many these are.
+    /// Appends what `write` writes into room for at least `most` bytes; it returns how many these are.
     #[inline]
     pub(super) fn append_with(&mut self, most: usize, write: impl FnOnce(&mut [u8]) -> usize) {
-        if self.written > KEEP && self.written > self.end / 2 {
-            self.drop_written();
+        if self.copied.len().wrapping_sub(self.end) < most {
+            self.make_room(most);
         }
-        let end = self.end.saturating_add(most);
-        if end > self.copied.len() {
-            self.grow(end);
+        if let Some(room) = self.copied.get_mut(self.end..) {
+            let most = room.len();
+            self.end = self.end.wrapping_add(write(room).min(most));
         }
-        let room = self.copied.get_mut(self.end..end).unwrap_or_default();
-        self.end = self.end.wrapping_add(write(room).min(most));
     }
 
     pub(super) fn append(&mut self, bytes: &[u8]) {
@@ -137,6 +135,17 @@ impl Output {
     }
 
     #[cold]
+    fn make_room(&mut self, most: usize) {
+        if self.written > KEEP && self.written > self.end / 2 {
+            self.copied.copy_within(self.written..self.end, 0);
+            self.move_places();
+        }
+        let end = self.end.saturating_add(most);
+        if end > self.copied.len() {
+            self.grow(end);
+        }
+    }
+
     fn grow(&mut self, least: usize) {
         let double = self.copied.len().saturating_mul(2);
         let len = least.max(if least <= KEEP { double.min(KEEP) } else { double });
@@ -146,12 +155,6 @@ impl Output {
             self.copied.reserve_exact(len.saturating_sub(self.copied.len()));
             self.copied.resize(len, 0);
         }
-    }
-
-    #[cold]
-    fn drop_written(&mut self) {
-        self.copied.copy_within(self.written..self.end, 0);
-        self.move_places();
     }
 
     /// What is copied begins where the bytes were that are written.

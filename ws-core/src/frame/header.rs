@@ -140,36 +140,31 @@ impl core::ops::Deref for FrameHead {
     }
 }
 
-/// The header of a frame with this first byte in one word, and its length, if the payload is shorter than 64 KiB. The
+/// The header of a frame with this first byte, whose payload is shorter than 64 KiB, in one word, and its length. The
 /// bytes behind the header are zero.
 #[inline(always)]
-pub(crate) fn short_header(first: u8, len: usize) -> Option<([u8; 8], usize)> {
-    let (word, header) = short_word(first, 0, len)?;
-    Some((word.to_le_bytes(), header))
+pub(crate) fn short_header(first: u8, len: u16) -> ([u8; 8], usize) {
+    let (word, header) = short_word(first, 0, len);
+    (word.to_le_bytes(), header)
 }
 
 /// As [`short_header`], of a frame that is masked with `key`.
 #[inline(always)]
-pub(crate) fn short_masked_header(
-    first: u8,
-    len: usize,
-    key: MaskingKey,
-) -> Option<([u8; 8], usize)> {
-    let (word, header) = short_word(first, 1 << 15, len)?;
+pub(crate) fn short_masked_header(first: u8, len: u16, key: MaskingKey) -> ([u8; 8], usize) {
+    let (word, header) = short_word(first, 1 << 15, len);
     let key = u64::from(u32::from_le_bytes(key.to_bytes()));
     let word = word | key << if header == 2 { 16 } else { 32 };
-    Some((word.to_le_bytes(), header.wrapping_add(4)))
+    (word.to_le_bytes(), header.wrapping_add(4))
 }
 
 #[inline(always)]
-fn short_word(first: u8, masked: u64, len: usize) -> Option<(u64, usize)> {
-    let len = u16::try_from(len).ok()?;
+fn short_word(first: u8, masked: u64, len: u16) -> (u64, usize) {
     let first = u64::from(first) | masked;
-    Some(if len < 126 {
+    if len < 126 {
         (first | u64::from(len) << 8, 2)
     } else {
         (first | 126 << 8 | u64::from(len.swap_bytes()) << 16, 4)
-    })
+    }
 }
 
 /// The opcode of a frame's first byte.
