@@ -33,17 +33,18 @@ impl Connection {
 
     #[inline(always)]
     fn send(&mut self, frame: DataFrame, payload: &[u8]) {
-        let longest = if self.keys.is_some() { READ } else { WRITEV - 1 };
-        if payload.len() > longest {
-            return self.send_long(frame, payload);
-        }
-        let room = self.batch.room(payload.len());
-        let sender = &mut self.connection.sender;
-        let len = match &mut self.keys {
-            None => sender.encode(frame, payload, None, room),
-            Some(keys) => sender.encode(frame, payload, Some(keys.next()), room),
+        let Self { connection, batch, keys, .. } = self;
+        let len = match keys {
+            None if payload.len() < WRITEV => {
+                connection.sender.encode(frame, payload, None, batch.room(payload.len()))
+            }
+            Some(keys) if payload.len() <= READ => {
+                let key = Some(keys.next());
+                connection.sender.encode(frame, payload, key, batch.room(payload.len()))
+            }
+            _ => return self.send_long(frame, payload),
         };
-        self.batch.add(len.expect("it is open"));
+        batch.add(len.expect("it is open"));
     }
 
     #[inline(never)]
