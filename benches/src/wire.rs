@@ -1,5 +1,7 @@
 //! What lies on a wire, made once before anything is timed or counted.
 
+use std::sync::LazyLock;
+
 use bytes::Bytes;
 use ws_core::{Config, Connection, DataFrame, MessageKind};
 
@@ -8,6 +10,11 @@ use crate::kernel::{self, READ};
 
 /// At least this much lies on a wire, so that most reads are full.
 const LEAST: usize = 4 * READ;
+
+/// The most that one read of it gives, in bytes: `WS_BENCH_READ`, or 64 KiB.
+static MOST: LazyLock<usize> = LazyLock::new(|| {
+    std::env::var("WS_BENCH_READ").map_or(READ, |most| most.parse().expect("a number of bytes"))
+});
 
 /// Masked messages as a client sends them, one after the other.
 pub struct Wire {
@@ -49,9 +56,9 @@ impl Wire {
         self.payloads.iter().cycle().take(self.messages)
     }
 
-    /// Lets it be read, 64 KiB at a time.
+    /// Lets it be read, 64 KiB at a time, or as many bytes as the environment says.
     pub fn load(&self) {
-        kernel::load(&self.bytes, READ);
+        kernel::load(&self.bytes, *MOST);
     }
 
     /// Lets it be read, one message at a time, if all have the same length.

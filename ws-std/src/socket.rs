@@ -143,7 +143,9 @@ impl<T: Transport> WebSocket<T> {
         let Endpoint { inbound, outbound, .. } = endpoint;
         let clock = link.io.clock;
         match inbound.next_ref(outbound, || clock.now()) {
-            Next::Event(Event::Message(message)) => Ok(Some((message, Replier { outbound, link }))),
+            Next::Event(event) => {
+                Ok(message_of(event).map(|message| (message, Replier { outbound, link })))
+            }
             Next::Failed(error) => {
                 state.finish(link, outbound, CloseLimits::default());
                 Err(error.into())
@@ -369,7 +371,12 @@ impl<T: Transport> Replier<'_, T> {
         if len >= WRITTEN_AT_ONCE && self.outbound.waiting().saturating_add(len) >= much {
             return self.link.queue_and_write(self.outbound, message);
         }
-        self.link.queue(self.outbound, |out| out.queue_ref(message))
+        match self.outbound.queue_ref(message) {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                self.link.make_room_and_queue(self.outbound, error, |out| out.queue_ref(message))
+            }
+        }
     }
 
     /// As [`WebSocket::start_close`].
@@ -386,6 +393,15 @@ impl<T: Transport> Replier<'_, T> {
     #[cfg(feature = "deflate")]
     pub fn set_compression(&mut self, compress: bool) {
         self.outbound.set_compression(compress);
+    }
+}
+
+/// The message of an event, taken out of it, so that nothing is left to be dropped.
+#[inline]
+fn message_of<M, B>(event: Event<M, B>) -> Option<M> {
+    match event {
+        Event::Message(message) => Some(message),
+        _ => None,
     }
 }
 

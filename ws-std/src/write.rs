@@ -77,7 +77,7 @@ impl<T: Transport> Link<T> {
         sending: &mut impl Sending,
         mut queue: impl FnMut(&mut Outbound) -> std::result::Result<(), SendError>,
     ) -> Result<()> {
-        match sending.with(&mut queue) {
+        match sending.with(|out| queue(out)) {
             Ok(()) => Ok(()),
             Err(error) => self.make_room_and_queue(sending, error, queue),
         }
@@ -110,8 +110,9 @@ impl<T: Transport> Link<T> {
         }
     }
 
+    /// Puts something into the output for which there was no room, or tells the error that it is.
     #[cold]
-    fn make_room_and_queue(
+    pub(crate) fn make_room_and_queue(
         &mut self,
         sending: &mut impl Sending,
         mut error: SendError,

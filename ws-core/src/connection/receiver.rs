@@ -633,7 +633,8 @@ impl Receiver {
 /// What [`Receiver::short`] is while a message may begin: payloads up to [`HOT`] stay in the cache.
 const fn short(max_frame: u64, max_message: u64) -> u16 {
     let most = if max_frame < max_message { max_frame } else { max_message };
-    if most < HOT as u64 { most as u16 + 1 } else { HOT as u16 + 1 }
+    let most = if most < HOT as u64 { most } else { HOT as u64 };
+    (most as u16).saturating_add(1)
 }
 
 /// Where it stands. Neither payloads nor masking keys are shown.

@@ -132,7 +132,8 @@ impl Inbound {
     #[inline]
     pub fn has_message(&mut self, out: &mut Outbound) -> bool {
         if let Some(whole) = self.whole_message(out) {
-            self.held.get_or_insert(Found::Place(Place::Message(whole)));
+            // Nothing was held, or it would not have been looked for.
+            core::mem::forget(self.held.replace(Found::Place(Place::Message(whole))));
             return true;
         }
         if self.held.is_none() {
