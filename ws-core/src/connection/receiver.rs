@@ -632,6 +632,9 @@ impl Receiver {
 
 /// What [`Receiver::short`] is while a message may begin: payloads up to [`HOT`] stay in the cache.
 const fn short(max_frame: u64, max_message: u64) -> u16 {
+    if !SHORT_CUTS {
+        return 0;
+    }
     let most = if max_frame < max_message { max_frame } else { max_message };
     let most = if most < HOT as u64 { most } else { HOT as u64 };
     (most as u16).saturating_add(1)

@@ -747,6 +747,9 @@ impl fmt::Debug for Sender {
 
 /// What [`Sender::short`] is while a message may begin. The header of a short one fills a word.
 const fn short(max_outgoing_frame: u64) -> u16 {
+    if !SHORT_CUTS {
+        return 0;
+    }
     let most =
         if max_outgoing_frame < u16::MAX as u64 { max_outgoing_frame as u16 } else { u16::MAX };
     most.saturating_add(1)
