@@ -193,3 +193,8 @@ pub struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/EMBEDDING.md")]
 pub struct Embedding;
+
+/// And those for programs that come from tungstenite.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/FROM_TUNGSTENITE.md")]
+pub struct FromTungstenite;
