@@ -14,25 +14,21 @@ const ROOM: usize = 16 * 1024 + 1;
 
 /// The floor: one call of zlib-rs for each message, with the same engine and the same output. Nothing is checked but the
 /// result of that call.
-pub struct Direct<const BITS: u8> {
+pub struct Direct {
     deflate: zlib_rs::Deflate,
     inflate: zlib_rs::Inflate,
     output: Vec<u8>,
 }
 
-impl<const BITS: u8> Direct<BITS> {
+impl Direct {
     fn new() -> Self {
-        let inflate = zlib_rs::Inflate::new(false, BITS);
+        let inflate = zlib_rs::Inflate::new(false, 15);
         Self { deflate: deflate(), inflate, output: vec![0; ROOM] }
     }
 }
 
-const fn direct(bits: u8) -> &'static str {
-    if bits == 12 { "zlib-rs, 12 bits" } else { "zlib-rs" }
-}
-
-impl<const BITS: u8> Deflate for Direct<BITS> {
-    const NAME: &'static str = direct(BITS);
+impl Deflate for Direct {
+    const NAME: &'static str = "zlib-rs";
 
     fn new() -> Self {
         Direct::new()
@@ -47,8 +43,8 @@ impl<const BITS: u8> Deflate for Direct<BITS> {
     }
 }
 
-impl<const BITS: u8> Inflate for Direct<BITS> {
-    const NAME: &'static str = direct(BITS);
+impl Inflate for Direct {
+    const NAME: &'static str = "zlib-rs";
 
     fn new() -> Self {
         Direct::new()

@@ -65,15 +65,14 @@ pub trait Visitor {
 /// Visits all engines, in the order of the reports: the floor, ours, the peers.
 #[cfg(not(feature = "deflate-soketto"))]
 pub fn each_engine(visitor: &mut impl Visitor) {
-    visitor.deflate::<engines::Direct<12>>();
+    visitor.deflate::<engines::Direct>();
     visitor.deflate::<engines::HotDeflater>();
     visitor.deflate::<engines::SharedDeflaters>();
     visitor.deflate::<connections::Endpoint<12>>();
     visitor.deflate::<peers::Sockudo>();
     visitor.deflate::<peers::Yawc>();
 
-    visitor.inflate::<engines::Direct<15>>();
-    visitor.inflate::<engines::Direct<12>>();
+    visitor.inflate::<engines::Direct>();
     visitor.inflate::<engines::Inflater<15>>();
     visitor.inflate::<engines::Inflater<12>>();
     visitor.inflate::<connections::Endpoint<15>>();
