@@ -104,7 +104,7 @@ for (const [name, len] of Object.entries(ROWS)) {
   const messages = Array.from({ length: all.length / len }, (_, at) => all.subarray(at * len, (at + 1) * len))
   for (const [what, work] of Object.entries({ deflate, inflate })) {
     const { rate, ratio } = await work(len, messages)
-    const found = { row: `${what} ${name}`, engine: 'ws (node)', rate, ratio }
+    const found = { row: `${what} ${name}`, engine: 'ws-node', rate, ratio }
     console.log(JSON.stringify(found))
   }
 }

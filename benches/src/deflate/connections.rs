@@ -14,7 +14,7 @@ use crate::kernel::READ;
 pub struct Endpoint<const CLIENT: u8>(ws_core::Endpoint);
 
 const fn name(client: u8) -> &'static str {
-    if client == 15 { "ws-core/endpoint" } else { "ws-core/endpoint, 12 bits" }
+    if client == 15 { "ws-core/endpoint" } else { "ws-core/endpoint-12-bits" }
 }
 
 impl<const CLIENT: u8> Endpoint<CLIENT> {

@@ -92,7 +92,7 @@ pub struct SharedDeflaters {
 }
 
 impl Deflate for SharedDeflaters {
-    const NAME: &'static str = "ws-core/deflater, shared";
+    const NAME: &'static str = "ws-core/deflater-shared";
     const CONNECTIONS: usize = 2;
 
     fn new() -> Self {
@@ -123,7 +123,7 @@ pub struct Inflater<const BITS: u8> {
 
 impl<const BITS: u8> Inflate for Inflater<BITS> {
     const NAME: &'static str =
-        if BITS == 15 { "ws-core/inflater" } else { "ws-core/inflater, 12 bits" };
+        if BITS == 15 { "ws-core/inflater" } else { "ws-core/inflater-12-bits" };
 
     fn new() -> Self {
         let bits = WindowBits::new(BITS).expect("8 to 15");
