@@ -42,6 +42,7 @@ pub(super) enum Outcome {
     /// A final block has ended (BFINAL).
     Final,
     /// The message is complete: what was removed from its end is decoded, too.
+    #[cfg(feature = "zlib-rs")]
     Complete,
     /// This is not DEFLATE, or it reaches back too far.
     Invalid,

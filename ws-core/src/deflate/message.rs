@@ -118,6 +118,7 @@ impl Progress {
             run.produced = run.produced.saturating_add(step.produced);
             match step.outcome {
                 Outcome::Output if step.produced < room => return Ok(run),
+                #[cfg(feature = "zlib-rs")]
                 Outcome::Complete => {
                     *self = Self::new();
                     run.need = Need::Nothing;
