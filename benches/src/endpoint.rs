@@ -40,7 +40,7 @@ fn open(role: Role, config: Config) -> Endpoint {
     }
 }
 
-fn flush(endpoint: &mut Endpoint) {
+pub(crate) fn flush(endpoint: &mut Endpoint) {
     while let Next::Write { output, .. } = endpoint.next_write(clock) {
         write(output);
     }

@@ -6,6 +6,8 @@
 mod batch;
 pub mod check;
 mod connection;
+#[cfg(feature = "deflate")]
+pub mod deflate;
 mod endpoint;
 pub mod functions;
 pub mod handshake;

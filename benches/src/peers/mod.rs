@@ -35,7 +35,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 /// What a future comes to whose streams are memory: it never waits.
-fn ready<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn ready<T>(future: impl Future<Output = T>) -> T {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => output,
         Poll::Pending => panic!("memory is never busy"),

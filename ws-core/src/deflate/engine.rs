@@ -9,6 +9,11 @@ pub(super) trait Engine {
     /// Decodes `input` into the output, at most `room` bytes of it.
     fn step(&mut self, input: &[u8], room: usize) -> Step;
 
+    /// As [`step`](Self::step), if `input` is the payload of a whole message: an engine may have a shorter way for that.
+    fn whole(&mut self, input: &[u8], room: usize) -> Step {
+        self.step(input, room)
+    }
+
     /// As [`step`](Self::step) with room for one byte that nobody sees: whether there is more to come.
     fn probe(&mut self, input: &[u8]) -> Step;
 
@@ -36,6 +41,9 @@ pub(super) enum Outcome {
     Output,
     /// A final block has ended (BFINAL).
     Final,
+    /// The message is complete: what was removed from its end is decoded, too.
+    #[cfg(feature = "zlib-rs")]
+    Complete,
     /// This is not DEFLATE, or it reaches back too far.
     Invalid,
 }

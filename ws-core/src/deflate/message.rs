@@ -103,7 +103,12 @@ impl Progress {
             let (len, limit) = self.next_limit(limits, rest.len());
             let rest = rest.get(..len).unwrap_or_default();
             let room = usize::try_from(limit.saturating_sub(self.inflated)).unwrap_or(usize::MAX);
-            let step = if room == 0 { engine.probe(rest) } else { engine.step(rest, room) };
+            let whole = end && self.has_not_begun() && rest.len() == input.len();
+            let step = match room {
+                0 => engine.probe(rest),
+                _ if whole => engine.whole(rest, room),
+                _ => engine.step(rest, room),
+            };
             self.account(step, rest);
             run.consumed = run.consumed.saturating_add(step.consumed);
             if room == 0 && step.produced != 0 {
@@ -113,6 +118,12 @@ impl Progress {
             run.produced = run.produced.saturating_add(step.produced);
             match step.outcome {
                 Outcome::Output if step.produced < room => return Ok(run),
+                #[cfg(feature = "zlib-rs")]
+                Outcome::Complete => {
+                    *self = Self::new();
+                    run.need = Need::Nothing;
+                    return Ok(run);
+                }
                 Outcome::Final => {
                     self.restarts = self.restarts.saturating_add(1);
                     let work = self.restarts.saturating_mul(RESTART);
@@ -133,6 +144,11 @@ impl Progress {
                 Ok(run)
             }
         }
+    }
+
+    /// Whether nothing of the message was decoded.
+    const fn has_not_begun(&self) -> bool {
+        self.compressed == 0 && self.drained && self.restarts == 0
     }
 
     /// How much of the payload's next `len` bytes is decoded in one step, and how many bytes the message may have until

@@ -37,7 +37,61 @@ pub(super) struct Call<'a> {
     pub(super) over: bool,
 }
 
+/// The longest payload that is copied, so that an engine can be given what follows it in the same call.
+const SHORT: usize = 512;
+
+/// With so many bytes behind those that it decodes, an engine is in its fastest loop to the end of a block.
+const PAD: usize = 16;
+
 impl Call<'_> {
+    /// Decodes the payload of a whole message together with the bytes that were removed; `None` if that takes more than
+    /// the usual message needs: one block, and the empty one after it.
+    fn short(&mut self, input: &[u8], room: usize) -> Option<Step> {
+        let mut padded = [0; SHORT + TAIL.len() + PAD];
+        let len = input.len();
+        let end = len.checked_add(TAIL.len())?;
+        padded.get_mut(..len)?.copy_from_slice(input);
+        padded.get_mut(len..end)?.copy_from_slice(&TAIL);
+        let free = self.output.get_mut(self.written..)?;
+        let free = free.get_mut(..room.min(free.len()))?;
+        let given = padded.get(..end.checked_add(PAD)?)?;
+        // With `Block` the engine stops at the end of a block.
+        let (consumed, produced, result) =
+            decompress(self.engine, given, free, InflateFlush::Block);
+        let rest = len.checked_sub(consumed).filter(|_| result == Ok(Status::Ok))?;
+        let full = produced == free.len();
+        let step = |outcome| Step { consumed, produced, outcome };
+        if full || rest > 1 {
+            self.written = self.written.saturating_add(produced);
+            return Some(step(if full { Outcome::Output } else { Outcome::Input }));
+        }
+        let last = padded.get(consumed..=end)?;
+        let ended = decompress(self.engine, last, &mut [0], InflateFlush::Block);
+        if ended != (rest.checked_add(TAIL.len())?, 0, Ok(Status::Ok)) {
+            return None;
+        }
+        // A block has begun with the last 47 bits or fewer, and has no content. Of those a fixed one takes 10 bits, and a
+        // dynamic one more than 47: it was a stored one, so no bit is left over. It has begun in the bits that are zero here,
+        // so it is not final.
+        let zero = padded.get(..len)?.ends_with(&[0, 0]) || rest == 0 && input.ends_with(&[0]);
+        if !zero && !self.is_at_end() {
+            return None;
+        }
+        self.written = self.written.saturating_add(produced);
+        Some(Step { consumed: len, produced, outcome: Outcome::Complete })
+    }
+
+    /// Whether no bit is left over at the end of a block, after which nothing has come. It sees whether that was final.
+    fn is_at_end(&mut self) -> bool {
+        let [a, b, c, d] = TAIL;
+        // An empty block. Bits that are left over are the upper bits of 0xff, so this would be a final block, or an invalid
+        // one.
+        let empty = [0, a, b, c, d];
+        let next = decompress(self.engine, &empty, &mut [0], InflateFlush::NoFlush);
+        self.over = next == (0, 0, Ok(Status::StreamEnd));
+        self.over || next == (empty.len(), 0, Ok(Status::Ok))
+    }
+
     /// Adds to the history what was written.
     pub(super) fn remember(&mut self) {
         self.history.push(self.output.get(self.remembered..self.written).unwrap_or_default());
@@ -84,6 +138,17 @@ impl Engine for Call<'_> {
         step
     }
 
+    fn whole(&mut self, input: &[u8], room: usize) -> Step {
+        if input.len() <= SHORT && self.written < self.output.len() {
+            if let Some(step) = self.short(input, room) {
+                return step;
+            }
+            // Nothing of the message is in the history.
+            rebuild(self.engine, self.history);
+        }
+        self.step(input, room)
+    }
+
     fn probe(&mut self, input: &[u8]) -> Step {
         step(self.engine, input, &mut [0])
     }
@@ -102,11 +167,6 @@ impl Engine for Call<'_> {
         if end != (4, 0, Ok(Status::Ok)) {
             return false;
         }
-        // An empty block, to see whether bits are left over: they would belong to the next message. They are the upper bits
-        // of 0xff, so this would be a final block, or an invalid one.
-        let empty = [0, a, b, c, d];
-        let next = decompress(self.engine, &empty, &mut nothing, InflateFlush::NoFlush);
-        self.over = next == (0, 0, Ok(Status::StreamEnd));
-        self.over || next == (empty.len(), 0, Ok(Status::Ok))
+        self.is_at_end()
     }
 }

@@ -112,6 +112,22 @@ fn a_final_block_keeps_the_window() {
     }
 }
 
+// RFC 7692 §7.2.2: the four bytes can be the end of a final block, too
+#[test]
+fn the_removed_bytes_end_a_final_block() {
+    // Bit 2 of the last byte is BFINAL of the empty block.
+    let last = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x04];
+    let again = [0xf2, 0x00, 0x11, 0x00, 0x00];
+    same(&last, &(b"Hello".to_vec(), Ok(())));
+    for engine in ENGINES {
+        for bits in 8..=15 {
+            let payloads = messages(&[&last[..], &again, &last, &again]);
+            let outcomes = inflate(engine, Setup::new(bits), &payloads);
+            assert_eq!(outcomes, vec![(b"Hello".to_vec(), Ok(())); 4], "{engine:?} {bits}");
+        }
+    }
+}
+
 // RFC 7692 §7.2.2: what is cut short is not a message
 #[test]
 fn a_truncated_message_is_invalid_at_every_byte() {

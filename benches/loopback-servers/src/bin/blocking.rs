@@ -1,10 +1,11 @@
-//! ws-std, in the ways that its documentation shows: `blocking ADDR lending|owned|split|hub`.
+//! ws-std, in the ways that its documentation shows: `blocking ADDR lending|deflate|owned|split|hub`.
 
 use std::error::Error;
 use std::iter::once;
 use std::sync::mpsc::sync_channel;
 use std::thread;
 
+use ws_std::deflate::Compression;
 use ws_std::{Hub, Listener, Result, WebSocket};
 
 fn lending(mut ws: WebSocket) -> Result<()> {
@@ -60,16 +61,21 @@ fn serve(
 }
 
 fn main() -> std::result::Result<(), Box<dyn Error>> {
-    let listener = Listener::builder().listen_on(loopback_servers::listen()?);
-    match std::env::args().nth(2).as_deref() {
+    let what = std::env::args().nth(2);
+    let mut builder = Listener::builder();
+    if what.as_deref() == Some("deflate") {
+        builder = builder.deflate(Compression::default());
+    }
+    let listener = builder.listen_on(loopback_servers::listen()?);
+    match what.as_deref() {
         Some("owned") => serve(listener, owned)?,
         Some("split") => serve(listener, split)?,
         Some("hub") => {
             let all = Hub::new();
             serve(listener, move |ws| hub(&all, ws))?;
         }
-        Some("lending") => serve(listener, lending)?,
-        _ => return Err("lending, owned, split or hub?".into()),
+        Some("lending" | "deflate") => serve(listener, lending)?,
+        _ => return Err("lending, deflate, owned, split or hub?".into()),
     }
     Ok(())
 }

@@ -2,11 +2,12 @@
 //! Linux tells it. It prints one line, an object of JSON.
 //!
 //! `load busy|idle|handshake|broadcast --port N --pid N [--processor N] [--raw] [--connections N] [--in-flight N]
-//! [--size BYTES] [--seconds S] [--count N] [--wait]`
+//! [--size BYTES] [--seconds S] [--count N] [--wait] [--deflate]`
 //!
 //! `busy` keeps `in-flight` messages on their way on each connection, for about `seconds`. `idle` leaves `connections`
 //! open after one echo each. `handshake` opens and closes `count` connections, `broadcast` sends `count` messages, each of
-//! which everybody gets. With `--raw` the server echoes bytes, not messages. With `--wait` it says `ready` when all is
+//! which everybody gets. With `--deflate` a connection is idle after a compressed message of about 1,500 bytes, which fills its
+//! windows. With `--raw` the server echoes bytes, not messages. With `--wait` it says `ready` when all is
 //! warm, and waits for a line.
 
 use std::collections::{HashMap, VecDeque};
@@ -21,6 +22,7 @@ use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use nix::time::ClockId;
 use nix::unistd::Pid;
+use zlib_rs::{Deflate, DeflateFlush, Inflate, InflateFlush};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -386,32 +388,72 @@ fn busy(server: &Server, arguments: &Arguments) -> Result<()> {
 }
 
 /// Opens connections, each with one echo.
-fn open_used(server: &Server, count: usize) -> Result<Vec<TcpStream>> {
-    let cycle = Cycle::new(1, 32, server.raw);
+fn open_used(server: &Server, count: usize, size: usize, deflate: bool) -> Result<Vec<TcpStream>> {
+    let cycle = Cycle::new(1, size, server.raw);
+    let text = text();
     let mut streams = Vec::new();
     for _ in 0..count {
         let mut stream = server.open()?;
-        stream.write_all(&cycle.sent)?;
-        let mut echo = vec![0; cycle.echo.len()];
-        stream.read_exact(&mut echo)?;
-        if echo != cycle.echo {
-            return Err("the echo is another".into());
+        if deflate {
+            echo_compressed(&mut stream, &text)?;
+        } else {
+            stream.write_all(&cycle.sent)?;
+            let mut echo = vec![0; cycle.echo.len()];
+            stream.read_exact(&mut echo)?;
+            if echo != cycle.echo {
+                return Err("the echo is another".into());
+            }
         }
         streams.push(stream);
     }
     Ok(streams)
 }
 
+/// A text that is longer than a window of 12 bits, and becomes much shorter.
+fn text() -> String {
+    (0..200).map(|id| format!(r#"{{"id":{id},"price":{}.25}},"#, id * 7919 % 1000)).collect()
+}
+
+/// Sends a text, compressed, and takes its echo, which is compressed, too (RFC 7692).
+fn echo_compressed(stream: &mut TcpStream, text: &str) -> Result<()> {
+    const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
+    let mut deflate = Deflate::new(1, false, 12);
+    let mut payload = vec![0; text.len()];
+    let compressed = deflate.compress(text.as_bytes(), &mut payload, DeflateFlush::SyncFlush);
+    compressed.map_err(|error| format!("{error:?}"))?;
+    payload.truncate(deflate.total_out() as usize - TAIL.len());
+    let mut sent = frame(&payload, true);
+    sent[0] = 0xc1;
+    stream.write_all(&sent)?;
+
+    let mut head = [0; 4];
+    stream.read_exact(&mut head)?;
+    if head[..2] != [0xc1, 126] {
+        return Err("the echo is not compressed".into());
+    }
+    let mut echo = vec![0; u16::from_be_bytes([head[2], head[3]]).into()];
+    stream.read_exact(&mut echo)?;
+    echo.extend(TAIL);
+    let (mut inflate, mut plain) = (Inflate::new(false, 12), vec![0; text.len() + 1]);
+    let inflated = inflate.decompress(&echo, &mut plain, InflateFlush::SyncFlush);
+    inflated.map_err(|error| format!("{error:?}"))?;
+    if &plain[..inflate.total_out() as usize] != text.as_bytes() {
+        return Err("the echo is another".into());
+    }
+    Ok(())
+}
+
 fn idle(server: &Server, arguments: &Arguments) -> Result<()> {
     let connections: usize = arguments.get("--connections", 1000)?;
+    let (size, deflate) = (arguments.get("--size", 32)?, arguments.0.contains_key("--deflate"));
     // What the server needs once is not the cost of a connection.
-    let first = open_used(server, 10)?;
+    let first = open_used(server, 10, size, deflate)?;
     server.cpu_at_rest()?;
     let before = server.resident()?;
-    let streams = open_used(server, connections)?;
+    let streams = open_used(server, connections, size, deflate)?;
     server.cpu_at_rest()?;
     let resident = server.resident()?.saturating_sub(before) as f64 / connections as f64;
-    println!(r#"{{"resident": {resident}}}"#);
+    println!(r#"{{"resident": {resident}, "base": {before}}}"#);
     drop((first, streams));
     Ok(())
 }
@@ -467,7 +509,7 @@ fn main() -> Result<()> {
     let mode = words.next().ok_or("busy, idle, handshake or broadcast?")?;
     let mut arguments = Arguments(HashMap::new());
     while let Some(name) = words.next() {
-        let flag = matches!(name.as_str(), "--raw" | "--wait");
+        let flag = matches!(name.as_str(), "--raw" | "--wait" | "--deflate");
         let value = if flag { None } else { words.next() };
         arguments.0.insert(name, value.unwrap_or_default());
     }

@@ -1,0 +1,112 @@
+//! Compressed messages: MB/s of plaintext, ours beside the peers and the floor. `../deflate` runs it and makes the tables.
+//!
+//! Without arguments it times every engine once and prints one line for each row and engine, an object of JSON. With `--test`
+//! it only checks that the engines do it right. With `--write FOLDER` it writes the messages and the frames there, for
+//! engines that are other programs.
+
+use std::fs;
+use std::hint::black_box;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use ws_core_benches::deflate::{Deflate, Inflate, Visitor, Wire, check, each_engine, messages};
+
+const ROWS: [(&str, usize); 3] = [("128 B", 128), ("1 KiB", 1024), ("16 KiB", 16 * 1024)];
+
+/// How long an engine works before it is timed, how long it is timed, and the least that a sample takes.
+const WARM_UP: Duration = Duration::from_millis(30);
+const MEASUREMENT: Duration = Duration::from_millis(300);
+const SAMPLE: Duration = Duration::from_millis(4);
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(at) = arguments.iter().position(|argument| argument == "--write") {
+        return write(Path::new(arguments.get(at + 1).expect("a folder")));
+    }
+    let test = arguments.iter().any(|argument| argument == "--test");
+    for (name, len) in ROWS {
+        let messages = messages(len);
+        let wires = Wire::pair(&messages);
+        each_engine(&mut Row { name, messages, wires, test });
+    }
+}
+
+/// Messages of one length.
+struct Row {
+    name: &'static str,
+    messages: Vec<Bytes>,
+    wires: [Wire; 2],
+    test: bool,
+}
+
+impl Row {
+    fn report(&self, what: &str, engine: &str, messages: usize, ratio: f64, round: impl FnMut()) {
+        if self.test {
+            return println!("{what} {}: {engine}: right", self.name);
+        }
+        let bytes = (messages * self.messages[0].len()) as f64;
+        let rate = bytes / (least(round).as_secs_f64() * 1e6);
+        println!(
+            r#"{{"row": "{what} {}", "engine": "{engine}", "rate": {rate:.1}, "ratio": {ratio:.4}}}"#,
+            self.name
+        );
+    }
+}
+
+impl Visitor for Row {
+    fn deflate<E: Deflate>(&mut self) {
+        let mut engine = E::new();
+        let ratio = check::deflate(&mut engine, &self.messages);
+        let count = E::CONNECTIONS * self.messages.len();
+        self.report("deflate", E::NAME, count, ratio, || {
+            engine.deflate(black_box(&self.messages), |payload, _| {
+                black_box(payload);
+            });
+        });
+    }
+
+    fn inflate<E: Inflate>(&mut self) {
+        let mut engine = E::new();
+        check::inflate(&mut engine, &self.wires, &self.messages);
+        let [_, wire] = &self.wires;
+        let ratio = check::ratio(wire, &self.messages);
+        self.report("inflate", E::NAME, wire.messages, ratio, || {
+            engine.inflate(black_box(wire), |message| {
+                black_box(message);
+            });
+        });
+    }
+}
+
+/// The time of a round: the least of many samples, which other load on the machine disturbs least.
+fn least(mut round: impl FnMut()) -> Duration {
+    let mut rounds = 0;
+    let started = Instant::now();
+    while started.elapsed() < WARM_UP {
+        round();
+        rounds += 1;
+    }
+    let each = started.elapsed() / rounds;
+    let in_sample = SAMPLE.div_duration_f64(each).ceil() as u32;
+    let started = Instant::now();
+    let mut least = Duration::MAX;
+    while started.elapsed() < MEASUREMENT {
+        let started = Instant::now();
+        (0..in_sample).for_each(|_| round());
+        least = least.min(started.elapsed() / in_sample);
+    }
+    least
+}
+
+fn write(folder: &Path) {
+    fs::create_dir_all(folder).expect("a folder");
+    let put = |name: String, bytes: &[u8]| fs::write(folder.join(name), bytes).expect("room");
+    for (_, len) in ROWS {
+        let messages = messages(len);
+        let [first, again] = Wire::pair(&messages);
+        put(format!("{len}.messages"), &messages.concat());
+        put(format!("{len}.first"), first.frames());
+        put(format!("{len}.again"), again.frames());
+    }
+}

@@ -1,0 +1,152 @@
+//! Messages that look like those of an application, and what they are on the wire.
+
+use bytes::Bytes;
+use ws_core::{Config, Connection, DataFrame, Role};
+use zlib_rs::{Deflate, DeflateConfig, DeflateFlush};
+
+use super::BITS;
+use crate::Keys;
+use crate::kernel::{self, READ};
+
+/// As many different messages follow each other, so that none is compressed with itself as its history.
+const DIFFERENT: usize = 64;
+
+/// At least this much text is on a wire, so that most reads are full.
+const LEAST: usize = 1 << 20;
+
+/// The four bytes that a sender removes (RFC 7692 §7.2.1).
+pub(super) const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
+
+/// Texts of `len` bytes each: the beginnings of JSON documents with the trades of a market.
+pub fn messages(len: usize) -> Vec<Bytes> {
+    let mut random = Random(0x9e37_79b9);
+    let mut time = 1_764_372_000_000_u64;
+    (0..DIFFERENT).map(|id| document(len, id, &mut random, &mut time)).collect()
+}
+
+fn document(len: usize, id: usize, random: &mut Random, time: &mut u64) -> Bytes {
+    const SYMBOLS: [&str; 8] =
+        ["BTC-EUR", "ETH-EUR", "SOL-EUR", "BTC-USD", "ETH-USD", "ADA-USD", "XRP-EUR", "DOT-USD"];
+    let mut text = format!(r#"{{"type":"trades","sequence":{},"trades":["#, 48_210 + id);
+    while text.len() < len {
+        let symbol = random.below(SYMBOLS.len() as u32);
+        let price = 10_u32.pow(symbol % 5) * 100 + random.below(2_000);
+        let (size, side) = (random.below(100_000), ["buy", "sell"][random.below(2) as usize]);
+        *time += u64::from(random.below(900));
+        text += &format!(
+            r#"{{"id":"{:08x}","symbol":"{}","price":{}.{:02},"size":0.{size:05},"side":"{side}","time":{time}}},"#,
+            random.next(),
+            SYMBOLS[symbol as usize],
+            price / 100,
+            price % 100,
+        );
+    }
+    text.truncate(len);
+    text.into()
+}
+
+/// A generator of random numbers that are the same in every run.
+struct Random(u32);
+
+impl Random {
+    fn next(&mut self) -> u32 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 17;
+        self.0 ^= self.0 << 5;
+        self.0
+    }
+
+    fn below(&mut self, end: u32) -> u32 {
+        self.next() % end
+    }
+}
+
+/// Compressed messages as a client sends them: as payloads, and as masked frames one after the other.
+pub struct Wire {
+    /// Each with the four bytes behind it that are not sent.
+    payloads: Vec<Bytes>,
+    frames: Bytes,
+    /// How many messages there are.
+    pub messages: usize,
+}
+
+impl Wire {
+    /// What to send first, and what can follow that and itself any number of times: of these messages in turn,
+    /// compressed by zlib-rs at level 1 with 12 bits.
+    ///
+    /// The second begins with references into its own end, which is also the end of the first.
+    pub fn pair(messages: &[Bytes]) -> [Self; 2] {
+        let bytes: usize = messages.iter().map(Bytes::len).sum();
+        assert!(bytes >= BITS.size(), "all messages together fill the window");
+        let mut engine = deflate();
+        let mut payloads = || {
+            let payload = |message| {
+                let mut payload = vec![0; room(message)];
+                let len = compress(&mut engine, message, &mut payload);
+                payload.truncate(len);
+                payload.into()
+            };
+            messages.iter().map(payload).collect::<Vec<Bytes>>()
+        };
+        [1, LEAST.div_ceil(bytes)].map(|turns| Self::new(payloads(), turns))
+    }
+
+    fn new(payloads: Vec<Bytes>, turns: usize) -> Self {
+        let mut keys = Keys::new();
+        let mut client = Connection::with_compression(Role::Client, Config::new(), true);
+        let mut frames = Vec::new();
+        let messages = turns * payloads.len();
+        for payload in payloads.iter().cycle().take(messages) {
+            let payload = &payload[..payload.len() - TAIL.len()];
+            let frame = DataFrame::TEXT.compressed(true);
+            client
+                .sender
+                .encode_vec(frame, payload, Some(keys.next()), &mut frames)
+                .expect("it is open");
+        }
+        Self { payloads, frames: frames.into(), messages }
+    }
+
+    /// The payloads in their order, each with the four bytes that are not sent.
+    pub fn payloads_with_tail(&self) -> impl Iterator<Item = &Bytes> {
+        self.payloads.iter().cycle().take(self.messages)
+    }
+
+    /// The payloads in their order.
+    pub fn payloads(&self) -> impl Iterator<Item = &[u8]> {
+        self.payloads_with_tail().map(|payload| &payload[..payload.len() - TAIL.len()])
+    }
+
+    /// The frames in their order.
+    pub fn frames(&self) -> &Bytes {
+        &self.frames
+    }
+
+    /// Lets the frames be read, 64 KiB at a time.
+    pub fn load(&self) {
+        kernel::load(&self.frames, READ);
+    }
+}
+
+/// An engine of zlib-rs, at level 1 and with 12 bits.
+pub(super) fn deflate() -> Deflate {
+    Deflate::new_with_config(DeflateConfig {
+        level: 1,
+        window_bits: -i32::from(BITS.bits()),
+        ..DeflateConfig::default()
+    })
+}
+
+/// Room for a message, compressed.
+pub(super) fn room(message: &Bytes) -> usize {
+    2 * message.len() + 64
+}
+
+/// Compresses a message, with the four bytes at its end; returns its length.
+pub(super) fn compress(engine: &mut Deflate, message: &[u8], output: &mut [u8]) -> usize {
+    let before = engine.total_out();
+    engine.compress(message, output, DeflateFlush::SyncFlush).expect("a valid engine");
+    let len = (engine.total_out() - before) as usize;
+    assert!(len < output.len(), "there was room for all");
+    len
+}
