@@ -1,13 +1,12 @@
 //! Compressing with engines of a pool.
 
-use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use zlib_rs::{Deflate, DeflateConfig, DeflateFlush};
 
 use super::engine::TAIL;
 use super::history::History;
-use super::pool::{Pool, Stamp};
+use super::pool::{Lease, Pool, Stamp};
 use super::window::WindowBits;
 
 /// How messages are compressed.
@@ -82,7 +81,7 @@ impl Deflater {
     /// Messages that an inflater with this window understands.
     pub fn new(pool: &Pool, bits: WindowBits, options: DeflateOptions) -> Self {
         let history = History::new(bits);
-        Self { pool: pool.clone(), history, takeover: true, options, stamp: 0 }
+        Self { pool: pool.clone(), history, takeover: true, options, stamp: Stamp::NONE }
     }
 
     /// Each message starts with an empty window: `no_context_takeover` was agreed for this direction.
@@ -104,25 +103,26 @@ impl Deflater {
         // One byte less than the message, and the four that are removed.
         let most = message.len().saturating_add(TAIL.len().saturating_sub(1));
         output.resize(start.saturating_add(most), 0);
-        let mut engine = self.engine();
+        let Self { pool, history, takeover, options, stamp } = self;
+        let mut lease = engine(pool, history, *options, *stamp);
         let room = output.get_mut(start..).unwrap_or_default();
-        let done = flush(&mut engine, message, room);
+        let done = flush(lease.engine(), message, room);
         let written = done.map_or(0, |(_, written)| written);
         output.truncate(start.saturating_add(written));
         // If the room was used up, there may be more.
         let shorter = written < most && cut_tail(output, start);
         if shorter {
-            self.put(engine, self.takeover);
-            if self.takeover {
-                self.history.push(message);
+            *stamp = lease.put(*takeover);
+            if *takeover {
+                history.push(message);
             }
         } else {
             output.truncate(start);
             let rest = done.and_then(|(read, _)| message.get(read..));
-            if rest.is_some_and(|rest| drain(&mut engine, rest)) {
-                self.put(engine, false);
+            if rest.is_some_and(|rest| drain(lease.engine(), rest)) {
+                lease.put(false);
             }
-            self.stamp = 0;
+            *stamp = Stamp::NONE;
         }
         shorter
     }
@@ -138,11 +138,13 @@ impl Deflater {
             return;
         }
         let start = output.len();
-        let mut engine = self.engine();
-        if flush_all(&mut engine, piece, output) && (!end || cut_tail(output, start)) {
-            self.put(engine, self.takeover || !end);
+        let mut lease = engine(&self.pool, &self.history, self.options, self.stamp);
+        let done = flush_all(lease.engine(), piece, output) && (!end || cut_tail(output, start));
+        if done {
+            self.stamp = lease.put(self.takeover || !end);
         } else {
-            self.stamp = 0;
+            drop(lease);
+            self.stamp = Stamp::NONE;
             output.truncate(start);
             store(piece, end, output);
         }
@@ -155,30 +157,29 @@ impl Deflater {
     fn end_message(&mut self) {
         if !self.takeover {
             self.history.clear();
-            self.stamp = 0;
+            self.stamp = Stamp::NONE;
         }
     }
+}
 
-    const fn settings(&self) -> Settings {
-        Settings { bits: self.history.bits(), options: self.options }
-    }
-
-    /// An engine that has compressed what the history holds.
-    fn engine(&self) -> Box<Deflate> {
-        let (mut engine, resumed) = self.pool.deflate().take(self.stamp, self.settings(), make);
-        if !resumed {
-            engine.reset();
-            for part in self.history.parts() {
-                // It fails in the middle of a block only.
-                let _ = engine.set_dictionary(part);
-            }
+/// An engine that has compressed what the history holds.
+fn engine<'p>(
+    pool: &'p Pool,
+    history: &History,
+    options: DeflateOptions,
+    stamp: Stamp,
+) -> Lease<'p, Deflate, Settings> {
+    let settings = Settings { bits: history.bits(), options };
+    let (mut lease, resumed) = pool.deflate().take(stamp, settings, make);
+    if !resumed {
+        let engine = lease.engine();
+        engine.reset();
+        for part in history.parts() {
+            // It fails in the middle of a block only.
+            let _ = engine.set_dictionary(part);
         }
-        engine
     }
-
-    fn put(&mut self, engine: Box<Deflate>, resumable: bool) {
-        self.stamp = self.pool.deflate().put(engine, self.settings(), resumable);
-    }
+    lease
 }
 
 fn make(Settings { bits, options }: Settings) -> Deflate {

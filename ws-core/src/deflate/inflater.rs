@@ -53,7 +53,7 @@ impl Inflater {
             limits,
             progress: Progress::new(),
             engine: None,
-            stamp: 0,
+            stamp: Stamp::NONE,
         }
     }
 
@@ -85,46 +85,47 @@ impl Inflater {
             // There is nothing that an engine would have to remember.
             return Ok(Inflated { consumed: 0, produced: 0, need: Need::Input });
         }
-        let mut engine = match self.engine.take() {
-            Some(Engine(engine)) => engine,
+        let Self { pool, history, takeover, limits, progress, engine, stamp } = self;
+        let shelf = pool.inflate();
+        let mut lease = match engine.take() {
+            Some(Engine(engine)) => shelf.with(engine, ()),
             None => {
-                let (mut engine, resumed) =
-                    self.pool.inflate().take(self.stamp, (), |()| new_engine());
+                let (mut lease, resumed) = shelf.take(*stamp, (), |()| new_engine());
                 if !resumed {
-                    rebuild(&mut engine, &self.history);
+                    rebuild(lease.engine(), history);
                 }
-                engine
+                lease
             }
         };
         let mut call = Call {
-            engine: &mut engine,
-            history: &mut self.history,
+            engine: lease.engine(),
+            history,
             output,
             written: 0,
             remembered: 0,
             over: false,
         };
-        let run = match self.progress.run(&mut call, self.limits, input, end) {
+        let run = match progress.run(&mut call, *limits, input, end) {
             Ok(run) => run,
             Err(error) => {
-                self.pool.inflate().put(engine, (), false);
+                lease.put(false);
                 return Err(error);
             }
         };
         let complete = run.need == Need::Nothing;
-        if self.takeover || !complete {
+        if *takeover || !complete {
             call.remember();
         }
         let over = call.over;
         if complete {
             // The engine's window has 15 bits: with fewer it would reach further than the history.
-            let resumable = self.takeover && !over && self.history.bits() == WindowBits::MAX;
-            self.stamp = self.pool.inflate().put(engine, (), resumable);
-            if !self.takeover {
-                self.history.clear();
+            let resumable = *takeover && !over && history.bits() == WindowBits::MAX;
+            *stamp = lease.put(resumable);
+            if !*takeover {
+                history.clear();
             }
         } else {
-            self.engine = Some(Engine(engine));
+            *engine = Some(Engine(lease.keep()));
         }
         Ok(Inflated { consumed: run.consumed, produced: run.produced, need: run.need })
     }

@@ -2,9 +2,9 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::num::NonZeroUsize;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, TryLockError};
 use std::thread::available_parallelism;
 
 use zlib_rs::{Deflate, Inflate};
@@ -49,25 +49,47 @@ struct Shared {
     deflate: Shelf<Deflate, Settings>,
 }
 
-/// Says in which state an engine was left. No two states have the same, and none is 0.
-pub(super) type Stamp = u64;
-
-/// The engines of one sort that are not in use, the one that was used last at the end.
-pub(super) struct Shelf<E, S> {
-    most: usize,
-    kept: Mutex<Kept<E, S>>,
+/// Says where an engine was left, and in which state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stamp {
+    place: usize,
+    /// No two states in one place have the same. 0: in a state that no connection can go on from.
+    count: u64,
 }
 
-struct Kept<E, S> {
-    engines: Vec<Idle<E, S>>,
-    latest: Stamp,
+impl Stamp {
+    /// Of no engine.
+    pub(super) const NONE: Self = Self { place: 0, count: 0 };
+}
+
+/// The engines of one sort, each in a place of its own, which is locked while the engine works.
+pub(super) struct Shelf<E, S> {
+    places: Box<[Mutex<Place<E, S>>]>,
+    /// Counts how often an engine was put back, by and large: two threads may count the same.
+    time: AtomicU64,
+}
+
+struct Place<E, S> {
+    idle: Option<Idle<E, S>>,
+    /// How often an engine that can be gone on with was left here.
+    count: u64,
 }
 
 struct Idle<E, S> {
     engine: Box<E>,
     settings: S,
-    /// 0: in a state that no connection can go on from.
-    stamp: Stamp,
+    /// See [`Stamp`].
+    count: u64,
+    /// When it was put back.
+    time: u64,
+}
+
+/// An engine, and the place in which it is left, if there was a free one. If it is dropped, so is the engine.
+pub(super) struct Lease<'s, E, S> {
+    shelf: &'s Shelf<E, S>,
+    place: Option<(usize, MutexGuard<'s, Place<E, S>>)>,
+    engine: Box<E>,
+    settings: S,
 }
 
 impl Pool {
@@ -97,62 +119,118 @@ impl Default for Pool {
 }
 
 impl<E, S: Copy + PartialEq> Shelf<E, S> {
-    const fn new(most: NonZeroUsize) -> Self {
-        let kept = Kept { engines: Vec::new(), latest: 0 };
-        Self { most: most.get(), kept: Mutex::new(kept) }
+    fn new(most: NonZeroUsize) -> Self {
+        let place = || Mutex::new(Place { idle: None, count: 0 });
+        Self {
+            places: core::iter::repeat_with(place).take(most.get()).collect(),
+            time: AtomicU64::new(0),
+        }
     }
 
-    /// A panic elsewhere leaves the list whole: it is never held while an engine works.
-    fn lock(&self) -> MutexGuard<'_, Kept<E, S>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Locks a place in which no engine works now.
+    fn lock(&self, place: usize) -> Option<MutexGuard<'_, Place<E, S>>> {
+        match self.places.get(place)?.try_lock() {
+            Ok(guard) => Some(guard),
+            Err(TryLockError::WouldBlock) => None,
+            // The engine that has panicked is not there any more: it is taken out to work.
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+        }
     }
 
-    /// Takes an engine out; also returns whether it is in the state of that stamp.
-    pub(super) fn take(&self, stamp: Stamp, settings: S, make: fn(S) -> E) -> (Box<E>, bool) {
-        {
-            let mut kept = self.lock();
-            let engines = &mut kept.engines;
-            if stamp != 0 {
-                if let Some(at) = engines.iter().rposition(|idle| idle.stamp == stamp) {
-                    return (engines.remove(at).engine, true);
+    /// Takes an engine; also returns whether it is in the state of that stamp.
+    pub(super) fn take(
+        &self,
+        stamp: Stamp,
+        settings: S,
+        make: fn(S) -> E,
+    ) -> (Lease<'_, E, S>, bool) {
+        if stamp != Stamp::NONE {
+            if let Some(mut guard) = self.lock(stamp.place) {
+                if let Some(Idle { engine, settings, .. }) =
+                    guard.idle.take_if(|idle| idle.count == stamp.count)
+                {
+                    let place = Some((stamp.place, guard));
+                    return (Lease { shelf: self, place, engine, settings }, true);
                 }
             }
-            // One that nobody misses; or the one that was not used for longest, if there are enough of them.
-            let fits = |idle: &Idle<E, S>| idle.settings == settings;
-            let at = engines.iter().position(|idle| idle.stamp == 0 && fits(idle));
-            let full = engines.len() >= self.most;
-            if let Some(at) = at.or_else(|| engines.iter().position(fits).filter(|_| full)) {
-                return (engines.remove(at).engine, false);
-            }
         }
-        (Box::new(make(settings)), false)
+        let mut place = self.best(Some(settings));
+        let idle = place.as_mut().and_then(|(_, guard)| guard.idle.take());
+        let engine = match idle {
+            Some(idle) if idle.settings == settings => idle.engine,
+            _ => Box::new(make(settings)),
+        };
+        (Lease { shelf: self, place, engine, settings }, false)
     }
 
-    /// Puts an engine back, in a state that a connection can go on from if `resumable`; returns its stamp.
-    pub(super) fn put(&self, engine: Box<E>, settings: S, resumable: bool) -> Stamp {
-        let mut kept = self.lock();
-        let mut stamp = 0;
-        if resumable {
-            kept.latest = kept.latest.wrapping_add(1).max(1);
-            stamp = kept.latest;
+    /// A place for an engine with these settings: that of one that nobody misses; or an empty one; or that of the engine
+    /// that was not used for longest. `None`: engines work in all of them.
+    fn best(&self, settings: Option<S>) -> Option<(usize, MutexGuard<'_, Place<E, S>>)> {
+        let mut best: Option<((u8, u64), usize, MutexGuard<'_, _>)> = None;
+        for at in 0..self.places.len() {
+            let Some(guard) = self.lock(at) else { continue };
+            let rank = match &guard.idle {
+                None => (1, 0),
+                Some(Idle { settings: own, count, time, .. }) => {
+                    match (settings == Some(*own), *count == 0) {
+                        (true, true) => (0, 0),
+                        (false, true) => (1, 1),
+                        (true, false) => (2, *time),
+                        (false, false) => (3, *time),
+                    }
+                }
+            };
+            if best.as_ref().is_none_or(|(least, ..)| rank < *least) {
+                best = Some((rank, at, guard));
+            }
         }
-        let idle = Idle { engine, settings, stamp };
-        let surplus = (kept.engines.len() >= self.most).then(|| kept.engines.remove(0));
-        kept.engines.push(idle);
-        drop(kept);
-        drop(surplus);
-        stamp
+        best.map(|(_, at, guard)| (at, guard))
+    }
+
+    /// An engine that was taken out by [`Lease::keep`], to be put back.
+    pub(super) fn with(&self, engine: Box<E>, settings: S) -> Lease<'_, E, S> {
+        Lease { shelf: self, place: None, engine, settings }
+    }
+}
+
+impl<E, S: Copy + PartialEq> Lease<'_, E, S> {
+    pub(super) fn engine(&mut self) -> &mut E {
+        &mut self.engine
+    }
+
+    /// Puts the engine back, in a state that a connection can go on from if `resumable`; returns its stamp.
+    pub(super) fn put(self, resumable: bool) -> Stamp {
+        let Self { shelf, place, engine, settings } = self;
+        let Some((place, mut guard)) = place.or_else(|| shelf.best(None)) else {
+            return Stamp::NONE;
+        };
+        let mut count = 0;
+        if resumable {
+            guard.count = guard.count.wrapping_add(1).max(1);
+            count = guard.count;
+        }
+        let time = shelf.time.load(Relaxed).wrapping_add(1);
+        shelf.time.store(time, Relaxed);
+        guard.idle = Some(Idle { engine, settings, count, time });
+        if resumable { Stamp { place, count } } else { Stamp::NONE }
+    }
+
+    /// Takes the engine out, for a message that comes in pieces.
+    pub(super) fn keep(self) -> Box<E> {
+        self.engine
     }
 }
 
 impl<E, S> core::fmt::Debug for Shelf<E, S> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Shelf").field("most", &self.most).finish_non_exhaustive()
+        f.debug_struct("Shelf").field("most", &self.places.len()).finish_non_exhaustive()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec::Vec;
+
     use super::*;
 
     /// Engines are numbers here, and their settings letters.
@@ -164,58 +242,84 @@ mod tests {
         settings.into()
     }
 
+    /// The engine that is taken, and whether it is in that state. It is dropped.
+    fn take(shelf: &Shelf<u32, char>, stamp: Stamp, settings: char) -> (u32, bool) {
+        let (lease, resumed) = shelf.take(stamp, settings, made);
+        (*lease.keep(), resumed)
+    }
+
+    fn put(shelf: &Shelf<u32, char>, engine: u32, settings: char, resumable: bool) -> Stamp {
+        shelf.with(Box::new(engine), settings).put(resumable)
+    }
+
     #[test]
     fn a_connection_goes_on_with_the_engine_that_it_has_left() {
         let shelf = shelf(2);
-        let a = shelf.put(Box::new(1), 'x', true);
-        let b = shelf.put(Box::new(2), 'x', true);
-        assert_eq!(shelf.take(a, 'x', made), (Box::new(1), true));
+        let a = put(&shelf, 1, 'x', true);
+        let b = put(&shelf, 2, 'x', true);
+        let (lease, resumed) = shelf.take(a, 'x', made);
+        assert!(resumed);
         // The stamp stands for that state only.
-        assert_ne!(shelf.put(Box::new(1), 'x', true), a);
-        assert_eq!(shelf.take(b, 'x', made), (Box::new(2), true));
-        assert!(!shelf.take(b, 'x', made).1);
+        let later = lease.put(true);
+        assert_ne!(later, a);
+        assert!(!take(&shelf, a, 'z').1);
+        let later = put(&shelf, 1, 'x', true);
+        assert_eq!(take(&shelf, later, 'x'), (1, true));
+        assert!(!take(&shelf, later, 'x').1);
+        assert!(!take(&shelf, b, 'x').1, "its place was taken by 'z'");
     }
 
     #[test]
     fn an_engine_that_nobody_misses_is_taken_first_then_one_that_was_unused_for_longest() {
         let shelf = shelf(3);
-        let first = shelf.put(Box::new(1), 'x', true);
-        assert_eq!(shelf.put(Box::new(2), 'x', false), 0);
-        let last = shelf.put(Box::new(3), 'x', true);
-        assert_eq!(shelf.take(0, 'x', made), (Box::new(2), false));
+        let first = put(&shelf, 1, 'x', true);
+        assert_eq!(put(&shelf, 2, 'x', false), Stamp::NONE);
+        let last = put(&shelf, 3, 'x', true);
+        assert_eq!(take(&shelf, Stamp::NONE, 'x'), (2, false));
         // There is room for another one, so nobody loses an engine.
-        assert_eq!(shelf.take(0, 'x', made), (Box::new('x'.into()), false));
-        shelf.put(Box::new(2), 'y', true);
-        assert_eq!(shelf.take(0, 'x', made), (Box::new(1), false));
-        assert_eq!(shelf.take(first, 'z', made), (Box::new('z'.into()), false));
-        assert_eq!(shelf.take(last, 'x', made), (Box::new(3), true));
+        assert_eq!(take(&shelf, Stamp::NONE, 'x'), ('x'.into(), false));
+        put(&shelf, 2, 'y', true);
+        assert_eq!(take(&shelf, Stamp::NONE, 'x'), (1, false));
+        assert_eq!(take(&shelf, first, 'z'), ('z'.into(), false));
+        assert_eq!(take(&shelf, last, 'x'), (3, true));
     }
 
     #[test]
     fn no_more_engines_are_kept_than_allowed() {
         let shelf = shelf(2);
-        for engine in 0..5 {
-            shelf.put(Box::new(engine), 'x', true);
-        }
-        assert_eq!(shelf.lock().engines.len(), 2);
-        assert_eq!(*shelf.take(0, 'x', made).0, 3);
-        assert_eq!(*shelf.take(5, 'x', made).0, 4);
+        let stamps: Vec<_> = (0..5).map(|engine| put(&shelf, engine, 'x', true)).collect();
+        assert_eq!(take(&shelf, stamps[4], 'x'), (4, true));
+        assert_eq!(take(&shelf, stamps[3], 'x'), (3, true));
+        assert!(!take(&shelf, stamps[2], 'x').1);
     }
 
     #[test]
-    fn a_panic_elsewhere_does_not_spread() {
+    fn nobody_waits_for_an_engine() {
         let shelf = shelf(1);
-        shelf.put(Box::new(1), 'x', true);
+        let stamp = put(&shelf, 1, 'x', true);
+        let (mut working, _) = shelf.take(stamp, 'x', made);
+        *working.engine() = 5;
+        let (other, resumed) = shelf.take(stamp, 'x', made);
+        assert!(!resumed);
+        assert_eq!(other.put(true), Stamp::NONE);
+        let stamp = working.put(true);
+        assert_eq!(take(&shelf, stamp, 'x'), (5, true));
+    }
+
+    #[test]
+    fn an_engine_that_has_panicked_is_not_used_again() {
+        let shelf = shelf(1);
+        let stamp = put(&shelf, 1, 'x', true);
         let panicked = std::thread::scope(|scope| {
-            scope
-                .spawn(|| {
-                    let _lock = shelf.lock();
-                    panic!("on purpose")
-                })
-                .join()
-                .is_err()
+            let work = || {
+                let _lease = shelf.take(stamp, 'x', made);
+                panic!("on purpose")
+            };
+            scope.spawn(work).join().is_err()
         });
-        assert!(panicked && shelf.kept.is_poisoned());
-        assert_eq!(shelf.take(1, 'x', made), (Box::new(1), true));
+        assert!(panicked && shelf.places[0].is_poisoned());
+        assert_eq!(take(&shelf, stamp, 'x'), ('x'.into(), false));
+        let stamp = put(&shelf, 2, 'x', true);
+        assert_eq!(take(&shelf, stamp, 'x'), (2, true));
     }
 }
