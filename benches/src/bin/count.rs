@@ -2,26 +2,50 @@
 //!
 //! Arguments: what to do (`decode`, `encode-server`, `encode-client`, `echo`, or `echo-single`: one message per
 //! read and per write), the engine's name, the payload's length in bytes, the number of rounds. It prints how many
-//! messages a round has. Without arguments it prints the names of the engines.
+//! messages a round has. Given what to do alone, it prints the names of the engines that do it.
+//!
+//! One more thing to do is `handshake`, where a message is a request, of 480 bytes, and engines are other ones.
 
 use bytes::Bytes;
 use ws_core::{MessageKind, Role};
-use ws_core_benches::{Engine, Visitor, Wire, each_engine, payloads, use_part};
+use ws_core_benches::kernel::{self, READ};
+use ws_core_benches::{Engine, Visitor, Wire, each_engine, handshake, payloads, use_part};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let (work, engine, len, rounds) = match &arguments[..] {
-        [] => return each_engine(&mut Names),
+        [work] if work == "handshake" => {
+            return handshake::ALL.iter().for_each(|(name, _)| println!("{name}"));
+        }
+        [_] => return each_engine(&mut Names),
         [work, engine, len, rounds] => (work, engine, len, rounds),
         _ => panic!("count WORK ENGINE LENGTH ROUNDS"),
     };
-    let payload = payloads::binary(len.parse().expect("a length in bytes"));
-    let wire = Wire::new(MessageKind::Binary, std::slice::from_ref(&payload));
+    let len = len.parse().expect("a length in bytes");
     let rounds = rounds.parse().expect("a number of rounds");
+    if work == "handshake" {
+        return handshakes(engine, len, rounds);
+    }
+    let payload = payloads::binary(len);
+    let wire = Wire::new(MessageKind::Binary, std::slice::from_ref(&payload));
     let mut count = Count { work, engine, payload, wire, rounds, found: false };
     each_engine(&mut count);
     assert!(count.found, "no engine is called {engine}");
     println!("{}", count.wire.messages);
+}
+
+/// A round is one handshake.
+fn handshakes(engine: &str, len: usize, rounds: usize) {
+    let request = handshake::request();
+    assert_eq!(len, request.len(), "there is one request");
+    let known = handshake::ALL.iter().find(|(name, _)| *name == engine);
+    let (_, handshake) = known.unwrap_or_else(|| panic!("no engine is called {engine}"));
+    let mut buffer = [0; 4096];
+    for _ in 0..rounds {
+        kernel::load(&request, READ);
+        handshake(&mut buffer);
+    }
+    println!("1");
 }
 
 struct Names;
