@@ -14,7 +14,7 @@
 
 use super::error::HandshakeError;
 use super::fields::{Field, FieldValues};
-use super::lists::is_token_byte;
+use super::lists::TOKEN;
 
 /// The extensions of a list, over all fields of that name, in order.
 ///
@@ -174,8 +174,7 @@ impl<'h> Cursor<'h> {
     }
 
     fn token(&mut self) -> Result<&'h [u8], Malformed> {
-        let length = self.0.iter().position(|&byte| !is_token_byte(byte)).unwrap_or(self.0.len());
-        let (token, tail) = self.0.split_at_checked(length).ok_or(Malformed)?;
+        let (token, tail) = self.0.split_at_checked(TOKEN.prefix(self.0)).ok_or(Malformed)?;
         self.0 = tail;
         if token.is_empty() { Err(Malformed) } else { Ok(token) }
     }
@@ -185,7 +184,7 @@ impl<'h> Cursor<'h> {
         let start = *self;
         loop {
             match self.0 {
-                [b'\\', byte, tail @ ..] | [byte, tail @ ..] if is_token_byte(*byte) => {
+                [b'\\', byte, tail @ ..] | [byte, tail @ ..] if TOKEN.has(*byte) => {
                     self.0 = tail;
                 }
                 [b'"', ..] if self.0.len() < start.0.len() => break,

@@ -123,10 +123,10 @@ pub(super) fn split_start_line(head: &[u8]) -> Result<(&[u8], &[u8]), HandshakeE
     if bare {
         return Err(HandshakeError::BareLf);
     }
-    let end = head.iter().position(|&byte| byte == b'\r').ok_or(HandshakeError::IncompleteHead)?;
+    let end = head.iter().take_while(|byte| **byte != b'\r').count();
     match head.split_at_checked(end) {
         Some((line, [b'\r', b'\n', rest @ ..])) => Ok((line, rest)),
-        Some((_, [b'\r'])) | None => Err(HandshakeError::IncompleteHead),
+        Some((_, [] | [b'\r'])) | None => Err(HandshakeError::IncompleteHead),
         Some(_) => Err(HandshakeError::BareCr),
     }
 }

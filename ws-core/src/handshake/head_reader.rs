@@ -163,9 +163,10 @@ fn skip_text(mut rest: &[u8]) -> &[u8] {
         // set more of them, but only after the first, and the first is all that counts: in a
         // little-endian word it is the lowest.
         let word = u64::from_le_bytes(*word);
-        let hits = word.wrapping_sub(LOW) & !word & TOP;
-        if hits != 0 {
-            let offset = (hits.trailing_zeros() / 8) as usize;
+        let marked = word.wrapping_sub(LOW) & TOP;
+        // In bytes that are not ASCII that bit may have stayed. Most words have none.
+        if marked != 0 && marked & !word != 0 {
+            let offset = ((marked & !word).trailing_zeros() / 8) as usize;
             return rest.get(offset..).unwrap_or_default();
         }
         rest = tail;

@@ -65,15 +65,17 @@ where
 ///
 /// Field names, subprotocols and extension names are tokens.
 pub(super) fn is_token(text: &[u8]) -> bool {
-    !text.is_empty() && text.iter().copied().all(is_token_byte)
+    !text.is_empty() && TOKEN.prefix(text) == text.len()
 }
 
 /// Whether a comma list contains a token, compared without regard to ASCII case.
-pub(super) fn contains_token(mut list: &[u8], token: &str) -> bool {
-    // One element is the usual list.
-    if SHORT_CUTS && list.eq_ignore_ascii_case(token.as_bytes()) {
-        return true;
-    }
+#[inline]
+pub(super) fn contains_token(list: &[u8], token: &str) -> bool {
+    // Most lists are this one element, and most are written as the RFC writes it.
+    SHORT_CUTS && list == token.as_bytes() || has_element(list, token)
+}
+
+fn has_element(mut list: &[u8], token: &str) -> bool {
     while !list.is_empty() {
         if take_element(&mut list).eq_ignore_ascii_case(token.as_bytes()) {
             return true;
@@ -82,26 +84,56 @@ pub(super) fn contains_token(mut list: &[u8], token: &str) -> bool {
     false
 }
 
-pub(super) fn is_token_byte(byte: u8) -> bool {
-    // A look-up, one bit for each byte: names and values are checked byte by byte, and a chain of ranges
-    // is slower.
+/// A set of bytes, as a look-up: names and values are checked byte by byte, and a chain of ranges is slower.
+pub(super) struct ByteSet([u8; 256 / PER_ENTRY]);
+
+/// How many bytes have their bits in one entry: only one, where there is memory for that.
+const PER_ENTRY: usize = if SHORT_CUTS { 1 } else { 8 };
+
+#[allow(clippy::modulo_one, reason = "of eight where there is less memory")]
+impl ByteSet {
+    /// The letters, the digits, and these.
     #[allow(clippy::indexing_slicing, reason = "out of bounds, a constant does not compile")]
-    const TOKEN: [u32; 8] = {
-        let mut table = [0; 8];
-        let mut byte = 0;
-        while byte < 128 {
-            let token = matches!(
-                byte as u8,
-                b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'0'..=b'9' | b'A'..=b'Z'
-                    | b'^'..=b'z' | b'|' | b'~'
-            );
-            table[byte / 32] |= (token as u32) << (byte % 32);
-            byte += 1;
+    pub(super) const fn alphanumeric_and(others: &[u8]) -> Self {
+        let mut bits = [0; 256 / PER_ENTRY];
+        let mut byte = 0_usize;
+        while byte < 256 {
+            let mut member = (byte as u8).is_ascii_alphanumeric();
+            let mut rest = others;
+            while let [other, tail @ ..] = rest {
+                member |= *other == byte as u8;
+                rest = tail;
+            }
+            bits[byte / PER_ENTRY] |= (member as u8) << (byte % PER_ENTRY);
+            byte = byte.wrapping_add(1);
         }
-        table
-    };
-    TOKEN.get(usize::from(byte / 32)).is_some_and(|bits| bits >> (byte % 32) & 1 != 0)
+        Self(bits)
+    }
+
+    #[inline]
+    pub(super) fn has(&self, byte: u8) -> bool {
+        let byte = usize::from(byte);
+        self.0.get(byte / PER_ENTRY).is_some_and(|bits| bits >> (byte % PER_ENTRY) & 1 != 0)
+    }
+
+    /// How many bytes at the front are of the set.
+    pub(super) fn prefix(&self, text: &[u8]) -> usize {
+        let mut rest = text;
+        while SHORT_CUTS {
+            // A branch for four bytes.
+            let Some((bytes, tail)) = rest.split_first_chunk::<4>() else { break };
+            if !all_bytes(bytes, |byte| self.has(byte)) {
+                break;
+            }
+            rest = tail;
+        }
+        let last = rest.iter().take_while(|&&byte| self.has(byte)).count();
+        text.len().saturating_sub(rest.len()).saturating_add(last)
+    }
 }
+
+/// The characters of a token (RFC 9110 §5.6.2).
+pub(super) static TOKEN: ByteSet = ByteSet::alphanumeric_and(b"!#$%&'*+-.^_`|~");
 
 /// The text without spaces and tabs around it (RFC 9110 §5.6.3).
 pub(super) fn trim(mut text: &[u8]) -> &[u8] {

@@ -5,7 +5,7 @@
 //! call [`same_origin`], and endpoints by their list of origins.
 
 use super::fields::decimal;
-use super::lists::{is_token_byte, split_at_first};
+use super::lists::{ByteSet, split_at_first};
 use crate::SHORT_CUTS;
 
 /// Returns whether an `Origin` names the same host and port as a `Host` field.
@@ -94,10 +94,7 @@ impl<'a> Authority<'a> {
                 (HostName::Ipv6(parse_ipv6(address.as_bytes())?), port.get(1..)?)
             }
             None => {
-                let (name, port) = split_at_first(text, b":").unwrap_or((text, ""));
-                if !is_reg_name(name.as_bytes()) {
-                    return None;
-                }
+                let (name, port) = split_reg_name(text)?;
                 (HostName::Name(name), port)
             }
         };
@@ -121,35 +118,22 @@ impl HostName<'_> {
     }
 }
 
-/// One or more unreserved characters, sub-delimiters and percent-encoded bytes (RFC 3986 §3.2.2).
-fn is_reg_name(mut name: &[u8]) -> bool {
-    if name.is_empty() {
-        return false;
-    }
-    // Without a branch per byte: names of hosts are made of these.
-    if SHORT_CUTS
-        && name.iter().fold(true, |usual, &byte| {
-            usual & (byte.is_ascii_alphanumeric() | matches!(byte, b'-' | b'.' | b'_'))
-        })
-    {
-        return true;
-    }
-    while let [byte, tail @ ..] = name {
-        name = match (byte, tail) {
-            (b'%', [high, low, tail @ ..])
-                if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() =>
-            {
-                tail
+/// Cuts a text behind a name: one or more unreserved characters, sub-delimiters and percent-encoded bytes
+/// (RFC 3986 §3.2.2).
+fn split_reg_name(text: &str) -> Option<(&str, &str)> {
+    static REG_NAME: ByteSet = ByteSet::alphanumeric_and(b"-._~!$&'()*+,;=");
+    let mut rest = text.as_bytes();
+    loop {
+        rest = rest.get(REG_NAME.prefix(rest)..)?;
+        match rest {
+            [b'%', high, low, tail @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
+                rest = tail;
             }
-            // These characters of a token may not stand in a name unencoded.
-            (b'%' | b'#' | b'^' | b'`' | b'|', _) => return false,
-            // And these of a name may not stand in a token.
-            (b'(' | b')' | b',' | b';' | b'=', _) => tail,
-            (byte, _) if is_token_byte(*byte) => tail,
-            _ => return false,
-        };
+            _ => break,
+        }
     }
-    true
+    let length = text.len().checked_sub(rest.len()).filter(|length| *length > 0)?;
+    text.split_at_checked(length)
 }
 
 /// The groups of an IPv6 address in any of its forms (RFC 4291 §2.2), without a zone.

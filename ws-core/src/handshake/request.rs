@@ -41,7 +41,11 @@ pub struct Upgrade<'f, 'h> {
     pub origin: Option<&'h str>,
     /// The path and query that the request is for (RFC 6455 §3); it begins with `/`.
     pub resource_name: &'h str,
-    fields: &'f [Field<'h>],
+    /// The fields from the first `Sec-WebSocket-Protocol` on.
+    protocol: &'f [Field<'h>],
+    /// The fields from the first `Sec-WebSocket-Extensions` on.
+    #[cfg_attr(not(feature = "deflate"), expect(dead_code, reason = "only `deflate` reads them"))]
+    extensions: &'f [Field<'h>],
 }
 
 impl<'f, 'h> RequestHead<'f, 'h> {
@@ -194,12 +198,13 @@ impl<'f, 'h> RequestHead<'f, 'h> {
             host: authority.unwrap_or(host),
             origin: check_origin(found.origin)?,
             resource_name,
-            fields: self.fields,
+            protocol: found.protocol,
+            extensions: found.extensions,
         };
-        if found.protocol {
+        if !found.protocol.is_empty() {
             check_subprotocols(upgrade.offers())?;
         }
-        if found.extensions && Extensions::new(self.fields).validate()? == 0 {
+        if !found.extensions.is_empty() && Extensions::new(found.extensions).validate()? == 0 {
             return Err(HandshakeError::InvalidExtensions);
         }
         Ok(Some(upgrade))
@@ -232,17 +237,17 @@ impl<'f, 'h> Upgrade<'f, 'h> {
     /// The offered extensions, whose syntax was checked.
     #[cfg(feature = "deflate")]
     pub(super) fn extensions(&self) -> Extensions<'f, 'h> {
-        Extensions::new(self.fields)
+        Extensions::new(self.extensions)
     }
 
     fn offers(&self) -> ListElements<'f, 'h> {
-        ListElements::new(self.fields, "Sec-WebSocket-Protocol")
+        ListElements::new(self.protocol, "Sec-WebSocket-Protocol")
     }
 }
 
 /// The fields that decide, found in one pass.
 #[derive(Default)]
-struct Found<'h> {
+struct Found<'f, 'h> {
     host: Single<'h>,
     origin: Single<'h>,
     content_length: Single<'h>,
@@ -251,14 +256,15 @@ struct Found<'h> {
     connection_upgrade: bool,
     key: Single<'h>,
     version: Single<'h>,
-    protocol: bool,
-    extensions: bool,
+    protocol: &'f [Field<'h>],
+    extensions: &'f [Field<'h>],
 }
 
-impl<'h> Found<'h> {
-    fn collect(fields: &[Field<'h>]) -> Self {
+impl<'f, 'h> Found<'f, 'h> {
+    fn collect(fields: &'f [Field<'h>]) -> Self {
         let mut found = Self::default();
-        for field in fields {
+        let mut rest = fields;
+        while let [field, tail @ ..] = rest {
             let (name, value) = (field.name, field.value);
             // Most clients write the names as the RFC does, and that comparison is the fast one.
             let is = |known: &str| SHORT_CUTS && name == known || name.eq_ignore_ascii_case(known);
@@ -268,16 +274,21 @@ impl<'h> Found<'h> {
                 6 if is("Origin") => found.origin.add(value),
                 7 if is("Upgrade") => found.upgrade_websocket |= contains_token(value, "websocket"),
                 10 if is("Connection") => {
-                    found.connection_upgrade |= contains_token(value, "upgrade");
+                    found.connection_upgrade |= contains_token(value, "Upgrade");
                 }
                 14 if is("Content-Length") => found.content_length.add(value),
                 17 if is("Transfer-Encoding") => found.transfer_encoding = true,
                 17 if is("Sec-WebSocket-Key") => found.key.add(value),
                 21 if is("Sec-WebSocket-Version") => found.version.add(value),
-                22 if is("Sec-WebSocket-Protocol") => found.protocol = true,
-                24 if is("Sec-WebSocket-Extensions") => found.extensions = true,
+                22 if found.protocol.is_empty() && is("Sec-WebSocket-Protocol") => {
+                    found.protocol = rest
+                }
+                24 if found.extensions.is_empty() && is("Sec-WebSocket-Extensions") => {
+                    found.extensions = rest;
+                }
                 _ => {}
             }
+            rest = tail;
         }
         found
     }
@@ -286,15 +297,15 @@ impl<'h> Found<'h> {
 /// Splits at the first and the last space; what `httparse` does not: it refuses HTTP/1.2.
 fn split_request_line(line: &[u8]) -> Result<(&str, &str, Result<u8, ()>), HandshakeError> {
     let split = || {
+        let line = core::str::from_utf8(line).ok()?;
         let (rest, version) = line.split_at_checked(line.len().checked_sub(9)?)?;
-        let version = parse_http_version(version.strip_prefix(b" ")?)?;
-        let space = rest.iter().position(|&byte| byte == b' ')?;
-        let (method, target) = rest.split_at_checked(space)?;
+        let version = parse_http_version(version.strip_prefix(' ')?.as_bytes())?;
+        let (method, target) = split_at_first(rest, b" ")?;
         let target = target.get(1..)?;
-        if !is_token(method) || !is_target(target) {
+        if !is_token(method.as_bytes()) || !is_target(target.as_bytes()) {
             return None;
         }
-        Some((core::str::from_utf8(method).ok()?, core::str::from_utf8(target).ok()?, version))
+        Some((method, target, version))
     };
     split().ok_or(HandshakeError::MalformedRequestLine)
 }
