@@ -12,7 +12,7 @@ use crate::Role;
 use crate::connection::ConnectionState;
 #[cfg(feature = "zlib-rs")]
 use crate::handshake::DeflateExtension;
-use crate::handshake::{AcceptResponse, HandshakeError, HttpResponse, OpenError, accept_key};
+use crate::handshake::{AcceptResponse, HandshakeError, HttpResponse, OpenError};
 
 /// Most heads are shorter, in bytes.
 const USUAL_HEAD: usize = 512;
@@ -33,9 +33,8 @@ impl Outbound {
     /// No such request waits, a subprotocol was not offered, or a header is not valid. Nothing was written.
     pub fn accept(&mut self, response: &AcceptResponse<'_>) -> Result<(), OpenError> {
         let request = self.request()?;
-        let Some(key) = request.key() else { return Err(OpenError::NoRequest) };
+        let accept = *request.accept().ok_or(OpenError::NoRequest)?;
         response.check_offered(request.subprotocols(), "")?;
-        let accept = accept_key(key);
         #[cfg(feature = "zlib-rs")]
         let agreed = request.deflate();
         #[cfg(feature = "zlib-rs")]

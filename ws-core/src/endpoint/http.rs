@@ -15,7 +15,7 @@ use super::Options;
 #[cfg(feature = "zlib-rs")]
 use crate::deflate::DeflateParams;
 use crate::handshake::{
-    EMPTY_FIELD, HandshakeError, Names, RequestHead, ResponseHead, path, split_target,
+    EMPTY_FIELD, HandshakeError, Names, RequestHead, ResponseHead, accept_key, path, split_target,
 };
 
 /// A place in the bytes of a head.
@@ -24,17 +24,19 @@ type Span = Range<usize>;
 /// The head of a request or response, and where its header fields lie. `Debug` shows their names alone.
 #[derive(Clone)]
 pub(super) struct Fields {
-    head: Bytes,
+    head: Box<[u8]>,
     spans: Box<[(Span, Span)]>,
 }
 
-impl Fields {
-    fn new<'h>(head: &Bytes, fields: impl Iterator<Item = (&'h str, &'h [u8])>) -> Self {
-        let spans =
-            fields.map(|(name, value)| (span(head, name.as_bytes()), span(head, value))).collect();
-        Self { head: head.clone(), spans }
-    }
+/// Where fields lie in a head.
+fn spans<'h>(
+    head: &[u8],
+    fields: impl Iterator<Item = (&'h str, &'h [u8])>,
+) -> Box<[(Span, Span)]> {
+    fields.map(|(name, value)| (span(head, name.as_bytes()), span(head, value))).collect()
+}
 
+impl Fields {
     fn bytes(&self, span: &Span) -> &[u8] {
         self.head.get(span.clone()).unwrap_or_default()
     }
@@ -83,7 +85,8 @@ struct Parsed {
 
 /// What a request for a WebSocket asks for.
 struct Asked {
-    key: Span,
+    /// What answers the key.
+    accept: Option<[u8; 28]>,
     host: Span,
     origin: Option<Span>,
     /// `None` stands for `/`, of a whole URI that has no path.
@@ -157,9 +160,9 @@ impl Request {
         offers.iter().map(|span| self.text(span))
     }
 
-    /// The key of a request for a WebSocket.
-    pub(super) fn key(&self) -> Option<&str> {
-        self.0.upgrade.as_ref().map(|asked| self.text(&asked.key))
+    /// What answers the key of a request for a WebSocket.
+    pub(super) fn accept(&self) -> Option<&[u8; 28]> {
+        self.0.upgrade.as_ref()?.accept.as_ref()
     }
 
     /// What this side agrees to, if permessage-deflate was offered.
@@ -172,33 +175,38 @@ impl Request {
         self.0.fields.text(span)
     }
 
-    /// Parses a head with at most `max_fields` fields, and checks what it asks for.
+    /// Parses a head with at most `max_fields` fields, and checks what it asks for and where it comes from.
     pub(super) fn parse(
-        head: &Bytes,
+        head: Box<[u8]>,
         max_fields: usize,
-        _options: &Options,
+        options: &Options,
     ) -> Result<Self, HandshakeError> {
         let mut storage = alloc::vec![EMPTY_FIELD; max_fields];
-        let parsed = RequestHead::parse_in(head, &mut storage)?;
-        let place = |text: &str| span(head, text.as_bytes());
-        let upgrade = parsed.upgrade()?.map(|upgrade| Asked {
-            key: place(upgrade.key),
-            host: place(upgrade.host),
-            origin: upgrade.origin.map(place),
-            resource_name: (upgrade.resource_name != "/").then(|| place(upgrade.resource_name)),
-            subprotocols: upgrade.subprotocols().map(place).collect(),
-            #[cfg(feature = "zlib-rs")]
-            deflate: _options
-                .compression
-                .as_ref()
-                .and_then(|own| upgrade.deflate(&own.negotiation)),
-        });
-        Ok(Self(Arc::new(Parsed {
-            fields: Fields::new(head, parsed.fields()),
-            method: place(parsed.method()),
-            target: place(parsed.target()),
-            upgrade,
-        })))
+        let parsed = RequestHead::parse_in(&head, &mut storage)?;
+        let place = |text: &str| span(&head, text.as_bytes());
+        let mut asked = None;
+        if let Some(upgrade) = parsed.upgrade()? {
+            options.origins.check_secure(upgrade.origin, upgrade.host, options.secure)?;
+            asked = Some(Asked {
+                accept: accept_key(upgrade.key),
+                host: place(upgrade.host),
+                origin: upgrade.origin.map(place),
+                resource_name: (upgrade.resource_name != "/").then(|| place(upgrade.resource_name)),
+                subprotocols: upgrade.subprotocols().map(place).collect(),
+                #[cfg(feature = "zlib-rs")]
+                deflate: options
+                    .compression
+                    .as_ref()
+                    .and_then(|own| upgrade.deflate(&own.negotiation)),
+            });
+        }
+        let (method, target) = (place(parsed.method()), place(parsed.target()));
+        let count = parsed.fields().count();
+        storage.truncate(count);
+        // They take as much memory as the fields, and are written to the same.
+        let spans = spans(&head, storage.into_iter().map(|field| (field.name, field.value)));
+        let fields = Fields { head, spans };
+        Ok(Self(Arc::new(Parsed { fields, method, target, upgrade: asked })))
     }
 }
 
@@ -249,11 +257,12 @@ impl Response {
         &self.body
     }
 
-    pub(super) fn new(head: &Bytes, parsed: &ResponseHead<'_, '_>) -> Self {
+    pub(super) fn new(head: &[u8], parsed: &ResponseHead<'_, '_>) -> Self {
+        let spans = spans(head, parsed.fields());
         Self {
             status: parsed.status(),
             reason: String::from_utf8_lossy(parsed.reason()).into_owned(),
-            fields: Fields::new(head, parsed.fields()),
+            fields: Fields { head: head.into(), spans },
             body: Bytes::new(),
         }
     }

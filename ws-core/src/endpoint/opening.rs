@@ -76,6 +76,7 @@ impl fmt::Debug for Refusal {
 }
 
 impl Inbound {
+    #[inline]
     pub(super) fn opening(
         receiver: Receiver,
         options: Options,
@@ -178,16 +179,13 @@ impl Inbound {
                 self.session.state = HandshakeState::Head(opening);
                 return if self.session.eof { Err(EndpointError::HandshakeEof) } else { Ok(None) };
             };
-            let head = Bytes::copy_from_slice(unread.get(..len).unwrap_or_default());
+            let head: Box<[u8]> = unread.get(..len).unwrap_or_default().into();
             *for_head = is_for_head(&head);
             self.assembly.buffer.consume(len);
             let options = &opening.options;
             let max_fields = options.max_fields.min(opening.reader.max_fields());
             let Some((key, offered)) = &opening.offer else {
-                let request = Request::parse(&head, max_fields, options)?;
-                if let (true, Some(host)) = (request.is_upgrade(), request.host()) {
-                    options.origins.check_secure(request.origin(), host, options.secure)?;
-                }
+                let request = Request::parse(head, max_fields, options)?;
                 self.session.state = HandshakeState::Asked;
                 out.asked(request.clone());
                 return Ok(Some(Found::Request(request)));

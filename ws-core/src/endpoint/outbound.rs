@@ -113,6 +113,7 @@ impl Source<'_> {
 }
 
 impl Outbound {
+    #[inline]
     pub(super) fn new(mut sender: Sender, random: Option<Random>, options: &Options) -> Self {
         sender.timers.set_opening_timeout(options.handshake_timeout);
         Self {

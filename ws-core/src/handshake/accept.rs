@@ -7,11 +7,15 @@ use core::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use sha1::{Digest, Sha1};
+use sha1::block_api::compress;
 
-/// What a server appends to the client's key before hashing (RFC 6455 §1.3).
+/// What is hashed, the first of two blocks: room for the key, what a server appends to it (RFC 6455 §1.3), and the bit
+/// that ends a message (RFC 3174 §4).
 // mutant: a GUID that is not the RFC's
-const GUID: &[u8; 36] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+const BLOCK: [u8; 64] = *b"------------------------258EAFA5-E914-47DA-95CA-C5AB0DC85B11\x80\0\0\0";
+
+/// The length of the message in bits: what the other block ends with, after zeros.
+const BITS: u16 = 60 * 8;
 
 /// A client's `Sec-WebSocket-Key`: 16 random bytes in base64, 24 characters (RFC 6455 §4.1).
 ///
@@ -52,22 +56,37 @@ impl fmt::Debug for ClientKey {
 
 /// Returns the `Sec-WebSocket-Accept` that answers a key: base64(SHA-1(key ‖ GUID)) (RFC 6455 §4.2.2).
 ///
-/// The result is 28 ASCII characters. The key is taken as it stands in the field; it is not decoded.
-/// [`AcceptResponse`](super::AcceptResponse) calls this by itself.
+/// The result is 28 ASCII characters. The key is taken as it stands in the field; it is not decoded. `None` means
+/// that it has not 24 bytes, as every valid key has. [`AcceptResponse`](super::AcceptResponse) calls this by itself.
 ///
 /// ```
 /// let accept = ws_core::handshake::accept_key("dGhlIHNhbXBsZSBub25jZQ==");
-/// assert_eq!(&accept, b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+/// assert_eq!(accept.as_ref(), Some(b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
 /// ```
 #[must_use]
-pub fn accept_key(key: &str) -> [u8; 28] {
-    let mut hash = Sha1::new();
-    hash.update(key.as_bytes());
-    hash.update(GUID);
+pub fn accept_key(key: &str) -> Option<[u8; 28]> {
+    let hash = hash(key.as_bytes().try_into().ok()?);
     let mut text = [b'='; 28];
     // 20 bytes are always 28 characters, so that this cannot fail.
-    let _ = STANDARD.encode_slice(hash.finalize(), &mut text);
-    text
+    let _ = STANDARD.encode_slice(hash, &mut text);
+    Some(text)
+}
+
+/// The SHA-1 of a key and the GUID.
+fn hash(key: &[u8; 24]) -> [u8; 20] {
+    // RFC 3174 §6.1.
+    let mut state = [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0];
+    let mut blocks = [BLOCK, [0; 64]];
+    let [first, last] = &mut blocks;
+    if let (Some(start), Some(end)) = (first.first_chunk_mut(), last.last_chunk_mut()) {
+        (*start, *end) = (*key, BITS.to_be_bytes());
+    }
+    compress(&mut state, &blocks);
+    let mut hash = [0; 20];
+    for (bytes, word) in hash.chunks_exact_mut(4).zip(state) {
+        bytes.copy_from_slice(&u32::to_be_bytes(word));
+    }
+    hash
 }
 
 /// Whether a key is 24 characters of base64 that decode to exactly 16 bytes (RFC 6455 §4.2.1).
@@ -102,7 +121,9 @@ mod tests {
             ("dGhlIHNhbXBsZSBub25jZQ==", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
             ("x3JJHMbDL1EzLkh9GBhXDw==", "HSmrc0sMlYUkAGmm5OPpG2HaGWk="),
         ] {
-            assert_eq!(ascii(&accept_key(key)), accept);
+            assert_eq!(accept_key(key).as_ref().map(|accept| ascii(accept)), Some(accept));
+            assert_eq!(accept_key(&key[1..]), None);
+            assert_eq!(accept_key(&[key, "="].concat()), None);
         }
     }
 

@@ -254,7 +254,7 @@ impl<'f, 'h> ResponseHead<'f, 'h> {
         match accept.first {
             None => return Err(HandshakeError::MissingAccept),
             Some(_) if accept.repeated => return Err(HandshakeError::RepeatedAccept),
-            Some(value) if value == accept_key(key.as_str()) => {}
+            Some(value) if accept_key(key.as_str()).is_some_and(|accept| value == accept) => {}
             // mutant: any Sec-WebSocket-Accept will do
             Some(_) => return Err(HandshakeError::WrongAccept),
         }

@@ -80,8 +80,13 @@ impl<'a> AcceptResponse<'a> {
         out: &mut [u8],
     ) -> Result<usize, OpenError> {
         let mut writer = Writer::new(out);
-        writer.put("HTTP/1.1 101 Switching Protocols\r\n");
-        self.put_fields(accept, |name, value| writer.field(name, value))?;
+        writer.put(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Accept: ",
+        );
+        writer.put_bytes(accept);
+        writer.put("\r\n");
+        self.put_more(|name, value| writer.field(name, value))?;
         writer.put("\r\n");
         writer.finish()
     }
@@ -94,18 +99,16 @@ impl<'a> AcceptResponse<'a> {
     /// # Errors
     ///
     /// [`OpenError`]. What was passed on before an error is of no use.
-    pub fn fields(&self, key: &str, field: impl FnMut(&str, &str)) -> Result<(), OpenError> {
-        self.put_fields(&accept_of(key)?, field)
-    }
-
-    fn put_fields(
-        &self,
-        accept: &[u8; 28],
-        mut field: impl FnMut(&str, &str),
-    ) -> Result<(), OpenError> {
+    pub fn fields(&self, key: &str, mut field: impl FnMut(&str, &str)) -> Result<(), OpenError> {
+        let accept = accept_of(key)?;
         field("Upgrade", "websocket");
         field("Connection", "Upgrade");
-        field("Sec-WebSocket-Accept", ascii(accept));
+        field("Sec-WebSocket-Accept", ascii(&accept));
+        self.put_more(field)
+    }
+
+    /// The fields that not every answer has.
+    fn put_more(&self, mut field: impl FnMut(&str, &str)) -> Result<(), OpenError> {
         if let Some(subprotocol) = self.subprotocol {
             if !is_token(subprotocol.as_bytes()) {
                 return Err(OpenError::InvalidSubprotocol);
@@ -278,7 +281,7 @@ impl HandshakeError {
 
 /// The `Sec-WebSocket-Accept` for a key that the caller gave.
 fn accept_of(key: &str) -> Result<[u8; 28], OpenError> {
-    if is_valid_key(key) { Ok(accept_key(key)) } else { Err(OpenError::InvalidKey) }
+    accept_key(key).filter(|_| is_valid_key(key)).ok_or(OpenError::InvalidKey)
 }
 
 /// Checks a value of `Sec-WebSocket-Extensions` that the caller gave; it leaves no room for CR or LF.

@@ -20,9 +20,13 @@ impl<'o> Writer<'o> {
     }
 
     pub(super) fn put(&mut self, text: &str) {
-        let end = self.length.saturating_add(text.len());
+        self.put_bytes(text.as_bytes());
+    }
+
+    pub(super) fn put_bytes(&mut self, bytes: &[u8]) {
+        let end = self.length.saturating_add(bytes.len());
         if let Some(room) = self.out.get_mut(self.length..end) {
-            copy(text.as_bytes(), room);
+            copy(bytes, room);
         }
         self.length = end;
     }
@@ -48,9 +52,7 @@ impl<'o> Writer<'o> {
                 break;
             }
         }
-        self.put(
-            digits.get(start..).and_then(|text| core::str::from_utf8(text).ok()).unwrap_or("0"),
-        );
+        self.put_bytes(digits.get(start..).unwrap_or_default());
     }
 
     pub(super) fn finish(self) -> Result<usize, OpenError> {

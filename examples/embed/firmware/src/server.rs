@@ -94,9 +94,10 @@ fn answer(line: &mut Line, head: &[u8]) -> Result<bool, HandshakeError> {
     if upgrade.origin.is_some_and(|origin| !same_origin(origin, upgrade.host)) {
         return Err(HandshakeError::OriginNotAllowed);
     }
+    let accept = accept_key(upgrade.key).ok_or(HandshakeError::InvalidKey)?;
     upgrade_head(line, 101);
     line.write(b"\r\nSec-WebSocket-Accept: ");
-    line.write(&accept_key(upgrade.key));
+    line.write(&accept);
     line.write(b"\r\n\r\n");
     Ok(true)
 }
