@@ -321,7 +321,7 @@ impl WebSocket<Stream> {
     ///
     /// As of the stream.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.stream().tcp().peer_addr()
+        self.stream().get_ref().peer_addr()
     }
 
     /// The address of this side.
@@ -330,7 +330,7 @@ impl WebSocket<Stream> {
     ///
     /// As of the stream.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.stream().tcp().local_addr()
+        self.stream().get_ref().local_addr()
     }
 }
 

@@ -85,23 +85,26 @@ impl Transport for TcpStream {
     }
 }
 
-/// What [`connect`](crate::connect) and [`Listener`](crate::Listener) run a WebSocket over: TCP or,
-/// with the feature `rustls`, TLS over TCP.
+/// A stream as it is or, with the feature `rustls`, TLS over it.
+///
+/// [`connect`](crate::connect) and [`Listener`](crate::Listener) run a WebSocket over TCP. Over a stream of
+/// the caller's, [`Connector::connect_over`](crate::Connector::connect_over) and
+/// [`ListenerBuilder::request_over`](crate::ListenerBuilder::request_over) do.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum Stream {
-    /// TCP alone.
-    Tcp(Tcp),
-    /// TLS over TCP.
+pub enum Stream<T = Tcp> {
+    /// The stream alone.
+    Plain(T),
+    /// TLS over the stream.
     #[cfg(feature = "rustls")]
-    Tls(crate::TlsStream<Tcp>),
+    Tls(crate::TlsStream<T>),
 }
 
-impl Stream {
-    /// The TCP socket. To read from it or write to it breaks the connection.
-    pub fn tcp(&self) -> &TcpStream {
+impl<T: Transport> Stream<T> {
+    /// The stream itself, below TLS if there is TLS. Reading from it or writing to it breaks the connection.
+    pub fn get_ref(&self) -> &T {
         match self {
-            Self::Tcp(tcp) => tcp,
+            Self::Plain(stream) => stream,
             #[cfg(feature = "rustls")]
             Self::Tls(tls) => tls.get_ref(),
         }
@@ -110,24 +113,24 @@ impl Stream {
 
 impl From<TcpStream> for Stream {
     fn from(tcp: TcpStream) -> Self {
-        Self::Tcp(tcp.into())
+        Self::Plain(tcp.into())
     }
 }
 
-impl Read for Stream {
+impl<T: Transport> Read for Stream<T> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
-            Self::Tcp(tcp) => tcp.read(buffer),
+            Self::Plain(stream) => stream.read(buffer),
             #[cfg(feature = "rustls")]
             Self::Tls(tls) => tls.read(buffer),
         }
     }
 }
 
-impl Write for Stream {
+impl<T: Transport> Write for Stream<T> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Self::Tcp(tcp) => tcp.write(bytes),
+            Self::Plain(stream) => stream.write(bytes),
             #[cfg(feature = "rustls")]
             Self::Tls(tls) => tls.write(bytes),
         }
@@ -135,7 +138,7 @@ impl Write for Stream {
 
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
-            Self::Tcp(tcp) => tcp.write_vectored(slices),
+            Self::Plain(stream) => stream.write_vectored(slices),
             #[cfg(feature = "rustls")]
             Self::Tls(tls) => tls.write_vectored(slices),
         }
@@ -143,17 +146,17 @@ impl Write for Stream {
 
     fn flush(&mut self) -> io::Result<()> {
         match self {
-            Self::Tcp(tcp) => tcp.flush(),
+            Self::Plain(stream) => stream.flush(),
             #[cfg(feature = "rustls")]
             Self::Tls(tls) => tls.flush(),
         }
     }
 }
 
-impl Transport for Stream {
+impl<T: Transport> Transport for Stream<T> {
     fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
         match self {
-            Self::Tcp(tcp) => Transport::set_read_timeout(tcp, timeout),
+            Self::Plain(stream) => stream.set_read_timeout(timeout),
             #[cfg(feature = "rustls")]
             Self::Tls(tls) => tls.set_read_timeout(timeout),
         }
@@ -161,7 +164,7 @@ impl Transport for Stream {
 
     fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
         match self {
-            Self::Tcp(tcp) => Transport::set_write_timeout(tcp, timeout),
+            Self::Plain(stream) => stream.set_write_timeout(timeout),
             #[cfg(feature = "rustls")]
             Self::Tls(tls) => tls.set_write_timeout(timeout),
         }
@@ -169,7 +172,7 @@ impl Transport for Stream {
 
     fn shutdown_write(&mut self) -> io::Result<()> {
         match self {
-            Self::Tcp(tcp) => tcp.shutdown_write(),
+            Self::Plain(stream) => stream.shutdown_write(),
             #[cfg(feature = "rustls")]
             Self::Tls(tls) => tls.shutdown_write(),
         }
@@ -177,7 +180,7 @@ impl Transport for Stream {
 
     fn try_clone(&self) -> io::Result<Self> {
         match self {
-            Self::Tcp(tcp) => tcp.try_clone().map(Self::Tcp),
+            Self::Plain(stream) => stream.try_clone().map(Self::Plain),
             #[cfg(feature = "rustls")]
             Self::Tls(tls) => tls.try_clone().map(Self::Tls),
         }
