@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -83,6 +84,7 @@ pub fn pair() -> Result<(WebSocket<Stream<MemoryStream>>, WebSocket<Stream<Memor
 pub struct MemoryStream {
     end: Arc<End>,
     read_timeout: Mutex<Option<Duration>>,
+    nonblocking: AtomicBool,
 }
 
 /// What the clones of one end share.
@@ -117,7 +119,7 @@ impl MemoryStream {
     }
 
     fn new(end: Arc<End>) -> Self {
-        Self { end, read_timeout: Mutex::default() }
+        Self { end, read_timeout: Mutex::default(), nonblocking: AtomicBool::new(false) }
     }
 }
 
@@ -142,6 +144,9 @@ impl Read for MemoryStream {
         let Pipe { state, changed } = &*self.end.incoming;
         let mut state = lock(state);
         while state.bytes.is_empty() && !state.closed {
+            if self.nonblocking.load(Ordering::Relaxed) {
+                return Err(ErrorKind::WouldBlock.into());
+            }
             state = match until.map(|until| until.saturating_duration_since(Instant::now())) {
                 Some(left) if left.is_zero() => return Err(ErrorKind::TimedOut.into()),
                 Some(left) => {
@@ -179,6 +184,11 @@ impl Transport for MemoryStream {
 
     /// A write never waits.
     fn set_write_timeout(&self, _: Option<Duration>) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        self.nonblocking.store(nonblocking, Ordering::Relaxed);
         Ok(())
     }
 

@@ -255,6 +255,15 @@ impl<T: Transport> Writer<T> {
         self.shared.send(|| Ok(self.shared.outbound().ping(payload)?))
     }
 
+    /// As [`WebSocket::pong`].
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub fn pong(&self, payload: &[u8]) -> Result<()> {
+        self.shared.send(|| Ok(self.shared.outbound().pong(payload)?))
+    }
+
     /// Starts the closing handshake; the [`Reader`] sees its end, within
     /// [`Config::close_timeout`](crate::Config::close_timeout). The Close frame follows what others send at
     /// the moment, and does not wait for them.

@@ -48,6 +48,17 @@ pub trait Transport: Read + Write {
     /// As [`set_read_timeout`](Self::set_read_timeout).
     fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()>;
 
+    /// Makes reads return at once, with an error of the kind [`WouldBlock`](io::ErrorKind::WouldBlock) when
+    /// nothing is there, or lets them block again. [`WebSocket::try_read`](crate::WebSocket::try_read) uses it
+    /// around a single read. By default it is not supported: such a read waits for a millisecond then.
+    ///
+    /// # Errors
+    ///
+    /// As of the stream; [`io::ErrorKind::Unsupported`] when it has no such mode.
+    fn set_nonblocking(&self, _nonblocking: bool) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// Tells the peer that nothing more will be written.
     ///
     /// # Errors
@@ -74,6 +85,10 @@ impl Transport for TcpStream {
         // See above: there it is one write that times out, and the last.
         let timeout = timeout.map(|timeout| if cfg!(windows) { WRITE_TIMEOUT } else { timeout });
         TcpStream::set_write_timeout(self, timeout)
+    }
+
+    fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        TcpStream::set_nonblocking(self, nonblocking)
     }
 
     fn shutdown_write(&mut self) -> io::Result<()> {
@@ -170,6 +185,14 @@ impl<T: Transport> Transport for Stream<T> {
         }
     }
 
+    fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        match self {
+            Self::Plain(stream) => stream.set_nonblocking(nonblocking),
+            #[cfg(feature = "rustls")]
+            Self::Tls(tls) => tls.set_nonblocking(nonblocking),
+        }
+    }
+
     fn shutdown_write(&mut self) -> io::Result<()> {
         match self {
             Self::Plain(stream) => stream.shutdown_write(),
@@ -195,6 +218,10 @@ impl Transport for std::os::unix::net::UnixStream {
 
     fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
         std::os::unix::net::UnixStream::set_write_timeout(self, timeout)
+    }
+
+    fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        std::os::unix::net::UnixStream::set_nonblocking(self, nonblocking)
     }
 
     fn shutdown_write(&mut self) -> io::Result<()> {

@@ -282,3 +282,31 @@ fn a_stream_in_memory_ends_as_a_socket_does() {
     drop(clone);
     assert_eq!(near.write(b"nobody").unwrap_err().kind(), ErrorKind::BrokenPipe);
 }
+
+#[test]
+fn the_stream_can_be_looked_at_changed_and_taken_back() {
+    let (near, far) = MemoryStream::pair();
+    let server = thread::spawn(|| Listener::builder().request_over(far).unwrap().accept().unwrap());
+    let connector = Connector::builder().read_timeout(Some(Duration::from_millis(1)));
+    let mut client = within(move || connector.connect_over("ws://example.com/", near).unwrap());
+    let mut server = finish(server);
+    assert!(client.read().is_err());
+    assert!(matches!(client.stream_mut(), Stream::Plain(_)));
+    client.send("written").unwrap();
+    client.queue("lost").unwrap();
+    server.send("read").unwrap();
+    server.send("read ahead, and lost").unwrap();
+    client.set_read_timeout(None);
+    assert_eq!(client.read().unwrap(), Some("read".into()));
+    let mut near = client.into_inner();
+    assert_eq!(server.read().unwrap(), Some("written".into()));
+    let mut far = server.into_inner();
+    far.write_all(b"another protocol").unwrap();
+    far.shutdown_write().unwrap();
+    let mut came = String::new();
+    // It has no time-out any more, and is not closed.
+    near.read_to_string(&mut came).unwrap();
+    assert_eq!(came, "another protocol");
+    drop(near);
+    assert_eq!(far.read(&mut [0]).unwrap(), 0);
+}

@@ -222,6 +222,26 @@ fn a_stream_that_is_encrypted_already_is_used_as_it_is() {
     assert_eq!(finish(server).unwrap(), Some("hello".into()));
 }
 
+#[test]
+fn try_read_does_not_wait_under_tls() {
+    let (address, server) = serve(listener(), |incoming| {
+        let mut ws = incoming.accept().unwrap();
+        assert_eq!(ws.try_read().unwrap(), None);
+        ws.send("ready").unwrap();
+        loop {
+            match ws.try_read().unwrap() {
+                Some(message) => break message,
+                None => thread::yield_now(),
+            }
+        }
+    });
+    let long = Message::from(vec![7; 100_000]);
+    let mut ws = within(move || connector().connect(&url(address)).unwrap());
+    assert_eq!(ws.read().unwrap(), Some("ready".into()));
+    ws.send(long.clone()).unwrap();
+    assert_eq!(finish(server), long);
+}
+
 // TLS is part of the opening handshake.
 #[test]
 fn tls_over_a_stream_has_a_deadline() {
