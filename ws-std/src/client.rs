@@ -134,6 +134,35 @@ impl Connector {
         self
     }
 
+    /// The longest head of a response, in bytes. Default 16 KiB.
+    #[must_use]
+    pub fn max_head(mut self, bytes: usize) -> Self {
+        self.options = self.options.max_head(bytes);
+        self
+    }
+
+    /// The most header fields in a response. Default 100.
+    #[must_use]
+    pub fn max_fields(mut self, fields: usize) -> Self {
+        self.options = self.options.max_fields(fields);
+        self
+    }
+
+    /// How much of the body of a server's refusal is kept, in bytes; the rest is dropped. Default 64 KiB.
+    #[must_use]
+    pub fn max_body(mut self, bytes: usize) -> Self {
+        self.options = self.options.max_body(bytes);
+        self
+    }
+
+    /// How much output may wait before messages are not taken, in bytes. Default 16 MiB. A single message may be longer
+    /// when nothing else waits.
+    #[must_use]
+    pub fn max_output(mut self, bytes: usize) -> Self {
+        self.options = self.options.max_output(bytes);
+        self
+    }
+
     /// How long it may take to connect, over all addresses of the host together, and to open the
     /// WebSocket. Default 10 seconds; `None` means for ever. To look the name up is up to the system.
     #[must_use]

@@ -101,10 +101,25 @@ impl ListenerBuilder {
         self
     }
 
-    /// The longest head of a request, in bytes. Default 16 KiB.
+    /// The longest head of a request, in bytes; a longer one is answered with 431 or 414. Default 16 KiB.
     #[must_use]
     pub fn max_head(mut self, bytes: usize) -> Self {
         self.options = self.options.max_head(bytes);
+        self
+    }
+
+    /// The most header fields in a request; more are answered with 431. Default 100.
+    #[must_use]
+    pub fn max_fields(mut self, fields: usize) -> Self {
+        self.options = self.options.max_fields(fields);
+        self
+    }
+
+    /// How much output may wait before messages are not taken, in bytes. Default 16 MiB. A single message may be longer
+    /// when nothing else waits.
+    #[must_use]
+    pub fn max_output(mut self, bytes: usize) -> Self {
+        self.options = self.options.max_output(bytes);
         self
     }
 

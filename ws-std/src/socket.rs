@@ -216,8 +216,8 @@ impl<T: Transport> WebSocket<T> {
     /// [`Error::Send`](crate::Error::Send) when the connection is closing, or the peer has closed before it has
     /// got the message as a whole, [`Error::Io`](crate::Error::Io), or
     /// [`Error::Timeout`](crate::Error::Timeout) with [`Deadline::Write`](crate::Deadline::Write): the message
-    /// was taken, and the rest goes out with the next write. When 16 MiB wait by then, messages are not taken:
-    /// [`SendError::OutputFull`].
+    /// was taken, and the rest goes out with the next write. When 16 MiB wait by then (the option `max_output` of
+    /// either builder), messages are not taken: [`SendError::OutputFull`].
     pub fn send(&mut self, message: impl Into<Message>) -> Result<()> {
         self.queue(message)?;
         self.driver.flush()
@@ -387,6 +387,13 @@ impl<T: Transport> WebSocket<T> {
     #[cfg(feature = "deflate")]
     pub fn set_compression(&mut self, compress: bool) {
         self.driver.endpoint.outbound.set_compression(compress);
+    }
+
+    /// Changes [`Config::max_message`](ws_core::Config::max_message), in bytes, such as when a peer has logged in. It
+    /// counts from the next frame that is read; messages that were read ahead by then are within the earlier limit.
+    /// [`Config::max_frame`](ws_core::Config::max_frame) stays as it is.
+    pub fn set_max_message(&mut self, bytes: u64) {
+        self.driver.endpoint.inbound.set_max_message(bytes);
     }
 
     /// How long [`read`](Self::read) waits for a message. Default `None`: for ever.

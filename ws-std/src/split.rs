@@ -142,6 +142,11 @@ impl<T: Transport> Reader<T> {
         self.inbound.close_info(&self.shared.outbound())
     }
 
+    /// As [`WebSocket::set_max_message`].
+    pub fn set_max_message(&mut self, bytes: u64) {
+        self.inbound.set_max_message(bytes);
+    }
+
     /// As [`WebSocket::set_read_timeout`].
     pub fn set_read_timeout(&mut self, timeout: Option<Duration>) {
         self.link.read_timeout = timeout;
