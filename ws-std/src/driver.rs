@@ -122,7 +122,9 @@ impl ReadState {
 }
 
 /// What an application wants to be called with the payload of each Pong.
-pub(crate) struct PongHook(pub(crate) Box<dyn FnMut(&[u8]) + Send + Sync>);
+pub(crate) struct PongHook(pub(crate) Box<OnPong>);
+
+type OnPong = dyn FnMut(&[u8]) + Send + Sync;
 
 impl fmt::Debug for PongHook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
