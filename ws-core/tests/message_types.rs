@@ -85,12 +85,15 @@ fn messages_are_compared_with_strings() {
     let (message, string) = (Message::from("abc"), String::from("abc"));
     assert!(message == *"abc" && message == "abc" && message == string);
     assert!(*"abc" == message && "abc" == message && string == message);
-    assert!(message != "abd" && "abd" != message);
+    assert_ne!(message, "abd");
+    assert_ne!("abd", message);
     let lent = message.as_ref();
     assert!(lent == *"abc" && lent == "abc" && lent == string);
     assert!(*"abc" == lent && "abc" == lent && string == lent);
     let binary = Message::binary("abc");
-    assert!(binary != "abc" && "abc" != binary && binary.as_ref() != "abc");
+    assert_ne!(binary, "abc");
+    assert_ne!("abc", binary);
+    assert_ne!(binary.as_ref(), "abc");
 }
 
 #[test]
