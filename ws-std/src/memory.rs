@@ -53,9 +53,10 @@ use crate::transport::{Stream, Transport};
 /// # Ok::<(), ws_std::Error>(())
 /// ```
 ///
-/// One thread can also play both sides in turn, because a write over this stream never waits. Only
-/// [`WebSocket::close`] needs another thread on the other side, or that side's
-/// [`close_timeout`](crate::Config::close_timeout) passes: use [`WebSocket::start_close`] on one thread.
+/// One thread can also play both sides in turn, because a write over this stream never waits. Only the end of
+/// a connection takes both sides at the same time: [`WebSocket::close`] waits for the peer's answer, and a server's
+/// [`WebSocket::read`] that returns `None` waits until the client has ended the stream, as when it is dropped. Each
+/// waits for [`close_timeout`](crate::Config::close_timeout) at the most.
 ///
 /// # Errors
 ///
