@@ -13,7 +13,8 @@ use crate::tcp::Tcp;
 
 /// A blocking stream that can carry a WebSocket, with deadlines.
 ///
-/// It is implemented for [`Stream`], [`TcpStream`] and, on Unix, `UnixStream`. A stream that is only
+/// It is implemented for [`Stream`], [`Tcp`], [`TcpStream`], [`MemoryStream`](crate::MemoryStream) and, on Unix,
+/// `UnixStream`. A stream that is only
 /// [`Read`] and [`Write`] goes into [`Plain`].
 ///
 /// A stream has to block: [`Error::Io`](crate::Error::Io) of the kind
