@@ -121,7 +121,7 @@ fn push(address: SocketAddr, count: u64) -> Result<Bytes, Box<dyn Error>> {
         }
     }
     ws.close(CloseCode::NORMAL, "")?;
-    Ok(ws.stream().0.1)
+    Ok(ws.stream().get_ref().0.1)
 }
 
 fn print(count: u64, measured: [Bytes; 2]) {

@@ -170,7 +170,7 @@ fn autobahn_client_runs_all_cases_and_asks_for_the_reports() {
                 }
                 // A case that the client has to fail is not the end of the run.
                 "/runCase?case=2&agent=us" => {
-                    drop(ws.stream().tcp().shutdown(std::net::Shutdown::Both))
+                    drop(ws.stream().get_ref().shutdown(std::net::Shutdown::Both))
                 }
                 _ => {}
             }

@@ -356,3 +356,8 @@ fn fields_of_a_refusal_are_in_its_head() {
         assert_eq!(upgrade, error.status() == Some(426), "{error:?}");
     }
 }
+
+#[test]
+fn a_response_is_a_200_unless_told_otherwise() {
+    assert_eq!(HttpResponse::default(), HttpResponse::new(200));
+}

@@ -1,6 +1,7 @@
 //! What messages are made of and become, and what may cross threads.
 #![cfg(feature = "bytes")]
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use bytes::Bytes;
@@ -11,18 +12,23 @@ use ws_core::{Config, Connection, Message, MessageKind, PreparedMessage, Text};
 fn messages_are_made_of_what_people_have() {
     let (string, vec) = (String::from("abc"), vec![1_u8, 2]);
     let (text, shared) = (Text::from("abc"), Bytes::from_static(&[1, 2]));
-    let texts: [Message; 5] = [
+    let texts: [Message; 10] = [
         "abc".into(),
         (&string).into(),
         string.clone().into(),
         (&text).into(),
         text.clone().into(),
+        string.clone().into_boxed_str().into(),
+        Cow::Borrowed("abc").into(),
+        Cow::<str>::Owned(string.clone()).into(),
+        Message::text("abc"),
+        Message::text(Text::from_static("abc")),
     ];
     for message in texts {
         assert_eq!((message.kind(), message.as_text()), (MessageKind::Text, Some("abc")));
         assert_eq!(Message::from(&message), message);
     }
-    let binaries: [Message; 7] = [
+    let binaries: [Message; 12] = [
         [1, 2].into(),
         (&[1, 2]).into(),
         (&vec[..]).into(),
@@ -30,6 +36,11 @@ fn messages_are_made_of_what_people_have() {
         vec.clone().into(),
         (&shared).into(),
         shared.clone().into(),
+        vec.clone().into_boxed_slice().into(),
+        Cow::Borrowed(&vec[..]).into(),
+        Cow::<[u8]>::Owned(vec.clone()).into(),
+        Message::binary("\x01\x02"),
+        Message::binary(vec.clone()),
     ];
     for message in binaries {
         assert_eq!((message.kind(), message.as_bytes()), (MessageKind::Binary, &[1, 2][..]));
@@ -49,9 +60,11 @@ fn messages_become_what_people_want() {
     assert_eq!(Vec::from(text.clone()), "é".as_bytes());
     assert_eq!(Bytes::from(binary.clone()), [0xff, 0][..]);
     assert_eq!(String::try_from(text.clone()), Ok("é".into()));
-    assert_eq!(Text::try_from(text), Ok(Text::from("é")));
+    assert_eq!(Text::try_from(text.clone()), Ok(Text::from("é")));
+    assert_eq!(text.into_text(), Ok(Text::from("é")));
     let payload = Bytes::from_static(&[0xff, 0]);
     assert_eq!(String::try_from(binary.clone()), Err(NotText(payload.clone())));
+    assert_eq!(binary.clone().into_text(), Err(NotText(payload.clone())));
     let error = Text::try_from(binary).unwrap_err();
     assert_eq!(error.to_string(), "binary message where text was asked for (RFC 6455 §5.6)");
     assert_eq!(error.0, payload);
@@ -65,6 +78,37 @@ fn text_is_compared_with_strings() {
     assert!(text != "abd" && *"abd" != text);
     assert_eq!(text.to_string(), "abc");
     assert_eq!(String::from(text), "abc");
+}
+
+#[test]
+fn messages_are_compared_with_strings() {
+    let (message, string) = (Message::from("abc"), String::from("abc"));
+    assert!(message == *"abc" && message == "abc" && message == string);
+    assert!(*"abc" == message && "abc" == message && string == message);
+    assert_ne!(message, "abd");
+    assert_ne!("abd", message);
+    let lent = message.as_ref();
+    assert!(lent == *"abc" && lent == "abc" && lent == string);
+    assert!(*"abc" == lent && "abc" == lent && string == lent);
+    let binary = Message::binary("abc");
+    assert_ne!(binary, "abc");
+    assert_ne!("abc", binary);
+    assert_ne!(binary.as_ref(), "abc");
+}
+
+#[test]
+fn messages_are_displayed() {
+    assert_eq!(Message::from("é\n").to_string(), "é\n");
+    assert_eq!(Message::from([1, 2]).to_string(), "binary, 2 bytes");
+    assert_eq!(MessageRef::from("abc").to_string(), "abc");
+}
+
+#[test]
+fn static_text_is_not_copied() {
+    const TEXT: &str = "static";
+    const GREETING: Text = Text::from_static(TEXT);
+    assert_eq!(GREETING.as_ptr(), TEXT.as_ptr());
+    assert_eq!(Message::binary(TEXT).as_bytes().as_ptr(), TEXT.as_ptr());
 }
 
 #[test]

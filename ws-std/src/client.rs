@@ -13,10 +13,17 @@ use crate::driver::Driver;
 use crate::error::{Deadline, Error, Result};
 use crate::link::Link;
 use crate::socket::WebSocket;
+use crate::tcp::Tcp;
 use crate::trace::{Hook, Trace, Tracer};
 use crate::transport::{Stream, Transport};
 use crate::url::Url;
 use crate::{WRITE_TIMEOUT, random};
+
+/// How a client does TLS.
+#[cfg(feature = "rustls")]
+type TlsConfig = std::sync::Arc<rustls::ClientConfig>;
+#[cfg(not(feature = "rustls"))]
+type TlsConfig = std::convert::Infallible;
 
 /// Opens a WebSocket to a `ws://` URL or, with the feature `rustls`, a `wss://` URL, with the defaults
 /// of [`Connector`].
@@ -52,7 +59,7 @@ pub struct Connector {
     read_timeout: Option<Duration>,
     write_timeout: Option<Duration>,
     #[cfg(feature = "rustls")]
-    tls: Option<std::sync::Arc<rustls::ClientConfig>>,
+    tls: Option<TlsConfig>,
     trace: Option<Hook>,
 }
 
@@ -127,6 +134,35 @@ impl Connector {
         self
     }
 
+    /// The longest head of a response, in bytes. Default 16 KiB.
+    #[must_use]
+    pub fn max_head(mut self, bytes: usize) -> Self {
+        self.options = self.options.max_head(bytes);
+        self
+    }
+
+    /// The most header fields in a response. Default 100.
+    #[must_use]
+    pub fn max_fields(mut self, fields: usize) -> Self {
+        self.options = self.options.max_fields(fields);
+        self
+    }
+
+    /// How much of the body of a server's refusal is kept, in bytes; the rest is dropped. Default 64 KiB.
+    #[must_use]
+    pub fn max_body(mut self, bytes: usize) -> Self {
+        self.options = self.options.max_body(bytes);
+        self
+    }
+
+    /// How much output may wait before messages are not taken, in bytes. Default 16 MiB. A single message may be longer
+    /// when nothing else waits.
+    #[must_use]
+    pub fn max_output(mut self, bytes: usize) -> Self {
+        self.options = self.options.max_output(bytes);
+        self
+    }
+
     /// How long it may take to connect, over all addresses of the host together, and to open the
     /// WebSocket. Default 10 seconds; `None` means for ever. To look the name up is up to the system.
     #[must_use]
@@ -187,18 +223,54 @@ impl Connector {
         let url = Url::parse(url)?;
         // What is wrong with the request comes up before a connection is made.
         let endpoint = self.endpoint(&url, start)?;
-        let stream =
-            if url.secure { self.tls_stream(&url, start)? } else { self.tcp(&url, start)?.into() };
-        let peer = stream.tcp().peer_addr().ok();
+        let tls = self.tls_config(&url)?;
+        let tcp = self.tcp(&url, start)?;
+        let peer = tcp.peer_addr().ok();
+        let stream = self.secure(Tcp::from(tcp), tls, &url, start)?;
         self.open(endpoint, stream, start, peer)
     }
 
-    /// Opens a WebSocket over a stream that leads to the URL's host; for `wss://` it has to be one of TLS.
+    /// Opens a WebSocket over a stream of the caller's that leads to the URL's host. For a `wss://` URL, TLS is
+    /// done over the stream, exactly as [`connect`](Self::connect) does it.
+    ///
+    /// ```no_run
+    /// # #[cfg(unix)]
+    /// # fn main() -> ws_std::Result<()> {
+    /// use std::os::unix::net::UnixStream;
+    ///
+    /// let stream = UnixStream::connect("/run/chat.socket")?;
+    /// let mut ws = ws_std::Connector::builder().connect_over("ws://localhost/chat", stream)?;
+    /// ws.send("hello")?;
+    /// # Ok(())
+    /// # }
+    /// # #[cfg(not(unix))]
+    /// # fn main() {}
+    /// ```
     ///
     /// # Errors
     ///
-    /// As [`connect`](Self::connect).
-    pub fn connect_over<T: Transport>(&self, url: &str, stream: T) -> Result<WebSocket<T>> {
+    /// As [`connect`](Self::connect). Without the feature `rustls`, a `wss://` URL is the error
+    /// [`UrlError::Tls`](crate::UrlError::Tls), and nothing is sent.
+    pub fn connect_over<T: Transport>(&self, url: &str, stream: T) -> Result<WebSocket<Stream<T>>> {
+        let start = Instant::now();
+        let url = Url::parse(url)?;
+        let endpoint = self.endpoint(&url, start)?;
+        let tls = self.tls_config(&url)?;
+        let stream = self.secure(stream, tls, &url, start)?;
+        self.open(endpoint, stream, start, None)
+    }
+
+    /// As [`connect_over`](Self::connect_over), but the stream is encrypted already, such as a TLS stream of
+    /// another library: it is used as it is, whichever scheme the URL has.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect), but none of TLS.
+    pub fn connect_over_encrypted<T: Transport>(
+        &self,
+        url: &str,
+        stream: T,
+    ) -> Result<WebSocket<T>> {
         let start = Instant::now();
         let endpoint = self.endpoint(&Url::parse(url)?, start)?;
         self.open(endpoint, stream, start, None)
@@ -219,20 +291,44 @@ impl Connector {
         Ok(endpoint)
     }
 
+    /// How TLS is done for a URL, if it asks for TLS.
     #[cfg(feature = "rustls")]
-    fn tls_stream(&self, url: &Url<'_>, start: Instant) -> Result<Stream> {
-        let config = match &self.tls {
-            Some(config) => config.clone(),
-            None => crate::tls::default_client()?,
-        };
-        let tcp = self.tcp(url, start)?;
-        let left = self.handshake_timeout.map(|timeout| timeout.saturating_sub(start.elapsed()));
-        Ok(Stream::Tls(crate::TlsStream::client(tcp.into(), url.host, config, left)?))
+    fn tls_config(&self, url: &Url<'_>) -> Result<Option<TlsConfig>> {
+        match &self.tls {
+            _ if !url.secure => Ok(None),
+            Some(config) => Ok(Some(config.clone())),
+            None => crate::tls::default_client().map(Some),
+        }
     }
 
     #[cfg(not(feature = "rustls"))]
-    fn tls_stream(&self, _: &Url<'_>, _: Instant) -> Result<Stream> {
-        Err(crate::UrlError::Tls.into())
+    fn tls_config(&self, url: &Url<'_>) -> Result<Option<TlsConfig>> {
+        if url.secure { Err(crate::UrlError::Tls.into()) } else { Ok(None) }
+    }
+
+    /// The stream, or TLS over it.
+    #[cfg(feature = "rustls")]
+    fn secure<T: Transport>(
+        &self,
+        stream: T,
+        config: Option<TlsConfig>,
+        url: &Url<'_>,
+        start: Instant,
+    ) -> Result<Stream<T>> {
+        let Some(config) = config else { return Ok(Stream::Plain(stream)) };
+        let left = self.handshake_timeout.map(|timeout| timeout.saturating_sub(start.elapsed()));
+        Ok(Stream::Tls(crate::TlsStream::client(stream, url.host, config, left)?))
+    }
+
+    #[cfg(not(feature = "rustls"))]
+    fn secure<T: Transport>(
+        &self,
+        stream: T,
+        _: Option<TlsConfig>,
+        _: &Url<'_>,
+        _: Instant,
+    ) -> Result<Stream<T>> {
+        Ok(Stream::Plain(stream))
     }
 
     fn tcp(&self, url: &Url<'_>, start: Instant) -> Result<TcpStream> {

@@ -5,6 +5,7 @@
 //! while it takes nothing. It is never a condition of reading. When the connection is over or has failed, the read
 //! loop ends the stream.
 
+use std::fmt;
 use std::mem;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -95,6 +96,8 @@ pub(crate) struct ReadState {
     finished: bool,
     /// In the middle of a streamed message that came too late, or that the application wants no more of.
     pub(crate) skipping: bool,
+    /// What is to be called with the payload of each Pong.
+    pub(crate) on_pong: Option<PongHook>,
     /// When a stream that took nothing is written to again. Reading does not wait for it.
     write_at: Option<Instant>,
     write_pause: Pause,
@@ -115,6 +118,17 @@ impl ReadState {
 
     pub(crate) fn is_finished(&self) -> bool {
         self.finished
+    }
+}
+
+/// What an application wants to be called with the payload of each Pong.
+pub(crate) struct PongHook(pub(crate) Box<OnPong>);
+
+type OnPong = dyn FnMut(&[u8]) + Send + Sync;
+
+impl fmt::Debug for PongHook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PongHook(..)")
     }
 }
 
@@ -204,7 +218,13 @@ impl<T: Transport, S: Sending> Reading<'_, T, S> {
     fn is_wanted(&mut self, event: &Event) -> bool {
         let is_too_late = self.link.going_away.is_started();
         match event {
-            Event::Ping(_) | Event::Pong(_) => false,
+            Event::Ping(_) => false,
+            Event::Pong(payload) => {
+                if let Some(PongHook(call)) = &mut self.state.on_pong {
+                    call(payload);
+                }
+                false
+            }
             Event::Message(_) => !is_too_late,
             Event::Chunk { start, end, .. } => {
                 let skip = self.state.skipping || *start && is_too_late;

@@ -27,6 +27,7 @@ mod driver;
 mod error;
 mod going_away;
 mod link;
+mod memory;
 mod random;
 mod registry;
 mod sending;
@@ -51,6 +52,7 @@ mod trace;
 pub use client::{Connector, connect};
 pub use error::{Deadline, Error, Result};
 pub use hub::{Hub, Member, MemberId};
+pub use memory::{MemoryStream, pair};
 #[cfg(feature = "rustls")]
 pub use rustls;
 pub use server::{Incoming, Listener, ListenerBuilder, ListenerHandle, PendingRequest, listen};

@@ -28,6 +28,8 @@ pub(crate) struct Link<T> {
     pub(crate) write_side: Arc<WriteSide>,
     /// Of a listener's connection.
     pub(crate) going_away: GoingAway,
+    /// The latest read has brought something.
+    pub(crate) has_read: bool,
 }
 
 /// What all handles of a stream know of its write side.
@@ -47,6 +49,7 @@ impl<T: Transport> Link<T> {
             batch: Batch::default(),
             write_side: Arc::default(),
             going_away: GoingAway::none(),
+            has_read: false,
         }
     }
 
@@ -59,6 +62,7 @@ impl<T: Transport> Link<T> {
             batch: mem::take(&mut self.batch),
             write_side: self.write_side.clone(),
             going_away: GoingAway::none(),
+            has_read: false,
         })
     }
 
@@ -85,6 +89,7 @@ impl<T: Transport> Link<T> {
         let stopping = self.going_away.is_stopping();
         let (count, filled) = self.io.read(inbound.read_buf(), deadline)?;
         inbound.filled(count);
+        self.has_read = filled == Filled::Bytes;
         if stopping && filled != Filled::Bytes {
             self.going_away.drained();
         }

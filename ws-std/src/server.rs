@@ -20,7 +20,7 @@ use crate::registry::{ConnectionSlot, Registry};
 use crate::socket::WebSocket;
 use crate::tcp::Tcp;
 use crate::trace::{Hook, Trace, Tracer};
-use crate::transport::Stream;
+use crate::transport::{Stream, Transport};
 
 /// Listens for WebSockets, with the defaults of [`ListenerBuilder`].
 ///
@@ -101,10 +101,25 @@ impl ListenerBuilder {
         self
     }
 
-    /// The longest head of a request, in bytes. Default 16 KiB.
+    /// The longest head of a request, in bytes; a longer one is answered with 431 or 414. Default 16 KiB.
     #[must_use]
     pub fn max_head(mut self, bytes: usize) -> Self {
         self.options = self.options.max_head(bytes);
+        self
+    }
+
+    /// The most header fields in a request; more are answered with 431. Default 100.
+    #[must_use]
+    pub fn max_fields(mut self, fields: usize) -> Self {
+        self.options = self.options.max_fields(fields);
+        self
+    }
+
+    /// How much output may wait before messages are not taken, in bytes. Default 16 MiB. A single message may be longer
+    /// when nothing else waits.
+    #[must_use]
+    pub fn max_output(mut self, bytes: usize) -> Self {
+        self.options = self.options.max_output(bytes);
         self
     }
 
@@ -157,6 +172,15 @@ impl ListenerBuilder {
         Ok(self.tls(crate::tls::server_from_pem(chain, key)?))
     }
 
+    /// Says that somebody else encrypts the streams: they are TLS streams of the caller's, or a proxy in front
+    /// of this server does TLS. A page from the same host may then connect only if it came over TLS, too, as
+    /// with the option `tls`. Default: they are not encrypted.
+    #[must_use]
+    pub fn encrypted(mut self) -> Self {
+        self.options = self.options.secure(true);
+        self
+    }
+
     /// How many connections there may be at once, those that are being opened and plain HTTP requests
     /// included. A client past it is answered with 503. Default: no limit but the system's.
     #[must_use]
@@ -188,39 +212,104 @@ impl ListenerBuilder {
         Listener { settings: Arc::new(self), registry }
     }
 
+    /// Reads a request from a stream of the caller's, as [`Incoming::request`] does from a connection of a
+    /// listener: an accepted [`TcpStream`](std::net::TcpStream), one whose PROXY protocol header was read,
+    /// a `UnixStream`, or one [in memory](crate::MemoryStream). It is the counterpart of
+    /// [`Connector::connect_over`](crate::Connector::connect_over).
+    ///
+    /// The options of the builder apply, but for [`max_connections`](Self::max_connections): the connection
+    /// belongs to no listener, and is not closed when one is shut down. With the option `tls`, the stream
+    /// carries TLS. Whether TCP_NODELAY is set is up to the caller.
+    ///
+    /// ```no_run
+    /// # #[cfg(unix)]
+    /// # fn main() -> ws_std::Result<()> {
+    /// use std::os::unix::net::UnixListener;
+    /// use ws_std::Listener;
+    ///
+    /// let options = Listener::builder().protocols(["chat"]);
+    /// for stream in UnixListener::bind("/run/chat.socket")?.incoming() {
+    ///     let (options, stream) = (options.clone(), stream?);
+    ///     std::thread::spawn(move || -> ws_std::Result<()> {
+    ///         let request = options.request_over(stream)?;
+    ///         if request.path() != "/chat" {
+    ///             return request.reject(404);
+    ///         }
+    ///         let mut ws = request.accept()?;
+    ///         ws.send("hello")
+    ///     });
+    /// }
+    /// # Ok(())
+    /// # }
+    /// # #[cfg(not(unix))]
+    /// # fn main() {}
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Incoming::request`], but for [`Error::TooManyConnections`].
+    pub fn request_over<T: Transport>(&self, stream: T) -> Result<PendingRequest<Stream<T>>> {
+        Arc::new(self.clone()).request(stream, None, GoingAway::none())
+    }
+
+    /// Reads the request that comes over a stream.
+    fn request<T: Transport>(
+        self: Arc<Self>,
+        stream: T,
+        peer: Option<SocketAddr>,
+        going_away: GoingAway,
+    ) -> Result<PendingRequest<Stream<T>>> {
+        let mut driver = self.driver(stream, peer, going_away)?;
+        match driver.opening_event() {
+            Ok(Some(Event::Request(head) | Event::Http(head))) => {
+                Ok(PendingRequest { driver, head, settings: self })
+            }
+            Ok(_) => Err(Error::HandshakeEof),
+            Err(error @ Error::Timeout(Deadline::Handshake)) => {
+                driver.reset();
+                Err(error)
+            }
+            Err(error) => {
+                if driver.endpoint.inbound.failure().is_some() {
+                    driver.finish();
+                }
+                Err(error)
+            }
+        }
+    }
+
     /// What drives a connection that has come in. Not inlined: a thread that waits keeps the stack that was needed.
     #[inline(never)]
-    fn driver(
+    fn driver<T: Transport>(
         &self,
-        tcp: Tcp,
-        peer: SocketAddr,
-        slot: Arc<ConnectionSlot>,
-    ) -> Result<Box<Driver<Stream>>> {
-        tcp.set_nodelay(true)?;
+        stream: T,
+        peer: Option<SocketAddr>,
+        going_away: GoingAway,
+    ) -> Result<Box<Driver<Stream<T>>>> {
         let start = Instant::now();
         let mut endpoint = Endpoint::server(self.options.clone());
         // Its time begins here, with the handshake of TLS.
         let zero = ws_core::Instant::from_elapsed(Duration::ZERO);
         let until = endpoint.next(|| zero).until();
-        let stream = self.open(tcp, until.map(|until| until.saturating_since(zero)))?;
+        let stream = self.open(stream, until.map(|until| until.saturating_since(zero)))?;
         let mut link = Link::new(stream, start);
         link.read_timeout = self.read_timeout;
         link.write_timeout = self.write_timeout;
-        link.io.tracer = Tracer::boxed(self.trace.as_ref(), Some(peer));
-        link.going_away = GoingAway::of(slot);
+        link.io.tracer = Tracer::boxed(self.trace.as_ref(), peer);
+        link.going_away = going_away;
         Ok(Driver::boxed(endpoint, link))
     }
 
     /// The stream of a connection; TLS has `timeout` for its handshake.
     #[cfg(feature = "rustls")]
-    fn open(&self, tcp: Tcp, timeout: Option<Duration>) -> Result<Stream> {
-        let Some(config) = &self.tls else { return Ok(Stream::Tcp(tcp)) };
-        Ok(Stream::Tls(crate::TlsStream::server(tcp, config.clone(), timeout)?))
+    fn open<T: Transport>(&self, stream: T, timeout: Option<Duration>) -> Result<Stream<T>> {
+        let Some(config) = &self.tls else { return Ok(Stream::Plain(stream)) };
+        Ok(Stream::Tls(crate::TlsStream::server(stream, config.clone(), timeout)?))
     }
 
     #[cfg(not(feature = "rustls"))]
-    fn open(&self, tcp: Tcp, _: Option<Duration>) -> Result<Stream> {
-        Ok(Stream::Tcp(tcp))
+    fn open<T: Transport>(&self, stream: T, _: Option<Duration>) -> Result<Stream<T>> {
+        Ok(Stream::Plain(stream))
     }
 }
 
@@ -390,28 +479,13 @@ impl Incoming {
     /// with the feature `rustls`, `Error::Tls` when the client's handshake fails.
     pub fn request(self) -> Result<PendingRequest> {
         let Self { tcp, slot, peer, settings } = self;
-        let mut driver = settings.driver(tcp, peer, slot.clone())?;
-        match driver.opening_event() {
-            Ok(Some(Event::Request(head) | Event::Http(head))) => {
-                let request = PendingRequest { driver, head, peer, settings };
-                if slot.is_refused() {
-                    request.reject(503)?;
-                    return Err(Error::TooManyConnections);
-                }
-                Ok(request)
-            }
-            Ok(_) => Err(Error::HandshakeEof),
-            Err(error @ Error::Timeout(Deadline::Handshake)) => {
-                driver.reset();
-                Err(error)
-            }
-            Err(error) => {
-                if driver.endpoint.inbound.failure().is_some() {
-                    driver.finish();
-                }
-                Err(error)
-            }
+        tcp.set_nodelay(true)?;
+        let request = settings.request(tcp, Some(peer), GoingAway::of(slot.clone()))?;
+        if slot.is_refused() {
+            request.reject(503)?;
+            return Err(Error::TooManyConnections);
         }
+        Ok(request)
     }
 
     /// Reads the request and opens the WebSocket that it asks for, with a subprotocol that both sides speak.
@@ -446,23 +520,22 @@ impl Incoming {
 ///
 /// It is [`Send`], and not [`Sync`].
 #[must_use = "the client gets no answer when this is dropped"]
-pub struct PendingRequest {
-    driver: Box<Driver<Stream>>,
+pub struct PendingRequest<T = Stream> {
+    driver: Box<Driver<T>>,
     head: endpoint::Request,
-    peer: SocketAddr,
     settings: Arc<ListenerBuilder>,
 }
 
-impl fmt::Debug for PendingRequest {
+impl<T: fmt::Debug> fmt::Debug for PendingRequest<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PendingRequest")
-            .field("peer", &self.peer)
+            .field("stream", &self.driver.link.io.stream)
             .field("head", &self.head)
             .finish_non_exhaustive()
     }
 }
 
-impl std::ops::Deref for PendingRequest {
+impl<T> std::ops::Deref for PendingRequest<T> {
     type Target = endpoint::Request;
 
     /// The method, target and header fields.
@@ -471,14 +544,20 @@ impl std::ops::Deref for PendingRequest {
     }
 }
 
-impl PendingRequest {
+impl PendingRequest<Stream> {
     /// The address of the client.
-    pub fn peer_addr(&self) -> SocketAddr {
-        self.peer
+    ///
+    /// # Errors
+    ///
+    /// As of the stream, such as when the client is gone; [`Incoming::peer_addr`] always knows it.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.stream().get_ref().peer_addr()
     }
+}
 
+impl<T: Transport> PendingRequest<T> {
     /// The stream. To read from it or write to it breaks the connection.
-    pub fn stream(&self) -> &Stream {
+    pub fn stream(&self) -> &T {
         &self.driver.link.io.stream
     }
 
@@ -487,7 +566,7 @@ impl PendingRequest {
     /// # Errors
     ///
     /// [`Error::NotAnUpgrade`] for a plain HTTP request, which is answered with 426, or a failed stream.
-    pub fn accept(self) -> Result<WebSocket> {
+    pub fn accept(self) -> Result<WebSocket<T>> {
         let settings = self.settings.clone();
         let subprotocol = select_subprotocol(self.head.subprotocols(), &settings.protocols)
             .map(ToOwned::to_owned);
@@ -500,7 +579,7 @@ impl PendingRequest {
     ///
     /// As [`accept`](Self::accept), and [`Error::Open`] when the answer is not valid; the client
     /// is then answered with 500.
-    pub fn accept_with(mut self, response: &AcceptResponse<'_>) -> Result<WebSocket> {
+    pub fn accept_with(mut self, response: &AcceptResponse<'_>) -> Result<WebSocket<T>> {
         if !self.head.is_upgrade() {
             let text = b"This address speaks WebSocket.\n";
             let headers = &[("Content-Type", "text/plain; charset=utf-8")];

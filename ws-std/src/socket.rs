@@ -12,8 +12,8 @@ use ws_core::message::MessageRef;
 use ws_core::{CloseCode, Message, PreparedMessage, SendError};
 
 use crate::close::CloseLimits;
-use crate::driver::{Driver, Got};
-use crate::error::Result;
+use crate::driver::{Driver, Got, PongHook};
+use crate::error::{Deadline, Error, Result};
 use crate::link::Link;
 use crate::sending::{Sending, make_room};
 use crate::transport::{Stream, Transport};
@@ -23,6 +23,9 @@ pub(crate) const FLUSH_THRESHOLD: usize = 64 * 1024;
 
 /// Lent payloads from this size on are written without being copied, if it is time to write.
 const WRITTEN_AT_ONCE: usize = 16 * 1024;
+
+/// How often [`WebSocket::try_read`] reads from the stream at the most.
+const READS_AT_ONCE: usize = 64;
 
 /// An open WebSocket on a blocking stream.
 ///
@@ -154,6 +157,56 @@ impl<T: Transport> WebSocket<T> {
         }
     }
 
+    /// As [`read`](Self::read), but it does not wait for a message: it takes what has come. `None` means that there
+    /// is no whole message yet or that the connection is over, which [`close_info`](Self::close_info) tells.
+    ///
+    /// Call it again and again, as in each round of a game's loop: like `read`, it also answers Pings, keeps
+    /// the time-outs, and writes what is queued as far as the stream takes it. When the connection ends, it waits for
+    /// the peer's end of the stream, as `read` does.
+    ///
+    /// ```no_run
+    /// # fn round(ws: &mut ws_std::WebSocket) -> ws_std::Result<bool> {
+    /// while let Some(message) = ws.try_read()? {
+    ///     println!("{:?}", message.as_text());
+    /// }
+    /// let goes_on = ws.close_info().is_none();
+    /// # Ok(goes_on)
+    /// # }
+    /// ```
+    ///
+    /// It does not wait at all over TCP, Unix sockets and TLS over these, and up to a millisecond over TCP on
+    /// Windows and over a [`Transport`] without [`set_nonblocking`](Transport::set_nonblocking).
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read), but for the time-out. [`Error::Io`] of the kind
+    /// [`Unsupported`](io::ErrorKind::Unsupported) over a stream without time-outs, such as
+    /// [`Plain`](crate::Plain).
+    pub fn try_read(&mut self) -> Result<Option<Message>> {
+        let link = &mut self.driver.link;
+        if !link.io.can_read_until(Some(link.io.clock.now())) {
+            return Err(io::Error::from(io::ErrorKind::Unsupported).into());
+        }
+        link.io.at_once = true;
+        let timeout = link.read_timeout.replace(Duration::ZERO);
+        let mut result = Ok(None);
+        // A long message takes several reads. A peer that sends without end does not keep us.
+        for _ in 0..READS_AT_ONCE {
+            self.driver.link.has_read = false;
+            result = match self.read() {
+                Err(Error::Timeout(Deadline::Read)) => Ok(None),
+                result => result,
+            };
+            if !matches!(result, Ok(None)) || !self.driver.link.has_read {
+                break;
+            }
+        }
+        let link = &mut self.driver.link;
+        link.io.at_once = false;
+        link.read_timeout = timeout;
+        result
+    }
+
     /// Sends a message; it is on the wire when this returns.
     ///
     /// To answer what is read, [`queue`](Self::queue) pays one write for many messages.
@@ -163,8 +216,8 @@ impl<T: Transport> WebSocket<T> {
     /// [`Error::Send`](crate::Error::Send) when the connection is closing, or the peer has closed before it has
     /// got the message as a whole, [`Error::Io`](crate::Error::Io), or
     /// [`Error::Timeout`](crate::Error::Timeout) with [`Deadline::Write`](crate::Deadline::Write): the message
-    /// was taken, and the rest goes out with the next write. When 16 MiB wait by then, messages are not taken:
-    /// [`SendError::OutputFull`].
+    /// was taken, and the rest goes out with the next write. When 16 MiB wait by then (the option `max_output` of
+    /// either builder), messages are not taken: [`SendError::OutputFull`].
     pub fn send(&mut self, message: impl Into<Message>) -> Result<()> {
         self.queue(message)?;
         self.driver.flush()
@@ -207,7 +260,7 @@ impl<T: Transport> WebSocket<T> {
         self.driver.flush()
     }
 
-    /// Sends a Ping with up to 125 bytes.
+    /// Sends a Ping with up to 125 bytes, which the peer's Pong brings back: see [`on_pong`](Self::on_pong).
     ///
     /// # Errors
     ///
@@ -215,6 +268,44 @@ impl<T: Transport> WebSocket<T> {
     pub fn ping(&mut self, payload: &[u8]) -> Result<()> {
         self.driver.endpoint.outbound.ping(payload)?;
         self.driver.flush()
+    }
+
+    /// Sends a Pong with up to 125 bytes that the peer has not asked for, as a sign of life
+    /// (RFC 6455 §5.5.3). Pings are answered without it.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub fn pong(&mut self, payload: &[u8]) -> Result<()> {
+        self.driver.endpoint.outbound.pong(payload)?;
+        self.driver.flush()
+    }
+
+    /// Sets what is to be called with the payload of each Pong, on the thread that reads, while it reads. It
+    /// stays with the [`Reader`](crate::Reader) after a [`split`](Self::split).
+    ///
+    /// A Pong carries the payload of the Ping that it answers. If several Pings wait, the peer may answer only
+    /// the latest (RFC 6455 §5.5.3). Keepalive Pings have no payload. So a round trip can be measured:
+    ///
+    /// ```no_run
+    /// use std::time::{Duration, Instant};
+    ///
+    /// let start = Instant::now();
+    /// let mut ws = ws_std::connect("ws://127.0.0.1:9001/")?;
+    /// ws.on_pong(move |payload| {
+    ///     if let Ok(sent) = payload.try_into().map(u64::from_be_bytes) {
+    ///         let round_trip = start.elapsed().saturating_sub(Duration::from_micros(sent));
+    ///         println!("{round_trip:?}");
+    ///     }
+    /// });
+    /// ws.ping(&(start.elapsed().as_micros() as u64).to_be_bytes())?;
+    /// while let Some(message) = ws.read()? {
+    ///     println!("{:?}", message.as_text());
+    /// }
+    /// # Ok::<(), ws_std::Error>(())
+    /// ```
+    pub fn on_pong(&mut self, hook: impl FnMut(&[u8]) + Send + Sync + 'static) {
+        self.driver.state.on_pong = Some(PongHook(Box::new(hook)));
     }
 
     /// Starts the closing handshake and goes on: [`read`](Self::read) the peer's last messages until
@@ -298,6 +389,13 @@ impl<T: Transport> WebSocket<T> {
         self.driver.endpoint.outbound.set_compression(compress);
     }
 
+    /// Changes [`Config::max_message`](ws_core::Config::max_message), in bytes, such as when a peer has logged in. It
+    /// counts from the next frame that is read; messages that were read ahead by then are within the earlier limit.
+    /// [`Config::max_frame`](ws_core::Config::max_frame) stays as it is.
+    pub fn set_max_message(&mut self, bytes: u64) {
+        self.driver.endpoint.inbound.set_max_message(bytes);
+    }
+
     /// How long [`read`](Self::read) waits for a message. Default `None`: for ever.
     pub fn set_read_timeout(&mut self, timeout: Option<Duration>) {
         self.driver.link.read_timeout = timeout;
@@ -312,6 +410,24 @@ impl<T: Transport> WebSocket<T> {
     pub fn stream(&self) -> &T {
         &self.driver.link.io.stream
     }
+
+    /// The stream, to change its options. To read from it or write to it breaks the connection.
+    pub fn stream_mut(&mut self) -> &mut T {
+        &mut self.driver.link.io.stream
+    }
+
+    /// Takes the stream and drops the WebSocket. Nothing is sent and nobody is waited for: call
+    /// [`close`](Self::close) before, or at least [`flush`](Self::flush).
+    ///
+    /// What was queued and is not written is lost. So are bytes that were read ahead, up to 64 KiB or a
+    /// message that has not come as a whole: the stream goes on at a place that is known only when the peer has sent
+    /// nothing behind the last message that was read. The stream is blocking and without time-outs.
+    pub fn into_inner(self) -> T {
+        let stream = self.driver.link.io.stream;
+        let _ = stream.set_read_timeout(None);
+        let _ = stream.set_write_timeout(None);
+        stream
+    }
 }
 
 impl WebSocket<Stream> {
@@ -321,7 +437,7 @@ impl WebSocket<Stream> {
     ///
     /// As of the stream.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.stream().tcp().peer_addr()
+        self.stream().get_ref().peer_addr()
     }
 
     /// The address of this side.
@@ -330,7 +446,7 @@ impl WebSocket<Stream> {
     ///
     /// As of the stream.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.stream().tcp().local_addr()
+        self.stream().get_ref().local_addr()
     }
 }
 

@@ -142,6 +142,11 @@ impl<T: Transport> Reader<T> {
         self.inbound.close_info(&self.shared.outbound())
     }
 
+    /// As [`WebSocket::set_max_message`].
+    pub fn set_max_message(&mut self, bytes: u64) {
+        self.inbound.set_max_message(bytes);
+    }
+
     /// As [`WebSocket::set_read_timeout`].
     pub fn set_read_timeout(&mut self, timeout: Option<Duration>) {
         self.link.read_timeout = timeout;
@@ -253,6 +258,15 @@ impl<T: Transport> Writer<T> {
     /// As [`send`](Self::send).
     pub fn ping(&self, payload: &[u8]) -> Result<()> {
         self.shared.send(|| Ok(self.shared.outbound().ping(payload)?))
+    }
+
+    /// As [`WebSocket::pong`].
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub fn pong(&self, payload: &[u8]) -> Result<()> {
+        self.shared.send(|| Ok(self.shared.outbound().pong(payload)?))
     }
 
     /// Starts the closing handshake; the [`Reader`] sees its end, within

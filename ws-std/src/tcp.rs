@@ -187,6 +187,11 @@ impl Transport for Tcp {
         self.stream.set_write_timeout(timeout)
     }
 
+    #[cfg(not(windows))]
+    fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        self.stream.set_nonblocking(nonblocking)
+    }
+
     #[cfg(windows)]
     fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
         self.limits.set_read(timeout);

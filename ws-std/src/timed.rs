@@ -52,6 +52,8 @@ pub(crate) struct Timed<T> {
     set_write: Option<Duration>,
     /// The stream has no time-outs.
     timeless: bool,
+    /// A read whose deadline has come does not wait at all.
+    pub(crate) at_once: bool,
     blocking: Blocking,
     /// The hook for traces has panicked: what it was called for is lost, so that the stream is of no use.
     panicked: bool,
@@ -97,6 +99,7 @@ impl<T: Transport> Timed<T> {
             set_read: None,
             set_write: None,
             timeless: false,
+            at_once: false,
             blocking: Blocking::Unknown,
             panicked: false,
         }
@@ -111,6 +114,7 @@ impl<T: Transport> Timed<T> {
             set_read: None,
             set_write: None,
             timeless: self.timeless,
+            at_once: false,
             blocking: self.blocking,
             panicked: self.panicked,
         })
@@ -203,7 +207,7 @@ impl<T: Transport> Timed<T> {
         }
         loop {
             self.set_read_timeout(deadline)?;
-            return match self.stream.read(buffer) {
+            return match self.read_stream(buffer, deadline) {
                 Ok(0) => Ok((0, Filled::Eof)),
                 Ok(count) => {
                     if let Some(tracer) = &mut self.tracer {
@@ -242,6 +246,27 @@ impl<T: Transport> Timed<T> {
                 Err(error) if is_loss(&error) => Ok((0, Filled::Reset)),
                 Err(error) => Err(error.into()),
             };
+        }
+    }
+
+    /// Reads from the stream, without waiting if that is asked for and the deadline has come.
+    fn read_stream(
+        &mut self,
+        buffer: &mut [u8],
+        deadline: Option<ws_core::Instant>,
+    ) -> io::Result<usize> {
+        if !self.at_once || !self.clock.is_past(deadline) {
+            return self.stream.read(buffer);
+        }
+        match self.stream.set_nonblocking(true) {
+            Ok(()) => {
+                let result = self.stream.read(buffer);
+                self.stream.set_nonblocking(false)?;
+                result
+            }
+            // It waits for as long as its shortest time-out.
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => self.stream.read(buffer),
+            Err(error) => Err(error),
         }
     }
 

@@ -13,7 +13,8 @@ use crate::tcp::Tcp;
 
 /// A blocking stream that can carry a WebSocket, with deadlines.
 ///
-/// It is implemented for [`Stream`], [`TcpStream`] and, on Unix, `UnixStream`. A stream that is only
+/// It is implemented for [`Stream`], [`Tcp`], [`TcpStream`], [`MemoryStream`](crate::MemoryStream) and, on Unix,
+/// `UnixStream`. A stream that is only
 /// [`Read`] and [`Write`] goes into [`Plain`].
 ///
 /// A stream has to block: [`Error::Io`](crate::Error::Io) of the kind
@@ -48,6 +49,17 @@ pub trait Transport: Read + Write {
     /// As [`set_read_timeout`](Self::set_read_timeout).
     fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()>;
 
+    /// Makes reads return at once, with an error of the kind [`WouldBlock`](io::ErrorKind::WouldBlock) when
+    /// nothing is there, or lets them block again. [`WebSocket::try_read`](crate::WebSocket::try_read) uses it
+    /// around a single read. By default it is not supported: such a read waits for a millisecond then.
+    ///
+    /// # Errors
+    ///
+    /// As of the stream; [`io::ErrorKind::Unsupported`] when it has no such mode.
+    fn set_nonblocking(&self, _nonblocking: bool) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// Tells the peer that nothing more will be written.
     ///
     /// # Errors
@@ -76,6 +88,10 @@ impl Transport for TcpStream {
         TcpStream::set_write_timeout(self, timeout)
     }
 
+    fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        TcpStream::set_nonblocking(self, nonblocking)
+    }
+
     fn shutdown_write(&mut self) -> io::Result<()> {
         self.shutdown(Shutdown::Write)
     }
@@ -85,23 +101,26 @@ impl Transport for TcpStream {
     }
 }
 
-/// What [`connect`](crate::connect) and [`Listener`](crate::Listener) run a WebSocket over: TCP or,
-/// with the feature `rustls`, TLS over TCP.
+/// A stream as it is or, with the feature `rustls`, TLS over it.
+///
+/// [`connect`](crate::connect) and [`Listener`](crate::Listener) run a WebSocket over TCP. Over a stream of
+/// the caller's, [`Connector::connect_over`](crate::Connector::connect_over) and
+/// [`ListenerBuilder::request_over`](crate::ListenerBuilder::request_over) do.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum Stream {
-    /// TCP alone.
-    Tcp(Tcp),
-    /// TLS over TCP.
+pub enum Stream<T = Tcp> {
+    /// The stream alone.
+    Plain(T),
+    /// TLS over the stream.
     #[cfg(feature = "rustls")]
-    Tls(crate::TlsStream<Tcp>),
+    Tls(crate::TlsStream<T>),
 }
 
-impl Stream {
-    /// The TCP socket. To read from it or write to it breaks the connection.
-    pub fn tcp(&self) -> &TcpStream {
+impl<T: Transport> Stream<T> {
+    /// The stream itself, below TLS if there is TLS. Reading from it or writing to it breaks the connection.
+    pub fn get_ref(&self) -> &T {
         match self {
-            Self::Tcp(tcp) => tcp,
+            Self::Plain(stream) => stream,
             #[cfg(feature = "rustls")]
             Self::Tls(tls) => tls.get_ref(),
         }
@@ -110,24 +129,24 @@ impl Stream {
 
 impl From<TcpStream> for Stream {
     fn from(tcp: TcpStream) -> Self {
-        Self::Tcp(tcp.into())
+        Self::Plain(tcp.into())
     }
 }
 
-impl Read for Stream {
+impl<T: Transport> Read for Stream<T> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
-            Self::Tcp(tcp) => tcp.read(buffer),
+            Self::Plain(stream) => stream.read(buffer),
             #[cfg(feature = "rustls")]
             Self::Tls(tls) => tls.read(buffer),
         }
     }
 }
 
-impl Write for Stream {
+impl<T: Transport> Write for Stream<T> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Self::Tcp(tcp) => tcp.write(bytes),
+            Self::Plain(stream) => stream.write(bytes),
             #[cfg(feature = "rustls")]
             Self::Tls(tls) => tls.write(bytes),
         }
@@ -135,7 +154,7 @@ impl Write for Stream {
 
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
-            Self::Tcp(tcp) => tcp.write_vectored(slices),
+            Self::Plain(stream) => stream.write_vectored(slices),
             #[cfg(feature = "rustls")]
             Self::Tls(tls) => tls.write_vectored(slices),
         }
@@ -143,17 +162,17 @@ impl Write for Stream {
 
     fn flush(&mut self) -> io::Result<()> {
         match self {
-            Self::Tcp(tcp) => tcp.flush(),
+            Self::Plain(stream) => stream.flush(),
             #[cfg(feature = "rustls")]
             Self::Tls(tls) => tls.flush(),
         }
     }
 }
 
-impl Transport for Stream {
+impl<T: Transport> Transport for Stream<T> {
     fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
         match self {
-            Self::Tcp(tcp) => Transport::set_read_timeout(tcp, timeout),
+            Self::Plain(stream) => stream.set_read_timeout(timeout),
             #[cfg(feature = "rustls")]
             Self::Tls(tls) => tls.set_read_timeout(timeout),
         }
@@ -161,15 +180,23 @@ impl Transport for Stream {
 
     fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
         match self {
-            Self::Tcp(tcp) => Transport::set_write_timeout(tcp, timeout),
+            Self::Plain(stream) => stream.set_write_timeout(timeout),
             #[cfg(feature = "rustls")]
             Self::Tls(tls) => tls.set_write_timeout(timeout),
         }
     }
 
+    fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        match self {
+            Self::Plain(stream) => stream.set_nonblocking(nonblocking),
+            #[cfg(feature = "rustls")]
+            Self::Tls(tls) => tls.set_nonblocking(nonblocking),
+        }
+    }
+
     fn shutdown_write(&mut self) -> io::Result<()> {
         match self {
-            Self::Tcp(tcp) => tcp.shutdown_write(),
+            Self::Plain(stream) => stream.shutdown_write(),
             #[cfg(feature = "rustls")]
             Self::Tls(tls) => tls.shutdown_write(),
         }
@@ -177,7 +204,7 @@ impl Transport for Stream {
 
     fn try_clone(&self) -> io::Result<Self> {
         match self {
-            Self::Tcp(tcp) => tcp.try_clone().map(Self::Tcp),
+            Self::Plain(stream) => stream.try_clone().map(Self::Plain),
             #[cfg(feature = "rustls")]
             Self::Tls(tls) => tls.try_clone().map(Self::Tls),
         }
@@ -192,6 +219,10 @@ impl Transport for std::os::unix::net::UnixStream {
 
     fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
         std::os::unix::net::UnixStream::set_write_timeout(self, timeout)
+    }
+
+    fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        std::os::unix::net::UnixStream::set_nonblocking(self, nonblocking)
     }
 
     fn shutdown_write(&mut self) -> io::Result<()> {

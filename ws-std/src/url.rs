@@ -22,7 +22,7 @@ pub enum UrlError {
     /// The scheme is neither `ws` nor `wss`.
     Scheme,
     /// The URL is `wss://`, which needs TLS: the feature `rustls`, or a TLS stream of the caller's in
-    /// [`Connector::connect_over`](crate::Connector::connect_over).
+    /// [`Connector::connect_over_encrypted`](crate::Connector::connect_over_encrypted).
     Tls,
     /// `user:password@` has no meaning in a WebSocket URL; send an Authorization header.
     UserInfo,
@@ -40,7 +40,9 @@ impl fmt::Display for UrlError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Scheme => "the URL has to begin with ws:// or wss:// (RFC 6455 §3)",
-            Self::Tls => "wss:// needs TLS: the feature rustls, or a TLS stream in connect_over",
+            Self::Tls => {
+                "wss:// needs TLS: the feature rustls, or a TLS stream in connect_over_encrypted"
+            }
             Self::UserInfo => {
                 "user:password@ is not part of a WebSocket URL; send an Authorization header"
             }

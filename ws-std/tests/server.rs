@@ -16,7 +16,7 @@ fn server_tells_the_request_and_opens() {
     let (address, server) = serve(Listener::builder(), |incoming| {
         let peer = incoming.peer_addr();
         let request = incoming.request().unwrap();
-        assert_eq!(request.peer_addr(), peer);
+        assert_eq!(request.peer_addr().unwrap(), peer);
         assert!(request.is_upgrade());
         assert_eq!((request.method(), request.target()), ("GET", "/chat?x=1"));
         assert_eq!((request.path(), request.host()), ("/chat", Some("example.com")));

@@ -17,8 +17,8 @@ use ws_std::rustls::server::Acceptor;
 use ws_std::rustls::time_provider::TimeProvider;
 use ws_std::rustls::{self, AlertDescription, CertificateError, Connection, ServerConfig};
 use ws_std::{
-    CloseCode, Config, Connector, Deadline, Error, HttpResponse, Incoming, Listener, Message,
-    Stream, TlsError, TlsStream, UrlError, connect,
+    CloseCode, Config, Connector, Deadline, Error, HttpResponse, Incoming, Listener, MemoryStream,
+    Message, Stream, TlsError, TlsStream, UrlError, connect,
 };
 
 /// A URL with a host that the certificate is for.
@@ -109,26 +109,38 @@ fn tls_sni_sent() {
     }
 }
 
+/// What a client says first, and how it likes the certificate: the protocols and the name that it asks for, and its
+/// alert.
+fn first_words(stream: &mut TcpStream) -> (Vec<Vec<u8>>, Option<String>, rustls::Error) {
+    let mut acceptor = Acceptor::default();
+    let accepted = loop {
+        acceptor.read_tls(stream).unwrap();
+        if let Some(accepted) = acceptor.accept().unwrap() {
+            break accepted;
+        }
+    };
+    let hello = accepted.client_hello();
+    let alpn: Vec<Vec<u8>> = hello.alpn().unwrap().map(<[u8]>::to_vec).collect();
+    let name = hello.server_name().map(ToOwned::to_owned);
+    let mut tls = accepted.into_connection(Arc::new(server_config("server"))).unwrap();
+    let error = tls.complete_io(stream).unwrap_err();
+    (alpn, name, error.downcast::<rustls::Error>().unwrap())
+}
+
 // RFC 7301: whoever speaks several protocols on a port has to know which one is meant.
 #[test]
 fn a_client_with_the_platforms_roots_offers_http_1_and_does_not_trust_the_tests_root() {
-    let (url, server) = play(|mut raw| {
-        let mut acceptor = Acceptor::default();
-        let accepted = loop {
-            acceptor.read_tls(&mut raw.stream).unwrap();
-            if let Some(accepted) = acceptor.accept().unwrap() {
-                break accepted;
-            }
-        };
-        let hello = accepted.client_hello();
-        let alpn: Vec<Vec<u8>> = hello.alpn().unwrap().map(<[u8]>::to_vec).collect();
-        let name = hello.server_name().map(ToOwned::to_owned);
-        let mut tls = accepted.into_connection(Arc::new(server_config("server"))).unwrap();
-        let error = tls.complete_io(&mut raw.stream).unwrap_err();
-        (alpn, name, error.downcast::<rustls::Error>().unwrap())
-    });
+    let (url, server) = play(|mut raw| first_words(&mut raw.stream));
     let url = url.replace("ws://127.0.0.1", "wss://localhost");
     let error = within(move || connect(&url).unwrap_err());
+    does_not_trust(error, server);
+}
+
+/// A client with the platform's roots has failed like that at a server that has told what it saw.
+fn does_not_trust(
+    error: Error,
+    server: thread::JoinHandle<(Vec<Vec<u8>>, Option<String>, rustls::Error)>,
+) {
     if matches!(error, Error::Tls(TlsError::Platform(_))) {
         // A bare system: nothing was connected to.
         return;
@@ -144,6 +156,103 @@ fn a_client_with_the_platforms_roots_offers_http_1_and_does_not_trust_the_tests_
     let alerts = [AlertDescription::UnknownCA, AlertDescription::CertificateUnknown];
     let alerts = alerts.map(rustls::Error::AlertReceived);
     assert!(alert == alerts[0] || is_other && alert == alerts[1], "{alert:?}");
+}
+
+#[test]
+fn over_a_stream_of_its_own_a_client_trusts_whom_it_trusts_otherwise() {
+    let (url, server) = play(|mut raw| first_words(&mut raw.stream));
+    let stream = TcpStream::connect(url.strip_prefix("ws://").unwrap().trim_end_matches('/'));
+    let stream = stream.unwrap();
+    let connector = Connector::builder();
+    let error = within(move || connector.connect_over("wss://localhost/", stream).unwrap_err());
+    does_not_trust(error, server);
+}
+
+// The URL asks for TLS, and names the server that the certificate is for.
+#[test]
+fn tls_is_done_over_a_stream_by_the_url() {
+    for (url, is_valid) in [("wss://localhost/", true), ("wss://other.example/", false)] {
+        let (near, far) = MemoryStream::pair();
+        let server = thread::spawn(move || {
+            let request = listener().request_over(far)?;
+            assert!(matches!(request.stream(), Stream::Tls(_)) && request.is_upgrade());
+            echo(&mut request.accept()?)
+        });
+        let client = within(move || -> ws_std::Result<_> {
+            let mut ws = connector().connect_over(url, near)?;
+            assert!(matches!(ws.stream(), Stream::Tls(_)));
+            let long = Message::from(vec![7; 1_000_000]);
+            ws.send(long.clone())?;
+            assert_eq!(ws.read()?, Some(long));
+            ws.close(CloseCode::NORMAL, "bye")
+        });
+        let server = finish(server);
+        if is_valid {
+            assert!(client.unwrap().clean && server.unwrap().clean);
+        } else {
+            let Err(Error::Tls(TlsError::Failed(rustls::Error::InvalidCertificate(_)))) = client
+            else {
+                panic!("{client:?}")
+            };
+            assert!(matches!(server, Err(Error::Tls(_))), "{server:?}");
+        }
+    }
+}
+
+#[test]
+fn a_ws_url_over_a_stream_is_not_encrypted() {
+    let (near, far) = MemoryStream::pair();
+    let server = thread::spawn(|| Listener::builder().request_over(far)?.accept()?.read());
+    let mut ws = within(move || connector().connect_over("ws://localhost/", near).unwrap());
+    assert!(matches!(ws.stream(), Stream::Plain(_)));
+    ws.send("hello").unwrap();
+    assert_eq!(finish(server).unwrap(), Some("hello".into()));
+}
+
+#[test]
+fn a_stream_that_is_encrypted_already_is_used_as_it_is() {
+    let (near, far) = MemoryStream::pair();
+    let server = thread::spawn(|| listener().request_over(far)?.accept()?.read());
+    let mut ws = within(move || {
+        let config = Arc::new(client_config(ALL));
+        let tls = TlsStream::client(near, "localhost", config, Some(LONG)).unwrap();
+        connector().connect_over_encrypted("wss://localhost/", tls).unwrap()
+    });
+    ws.send("hello").unwrap();
+    assert_eq!(finish(server).unwrap(), Some("hello".into()));
+}
+
+#[test]
+fn try_read_does_not_wait_under_tls() {
+    let (address, server) = serve(listener(), |incoming| {
+        let mut ws = incoming.accept().unwrap();
+        assert_eq!(ws.try_read().unwrap(), None);
+        ws.send("ready").unwrap();
+        loop {
+            match ws.try_read().unwrap() {
+                Some(message) => break message,
+                None => thread::yield_now(),
+            }
+        }
+    });
+    let long = Message::from(vec![7; 100_000]);
+    let mut ws = within(move || connector().connect(&url(address)).unwrap());
+    assert_eq!(ws.read().unwrap(), Some("ready".into()));
+    ws.send(long.clone()).unwrap();
+    assert_eq!(finish(server), long);
+}
+
+// TLS is part of the opening handshake.
+#[test]
+fn tls_over_a_stream_has_a_deadline() {
+    let (near, _far) = MemoryStream::pair();
+    let connector = connector().handshake_timeout(Some(Duration::from_millis(20)));
+    let error = within(move || connector.connect_over("wss://localhost/", near).unwrap_err());
+    assert!(matches!(error, Error::Timeout(Deadline::Handshake)), "{error}");
+    let (_near, far) = MemoryStream::pair();
+    let options = listener().handshake_timeout(Some(Duration::from_millis(20)));
+    let error = within(move || options.request_over(far).unwrap_err());
+    assert!(matches!(error, Error::Timeout(Deadline::Handshake)), "{error}");
 }
 
 /// Passes a connection on and gives what went each way.

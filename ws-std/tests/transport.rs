@@ -405,7 +405,7 @@ where
     });
     let how = within(move || {
         let connector = Connector::builder().protocols(["unused"]);
-        let mut ws = connector.connect_over("wss://example.com/", client).unwrap();
+        let mut ws = connector.connect_over_encrypted("wss://example.com/", client).unwrap();
         assert_eq!(ws.subprotocol(), None);
         for message in [Message::from("hello"), Message::from(vec![1; 100_000])] {
             ws.send(message.clone()).unwrap();

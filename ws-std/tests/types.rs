@@ -8,8 +8,9 @@ mod common;
 use common::*;
 use ws_std::{
     AcceptResponse, Connector, Error, Hub, Incoming, Listener, ListenerBuilder, ListenerHandle,
-    Member, MemberId, MessageKind, MessageReader, MessageWriter, PreparedMessage, Reader, Replier,
-    Request, Result, Stream, Tcp, Transport, UrlError, WebSocket, Writer,
+    Member, MemberId, MemoryStream, MessageKind, MessageReader, MessageWriter, PendingRequest,
+    PreparedMessage, Reader, Replier, Request, Result, Stream, Tcp, Transport, UrlError, WebSocket,
+    Writer,
 };
 
 fn send<T: Send>() {}
@@ -21,6 +22,7 @@ fn all_go_to_other_threads_and_some_are_shared() {
     sync::<Error>();
     sync::<Hub>();
     sync::<Listener>();
+    sync::<MemoryStream>();
     sync::<ListenerBuilder>();
     sync::<ListenerHandle>();
     sync::<Member>();
@@ -33,6 +35,7 @@ fn all_go_to_other_threads_and_some_are_shared() {
     sync::<Writer>();
     sync::<Incoming>();
     send::<Request>();
+    send::<PendingRequest>();
     send::<WebSocket>();
     send::<MessageReader<'_>>();
     send::<MessageWriter<'_>>();
@@ -49,6 +52,7 @@ fn all_go_to_other_threads_and_some_are_shared() {
 fn of_any_stream<T: Transport + Send>() {
     send::<WebSocket<T>>();
     send::<Reader<T>>();
+    send::<PendingRequest<T>>();
     sync::<Writer<T>>();
 }
 

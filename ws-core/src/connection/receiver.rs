@@ -123,6 +123,13 @@ impl Receiver {
         self.compression = true;
     }
 
+    /// From the next frame on, messages may be this long.
+    #[cfg(feature = "endpoint")]
+    pub(crate) fn set_max_message(&mut self, bytes: u64) {
+        self.max_message = bytes;
+        self.note_short();
+    }
+
     #[cfg(all(feature = "endpoint", feature = "zlib-rs"))]
     pub(crate) const fn max_message(&self) -> u64 {
         self.max_message

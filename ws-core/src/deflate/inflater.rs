@@ -64,6 +64,12 @@ impl Inflater {
         self
     }
 
+    /// From the next call on, messages may be this long.
+    #[cfg(feature = "endpoint")]
+    pub(crate) const fn set_max_message(&mut self, bytes: u64) {
+        self.limits = self.limits.max_message(bytes);
+    }
+
     /// Inflates a part of a message's payload into `output`; `end` says that the payload ends with it.
     ///
     /// Call it again with the rest of the input, which may be empty, while it needs output: the message is complete

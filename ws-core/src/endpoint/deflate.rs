@@ -150,7 +150,7 @@ impl Compression {
             end: 0,
             open: false,
             pending: None,
-            most: usize::try_from(max_message).unwrap_or(usize::MAX).saturating_add(1),
+            most: most(max_message),
         }
     }
 
@@ -205,7 +205,17 @@ struct Pending {
     piece: Piece,
 }
 
+/// See [`Inflating::most`].
+fn most(max_message: u64) -> usize {
+    usize::try_from(max_message).unwrap_or(usize::MAX).saturating_add(1)
+}
+
 impl Inflating {
+    pub(super) fn set_max_message(&mut self, bytes: u64) {
+        self.inflater.set_max_message(bytes);
+        self.most = most(bytes);
+    }
+
     /// Whether there is more to tell before anything else is parsed.
     pub(super) const fn is_pending(&self) -> bool {
         self.pending.is_some()

@@ -193,6 +193,18 @@ impl Inbound {
         self.assembly.streaming = streaming;
     }
 
+    /// Changes [`Config::max_message`](crate::Config::max_message), in bytes: so that a peer may send long
+    /// messages only when it has logged in, for example. It counts from the next frame that begins, and for what of
+    /// a compressed message is inflated from now on; what is parsed already is told. [`Config::max_frame`](crate::Config::max_frame)
+    /// stays as it is.
+    pub fn set_max_message(&mut self, bytes: u64) {
+        self.session.receiver.set_max_message(bytes);
+        #[cfg(feature = "zlib-rs")]
+        if let Some(inflating) = &mut self.assembly.inflating {
+            inflating.set_max_message(bytes);
+        }
+    }
+
     /// How the connection was closed, once it was; `None` when it has never been open. Whether it was closed
     /// cleanly, and by which side first, is known to `out`, and may change until all is written.
     #[must_use]

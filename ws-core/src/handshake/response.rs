@@ -236,6 +236,13 @@ impl<'a> HttpResponse<'a> {
     }
 }
 
+/// 200 with an empty body.
+impl Default for HttpResponse<'_> {
+    fn default() -> Self {
+        Self::new(200)
+    }
+}
+
 impl HandshakeError {
     /// Writes the whole answer to a faulty request, head and body, and returns its length in bytes.
     ///

@@ -3,6 +3,8 @@
 //! Whether a text is UTF-8 is settled when a [`Text`] is made, so that a [`Message`] never has to be checked
 //! again.
 
+use alloc::borrow::Cow;
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -16,7 +18,9 @@ use super::{MessageKind, Text};
 /// ```
 /// use ws_core::Message;
 ///
+/// assert_eq!(Message::from("hello"), "hello");
 /// assert_eq!(Message::from("hello").as_text(), Some("hello"));
+/// assert_eq!(Message::binary("hello").as_text(), None);
 /// assert_eq!(Message::from(vec![1, 2, 3]).as_bytes(), [1, 2, 3]);
 /// assert_eq!(String::try_from(Message::from("hello"))?, "hello");
 /// # Ok::<(), ws_core::message::NotText>(())
@@ -30,6 +34,16 @@ pub enum Message {
 }
 
 impl Message {
+    /// A text message.
+    pub fn text(text: impl Into<Text>) -> Self {
+        Self::Text(text.into())
+    }
+
+    /// A binary message, of anything that becomes [`Bytes`]; what is static is not copied.
+    pub fn binary(bytes: impl Into<Bytes>) -> Self {
+        Self::Binary(bytes.into())
+    }
+
     /// Which of the two kinds it is.
     pub const fn kind(&self) -> MessageKind {
         match self {
@@ -43,6 +57,18 @@ impl Message {
         match self {
             Self::Text(text) => Some(text),
             Self::Binary(_) => None,
+        }
+    }
+
+    /// The text, if it is text, shared.
+    ///
+    /// # Errors
+    ///
+    /// [`NotText`] with the payload of a binary message.
+    pub fn into_text(self) -> Result<Text, NotText> {
+        match self {
+            Self::Text(text) => Ok(text),
+            Self::Binary(bytes) => Err(NotText(bytes)),
         }
     }
 
@@ -100,6 +126,18 @@ impl From<&String> for Message {
     }
 }
 
+impl From<Box<str>> for Message {
+    fn from(text: Box<str>) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+impl From<Cow<'_, str>> for Message {
+    fn from(text: Cow<'_, str>) -> Self {
+        Self::Text(text.into())
+    }
+}
+
 impl From<Text> for Message {
     fn from(text: Text) -> Self {
         Self::Text(text)
@@ -140,6 +178,18 @@ impl From<&Vec<u8>> for Message {
 impl From<Vec<u8>> for Message {
     fn from(bytes: Vec<u8>) -> Self {
         Self::Binary(bytes.into())
+    }
+}
+
+impl From<Box<[u8]>> for Message {
+    fn from(bytes: Box<[u8]>) -> Self {
+        Self::Binary(bytes.into())
+    }
+}
+
+impl From<Cow<'_, [u8]>> for Message {
+    fn from(bytes: Cow<'_, [u8]>) -> Self {
+        bytes.into_owned().into()
     }
 }
 
@@ -189,10 +239,7 @@ impl TryFrom<Message> for Text {
     type Error = NotText;
 
     fn try_from(message: Message) -> Result<Self, NotText> {
-        match message {
-            Message::Text(text) => Ok(text),
-            Message::Binary(bytes) => Err(NotText(bytes)),
-        }
+        message.into_text()
     }
 }
 
@@ -201,7 +248,14 @@ impl TryFrom<Message> for String {
     type Error = NotText;
 
     fn try_from(message: Message) -> Result<Self, NotText> {
-        Text::try_from(message).map(Into::into)
+        message.into_text().map(Into::into)
+    }
+}
+
+/// A text as it is; of a binary message, its length.
+impl fmt::Display for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_ref().fmt(f)
     }
 }
 
@@ -310,3 +364,35 @@ impl<'a> From<&'a Message> for MessageRef<'a> {
         message.as_ref()
     }
 }
+
+/// A text as it is; of a binary message, its length.
+impl fmt::Display for MessageRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::Binary(bytes) => write!(f, "binary, {} bytes", bytes.len()),
+        }
+    }
+}
+
+/// Compares messages with strings: they are equal if the message is text, and the same text.
+macro_rules! equals_strings {
+    ($message:ty: $($string:ty),+) => {$(
+        /// A binary message is equal to no string.
+        impl PartialEq<$string> for $message {
+            fn eq(&self, other: &$string) -> bool {
+                self.as_text() == Some(other.as_ref())
+            }
+        }
+
+        /// A binary message is equal to no string.
+        impl PartialEq<$message> for $string {
+            fn eq(&self, other: &$message) -> bool {
+                other == self
+            }
+        }
+    )+};
+}
+
+equals_strings!(Message: str, &str, String);
+equals_strings!(MessageRef<'_>: str, &str, String);

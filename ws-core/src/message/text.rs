@@ -1,5 +1,7 @@
 //! Text that is known to be UTF-8.
 
+use alloc::borrow::Cow;
+use alloc::boxed::Box;
 use alloc::string::String;
 use core::fmt;
 use core::ops::Deref;
@@ -21,6 +23,11 @@ use crate::{ProtocolError, utf8};
 pub struct Text(Bytes);
 
 impl Text {
+    /// Text that is not copied.
+    pub const fn from_static(text: &'static str) -> Self {
+        Self(Bytes::from_static(text.as_bytes()))
+    }
+
     /// The text as a string slice.
     #[inline]
     pub fn as_str(&self) -> &str {
@@ -71,6 +78,18 @@ impl From<String> for Text {
 impl From<&str> for Text {
     fn from(text: &str) -> Self {
         Self(Bytes::copy_from_slice(text.as_bytes()))
+    }
+}
+
+impl From<Box<str>> for Text {
+    fn from(text: Box<str>) -> Self {
+        text.into_string().into()
+    }
+}
+
+impl From<Cow<'_, str>> for Text {
+    fn from(text: Cow<'_, str>) -> Self {
+        text.into_owned().into()
     }
 }
 

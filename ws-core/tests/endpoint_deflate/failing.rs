@@ -348,3 +348,35 @@ fn a_message_in_very_many_fragments_is_whole() {
         }
     }
 }
+
+#[test]
+fn a_limit_that_changes_holds_for_what_is_inflated_from_then_on() {
+    let pool = Pool::new();
+    let long = vec![7; 50_000];
+    for role in ROLES {
+        let payload = compress(&long);
+        let message = frame(role, FIN | RSV1 | BINARY, &payload);
+        let too_large = || Told::Failed(EndpointError::Protocol(ProtocolError::MessageTooLarge));
+        let told = |endpoint: &mut Endpoint, stream: &[u8]| {
+            let mut log = Log::default();
+            feed(endpoint, stream, &[Step::new(Way::Next, usize::MAX, false)], &mut log);
+            log.told
+        };
+        let compression = Compression::new(&pool);
+        let config = Config::new().max_message(10);
+        let mut endpoint = agreed(role, compression.clone(), params(15, false), config);
+        endpoint.inbound.set_max_message(50_000);
+        let expected = [Told::Message(MessageKind::Binary, long.clone())];
+        assert_eq!(told(&mut endpoint, &message), expected);
+        assert_eq!(told(&mut endpoint, &message), expected);
+        endpoint.inbound.set_max_message(49_999);
+        assert_eq!(told(&mut endpoint, &message), [too_large()]);
+
+        // In the middle of a message that is too long already.
+        let mut endpoint = agreed(role, compression, params(15, false), Config::new());
+        let (half, rest) = payload.split_at(payload.len() / 2);
+        assert_eq!(told(&mut endpoint, &frame(role, RSV1 | BINARY, half)), []);
+        endpoint.inbound.set_max_message(1);
+        assert_eq!(told(&mut endpoint, &frame(role, FIN | CONT, rest)), [too_large()]);
+    }
+}

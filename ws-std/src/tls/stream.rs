@@ -238,6 +238,10 @@ impl<T: Transport> Transport for TlsStream<T> {
         self.stream.set_write_timeout(timeout)
     }
 
+    fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        self.stream.set_nonblocking(nonblocking)
+    }
+
     /// Sends what was encrypted and `close_notify`, as far as the stream below takes that within the write
     /// time-out, and shuts down its write side.
     ///

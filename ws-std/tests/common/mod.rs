@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use ws_std::{AcceptResponse, CloseInfo, Incoming, ListenerBuilder, WebSocket};
+use ws_std::{AcceptResponse, CloseInfo, Incoming, ListenerBuilder, Transport, WebSocket};
 
 /// More than anything here takes unless it hangs.
 pub const LONG: Duration = Duration::from_secs(60);
@@ -205,7 +205,7 @@ pub fn serve<T: Send + 'static>(
 }
 
 /// Echoes until the connection is over, as everybody's first loop does.
-pub fn echo(ws: &mut WebSocket) -> ws_std::Result<CloseInfo> {
+pub fn echo<T: Transport>(ws: &mut WebSocket<T>) -> ws_std::Result<CloseInfo> {
     while let Some(message) = ws.read()? {
         ws.queue(message)?;
     }
