@@ -82,7 +82,7 @@ pub(super) fn contains_token(mut list: &[u8], token: &str) -> bool {
     false
 }
 
-pub(super) fn is_token_byte(byte: u8) -> bool {
+pub(crate) fn is_token_byte(byte: u8) -> bool {
     // A look-up, one bit for each byte: names and values are checked byte by byte, and a chain of ranges
     // is slower.
     #[allow(clippy::indexing_slicing, reason = "out of bounds, a constant does not compile")]

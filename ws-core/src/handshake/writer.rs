@@ -9,20 +9,24 @@ use super::lists::is_token;
 use crate::frame::copy;
 
 /// Copies what fits and counts everything, so that a failed write knows the length it needs.
-pub(super) struct Writer<'o> {
+pub(crate) struct Writer<'o> {
     out: &'o mut [u8],
     length: usize,
 }
 
 impl<'o> Writer<'o> {
-    pub(super) fn new(out: &'o mut [u8]) -> Self {
+    pub(crate) fn new(out: &'o mut [u8]) -> Self {
         Self { out, length: 0 }
     }
 
-    pub(super) fn put(&mut self, text: &str) {
-        let end = self.length.saturating_add(text.len());
+    pub(crate) fn put(&mut self, text: &str) {
+        self.put_bytes(text.as_bytes());
+    }
+
+    pub(crate) fn put_bytes(&mut self, bytes: &[u8]) {
+        let end = self.length.saturating_add(bytes.len());
         if let Some(room) = self.out.get_mut(self.length..end) {
-            copy(text.as_bytes(), room);
+            copy(bytes, room);
         }
         self.length = end;
     }
@@ -35,7 +39,7 @@ impl<'o> Writer<'o> {
         self.put("\r\n");
     }
 
-    pub(super) fn decimal(&mut self, number: usize) {
+    pub(crate) fn decimal(&mut self, number: usize) {
         let mut digits = [b'0'; 20];
         let mut rest = number;
         let mut start = digits.len();
@@ -53,7 +57,7 @@ impl<'o> Writer<'o> {
         );
     }
 
-    pub(super) fn finish(self) -> Result<usize, OpenError> {
+    pub(crate) fn finish(self) -> Result<usize, OpenError> {
         if self.length <= self.out.len() {
             Ok(self.length)
         } else {
