@@ -27,6 +27,7 @@ mod driver;
 mod error;
 mod going_away;
 mod link;
+mod proxy;
 mod random;
 mod registry;
 mod sending;
@@ -67,6 +68,7 @@ pub use ws_core;
 pub use ws_core::endpoint::{CloseInfo, Origins, Request, Response};
 pub use ws_core::handshake::{AcceptResponse, HandshakeError, HttpResponse, OpenError};
 pub use ws_core::message::MessageRef;
+pub use ws_core::proxy::ProxyError;
 pub use ws_core::{
     CloseCode, Config, Message, MessageKind, PreparedMessage, ProtocolError, SendError, Text,
 };
