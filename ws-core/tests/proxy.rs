@@ -106,7 +106,7 @@ fn socks(answer: &[u8]) -> Result<usize, ProxyError> {
 /// The status and the start of the body.
 fn refusal(answer: &[u8]) -> (u16, Vec<u8>) {
     match connect(answer) {
-        Err(ProxyError::Refused { status, body }) => (status, body.as_bytes().to_vec()),
+        Err(ProxyError::Refused { status, body, .. }) => (status, body.as_bytes().to_vec()),
         other => panic!("{other:?}"),
     }
 }
@@ -278,16 +278,19 @@ fn another_status_tells_the_start_of_the_body() {
         (300, Vec::new())
     );
     let long = [&b"HTTP/1.1 500 x\r\n\r\n"[..], &[b'a'; 300]].concat();
-    assert_eq!(refusal(&long), (500, vec![b'a'; 96]));
+    assert_eq!(refusal(&long), (500, vec![b'a'; 56]));
 }
 
 #[test]
 fn what_the_proxy_says_is_shown_escaped() {
-    let answer = b"HTTP/1.1 403 x\r\nContent-Length: 12\r\n\r\n\x1b[31m\r\n\"\xff\0ab";
+    let answer = b"HTTP/1.1 403 N\xfcl\r\nContent-Length: 12\r\n\r\n\x1b[31m\r\n\"\xff\0ab";
     let error = connect(answer).unwrap_err();
     let text = r#"\x1b[31m\r\n\"\xff\x00ab"#;
-    assert_eq!(error.to_string(), format!("the proxy refused: status 403, {text}"));
-    assert_eq!(format!("{error:?}"), format!("Refused {{ status: 403, body: \"{text}\" }}"));
+    assert_eq!(error.to_string(), format!("the proxy refused: status 403 N\\xfcl, {text}"));
+    assert_eq!(
+        format!("{error:?}"),
+        format!("Refused {{ status: 403, reason: \"N\\xfcl\", body: \"{text}\" }}")
+    );
 }
 
 #[test]

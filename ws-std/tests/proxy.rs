@@ -99,13 +99,13 @@ fn a_refusal_is_told_with_what_the_proxy_says() {
         (
             Protocol::Http,
             &b"HTTP/1.1 403 Forbidden\r\nContent-Length: 8\r\n\r\nno \x1b[31m"[..],
-            "the proxy refused: status 403, no \\x1b[31m",
+            "the proxy refused: status 403 Forbidden, no \\x1b[31m",
             false,
         ),
         (
             Protocol::Http,
             b"HTTP/1.0 502 Bad\r\n\r\nno such host",
-            "the proxy refused: status 502, no such host",
+            "the proxy refused: status 502 Bad, no such host",
             true,
         ),
         (
@@ -195,7 +195,7 @@ fn a_refusal_whose_body_does_not_end_is_told_at_the_deadline() {
         .proxy(&Protocol::Http.url(&url))
         .handshake_timeout(Some(Duration::from_millis(300)));
     let error = within(move || connector.connect("ws://server.invalid/").unwrap_err());
-    assert_eq!(error.to_string(), "the proxy refused: status 503, busy");
+    assert_eq!(error.to_string(), "the proxy refused: status 503 x, busy");
     finish(server);
 }
 

@@ -28,6 +28,8 @@ pub enum ProxyError {
     Refused {
         /// The status code, from 100 to 999.
         status: u16,
+        /// The start of the reason phrase.
+        reason: Excerpt,
         /// The start of the body.
         body: Excerpt,
     },
@@ -55,14 +57,17 @@ impl fmt::Display for ProxyError {
                 return write!(f, "the answer of the HTTP proxy is not valid: {error}");
             }
             Self::AuthenticationRequired { schemes } => {
-                f.write_str("the proxy asks for other credentials: status 407")?;
+                f.write_str("the proxy asks for valid credentials: status 407")?;
                 return match schemes.as_bytes() {
                     [] => f.write_str(", without a scheme"),
                     _ => write!(f, ", scheme {schemes}"),
                 };
             }
-            Self::Refused { status, body } => {
+            Self::Refused { status, reason, body } => {
                 write!(f, "the proxy refused: status {status}")?;
+                if !reason.as_bytes().is_empty() {
+                    write!(f, " {reason}")?;
+                }
                 return match body.as_bytes() {
                     [] => Ok(()),
                     _ => write!(f, ", {body}"),
@@ -111,7 +116,7 @@ impl From<OpenError> for ProxyError {
     }
 }
 
-/// The start of something that a proxy said: at most 96 bytes.
+/// The start of something that a proxy said: at most 56 bytes.
 ///
 /// `Display` and `Debug` escape what is not printable ASCII.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -121,7 +126,7 @@ pub struct Excerpt {
 }
 
 impl Excerpt {
-    const MAX: usize = 96;
+    const MAX: usize = 56;
 
     /// Returns the bytes as they came.
     #[must_use]
@@ -132,7 +137,7 @@ impl Excerpt {
     /// Appends what there is room for.
     pub(super) fn push(&mut self, bytes: &[u8]) {
         let room = self.bytes.get_mut(usize::from(self.length)..).unwrap_or_default();
-        // At most 96 in all.
+        // At most 56 in all.
         self.length = self.length.saturating_add(copy(bytes, room) as u8);
     }
 

@@ -28,6 +28,7 @@ enum State {
     /// The body of a refusal, of which the error shows the start.
     Body {
         status: u16,
+        reason: Excerpt,
         reader: BodyReader,
         excerpt: Excerpt,
     },
@@ -78,14 +79,15 @@ impl HttpConnect {
                             self.state = State::Head(HeadReader::response(left));
                         }
                         Answer::Open => return Ok(ProxyStep::Open(end)),
-                        Answer::Refused(status, reader) => {
+                        Answer::Refused(status, reason, reader) => {
                             let excerpt = Excerpt::default();
-                            self.state = State::Body { status, reader, excerpt };
+                            self.state = State::Body { status, reason, reader, excerpt };
                         }
                     }
                 }
-                State::Body { status, reader, excerpt } => {
-                    let refused = ProxyError::Refused { status: *status, body: *excerpt };
+                State::Body { status, reason, reader, excerpt } => {
+                    let refused =
+                        ProxyError::Refused { status: *status, reason: *reason, body: *excerpt };
                     match reader.feed(new) {
                         _ if excerpt.is_full() => return Err(refused),
                         Ok((count, BodyPart::Data(data))) => {
@@ -161,7 +163,7 @@ enum Answer {
     /// Another head follows.
     Interim,
     Open,
-    Refused(u16, BodyReader),
+    Refused(u16, Excerpt, BodyReader),
 }
 
 fn answer(head: &[u8]) -> Result<Answer, ProxyError> {
@@ -175,7 +177,9 @@ fn answer(head: &[u8]) -> Result<Answer, ProxyError> {
         status => {
             // Where the body ends cannot be told, its start is not, either.
             let length = response.body_length().unwrap_or(BodyLength::None);
-            Ok(Answer::Refused(status, BodyReader::new(length)))
+            let mut reason = Excerpt::default();
+            reason.push(response.reason());
+            Ok(Answer::Refused(status, reason, BodyReader::new(length)))
         }
     }
 }
