@@ -127,6 +127,7 @@ pub struct Excerpt {
 
 impl Excerpt {
     const MAX: usize = 56;
+    pub(super) const EMPTY: Self = Self { bytes: [0; Self::MAX], length: 0 };
 
     /// Returns the bytes as they came.
     #[must_use]
@@ -143,12 +144,6 @@ impl Excerpt {
 
     pub(super) fn is_full(&self) -> bool {
         self.as_bytes().len() == Self::MAX
-    }
-}
-
-impl Default for Excerpt {
-    fn default() -> Self {
-        Self { bytes: [0; Self::MAX], length: 0 }
     }
 }
 

@@ -80,7 +80,7 @@ impl HttpConnect {
                         }
                         Answer::Open => return Ok(ProxyStep::Open(end)),
                         Answer::Refused(status, reason, reader) => {
-                            let excerpt = Excerpt::default();
+                            let excerpt = Excerpt::EMPTY;
                             self.state = State::Body { status, reason, reader, excerpt };
                         }
                     }
@@ -177,7 +177,7 @@ fn answer(head: &[u8]) -> Result<Answer, ProxyError> {
         status => {
             // Where the body ends cannot be told, its start is not, either.
             let length = response.body_length().unwrap_or(BodyLength::None);
-            let mut reason = Excerpt::default();
+            let mut reason = Excerpt::EMPTY;
             reason.push(response.reason());
             Ok(Answer::Refused(status, reason, BodyReader::new(length)))
         }
@@ -186,7 +186,7 @@ fn answer(head: &[u8]) -> Result<Answer, ProxyError> {
 
 /// The first scheme of each field (RFC 9110 §11.7.1).
 fn schemes(response: &ResponseHead<'_, '_>) -> Excerpt {
-    let mut schemes = Excerpt::default();
+    let mut schemes = Excerpt::EMPTY;
     for (name, value) in response.fields() {
         if !name.eq_ignore_ascii_case("proxy-authenticate") {
             continue;
