@@ -118,8 +118,6 @@ pub(crate) fn open_tunnel(
     mut handshake: ProxyHandshake<'_>,
     left: impl Fn() -> Option<Duration>,
 ) -> crate::Result<()> {
-    // A time-out of zero means for ever to a stream.
-    let left = || left().map(|left| left.max(crate::timed::MIN_WAIT));
     let mut received = Vec::new();
     let mut out = vec![0; 1024];
     let mut is_late = false;
@@ -128,15 +126,14 @@ pub(crate) fn open_tunnel(
             Ok(ProxyStep::Write(length)) => {
                 let mut rest = out.get(..length).unwrap_or_default();
                 while !rest.is_empty() {
-                    stream.set_write_timeout(left())?;
-                    match stream.write(rest) {
-                        Ok(0) => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
-                        Ok(written) => rest = rest.get(written..).unwrap_or_default(),
-                        Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                        Err(error) if is_timeout(&error) => {
-                            return Err(Error::Timeout(Deadline::Handshake));
-                        }
-                        Err(error) => return Err(error.into()),
+                    let written = wait(&left, |left| {
+                        stream.set_write_timeout(left)?;
+                        stream.write(rest)
+                    })?;
+                    match written {
+                        None => return Err(Error::Timeout(Deadline::Handshake)),
+                        Some(0) => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
+                        Some(written) => rest = rest.get(written..).unwrap_or_default(),
                     }
                 }
             }
@@ -144,19 +141,15 @@ pub(crate) fn open_tunnel(
                 let before = received.len();
                 received.resize(before.saturating_add(length), 0);
                 let room = received.get_mut(before..).unwrap_or_default();
-                stream.set_read_timeout(left())?;
-                let count = match stream.read(room) {
-                    Err(error) if is_timeout(&error) => {
-                        is_late = true;
-                        0
+                let count = wait(&left, |left| {
+                    stream.set_read_timeout(left)?;
+                    match stream.read(room) {
+                        Err(error) if is_loss(&error) => Ok(0),
+                        result => result,
                     }
-                    Err(error) if is_loss(&error) => 0,
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-                        received.truncate(before);
-                        continue;
-                    }
-                    result => result?,
-                };
+                })?;
+                is_late = count.is_none();
+                let count = count.unwrap_or(0);
                 received.truncate(before.saturating_add(count));
                 if count == 0 {
                     handshake.receive_eof();
@@ -170,6 +163,26 @@ pub(crate) fn open_tunnel(
             Err(ProxyError::Open(OpenError::BufferTooSmall { needed })) => out.resize(needed, 0),
             Err(ProxyError::Eof) if is_late => return Err(Error::Timeout(Deadline::Handshake)),
             Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Makes a call that waits until the deadline at most; `None` when that has passed. A call that a signal ends is made
+/// again.
+fn wait(
+    left: impl Fn() -> Option<Duration>,
+    mut call: impl FnMut(Option<Duration>) -> io::Result<usize>,
+) -> io::Result<Option<usize>> {
+    loop {
+        let left = left();
+        // Zero means for ever to a stream.
+        if left.is_some_and(|left| left.is_zero()) {
+            return Ok(None);
+        }
+        match call(left) {
+            Err(error) if is_timeout(&error) => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result.map(Some),
         }
     }
 }
@@ -316,6 +329,24 @@ mod tests {
         ] {
             assert_eq!(Proxy::parse(url), Err(UrlError::Proxy), "{url}");
         }
+    }
+
+    // However fast the proxy is.
+    #[test]
+    fn no_answer_counts_that_is_read_behind_the_deadline() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let mut proxy = listener.accept().unwrap().0;
+        proxy.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+        let handshake = ProxyHandshake::http("h", 80, None).unwrap();
+        // The request and half of the answer.
+        let calls = std::cell::Cell::new(4);
+        let left = || {
+            calls.set(calls.get() - 1);
+            Some(Duration::from_secs(calls.get()))
+        };
+        let result = open_tunnel(&stream, handshake, left);
+        assert!(matches!(result, Err(Error::Timeout(Deadline::Handshake))), "{result:?}");
     }
 
     /// The host of the proxy that this environment names for a URL.
