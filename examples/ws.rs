@@ -3,7 +3,7 @@
 //! `connect` sends the lines of standard input and prints what comes, one message per line. At the end of
 //! the input it closes and prints what still comes, or goes on with `--stay`. It ends with status 0 when
 //! the connection was closed with 1000, 1001 or no code, otherwise with 1.
-//! `wss://` takes a build with `--features rustls`.
+//! `wss://` takes a build with `--features rustls`. `--proxy` connects through an HTTP or a SOCKS5 proxy.
 //!
 //! `serve` prints what clients say, repeats it to them (`--echo`) or to the others (`--broadcast`), and
 //! sends the lines of standard input to all unless it echoes.
@@ -21,7 +21,7 @@ use ws_std::{
     Writer,
 };
 
-const USAGE: &str = "usage: ws connect URL [--header 'NAME: VALUE']... [--binary] [--stay] [OPTION]..., \
+const USAGE: &str = "usage: ws connect URL [--header 'NAME: VALUE']... [--proxy URL] [--binary] [--stay] [OPTION]..., \
                      or ws serve ADDR [--echo | --broadcast] [OPTION]...; options: --protocol NAME, \
                      --origin ORIGIN, --ping-interval 10s, --max-message BYTES, --trace, --deflate, \
                      --deflate-window BITS, --deflate-no-takeover";
@@ -87,6 +87,7 @@ fn connect(mut args: Args) -> Result<(), Box<dyn Error>> {
                     field.split_once(':').ok_or_else(|| format!("{field:?}: not NAME: VALUE"))?;
                 connector = connector.header(name.trim(), value.trim());
             }
+            "--proxy" => connector = connector.proxy(&args.value(&arg)?),
             "--binary" => binary = true,
             "--stay" => stay = true,
             _ if options.take(&arg, &mut args)? => {}

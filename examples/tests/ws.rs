@@ -194,6 +194,11 @@ fn ws_tells_by_its_status_how_it_went() {
         (&["connect", "wss://127.0.0.1:1"], "--features rustls"),
         (&["connect", &nobody, "--header", "nonsense"], "\"nonsense\": not NAME: VALUE"),
         (&["connect", &nobody, "--header", "Upgrade: x"], ""),
+        (
+            &["connect", "ws://h/", "--proxy", &nobody.replace("ws", "socks5")],
+            "ws: proxy 127.0.0.1:",
+        ),
+        (&["connect", &nobody, "--proxy", "https://p"], "TLS to the proxy itself"),
         (&["connect", &nobody, "--ping-interval", "5"], "not a time such as"),
         (&["connect", &nobody, "--echo"], "unexpected argument \"--echo\"; usage: ws "),
         (&["connect"], "usage: ws "),

@@ -31,6 +31,8 @@ pub mod frame;
 #[cfg(feature = "handshake")]
 pub mod handshake;
 pub mod message;
+#[cfg(feature = "proxy")]
+pub mod proxy;
 mod role;
 // AArch64 with the other byte order is rare, and never tested; without floating point it has no NEON.
 #[cfg(all(

@@ -12,6 +12,7 @@ use ws_core::handshake::ClientRequest;
 use crate::driver::Driver;
 use crate::error::{Deadline, Error, Result};
 use crate::link::Link;
+use crate::proxy::{Environment, Proxy, ProxyChoice, open_tunnel};
 use crate::socket::WebSocket;
 use crate::tcp::Tcp;
 use crate::trace::{Hook, Trace, Tracer};
@@ -54,6 +55,7 @@ pub struct Connector {
     protocols: Vec<String>,
     headers: Vec<(String, String)>,
     origin: Option<String>,
+    proxy: Option<ProxyChoice>,
     options: Options,
     handshake_timeout: Option<Duration>,
     read_timeout: Option<Duration>,
@@ -71,6 +73,7 @@ impl fmt::Debug for Connector {
             .field("protocols", &self.protocols)
             .field("headers", &headers)
             .field("origin", &self.origin)
+            .field("proxy", &self.proxy)
             .field("options", &self.options)
             .field("handshake_timeout", &self.handshake_timeout)
             .field("read_timeout", &self.read_timeout)
@@ -80,13 +83,14 @@ impl fmt::Debug for Connector {
 }
 
 impl Connector {
-    /// The defaults: no subprotocols, headers or Origin, 10 seconds until the connection is open, the
+    /// The defaults: no subprotocols, headers, Origin or proxy, 10 seconds until the connection is open, the
     /// limits of [`Config::new`], 30 seconds for the peer to take what is written.
     pub fn builder() -> Self {
         Self {
             protocols: Vec::new(),
             headers: Vec::new(),
             origin: None,
+            proxy: None,
             options: Options::new(),
             handshake_timeout: Some(Duration::from_secs(10)),
             read_timeout: None,
@@ -115,6 +119,54 @@ impl Connector {
     #[must_use]
     pub fn origin(mut self, origin: impl Into<String>) -> Self {
         self.origin = Some(origin.into());
+        self
+    }
+
+    /// Connects through a proxy, which is named by its URL. By default there is none, and the environment is not
+    /// looked at.
+    ///
+    /// - `http://[user:password@]host[:port]` asks an HTTP proxy by CONNECT, with credentials of the scheme
+    ///   `Basic`. The port is 80 if it is left out.
+    /// - `socks5://[user:password@]host[:port]` or `socks5h://…` is a SOCKS5 proxy. The port is 1080 if it is left
+    ///   out. Both schemes mean the same here.
+    ///
+    /// The proxy resolves the server's name. TLS to the server goes through the tunnel, so that the proxy cannot read
+    /// it, but the connection to the proxy itself has no TLS: whoever can read it sees the server's name, and the
+    /// credentials for the proxy. In a user and a password, characters such as `@` and `/` are percent-encoded.
+    /// A URL that is not valid is an error of [`connect`](Self::connect). A [trace](Self::trace) shows what goes
+    /// through the tunnel, not how it is opened.
+    ///
+    /// ```no_run
+    /// use ws_std::{Connector, Error, ProxyError};
+    ///
+    /// match Connector::builder().proxy("http://proxy.example:3128").connect("ws://example.com/") {
+    ///     Err(Error::Proxy(error)) => match *error {
+    ///         ProxyError::AuthenticationRequired { schemes } => eprintln!("log in, by {schemes}"),
+    ///         error => eprintln!("{error}"),
+    ///     },
+    ///     _ => {}
+    /// }
+    /// ```
+    #[must_use]
+    pub fn proxy(mut self, url: &str) -> Self {
+        self.proxy = Some(ProxyChoice::Fixed(Proxy::parse(url)));
+        self
+    }
+
+    /// Connects through the proxy that the environment names for a server, if it does.
+    ///
+    /// For `wss://` URLs it is in `https_proxy` or `HTTPS_PROXY`, for `ws://` URLs in `http_proxy`, and for both, if
+    /// these are not set, in `all_proxy` or `ALL_PROXY`. The upper-case `HTTP_PROXY` is not read, because in a CGI
+    /// program it comes from the request. The variables hold URLs as for [`proxy`](Self::proxy); a URL without a scheme
+    /// is one of an HTTP proxy. They are read now, by this call.
+    ///
+    /// `no_proxy` or `NO_PROXY` lists the servers to connect to directly, with commas or spaces between them: a name,
+    /// which also stands for the names below it, an IP address, both with a port or without one, a network such as
+    /// `10.0.0.0/8`, or `*` for all.
+    #[must_use]
+    pub fn proxy_from_env(mut self) -> Self {
+        let environment = Environment::read(|name| std::env::var(name).ok());
+        self.proxy = Some(ProxyChoice::Environment(environment));
         self
     }
 
@@ -163,8 +215,8 @@ impl Connector {
         self
     }
 
-    /// How long it may take to connect, over all addresses of the host together, and to open the
-    /// WebSocket. Default 10 seconds; `None` means for ever. To look the name up is up to the system.
+    /// How long it may take to connect, over all addresses of the host together, to be let through by the proxy, if
+    /// there is one, and to open the WebSocket. Default 10 seconds; `None` means for ever. To look the name up is up to the system.
     #[must_use]
     pub fn handshake_timeout(mut self, timeout: Option<Duration>) -> Self {
         self.handshake_timeout = timeout;
@@ -216,7 +268,8 @@ impl Connector {
     ///
     /// [`Error::Url`], [`Error::Io`] when no address answers, [`Error::Refused`] with what the server
     /// says instead, [`Error::Handshake`] when its answer is not valid, [`Error::Timeout`],
-    /// [`Error::Open`] for a header or subprotocol that is not valid, `Error::Tls` when the server's
+    /// [`Error::Proxy`] when there is a proxy that does not let the connection through,
+    /// [`Error::Open`] for a header, subprotocol or credentials that are not valid, `Error::Tls` when the server's
     /// certificate is not trusted or TLS fails otherwise.
     pub fn connect(&self, url: &str) -> Result<WebSocket> {
         let start = Instant::now();
@@ -224,14 +277,14 @@ impl Connector {
         // What is wrong with the request comes up before a connection is made.
         let endpoint = self.endpoint(&url, start)?;
         let tls = self.tls_config(&url)?;
-        let tcp = self.tcp(&url, start)?;
+        let tcp = self.reach(&url, start)?;
         let peer = tcp.peer_addr().ok();
         let stream = self.secure(Tcp::from(tcp), tls, &url, start)?;
         self.open(endpoint, stream, start, peer)
     }
 
     /// Opens a WebSocket over a stream of the caller's that leads to the URL's host. For a `wss://` URL, TLS is
-    /// done over the stream, exactly as [`connect`](Self::connect) does it.
+    /// done over the stream, exactly as [`connect`](Self::connect) does it. A proxy is not asked.
     ///
     /// ```no_run
     /// # #[cfg(unix)]
@@ -316,7 +369,7 @@ impl Connector {
         start: Instant,
     ) -> Result<Stream<T>> {
         let Some(config) = config else { return Ok(Stream::Plain(stream)) };
-        let left = self.handshake_timeout.map(|timeout| timeout.saturating_sub(start.elapsed()));
+        let left = self.left(start);
         Ok(Stream::Tls(crate::TlsStream::client(stream, url.host, config, left)?))
     }
 
@@ -331,10 +384,27 @@ impl Connector {
         Ok(Stream::Plain(stream))
     }
 
-    fn tcp(&self, url: &Url<'_>, start: Instant) -> Result<TcpStream> {
-        let found = (url.host, url.port).to_socket_addrs();
-        let named =
-            |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", url.host));
+    /// What is left of the time to connect and to open the WebSocket.
+    fn left(&self, start: Instant) -> Option<Duration> {
+        self.handshake_timeout.map(|timeout| timeout.saturating_sub(start.elapsed()))
+    }
+
+    /// A stream to the URL's host, through the proxy if there is one.
+    fn reach(&self, url: &Url<'_>, start: Instant) -> Result<TcpStream> {
+        let proxy = self.proxy.as_ref().map(|choice| choice.find(url)).transpose()?.flatten();
+        let Some(proxy) = proxy else { return self.tcp(url.host, url.port, start) };
+        let handshake = proxy.handshake(url)?;
+        let stream = self.tcp(&proxy.host, proxy.port, start).map_err(|error| match error {
+            Error::Io(error) => io::Error::new(error.kind(), format!("proxy {error}")).into(),
+            error => error,
+        })?;
+        open_tunnel(&stream, handshake, || self.left(start))?;
+        Ok(stream)
+    }
+
+    fn tcp(&self, host: &str, port: u16, start: Instant) -> Result<TcpStream> {
+        let found = (host, port).to_socket_addrs();
+        let named = |error: io::Error| io::Error::new(error.kind(), format!("{host}: {error}"));
         let addresses: Vec<SocketAddr> = found.map_err(named)?.collect();
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
         for (tried, address) in addresses.iter().enumerate() {

@@ -4,6 +4,7 @@ use std::{fmt, io};
 
 use ws_core::endpoint::{EndpointError, Response, Unsent};
 use ws_core::handshake::{HandshakeError, OpenError};
+use ws_core::proxy::ProxyError;
 use ws_core::{ProtocolError, SendError};
 
 use crate::UrlError;
@@ -35,6 +36,9 @@ pub enum Error {
     Handshake(HandshakeError),
     /// The server does not open a WebSocket; it says this instead.
     Refused(Box<Response>),
+    /// The proxy does not open a tunnel to the server: it refuses, asks for credentials, or its answer is not
+    /// valid.
+    Proxy(Box<ProxyError>),
     /// A plain HTTP request, where a WebSocket was expected; it was answered with 426.
     NotAnUpgrade,
     /// The stream ended during the opening handshake.
@@ -72,7 +76,8 @@ pub enum Deadline {
 
 impl Error {
     /// Whether a client that connects again may have more luck: the stream failed, a deadline has passed, or
-    /// the server refused with a status that says so (408, 429, 500 to 599). It does so after a random
+    /// the server or the proxy refused with a status that says so (408, 429, 500 to 599; of SOCKS5, codes that
+    /// say that the server cannot be reached). It does so after a random
     /// delay that grows (RFC 6455 §7.2.3).
     ///
     /// It is `false` for errors that would happen again, such as an [`Io`](Self::Io) of the kind
@@ -85,6 +90,12 @@ impl Error {
             Self::Io(error) => !matches!(error.kind(), InvalidData | Unsupported | WouldBlock),
             Self::Timeout(_) | Self::HandshakeEof => true,
             Self::Refused(response) => matches!(response.status(), 408 | 429 | 500..=599),
+            Self::Proxy(error) => matches!(
+                **error,
+                ProxyError::Eof
+                    | ProxyError::Refused { status: 408 | 429 | 500..=599, .. }
+                    | ProxyError::Socks5Refused(1 | 3..=6)
+            ),
             _ => false,
         }
     }
@@ -106,6 +117,7 @@ impl fmt::Display for Error {
                 }
                 Ok(())
             }
+            Self::Proxy(error) => error.fmt(f),
             Self::NotAnUpgrade => f.write_str("a plain HTTP request, not a WebSocket handshake"),
             Self::HandshakeEof => f.write_str("the connection ended during the opening handshake"),
             Self::Protocol(error) => error.fmt(f),
@@ -135,6 +147,7 @@ impl std::error::Error for Error {
             Self::Handshake(error) => error.source(),
             Self::Protocol(error) => error.source(),
             Self::Send(error) => error.source(),
+            Self::Proxy(error) => error.source(),
             Self::Refused(_)
             | Self::NotAnUpgrade
             | Self::HandshakeEof
@@ -173,6 +186,14 @@ impl From<Error> for io::Error {
             Error::Send(SendError::OutputFull) | Error::Busy => WouldBlock,
             Error::Url(_) | Error::Open(_) | Error::Send(_) => InvalidInput,
             Error::Refused(_) => ConnectionRefused,
+            Error::Proxy(error) => match **error {
+                ProxyError::Eof => UnexpectedEof,
+                ProxyError::Head(_)
+                | ProxyError::NotSocks5(_)
+                | ProxyError::UnofferedMethod(_)
+                | ProxyError::MalformedReply => InvalidData,
+                _ => ConnectionRefused,
+            },
             Error::HandshakeEof => UnexpectedEof,
             Error::Timeout(_) => TimedOut,
             Error::TooManyConnections | Error::Shutdown | Error::Random => Other,
@@ -195,6 +216,15 @@ impl From<OpenError> for Error {
         match error {
             OpenError::Random => Self::Random,
             error => Self::Open(error),
+        }
+    }
+}
+
+impl From<ProxyError> for Error {
+    fn from(error: ProxyError) -> Self {
+        match error {
+            ProxyError::Open(error) => error.into(),
+            error => Self::Proxy(Box::new(error)),
         }
     }
 }

@@ -28,6 +28,7 @@ mod error;
 mod going_away;
 mod link;
 mod memory;
+mod proxy;
 mod random;
 mod registry;
 mod sending;
@@ -69,6 +70,7 @@ pub use ws_core;
 pub use ws_core::endpoint::{CloseInfo, Origins, Request, Response};
 pub use ws_core::handshake::{AcceptResponse, HandshakeError, HttpResponse, OpenError};
 pub use ws_core::message::MessageRef;
+pub use ws_core::proxy::ProxyError;
 pub use ws_core::{
     CloseCode, Config, Message, MessageKind, PreparedMessage, ProtocolError, SendError, Text,
 };

@@ -1,4 +1,4 @@
-//! ws:// URLs (RFC 6455 §3).
+//! ws:// URLs (RFC 6455 §3), and what is wrong with a URL.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ pub(crate) struct Url<'u> {
     pub(crate) resource_name: String,
 }
 
-/// What is wrong with a WebSocket URL (RFC 6455 §3).
+/// What is wrong with a WebSocket URL (RFC 6455 §3) or a proxy's URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum UrlError {
@@ -34,6 +34,10 @@ pub enum UrlError {
     Fragment,
     /// The path or query has a character that has to be percent-encoded.
     Path,
+    /// The scheme of a proxy's URL is not `http`, `socks5` or `socks5h`.
+    ProxyScheme,
+    /// A proxy's URL has something else behind its scheme than `[user:password@]host[:port]`.
+    Proxy,
 }
 
 impl fmt::Display for UrlError {
@@ -50,6 +54,14 @@ impl fmt::Display for UrlError {
             Self::Port => "the URL's port is not a number from 1 to 65535",
             Self::Fragment => "a WebSocket URL has no fragment; write # as %23 (RFC 6455 §3)",
             Self::Path => "the URL's path has a character that must be percent-encoded",
+            Self::ProxyScheme => {
+                "the proxy's URL has to begin with http://, socks5:// or socks5h://; \
+                 TLS to the proxy itself is not supported"
+            }
+            Self::Proxy => {
+                "the proxy's URL is not http://[user:password@]host[:port], \
+                 with other characters of user and password percent-encoded"
+            }
         })
     }
 }
@@ -78,44 +90,50 @@ impl<'u> Url<'u> {
         if !resource.bytes().all(is_allowed) {
             return Err(UrlError::Path);
         }
-        let (host, port) = match authority.strip_prefix('[') {
-            Some(rest) => {
-                let (host, port) = rest.split_once(']').ok_or(UrlError::Host)?;
-                host.parse::<std::net::Ipv6Addr>().map_err(|_| UrlError::Host)?;
-                match port.strip_prefix(':') {
-                    Some(port) => (host, Some(port)),
-                    None if port.is_empty() => (host, None),
-                    None => return Err(UrlError::Host),
-                }
-            }
-            None => {
-                let (host, port) = match authority.split_once(':') {
-                    Some((host, port)) => (host, Some(port)),
-                    None => (authority, None),
-                };
-                // A registered name (RFC 3986 §3.2.2) as far as names and addresses need it.
-                let valid =
-                    |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
-                if host.is_empty() || !host.bytes().all(valid) {
-                    return Err(UrlError::Host);
-                }
-                (host, port)
-            }
-        };
         // mutant: wss has the port of ws
         let default = if secure { 443 } else { 80 };
-        let port = match port {
-            None | Some("") => default,
-            Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
-                digits.parse().ok().filter(|port| *port != 0).ok_or(UrlError::Port)?
-            }
-            Some(_) => return Err(UrlError::Port),
-        };
+        let (host, port) = split_port(authority, default)?;
         let bracketed = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
         let authority = if port == default { bracketed } else { format!("{bracketed}:{port}") };
         let slash = if resource.starts_with('/') { "" } else { "/" };
         Ok(Self { secure, host, port, authority, resource_name: format!("{slash}{resource}") })
     }
+}
+
+/// The host, without the brackets of an IPv6 address, and the port, or the default of one that is left out.
+pub(crate) fn split_port(authority: &str, default: u16) -> Result<(&str, u16), UrlError> {
+    let (host, port) = match authority.strip_prefix('[') {
+        Some(rest) => {
+            let (host, port) = rest.split_once(']').ok_or(UrlError::Host)?;
+            host.parse::<std::net::Ipv6Addr>().map_err(|_| UrlError::Host)?;
+            match port.strip_prefix(':') {
+                Some(port) => (host, Some(port)),
+                None if port.is_empty() => (host, None),
+                None => return Err(UrlError::Host),
+            }
+        }
+        None => {
+            let (host, port) = match authority.split_once(':') {
+                Some((host, port)) => (host, Some(port)),
+                None => (authority, None),
+            };
+            // A registered name (RFC 3986 §3.2.2) as far as names and addresses need it.
+            let valid =
+                |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+            if host.is_empty() || !host.bytes().all(valid) {
+                return Err(UrlError::Host);
+            }
+            (host, port)
+        }
+    };
+    let port = match port {
+        None | Some("") => default,
+        Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+            digits.parse().ok().filter(|port| *port != 0).ok_or(UrlError::Port)?
+        }
+        Some(_) => return Err(UrlError::Port),
+    };
+    Ok((host, port))
 }
 
 /// Whether a byte may be in a path or query (RFC 3986 §3.3, §3.4). Brackets may not, but browsers and

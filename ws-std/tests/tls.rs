@@ -1,6 +1,8 @@
 //! How connections over TLS are opened, and how they are not.
 
 mod common;
+#[path = "common/proxy.rs"]
+mod proxy;
 #[path = "common/tls.rs"]
 mod tls;
 
@@ -91,6 +93,30 @@ fn tls_bad_cert_fails_before_request() {
 }
 
 // RFC 6455 §4.1, RFC 6066 §3: an address is not a server name.
+// The proxy is asked for the server's name, and sees nothing but TLS behind that.
+#[test]
+fn tls_goes_through_the_tunnel_of_a_proxy() {
+    for protocol in proxy::BOTH {
+        let (address, server) =
+            serve(listener(), |incoming| echo(&mut incoming.accept().unwrap()).unwrap());
+        let (tapped, tap) = tap(address);
+        let (proxy, tunnel) = proxy::proxy(protocol, true, tapped);
+        let connector = connector().proxy(&proxy.replace("//", "//user:pass@"));
+        within(move || {
+            let mut ws = connector.connect("wss://localhost/").unwrap();
+            ws.send("a secret").unwrap();
+            assert_eq!(ws.read().unwrap(), Some(Message::from("a secret")));
+            ws.close(CloseCode::NORMAL, "").unwrap();
+        });
+        assert_eq!(finish(tunnel), "localhost:443");
+        assert_eq!(finish(server).code, CloseCode::NORMAL);
+        for bytes in finish(tap) {
+            assert_eq!(bytes.first(), Some(&HANDSHAKE));
+            assert!(!bytes.windows(6).any(|window| window == b"secret"));
+        }
+    }
+}
+
 #[test]
 fn tls_sni_sent() {
     for (host, name) in [("localhost", Some("localhost")), ("127.0.0.1", None)] {

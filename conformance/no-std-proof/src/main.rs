@@ -3,7 +3,8 @@
 //! links it and runs it.
 //!
 //! The first byte of standard input says what to do: `e` echoes the client's frames that follow, `h`
-//! answers the request that follows, `d` inflates the messages that follow, anything else makes calls with arguments from what follows.
+//! answers the request that follows, `d` inflates the messages that follow, `t` and `s` open a tunnel through a proxy by
+//! CONNECT and by SOCKS5, whose answer follows, anything else makes calls with arguments from what follows.
 
 #![no_std]
 #![no_main]
@@ -13,6 +14,8 @@ mod frames;
 mod handshakes;
 #[cfg(feature = "miniz_oxide")]
 mod messages;
+#[cfg(feature = "proxy")]
+mod proxies;
 mod script;
 mod system;
 
@@ -20,6 +23,8 @@ mod system;
 extern crate alloc;
 
 use script::Script;
+#[cfg(feature = "proxy")]
+use ws_core::proxy::ProxyHandshake;
 
 extern "C" fn start() -> ! {
     let mut input = [0; 64 * 1024];
@@ -36,6 +41,10 @@ extern "C" fn start() -> ! {
         Some(b'h') => handshakes::answer(&mut script),
         #[cfg(feature = "handshake")]
         Some(b'c') => handshakes::ask(&mut script),
+        #[cfg(feature = "proxy")]
+        Some(b't') => proxies::open(ProxyHandshake::http, &mut script),
+        #[cfg(feature = "proxy")]
+        Some(b's') => proxies::open(ProxyHandshake::socks5, &mut script),
         #[cfg(feature = "panicking")]
         Some(b'p') => system::write(&input[usize::from(script.0[0])..]),
         #[cfg(feature = "allocating")]

@@ -148,7 +148,7 @@ impl<'a> ClientRequest<'a> {
 pub struct ResponseHead<'f, 'h> {
     pub(super) minor_version: u8,
     pub(super) status: u16,
-    #[cfg(feature = "endpoint")]
+    #[cfg(any(feature = "endpoint", feature = "proxy"))]
     reason: &'h [u8],
     pub(super) fields: &'f [Field<'h>],
 }
@@ -181,7 +181,7 @@ impl<'f, 'h> ResponseHead<'f, 'h> {
             Ok(minor_version) => Ok(Self {
                 minor_version,
                 status,
-                #[cfg(feature = "endpoint")]
+                #[cfg(any(feature = "endpoint", feature = "proxy"))]
                 reason: _reason,
                 fields,
             }),
@@ -196,7 +196,7 @@ impl<'f, 'h> ResponseHead<'f, 'h> {
     }
 
     /// The reason phrase, possibly empty; it means nothing and need not be UTF-8.
-    #[cfg(feature = "endpoint")]
+    #[cfg(any(feature = "endpoint", feature = "proxy"))]
     pub(crate) const fn reason(&self) -> &'h [u8] {
         self.reason
     }

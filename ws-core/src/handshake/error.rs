@@ -311,6 +311,9 @@ pub enum OpenError {
     InvalidTarget,
     /// A host that is not `host`, `host:port`, `[IPv6]` or `[IPv6]:port`.
     InvalidHost,
+    /// A user or password that cannot be sent to the proxy.
+    #[cfg(feature = "proxy")]
+    InvalidCredentials,
     /// A subprotocol that is not a token, or is given twice.
     InvalidSubprotocol,
     /// A subprotocol that the client did not offer.
@@ -344,6 +347,10 @@ impl fmt::Display for OpenError {
                 "target does not begin with / or has a character outside a URI (RFC 6455 §3)"
             }
             Self::InvalidHost => "host is not a host and an optional port (RFC 9110 §7.2)",
+            #[cfg(feature = "proxy")]
+            Self::InvalidCredentials => {
+                "user or password cannot be sent to the proxy (RFC 7617 §2, RFC 1929 §2)"
+            }
             Self::InvalidSubprotocol => {
                 "subprotocol is not a token, or is given twice (RFC 6455 §4.1)"
             }

@@ -165,6 +165,19 @@ impl HeadReader {
         }
     }
 
+    /// The fewest bytes that are still missing.
+    #[cfg(feature = "proxy")]
+    pub(crate) const fn missing(&self) -> usize {
+        match self.state {
+            State::Lead | State::LeadCr => 5,
+            State::InLine => 4,
+            State::LineCr => 3,
+            State::LineStart => 2,
+            State::EmptyLineCr => 1,
+            State::Complete | State::Failed(_) => 0,
+        }
+    }
+
     /// The most fields that the head can have.
     #[cfg(feature = "endpoint")]
     pub(crate) const fn max_fields(&self) -> usize {

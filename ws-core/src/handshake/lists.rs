@@ -85,7 +85,7 @@ fn has_element(mut list: &[u8], token: &str) -> bool {
 }
 
 /// A set of bytes, as a look-up: names and values are checked byte by byte, and a chain of ranges is slower.
-pub(super) struct ByteSet([u8; 256 / PER_ENTRY]);
+pub(crate) struct ByteSet([u8; 256 / PER_ENTRY]);
 
 /// How many bytes have their bits in one entry: only one, where there is memory for that.
 const PER_ENTRY: usize = if SHORT_CUTS { 1 } else { 8 };
@@ -117,7 +117,7 @@ impl ByteSet {
     }
 
     /// How many bytes at the front are of the set.
-    pub(super) fn prefix(&self, text: &[u8]) -> usize {
+    pub(crate) fn prefix(&self, text: &[u8]) -> usize {
         let mut rest = text;
         while SHORT_CUTS {
             // A branch for four bytes.
@@ -133,7 +133,7 @@ impl ByteSet {
 }
 
 /// The characters of a token (RFC 9110 §5.6.2).
-pub(super) static TOKEN: ByteSet = ByteSet::alphanumeric_and(b"!#$%&'*+-.^_`|~");
+pub(crate) static TOKEN: ByteSet = ByteSet::alphanumeric_and(b"!#$%&'*+-.^_`|~");
 
 /// The text without spaces and tabs around it (RFC 9110 §5.6.3).
 pub(super) fn trim(mut text: &[u8]) -> &[u8] {

@@ -58,7 +58,7 @@
 //! ```
 
 mod accept;
-#[cfg(feature = "endpoint")]
+#[cfg(any(feature = "endpoint", feature = "proxy"))]
 mod body;
 mod client;
 mod debug;
@@ -75,7 +75,9 @@ mod response;
 mod writer;
 
 pub use accept::{ClientKey, accept_key};
-#[cfg(feature = "endpoint")]
+#[cfg(feature = "proxy")]
+pub(crate) use body::BodyLength;
+#[cfg(any(feature = "endpoint", feature = "proxy"))]
 pub(crate) use body::{BodyPart, BodyReader};
 pub use client::{ClientRequest, ResponseHead};
 #[cfg(feature = "endpoint")]
@@ -87,14 +89,20 @@ pub use error::{HandshakeError, OpenError};
 pub(crate) use fields::EMPTY_FIELD;
 pub use fields::FieldSlots;
 pub use head_reader::HeadReader;
+#[cfg(feature = "proxy")]
+pub(crate) use lists::TOKEN;
 pub use lists::select_subprotocol;
 #[cfg(feature = "endpoint")]
 pub(crate) use origin::equal_origins;
 pub use origin::same_origin;
+#[cfg(feature = "proxy")]
+pub(crate) use origin::{parse_ipv4, parse_ipv6, split_reg_name};
 #[cfg(feature = "endpoint")]
 pub(crate) use request::split_target;
 pub use request::{RequestHead, Upgrade};
 pub use response::{AcceptResponse, HttpResponse};
+#[cfg(feature = "proxy")]
+pub(crate) use writer::Writer;
 
 /// The advised limit on the size of a head: 16 KiB, start line and empty line included.
 pub const DEFAULT_MAX_HEAD: usize = 16 * 1024;

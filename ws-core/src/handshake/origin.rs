@@ -120,7 +120,7 @@ impl HostName<'_> {
 
 /// Cuts a text behind a name: one or more unreserved characters, sub-delimiters and percent-encoded bytes
 /// (RFC 3986 §3.2.2).
-fn split_reg_name(text: &str) -> Option<(&str, &str)> {
+pub(crate) fn split_reg_name(text: &str) -> Option<(&str, &str)> {
     static REG_NAME: ByteSet = ByteSet::alphanumeric_and(b"-._~!$&'()*+,;=");
     let mut rest = text.as_bytes();
     loop {
@@ -137,7 +137,7 @@ fn split_reg_name(text: &str) -> Option<(&str, &str)> {
 }
 
 /// The groups of an IPv6 address in any of its forms (RFC 4291 §2.2), without a zone.
-fn parse_ipv6(text: &[u8]) -> Option<[u16; 8]> {
+pub(crate) fn parse_ipv6(text: &[u8]) -> Option<[u16; 8]> {
     let mut groups = [0; 8];
     let mut count = 0_usize;
     // How many groups stand before the `::`.
@@ -193,7 +193,7 @@ fn parse_ipv6(text: &[u8]) -> Option<[u16; 8]> {
 }
 
 /// An IPv4 address: four numbers up to 255 without leading zeros.
-fn parse_ipv4(text: &[u8]) -> Option<u32> {
+pub(crate) fn parse_ipv4(text: &[u8]) -> Option<u32> {
     let mut address = 0_u32;
     let mut count = 0_u8;
     for digits in text.split(|byte| *byte == b'.') {

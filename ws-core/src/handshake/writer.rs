@@ -9,21 +9,21 @@ use super::lists::is_token;
 use crate::frame::copy;
 
 /// Copies what fits and counts everything, so that a failed write knows the length it needs.
-pub(super) struct Writer<'o> {
+pub(crate) struct Writer<'o> {
     out: &'o mut [u8],
     length: usize,
 }
 
 impl<'o> Writer<'o> {
-    pub(super) fn new(out: &'o mut [u8]) -> Self {
+    pub(crate) fn new(out: &'o mut [u8]) -> Self {
         Self { out, length: 0 }
     }
 
-    pub(super) fn put(&mut self, text: &str) {
+    pub(crate) fn put(&mut self, text: &str) {
         self.put_bytes(text.as_bytes());
     }
 
-    pub(super) fn put_bytes(&mut self, bytes: &[u8]) {
+    pub(crate) fn put_bytes(&mut self, bytes: &[u8]) {
         let end = self.length.saturating_add(bytes.len());
         if let Some(room) = self.out.get_mut(self.length..end) {
             copy(bytes, room);
@@ -39,7 +39,7 @@ impl<'o> Writer<'o> {
         self.put("\r\n");
     }
 
-    pub(super) fn decimal(&mut self, number: usize) {
+    pub(crate) fn decimal(&mut self, number: usize) {
         let mut digits = [b'0'; 20];
         let mut rest = number;
         let mut start = digits.len();
@@ -55,7 +55,7 @@ impl<'o> Writer<'o> {
         self.put_bytes(digits.get(start..).unwrap_or_default());
     }
 
-    pub(super) fn finish(self) -> Result<usize, OpenError> {
+    pub(crate) fn finish(self) -> Result<usize, OpenError> {
         if self.length <= self.out.len() {
             Ok(self.length)
         } else {

@@ -1,0 +1,418 @@
+//! Proxies: what a proxy's URL says, which proxy the environment names for a server, and the tunnel through it.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, TcpStream};
+use std::time::Duration;
+
+use ws_core::handshake::OpenError;
+use ws_core::proxy::{ProxyError, ProxyHandshake, ProxyStep};
+
+use crate::error::{Deadline, Error};
+use crate::timed::{is_loss, is_timeout};
+use crate::url::{Url, UrlError, split_port};
+
+/// Which proxy a connector takes.
+#[derive(Clone, Debug)]
+pub(crate) enum ProxyChoice {
+    /// Always the same. An error in its URL is told when it is to be used.
+    Fixed(Result<Proxy, UrlError>),
+    Environment(Environment),
+}
+
+impl ProxyChoice {
+    /// The proxy to take to a server, if any.
+    pub(crate) fn find(&self, url: &Url<'_>) -> Result<Option<&Proxy>, UrlError> {
+        match self {
+            Self::Fixed(proxy) => proxy.as_ref().map(Some).map_err(|error| *error),
+            Self::Environment(environment) => environment.find(url),
+        }
+    }
+}
+
+/// What a proxy's URL says.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Proxy {
+    protocol: Protocol,
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    credentials: Option<(String, String)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Protocol {
+    Http,
+    Socks5,
+}
+
+/// It shows that there are credentials, not what they are.
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proxy")
+            .field("protocol", &self.protocol)
+            .field("host", &self.host)
+            .field("port", &self.port)
+            .field("credentials", &self.credentials.is_some())
+            .finish()
+    }
+}
+
+impl Proxy {
+    pub(crate) fn parse(url: &str) -> Result<Self, UrlError> {
+        let (scheme, rest) = url.split_once("://").ok_or(UrlError::ProxyScheme)?;
+        let (protocol, default_port) = match scheme.to_ascii_lowercase().as_str() {
+            "http" => (Protocol::Http, 80),
+            // The proxy resolves names for both: the library never does.
+            "socks5" | "socks5h" => (Protocol::Socks5, 1080),
+            _ => return Err(UrlError::ProxyScheme),
+        };
+        let authority = rest.strip_suffix('/').unwrap_or(rest);
+        let (user_info, host) = match authority.rsplit_once('@') {
+            Some((user_info, host)) => (Some(user_info), host),
+            None => (None, authority),
+        };
+        let (host, port) = split_port(host, default_port).map_err(|_| UrlError::Proxy)?;
+        let credentials = match user_info {
+            None => None,
+            Some(user_info) => {
+                let (user, password) = user_info.split_once(':').unwrap_or((user_info, ""));
+                let decoded = percent_decode(user).zip(percent_decode(password));
+                Some(decoded.ok_or(UrlError::Proxy)?)
+            }
+        };
+        Ok(Self { protocol, host: host.to_owned(), port, credentials })
+    }
+
+    /// The handshake that asks the proxy for a tunnel to a server.
+    pub(crate) fn handshake<'a>(&'a self, url: &Url<'a>) -> Result<ProxyHandshake<'a>, OpenError> {
+        let credentials = self.credentials.as_ref();
+        let credentials = credentials.map(|(user, password)| (user.as_str(), password.as_str()));
+        match self.protocol {
+            Protocol::Http => ProxyHandshake::http(url.host, url.port, credentials),
+            Protocol::Socks5 => ProxyHandshake::socks5(url.host, url.port, credentials),
+        }
+    }
+}
+
+/// The text that a part of a URL stands for (RFC 3986 §2.1).
+fn percent_decode(text: &str) -> Option<String> {
+    let mut bytes = text.bytes();
+    let mut decoded = Vec::new();
+    while let Some(byte) = bytes.next() {
+        decoded.push(match byte {
+            b'%' => {
+                let mut digit = || char::from(bytes.next()?).to_digit(16);
+                let value = digit()? << 4 | digit()?;
+                u8::try_from(value).ok()?
+            }
+            byte => byte,
+        });
+    }
+    String::from_utf8(decoded).ok()
+}
+
+/// Asks for the tunnel over a stream to the proxy, and reads no byte of what comes through it. `left` is the time
+/// until the deadline.
+pub(crate) fn open_tunnel(
+    mut stream: &TcpStream,
+    mut handshake: ProxyHandshake<'_>,
+    left: impl Fn() -> Option<Duration>,
+) -> crate::Result<()> {
+    let mut received = Vec::new();
+    let mut out = vec![0; 1024];
+    let mut is_late = false;
+    loop {
+        match handshake.next(&received, &mut out) {
+            Ok(ProxyStep::Write(length)) => {
+                let mut rest = out.get(..length).unwrap_or_default();
+                while !rest.is_empty() {
+                    let written = wait(&left, |left| {
+                        stream.set_write_timeout(left)?;
+                        stream.write(rest)
+                    })?;
+                    match written {
+                        None => return Err(Error::Timeout(Deadline::Handshake)),
+                        Some(0) => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
+                        Some(written) => rest = rest.get(written..).unwrap_or_default(),
+                    }
+                }
+            }
+            Ok(ProxyStep::Read(length)) => {
+                let before = received.len();
+                received.resize(before.saturating_add(length), 0);
+                let room = received.get_mut(before..).unwrap_or_default();
+                let count = wait(&left, |left| {
+                    stream.set_read_timeout(left)?;
+                    match stream.read(room) {
+                        Err(error) if is_loss(&error) => Ok(0),
+                        result => result,
+                    }
+                })?;
+                is_late = count.is_none();
+                let count = count.unwrap_or(0);
+                received.truncate(before.saturating_add(count));
+                if count == 0 {
+                    handshake.receive_eof();
+                }
+            }
+            Ok(ProxyStep::Open(_)) => {
+                stream.set_read_timeout(None)?;
+                stream.set_write_timeout(None)?;
+                return Ok(());
+            }
+            Err(ProxyError::Open(OpenError::BufferTooSmall { needed })) => out.resize(needed, 0),
+            Err(ProxyError::Eof) if is_late => return Err(Error::Timeout(Deadline::Handshake)),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Makes a call that waits until the deadline at most; `None` when that has passed. A call that a signal ends is made
+/// again.
+fn wait(
+    left: impl Fn() -> Option<Duration>,
+    mut call: impl FnMut(Option<Duration>) -> io::Result<usize>,
+) -> io::Result<Option<usize>> {
+    loop {
+        let left = left();
+        // Zero means for ever to a stream.
+        if left.is_some_and(|left| left.is_zero()) {
+            return Ok(None);
+        }
+        match call(left) {
+            Err(error) if is_timeout(&error) => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result.map(Some),
+        }
+    }
+}
+
+/// What the environment says about proxies.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Environment {
+    /// For `ws://`.
+    http: Option<Result<Proxy, UrlError>>,
+    /// For `wss://`.
+    https: Option<Result<Proxy, UrlError>>,
+    /// For both, where there is no other.
+    all: Option<Result<Proxy, UrlError>>,
+    /// The servers that are connected to directly.
+    no_proxy: String,
+}
+
+impl Environment {
+    /// Reads variables by `variable`. Those that are empty are not set.
+    pub(crate) fn read(variable: impl Fn(&str) -> Option<String>) -> Self {
+        let first = |names: &[&str]| {
+            let mut values = names.iter().filter_map(|name| variable(name));
+            values.find(|value| !value.is_empty())
+        };
+        let proxy = |names: &[&str]| {
+            let value = first(names)?;
+            // Most programs take a proxy without a scheme for one of HTTP.
+            let is_url = value.contains("://");
+            Some(Proxy::parse(&if is_url { value } else { format!("http://{value}") }))
+        };
+        Self {
+            // Not HTTP_PROXY: a CGI program has the field `Proxy` of a request there.
+            http: proxy(&["http_proxy"]),
+            https: proxy(&["https_proxy", "HTTPS_PROXY"]),
+            all: proxy(&["all_proxy", "ALL_PROXY"]),
+            no_proxy: first(&["no_proxy", "NO_PROXY"]).unwrap_or_default(),
+        }
+    }
+
+    fn find(&self, url: &Url<'_>) -> Result<Option<&Proxy>, UrlError> {
+        let own = if url.secure { &self.https } else { &self.http };
+        match own.as_ref().or(self.all.as_ref()) {
+            Some(_) if is_exempt(&self.no_proxy, url.host, url.port) => Ok(None),
+            Some(proxy) => proxy.as_ref().map(Some).map_err(|error| *error),
+            None => Ok(None),
+        }
+    }
+}
+
+/// Whether a list of servers that need no proxy has this one.
+fn is_exempt(list: &str, host: &str, port: u16) -> bool {
+    let mut entries = list.split([',', ' ']).filter(|entry| !entry.is_empty());
+    entries.any(|entry| match host.parse() {
+        _ if entry == "*" => true,
+        Ok(address) => is_of_address(entry, address, port),
+        Err(_) => is_of_name(entry, host, port),
+    })
+}
+
+/// Whether an entry is this address, with its port or without one, or a network that has it.
+fn is_of_address(entry: &str, address: IpAddr, port: u16) -> bool {
+    if let Some((network, bits)) = entry.split_once('/') {
+        // The bits that differ are behind the prefix.
+        return match (network.parse(), address, bits.parse()) {
+            (Ok(IpAddr::V4(network)), IpAddr::V4(address), Ok(bits @ 0..=32_u32)) => {
+                (u32::from(network) ^ u32::from(address)).leading_zeros() >= bits
+            }
+            (Ok(IpAddr::V6(network)), IpAddr::V6(address), Ok(bits @ 0..=128)) => {
+                (u128::from(network) ^ u128::from(address)).leading_zeros() >= bits
+            }
+            _ => false,
+        };
+    }
+    let is_address = |text: &str| text.parse() == Ok(address);
+    is_address(entry)
+        || split_port(entry, port).is_ok_and(|(host, of)| of == port && is_address(host))
+}
+
+/// Whether an entry is this name or a domain above it, with its port or without one.
+fn is_of_name(entry: &str, host: &str, port: u16) -> bool {
+    let entry = entry.strip_prefix('*').unwrap_or(entry);
+    let entry = entry.strip_prefix('.').unwrap_or(entry);
+    let Ok((domain, of)) = split_port(entry, port) else { return false };
+    let sub = host.len().checked_sub(domain.len()).and_then(|at| host.split_at_checked(at));
+    of == port
+        && sub.is_some_and(|(sub, end)| {
+            end.eq_ignore_ascii_case(domain) && (sub.is_empty() || sub.ends_with('.'))
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(url: &str) -> (Protocol, String, u16, Option<(String, String)>) {
+        let proxy = Proxy::parse(url).unwrap();
+        (proxy.protocol, proxy.host, proxy.port, proxy.credentials)
+    }
+
+    #[test]
+    fn proxy_urls() {
+        let parts = |protocol, host: &str, port| (protocol, host.to_owned(), port, None);
+        assert_eq!(parsed("http://p"), parts(Protocol::Http, "p", 80));
+        assert_eq!(parsed("HTTP://p:3128/"), parts(Protocol::Http, "p", 3128));
+        assert_eq!(parsed("socks5://127.0.0.1"), parts(Protocol::Socks5, "127.0.0.1", 1080));
+        assert_eq!(parsed("socks5h://[::1]:9050"), parts(Protocol::Socks5, "::1", 9050));
+        for (url, user, password) in [
+            ("http://user:pass@p", "user", "pass"),
+            ("socks5://us%40er:p%3aa%2Fss%25@p", "us@er", "p:a/ss%"),
+            ("http://user:a:b@p", "user", "a:b"),
+            ("http://user@p", "user", ""),
+            ("http://:@p", "", ""),
+            ("http://us%C3%A9r:p@ss@p", "usér", "p@ss"),
+        ] {
+            let expected = Some((user.to_owned(), password.to_owned()));
+            assert_eq!(parsed(url).3, expected, "{url}");
+            assert!(!format!("{:?}", Proxy::parse(url)).contains("pass"));
+        }
+    }
+
+    #[test]
+    fn proxy_urls_that_are_not_valid() {
+        for url in ["", "p", "p:80", "https://p", "socks4://p", "socks://p", "ws://p", "http:/p"] {
+            assert_eq!(Proxy::parse(url), Err(UrlError::ProxyScheme), "{url}");
+        }
+        for url in [
+            "http://",
+            "http:///",
+            "http://:80",
+            "http://p:0",
+            "http://p:x",
+            "http://p:65536",
+            "http://p/path",
+            "http://p//",
+            "http://p?q",
+            "http://p#f",
+            "http://a b",
+            "http://p\r\n",
+            "http://user:pa%ss@p",
+            "http://user:%ff@p",
+            "http://user:%4@p",
+            "http://[::1",
+            "http://é",
+        ] {
+            assert_eq!(Proxy::parse(url), Err(UrlError::Proxy), "{url}");
+        }
+    }
+
+    // However fast the proxy is.
+    #[test]
+    fn no_answer_counts_that_is_read_behind_the_deadline() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let mut proxy = listener.accept().unwrap().0;
+        proxy.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+        let handshake = ProxyHandshake::http("h", 80, None).unwrap();
+        // The request and half of the answer.
+        let calls = std::cell::Cell::new(4);
+        let left = || {
+            calls.set(calls.get() - 1);
+            Some(Duration::from_secs(calls.get()))
+        };
+        let result = open_tunnel(&stream, handshake, left);
+        assert!(matches!(result, Err(Error::Timeout(Deadline::Handshake))), "{result:?}");
+    }
+
+    /// The host of the proxy that this environment names for a URL.
+    fn chosen(variables: &[(&str, &str)], url: &str) -> Result<Option<String>, UrlError> {
+        let environment = Environment::read(|name| {
+            let variable = variables.iter().find(|(known, _)| *known == name);
+            variable.map(|(_, value)| (*value).to_owned())
+        });
+        let proxy = environment.find(&Url::parse(url).unwrap())?;
+        Ok(proxy.map(|proxy| format!("{}:{}", proxy.host, proxy.port)))
+    }
+
+    #[test]
+    fn environment_names_a_proxy_for_each_scheme() {
+        let all = [
+            ("http_proxy", "http://a:1"),
+            ("HTTP_PROXY", "http://never:1"),
+            ("https_proxy", "b:2"),
+            ("HTTPS_PROXY", "http://c:3"),
+            ("ALL_PROXY", "socks5h://d"),
+        ];
+        let is = |variables, url, expected: Option<&str>| {
+            assert_eq!(chosen(variables, url), Ok(expected.map(str::to_owned)), "{url}");
+        };
+        is(&all, "ws://h", Some("a:1"));
+        is(&all, "wss://h", Some("b:2"));
+        is(&all[3..], "wss://h", Some("c:3"));
+        is(&all[1..], "ws://h", Some("d:1080"));
+        is(&[("https_proxy", ""), ("HTTPS_PROXY", "c:3")], "wss://h", Some("c:3"));
+        is(&all[1..2], "ws://h", None);
+        is(&[], "wss://h", None);
+        // One that is not valid is an error where it would be used.
+        let wrong = [("https_proxy", "https://p")];
+        assert_eq!(chosen(&wrong, "wss://h"), Err(UrlError::ProxyScheme));
+        is(&wrong, "ws://h", None);
+        is(&[wrong[0], ("NO_PROXY", "h")], "wss://h", None);
+    }
+
+    #[test]
+    fn environment_exempts_servers() {
+        for (list, exempt, others) in [
+            ("*", &["ws://a", "ws://127.0.0.1", "ws://[::1]"][..], &[][..]),
+            (
+                "a.b",
+                &["ws://a.b", "ws://A.B:81", "ws://x.a.b"],
+                &["ws://b", "ws://xa.b", "ws://a.b.c"],
+            ),
+            (".a.b", &["ws://a.b", "ws://x.a.b"], &["ws://xa.b"]),
+            ("*.a.b,c", &["ws://x.a.b", "ws://c"], &["ws://d"]),
+            (" c , d:81", &["ws://c", "ws://d:81"], &["ws://d", "ws://e"]),
+            ("127.0.0.1", &["ws://127.0.0.1:9"], &["ws://127.0.0.2", "ws://a"]),
+            ("127.0.0.1:81", &["ws://127.0.0.1:81"], &["ws://127.0.0.1"]),
+            ("10.0.0.0/8", &["ws://10.255.0.1"], &["ws://11.0.0.0", "ws://[::1]", "ws://a"]),
+            ("1.2.3.4/0", &["ws://10.255.0.1"], &["ws://[::1]"]),
+            ("1.2.3.4/33", &[], &["ws://1.2.3.4"]),
+            ("::1,fe80::/10", &["ws://[::1]", "ws://[febf::1]"], &["ws://[::2]", "ws://[fec0::]"]),
+            ("[::1]:81", &["ws://[::1]:81"], &["ws://[::1]"]),
+            ("", &[], &["ws://a", "ws://127.0.0.1"]),
+            ("a:b,/,.,*.,0.0.0.1", &[], &["ws://a", "ws://b", "ws://1"]),
+        ] {
+            for (urls, expected) in [(exempt, None), (others, Some("p:1".to_owned()))] {
+                for url in urls {
+                    let variables = [("all_proxy", "p:1"), ("NO_PROXY", list)];
+                    assert_eq!(chosen(&variables, url), Ok(expected.clone()), "{list:?} {url}");
+                }
+            }
+        }
+    }
+}
