@@ -198,3 +198,8 @@ pub struct Embedding;
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/FROM_TUNGSTENITE.md")]
 pub struct FromTungstenite;
+
+/// And the recipes.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/RECIPES.md")]
+pub struct Recipes;
