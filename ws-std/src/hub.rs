@@ -10,6 +10,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use ws_core::endpoint::Request;
+
 use crate::{
     CloseCode, CloseInfo, Error, Message, PreparedMessage, Reader, Result, Stream, Transport,
     WebSocket, Writer,
@@ -109,6 +111,7 @@ impl Hub {
     where
         T: Transport + Send + 'static,
     {
+        let request = ws.request().cloned();
         let (reader, writer) = ws.split()?;
         let queue = Arc::new(Queue::new(writer.clone()));
         let id = {
@@ -118,7 +121,7 @@ impl Hub {
             members.queues.insert(id, queue.clone());
             id
         };
-        let member = Member { id, reader, queue: queue.clone(), hub: self.clone() };
+        let member = Member { id, reader, request, queue: queue.clone(), hub: self.clone() };
         let hub = self.clone();
         thread::Builder::new()
             .name(format!("hub {id}"))
@@ -380,6 +383,7 @@ impl Queue {
 pub struct Member<T: Transport = Stream> {
     id: MemberId,
     reader: Reader<T>,
+    request: Option<Request>,
     queue: Arc<Queue>,
     hub: Hub,
 }
@@ -395,6 +399,21 @@ impl<T: Transport> Member<T> {
         &self.hub
     }
 
+    /// The client's request, on a server.
+    pub fn request(&self) -> Option<&Request> {
+        self.request.as_ref()
+    }
+
+    /// The stream, for its addresses and options: `member.stream().get_ref().peer_addr()` on a server's connection.
+    pub fn stream(&self) -> &T {
+        self.reader.stream()
+    }
+
+    /// Sends a message to this member alone, as [`Hub::send_to`]. Returns whether it is still in the hub.
+    pub fn send(&self, message: impl Into<Message>) -> bool {
+        self.hub.send_to(self.id, message)
+    }
+
     /// As [`WebSocket::read`]. Once it is out of the hub, closed or too slow, messages that still come are
     /// dropped: a peer that does not read cannot go on talking.
     ///
@@ -402,7 +421,7 @@ impl<T: Transport> Member<T> {
     ///
     /// As [`WebSocket::read`].
     pub fn read(&mut self) -> Result<Option<Message>> {
-        let Self { id, reader, queue, hub } = self;
+        let Self { id, reader, queue, hub, .. } = self;
         let defer_close = || {
             hub.shared.members().queues.remove(id);
             queue.end(End::Close(CloseCode::GOING_AWAY, String::new()));

@@ -201,9 +201,14 @@ impl ListenerBuilder {
     ///
     /// # Errors
     ///
-    /// The address cannot be listened on.
+    /// The address cannot be listened on, which the error names.
     pub fn bind(self, address: impl ToSocketAddrs) -> Result<Listener> {
-        Ok(self.listen_on(TcpListener::bind(address)?))
+        let addresses: Vec<SocketAddr> = address.to_socket_addrs()?.collect();
+        let tcp = TcpListener::bind(&addresses[..]).map_err(|error| {
+            let names: Vec<String> = addresses.iter().map(SocketAddr::to_string).collect();
+            io::Error::new(error.kind(), format!("{}: {error}", names.join(", ")))
+        })?;
+        Ok(self.listen_on(tcp))
     }
 
     /// Takes connections from a socket that is listening.

@@ -92,7 +92,7 @@ impl<T: Transport> WebSocket<T> {
     /// # Errors
     ///
     /// The peer broke the protocol, the stream failed, or a deadline has passed:
-    /// [`Error::Timeout`](crate::Error::Timeout) with [`Deadline::Read`](crate::Deadline::Read) leaves all as
+    /// [`Error::Timeout`] with [`Deadline::Read`] leaves all as
     /// it is, read again to wait on.
     pub fn read(&mut self) -> Result<Option<Message>> {
         if !self.driver.has_message() && !self.wait_for_message()? {
@@ -213,9 +213,9 @@ impl<T: Transport> WebSocket<T> {
     ///
     /// # Errors
     ///
-    /// [`Error::Send`](crate::Error::Send) when the connection is closing, or the peer has closed before it has
-    /// got the message as a whole, [`Error::Io`](crate::Error::Io), or
-    /// [`Error::Timeout`](crate::Error::Timeout) with [`Deadline::Write`](crate::Deadline::Write): the message
+    /// [`Error::Send`] when the connection is closing, or the peer has closed before it has
+    /// got the message as a whole, [`Error::Io`], or
+    /// [`Error::Timeout`] with [`Deadline::Write`]: the message
     /// was taken, and the rest goes out with the next write. When 16 MiB wait by then (the option `max_output` of
     /// either builder), messages are not taken: [`SendError::OutputFull`].
     pub fn send(&mut self, message: impl Into<Message>) -> Result<()> {
@@ -313,7 +313,7 @@ impl<T: Transport> WebSocket<T> {
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send), and [`Error::Send`](crate::Error::Send) for a code or reason that is not allowed.
+    /// As [`send`](Self::send), and [`Error::Send`] for a code or reason that is not allowed.
     pub fn start_close(&mut self, code: impl Into<Option<CloseCode>>, reason: &str) -> Result<()> {
         self.driver.endpoint.outbound.start_close(code, reason)?;
         self.driver.flush()

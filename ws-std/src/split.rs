@@ -109,6 +109,11 @@ impl<T: Transport> WebSocket<T> {
 }
 
 impl<T: Transport> Reader<T> {
+    /// As [`WebSocket::stream`].
+    pub fn stream(&self) -> &T {
+        &self.link.io.stream
+    }
+
     /// As [`WebSocket::read`].
     ///
     /// # Errors

@@ -470,3 +470,23 @@ fn who_is_out_cannot_stay_by_reading_pongs_slowly() {
     read_slowly(&mut raw, Instant::now(), Duration::from_secs(10), || server.is_finished());
     finish(server);
 }
+
+#[test]
+fn a_member_knows_its_request_and_its_peer_and_sends_to_itself() {
+    let hub = Hub::new();
+    let (mut client, server) = ws_std::pair().unwrap();
+    let member = hub.join(server).unwrap();
+    assert_eq!(member.request().unwrap().path(), "/");
+    assert!(member.send("for you alone"));
+    assert_eq!(client.read().unwrap().unwrap(), "for you alone");
+    assert!(hub.start_close(member.id(), CloseCode::NORMAL, ""));
+    assert!(!member.send("too late"));
+
+    let listener = Listener::builder().bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let client = thread::spawn(move || Raw::open(address));
+    let member = hub.join(listener.accept().unwrap().accept().unwrap()).unwrap();
+    let client = client.join().unwrap();
+    let peer = member.stream().get_ref().peer_addr().unwrap();
+    assert_eq!(peer, client.stream.local_addr().unwrap());
+}

@@ -286,7 +286,9 @@ fn listener_takes_a_socket_that_is_listening() {
 #[test]
 fn listener_reports_an_address_in_use() {
     let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
-    let error = listen(tcp.local_addr().unwrap()).unwrap_err();
+    let address = tcp.local_addr().unwrap();
+    let error = listen(address).unwrap_err();
     let Error::Io(error) = error else { panic!("{error:?}") };
     assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse);
+    assert!(error.to_string().starts_with(&format!("{address}: ")), "{error}");
 }
