@@ -128,7 +128,7 @@ impl Connector {
     /// - `http://[user:password@]host[:port]` asks an HTTP proxy by CONNECT, with credentials of the scheme
     ///   `Basic`. The port is 80 if it is left out.
     /// - `socks5://[user:password@]host[:port]` or `socks5h://…` is a SOCKS5 proxy. The port is 1080 if it is left
-    ///   out. Both schemes mean the same here.
+    ///   out. Both schemes mean the same here. A user and a password are needed together.
     ///
     /// The proxy resolves the server's name. TLS to the server goes through the tunnel, so that the proxy cannot read
     /// it, but the connection to the proxy itself has no TLS: whoever can read it sees the server's name, and the
@@ -157,7 +157,7 @@ impl Connector {
     ///
     /// For `wss://` URLs it is in `https_proxy` or `HTTPS_PROXY`, for `ws://` URLs in `http_proxy`, and for both, if
     /// these are not set, in `all_proxy` or `ALL_PROXY`. The upper-case `HTTP_PROXY` is not read, because in a CGI
-    /// program it comes from the request. The variables hold URLs as for [`proxy`](Self::proxy); a URL without a scheme
+    /// program it comes from the request; nor is `http_proxy` while `REQUEST_METHOD` is set. The variables hold URLs as for [`proxy`](Self::proxy); a URL without a scheme
     /// is one of an HTTP proxy. They are read now, by this call.
     ///
     /// `no_proxy` or `NO_PROXY` lists the servers to connect to directly, with commas or spaces between them: a name,
@@ -165,7 +165,10 @@ impl Connector {
     /// `10.0.0.0/8`, or `*` for all.
     #[must_use]
     pub fn proxy_from_env(mut self) -> Self {
-        let environment = Environment::read(|name| std::env::var(name).ok());
+        // What is not UTF-8 is no valid URL, and an error when it is needed.
+        let environment = Environment::read(|name| {
+            std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+        });
         self.proxy = Some(ProxyChoice::Environment(environment));
         self
     }
@@ -215,8 +218,9 @@ impl Connector {
         self
     }
 
-    /// How long it may take to connect, over all addresses of the host together, to be let through by the proxy, if
-    /// there is one, and to open the WebSocket. Default 10 seconds; `None` means for ever. To look the name up is up to the system.
+    /// How long it may take until the WebSocket is open: to connect, over all addresses of the host together, to get
+    /// through the proxy, if there is one, and to do the opening handshake. Default 10 seconds; `None` means for ever.
+    /// The system looks up the name, and that is not bounded.
     #[must_use]
     pub fn handshake_timeout(mut self, timeout: Option<Duration>) -> Self {
         self.handshake_timeout = timeout;

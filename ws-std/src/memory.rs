@@ -19,7 +19,8 @@ use crate::transport::{Stream, Transport};
 ///
 /// The opening handshake has been done: the client has asked for `ws://localhost/`. For another URL, for
 /// headers, subprotocols or limits, give the two ends of [`MemoryStream::pair`] to
-/// [`Connector::connect_over`] and [`ListenerBuilder::request_over`](crate::ListenerBuilder::request_over).
+/// [`Connector::connect_over`] and [`ListenerBuilder::request_over`](crate::ListenerBuilder::request_over), each on a
+/// thread of its own, because `connect_over` waits for the answer.
 ///
 /// A function of the application that takes a `WebSocket<T>` for any [`Transport`] can be tested so:
 ///
@@ -140,6 +141,9 @@ impl Drop for End {
 
 impl Read for MemoryStream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
         let timeout = *lock(&self.read_timeout);
         let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let Pipe { state, changed } = &*self.end.incoming;

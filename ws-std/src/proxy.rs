@@ -66,7 +66,9 @@ impl Proxy {
             "socks5" | "socks5h" => (Protocol::Socks5, 1080),
             _ => return Err(UrlError::ProxyScheme),
         };
-        let authority = rest.strip_suffix('/').unwrap_or(rest);
+        // It ends where that of any URL ends (RFC 3986 §3.2), and nothing but a slash may follow.
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (authority, "" | "/") = rest.split_at(end) else { return Err(UrlError::Proxy) };
         let (user_info, host) = match authority.rsplit_once('@') {
             Some((user_info, host)) => (Some(user_info), host),
             None => (None, authority),
@@ -214,8 +216,9 @@ impl Environment {
             Some(Proxy::parse(&if is_url { value } else { format!("http://{value}") }))
         };
         Self {
-            // Not HTTP_PROXY: a CGI program has the field `Proxy` of a request there.
-            http: proxy(&["http_proxy"]),
+            // Not HTTP_PROXY: a CGI program has the field `Proxy` of a request there. Where names of variables have no
+            // case, `http_proxy` is the same.
+            http: if variable("REQUEST_METHOD").is_none() { proxy(&["http_proxy"]) } else { None },
             https: proxy(&["https_proxy", "HTTPS_PROXY"]),
             all: proxy(&["all_proxy", "ALL_PROXY"]),
             no_proxy: first(&["no_proxy", "NO_PROXY"]).unwrap_or_default(),
@@ -312,6 +315,8 @@ mod tests {
             "http://",
             "http:///",
             "http://:80",
+            "http://proxy.example/@127.0.0.1:9",
+            "http://p\u{fffd}:1",
             "http://p:0",
             "http://p:x",
             "http://p:65536",
@@ -377,6 +382,9 @@ mod tests {
         is(&all[1..], "ws://h", Some("d:1080"));
         is(&[("https_proxy", ""), ("HTTPS_PROXY", "c:3")], "wss://h", Some("c:3"));
         is(&all[1..2], "ws://h", None);
+        // In a CGI program it may be the request's.
+        let cgi = [all[0], ("REQUEST_METHOD", "GET")];
+        is(&cgi, "ws://h", None);
         is(&[], "wss://h", None);
         // One that is not valid is an error where it would be used.
         let wrong = [("https_proxy", "https://p")];

@@ -11,6 +11,7 @@ use ws_core::endpoint::{CloseInfo, Endpoint, Event, Next, Outbound, Request, Res
 use ws_core::message::MessageRef;
 use ws_core::{CloseCode, Message, PreparedMessage, SendError};
 
+use crate::WRITE_TIMEOUT;
 use crate::close::CloseLimits;
 use crate::driver::{Driver, Got, PongHook};
 use crate::error::{Deadline, Error, Result};
@@ -82,7 +83,8 @@ impl<T: Transport> WebSocket<T> {
     /// A WebSocket whose opening handshake was done elsewhere, as by an HTTP server:
     /// [`Endpoint::server_after_handshake`] takes what was read after the request.
     pub fn from_endpoint(endpoint: Endpoint, stream: T) -> Self {
-        let link = Link::new(stream, Instant::now());
+        let mut link = Link::new(stream, Instant::now());
+        link.write_timeout = Some(WRITE_TIMEOUT);
         Self::new(Driver::boxed(endpoint, link), None, None, None)
     }
 
@@ -161,8 +163,12 @@ impl<T: Transport> WebSocket<T> {
     /// is no whole message yet or that the connection is over, which [`close_info`](Self::close_info) tells.
     ///
     /// Call it again and again, as in each round of a game's loop: like `read`, it also answers Pings, keeps
-    /// the time-outs, and writes what is queued as far as the stream takes it. When the connection ends, it waits for
-    /// the peer's end of the stream, as `read` does.
+    /// the time-outs, and writes what is queued as far as the stream takes it.
+    ///
+    /// **The end of a connection takes longer.** The call that finds it waits for the peer's end of the stream, as `read`
+    /// does, up to [`close_timeout`](crate::Config::close_timeout): five seconds, unless you set less. A peer can bring
+    /// that about by a Close frame without an end of the stream. In a loop that must not wait so long, set a short
+    /// `close_timeout`, or give each connection a thread.
     ///
     /// ```no_run
     /// # fn round(ws: &mut ws_std::WebSocket) -> ws_std::Result<bool> {
@@ -174,8 +180,10 @@ impl<T: Transport> WebSocket<T> {
     /// # }
     /// ```
     ///
-    /// It does not wait at all over TCP, Unix sockets and TLS over these, and up to a millisecond over TCP on
-    /// Windows and over a [`Transport`] without [`set_nonblocking`](Transport::set_nonblocking).
+    /// To read takes no waiting over TCP, Unix sockets and TLS over these, and up to a millisecond over TCP on
+    /// Windows and over a [`Transport`] without [`set_nonblocking`](Transport::set_nonblocking). To write what is queued
+    /// takes up to some ten milliseconds while the peer does not take it. [`queue`](Self::queue) itself writes when 64 KiB
+    /// are queued, within the write time-out.
     ///
     /// # Errors
     ///
@@ -431,7 +439,7 @@ impl<T: Transport> WebSocket<T> {
 }
 
 impl WebSocket<Stream> {
-    /// The address of the peer.
+    /// The address of the peer; of the proxy, if one was used.
     ///
     /// # Errors
     ///
@@ -537,4 +545,19 @@ pub(crate) fn queue_or_keep(
 #[inline]
 fn flush_long<T: Transport>(link: &mut Link<T>, sending: &mut impl Sending) -> Result<()> {
     if sending.with(|out| out.waiting()) >= FLUSH_THRESHOLD { link.flush(sending) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use ws_core::Config;
+
+    use super::*;
+    use crate::MemoryStream;
+
+    #[test]
+    fn a_write_has_a_time_out_whoever_has_done_the_handshake() {
+        let endpoint = Endpoint::server_after_handshake(Config::new(), &[]);
+        let ws = WebSocket::from_endpoint(endpoint, MemoryStream::pair().0);
+        assert_eq!(ws.driver.link.write_timeout, Some(WRITE_TIMEOUT));
+    }
 }

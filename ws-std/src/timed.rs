@@ -239,7 +239,9 @@ impl<T: Transport> Timed<T> {
                     continue;
                 }
                 Err(error) if is_timeout(&error) => {
-                    self.blocking = Blocking::Waits;
+                    if !self.at_once {
+                        self.blocking = Blocking::Waits;
+                    }
                     Ok((0, Filled::TimedOut))
                 }
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok((0, Filled::Eof)),
@@ -261,7 +263,11 @@ impl<T: Transport> Timed<T> {
         match self.stream.set_nonblocking(true) {
             Ok(()) => {
                 let result = self.stream.read(buffer);
-                self.stream.set_nonblocking(false)?;
+                let restored = self.stream.set_nonblocking(false);
+                // Bytes that were read are not lost for it: the next read shows the mode of the stream.
+                if !matches!(result, Ok(1..)) {
+                    restored?;
+                }
                 result
             }
             // It waits for as long as its shortest time-out.

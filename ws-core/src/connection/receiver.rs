@@ -47,9 +47,9 @@ pub struct Receiver {
     utf8: Utf8Validator,
     /// The peer has ended its side of the stream.
     stream_ended: bool,
-    /// A message with a payload of fewer bytes can take the short way: a frame may begin, no message is open, and it is
-    /// within all limits. It is noted whenever that may change, because it is asked for each message.
-    short: u16,
+    /// A message takes the short way if its payload has fewer bytes than this; 0 if none can begin now. It is computed by
+    /// [`note_short`](Self::note_short) after each change of what it depends on, because it is asked for each message.
+    short_below: u16,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,7 +113,7 @@ impl Receiver {
             compressed: false,
             utf8: Utf8Validator::new(),
             stream_ended: false,
-            short: short(config.max_frame, config.max_message),
+            short_below: short_bound(config.max_frame, config.max_message),
         }
     }
 
@@ -276,10 +276,14 @@ impl Receiver {
     #[inline]
     fn note_short(&mut self) {
         if SHORT_CUTS {
-            let free =
-                self.state == ParseState::Header && self.spilled == 0 && self.message.is_none();
-            self.short = if free { short(self.max_frame, self.max_message) } else { 0 };
+            self.short_below = self.short_bound();
         }
+    }
+
+    fn short_bound(&self) -> u16 {
+        let may_begin =
+            self.state == ParseState::Header && self.spilled == 0 && self.message.is_none();
+        if may_begin { short_bound(self.max_frame, self.max_message) } else { 0 }
     }
 
     #[cold]
@@ -295,7 +299,7 @@ impl Receiver {
     }
 
     /// Takes what most messages are: one frame, all of it there and of a length that stays in the cache.
-    /// Nothing is noted for later. All else, and a header that breaks a rule, is left to the long way.
+    /// No state changes. All else, and a header that breaks a rule, is left to the long way.
     #[inline(always)]
     pub(crate) fn whole<'i>(
         &self,
@@ -355,13 +359,14 @@ impl Receiver {
             len => (usize::from(len), rest),
         };
         let (key, rest) = if masked { rest.split_first_chunk()? } else { (&[0; 4], rest) };
-        let short = if COMPRESSED && self.short != 0 {
+        debug_assert_eq!(self.short_below, self.short_bound());
+        let bound = if COMPRESSED && self.short_below != 0 {
             // What a compressed message comes to is counted as it is inflated.
-            short(self.max_frame, u64::MAX)
+            short_bound(self.max_frame, u64::MAX)
         } else {
-            self.short
+            self.short_below
         };
-        if len > rest.len() || len >= usize::from(short) {
+        if len > rest.len() || len >= usize::from(bound) {
             return None;
         }
         let key = MaskingKey::new(*key);
@@ -637,8 +642,8 @@ impl Receiver {
     }
 }
 
-/// What [`Receiver::short`] is while a message may begin: payloads up to [`HOT`] stay in the cache.
-const fn short(max_frame: u64, max_message: u64) -> u16 {
+/// What [`Receiver::short_below`] is while a message may begin: payloads up to [`HOT`] stay in the cache.
+const fn short_bound(max_frame: u64, max_message: u64) -> u16 {
     if !SHORT_CUTS {
         return 0;
     }

@@ -32,9 +32,10 @@ pub struct Sender {
     /// The frame whose payload is not complete.
     masker: Masker,
     payload_left: u64,
-    /// A message with a payload of fewer bytes takes the short way: none is open, no payload is due, and no frame would
-    /// be too long. It is noted whenever that may change, because it is asked for each message.
-    short: u16,
+    /// A message takes the short way if its payload has fewer bytes than this; 0 if none can begin now. It is computed by
+    /// [`set_payload_left`](Self::set_payload_left) after each change of what it depends on, because it is asked for each
+    /// message.
+    short_below: u16,
     pong: [u8; MAX_CONTROL_PAYLOAD],
     pong_len: Option<u8>,
     ping_due: bool,
@@ -63,7 +64,7 @@ impl Sender {
             message: None,
             masker: Masker::new(MaskingKey::new([0; 4])),
             payload_left: 0,
-            short: short(config.max_outgoing_frame),
+            short_below: short_bound(config.max_outgoing_frame),
             pong: [0; MAX_CONTROL_PAYLOAD],
             pong_len: None,
             ping_due: false,
@@ -198,9 +199,13 @@ impl Sender {
     fn set_payload_left(&mut self, left: u64) {
         self.payload_left = left;
         if SHORT_CUTS {
-            let free = left == 0 && self.message.is_none();
-            self.short = if free { short(self.max_outgoing_frame) } else { 0 };
+            self.short_below = self.short_bound();
         }
+    }
+
+    const fn short_bound(&self) -> u16 {
+        let may_begin = self.payload_left == 0 && self.message.is_none();
+        if may_begin { short_bound(self.max_outgoing_frame) } else { 0 }
     }
 
     #[inline]
@@ -228,11 +233,11 @@ impl Sender {
         key: Option<MaskingKey>,
         out: &mut [u8],
     ) -> Result<usize, SendError> {
-        // What most frames are is found out first, and nothing about them need be noted.
-        let short = SHORT_CUTS
+        // What most frames are is found out first.
+        let checked = SHORT_CUTS
             && self.ending.is_open()
             && (self.ending.role() == Role::Client) == key.is_some();
-        match if short { self.put_short(frame, payload, key, out) } else { None } {
+        match if checked { self.put_short(frame, payload, key, out) } else { None } {
             Some(len) => Ok(len),
             None => self.encode_any(frame, payload, key, out),
         }
@@ -258,10 +263,11 @@ impl Sender {
     /// Whether a message of `len` bytes that is not compressed takes the short way.
     #[inline]
     pub(crate) const fn is_short(&self, len: usize) -> bool {
-        SHORT_CUTS && len < self.short as usize
+        debug_assert!(!SHORT_CUTS || self.short_below == self.short_bound());
+        SHORT_CUTS && len < self.short_below as usize
     }
 
-    /// Encodes a whole message that is shorter than 64 KiB and not compressed, if it was checked; `None` if it is
+    /// Encodes a whole message that is shorter than 65,535 bytes and not compressed, if it was checked; `None` if it is
     /// something else, or when `out` is too small.
     #[inline(always)]
     fn put_short(
@@ -279,7 +285,7 @@ impl Sender {
             MessageKind::Text => 0x81,
             MessageKind::Binary => 0x82,
         };
-        // It is shorter than 65,535.
+        // The bound is at most 65,535, so that the length fits.
         let word_len = len as u16;
         // Two ways from here, and not one that asks three times whether there is a key.
         let len = match key {
@@ -745,8 +751,8 @@ impl fmt::Debug for Sender {
     }
 }
 
-/// What [`Sender::short`] is while a message may begin. The header of a short one fills a word.
-const fn short(max_outgoing_frame: u64) -> u16 {
+/// What [`Sender::short_below`] is while a message may begin. The header of a short one fills a word.
+const fn short_bound(max_outgoing_frame: u64) -> u16 {
     if !SHORT_CUTS {
         return 0;
     }

@@ -35,7 +35,7 @@ pub(super) struct Step {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// All of the input is decoded, and there is room left.
+    /// All of the input is decoded, and there is room left; or, from [`Engine::whole`], a block has ended before that.
     Input,
     /// The room is used up; there may be more to write.
     Output,

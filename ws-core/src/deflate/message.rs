@@ -148,7 +148,7 @@ impl Progress {
 
     /// Whether nothing of the message was decoded.
     const fn has_not_begun(&self) -> bool {
-        self.compressed == 0 && self.drained && self.restarts == 0
+        self.compressed == 0 && self.drained
     }
 
     /// How much of the payload's next `len` bytes is decoded in one step, and how many bytes the message may have until

@@ -14,12 +14,13 @@ use super::deflater::Settings;
 /// Engines that any number of connections share.
 ///
 /// An engine costs 48 KB to inflate and 137 to 380 KB to compress. A connection holds one only while it
-/// inflates a message that arrives in pieces; otherwise it takes one for the time of a call and puts it back. The
-/// pool keeps the engines that were used last, each in the state in which its connection has left it. If that
-/// connection is the next to use it, it goes on from there, which is faster (to inflate, with a window of 15 bits only); otherwise the engine is set up from the
-/// other connection's history.
+/// inflates a message that arrives in pieces; otherwise it uses one for the time of a call. The pool keeps the engines
+/// that were used last, each in the state in which its connection has left it. If that connection is the next to use it,
+/// it goes on from there, which is faster (to inflate, with a window of 15 bits only); otherwise the engine is set up
+/// from the other connection's history.
 ///
-/// A clone is another handle of the same pool. An engine that is missing is made.
+/// A clone is another handle of the same pool. Nobody waits for an engine: when all are at work, another one is made, and
+/// dropped after the call.
 ///
 /// ```
 /// use ws_core::deflate::{Deflater, DeflateOptions, Inflater, Limits, Need, Pool, WindowBits};
@@ -49,6 +50,9 @@ struct Shared {
     deflate: Shelf<Deflate, Settings>,
 }
 
+/// The most places for engines: they are searched one after the other.
+const MOST: usize = 1024;
+
 /// Says where an engine was left, and in which state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stamp {
@@ -65,7 +69,7 @@ impl Stamp {
 /// The engines of one sort, each in a place of its own, which is locked while the engine works.
 pub(super) struct Shelf<E, S> {
     places: Box<[Mutex<Place<E, S>>]>,
-    /// Counts how often an engine was put back, by and large: two threads may count the same.
+    /// Counts how often an engine was put back. It is approximate: two threads may count the same.
     time: AtomicU64,
 }
 
@@ -98,7 +102,8 @@ impl Pool {
         Self::with_engines(available_parallelism().unwrap_or(NonZeroUsize::MIN))
     }
 
-    /// A pool that keeps up to this many engines to inflate, and as many to compress.
+    /// A pool that keeps up to this many engines to inflate, and as many to compress, those at work included. More than
+    /// 1,024 is taken as 1,024.
     pub fn with_engines(most: NonZeroUsize) -> Self {
         Self(Arc::new(Shared { inflate: Shelf::new(most), deflate: Shelf::new(most) }))
     }
@@ -122,7 +127,7 @@ impl<E, S: Copy + PartialEq> Shelf<E, S> {
     fn new(most: NonZeroUsize) -> Self {
         let place = || Mutex::new(Place { idle: None, count: 0 });
         Self {
-            places: core::iter::repeat_with(place).take(most.get()).collect(),
+            places: core::iter::repeat_with(place).take(most.get().min(MOST)).collect(),
             time: AtomicU64::new(0),
         }
     }
@@ -132,7 +137,7 @@ impl<E, S: Copy + PartialEq> Shelf<E, S> {
         match self.places.get(place)?.try_lock() {
             Ok(guard) => Some(guard),
             Err(TryLockError::WouldBlock) => None,
-            // The engine that has panicked is not there any more: it is taken out to work.
+            // `take` moves an engine out of its place before it works, so after a panic the place is empty.
             Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
         }
     }
@@ -163,8 +168,8 @@ impl<E, S: Copy + PartialEq> Shelf<E, S> {
         (Lease { shelf: self, place, engine, settings }, false)
     }
 
-    /// A place for an engine with these settings: that of one that nobody misses; or an empty one; or that of the engine
-    /// that was not used for longest. `None`: engines work in all of them.
+    /// A place for an engine with these settings: that of one which no connection can go on with; or an empty one; or that
+    /// of the engine that was not used for longest. `None`: engines work in all of them.
     fn best(&self, settings: Option<S>) -> Option<(usize, MutexGuard<'_, Place<E, S>>)> {
         let mut best: Option<((u8, u64), usize, MutexGuard<'_, _>)> = None;
         for at in 0..self.places.len() {
@@ -182,6 +187,9 @@ impl<E, S: Copy + PartialEq> Shelf<E, S> {
             };
             if best.as_ref().is_none_or(|(least, ..)| rank < *least) {
                 best = Some((rank, at, guard));
+            }
+            if rank == (0, 0) {
+                break;
             }
         }
         best.map(|(_, at, guard)| (at, guard))
@@ -291,6 +299,12 @@ mod tests {
         assert_eq!(take(&shelf, stamps[4], 'x'), (4, true));
         assert_eq!(take(&shelf, stamps[3], 'x'), (3, true));
         assert!(!take(&shelf, stamps[2], 'x').1);
+    }
+
+    #[test]
+    fn the_number_of_places_is_bounded() {
+        assert_eq!(shelf(usize::MAX).places.len(), MOST);
+        assert_eq!(shelf(3).places.len(), 3);
     }
 
     #[test]

@@ -203,7 +203,7 @@ impl Request {
         let (method, target) = (place(parsed.method()), place(parsed.target()));
         let count = parsed.fields().count();
         storage.truncate(count);
-        // They take as much memory as the fields, and are written to the same.
+        // They take as much memory as the fields, so that the memory of these is used again.
         let spans = spans(&head, storage.into_iter().map(|field| (field.name, field.value)));
         let fields = Fields { head, spans };
         Ok(Self(Arc::new(Parsed { fields, method, target, upgrade: asked })))

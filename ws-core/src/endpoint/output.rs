@@ -118,15 +118,16 @@ impl Output {
         }
     }
 
-    /// Appends what `write` writes into room for at least `most` bytes; it returns how many these are.
+    /// Appends what `write` writes into room for at least `most` bytes. `write` returns the number of bytes that it has
+    /// written.
     #[inline]
     pub(super) fn append_with(&mut self, most: usize, write: impl FnOnce(&mut [u8]) -> usize) {
         if self.copied.len().wrapping_sub(self.end) < most {
             self.make_room(most);
         }
         if let Some(room) = self.copied.get_mut(self.end..) {
-            let most = room.len();
-            self.end = self.end.wrapping_add(write(room).min(most));
+            let room_len = room.len();
+            self.end = self.end.wrapping_add(write(room).min(room_len));
         }
     }
 

@@ -169,7 +169,8 @@ impl HeadReader {
     #[cfg(feature = "proxy")]
     pub(crate) const fn missing(&self) -> usize {
         match self.state {
-            State::Lead | State::LeadCr => 5,
+            State::Lead => 5,
+            State::LeadCr => 6,
             State::InLine => 4,
             State::LineCr => 3,
             State::LineStart => 2,

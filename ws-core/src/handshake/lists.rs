@@ -120,7 +120,7 @@ impl ByteSet {
     pub(crate) fn prefix(&self, text: &[u8]) -> usize {
         let mut rest = text;
         while SHORT_CUTS {
-            // A branch for four bytes.
+            // One branch for each four bytes.
             let Some((bytes, tail)) = rest.split_first_chunk::<4>() else { break };
             if !all_bytes(bytes, |byte| self.has(byte)) {
                 break;

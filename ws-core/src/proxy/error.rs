@@ -7,7 +7,8 @@ use crate::handshake::{HandshakeError, OpenError};
 
 /// Why a proxy has not opened a tunnel.
 ///
-/// What the proxy has said is shown escaped, and no credentials are shown.
+/// What the proxy has said is shown escaped. The credentials that were given are not shown, unless the proxy repeats
+/// them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ProxyError {
