@@ -55,6 +55,14 @@ impl History {
         [older, newer]
     }
 
+    /// The latest `most` bytes in their order, in two parts; all of them if there are fewer.
+    pub(super) fn latest(&self, most: usize) -> [&[u8]; 2] {
+        let [older, newer] = self.parts();
+        let newer = newer.get(newer.len().saturating_sub(most)..).unwrap_or_default();
+        let rest = most.saturating_sub(newer.len());
+        [older.get(older.len().saturating_sub(rest)..).unwrap_or_default(), newer]
+    }
+
     /// Forgets everything, and gives the memory back.
     pub(super) fn clear(&mut self) {
         *self = Self::new(self.bits);
@@ -101,6 +109,10 @@ mod tests {
                     let expected = &all[all.len().saturating_sub(bits.size())..];
                     if all.len() < 2000 || step > 1 {
                         assert_eq!(history.parts().concat(), expected, "{bits:?} {step}");
+                        for most in [0, 1, 100, step, bits.size() / 2, bits.size() - 1, 40_000] {
+                            let latest = &expected[expected.len().saturating_sub(most)..];
+                            assert_eq!(history.latest(most).concat(), latest, "{bits:?} {step}");
+                        }
                     }
                     assert!(history.bytes.capacity() <= bits.size());
                     assert!(history.bytes.capacity() <= (2 * all.len()).max(LEAST));

@@ -2,14 +2,12 @@
 
 use alloc::boxed::Box;
 
-use zlib_rs::Inflate;
-
 use super::history::History;
 use super::limits::Limits;
 use super::message::{Need, Progress};
 use super::pool::{Pool, Stamp};
 use super::window::WindowBits;
-use super::zlib::{Call, new_engine, rebuild};
+use super::zlib::{Call, Decoder, new_engine, rebuild};
 use crate::ProtocolError;
 
 /// Inflates the messages of one direction of a connection with engines of a [`Pool`].
@@ -29,7 +27,7 @@ pub struct Inflater {
 }
 
 /// An engine that is taken out of the pool.
-struct Engine(Box<Inflate>);
+struct Engine(Box<Decoder>);
 
 /// What [`Inflater::inflate`] has done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

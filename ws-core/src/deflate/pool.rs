@@ -7,9 +7,10 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, TryLockError};
 use std::thread::available_parallelism;
 
-use zlib_rs::{Deflate, Inflate};
+use zlib_rs::Deflate;
 
 use super::deflater::Settings;
+use super::zlib::Decoder;
 
 /// Engines that any number of connections share.
 ///
@@ -46,7 +47,7 @@ pub struct Pool(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    inflate: Shelf<Inflate, ()>,
+    inflate: Shelf<Decoder, ()>,
     deflate: Shelf<Deflate, Settings>,
 }
 
@@ -108,7 +109,7 @@ impl Pool {
         Self(Arc::new(Shared { inflate: Shelf::new(most), deflate: Shelf::new(most) }))
     }
 
-    pub(super) fn inflate(&self) -> &Shelf<Inflate, ()> {
+    pub(super) fn inflate(&self) -> &Shelf<Decoder, ()> {
         &self.0.inflate
     }
 

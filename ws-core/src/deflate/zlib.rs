@@ -10,23 +10,29 @@ use zlib_rs::{Inflate, InflateError, InflateFlush, Status};
 use super::engine::{Engine, Outcome, Step, TAIL};
 use super::history::History;
 
+/// An inflate engine, with room for a short payload and what follows it.
+pub(super) struct Decoder {
+    inflate: Inflate,
+    padded: [u8; SHORT + TAIL.len() + PAD],
+}
+
 /// An inflate engine that has seen nothing.
-pub(super) fn new_engine() -> Inflate {
-    Inflate::new(false, 15)
+pub(super) fn new_engine() -> Decoder {
+    Decoder { inflate: Inflate::new(false, 15), padded: [0; SHORT + TAIL.len() + PAD] }
 }
 
 /// Puts the engine into the state in which it has decoded what the history holds.
-pub(super) fn rebuild(engine: &mut Inflate, history: &History) {
-    engine.reset(false);
+pub(super) fn rebuild(engine: &mut Decoder, history: &History) {
+    engine.inflate.reset(false);
     for part in history.parts() {
         // It fails for streams with a header only.
-        let _ = engine.set_dictionary(part);
+        let _ = engine.inflate.set_dictionary(part);
     }
 }
 
 /// The engine with a slice of output, and the history for a final block.
 pub(super) struct Call<'a> {
-    pub(super) engine: &'a mut Inflate,
+    pub(super) engine: &'a mut Decoder,
     pub(super) history: &'a mut History,
     pub(super) output: &'a mut [u8],
     /// How much of the output is written.
@@ -47,17 +53,19 @@ impl Call<'_> {
     /// Decodes the payload of a whole message together with the bytes that were removed; `None` if that takes more than
     /// the usual message needs: one block, and the empty one after it.
     fn short(&mut self, input: &[u8], room: usize) -> Option<Step> {
-        let mut padded = [0; SHORT + TAIL.len() + PAD];
+        let Decoder { inflate, padded } = &mut *self.engine;
         let len = input.len();
+        let (payload, after) = padded.split_at_mut_checked(len)?;
+        payload.copy_from_slice(input);
+        let after = after.first_chunk_mut::<{ TAIL.len() + PAD }>()?;
+        *after = [0; TAIL.len() + PAD];
+        after.first_chunk_mut().map(|tail| *tail = TAIL)?;
         let end = len.checked_add(TAIL.len())?;
-        padded.get_mut(..len)?.copy_from_slice(input);
-        padded.get_mut(len..end)?.copy_from_slice(&TAIL);
         let free = self.output.get_mut(self.written..)?;
         let free = free.get_mut(..room.min(free.len()))?;
         let given = padded.get(..end.checked_add(PAD)?)?;
         // With `Block` the engine stops at the end of a block.
-        let (consumed, produced, result) =
-            decompress(self.engine, given, free, InflateFlush::Block);
+        let (consumed, produced, result) = decompress(inflate, given, free, InflateFlush::Block);
         let rest = len.checked_sub(consumed).filter(|_| result == Ok(Status::Ok))?;
         let full = produced == free.len();
         let step = |outcome| Step { consumed, produced, outcome };
@@ -66,7 +74,7 @@ impl Call<'_> {
             return Some(step(if full { Outcome::Output } else { Outcome::Input }));
         }
         let last = padded.get(consumed..=end)?;
-        let ended = decompress(self.engine, last, &mut [0], InflateFlush::Block);
+        let ended = decompress(inflate, last, &mut [0], InflateFlush::Block);
         if ended != (rest.checked_add(TAIL.len())?, 0, Ok(Status::Ok)) {
             return None;
         }
@@ -87,7 +95,7 @@ impl Call<'_> {
         // An empty block. Bits that are left over are the upper bits of 0xff, so this would be a final block, or an invalid
         // one.
         let empty = [0, a, b, c, d];
-        let next = decompress(self.engine, &empty, &mut [0], InflateFlush::NoFlush);
+        let next = decompress(&mut self.engine.inflate, &empty, &mut [0], InflateFlush::NoFlush);
         self.over = next == (0, 0, Ok(Status::StreamEnd));
         self.over || next == (empty.len(), 0, Ok(Status::Ok))
     }
@@ -133,7 +141,7 @@ impl Engine for Call<'_> {
         if free.is_empty() {
             return Step { consumed: 0, produced: 0, outcome: Outcome::Output };
         }
-        let step = step(self.engine, input, free);
+        let step = step(&mut self.engine.inflate, input, free);
         self.written = self.written.saturating_add(step.produced);
         step
     }
@@ -150,7 +158,7 @@ impl Engine for Call<'_> {
     }
 
     fn probe(&mut self, input: &[u8]) -> Step {
-        step(self.engine, input, &mut [0])
+        step(&mut self.engine.inflate, input, &mut [0])
     }
 
     fn restart(&mut self) {
@@ -163,7 +171,12 @@ impl Engine for Call<'_> {
         let [a, b, c, d] = TAIL;
         let mut nothing = [0];
         // With `Block` the engine stops at the end of a block, before the byte that follows.
-        let end = decompress(self.engine, &[a, b, c, d, 0], &mut nothing, InflateFlush::Block);
+        let end = decompress(
+            &mut self.engine.inflate,
+            &[a, b, c, d, 0],
+            &mut nothing,
+            InflateFlush::Block,
+        );
         if end != (4, 0, Ok(Status::Ok)) {
             return false;
         }
