@@ -1,44 +1,102 @@
-//! A chat with names, rooms and who is there: `cargo run --release --example chat -- [ADDR]`.
+//! A chat with names, rooms and a list of who is there.
 //!
-//! All that is said is a named event, `{"event": "chat", "data": "Hello"}`:
+//! ```sh
+//! cargo run --release --example chat -- [ADDR]
+//! ```
 //!
-//! | from a client | data | what comes of it |
+//! To start a program of your own, copy this file, `events.rs` and the files in `pages` that it includes. It depends on
+//! `ws-std`, on `serde_json`, and on `ctrlc` to close all connections at Ctrl-C.
+//!
+//! Every message is a named event, such as `{"event": "chat", "data": "Hello"}`:
+//!
+//! | event of a client | data | what the server does |
 //! |---|---|---|
-//! | `name` | a name | `named` to everybody |
-//! | `chat` | a text | `chat` to everybody, the sender too |
-//! | `typing` | whether that is so | `typing` to everybody else |
-//! | `subscribe`, `unsubscribe` | a room | `subscribed`, `unsubscribed` to the sender |
-//! | `publish` | `{"room", "text"}` | `publish` to those who have subscribed to the room |
+//! | `name` | a name | sends `named` to everybody |
+//! | `chat` | a text | sends `chat` to everybody, the sender included |
+//! | `typing` | `true` or `false` | sends `typing` to everybody else |
+//! | `subscribe`, `unsubscribe` | a room | sends `subscribed` or `unsubscribed` to the sender |
+//! | `publish` | `{"room", "text"}` | sends `publish` to those who have subscribed to the room |
 //!
-//! A client gets `welcome` with its id and who is there, then `joined` and `left`; and `error` with a
-//! text for an event that makes no sense.
+//! A new client gets `welcome` with its id and with the people who are there. Then it gets `joined` and `left` for each who
+//! comes and goes, and `error` with a text when the server cannot do what it asks for.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
-use std::process::ExitCode;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use serde_json::{Value, json};
-use ws_examples::app::{self, App, ensure};
-use ws_examples::events::{self, event, name, text};
-use ws_examples::lock;
-use ws_std::{Hub, Member, MemberId, WebSocket};
+use ws_std::{Config, HttpResponse, Hub, Incoming, Listener, Member, MemberId, Message, WebSocket};
 
-/// In characters.
+#[allow(unreachable_pub, reason = "it is a part of the examples' library, too")]
+mod events;
+use events::{event, name, text};
+
+pub(crate) const PAGE: &str = include_str!("pages/chat.html");
+const STYLE: &str = include_str!("pages/app.css");
+const SCRIPT: &str = include_str!("pages/socket.js");
+
+/// The longest text, in characters.
 const MAX_TEXT: usize = 2000;
-/// That one may be in.
+/// How many rooms one person may be in.
 const MAX_ROOMS: usize = 16;
+/// How long the server waits between two messages of one client. Nobody types faster, and whatever a client sends beyond that
+/// waits in its own TCP connection.
+const PACE: Duration = Duration::from_millis(10);
+
+#[allow(dead_code, reason = "the demo has its own")]
+fn main() -> Result<(), Box<dyn Error>> {
+    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:9001".to_owned());
+    let config = Config::new()
+        .ping_interval(Some(Duration::from_secs(30))) // finds out who is gone without a word
+        .max_message(64 * 1024);
+    let listener = Listener::builder().config(config).max_connections(10_000).bind(&address)?;
+    let address = listener.local_addr()?;
+    println!("listening on ws://{address}");
+    eprintln!("open http://{address}/ in a browser; Ctrl-C ends the server");
+
+    // At Ctrl-C every page is told that the server is going away, and the loop below ends.
+    let handle = listener.handle();
+    ctrlc::set_handler(move || {
+        handle.shutdown(Duration::from_secs(5));
+    })?;
+
+    let chat = Arc::new(Chat::default());
+    for incoming in listener {
+        let (incoming, chat) = (incoming?, chat.clone());
+        thread::spawn(move || {
+            if let Err(error) = serve(incoming, &chat) {
+                eprintln!("{error}");
+            }
+        });
+    }
+    Ok(())
+}
+
+/// Answers one request: the WebSocket, the page, or what the page includes.
+fn serve(incoming: Incoming, chat: &Chat) -> ws_std::Result<()> {
+    let request = incoming.request()?;
+    let (kind, body) = match request.path() {
+        "/ws" if request.is_upgrade() => return chat.talk(request.accept()?),
+        "/" => ("text/html; charset=utf-8", PAGE),
+        "/app.css" => ("text/css", STYLE),
+        "/socket.js" => ("text/javascript", SCRIPT),
+        _ => return request.reject(404),
+    };
+    request.http(&HttpResponse::new(200).headers(&[("Content-Type", kind)]).body(body.as_bytes()))
+}
 
 #[derive(Debug, Default)]
 pub(crate) struct Chat {
     hub: Hub,
-    /// Changed and told of under one lock: everybody sees the same things in the same order. It is held
-    /// while messages are queued, never while they are written.
+    /// The lock is held while a change is made and the others are told, so that everybody sees the same changes in the same
+    /// order. Telling them only queues messages: the lock is never held while one is written.
     people: Mutex<BTreeMap<MemberId, Person>>,
 }
 
-/// The id tells connections apart, it does not prove who somebody is, and anybody can take any name.
-/// A chat that has to know asks for a token or a cookie in the opening handshake.
+/// The id tells connections apart, but it does not prove who somebody is, and anybody can take any name. A chat that has to
+/// know asks for a token or a cookie in the opening handshake.
 #[derive(Debug)]
 struct Person {
     name: String,
@@ -46,8 +104,31 @@ struct Person {
 }
 
 impl Chat {
+    /// Talks to one client until the connection is over.
+    pub(crate) fn talk(&self, ws: WebSocket) -> ws_std::Result<()> {
+        let mut member = self.enter(ws)?;
+        let id = member.id();
+        let result = self.listen(&mut member);
+        self.leave(id);
+        result
+    }
+
+    fn listen(&self, member: &mut Member) -> ws_std::Result<()> {
+        while let Some(message) = member.read()? {
+            if let Err(why) = self.handle(member.id(), &message) {
+                member.send(event("error", why));
+            }
+            thread::sleep(PACE);
+        }
+        Ok(())
+    }
+
+    fn people(&self) -> MutexGuard<'_, BTreeMap<MemberId, Person>> {
+        self.people.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn enter(&self, ws: WebSocket) -> ws_std::Result<Member> {
-        let mut people = lock(&self.people);
+        let mut people = self.people();
         let member = self.hub.join(ws)?;
         let (id, name) = (member.id(), format!("Guest {}", member.id()));
         people.insert(id, Person { name: name.clone(), rooms: BTreeSet::new() });
@@ -59,16 +140,16 @@ impl Chat {
     }
 
     fn leave(&self, id: MemberId) {
-        let mut people = lock(&self.people);
+        let mut people = self.people();
         if let Some(person) = people.remove(&id) {
             self.hub.broadcast_except(id, event("left", who(id, &person.name)));
         }
     }
 
-    /// Does what a client asks for; the error is for its eyes.
-    fn handle(&self, id: MemberId, said: Option<&str>) -> Result<(), String> {
-        let (asked, data) = events::parse(said);
-        let mut people = lock(&self.people);
+    /// Does what a client asks for. The error is a text for its user.
+    fn handle(&self, id: MemberId, message: &Message) -> Result<(), String> {
+        let (asked, data) = events::parse(message.as_text());
+        let mut people = self.people();
         let Some(person) = people.get_mut(&id) else { return Ok(()) };
         let mut from = who(id, &person.name);
         match asked.as_str() {
@@ -112,42 +193,4 @@ impl Chat {
 
 fn who(id: MemberId, name: &str) -> Value {
     json!({ "id": id.to_string(), "name": name })
-}
-
-impl App for Chat {
-    fn page(&self) -> &'static str {
-        include_str!("pages/chat.html")
-    }
-
-    fn talk(&self, ws: WebSocket) -> ws_std::Result<()> {
-        let mut member = self.enter(ws)?;
-        let id = member.id();
-        let result = app::listen(&mut member, |message| {
-            if let Err(why) = self.handle(id, message.as_text()) {
-                self.hub.send_to(id, event("error", why));
-            }
-        });
-        self.leave(id);
-        result
-    }
-
-    fn check(&self, url: &str) -> Result<(), Box<dyn Error>> {
-        let mut ann = ws_std::connect(url)?;
-        let id = events::expect(&mut ann, "welcome")?["id"].take();
-        let mut bob = ws_std::connect(url)?;
-        ensure(events::expect(&mut bob, "welcome")?["id"] != id, "each has an id of its own")?;
-        events::expect(&mut ann, "joined")?;
-        ann.send(event("chat", "<b>tea?</b>"))?;
-        for ws in [&mut ann, &mut bob] {
-            ensure(events::expect(ws, "chat")?["text"] == "<b>tea?</b>", "both get the text")?;
-        }
-        bob.close(None, "")?;
-        events::expect(&mut ann, "left")?;
-        Ok(ann.close(None, "").map(drop)?)
-    }
-}
-
-#[allow(dead_code, reason = "the demo has its own")]
-fn main() -> ExitCode {
-    app::main("chat", Chat::default())
 }

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use ws_examples::app::{self, App, Apps};
+use ws_examples::app::{self, App, Apps, ensure};
+use ws_examples::events::event;
 use ws_std::{CloseCode, WebSocket};
 
 #[path = "chat.rs"]
@@ -76,6 +77,59 @@ impl App for Echo {
     }
 }
 
+/// The application of `greet.rs`.
+#[derive(Debug)]
+struct Greet;
+
+impl App for Greet {
+    fn page(&self) -> &'static str {
+        greet::PAGE
+    }
+
+    fn talk(&self, ws: WebSocket) -> ws_std::Result<()> {
+        greet::talk(ws)
+    }
+
+    fn check(&self, url: &str) -> Result<(), Box<dyn Error>> {
+        let mut ws = ws_std::connect(url)?;
+        app::expect(&mut ws, "Hi there")?;
+        ws.send("a & b")?;
+        app::expect(&mut ws, "Received: a & b")?;
+        Ok(ws.close(None, "").map(drop)?)
+    }
+}
+
+/// The application of `chat.rs`.
+#[derive(Debug, Default)]
+struct Chat(chat::Chat);
+
+impl App for Chat {
+    fn page(&self) -> &'static str {
+        chat::PAGE
+    }
+
+    fn talk(&self, ws: WebSocket) -> ws_std::Result<()> {
+        self.0.talk(ws)
+    }
+
+    fn check(&self, url: &str) -> Result<(), Box<dyn Error>> {
+        let mut ann = ws_std::connect(url)?;
+        let id = app::expect_event(&mut ann, "welcome")?["id"].take();
+        let mut bob = ws_std::connect(url)?;
+        let other = app::expect_event(&mut bob, "welcome")?["id"].take();
+        ensure(other != id, "each has an id of its own")?;
+        app::expect_event(&mut ann, "joined")?;
+        ann.send(event("chat", "<b>tea?</b>"))?;
+        for ws in [&mut ann, &mut bob] {
+            let text = app::expect_event(ws, "chat")?["text"].take();
+            ensure(text == "<b>tea?</b>", "both get the text")?;
+        }
+        bob.close(None, "")?;
+        app::expect_event(&mut ann, "left")?;
+        Ok(ann.close(None, "").map(drop)?)
+    }
+}
+
 /// What `push_vs_poll` finds: measured once, when it is asked for first.
 #[derive(Debug, Default)]
 struct PushVsPoll(OnceLock<Result<[push_vs_poll::Bytes; 2], String>>);
@@ -118,10 +172,10 @@ fn apps() -> Result<Apps, Box<dyn Error>> {
     let every = Duration::from_secs(1);
     let mut apps: Apps = vec![
         ("/echo", Arc::new(Echo)),
-        ("/greet", Arc::new(greet::Greet)),
+        ("/greet", Arc::new(Greet)),
         ("/clock", Arc::new(clock::Clock::new(every, Vec::new())?)),
         ("/ticker", Arc::new(ticker::Ticker::new(every)?)),
-        ("/chat", Arc::new(chat::Chat::default())),
+        ("/chat", Arc::new(Chat::default())),
         ("/im", Arc::new(im::Im::default())),
         ("/scheduler", Arc::new(scheduler::Scheduler::new())),
         ("/push_vs_poll", Arc::new(PushVsPoll::default())),

@@ -135,7 +135,7 @@ impl App for Scheduler {
 
     fn check(&self, url: &str) -> Result<(), Box<dyn Error>> {
         let mut page = ws_std::connect(url)?;
-        let at_nine = |ws: &mut _| events::expect(ws, "slots").map(|all| all[0]["name"].clone());
+        let at_nine = |ws: &mut _| app::expect_event(ws, "slots").map(|all| all[0]["name"].clone());
         let [free, booked] = [json!(null), json!("Ann")];
         ensure(at_nine(&mut page)? == free, "9:00 is free")?;
         let slot = format!("{}/slots/9", url.trim_end_matches("/ws"));

@@ -5,7 +5,7 @@ import { all, closesAll, enter, lists, state, tab, tabs } from "./tabs.mjs";
 
 export async function alone() {
   await check("each application alone: --self-check ends with status 0", async () => {
-    const names = ["greet", "clock", "ticker", "chat", "im", "scheduler"];
+    const names = ["clock", "ticker", "im", "scheduler"];
     for (const name of names) {
       const program = new Program(example(name), ["--self-check"]);
       require(await within(15, program.ended) === 0, `${name}: status ${program.status}: ${program.errors}`);

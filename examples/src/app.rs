@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::Args;
+use crate::{Args, events};
+use serde_json::Value;
 use ws_std::deflate::{Compression, DeflateConfig};
 use ws_std::{
     Config, HttpResponse, Incoming, Listener, ListenerBuilder, Member, Message, Origins,
@@ -220,6 +221,19 @@ pub fn expect(ws: &mut WebSocket, text: &str) -> Result<(), Box<dyn Error>> {
     match read_text(ws, PATIENCE)? {
         got if got == text => Ok(()),
         got => Err(format!("expected {text:?}, got {got:?}").into()),
+    }
+}
+
+/// Waits for the next event, which has to have this name, and returns its data; for checks.
+///
+/// # Errors
+///
+/// Another event comes, or none.
+pub fn expect_event(ws: &mut WebSocket, name: &str) -> Result<Value, Box<dyn Error>> {
+    let text = read_text(ws, PATIENCE)?;
+    match events::parse(Some(&text)) {
+        (got, data) if got == name => Ok(data),
+        _ => Err(format!("expected the event {name:?}, got {text}").into()),
     }
 }
 

@@ -3,6 +3,7 @@
 
 pub mod app;
 mod compress;
+#[path = "../events.rs"]
 pub mod events;
 
 use std::error::Error;
@@ -171,17 +172,12 @@ pub fn printable(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
-            c if turns(c) => line.extend(c.escape_unicode()),
+            c if events::turns(c) => line.extend(c.escape_unicode()),
             c if c.is_control() => line.extend(c.escape_debug()),
             c => line.push(c),
         }
     }
     line
-}
-
-/// Whether a character breaks a line without being a control, or turns the order of others around.
-fn turns(c: char) -> bool {
-    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// The programs in the README are compiled with the tests.

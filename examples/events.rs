@@ -1,12 +1,6 @@
-//! Named events in JSON, `{"event": "chat", "data": "Hello"}`, as pages and servers tell each other.
-
-use std::error::Error;
+//! Named events in JSON, such as `{"event": "chat", "data": "Hello"}`, which pages and servers send each other.
 
 use serde_json::{Value, json};
-use ws_std::WebSocket;
-
-use crate::app::{PATIENCE, read_text};
-use crate::turns;
 
 /// The longest name of a person or a room, in characters.
 pub const MAX_NAME: usize = 32;
@@ -16,7 +10,7 @@ pub fn event(name: &str, data: impl Into<Value>) -> String {
     json!({ "event": name, "data": data.into() }).to_string()
 }
 
-/// The name and the data of an event, empty and null where it is none.
+/// Returns the name and the data of an event: an empty name and `null` if the text is no event.
 pub fn parse(text: Option<&str>) -> (String, Value) {
     let mut event: Value =
         text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
@@ -25,12 +19,12 @@ pub fn parse(text: Option<&str>) -> (String, Value) {
     (name, data)
 }
 
-/// The name that a user has chosen, without white space around it.
+/// Returns the name that a user has chosen, without the white space around it.
 ///
 /// # Errors
 ///
-/// It is missing or too long, cannot be seen, or has a character that breaks the line or turns the order of
-/// others around.
+/// The name is missing or too long, it shows nothing, or one of its characters breaks the line or changes the direction in
+/// which others are read.
 pub fn name(chosen: Option<&str>) -> Result<String, String> {
     let name = text(chosen.map(str::trim), MAX_NAME)?;
     if name.contains(|c: char| c.is_control() || turns(c)) {
@@ -42,33 +36,25 @@ pub fn name(chosen: Option<&str>) -> Result<String, String> {
     Ok(name)
 }
 
-/// Whether a character shows nothing: joiners are in many names, and are none by themselves.
+/// Whether a character shows nothing. Many names have joiners, but joiners alone are no name.
 fn is_invisible(c: char) -> bool {
     let joins =
         matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
     joins || matches!(c, '\u{115f}' | '\u{1160}' | '\u{2800}' | '\u{3164}' | '\u{ffa0}') // fillers
 }
 
-/// A text of limited length.
+/// Returns a text that is neither blank nor longer than `max_chars` characters.
 ///
 /// # Errors
 ///
-/// It is missing, blank or too long.
+/// The text is missing, blank or too long.
 pub fn text(text: Option<&str>, max_chars: usize) -> Result<String, String> {
     text.filter(|text| !text.trim().is_empty() && text.chars().count() <= max_chars)
         .map(str::to_owned)
         .ok_or_else(|| format!("1 to {max_chars} characters are needed"))
 }
 
-/// Waits for the next event, which has to be this one: its data; for checks.
-///
-/// # Errors
-///
-/// It is another one, or none comes.
-pub fn expect(ws: &mut WebSocket, name: &str) -> Result<Value, Box<dyn Error>> {
-    let text = read_text(ws, PATIENCE)?;
-    match parse(Some(&text)) {
-        (got, data) if got == name => Ok(data),
-        _ => Err(format!("expected the event {name:?}, got {text}").into()),
-    }
+/// Whether a character breaks a line without being a control character, or changes the direction in which others are read.
+pub fn turns(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
