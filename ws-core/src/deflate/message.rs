@@ -8,9 +8,9 @@ use crate::ProtocolError;
 /// pieces, so it always grows at the same bytes of a message.
 const RATIO_STEP: u64 = 1024;
 
-/// How much a final block counts, in bytes of the message: after it the engine needs its window again. This much work for
-/// final blocks is allowed in any message.
+/// How many bytes of the message a final block counts as, because the engine has to be given its window again after it.
 const RESTART: u64 = 1024;
+/// How many such bytes are allowed in any message, however short its limit is.
 const FREE_RESTARTS: u64 = 64 * RESTART;
 
 /// How far the current message is inflated.
