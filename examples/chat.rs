@@ -1,17 +1,17 @@
-//! A chat with names, rooms and who is there: `cargo run --release --example chat -- [ADDR]`.
+//! A chat with names and rooms that shows who is there: `cargo run --release --example chat -- [ADDR]`.
 //!
-//! All that is said is a named event, `{"event": "chat", "data": "Hello"}`:
+//! Every message is a named event, such as `{"event": "chat", "data": "Hello"}`:
 //!
-//! | from a client | data | what comes of it |
+//! | event from a client | data | the server sends |
 //! |---|---|---|
 //! | `name` | a name | `named` to everybody |
-//! | `chat` | a text | `chat` to everybody, the sender too |
-//! | `typing` | whether that is so | `typing` to everybody else |
+//! | `chat` | a text | `chat` to everybody, including the sender |
+//! | `typing` | whether the client is typing | `typing` to everybody else |
 //! | `subscribe`, `unsubscribe` | a room | `subscribed`, `unsubscribed` to the sender |
-//! | `publish` | `{"room", "text"}` | `publish` to those who have subscribed to the room |
+//! | `publish` | `{"room", "text"}` | `publish` to everybody who has subscribed to the room |
 //!
-//! A client gets `welcome` with its id and who is there, then `joined` and `left`; and `error` with a
-//! text for an event that makes no sense.
+//! A client first gets `welcome` with its id and the people who are there, and later `joined` and `left`. It gets `error`
+//! with a text if an event is not valid.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
@@ -24,21 +24,21 @@ use ws_examples::events::{self, event, name, text};
 use ws_examples::lock;
 use ws_std::{Hub, Member, MemberId, WebSocket};
 
-/// In characters.
+/// The longest text, in characters.
 const MAX_TEXT: usize = 2000;
-/// That one may be in.
+/// The number of rooms that one person may be in.
 const MAX_ROOMS: usize = 16;
 
 #[derive(Debug, Default)]
 pub(crate) struct Chat {
     hub: Hub,
-    /// Changed and told of under one lock: everybody sees the same things in the same order. It is held
-    /// while messages are queued, never while they are written.
+    /// The people who are there. They are changed and told about it under one lock, so everybody sees the same changes in the
+    /// same order. The lock is held while messages are queued, but never while they are written.
     people: Mutex<BTreeMap<MemberId, Person>>,
 }
 
-/// The id tells connections apart, it does not prove who somebody is, and anybody can take any name.
-/// A chat that has to know asks for a token or a cookie in the opening handshake.
+/// The id tells connections apart, but does not prove who somebody is, and anybody can take any name.
+/// A chat that needs to know asks for a token or a cookie in the opening handshake.
 #[derive(Debug)]
 struct Person {
     name: String,
@@ -65,7 +65,7 @@ impl Chat {
         }
     }
 
-    /// Does what a client asks for; the error is for its eyes.
+    /// Does what a client asks for. The error is shown to that client.
     fn handle(&self, id: MemberId, said: Option<&str>) -> Result<(), String> {
         let (asked, data) = events::parse(said);
         let mut people = lock(&self.people);
