@@ -121,7 +121,7 @@ async function clock() {
     const wrong = ["", "garbage", "http://127.0.0.1:1/", "javascript:hacked=1", "ws://", "ws://127.0.0.1:99999/", "ws://127.0.0.1:1/#x"];
     await all(wrong, async (named) => {
       const page = await tab(`${server.url}?server=${encodeURIComponent(named)}`);
-      await shows(page, "#problem", /^The link to this page names no server: ./);
+      await shows(page, "#problem", /^The link to this page does not name a valid server: ./);
       await state(page, "closed");
       require(page.errors.length === 0, `${named}: ${page.errors}`);
       await page.close();
@@ -201,8 +201,8 @@ async function chat() {
     const ids = pages.map((page) => events(page, "welcome")[0].id);
     require(new Set(ids).size === 3 && ids.every(Boolean), `the ids are ${ids}`);
     const guests = ids.map((id) => `Guest ${id}`);
-    await notes(ann, `${guests[1]} has come`, `${guests[2]} has come`);
-    await notes(bob, `${guests[2]} has come`);
+    await notes(ann, `${guests[1]} has joined`, `${guests[2]} has joined`);
+    await notes(bob, `${guests[2]} has joined`);
     await all(pages, (page) => shows(page, "#people", guests.join(", ")));
     return `ids ${ids.join(", ")}`;
   });

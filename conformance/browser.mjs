@@ -1,8 +1,8 @@
 // Drives Chromium through the echo server's page; started by conformance/browser.
 //
-// What the page offers: input #message, buttons #send, #close and #connect, #state with one of
-// connecting, open, closing, closed, and a list #log with one <li> of class open, sent, received,
-// close or error per event; a close entry holds the code and `clean` or `unclean`.
+// The page has an input #message, the buttons #send, #close and #connect, and #state, which is connecting, open,
+// closing or closed. The list #log has one <li> for each event, with the class open, sent, received, close
+// or error. A close entry contains the code and `clean` or `unclean`.
 
 import { mkdirSync } from "node:fs";
 import path from "node:path";

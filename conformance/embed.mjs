@@ -1,9 +1,9 @@
-// Tests echo servers that say `listening on ws://ADDR`, with npm `ws` and bare sockets.
+// Tests echo servers that print `listening on ws://ADDR`, with npm `ws` and bare sockets.
 //
 //   node embed.mjs NAME=PROGRAM...        each takes ADDR and HANDSHAKE_MS
 //   node embed.mjs --server-cmd CMD
 //
-// One line per check with its result and duration, then the totals; exit status 1 when one fails.
+// Prints one line per check with its result and duration, and then the totals. The exit status is 1 if one fails.
 
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
@@ -20,7 +20,7 @@ const children = new Set();
 
 class NotRun extends Error {}
 
-// A child in a process group of its own, so that a shell's children end with it.
+// A child in its own process group, so that the children of a shell end with it.
 class Server {
   constructor(command, args, shell) {
     this.child = spawn(command, args, { shell, detached: true, stdio: ["ignore", "pipe", "pipe"] });

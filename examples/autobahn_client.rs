@@ -28,7 +28,7 @@ fn run(mut args: Args) -> std::result::Result<(), Box<dyn std::error::Error>> {
     let count: u32 = count.as_text().unwrap_or_default().parse()?;
     ws.close(None, "")?;
     for case in 1..=count {
-        // A case that has to fail is one that the suite, not this program, judges.
+        // Some cases have to fail. The suite judges them, not this program.
         if let Err(error) = echo(&connector, &format!("{url}/runCase?case={case}&agent={agent}")) {
             eprintln!("case {case}: {error}");
         }

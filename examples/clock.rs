@@ -1,7 +1,7 @@
 //! Sends the server's time to all pages at once: `cargo run --release --example clock -- [ADDR] --every 5s`.
 //!
-//! A page from another origin is let in when `--origin` names it: serve copies of `clock.html`, `socket.js`
-//! and `app.css` of `examples/pages` there, and open the page with `?server=ws://127.0.0.1:9001/ws`.
+//! `--origin` admits a page from another origin. To try it, serve copies of `clock.html`, `socket.js` and `app.css` of
+//! `examples/pages` there, and open the page with `?server=ws://127.0.0.1:9001/ws`.
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -21,7 +21,7 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    /// Starts to tick, and tells pages that those from these origins are let in, too.
+    /// Starts to tick. The page shows these origins as the ones that are also admitted.
     pub(crate) fn new(every: Duration, origins: Vec<String>) -> Result<Self, Box<dyn Error>> {
         let hub = Hub::new();
         let all = hub.clone();
@@ -39,7 +39,7 @@ impl App for Clock {
     }
 
     fn talk(&self, ws: WebSocket) -> ws_std::Result<()> {
-        // From now on it gets what the others get. Whatever it says is read, as Pings and Close are, and ignored.
+        // From now on it gets what the others get. What it says is read, as Pings and Close frames are, and ignored.
         let mut member = self.hub.join(ws)?;
         while member.read()?.is_some() {}
         Ok(())

@@ -1,14 +1,14 @@
-//! The smallest embedding: an echo server on plain slices, without an allocator.
+//! The smallest use of `ws-core`: an echo server on plain slices, without an allocator.
 //!
-//! `echo` takes what was read and returns how much is to be written; where bytes come from and go to is up to
-//! the caller. Here a client's bytes are in an array.
+//! `echo` takes the bytes that were read and returns how many have to be written. Where they come from and go to is up to
+//! the caller. Here the bytes of a client are in an array.
 
 use ws_core::handshake::{
     AcceptResponse, DEFAULT_MAX_HEAD, FieldSlots, HandshakeError, HeadReader, RequestHead,
 };
 use ws_core::{Config, Connection, Input, Instant, SendError, Step};
 
-/// Answers the head of a request; returns the length of the answer.
+/// Answers the head of a request. Returns the length of the answer.
 fn accept(head: &[u8], out: &mut [u8]) -> Result<usize, HandshakeError> {
     let mut slots = FieldSlots::<16>::new();
     let Some(upgrade) = RequestHead::parse(head, &mut slots)?.upgrade()? else {
@@ -18,7 +18,7 @@ fn accept(head: &[u8], out: &mut [u8]) -> Result<usize, HandshakeError> {
     Ok(written.expect("256 bytes suffice for an answer without extra headers"))
 }
 
-/// Echoes what is in `received`. Returns the length of the output, and what is to be done next.
+/// Echoes the messages in `received`. Returns the length of the output, and what to do next.
 fn echo<'i>(
     ws: &mut Connection,
     received: &'i mut [u8],
@@ -27,12 +27,12 @@ fn echo<'i>(
     let mut len = 0;
     let mut input = Input::new(received);
     loop {
-        // Yours: what a clock says.
+        // In your program, this asks a clock.
         match ws.next(&mut input, || Instant::from_millis(0)) {
             Step::Data(chunk) => {
                 len += ws.sender.encode(chunk.frame(), chunk.bytes, None, &mut out[len..])?;
             }
-            // A Pong, or the Close frame that answers one or reports an error.
+            // A Pong, or a Close frame, which answers the peer's or reports an error.
             Step::Transmit => len += ws.sender.transmit(&mut out[len..], None)?,
             Step::Ping | Step::Pong | Step::Close | Step::Failed(_) => {}
             step @ (Step::Wait(_) | Step::Shutdown(_) | Step::Done) => return Ok((len, step)),
@@ -57,6 +57,6 @@ fn main() {
     let (len, step) = echo(&mut ws, frames, &mut out).expect("room for the output");
     println!("frames: {:02x?}", &out[..len]);
     assert_eq!(out[..len], *b"\x81\x05Hello\x88\x00");
-    // To be written, then: the server ends the stream first.
+    // In your program, write this to the stream. The server then ends the stream first.
     assert!(matches!(step, Step::Shutdown(_)));
 }

@@ -24,7 +24,7 @@ mod scheduler;
 #[path = "ticker.rs"]
 mod ticker;
 
-/// The page at the root, with a link to each of the others.
+/// The page at the root, which links to all others.
 #[derive(Debug)]
 struct Index(Vec<&'static str>);
 
@@ -53,7 +53,7 @@ impl App for Index {
     }
 }
 
-/// What `echo_server` does, beside the others.
+/// The same as `echo_server`, beside the other applications.
 #[derive(Debug)]
 struct Echo;
 
@@ -130,7 +130,7 @@ impl App for Chat {
     }
 }
 
-/// What `push_vs_poll` finds: measured once, when it is asked for first.
+/// The figures of `push_vs_poll`, which are measured when the first client asks for them.
 #[derive(Debug, Default)]
 struct PushVsPoll(OnceLock<Result<[push_vs_poll::Bytes; 2], String>>);
 
@@ -160,7 +160,7 @@ impl App for PushVsPoll {
         let json: serde_json::Value = serde_json::from_str(&text)?;
         let total = |name: &str| Some(json[name][0].as_u64()? + json[name][1].as_u64()?);
         match (total("polls"), total("pushes")) {
-            // A push takes two bytes more than its text.
+            // A push has two bytes more than its text.
             (Some(polls), Some(pushes)) if pushes > 600 * 3 && polls > 10 * pushes => {}
             _ => return Err(format!("this cannot be: {text}").into()),
         }

@@ -9,7 +9,7 @@ use ws_std::{CloseCode, Connector, Message, WebSocket};
 
 const USAGE: &str = "usage: echo_client [--timeout SECONDS] [--deflate] [--deflate-window BITS] \
                      [--deflate-no-takeover] URL [MESSAGE...]\n\
-                     Without messages, each line of standard input is one.";
+                     Without a MESSAGE, each line of standard input is sent as one.";
 
 fn main() -> ExitCode {
     ws_examples::run("echo_client", USAGE, talk)

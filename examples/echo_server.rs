@@ -1,4 +1,4 @@
-//! An echo server with a page to try it from: `cargo run --release --example echo_server -- [ADDR]`.
+//! An echo server with a page to try it: `cargo run --release --example echo_server -- [ADDR]`.
 
 use std::process::ExitCode;
 use std::thread;
@@ -80,7 +80,7 @@ fn with_tls(
     Err("--tls needs a build with --features rustls".into())
 }
 
-/// Serves one connection: the page and what it takes in, or an echo of every message until the client closes.
+/// Serves one connection: the page and the files that it needs, or an echo of every message until the client closes.
 fn echo(incoming: Incoming) -> Result<String> {
     let request = incoming.request()?;
     if !request.is_upgrade() {

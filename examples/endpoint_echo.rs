@@ -1,7 +1,7 @@
-//! A driver of `Endpoint` for blocking TCP: what it takes to bring the core to a kind of stream.
+//! An echo server that drives `Endpoint` over blocking TCP, and shows what a driver for a kind of stream has to do:
 //! `cargo run --release --example endpoint_echo -- [ADDR]`.
 //!
-//! `docs/EMBEDDING.md` explains each answer. For a blocking server take `ws-std`, which also waits without
+//! `docs/EMBEDDING.md` explains each answer. For a real blocking server use `ws-std`, which also waits without
 //! waking up in between.
 
 use std::error::Error;
@@ -15,11 +15,11 @@ use ws_core::endpoint::{Event, Inbound, Next};
 use ws_core::handshake::{AcceptResponse, HttpResponse};
 use ws_core::{CloseCode, Config, Endpoint};
 
-/// Ctrl-C was pressed: connections say goodbye.
+/// Set when Ctrl-C is pressed. Each connection then starts the closing handshake.
 static STOPPING: AtomicBool = AtomicBool::new(false);
-/// How many connections there are.
+/// The number of connections.
 static CONNECTIONS: AtomicUsize = AtomicUsize::new(0);
-/// How often a connection that waits looks whether it has to stop, and at the time.
+/// How often a waiting connection checks whether it has to stop, and looks at the time.
 const LOOK: Duration = Duration::from_millis(200);
 
 fn serve(mut stream: TcpStream) -> Result<(), Box<dyn Error>> {
@@ -58,7 +58,7 @@ fn serve(mut stream: TcpStream) -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// Reads once, if there is room for it, and waits no longer than [`LOOK`].
+/// Reads once if there is room for it, and waits for at most [`LOOK`].
 fn receive(stream: &mut TcpStream, to: Option<&mut Inbound>) -> io::Result<()> {
     let Some(inbound) = to else {
         thread::sleep(LOOK);
@@ -77,7 +77,7 @@ fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
-/// Gives the connections five seconds to close, and ends the program.
+/// Gives the connections five seconds to close, and then ends the program.
 fn stop() {
     STOPPING.store(true, SeqCst);
     let begun = Instant::now();

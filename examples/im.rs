@@ -1,4 +1,4 @@
-//! Instant messages, to everybody but the one who writes: `cargo run --release --example im -- [ADDR]`.
+//! Instant messages that go to everybody except their writer: `cargo run --release --example im -- [ADDR]`.
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use ws_examples::app::{self, App};
 use ws_std::{CloseCode, Hub, Message, WebSocket};
 
-/// The longest message, in characters; the page has it, too.
+/// The longest message, in characters. The page has the same limit.
 const MAX: usize = 1000;
 
 #[derive(Debug, Default)]
@@ -23,13 +23,13 @@ impl App for Im {
 
     fn talk(&self, ws: WebSocket) -> ws_std::Result<()> {
         let mut member = self.hub.join(ws)?;
-        // Tells connections apart in the log. It does not tell who somebody is.
+        // The id tells connections apart in the log. It does not say who somebody is.
         let id = member.id();
         while let Some(message) = member.read()? {
             if let Err((code, reason)) = may_pass(&message) {
                 return member.close(code, reason).map(drop);
             }
-            // Escaped: a peer's text must not write lines of its own, or steer the terminal.
+            // The text is escaped: a client must not write lines of its own into the log, or control the terminal.
             eprintln!("{id}: {:?}", message.as_text().unwrap_or_default());
             self.hub.broadcast_except(id, message);
             thread::sleep(app::PACE);
@@ -49,7 +49,7 @@ impl App for Im {
         for (text, from) in [("from the first", 0), ("from the second", 1)] {
             clients[from].send(text)?;
             for (at, client) in clients.iter_mut().enumerate() {
-                // Had the first got its own, it would not get the second's next.
+                // If the first client had received its own message, that would come before the second client's.
                 if at != from {
                     app::expect(client, text)?;
                 }
@@ -59,7 +59,7 @@ impl App for Im {
     }
 }
 
-/// What is passed on: texts that are not too long.
+/// Only texts that are not too long are passed on.
 fn may_pass(message: &Message) -> Result<(), (CloseCode, &'static str)> {
     match message.as_text() {
         None => Err((CloseCode::UNSUPPORTED_DATA, "only text")),

@@ -1,8 +1,8 @@
-//! Measures the bytes of 600 polls beside 600 pushes: `cargo run --release --example push_vs_poll -- [COUNT]`.
+//! Measures the bytes of 600 polls and of 600 pushes: `cargo run --release --example push_vs_poll -- [COUNT]`.
 //!
 //! The client's streams count what they really write and read, over loopback: HTTP and WebSocket as a browser
-//! speaks them, with the opening and closing handshakes. The headers of TCP and IP, 40 bytes and more for each
-//! packet, and the packets that open and close the connection that each poll here has, are not in it.
+//! sends them, with the opening and closing handshakes. Two things are not included: the headers of TCP and IP, which are
+//! at least 40 bytes for each packet, and the packets that open and close a connection. Each poll here has a connection of its own.
 
 use std::error::Error;
 use std::io::{self, Read, Write};
@@ -17,16 +17,16 @@ use ws_std::{CloseCode, Connector, HttpResponse, Incoming, Listener, Plain};
 const PATIENCE: Duration = Duration::from_secs(10);
 const AGENT: &str = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) \
                      Chrome/141.0.0.0 Safari/537.36";
-/// What a browser sends for a page's `fetch`, after the Host, User-Agent and Referer.
+/// What a browser sends for a `fetch` of a page, after Host, User-Agent and Referer.
 const FETCH: &str = "Connection: keep-alive\r\nsec-ch-ua-platform: \"Linux\"\r\n\
     sec-ch-ua: \"Chromium\";v=\"141\", \"Not?A_Brand\";v=\"8\"\r\nsec-ch-ua-mobile: ?0\r\n\
     Accept: */*\r\nSec-Fetch-Site: same-origin\r\nSec-Fetch-Mode: cors\r\nSec-Fetch-Dest: empty\r\n\
     Accept-Encoding: gzip, deflate, br, zstd\r\nAccept-Language: en-US,en;q=0.9\r\n\r\n";
 
-/// Bytes up and down, seen from the client.
+/// Bytes up and down, as the client sees them.
 pub(crate) type Bytes = [u64; 2];
 
-/// A stream that counts.
+/// A stream that counts its bytes.
 struct Counted(TcpStream, Bytes);
 
 impl Counted {
@@ -53,12 +53,12 @@ impl Write for Counted {
     }
 }
 
-/// What is polled and pushed: a number as the ticker's.
+/// The value that is polled and pushed: a number like the ticker's.
 fn value(at: u64) -> String {
     (at % 1000).to_string()
 }
 
-/// The bytes of polls, and of pushes, by a server that is there for this alone.
+/// Measures the bytes of polls and of pushes, with a server that runs only for this.
 pub(crate) fn measure(count: u64) -> Result<[Bytes; 2], Box<dyn Error>> {
     let listener = Listener::builder().bind("127.0.0.1:0")?;
     let (address, handle) = (listener.local_addr()?, listener.handle());
@@ -79,7 +79,7 @@ pub(crate) fn measure(count: u64) -> Result<[Bytes; 2], Box<dyn Error>> {
     result
 }
 
-/// The server: each GET is answered with the next value, a WebSocket gets all of them.
+/// The server. It answers each GET with the next value, and sends all values over a WebSocket.
 fn answer(incoming: Incoming, polled: &mut u64, count: u64) -> ws_std::Result<()> {
     let request = incoming.request()?;
     if request.is_upgrade() {

@@ -1,7 +1,7 @@
-//! A client that comes back: `cargo run --example reconnect -- [--base 5s] [--max 1m] URL`.
+//! A client that reconnects: `cargo run --example reconnect -- [--base 5s] [--max 1m] URL`.
 //!
-//! It prints what becomes of its connection, one line each, and what it receives. Lines of standard input
-//! are sent; while there is no connection they wait where they are. Ctrl-C closes.
+//! It prints each change of its connection, one per line, and what it receives. It sends the lines of standard input;
+//! while there is no connection, it does not read them. Ctrl-C closes the connection.
 
 use std::hash::{BuildHasher, RandomState};
 use std::io;
@@ -15,7 +15,7 @@ use ws_std::{CloseCode, Config, Connector, Reader, Writer};
 
 const USAGE: &str = "usage: reconnect [--base 5s] [--max 1m] [--ping-interval 20s] URL";
 
-/// The connection, for those who send and who close.
+/// The connection, for the threads that send and close.
 static LINK: Link = Link { state: Mutex::new(State::Down), changed: Condvar::new() };
 
 struct Link {
@@ -37,7 +37,7 @@ impl Link {
         before
     }
 
-    /// Waits for the connection that there is, or for the next.
+    /// Returns the writer of the current connection, or waits for the next one.
     fn writer(&self) -> Writer {
         let mut state = lock(&self.state);
         loop {
@@ -54,7 +54,7 @@ fn main() -> ExitCode {
 }
 
 fn program(mut args: Args) -> Result<(), Box<dyn std::error::Error>> {
-    // RFC 6455 §7.2.3: the first time after a random delay of up to five seconds.
+    // RFC 6455 §7.2.3: the first attempt follows a random delay of up to five seconds.
     let (mut base, mut max) = (Duration::from_secs(5), Duration::from_secs(60));
     let mut ping_interval = Duration::from_secs(20);
     let mut url = None;
@@ -68,7 +68,7 @@ fn program(mut args: Args) -> Result<(), Box<dyn std::error::Error>> {
         }
     }
     let url = url.ok_or(USAGE)?;
-    // A server that vanishes says nothing, and neither does the net: only pings find out.
+    // A server that vanishes sends nothing, and neither does the network. Only Pings find it out.
     let config = Config::new().ping_interval(Some(ping_interval)).pong_timeout(Some(ping_interval));
     let connector = Connector::builder().config(config);
     thread::spawn(send_lines);
@@ -90,7 +90,7 @@ fn program(mut args: Args) -> Result<(), Box<dyn std::error::Error>> {
                     return Ok(say(format_args!("closed, {lost}"))?);
                 }
                 say(format_args!("lost, {lost}"))?;
-                // A server that accepts and fails at once must not be asked more often for that.
+                // A server that accepts and then fails at once must not be asked more often because of that.
                 if since.elapsed() > max {
                     attempts = 0;
                 }
@@ -105,7 +105,7 @@ fn program(mut args: Args) -> Result<(), Box<dyn std::error::Error>> {
     }
 }
 
-/// Prints what comes, to the end; gives why that was.
+/// Prints what comes, up to the end of the connection. Returns why it ended.
 fn receive(reader: &mut Reader) -> String {
     loop {
         match reader.read() {
@@ -121,27 +121,27 @@ fn receive(reader: &mut Reader) -> String {
     }
 }
 
-/// Before the next attempt: random, up to a bound that is twice as high each time. From zero up, so that
-/// clients that were lost together come back apart.
+/// Returns the pause before the next attempt. It is random, up to a bound that doubles each time. It begins at zero, so that
+/// clients that were lost together do not return together.
 fn pause(base: Duration, max: Duration, attempts: u32) -> Duration {
     let bound = base.saturating_mul(2_u32.saturating_pow(attempts)).min(max);
-    // The standard library seeds each hasher at random, which is all that a delay needs.
+    // The standard library seeds each hasher at random, which is random enough for a delay.
     let random = RandomState::new().hash_one(()) >> 32;
     bound.mul_f64(random as f64 / f64::from(u32::MAX))
 }
 
-/// Sends the lines of standard input. One that could not be sent is sent again on the next connection;
-/// one that was sent as the connection died may be lost: only an answer of the peer tells.
+/// Sends the lines of standard input. If a line could not be sent, it is sent again on the next connection. If
+/// the connection is lost just after a line was sent, the line may be lost, too: only an answer from the peer could show it.
 fn send_lines() {
     for line in io::stdin().lines().map_while(Result::ok) {
         while LINK.writer().send(&*line).is_err() {
-            // Until that is noticed.
+            // Wait until the loss is noticed.
             thread::sleep(Duration::from_millis(50));
         }
     }
 }
 
-/// Closes with 1000; the main thread sees the end. Without a connection this is the end.
+/// Closes with 1000, and the main thread sees the end. If there is no connection, the program ends.
 fn close() {
     match LINK.set(State::Ending) {
         State::Up(writer) => drop(writer.start_close(CloseCode::NORMAL, "")),
@@ -149,7 +149,7 @@ fn close() {
             let _ = say("closed, there was no connection");
             std::process::exit(0);
         }
-        // The second time.
+        // Ctrl-C was pressed a second time.
         State::Ending => std::process::exit(130),
     }
 }

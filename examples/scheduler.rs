@@ -1,6 +1,6 @@
-//! Appointments that several people book at once: `cargo run --release --example scheduler -- [ADDR]`.
+//! Appointments that several people book at the same time: `cargo run --release --example scheduler -- [ADDR]`.
 //!
-//! A page books and cancels over its WebSocket; without one, a request does:
+//! A page books and cancels over its WebSocket. Without a page, use requests:
 //! `curl -X PUT http://127.0.0.1:9001/slots/9/Ann`, `curl -X DELETE http://127.0.0.1:9001/slots/9`.
 
 use std::collections::BTreeMap;
@@ -17,17 +17,17 @@ use ws_std::{Hub, Member, WebSocket};
 
 const HOURS: std::ops::RangeInclusive<u64> = 9..=16;
 
-/// Whoever reaches the server may book and cancel, under any name. One that has to know who that is
-/// wants a cookie or a token, in the opening handshake and with each `PUT` and `DELETE`.
+/// Everybody who reaches the server may book and cancel, under any name. A scheduler that needs to know who it is asks for a
+/// cookie or a token, in the opening handshake and with each `PUT` and `DELETE`.
 #[derive(Debug)]
 pub(crate) struct Scheduler {
     hub: Hub,
-    /// Each hour and who has it. A change is made and told of under one lock, and so is the state that
-    /// a page gets as it joins: nobody misses a change, and an older state never follows a later one.
+    /// Each hour, and who has it. Changes are made and sent under one lock, and so is the state that a page gets when it
+    /// joins. So nobody misses a change, and an older state never follows a later one.
     slots: Mutex<BTreeMap<u64, Option<String>>>,
 }
 
-/// A text for who asked; what is refused has an HTTP status, too.
+/// A text for whoever asked. If the request is refused, there is also an HTTP status.
 type Outcome = Result<String, (u16, String)>;
 
 impl Scheduler {
@@ -57,7 +57,7 @@ impl Scheduler {
         }
     }
 
-    /// Cancels what the page has shown, if that is told: it may be another's by now.
+    /// Cancels an hour. `shown` is the name that the page has shown, because the hour may have another name by now.
     fn cancel(&self, hour: u64, shown: Option<&str>) -> Outcome {
         let mut slots = lock(&self.slots);
         match slots.get_mut(&hour) {
@@ -84,7 +84,7 @@ impl Scheduler {
     }
 }
 
-/// A name in a path, where bytes of UTF-8 may be `%` and two digits (RFC 3986 §2.1).
+/// Decodes a name in a path, in which `%` and two digits stand for a byte of UTF-8 (RFC 3986 §2.1).
 fn decoded(name: &str) -> Outcome {
     let two_digits = |rest: &str| rest.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2;
     if !name.split('%').skip(1).all(two_digits) {
@@ -94,7 +94,7 @@ fn decoded(name: &str) -> Outcome {
     name.map(Into::into).map_err(|_| (400, "a name is in UTF-8".into()))
 }
 
-/// All of it, each time: it is small, and a client that knows the latest knows everything.
+/// Returns the whole state, which is small. So a client that knows the latest state knows everything.
 fn state(slots: &BTreeMap<u64, Option<String>>) -> String {
     let list = slots.iter().map(|(hour, name)| json!({ "hour": hour, "name": name }));
     event("slots", list.collect::<Vec<_>>())
@@ -119,7 +119,7 @@ impl App for Scheduler {
 
     fn http(&self, method: &str, path: &str) -> Option<Answer> {
         let parts: Vec<_> = path.strip_prefix("/slots/")?.split('/').collect();
-        // Each hour has one path: `09` is none.
+        // Each hour has only one path: `09` is not valid.
         let hour = HOURS.into_iter().find(|hour| hour.to_string() == parts[0])?;
         let outcome = match (method, &parts[1..]) {
             ("DELETE", []) => self.cancel(hour, None),

@@ -1,4 +1,4 @@
-//! The same changing number in all pages: `cargo run --release --example ticker -- [ADDR] --every 1000`, in milliseconds.
+//! Shows the same changing number in all pages: `cargo run --release --example ticker -- [ADDR] --every 1000` (milliseconds).
 
 use std::error::Error;
 use std::hash::{BuildHasher, RandomState};
@@ -22,7 +22,7 @@ impl Ticker {
         let all = hub.clone();
         let (random, mut count, mut value) = (RandomState::new(), 0_u64, 0);
         app::at_intervals(every, move || {
-            // Another number each time: one of the 999 that it is not.
+            // Always a different number: one of the other 999.
             count += 1;
             value = (value + 1 + random.hash_one(count) % 999) % 1000;
             all.broadcast(value.to_string());
@@ -38,7 +38,7 @@ impl App for Ticker {
 
     fn talk(&self, ws: WebSocket) -> ws_std::Result<()> {
         let mut member = self.hub.join(ws)?;
-        // Whatever it says is read, as Pings and Close are, and ignored.
+        // What it says is read, as Pings and Close frames are, and ignored.
         while member.read()?.is_some() {}
         Ok(())
     }

@@ -1,12 +1,12 @@
 //! A WebSocket on the command line: `cargo run --release --example ws -- connect URL`, or `… serve ADDR`.
 //!
-//! `connect` sends the lines of standard input and prints what comes, one message per line. At the end of
-//! the input it closes and prints what still comes, or goes on with `--stay`. It ends with status 0 when
-//! the connection was closed with 1000, 1001 or no code, otherwise with 1.
-//! `wss://` takes a build with `--features rustls`. `--proxy` connects through an HTTP or a SOCKS5 proxy.
+//! `connect` sends the lines of standard input and prints what it receives, one message per line. At the end of
+//! the input it closes the connection and prints what still arrives; with `--stay` it keeps the connection open. The exit status is 0 if
+//! the connection was closed with 1000, 1001 or no code, and 1 otherwise.
+//! `wss://` needs a build with `--features rustls`. `--proxy` connects through an HTTP or SOCKS5 proxy.
 //!
-//! `serve` prints what clients say, repeats it to them (`--echo`) or to the others (`--broadcast`), and
-//! sends the lines of standard input to all unless it echoes.
+//! `serve` prints what clients say. With `--echo` it sends each message back, and with `--broadcast` it sends it to the others. Unless
+//! it echoes, it sends the lines of standard input to all clients.
 
 use std::error::Error;
 use std::io::{self, Write};
@@ -35,7 +35,7 @@ fn main() -> ExitCode {
     })
 }
 
-/// The options that both have.
+/// The options of both commands.
 struct Options {
     config: Config,
     protocols: Vec<String>,
@@ -46,7 +46,7 @@ struct Options {
 
 impl Options {
     fn new() -> Self {
-        // A peer that vanishes says nothing, and proxies end what is silent.
+        // A peer that vanishes sends nothing, and proxies end connections that are silent.
         let config = Config::new().ping_interval(Some(Duration::from_secs(30)));
         Self {
             config,
@@ -133,20 +133,20 @@ fn connect(mut args: Args) -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// Sends the lines of standard input, until its end or that of the connection.
+/// Sends the lines of standard input, until the input or the connection ends.
 fn send_lines(writer: &Writer, binary: bool) -> Result<(), String> {
     for line in io::stdin().lines() {
         let line = line.map_err(|error| format!("standard input: {error}"))?;
         let message: Message = if binary { bytes(&line)?.into() } else { line.into() };
         if writer.send(message).is_err() {
-            // Why that is, the reader tells.
+            // The reader reports why.
             break;
         }
     }
     Ok(())
 }
 
-/// The bytes that a line tells in hexadecimal.
+/// Returns the bytes that a line contains in hexadecimal.
 fn bytes(line: &str) -> Result<Vec<u8>, String> {
     let digits = line.chars().filter(|c| !c.is_whitespace()).map(|c| c.to_digit(16));
     let digits: Option<Vec<u32>> = digits.collect();
@@ -155,7 +155,7 @@ fn bytes(line: &str) -> Result<Vec<u8>, String> {
     Ok(digits.chunks_exact(2).map(|two| (two[0] << 4 | two[1]) as u8).collect())
 }
 
-/// What becomes of a client's messages, besides that they are printed.
+/// What happens to the messages of clients, besides being printed.
 #[derive(Clone, Copy, PartialEq)]
 enum Mode {
     Print,
@@ -209,7 +209,7 @@ fn talk(incoming: Incoming, mode: Mode, hub: &Hub) -> ws_std::Result<()> {
     let mut ws = incoming.accept()?;
     eprintln!("{peer}: open");
     if mode == Mode::Echo {
-        // Without the hub: a client that sends and does not read waits, it is not dropped.
+        // This does without the hub: a client that sends and does not read has to wait, and is not dropped.
         while let Some(message) = ws.read()? {
             print(&message)?;
             ws.queue(message)?;
@@ -228,18 +228,18 @@ fn talk(incoming: Incoming, mode: Mode, hub: &Hub) -> ws_std::Result<()> {
     Ok(())
 }
 
-/// Prints heads and frames, each line with whose it is.
+/// Prints heads and frames. Each line begins with the peer.
 fn trace(trace: &Trace<'_>) {
     let peer = trace.peer.map(|peer| peer.to_string()).unwrap_or_default();
     log(trace.to_string().lines().map(|line| format!("{peer} {line}\n")).collect());
 }
 
-/// Writes it at once: others write, too.
+/// Writes the text with one call, because other threads write, too.
 fn log(text: String) {
     let _ = io::stderr().write_all(text.as_bytes());
 }
 
-/// A message on one line, with nothing in it that would steer the terminal.
+/// Returns a message on one line, without anything that would control the terminal.
 fn shown(message: &Message) -> String {
     if let Some(text) = message.as_text() {
         return printable(text);

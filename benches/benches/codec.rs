@@ -59,7 +59,7 @@ fn frames(criterion: &mut Criterion) {
     }
 }
 
-/// The texts of a row, made when they are needed.
+/// The texts of a row, which are made when they are needed.
 type Texts = Box<dyn Fn() -> Vec<Bytes>>;
 
 fn text_rows() -> Vec<(String, Texts)> {
@@ -79,13 +79,13 @@ trait Work {
     /// Whether the messages are text.
     const TEXT: bool = false;
 
-    /// How many messages it has.
+    /// The number of messages.
     fn messages(&self) -> usize;
 
-    /// Stops the program if the engine does it wrong.
+    /// Stops the program if the engine does it wrongly.
     fn check<E: Engine>(&self, engine: &mut E);
 
-    /// A sample begins.
+    /// Is called when a sample begins.
     fn begin(&self) {}
 
     fn run<E: Engine>(&self, engine: &mut E);
@@ -97,7 +97,7 @@ struct Decode<'a>(LazyWire<'a>);
 struct Text<'a>(Decode<'a>);
 struct Encode {
     role: Role,
-    /// The same payload at different places; each sample takes another one.
+    /// The same payload at different places. Each sample uses another one.
     payloads: Vec<Bytes>,
     turn: Cell<usize>,
     count: usize,
@@ -201,8 +201,8 @@ impl<W: Work> Visitor for Row<'_, W> {
     }
 }
 
-/// The time of `messages` of them, where a round has `count`: for criterion an iteration is one message, so that
-/// its times are per message.
+/// Returns the time of `messages`, where a round has `count` of them. For criterion an iteration is one message, so its times
+/// are per message.
 fn time(messages: u64, count: u64, mut round: impl FnMut()) -> Duration {
     let rounds = messages.div_ceil(count);
     let start = Instant::now();

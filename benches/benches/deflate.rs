@@ -1,7 +1,7 @@
-//! Compressed messages: MB/s of plaintext, ours beside the peers and the floor. `../deflate` runs it and makes the tables.
+//! Compressed messages: MB/s of plaintext, ours beside the peers and the floor. `../deflate` runs this program and makes the tables.
 //!
-//! Without arguments it times every engine once and prints one line for each row and engine, an object of JSON. With `--test`
-//! it only checks that the engines do it right. With `--write FOLDER` it writes the messages and the frames there, for
+//! Without arguments it times every engine once, and prints an object of JSON for each row and engine, one per line. With `--test`
+//! it only checks that the engines work correctly. With `--write FOLDER` it writes the messages and the frames to that folder, for
 //! engines that are other programs.
 
 use std::fs;
@@ -14,7 +14,7 @@ use ws_core_benches::deflate::{Deflate, Inflate, Visitor, Wire, check, each_engi
 
 const ROWS: [(&str, usize); 3] = [("128 B", 128), ("1 KiB", 1024), ("16 KiB", 16 * 1024)];
 
-/// How long an engine works before it is timed, how long it is timed, and the least that a sample takes.
+/// How long an engine works before it is timed, how long it is timed, and the least duration of a sample.
 const WARM_UP: Duration = Duration::from_millis(30);
 const MEASUREMENT: Duration = Duration::from_millis(300);
 const SAMPLE: Duration = Duration::from_millis(4);
@@ -79,7 +79,7 @@ impl Visitor for Row {
     }
 }
 
-/// The time of a round: the least of many samples, which other load on the machine disturbs least.
+/// Returns the time of a round: the smallest of many samples, because other load on the machine affects that one least.
 fn least(mut round: impl FnMut()) -> Duration {
     let mut rounds = 0;
     let started = Instant::now();

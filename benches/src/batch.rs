@@ -1,11 +1,11 @@
-//! Frames that wait to be written together, for the engines that encode into a buffer of the caller.
+//! Frames that wait to be written together, for engines that encode into a buffer of the caller.
 
 use crate::kernel::{self, READ};
 
 /// Room for the header of a frame.
 pub const HEADER: usize = 14;
 
-/// Up to 64 KiB of frames, or one that is longer.
+/// Up to 64 KiB of frames, or one longer frame.
 pub struct Batch {
     buffer: Vec<u8>,
     len: usize,
@@ -16,8 +16,8 @@ impl Batch {
         Self { buffer: vec![0; READ + HEADER], len: 0 }
     }
 
-    /// Where to encode a frame with a payload of `len` bytes. What waits is written first if there is too little
-    /// room.
+    /// Returns where to encode a frame with a payload of `len` bytes. If there is too little room, writes the waiting frames
+    /// first.
     #[inline]
     pub fn room(&mut self, len: usize) -> &mut [u8] {
         if self.buffer.len() - self.len < len + HEADER {
@@ -34,13 +34,13 @@ impl Batch {
         }
     }
 
-    /// This many bytes were encoded there.
+    /// Notes that this many bytes were encoded there.
     #[inline]
     pub fn add(&mut self, len: usize) {
         self.len += len;
     }
 
-    /// Writes what waits.
+    /// Writes the waiting frames.
     pub fn flush(&mut self) {
         kernel::write(&self.buffer[..self.len]);
         self.len = 0;

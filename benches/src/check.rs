@@ -1,4 +1,4 @@
-//! What each engine has to get right before it is timed.
+//! What each engine has to do correctly before it is timed.
 
 use bytes::Bytes;
 use ws_core::{Config, Connection, Input, MessageKind, Role, Step};
@@ -6,7 +6,7 @@ use ws_core::{Config, Connection, Input, MessageKind, Role, Step};
 use crate::kernel::capture;
 use crate::{Engine, Wire, clock};
 
-/// Decoding gives the messages of the wire.
+/// Checks that an engine decodes the messages of the wire.
 pub fn decode<E: Engine>(engine: &mut E, wire: &Wire) {
     let (mut all, mut ends) = (Vec::new(), Vec::new());
     wire.load();
@@ -21,7 +21,7 @@ pub fn decode<E: Engine>(engine: &mut E, wire: &Wire) {
     }
 }
 
-/// What is encoded is the message, so often, for the other side.
+/// Checks that an engine encodes the message as often as it should, for the other side.
 pub fn encode<E: Engine>(engine: &mut E, role: Role, payload: &Bytes, count: usize) {
     let written = capture(|| engine.encode(payload, count));
     if E::HAS_MESSAGES {
@@ -34,7 +34,7 @@ pub fn encode<E: Engine>(engine: &mut E, role: Role, payload: &Bytes, count: usi
     }
 }
 
-/// What is sent back is what has come.
+/// Checks that an engine sends back what has come.
 pub fn echo<E: Engine>(engine: &mut E, wire: &Wire) {
     for each in [false, true] {
         if each {
@@ -50,7 +50,7 @@ pub fn echo<E: Engine>(engine: &mut E, wire: &Wire) {
     }
 }
 
-/// The binary messages that an engine of this role has written.
+/// Returns the binary messages that an engine of this role has written.
 fn received(role: Role, written: Bytes) -> Vec<Bytes> {
     let mut bytes = Vec::from(written);
     let mut input = Input::new(&mut bytes);

@@ -1,4 +1,4 @@
-//! The engine over `Connection`: what a driver without an allocator would do.
+//! The engine over `Connection`. It does what a driver without an allocator would do.
 
 use bytes::Bytes;
 use ws_core::{Config, DataFrame, Input, Role, Step};
@@ -7,12 +7,12 @@ use crate::batch::Batch;
 use crate::kernel::{self, READ};
 use crate::{Engine, Keys, clock};
 
-/// Payloads from this size on are written from where they lie.
+/// Payloads of at least this many bytes are written without a copy.
 const WRITEV: usize = 4096;
-/// A client's payload that exceeds the batch goes out in parts of this size, which the caches hold.
+/// A client's payload that exceeds the batch is written in parts of this size, which fit the caches.
 const PART: usize = 16 * 1024;
 
-/// `ws_core::Connection` under a driver with two buffers of 64 KiB: messages come in chunks.
+/// `ws_core::Connection` under a driver with two buffers of 64 KiB. Messages come in chunks.
 pub struct Connection {
     connection: ws_core::Connection,
     buffer: Vec<u8>,
@@ -21,7 +21,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// An engine with these limits.
+    /// Returns an engine with these limits.
     pub fn with_config(role: Role, config: Config) -> Self {
         Self {
             connection: ws_core::Connection::new(role, config),

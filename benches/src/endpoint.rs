@@ -1,4 +1,4 @@
-//! The engines over `Endpoint`, with messages that are lent and owned.
+//! The engines over `Endpoint`, with lent and with owned messages.
 
 use std::hint::black_box;
 
@@ -17,7 +17,7 @@ pub struct EndpointLending(Endpoint);
 pub struct EndpointOwned(Endpoint);
 
 impl EndpointOwned {
-    /// An engine with these limits.
+    /// Returns an engine with these limits.
     pub fn with_config(role: Role, config: Config) -> Self {
         Self(open(role, config))
     }
@@ -55,10 +55,10 @@ pub(crate) fn write(mut output: Pending<'_>) {
     output.advance(len);
 }
 
-/// Payloads from this size on are written from where they lie, as `ws-std` does it.
+/// Payloads of at least this many bytes are written without a copy, as in `ws-std`.
 const WRITTEN_AT_ONCE: usize = 16 * 1024;
 
-/// Queues a message that is lent; a long one is written at once, with what waits.
+/// Queues a lent message. A long one is written at once, together with the output that waits.
 fn queue(out: &mut Outbound, message: MessageRef<'_>) {
     if message.len() < WRITTEN_AT_ONCE {
         return out.queue_ref(message).expect("it is open");
@@ -73,7 +73,7 @@ fn queue(out: &mut Outbound, message: MessageRef<'_>) {
     out.written(written);
 }
 
-/// Reads once; returns whether there was anything.
+/// Reads once. Returns whether there was anything.
 pub(crate) fn read(inbound: &mut Inbound) -> bool {
     let len = kernel::read(inbound.read_buf());
     inbound.filled(len);

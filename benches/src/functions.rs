@@ -1,4 +1,4 @@
-//! The two functions that touch every byte, ours beside others.
+//! The two functions that touch every byte, ours beside those of others.
 
 use std::slice::from_ref;
 
@@ -22,7 +22,7 @@ pub const MASKS: [(&str, Mask); 6] = [
     ("yawc", yawc::mask::apply_mask),
 ];
 
-/// Whether bytes are UTF-8.
+/// Returns whether bytes are UTF-8.
 pub type Utf8 = fn(&[u8]) -> bool;
 
 /// Each way to check, with its name.
@@ -40,10 +40,10 @@ pub const UTF8: [(&str, Utf8); 4] = [
     ("simdutf8", |bytes| simdutf8::basic::from_utf8(bytes).is_ok()),
 ];
 
-/// The byte at a time that vector instructions are for.
+/// Masks byte by byte, without vector instructions.
 const BYTES: &str = "bytewise";
 
-/// Masking twice is nothing, and once is what the standard says (RFC 6455 §5.3).
+/// Checks that masking once follows the RFC, and masking twice changes nothing (RFC 6455 §5.3).
 pub fn check_mask(name: &str, mask: Mask) {
     let key = [0x37, 0xfa, 0x21, 0x3d];
     for len in (0..300).chain([1000, 4099, 70_000]) {
@@ -54,7 +54,7 @@ pub fn check_mask(name: &str, mask: Mask) {
     }
 }
 
-/// It finds what is wrong in the middle and at the end.
+/// Checks that errors in the middle and at the end are found.
 pub fn check_utf8(name: &str, check: Utf8) {
     for text in ["", "a", "言語による通信規約の検査は速くなければならない。", &"aß言🦀".repeat(99)]
     {

@@ -1,4 +1,4 @@
-//! The opening handshake of a server: a browser's request comes in, the response goes out.
+//! The opening handshake of a server: it reads a browser's request and writes the response.
 
 use std::hint::black_box;
 
@@ -15,7 +15,7 @@ use crate::endpoint::{read, write};
 use crate::kernel::{self, READ};
 use crate::peers::handshakes;
 
-/// What Chrome sends: 480 bytes, 12 fields.
+/// The request of Chrome: 480 bytes, 12 fields.
 const REQUEST: &str = "GET /ws HTTP/1.1\r\n\
     Host: www.example.com\r\n\
     Connection: Upgrade\r\n\
@@ -32,13 +32,13 @@ const REQUEST: &str = "GET /ws HTTP/1.1\r\n\
     Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\r\n";
 const _: () = assert!(REQUEST.len() == 480);
 
-/// The sixteen bytes of the key in it.
+/// The sixteen bytes of its key.
 const NONCE: [u8; 16] = *b"the sample nonce";
 
-/// Reads a request and writes a response by [`kernel`], with a buffer that is kept for those that want one.
+/// Reads a request and writes a response through [`kernel`]. The buffer is for engines that want one, and is kept.
 pub type Handshake = fn(&mut [u8; 4096]);
 
-/// Each way, with its name. The first is the floor.
+/// Each way to do it, with its name. The first one is the floor.
 pub const ALL: [(&str, Handshake); 8] = [
     (FLOOR, httparse),
     ("ws-core/functions", functions),
@@ -52,12 +52,12 @@ pub const ALL: [(&str, Handshake); 8] = [
 
 const FLOOR: &str = "httparse";
 
-/// The request, to be loaded before each handshake.
+/// The request, which is loaded before each handshake.
 pub fn request() -> Bytes {
     Bytes::from_static(REQUEST.as_bytes())
 }
 
-/// The response is one that a client takes.
+/// Checks that a client accepts the response.
 pub fn check(name: &str, handshake: Handshake) {
     kernel::load(&request(), READ);
     let response = kernel::capture(|| handshake(&mut [0; 4096]));
@@ -68,7 +68,7 @@ pub fn check(name: &str, handshake: Handshake) {
     }
 }
 
-/// The parser alone: no response.
+/// The parser alone, without a response.
 fn httparse(buffer: &mut [u8; 4096]) {
     let len = kernel::read(buffer);
     let mut fields = [httparse::EMPTY_HEADER; 16];
@@ -77,7 +77,7 @@ fn httparse(buffer: &mut [u8; 4096]) {
     black_box(request);
 }
 
-/// The functions, as a driver without an allocator calls them. Every rule and the origin are checked.
+/// The functions, as a driver without an allocator calls them. They check every rule and the origin.
 fn functions(buffer: &mut [u8; 4096]) {
     let (input, output) = buffer.split_at_mut(3072);
     let len = kernel::read(input);
@@ -91,7 +91,7 @@ fn functions(buffer: &mut [u8; 4096]) {
     kernel::write(&output[..len]);
 }
 
-/// A new `Endpoint`, which is open then. Every rule and the origin are checked, and the request is told.
+/// A new `Endpoint`, which is open afterwards. It checks every rule and the origin, and reports the request.
 fn endpoint(_buffer: &mut [u8; 4096]) {
     let mut endpoint = Endpoint::server(Options::new());
     loop {

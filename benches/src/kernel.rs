@@ -1,7 +1,7 @@
-//! What stands in for a kernel and its sockets: memory of this thread.
+//! Memory of this thread, which takes the place of a kernel and its sockets.
 //!
-//! A read copies at most 64 KiB of what was loaded, a write copies what it is given to a scratch buffer, and
-//! that is all. Neither depends on where the other side's buffer lies: see [`copy`].
+//! A read copies at most 64 KiB of what was loaded, and a write copies the output to a scratch buffer. Nothing else
+//! happens. Neither depends on where the engine's buffer is: see [`copy`].
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// The most that one read gives and one write copies, in bytes.
+/// The most that one read or write copies, in bytes.
 pub const READ: usize = 64 * 1024;
 
 thread_local! {
@@ -35,7 +35,7 @@ struct Kernel {
 }
 
 impl Kernel {
-    /// The next bytes that a read of up to `room` bytes takes.
+    /// Returns the next bytes, for a read of up to `room` bytes.
     fn take(&mut self, room: usize) -> &[u8] {
         let len = (self.incoming.len() - self.at).min(self.max).min(room);
         self.at += len;
@@ -43,7 +43,7 @@ impl Kernel {
     }
 }
 
-/// Lets these bytes be read from now on, at most `max` by one read.
+/// Makes these bytes available to reads, at most `max` for each of them.
 pub fn load(incoming: &Bytes, max: usize) {
     KERNEL.with_borrow_mut(|kernel| {
         kernel.incoming = incoming.clone();
@@ -51,12 +51,12 @@ pub fn load(incoming: &Bytes, max: usize) {
     });
 }
 
-/// How many bytes were loaded.
+/// Returns how many bytes were loaded.
 pub fn loaded() -> usize {
     KERNEL.with_borrow(|kernel| kernel.incoming.len())
 }
 
-/// Reads into `room`; returns how many bytes there were, zero when all is read.
+/// Reads into `room`. Returns how many bytes there were, which is zero when everything is read.
 pub fn read(room: &mut [u8]) -> usize {
     KERNEL.with_borrow_mut(|kernel| {
         let bytes = kernel.take(room.len());
@@ -65,7 +65,7 @@ pub fn read(room: &mut [u8]) -> usize {
     })
 }
 
-/// Appends what one read gives to `buffer`; returns how many bytes there were.
+/// Appends the bytes of one read to `buffer`. Returns how many there were.
 pub fn read_buf(buffer: &mut BytesMut) -> usize {
     KERNEL.with_borrow_mut(|kernel| {
         let bytes = kernel.take(READ);
@@ -96,21 +96,21 @@ pub fn capture(work: impl FnOnce()) -> Bytes {
     KERNEL.with_borrow_mut(|kernel| kernel.captured.take()).unwrap_or_default().into()
 }
 
-/// The part of the scratch buffer that begins half a page away from where `bytes` begin in theirs.
+/// Returns the part of the scratch buffer that begins half a page away from where `bytes` begin in their page.
 fn opposite<'s>(scratch: &'s mut [u8], bytes: &[u8]) -> &'s mut [u8] {
     let distance = bytes.as_ptr().addr().wrapping_sub(scratch.as_ptr().addr());
     let start = distance.wrapping_add(PAGE / 2) % PAGE;
     &mut scratch[start..start + bytes.len()]
 }
 
-/// Bytes that are copied by one call.
+/// How many bytes one call copies.
 const STEP: usize = 1024;
 
 /// Copies in short steps.
 ///
-/// For a long copy the C library may use `rep movsb`, which on some processors is more than ten times slower when
-/// the two places are at nearly the same offset in their pages. Chance decides on that offset in each run, so the
-/// steps are too short for that instruction.
+/// For a long copy the C library may use `rep movsb`. On some processors it is more than ten times slower if source and target
+/// are at nearly the same offset in their pages, which is a matter of chance in each run. So the steps are too
+/// short for that instruction.
 fn copy(from: &[u8], to: &mut [u8]) {
     for (from, to) in from.chunks(STEP).zip(to.chunks_mut(STEP)) {
         to.copy_from_slice(from);

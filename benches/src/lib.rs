@@ -1,7 +1,7 @@
-//! The engines that are measured: ours and the peers', each with the same bytes in and out.
+//! The engines that are measured: ours and those of peers. Each has the same input and the same output.
 //!
-//! A socket is stood in for by memory ([`kernel`]). [`Memcpy`] makes only the copies that a kernel makes: it is
-//! the floor. Each engine is [checked](check) for right output before it is timed.
+//! Memory takes the place of a socket ([`kernel`]). [`Memcpy`] makes only the copies that a kernel makes, so it is
+//! the floor. Each engine's output is [checked](check) before it is timed.
 
 mod batch;
 pub mod check;
@@ -27,46 +27,46 @@ use std::hint::black_box;
 use bytes::Bytes;
 use ws_core::{Instant, MaskingKey, Role};
 
-/// One end of a connection that is open. It reads and writes by [`kernel`].
+/// One end of an open connection. It reads and writes through [`kernel`].
 pub trait Engine {
     /// Its name in the reports.
     const NAME: &'static str;
 
-    /// Whether it hands out messages: a floor does not.
+    /// Whether it returns messages. A floor does not.
     const HAS_MESSAGES: bool = true;
 
-    /// Whether it checks that text is UTF-8. Without that it has no place beside those that do.
+    /// Whether it checks that text is UTF-8. If not, it cannot be compared with those that do.
     const CHECKS_TEXT: bool = true;
 
-    /// An engine of this role.
+    /// Returns an engine of this role.
     fn new(role: Role) -> Self;
 
-    /// Takes this many messages from what is loaded. `part` sees all bytes of them, and whether a message
-    /// ends with these.
+    /// Receives this many messages of what is loaded. `part` sees all their bytes, and whether a message ends with
+    /// them.
     fn decode(&mut self, messages: usize, part: impl FnMut(&[u8], bool));
 
-    /// Sends a binary message `count` times and writes all of it, about 64 KiB at once.
+    /// Sends a binary message `count` times, and writes about 64 KiB at once.
     fn encode(&mut self, payload: &Bytes, count: usize);
 
-    /// Sends back this many messages of what is loaded, and writes about 64 KiB at once; or, if `each`, writes
-    /// after each message.
+    /// Sends back this many messages of what is loaded, and writes about 64 KiB at once. If `each` is set, writes after
+    /// each message.
     fn echo(&mut self, messages: usize, each: bool);
 }
 
-/// Stands in for an application that uses a part of a message.
+/// Takes the place of an application that uses a part of a message.
 #[inline]
 pub fn use_part(bytes: &[u8], end: bool) {
     black_box(bytes);
     black_box(end);
 }
 
-/// What is done with each engine.
+/// What to do with each engine.
 pub trait Visitor {
     /// Does it with this one.
     fn visit<E: Engine>(&mut self);
 }
 
-/// Visits all engines, in the order of the reports: the floor, ours, the peers.
+/// Visits all engines in the order of the reports: the floor, ours, the peers.
 pub fn each_engine(visitor: &mut impl Visitor) {
     visitor.visit::<Memcpy>();
     visitor.visit::<Connection>();
@@ -84,8 +84,8 @@ pub fn each_engine(visitor: &mut impl Visitor) {
     visitor.visit::<peers::Yawc>();
 }
 
-/// Masking keys at next to no cost, for the engines that let one choose; a real client takes unforeseeable
-/// ones (RFC 6455 §10.3).
+/// Masking keys that cost almost nothing, for the engines that let the caller choose. A real client needs
+/// unpredictable ones (RFC 6455 §10.3).
 struct Keys(u32);
 
 impl Keys {
@@ -105,7 +105,7 @@ impl Keys {
     }
 }
 
-/// Stands in for a clock, whose own cost would be part of every figure.
+/// Takes the place of a clock, whose own cost would be part of every figure.
 fn clock() -> Instant {
     Instant::from_millis(0)
 }

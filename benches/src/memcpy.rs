@@ -1,4 +1,4 @@
-//! The floor: the copies that a kernel makes.
+//! The floor: only the copies that a kernel makes.
 
 use std::hint::black_box;
 

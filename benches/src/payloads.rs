@@ -1,17 +1,17 @@
-//! What the messages say.
+//! The content of the messages.
 
 use bytes::Bytes;
 
-/// Bytes that are no text.
+/// Returns bytes that are not text.
 pub fn binary(len: usize) -> Bytes {
     (0..len).map(|index| index as u8).collect()
 }
 
-/// The same payload at four offsets in a page.
+/// Returns the same payload at four offsets in a page.
 ///
-/// A long `memcpy` is many times slower on some processors if the two places are at nearly the same offset in their
-/// pages. Where an engine's buffers lie is up to chance: at least three of the four places have nothing to do with
-/// it.
+/// On some processors a long `memcpy` is many times slower if source and target are at nearly the same offset in their
+/// pages. Where an engine's buffers are is a matter of chance, but for at least three of the four offsets this does not
+/// happen.
 pub fn at_page_offsets(payload: &Bytes) -> Vec<Bytes> {
     const PAGE: usize = 4096;
     let place = |offset: usize| {
@@ -23,21 +23,21 @@ pub fn at_page_offsets(payload: &Bytes) -> Vec<Bytes> {
     [512, 1536, 2560, 3584].map(place).to_vec()
 }
 
-/// English.
+/// Returns English text.
 pub fn ascii(len: usize) -> Bytes {
     b"The quick brown fox jumps over the lazy dog. ".iter().copied().cycle().take(len).collect()
 }
 
-/// Chinese: three bytes for each character.
+/// Returns Chinese text, with three bytes for each character.
 pub fn cjk(len: usize) -> Bytes {
     let text = "言語による通信規約の検査は速くなければならない。";
     text.chars().cycle().take(len / 3).collect::<String>().into()
 }
 
-/// As many different texts as make one repeated message's pattern unforeseeable for a branch predictor.
+/// The number of different texts. A branch predictor would learn a single repeated message.
 const DIFFERENT: u32 = 64;
 
-/// Texts of about `len` bytes each, whose characters have one to four bytes in an order of their own.
+/// Returns texts of about `len` bytes each. Their characters have one to four bytes, in a different order in each text.
 pub fn mixed(len: usize) -> Vec<Bytes> {
     (1..=DIFFERENT).map(|seed| mixed_text(seed.wrapping_mul(0x9e37_79b9), len).into()).collect()
 }

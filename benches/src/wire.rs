@@ -1,4 +1,4 @@
-//! What lies on a wire, made once before anything is timed or counted.
+//! The input of a benchmark, called the wire. It is made before anything is timed or counted.
 
 use std::sync::LazyLock;
 
@@ -8,31 +8,31 @@ use ws_core::{Config, Connection, DataFrame, MessageKind};
 use crate::Keys;
 use crate::kernel::{self, READ};
 
-/// At least this much lies on a wire, so that most reads are full.
+/// The least bytes on a wire, so that most reads are full.
 const LEAST: usize = 4 * READ;
 
-/// The most that one read of it gives, in bytes: `WS_BENCH_READ`, or 64 KiB.
+/// Returns the most bytes of one read: `WS_BENCH_READ`, or 64 KiB.
 static MOST: LazyLock<usize> = LazyLock::new(|| {
     std::env::var("WS_BENCH_READ").map_or(READ, |most| most.parse().expect("a number of bytes"))
 });
 
-/// Masked messages as a client sends them, one after the other.
+/// Consecutive masked messages, as a client sends them.
 pub struct Wire {
     bytes: Bytes,
     payloads: Vec<Bytes>,
-    /// How many messages there are.
+    /// The number of messages.
     pub messages: usize,
 }
 
 impl Wire {
-    /// A wire of four full reads or more, of these payloads in turn, all of them equally often.
+    /// Returns a wire of at least four full reads, with these payloads in turn, all of them equally often.
     pub fn new(kind: MessageKind, payloads: &[Bytes]) -> Self {
         let frames: usize = payloads.iter().map(|payload| payload.len() + 6).sum();
         let turns = (LEAST / frames).max(4usize.div_ceil(payloads.len()));
         Self::with_messages(kind, payloads, turns * payloads.len())
     }
 
-    /// A wire of this many messages, of these payloads in turn.
+    /// Returns a wire of this many messages, with these payloads in turn.
     pub fn with_messages(kind: MessageKind, payloads: &[Bytes], messages: usize) -> Self {
         let mut keys = Keys::new();
         let mut client = Connection::client(Config::new());
@@ -46,22 +46,22 @@ impl Wire {
         Self { bytes: bytes.into(), payloads: payloads.to_vec(), messages }
     }
 
-    /// What lies on it.
+    /// Returns the bytes.
     pub fn bytes(&self) -> Bytes {
         self.bytes.clone()
     }
 
-    /// The payloads in their order.
+    /// Returns the payloads in order.
     pub fn payloads(&self) -> impl Iterator<Item = &Bytes> {
         self.payloads.iter().cycle().take(self.messages)
     }
 
-    /// Lets it be read, 64 KiB at a time, or as many bytes as the environment says.
+    /// Makes the bytes available to reads, 64 KiB at a time, or as many as the environment says.
     pub fn load(&self) {
         kernel::load(&self.bytes, *MOST);
     }
 
-    /// Lets it be read, one message at a time, if all have the same length.
+    /// Makes the bytes available to reads, one message at a time. All messages must have the same length.
     pub fn load_each(&self) {
         kernel::load(&self.bytes, READ.min(self.bytes.len() / self.messages));
     }

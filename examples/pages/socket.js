@@ -1,11 +1,11 @@
-// A WebSocket that comes back by itself, and shows its state in the element with the id `state`.
+// A WebSocket that reconnects by itself, and shows its state in the element with the id `state`.
 //
 //   const socket = connect({ open() {}, message(text) {}, close(event) {}, error() {} });
-//   socket.send('text');  // false when it is not open: nothing is sent before
-//   socket.close();       // and it stays closed, until socket.open()
+//   socket.send('text');  // returns false, and sends nothing, if it is not open
+//   socket.close();       // it then stays closed until socket.open()
 //
-// What has the attribute `data-needs-open` or `data-needs-closed` is disabled in other states.
-// The server is beside the page, at `ws`, unless the page names another as the second argument.
+// Elements with the attribute `data-needs-open` or `data-needs-closed` are disabled in other states.
+// The URL is `ws`, relative to the page, unless the second argument names another server.
 function connect(on = {}, server = null) {
   const beside = new URL('ws', location.href);
   beside.protocol = beside.protocol === 'https:' ? 'wss:' : 'ws:';
@@ -32,7 +32,7 @@ function connect(on = {}, server = null) {
     socket.onclose = (event) => {
       show('closed');
       on.close?.(event);
-      // Later each time, and not with everybody else at once (RFC 6455 section 7.2.3).
+      // Each attempt waits longer, for a random time, so that not all clients return at once (RFC 6455 section 7.2.3).
       if (!stopped) timer = setTimeout(open, Math.min(30000, 500 * 2 ** attempts++) * (0.5 + Math.random()));
     };
   }

@@ -1,4 +1,4 @@
-//! Fuzzes messages that are compressed; `oracles::deflate` says what must hold.
+//! Fuzzes messages that are compressed; `oracles::deflate` has the rules.
 #![no_main]
 
 #[path = "../oracles/deflate.rs"]

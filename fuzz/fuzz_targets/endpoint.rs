@@ -1,4 +1,4 @@
-//! Fuzzes what a peer sends to an `Endpoint`; `oracles::endpoint` says what must hold.
+//! Fuzzes what a peer sends to an `Endpoint`; `oracles::endpoint` has the rules.
 #![no_main]
 
 #[path = "../oracles/mod.rs"]

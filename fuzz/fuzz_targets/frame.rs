@@ -1,4 +1,4 @@
-//! Fuzzes the header of a frame; `oracles::frame` says what must hold.
+//! Fuzzes the header of a frame; `oracles::frame` has the rules.
 #![no_main]
 
 #[path = "../oracles/mod.rs"]

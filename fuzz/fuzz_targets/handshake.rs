@@ -1,4 +1,4 @@
-//! Fuzzes what a peer sends from its first byte on; `oracles::handshake` says what must hold.
+//! Fuzzes what a peer sends from its first byte on; `oracles::handshake` has the rules.
 #![no_main]
 
 #[path = "../oracles/mod.rs"]

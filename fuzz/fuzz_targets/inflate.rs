@@ -1,4 +1,4 @@
-//! Fuzzes the payloads of compressed messages; `oracles::deflate` says what must hold.
+//! Fuzzes the payloads of compressed messages; `oracles::deflate` has the rules.
 #![no_main]
 
 #[path = "../oracles/deflate.rs"]

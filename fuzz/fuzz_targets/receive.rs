@@ -1,4 +1,4 @@
-//! Fuzzes what a peer sends to a `Connection`; `oracles::receive` says what must hold.
+//! Fuzzes what a peer sends to a `Connection`; `oracles::receive` has the rules.
 #![no_main]
 
 #[path = "../oracles/mod.rs"]

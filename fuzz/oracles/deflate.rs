@@ -1,4 +1,4 @@
-//! Compressed messages: what must hold for any payload, and for any messages that are compressed.
+//! What must hold for the payload of any compressed message, and for any message that is compressed.
 
 use ws_core::deflate::{DeflateOptions, Deflater, Inflater, Pool, WindowBits};
 
@@ -10,14 +10,14 @@ mod strict;
 use engines::{Engine, Setup, in_pool, inflate, next_message};
 use strict::Strict;
 
-/// The longest message, so that a bomb does not slow the fuzzer down.
+/// The longest messages that a setup can choose. They are short, so that a decompression bomb does not slow the fuzzer down.
 const LIMITS: [u64; 4] = [1 << 20, 10, 300, 5000];
 
-/// The payloads of messages: the input is a setup and the payloads.
+/// Inflates the payloads of messages. The input is a setup and the payloads.
 ///
-/// Flags: bits 0 and 1 choose a limit, bits 2 to 4 a limit of the ratio, bit 5 is no context takeover, bits 6 and 7 say how
-/// many messages have a byte for their length; the last one has none. Then follow the sizes of the pieces and of the room
-/// for output.
+/// Bits 0 and 1 of the flags choose a limit, and bits 2 to 4 a limit of the ratio. Bit 5 means no context takeover. Bits 6 and 7
+/// are the number of messages that have a byte for their length, which the last one never has. Then follow the sizes of the
+/// pieces and of the room for output.
 pub(crate) fn inflate_any(data: &[u8]) {
     let Some((&[flags, cut, room], mut rest)) = data.split_first_chunk::<3>() else { return };
     let mut setup = Setup::new(15);
@@ -50,7 +50,7 @@ pub(crate) fn inflate_any(data: &[u8]) {
         let _ = next_message(&mut other, setup.room, &[[0x4b, 0x04, 0x00]]);
     }
 
-    // A second opinion on what is valid. It does not know the limits, nor what is invalid in trees.
+    // This decoder is a second opinion on what is valid. It knows neither the limits nor which trees are invalid.
     let mut strict = Strict::new(1 << 15, setup.takeover);
     for (message, (bytes, result)) in messages.iter().zip(&outcomes) {
         match (strict.message(message[0]), result) {
@@ -59,7 +59,7 @@ pub(crate) fn inflate_any(data: &[u8]) {
         }
     }
 
-    // In a smaller window, the engine without an allocator accepts no more than the other, and the same bytes.
+    // With a smaller window, the engine without an allocator accepts no more than the other one, and the same bytes.
     let small = Setup { bits: WindowBits::new(8 + cut % 7).unwrap(), ..setup };
     let wide = in_pool(&Pool::new(), small, &messages);
     for (narrow, wide) in inflate(Engine::Slice, small, &messages).iter().zip(&wide) {
@@ -69,13 +69,13 @@ pub(crate) fn inflate_any(data: &[u8]) {
     }
 }
 
-/// A payload in fragments, at least one.
+/// Cuts a payload into fragments, at least one.
 fn pieces(payload: &[u8], size: usize) -> Vec<&[u8]> {
     if payload.is_empty() { vec![payload] } else { payload.chunks(size).collect() }
 }
 
-/// Messages that are compressed: the input is settings and messages, each of which is two bytes, how it is sent and its
-/// length, and a part of the input that is repeated.
+/// Compresses messages and inflates them again. The input is settings and messages. Each message is two bytes, which say how it
+/// is sent and its length, and a part of the input that is repeated.
 pub(crate) fn round_trip(data: &[u8]) {
     let Some((&[bits, levels, cut, room], mut rest)) = data.split_first_chunk::<4>() else {
         return;
@@ -115,7 +115,7 @@ pub(crate) fn round_trip(data: &[u8]) {
     assert_eq!(inflate(Engine::Slice, setup, &payloads), expected);
 }
 
-/// The payload, unless the message is sent as it is.
+/// Returns the payload, or `None` if the message is sent uncompressed.
 fn compress(deflater: &mut Deflater, how: u8, message: &[u8]) -> Option<Vec<u8>> {
     let mut payload = Vec::new();
     match usize::from(how & 0x0f) {

@@ -1,9 +1,9 @@
-//! `Endpoint` after the opening handshake: the same input as for `receive`, whole messages out.
+//! `Endpoint` after the opening handshake. The input is the same as for `receive`, and whole messages come out.
 //!
-//! Flags: bit 0 makes it a client, bit 2 sets low limits, bit 3 has messages lent, bit 4 has the
-//! first piece handed over with the handshake. Bit 1 has permessage-deflate agreed on: windows are kept unless bit 5 is
-//! set, and bit 6 makes them small. There is no model then; instead, the outcome is the same when messages are told in
-//! pieces.
+//! Bit 0 of the flags makes it a client, bit 2 sets low limits, bit 3 lends messages, and bit 4 passes the
+//! first piece together with the handshake. Bit 1 agrees on permessage-deflate: windows are kept unless bit 5 is
+//! set, and bit 6 makes them small. There is no model for compressed messages. Instead, the outcome has to be the same if
+//! messages are reported in pieces.
 
 #[cfg(feature = "zlib-rs")]
 use std::sync::LazyLock;
@@ -24,7 +24,7 @@ const DEFAULT_LIMIT: u64 = 16 << 20;
 const LOW_FRAME: u64 = 200;
 const LOW_MESSAGE: u64 = 300;
 
-/// So long may an inflated message be, so that a bomb does not slow the fuzzer down.
+/// The longest inflated message, so that a decompression bomb does not slow the fuzzer down.
 #[cfg(feature = "zlib-rs")]
 const INFLATED: u64 = 64 << 10;
 
@@ -102,7 +102,7 @@ fn run(setup: &Setup<'_>, options: Options, streaming: bool, pieces: &[&[u8]]) -
     assert_eq!(endpoint.outbound.is_open(), !ended);
     assert_eq!(endpoint.close_info().is_some(), ended);
 
-    // The end of the stream is told, unless there was an end before; then it is shut down, and it is over.
+    // The end of the stream is reported, unless the connection had ended before. Then it is shut down, and it is over.
     endpoint.inbound.receive_eof();
     if !ended {
         assert!(matches!(endpoint.next(|| START), Next::Event(Event::Closed)));
@@ -155,14 +155,14 @@ fn run_on(endpoint: &mut Endpoint, lending: bool, outcome: &mut Outcome, open: &
     }
 }
 
-/// A message that is told in pieces.
+/// A message that is reported in pieces.
 #[derive(Default)]
 struct Open {
     kind: Option<MessageKind>,
     bytes: Vec<u8>,
 }
 
-/// What an answer tells.
+/// The content of an answer.
 enum Answer {
     Nothing,
     Written,
@@ -216,7 +216,7 @@ fn lent(event: Event<MessageRef<'_>, &[u8]>) -> Answer {
     })
 }
 
-/// Bytes that are not random: `pattern` over and over.
+/// Returns a generator that fills in `pattern` over and over, instead of random bytes.
 pub(super) fn random(pattern: &'static [u8]) -> impl FnMut(&mut [u8]) -> bool + Send + 'static {
     |bytes| {
         for (byte, from) in bytes.iter_mut().zip(pattern.iter().cycle()) {
@@ -226,7 +226,7 @@ pub(super) fn random(pattern: &'static [u8]) -> impl FnMut(&mut [u8]) -> bool + 
     }
 }
 
-/// Writes all output, in the pieces in which it waits.
+/// Writes all output, segment by segment.
 pub(super) fn write(mut pending: Pending<'_>, output: &mut Vec<u8>) {
     let bytes: Vec<u8> = pending.slices().flatten().copied().collect();
     assert_eq!(pending.len(), bytes.len());

@@ -1,4 +1,4 @@
-//! `FrameHeader::decode`: the input is the start of a frame.
+//! `FrameHeader::decode`. The input is the start of a frame.
 
 use ws_core::frame::{FrameHeader, MAX_HEADER_LEN};
 
@@ -12,7 +12,7 @@ pub(crate) fn check(data: &[u8]) {
         assert_eq!(FrameHeader::decode(&header.encode()), outcome, "encoded, then decoded");
     }
 
-    // A prefix asks for more, or has the whole outcome already: it never tells another one.
+    // A prefix either needs more bytes or already has the final outcome, never another one.
     let most = data.len().min(MAX_HEADER_LEN + 1);
     let mut told = false;
     for end in 0..=most {

@@ -1,7 +1,7 @@
-//! The opening handshake: the input is a setup and what the peer sends from the first byte on.
+//! The opening handshake. The input is a setup and what the peer sends from its first byte on.
 //!
-//! Flags: bit 0 makes it a client, bit 1 sets a low limit on the head, bit 2 on its fields, bit 3
-//! lets pages of any origin in.
+//! Bit 0 of the flags makes it a client, bit 1 sets a low limit for the head, bit 2 sets one for its fields, and bit 3
+//! admits pages of any origin.
 
 use ws_core::Role;
 use ws_core::endpoint::{Endpoint, EndpointError, Event, Next, Options, Origins};
@@ -15,7 +15,7 @@ use ws_core::handshake::{
 use super::endpoint::{random, write};
 use super::{START, Setup, same_for_all_cuts};
 
-/// With it a server answers `s3pPLMBiTxaQ9kYGzzhZRbK+xOo=`.
+/// A server answers this nonce with `s3pPLMBiTxaQ9kYGzzhZRbK+xOo=`.
 const NONCE: &[u8; 16] = b"the sample nonce";
 const SUBPROTOCOLS: [&str; 2] = ["chat", "superchat"];
 const EXTENSIONS: &str = "permessage-deflate; client_max_window_bits";
@@ -60,7 +60,7 @@ fn check_head<'h, const N: usize>(role: Role, head: &'h [u8], slots: &mut FieldS
     }
 }
 
-/// The reader of the heads that an endpoint of this role receives.
+/// Returns the reader of the heads that an endpoint of this role receives.
 fn reader(role: Role, max: usize) -> HeadReader {
     match role {
         Role::Server => HeadReader::request(max),
@@ -68,7 +68,7 @@ fn reader(role: Role, max: usize) -> HeadReader {
     }
 }
 
-/// How many bytes the head has; they are looked at once, and what follows stays untouched.
+/// Returns the length of the head. Each byte is looked at once, and what follows the head stays untouched.
 fn read_head(role: Role, max: usize, pieces: &[&[u8]]) -> Result<Option<usize>, HandshakeError> {
     let mut reader = reader(role, max);
     let mut before = 0;
@@ -89,7 +89,7 @@ fn read_head(role: Role, max: usize, pieces: &[&[u8]]) -> Result<Option<usize>, 
     Ok(None)
 }
 
-/// The same, in the plainest way: byte after byte of the whole.
+/// Does the same in the simplest way: byte by byte over the whole.
 fn expect_head(role: Role, max: usize, stream: &[u8]) -> Result<Option<usize>, HandshakeError> {
     let window = &stream[..stream.len().min(max)];
     let mut before = 0;
@@ -128,20 +128,20 @@ fn check_fields<'h>(fields: impl Iterator<Item = (&'h str, &'h [u8])>) {
     }
 }
 
-/// RFC 9110 §5.6.2, in the plainest way.
+/// Checks RFC 9110 §5.6.2 in the simplest way.
 fn is_token(text: &[u8]) -> bool {
     let is = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
     !text.is_empty() && text.iter().all(is)
 }
 
-/// The 16 bytes of a key (RFC 4648 §4), whatever its pad bits are.
+/// Returns the 16 bytes of a key (RFC 4648 §4), whatever its pad bits are.
 fn nonce(key: &str) -> Option<[u8; 16]> {
     let digits = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let text = key.strip_suffix("==").filter(|text| text.len() == 22)?;
     let mut number = 0_u128;
     for (index, byte) in text.bytes().enumerate() {
         let digit = digits.iter().position(|&digit| digit == byte)? as u128;
-        // Of the last digit, only two bits are part of the bytes.
+        // Only two bits of the last digit are part of the bytes.
         number = if index < 21 { number << 6 | digit } else { number << 2 | digit >> 4 };
     }
     Some(number.to_be_bytes())
@@ -160,7 +160,7 @@ fn check_request(request: &RequestHead<'_, '_>) {
     }
 }
 
-/// What is accepted can be answered, and a client takes the answer.
+/// Checks that an accepted request can be answered, and that a client accepts the answer.
 fn check_upgrade(upgrade: &Upgrade<'_, '_>, extensions: Option<&[u8]>) {
     let nonce = nonce(upgrade.key).expect("a valid key");
     assert!(upgrade.resource_name.starts_with('/'), "{:?}", upgrade.resource_name);
@@ -171,7 +171,7 @@ fn check_upgrade(upgrade: &Upgrade<'_, '_>, extensions: Option<&[u8]>) {
     for (index, name) in offered.iter().enumerate() {
         assert!(is_token(name.as_bytes()) && !offered[..index].contains(name), "{offered:?}");
     }
-    // The offer was checked, and may stand in the answer; of repeated fields, one may be empty.
+    // The offer was checked, and may be in the answer. If fields are repeated, one of them may be empty.
     let extensions = extensions.map(|value| std::str::from_utf8(value).expect("tokens and quotes"));
     let extensions = extensions.filter(|value| value.bytes().any(|byte| is_token(&[byte])));
 
@@ -190,12 +190,12 @@ fn check_upgrade(upgrade: &Upgrade<'_, '_>, extensions: Option<&[u8]>) {
         let accepted = accepted.expect("an answer to this request");
         assert_eq!(accepted, subprotocol);
     } else {
-        // The pad bits of the key are not those of a client of ours.
+        // The pad bits of the key differ from those of a client of ours.
         assert_eq!(accepted.unwrap_err(), HandshakeError::WrongAccept);
     }
 }
 
-/// An error that a server finds has an answer, whole and of the status that it names.
+/// Checks that an error found by a server has a complete answer with the status that it names.
 fn check_refusal(error: HandshakeError) {
     let status = error.status().unwrap_or_else(|| panic!("no answer to {error}"));
     let answer = written(|out| error.write_response(out));
@@ -203,7 +203,7 @@ fn check_refusal(error: HandshakeError) {
     check_http(&answer, status, true);
 }
 
-/// What a writer writes: into the room that it asks for, and into no less.
+/// Returns what a function writes. It has to fit into the room that the function asks for, and into no less.
 fn written(write: impl Fn(&mut [u8]) -> Result<usize, OpenError>) -> Vec<u8> {
     let Err(OpenError::BufferTooSmall { needed }) = write(&mut []) else {
         panic!("it fits into nothing")
@@ -214,8 +214,8 @@ fn written(write: impl Fn(&mut [u8]) -> Result<usize, OpenError>) -> Vec<u8> {
     out
 }
 
-/// One complete HTTP response with this status, which ends the connection, and nothing after it. A refusal of a
-/// request with the method HEAD has the length of a body, and no body.
+/// Checks that these bytes are one complete HTTP response with this status, which ends the connection, and nothing after it. The
+/// refusal of a request with the method HEAD has the length of a body, but no body.
 fn check_http(bytes: &[u8], status: u16, with_body: bool) {
     let end = read_head(Role::Client, DEFAULT_MAX_HEAD, &[bytes]);
     let Ok(Some(end)) = end else { panic!("{end:?}: {}", bytes.escape_ascii()) };
@@ -244,7 +244,7 @@ fn check_response(response: &ResponseHead<'_, '_>) {
     }
 }
 
-/// What an endpoint has told, in words, and what it has sent.
+/// What an endpoint has reported, in words, and what it has sent.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Record {
     events: Vec<String>,
@@ -267,7 +267,7 @@ fn check_endpoint(setup: &Setup<'_>, max_head: usize, max_fields: usize) {
     });
 }
 
-/// A server waits, or has sent one whole HTTP response, or a 101 and then whole frames.
+/// Runs a server. It either waits, or has sent one complete HTTP response, or a 101 and then complete frames.
 fn run_server(mut endpoint: Endpoint, pieces: &[&[u8]]) -> Record {
     let mut told = Record::default();
     let mut status = None;
@@ -316,7 +316,7 @@ fn run_server(mut endpoint: Endpoint, pieces: &[&[u8]]) -> Record {
     told
 }
 
-/// A client has sent its request, and then frames if it was accepted.
+/// Runs a client. It has sent its request, and frames after that only if it was accepted.
 fn run_client(mut endpoint: Endpoint, pieces: &[&[u8]]) -> Record {
     let mut request = Vec::new();
     let Next::Write { output, .. } = endpoint.next(|| START) else { panic!("a request is first") };
@@ -380,7 +380,7 @@ impl Record {
         self.events.push(format!("{told:?} {close:?}"));
     }
 
-    /// The stream ends: at most one more thing is told, nothing is sent, and then it is over.
+    /// Ends the stream. At most one more thing is reported, nothing is sent, and then the connection is over.
     fn finish(&mut self, endpoint: &mut Endpoint) {
         endpoint.inbound.receive_eof();
         let told = match endpoint.next(|| START) {
@@ -399,7 +399,7 @@ impl Record {
     }
 }
 
-/// Pongs and at most one Close frame, which is the last.
+/// Checks that these bytes are Pongs and at most one Close frame, which comes last.
 fn check_frames(mut bytes: &[u8], role: Role) {
     while !bytes.is_empty() {
         let frame = FrameHeader::decode(bytes).expect("a frame that was written");

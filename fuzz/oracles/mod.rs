@@ -1,7 +1,7 @@
-//! What must hold for any input, as functions of the fuzzer's bytes that panic when it does not.
+//! What must hold for any input, as functions of the fuzzer's bytes that panic if it does not.
 //!
-//! The fuzz targets call them with inputs that the fuzzer makes up; `ws-core/tests/replay_corpus.rs`
-//! calls them with the committed corpora.
+//! The fuzz targets call them with inputs from the fuzzer, and `ws-core/tests/replay_corpus.rs` calls them with the
+//! committed corpora.
 #![allow(dead_code, reason = "each fuzz target uses a part of it")]
 
 pub(crate) mod endpoint;
@@ -9,23 +9,23 @@ pub(crate) mod frame;
 pub(crate) mod handshake;
 mod model;
 pub(crate) mod receive;
-// What is seen has the same names as in the tests.
+// The names of what is seen are those of the tests.
 #[path = "../../ws-core/tests/common/seen.rs"]
 mod seen;
 
 use ws_core::{Instant, MaskingKey, Role};
 
-/// The key of every frame that a client sends here.
+/// The masking key of every frame that a client sends here.
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
-/// Whenever the clock is asked: nothing depends on the time.
+/// The time whenever the clock is asked. Nothing depends on it.
 const START: Instant = Instant::from_millis(0);
 
-/// The first bytes of an input to all targets but `frame`: what is set up, and how the rest is cut.
+/// The first bytes of an input to all targets but `frame`: the setup, and how the rest is cut.
 struct Setup<'a> {
-    /// Read bit by bit; the meaning is the target's.
+    /// The flags. Each target gives the bits its own meaning.
     flags: u8,
-    /// The sizes of the pieces, from 1 to 256 bytes, over and over.
+    /// The sizes of the pieces, from 1 to 256 bytes, used over and over.
     sizes: [usize; 4],
     stream: &'a [u8],
 }
@@ -45,7 +45,7 @@ impl<'a> Setup<'a> {
         if self.flag(0) { Role::Client } else { Role::Server }
     }
 
-    /// The ways to cut the stream: whole, as the input says, byte by byte.
+    /// Returns the ways to cut the stream: whole, as the input says, and byte by byte.
     fn cuts(&self) -> [Vec<&'a [u8]>; 3] {
         let whole = if self.stream.is_empty() { Vec::new() } else { vec![self.stream] };
         [whole, self.cut(&self.sizes), self.cut(&[1])]
@@ -63,7 +63,7 @@ impl<'a> Setup<'a> {
     }
 }
 
-/// The outcome of `run` for each way to cut the stream, if it is the same for all.
+/// Runs each way to cut the stream, checks that the outcome is the same for all, and returns it.
 #[track_caller]
 fn same_for_all_cuts<T: PartialEq + core::fmt::Debug>(
     setup: &Setup<'_>,

@@ -1,32 +1,32 @@
-//! What RFC 6455 says about a stream of frames, written down a second time in the plainest way:
-//! it has the whole stream at hand, allocates freely and knows nothing of `Connection`.
+//! A second implementation of what RFC 6455 says about a stream of frames, in the simplest way: it has the whole
+//! stream at hand, allocates freely, and uses nothing of `Connection`.
 
 use ws_core::{ProtocolError, Role};
 
 use super::KEY;
 use super::seen::*;
 
-/// What a stream comes to.
+/// The outcome of a stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Outcome {
     pub(crate) seen: Vec<Seen>,
-    /// All that is sent, when each reply leaves before the next frame is looked at.
+    /// Everything that is sent if each reply leaves before the next frame is looked at.
     pub(crate) output: Vec<u8>,
 }
 
 impl Outcome {
-    /// The connection was closed, or has failed.
+    /// Returns whether the connection was closed or has failed.
     pub(crate) fn ended(&self) -> bool {
         self.seen.last().is_some_and(Seen::is_end)
     }
 }
 
-/// What else a chunk by chunk receiver tells.
+/// What a receiver reports besides if it works chunk by chunk.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Places {
-    /// How many bytes were consumed when each message, Ping and Pong was told.
+    /// How many bytes were consumed when each message, Ping and Pong was reported.
     pub(crate) ends: Vec<usize>,
-    /// What has arrived of a message that is not complete, if the connection is open.
+    /// What has arrived of an incomplete message, if the connection is open.
     pub(crate) partial: Vec<u8>,
 }
 
@@ -37,12 +37,12 @@ pub(crate) struct Model {
     pub(crate) max_message: u64,
 }
 
-/// The message that is open.
+/// The open message.
 struct Open {
     text: bool,
     compressed: bool,
     bytes: Vec<u8>,
-    /// What the headers have declared so far.
+    /// The length that the headers have declared so far.
     declared: u64,
 }
 
@@ -98,7 +98,7 @@ impl Model {
         (outcome, places)
     }
 
-    /// The next frame: its length and what is told at its end; `None` when it is not complete.
+    /// Returns the length of the next frame and what is reported at its end, or `None` if the frame is incomplete.
     fn frame(
         &self,
         bytes: &[u8],
@@ -145,7 +145,7 @@ impl Model {
         Ok(Some((len, seen)))
     }
 
-    /// A header, its rules checked byte by byte (RFC 6455 §5.1, §5.2, §5.4, §5.5, §10.4).
+    /// Returns the header, after checking its rules byte by byte (RFC 6455 §5.1, §5.2, §5.4, §5.5, §10.4).
     fn header(&self, bytes: &[u8], open: Option<&Open>) -> Result<Option<Header>, ProtocolError> {
         let Some(&first) = bytes.first() else { return Ok(None) };
         let (fin, opcode) = (first & 0x80 != 0, first & 0x0f);
@@ -196,7 +196,7 @@ impl Model {
             if len > self.max_frame {
                 return Err(ProtocolError::FrameTooLarge);
             }
-            // What a compressed message comes to shows when it is inflated.
+            // The length of a compressed message is known only after it has been inflated.
             let compressed = rsv1 || open.is_some_and(|open| open.compressed);
             let before = open.map_or(0, |open| open.declared);
             if !compressed && before + len > self.max_message {
@@ -213,7 +213,7 @@ impl Model {
     }
 }
 
-/// What a control frame tells (RFC 6455 §5.5.1, §7.4).
+/// Returns what a control frame contains (RFC 6455 §5.5.1, §7.4).
 fn control(header: &Header, payload: Vec<u8>) -> Result<Seen, ProtocolError> {
     Ok(match (header.opcode, &payload[..]) {
         (9, _) => Seen::Ping(payload),
@@ -233,7 +233,7 @@ fn control(header: &Header, payload: Vec<u8>) -> Result<Seen, ProtocolError> {
     })
 }
 
-/// A short frame as `role` sends it.
+/// Returns a short frame as `role` sends it.
 fn sent_by(role: Role, first: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![first, payload.len() as u8];
     if role == Role::Client {

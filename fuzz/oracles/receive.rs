@@ -1,6 +1,6 @@
-//! `Connection::next`: the input is a setup and what the peer sends once the connection is open.
+//! `Connection::next`. The input is a setup and what the peer sends once the connection is open.
 //!
-//! Flags: bit 0 makes it a client, bit 1 allows RSV1, bit 2 sets low limits.
+//! Bit 0 of the flags makes it a client, bit 1 allows RSV1, and bit 2 sets low limits.
 
 use ws_core::{Config, Connection, Input, MessageKind, Role, Step};
 
@@ -39,7 +39,7 @@ fn run(mut connection: Connection, role: Role, pieces: &[&[u8]]) -> (Outcome, Pl
         told.before += piece.len();
     }
 
-    // What the end of the stream comes to, whatever was before.
+    // Then the stream ends, whatever was before.
     let ended = told.outcome.ended();
     let failed = matches!(told.outcome.seen.last(), Some(Seen::Failed(_)));
     assert_eq!(connection.sender.is_open(), !ended);
@@ -57,19 +57,19 @@ fn run(mut connection: Connection, role: Role, pieces: &[&[u8]]) -> (Outcome, Pl
     (told.outcome, told.places)
 }
 
-/// What a connection has told so far.
+/// What a connection has reported so far.
 #[derive(Default)]
 struct Record {
     outcome: Outcome,
     places: Places,
-    /// The kind of the message that is open, and whether it is compressed.
+    /// The kind of the open message, and whether it is compressed.
     message: Option<(MessageKind, bool)>,
-    /// The bytes of the pieces before this one.
+    /// The number of bytes in the pieces before this one.
     before: usize,
 }
 
 impl Record {
-    /// Feeds one piece; each step either ends or consumes something, and all is consumed.
+    /// Feeds one piece. Each step either ends the connection or consumes something, and everything is consumed.
     fn feed(&mut self, connection: &mut Connection, role: Role, piece: &mut [u8]) {
         let mut input = Input::new(piece);
         loop {
@@ -138,7 +138,7 @@ impl Record {
     }
 }
 
-/// The frame that is to be sent.
+/// Returns the frame that has to be sent.
 fn transmit(connection: &mut Connection, role: Role) -> Vec<u8> {
     let mut frame = [0; 131];
     let len = connection.sender.transmit(&mut frame, key(role)).expect("room and a key");

@@ -1,57 +1,57 @@
-//! The errors that both levels share.
+//! The errors of [`Connection`](crate::Connection), which an endpoint reports, too.
 
 use core::fmt;
 
 use crate::CloseCode;
 
-/// How a peer broke the protocol, a limit, or the time-out for a Pong.
+/// How the peer broke the protocol or a limit, or that it did not answer a Ping in time.
 ///
-/// The connection is then failed (RFC 6455 §7.1.7): a Close frame with
-/// [`close_code`](Self::close_code) is due, and nothing that follows is processed.
+/// The connection has then failed (RFC 6455 §7.1.7). A Close frame with [`close_code`](Self::close_code) is due, and
+/// nothing that follows is processed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ProtocolError {
-    /// An RSV bit to which no extension gives a meaning (RFC 6455 §5.2).
+    /// A reserved bit (RSV1, RSV2 or RSV3) is set, and no extension gives it a meaning (RFC 6455 §5.2).
     ReservedBits,
-    /// A reserved opcode: 0x3–0x7 or 0xB–0xF (RFC 6455 §5.2).
+    /// The opcode is reserved: 0x3–0x7 or 0xB–0xF (RFC 6455 §5.2).
     ReservedOpcode(u8),
-    /// A control frame without FIN (RFC 6455 §5.5).
+    /// A control frame is not final (RFC 6455 §5.5).
     FragmentedControl,
-    /// A control frame of more than 125 bytes (RFC 6455 §5.5).
+    /// A control frame has a payload of more than 125 bytes (RFC 6455 §5.5).
     ControlTooLong,
-    /// A frame from a client that is not masked (RFC 6455 §5.1).
+    /// A frame from a client is not masked (RFC 6455 §5.1).
     UnmaskedFrame,
-    /// A frame from a server that is masked (RFC 6455 §5.1).
+    /// A frame from a server is masked (RFC 6455 §5.1).
     MaskedFrame,
-    /// A length that is not in its shortest form (RFC 6455 §5.2).
+    /// The length of a payload is not in its shortest form (RFC 6455 §5.2).
     NonMinimalLength,
-    /// A length of 2^63 or more (RFC 6455 §5.2).
+    /// The length of a payload is 2^63 or more (RFC 6455 §5.2).
     LengthOverflow,
-    /// A continuation frame while no message is open (RFC 6455 §5.4).
+    /// A continuation frame came while no message was open (RFC 6455 §5.4).
     UnexpectedContinuation,
-    /// A new message while another is open (RFC 6455 §5.4).
+    /// A new message began while another one was open (RFC 6455 §5.4).
     InterleavedMessage,
-    /// A Close frame with a body of one byte (RFC 6455 §5.5.1).
+    /// The body of a Close frame has only one byte (RFC 6455 §5.5.1).
     CloseBodyTooShort,
-    /// A Close frame with a code that must not be sent (RFC 6455 §7.4).
+    /// A Close frame has a code that must not be sent (RFC 6455 §7.4).
     InvalidCloseCode(u16),
-    /// A close reason that is not UTF-8 (RFC 6455 §5.5.1).
+    /// The reason of a Close frame is not UTF-8 (RFC 6455 §5.5.1).
     InvalidCloseReason,
-    /// A text message that is not UTF-8 (RFC 6455 §8.1).
+    /// A text message is not UTF-8 (RFC 6455 §8.1).
     InvalidUtf8,
-    /// A compressed message that is not DEFLATE, ends too early or reaches back too far (RFC 7692 §7.2.2).
+    /// A compressed message is not valid DEFLATE, ends too early, or refers too far back (RFC 7692 §7.2.2).
     InvalidDeflate,
-    /// A frame longer than [`Config::max_frame`](crate::Config::max_frame).
+    /// A frame is longer than [`Config::max_frame`](crate::Config::max_frame).
     FrameTooLarge,
-    /// A message longer than [`Config::max_message`](crate::Config::max_message), inflated if it was compressed.
+    /// A message is longer than [`Config::max_message`](crate::Config::max_message). For a compressed message, the inflated
+    /// length counts; it may also be too long for the limit of the compression ratio.
     MessageTooLarge,
-    /// No answer to a keepalive Ping has come within
-    /// [`Config::pong_timeout`](crate::Config::pong_timeout) (RFC 6455 §5.5.2).
+    /// No answer to a keepalive Ping came within [`Config::pong_timeout`](crate::Config::pong_timeout) (RFC 6455 §5.5.2).
     PongTimeout,
 }
 
 impl ProtocolError {
-    /// The code for the Close frame that tells the peer (RFC 6455 §7.4.1).
+    /// Returns the code of the Close frame that reports this error to the peer (RFC 6455 §7.4.1).
     pub const fn close_code(self) -> CloseCode {
         match self {
             Self::InvalidUtf8 | Self::InvalidDeflate | Self::InvalidCloseReason => {
@@ -77,7 +77,7 @@ impl fmt::Display for ProtocolError {
             Self::MaskedFrame => "masked frame from a server (RFC 6455 §5.1)",
             Self::NonMinimalLength => "length not in its shortest form (RFC 6455 §5.2)",
             Self::LengthOverflow => "length of 2^63 or more (RFC 6455 §5.2)",
-            Self::UnexpectedContinuation => "continuation without a message (RFC 6455 §5.4)",
+            Self::UnexpectedContinuation => "continuation while no message is open (RFC 6455 §5.4)",
             Self::InterleavedMessage => "new message inside a fragmented one (RFC 6455 §5.4)",
             Self::CloseBodyTooShort => "close frame with a body of one byte (RFC 6455 §5.5.1)",
             Self::InvalidCloseCode(code) => {
@@ -85,7 +85,7 @@ impl fmt::Display for ProtocolError {
             }
             Self::InvalidCloseReason => "close reason is not UTF-8 (RFC 6455 §5.5.1)",
             Self::InvalidUtf8 => "text is not UTF-8 (RFC 6455 §8.1)",
-            Self::InvalidDeflate => "compressed data is not whole DEFLATE (RFC 7692 §7.2.2)",
+            Self::InvalidDeflate => "compressed data is invalid or incomplete (RFC 7692 §7.2.2)",
             Self::FrameTooLarge => "frame longer than the limit (RFC 6455 §10.4)",
             Self::MessageTooLarge => "message longer than the limit (RFC 6455 §10.4)",
             Self::PongTimeout => "the peer did not answer a ping in time",
@@ -95,57 +95,56 @@ impl fmt::Display for ProtocolError {
 
 impl core::error::Error for ProtocolError {}
 
-/// Why something was not sent: a mistake of the caller, or a connection that is closing.
+/// Why something was not sent: the caller made a mistake, or the connection is closing.
 ///
-/// Nothing was written, and except for [`Random`](Self::Random) the connection is as it was before.
+/// Nothing was written. Except after [`Random`](Self::Random), the connection is in the same state as before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SendError {
-    /// The opening handshake is not over (RFC 6455 §4.1).
+    /// The opening handshake is not complete (RFC 6455 §4.1).
     NotOpen,
     /// A Close frame was sent or received, or the connection has ended (RFC 6455 §5.5.1).
     Closing,
-    /// More output waits than the endpoint may hold: the stream is slower than the sender.
+    /// More output waits than the endpoint may hold, because the stream is slower than the sender.
     OutputFull,
-    /// A message is open, of which more fragments are to come: another message has to wait for its
-    /// end, and a fragment has to be of its kind (RFC 6455 §5.4).
+    /// A fragmented message is open. Another message has to wait for its end, and a further fragment has to be of its kind
+    /// (RFC 6455 §5.4).
     MessageOpen,
-    /// A frame's payload is not complete yet.
+    /// The payload of the previous frame is not complete.
     PayloadPending,
-    /// More payload than the frame's head declared.
+    /// There is more payload than the head of the frame declared.
     PayloadTooLong,
-    /// A control frame's payload is limited to 125 bytes (RFC 6455 §5.5).
+    /// The payload of a control frame is longer than 125 bytes (RFC 6455 §5.5).
     ControlTooLong,
-    /// A close reason is limited to 123 bytes (RFC 6455 §5.5.1).
+    /// The close reason is longer than 123 bytes (RFC 6455 §5.5.1).
     ReasonTooLong,
-    /// This code may not be sent by this role; 1000–1003, 1007–1014 and 3000–4999 may, 1010 only
-    /// by a client (RFC 6455 §7.4).
+    /// This role may not send this close code. Codes that may be sent are 1000–1003, 1007–1014 and 3000–4999; only a
+    /// client may send 1010 (RFC 6455 §7.4).
     InvalidCloseCode(u16),
-    /// A close reason needs a code before it (RFC 6455 §5.5.1).
+    /// There is a close reason without a code (RFC 6455 §5.5.1).
     ReasonWithoutCode,
-    /// The frame is longer than [`Config::max_outgoing_frame`](crate::Config::max_outgoing_frame),
-    /// or than 2^63 − 1.
+    /// The frame is longer than [`Config::max_outgoing_frame`](crate::Config::max_outgoing_frame), or than 2^63 − 1 bytes.
     FrameTooLong,
-    /// The output has no room: this many bytes are needed.
+    /// The output buffer is too small.
     BufferTooSmall {
         /// The size that suffices, in bytes.
         needed: usize,
     },
-    /// There is no room for the header before the payload: this many bytes are needed.
+    /// There is too little room for the header in front of the payload.
     NoHeadroom {
         /// The headroom that suffices, in bytes.
         needed: usize,
     },
-    /// A client masks every frame and needs a key for it (RFC 6455 §5.3).
+    /// A client's frame has no masking key; a client masks every frame (RFC 6455 §5.3).
     MaskingKeyMissing,
-    /// A server must not mask (RFC 6455 §5.1).
+    /// A server's frame has a masking key; a server must not mask (RFC 6455 §5.1).
     MaskingKeyUnexpected,
-    /// A client's payload has to pass through the mask (RFC 6455 §5.3).
+    /// A client's payload was not masked (RFC 6455 §5.3).
     PayloadUnmasked,
-    /// RSV1 stands for compression, which was not negotiated (RFC 7692 §6), or is not the first
-    /// frame's.
+    /// A frame is marked as compressed (RSV1), but compression was not negotiated (RFC 7692 §6), or the frame is not the
+    /// first one of its message.
     CompressionNotNegotiated,
-    /// The generator of masking keys has failed: nothing can be sent any more (RFC 6455 §10.3).
+    /// The generator of masking keys has failed, so this client can send nothing more (RFC 6455 §10.3).
     Random,
 }
 
@@ -158,7 +157,7 @@ impl fmt::Display for SendError {
             Self::MessageOpen => {
                 "a fragmented message is open and has to be completed first (RFC 6455 §5.4)"
             }
-            Self::PayloadPending => "the payload of the frame before is not complete",
+            Self::PayloadPending => "the payload of the previous frame is not complete",
             Self::PayloadTooLong => "more payload than the frame's head declared",
             Self::ControlTooLong => "a control payload is limited to 125 bytes (RFC 6455 §5.5)",
             Self::ReasonTooLong => "a close reason is limited to 123 bytes (RFC 6455 §5.5.1)",
@@ -175,12 +174,17 @@ impl fmt::Display for SendError {
                 return write!(f, "the output has no room: {needed} bytes are needed");
             }
             Self::NoHeadroom { needed } => {
-                return write!(f, "{needed} bytes are needed before the payload");
+                return write!(
+                    f,
+                    "no room for the header: {needed} bytes are needed before the payload"
+                );
             }
             Self::MaskingKeyMissing => "a client's frame needs a masking key (RFC 6455 §5.3)",
             Self::MaskingKeyUnexpected => "a server must not mask (RFC 6455 §5.1)",
             Self::PayloadUnmasked => "a client's payload has to be masked (RFC 6455 §5.3)",
-            Self::CompressionNotNegotiated => "compression is not negotiated (RFC 7692 §6)",
+            Self::CompressionNotNegotiated => {
+                "compression was not negotiated, or this is not a first frame (RFC 7692 §6)"
+            }
             Self::Random => "the generator of masking keys has failed",
         })
     }

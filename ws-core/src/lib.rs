@@ -1,4 +1,14 @@
-#![doc = include_str!("../README.md")]
+// The README's example needs `Endpoint`.
+#![cfg_attr(any(not(doctest), feature = "endpoint"), doc = include_str!("../README.md"))]
+//!
+//! # Where to look
+//!
+#![cfg_attr(
+    feature = "endpoint",
+    doc = "- Whole connections: [`Endpoint`], and [`endpoint::Next`], which says what to do."
+)]
+//! - Connections without an allocator: [`Connection`] and [`Step`], which says what to do.
+//! - Settings and errors: [`Config`], [`ProtocolError`], [`SendError`] and [`CloseCode`].
 #![no_std]
 #![cfg_attr(not(any(feature = "bytes", feature = "simd")), forbid(unsafe_code))]
 #![cfg_attr(any(feature = "bytes", feature = "simd"), deny(unsafe_code))]
@@ -34,7 +44,7 @@ pub mod message;
 #[cfg(feature = "proxy")]
 pub mod proxy;
 mod role;
-// AArch64 with the other byte order is rare, and never tested; without floating point it has no NEON.
+// Big-endian AArch64 is rare and never tested. Without floating point, AArch64 has no NEON.
 #[cfg(all(
     feature = "simd",
     any(
@@ -61,6 +71,5 @@ pub use message::{Message, PreparedMessage, Text};
 pub use role::Role;
 pub use time::Instant;
 
-/// Whether short cuts for the usual case are taken that the general code does not need: on targets that have
-/// memory for them.
+/// Whether the fast paths for common cases are compiled in. They only save time, and small targets have no memory for them.
 const SHORT_CUTS: bool = cfg!(target_pointer_width = "64");

@@ -1,10 +1,10 @@
 //! The two sides of a connection.
 
-/// Which side of a connection an endpoint is.
+/// The side of a connection that an endpoint is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
-    /// Opens the connection and masks what it sends.
+    /// The side that opens the connection. It masks every frame that it sends.
     Client,
-    /// Accepts the connection and never masks.
+    /// The side that accepts the connection. It never masks.
     Server,
 }

@@ -1,12 +1,12 @@
-//! Vector instructions beyond those that the compiler uses on its own (feature `simd`): AVX2 on x86-64, where the
-//! processor has it, and NEON on AArch64, of which it is a part.
+//! Vector instructions beyond those that the compiler emits by itself (feature `simd`): AVX2 on x86-64, if the processor
+//! has it, and NEON on AArch64, where it is always present.
 //!
-//! [`from_utf8`] is for both, the masks are for AVX2 only: on AArch64 the compiler makes NEON instructions of the loop
-//! in `frame/mask.rs` as it is.
+//! [`from_utf8`] exists for both. The mask functions use AVX2 only: on AArch64 the compiler turns the loop in
+//! `frame/mask.rs` into NEON instructions by itself.
 //!
-//! Each function returns `None` or `false` where the processor has no such instructions, or where the input is too
-//! short to be worth the question; the caller then goes the ordinary way, which gives the same results. This,
-//! `message/text.rs` and `endpoint/assembly.rs` are the places of the crate with unsafe code.
+//! Each function returns `None` or `false` if the processor has no such instructions, or if the input is too short for
+//! them to pay off. The caller then uses the ordinary code, which has the same results. This file,
+//! `message/text.rs` and `endpoint/assembly.rs` are the only ones of the crate with unsafe code.
 #![allow(unsafe_code)]
 
 use crate::ProtocolError;
@@ -18,23 +18,23 @@ pub(crate) use avx2::{mask, mask_into};
 #[cfg(target_arch = "aarch64")]
 use neon::is_utf8;
 
-/// Bytes that are looked at together where ASCII is expected.
+/// How many bytes are compared at a time where ASCII is expected.
 const BLOCK: usize = 64;
 
-/// `bytes` as text, if they are that; `None` when they were not looked at.
+/// Returns `bytes` as text if they are UTF-8, an error if they are not, and `None` if they were not checked.
 #[inline(always)]
 pub(crate) fn from_utf8(bytes: &[u8]) -> Option<Result<&str, ProtocolError>> {
     let valid = is_short_ascii(bytes)? || is_utf8(bytes)?;
-    // SAFETY: the bytes are ASCII, or UTF-8 by the check of `simdutf8`. To ask `core::str` again would take back all
+    // SAFETY: the bytes are ASCII, or `simdutf8` has checked them. To check them again with `core::str` would cost all
     // that is gained: 125 bytes of ASCII 17 → 9 ns, 1 KiB of Chinese 690 → 84 ns, 64 KiB of mixed text 226 → 5 µs.
     let text = valid.then(|| unsafe { core::str::from_utf8_unchecked(bytes) });
     Some(text.ok_or(ProtocolError::InvalidUtf8))
 }
 
-/// Whether the text is short, and ASCII; `None` when it is too short for a register.
+/// Returns whether the text is short and ASCII, or `None` if it is too short for a register.
 #[inline(always)]
 fn is_short_ascii(bytes: &[u8]) -> Option<bool> {
-    // What remains behind the last whole block of 16 lies in these.
+    // The last 16 bytes include what remains after the last whole block of 16.
     let mut all = *bytes.last_chunk::<16>()?;
     if bytes.len() >= 2 * BLOCK {
         return Some(false);
@@ -50,7 +50,7 @@ fn is_ascii<const N: usize>(block: &[u8; N]) -> bool {
     block.iter().fold(0, |all, byte| all | byte) < 0x80
 }
 
-/// What follows the first blocks of a text, which are ASCII.
+/// Returns what follows the leading blocks of ASCII.
 #[inline(always)]
 fn after_ascii(bytes: &[u8]) -> &[u8] {
     let mut rest = bytes;
@@ -60,18 +60,18 @@ fn after_ascii(bytes: &[u8]) -> &[u8] {
         }
         rest = tail;
     }
-    // The last bytes with some that were seen already, which is faster than those alone.
+    // The last block overlaps bytes that were checked already, which is faster than checking the rest alone.
     if bytes.last_chunk::<BLOCK>().is_some_and(is_ascii) { &[] } else { rest }
 }
 
 #[cfg(target_arch = "aarch64")]
 mod neon {
-    /// Whether all of it is UTF-8: it always knows.
+    /// Returns whether all of it is UTF-8. NEON is always present, so this is never `None`.
     #[inline(never)]
     pub(super) fn is_utf8(bytes: &[u8]) -> Option<bool> {
         let rest = super::after_ascii(bytes);
-        // SAFETY: this module is compiled only where the target has NEON. The gain is not measured: it has run
-        // in an emulator only.
+        // SAFETY: this module is compiled only if the target has NEON. The gain is not measured, because the code has
+        // run in an emulator only.
         let valid = || unsafe { simdutf8::basic::imp::aarch64::neon::validate_utf8(rest) }.is_ok();
         Some(rest.is_empty() || valid())
     }
@@ -83,16 +83,16 @@ mod avx2 {
     use crate::MaskingKey;
     use crate::frame::{mask_blocks, mask_blocks_into};
 
-    /// From so many bytes on, the question and the call cost less than a mask by AVX2 saves.
+    /// From this many bytes on, masking with AVX2 saves more than the check and the call cost.
     const LEAST: usize = 256;
 
-    /// From so many bytes on, it pays that each register is stored to an aligned address: a payload behind its header is
-    /// not aligned. 16 KiB 210 → 174 ns, 64 KiB 1,266 → 819 ns.
+    /// From this many bytes on, it pays to store each register at an aligned address. A payload is not aligned, because it
+    /// follows its header. 16 KiB 210 → 174 ns, 64 KiB 1,266 → 819 ns.
     const LONG: usize = 8 * 1024;
 
     cpufeatures::new!(processor, "avx2");
 
-    /// Masks `payload` in place, as [`mask`](crate::frame::mask()); returns whether it did.
+    /// Masks `payload` in place like [`mask`](crate::frame::mask()). Returns whether it did.
     #[inline(always)]
     pub(crate) fn mask(payload: &mut [u8], key: MaskingKey) -> bool {
         payload.len() >= LEAST && mask_long(payload, key)
@@ -108,7 +108,7 @@ mod avx2 {
         has
     }
 
-    /// Copies `payload` to the start of `out` and masks it on the way; returns whether it did. Both have the same
+    /// Copies `payload` to `out` and masks it on the way. Returns whether it did. Both slices have the same
     /// length.
     #[inline(always)]
     pub(crate) fn mask_into(payload: &[u8], out: &mut [u8], key: MaskingKey) -> bool {
@@ -125,7 +125,7 @@ mod avx2 {
         has
     }
 
-    /// Whether all of it is UTF-8, if the processor has AVX2.
+    /// Returns whether all of it is UTF-8, or `None` if the processor has no AVX2.
     #[inline(never)]
     pub(super) fn is_utf8(bytes: &[u8]) -> Option<bool> {
         processor::get().then(|| {
@@ -136,17 +136,17 @@ mod avx2 {
 
     /// # Safety
     ///
-    /// The processor has AVX2.
+    /// The processor must have AVX2.
     #[target_feature(enable = "avx2")]
     unsafe fn is_utf8_by_avx2(bytes: &[u8]) -> bool {
         let rest = after_ascii(bytes);
-        // SAFETY: the processor has AVX2, as the caller says. 1 KiB of Chinese 690 → 84 ns.
+        // SAFETY: the caller guarantees that the processor has AVX2. 1 KiB of Chinese 690 → 84 ns.
         rest.is_empty() || unsafe { simdutf8::basic::imp::x86::avx2::validate_utf8(rest) }.is_ok()
     }
 
     /// # Safety
     ///
-    /// The processor has AVX2.
+    /// The processor must have AVX2.
     #[target_feature(enable = "avx2")]
     unsafe fn mask_by_avx2(payload: &mut [u8], key: MaskingKey) {
         let (mut rest, mut key) = (payload, key);
@@ -161,7 +161,7 @@ mod avx2 {
 
     /// # Safety
     ///
-    /// The processor has AVX2.
+    /// The processor must have AVX2.
     #[target_feature(enable = "avx2")]
     unsafe fn mask_into_by_avx2(payload: &[u8], out: &mut [u8], key: MaskingKey) {
         mask_blocks_into(payload, out, key);

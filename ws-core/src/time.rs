@@ -1,12 +1,12 @@
 //! Points in time, in milliseconds that may wrap, and time-outs.
 //!
-//! Four bytes suffice because only differences are looked at.
+//! Four bytes are enough because only differences are compared.
 
 use core::time::Duration;
 
 /// A point in time, in milliseconds since an origin that the driver chooses.
 ///
-/// It wraps after 49.7 days, which does no harm: only differences are looked at, and no time-out may be
+/// The value wraps after 49.7 days. That does no harm, because only differences are compared, and no time-out is
 /// longer than 24 days.
 ///
 /// ```
@@ -23,37 +23,37 @@ use core::time::Duration;
 pub struct Instant(u32);
 
 impl Instant {
-    /// The longest time that two points can be apart.
+    /// The longest time between two points.
     const MAX_SPAN: u32 = i32::MAX as u32;
-    /// The longest time-out: 24 days, 20 hours short of the longest span, so that it is seen to be over
-    /// by a driver that looks late.
+    /// The longest time-out: 24 days. It is 20 hours less than the longest span, so that a driver that looks late still sees that
+    /// the time-out has passed.
     const MAX_TIMEOUT: u32 = 24 * 24 * 60 * 60 * 1000;
 
-    /// The point this many milliseconds after the origin, modulo 2^32.
+    /// Returns the point that lies this many milliseconds after the origin, modulo 2^32.
     #[inline]
     pub const fn from_millis(millis: u32) -> Self {
         Self(millis)
     }
 
-    /// The point that lies this long after the origin, as `origin.elapsed()` of a clock gives it.
+    /// Returns the point that lies this long after the origin. Pass the `origin.elapsed()` of a clock.
     #[inline]
     pub const fn from_elapsed(elapsed: Duration) -> Self {
         Self(elapsed.as_millis() as u32)
     }
 
-    /// Milliseconds since the origin, modulo 2^32.
+    /// Returns the milliseconds since the origin, modulo 2^32.
     #[inline]
     pub const fn as_millis(self) -> u32 {
         self.0
     }
 
-    /// How long after `earlier` this is; zero if it is not after it.
+    /// Returns how long after `earlier` this point lies, or zero if it is not later.
     #[inline]
     pub const fn saturating_since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.millis_since(earlier) as u64)
     }
 
-    /// The point that lies `duration` after this one, or 24 days when that is longer.
+    /// Returns the point that lies `duration` after this one. A duration of more than 24 days counts as 24 days.
     #[inline]
     #[must_use]
     pub const fn saturating_add(self, duration: Duration) -> Self {
@@ -66,7 +66,7 @@ impl Instant {
         if span > Self::MAX_SPAN { 0 } else { span }
     }
 
-    /// Whether this point is not after `now`.
+    /// Returns whether this point has been reached at `now`.
     #[inline]
     pub(crate) const fn has_come(self, now: Self) -> bool {
         self.millis_since(now) == 0
@@ -78,7 +78,7 @@ impl Instant {
     }
 }
 
-/// A time-out in milliseconds; zero means none.
+/// Converts a time-out to milliseconds; zero means none.
 pub(crate) const fn millis(duration: Option<Duration>) -> u32 {
     let Some(duration) = duration else { return 0 };
     let millis = duration.as_millis();

@@ -1,14 +1,14 @@
 //! Incremental UTF-8 validation (RFC 6455 §8.1, RFC 3629).
 //!
-//! The receiving half of a connection checks text that comes in pieces with it, as the pieces come in. Where there is
-//! memory for it, the standard library does most of the work, and only a character that is cut is looked at byte by
-//! byte. After an error or an end the validator is as new, so that one serves a whole connection.
+//! The receiving half of a connection uses it to check text as its pieces arrive. On targets with enough memory the
+//! standard library does most of the work, and only a character that is cut is checked byte by byte. After an error
+//! or the end of a text the validator is in its initial state, so a connection needs only one.
 
 use crate::{ProtocolError, SHORT_CUTS};
 
 /// Checks text that arrives in pieces, and fails at the first byte that cannot be part of it.
 ///
-/// Of a character that is not complete yet it knows what may follow.
+/// For a character that is not complete yet, it knows which bytes may follow.
 ///
 /// ```
 /// use ws_core::utf8::Utf8Validator;
@@ -24,9 +24,9 @@ use crate::{ProtocolError, SHORT_CUTS};
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Utf8Validator {
-    /// How many bytes the open character lacks.
+    /// How many bytes the incomplete character still needs.
     needed: u8,
-    /// The least and the greatest value that the next of them may have.
+    /// The least and the greatest value that the next of these bytes may have.
     low: u8,
     high: u8,
 }
@@ -47,7 +47,7 @@ pub(crate) fn check(bytes: &[u8]) -> Result<&str, ProtocolError> {
     core::str::from_utf8(bytes).map_err(|_| ProtocolError::InvalidUtf8)
 }
 
-/// Splits off the start of a character at the end, if the character does not end there.
+/// Splits off a character at the end that is not complete.
 #[inline]
 fn split_cut(bytes: &[u8]) -> (&[u8], &[u8]) {
     let mut lead = bytes.len();
@@ -65,7 +65,7 @@ fn split_cut(bytes: &[u8]) -> (&[u8], &[u8]) {
 }
 
 impl Utf8Validator {
-    /// A validator at the start of a text.
+    /// Returns a validator at the start of a text.
     pub const fn new() -> Self {
         Self { needed: 0, low: 0, high: 0 }
     }
@@ -74,8 +74,8 @@ impl Utf8Validator {
     ///
     /// # Errors
     ///
-    /// The text is not UTF-8, whatever might follow. The validator then is at the start of a new
-    /// text.
+    /// [`ProtocolError::InvalidUtf8`] if the text is not UTF-8, whatever may follow. The validator is then at the start of a
+    /// new text.
     #[inline]
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), ProtocolError> {
         let rest = if SHORT_CUTS { self.skip(bytes)? } else { bytes };
@@ -85,11 +85,11 @@ impl Utf8Validator {
         Ok(())
     }
 
-    /// Ends the text; the validator is then at the start of a new one.
+    /// Ends the text. The validator is then at the start of a new one.
     ///
     /// # Errors
     ///
-    /// The text ends inside a character.
+    /// [`ProtocolError::InvalidUtf8`] if the text ends inside a character.
     #[inline]
     pub fn finish(&mut self) -> Result<(), ProtocolError> {
         let complete = self.needed == 0;
@@ -97,7 +97,7 @@ impl Utf8Validator {
         if complete { Ok(()) } else { Err(ProtocolError::InvalidUtf8) }
     }
 
-    /// Checks as much as the standard library can, which is faster; returns what lies behind it: the start of a
+    /// Checks as much as possible with the standard library, which is faster. Returns the rest: the start of an incomplete
     /// character.
     #[inline]
     fn skip<'b>(&mut self, bytes: &'b [u8]) -> Result<&'b [u8], ProtocolError> {
@@ -129,7 +129,7 @@ impl Utf8Validator {
             0xf0..=0xf4 => 3,
             _ => return Err(ProtocolError::InvalidUtf8),
         };
-        // Neither more bytes than it takes, nor surrogates, nor more than U+10FFFF.
+        // This excludes overlong forms, surrogates, and values above U+10FFFF.
         let low = match byte {
             0xe0 => 0xa0,
             0xf0 => 0x90,

@@ -1,39 +1,40 @@
-//! Output that was taken from an endpoint to be written, and how much of it the endpoint may be told of as written.
+//! Output that was taken from an endpoint to be written, and how much of it may be reported as written.
 //!
-//! A stream may hold back what it has taken, as TLS does. Bytes count as output until the flush that follows them
-//! has succeeded. When the stream only says that the peer has taken some of what it holds back, one byte is reported
-//! early, as a sign of life, but never the last one: when all is reported, all is written.
+//! A stream may hold written bytes back, as TLS does. So bytes count as output until the flush that follows them
+//! has succeeded. Sometimes the stream only says that the peer has taken some of the bytes that it holds back. Then one byte is
+//! reported early, as a sign of life. The last byte is never reported early: when everything is reported, everything
+//! is written.
 
 use std::io::IoSlice;
 use std::mem;
 
 use ws_core::endpoint::Output;
 
-/// The most slices that one write takes.
+/// The largest number of slices in one write.
 pub(crate) const SLICES: usize = 16;
 
-/// What is on its way from the endpoint to the peer.
+/// Output on its way from the endpoint to the peer.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     pub(crate) output: Output,
-    /// How many bytes were written since the stream was flushed, at the end of the output.
+    /// How many bytes at the end of the output were written and not yet flushed.
     unflushed: usize,
-    /// How many bytes were reported before it was known which.
+    /// How many bytes were reported before it was known which ones the peer took.
     told_early: usize,
 }
 
 impl Batch {
-    /// Nothing is left to be written; some may have to be flushed.
+    /// Returns whether nothing is left to be written. Some bytes may still have to be flushed.
     pub(crate) fn is_empty(&self) -> bool {
         self.output.is_empty()
     }
 
-    /// Everything is written and flushed.
+    /// Returns whether everything is written and flushed.
     pub(crate) fn is_done(&self) -> bool {
         self.output.is_empty() && self.unflushed == 0
     }
 
-    /// How many bytes were taken from the endpoint that it was not told of as written.
+    /// Returns how many bytes were taken from the endpoint and not yet reported as written.
     pub(crate) fn in_flight(&self) -> usize {
         self.len().saturating_sub(self.told_early)
     }
@@ -42,7 +43,7 @@ impl Batch {
         self.output.len().saturating_add(self.unflushed)
     }
 
-    /// The first slices of what is to be written; returns how many, and how many bytes these are.
+    /// Fills in the first slices that are to be written. Returns their number and their length in bytes.
     pub(crate) fn slices<'b>(&'b self, slices: &mut [IoSlice<'b>; SLICES]) -> (usize, usize) {
         let mut count = 0_usize;
         let mut len = 0_usize;
@@ -54,7 +55,7 @@ impl Batch {
         (count, len)
     }
 
-    /// The stream has taken some bytes; returns how many can be reported. Of the last ones, a flush decides.
+    /// Notes that the stream has taken some bytes. Returns how many can be reported; the last ones wait for a flush.
     pub(crate) fn written(&mut self, count: usize) -> usize {
         self.output.advance(count);
         if self.output.is_empty() {
@@ -64,13 +65,13 @@ impl Batch {
         self.not_told(count)
     }
 
-    /// The stream holds nothing back; returns how many bytes can be reported.
+    /// Notes that the stream holds nothing back. Returns how many bytes can be reported.
     pub(crate) fn flushed(&mut self) -> usize {
         let count = mem::take(&mut self.unflushed);
         self.not_told(count)
     }
 
-    /// The peer has taken some of what the stream holds back; returns how many bytes can be reported.
+    /// Notes that the peer has taken some of the bytes that the stream holds back. Returns how many can be reported.
     pub(crate) fn progress(&mut self) -> usize {
         let told = self.told_early.saturating_add(1);
         if told < self.len() {

@@ -1,9 +1,9 @@
-//! permessage-deflate (RFC 7692): compressed messages.
+//! Compressed messages: permessage-deflate (RFC 7692).
 //!
-//! It is off until [`Connector::deflate`](crate::Connector::deflate) or
-//! [`ListenerBuilder::deflate`](crate::ListenerBuilder::deflate) turns it on, and it is used if both sides want it:
-//! [`WebSocket::deflate`](crate::WebSocket::deflate) returns what was agreed. From then on all ways to send compress
-//! messages of at least [`Compression::least`] bytes, and all ways to read return them as they were.
+//! Compression is off until [`Connector::deflate`](crate::Connector::deflate) or
+//! [`ListenerBuilder::deflate`](crate::ListenerBuilder::deflate) turns it on. It is used if both sides want it, and
+//! [`WebSocket::deflate`](crate::WebSocket::deflate) returns what was agreed. From then on, every method that sends
+//! compresses messages of at least [`Compression::least`] bytes, and every method that reads inflates them.
 //!
 //! ```no_run
 //! use ws_std::Listener;
@@ -19,39 +19,40 @@
 //! ```
 //!
 //! # What it costs
+//! # What it costs
 //!
-//! - **Memory of each connection:** between two messages, the last window of plaintext of each direction with context
-//!   takeover: up to 4 KiB for each direction if a server has the default of 12 bits, up to 32 KiB with 15 bits. Without
-//!   takeover it is nothing, but each message is compressed by itself, which saves less.
-//! - **Memory of the pool:** an engine to compress takes 137 to 380 KB, one to inflate 48 KB. A [`Pool`] keeps at most
-//!   one of each for each processor, and all connections of a listener, or of a connector, share it. A connection
-//!   has an engine to itself only while it inflates a message that comes in several pieces.
-//! - **Time:** to compress takes many times as long as all the rest that is done to a message. Messages that are
-//!   compressed already, such as pictures, are better sent as they are:
-//!   [`set_compression`](crate::WebSocket::set_compression) decides about the messages that follow, of a
-//!   [`Writer`](crate::Writer::set_compression) about those of this writer.
+//! - **Memory of each connection.** With context takeover, the last window of plaintext of each direction is kept between
+//!   messages: up to 4 KiB for each direction with a server's default of 12 bits, and up to 32 KiB with 15 bits. Without
+//!   takeover nothing is kept, but then each message is compressed by itself, which saves less.
+//! - **Memory of the pool.** An engine takes 137 to 380 KB to compress, and 48 KB to inflate. A [`Pool`] keeps at most
+//!   one of each for each processor. All connections of a listener or of a connector share it. A connection
+//!   has an engine to itself only while it inflates a message that arrives in several pieces.
+//! - **Time.** Compression takes many times as long as everything else that is done to a message. Content that is already
+//!   compressed, such as pictures, is better sent uncompressed:
+//!   [`WebSocket::set_compression`](crate::WebSocket::set_compression) sets this for the messages that follow, and
+//!   [`Writer::set_compression`](crate::Writer::set_compression) for those of one writer.
 //!
-//! A message is sent as it is where compression would not make it shorter.
+//! A message that compression would not make shorter is sent uncompressed.
 //!
 //! # When not to use it
 //!
-//! The length of a compressed message tells how much its parts have in common with each other and, with context takeover,
-//! with earlier messages. Somebody who sees the lengths, even of encrypted messages, and has text of their choice
-//! sent on the same connection can guess a secret piece by piece (RFC 7692 §8, the attacks CRIME and BREACH). Do not
-//! compress secrets on such a connection: leave it off, or turn it off for the messages that hold them **and**
-//! make sure that the others do not repeat them.
+//! The length of a compressed message shows how much its parts have in common with each other and, with context takeover,
+//! with earlier messages. Suppose that an attacker sees the lengths, even of encrypted messages, and can have text of their
+//! choice sent on the same connection. Then they can guess a secret piece by piece (RFC 7692 §8; the attacks CRIME and
+//! BREACH). Do not compress secrets on such a connection. Leave compression off, or turn it off for the messages that
+//! contain secrets **and** make sure that the other messages do not repeat them.
 //!
-//! # What a message may come to
+//! # Limits
 //!
-//! [`Config::max_message`](crate::Config::max_message) counts inflated bytes, and a message is refused with 1009 as soon as
-//! it exceeds that. [`Compression::max_ratio`] limits how many times longer than its payload it may become.
+//! [`Config::max_message`](crate::Config::max_message) counts inflated bytes, and a message fails with 1009 as soon as
+//! it exceeds the limit. [`Compression::max_ratio`] limits how many times longer than its payload a message may become.
 //!
-//! # Many receivers
+//! # Broadcast
 //!
-//! A [`PreparedMessage`](crate::PreparedMessage), and so what a [`Hub`](crate::Hub) sends, is compressed once for all
-//! connections that have the same window and no context takeover in the server's direction. With takeover each
-//! connection compresses it for itself, because each refers to what it has sent before. A server with many members asks for
-//! that with [`DeflateConfig::server_no_context_takeover`]:
+//! A [`PreparedMessage`](crate::PreparedMessage), and so everything that a [`Hub`](crate::Hub) sends, is compressed once for all
+//! connections that have the same window and no context takeover in the server's direction. With takeover it is compressed
+//! for each connection, because it refers to what that connection has sent before. A server with many members should
+//! therefore ask for [`DeflateConfig::server_no_context_takeover`]:
 //!
 //! ```
 //! use ws_std::deflate::{Compression, DeflateConfig};

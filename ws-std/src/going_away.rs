@@ -1,7 +1,7 @@
-//! When a connection sends its Close frame with 1001, "going away" (RFC 6455 §7.4.1), because its listener shuts down.
+//! When a connection sends a Close frame with 1001, "going away" (RFC 6455 §7.4.1), because its listener shuts down.
 //!
-//! The messages that came before the shutdown are read and answered first, within a time limit. A reader looks
-//! here before each message, because a busy reader may never wait.
+//! The messages that came before the shutdown are read and answered first, within a time limit. The reader checks
+//! this before each message, because a busy reader may never wait.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,18 +11,18 @@ use crate::registry::ConnectionSlot;
 #[derive(Debug)]
 pub(crate) struct GoingAway {
     slot: Option<Arc<ConnectionSlot>>,
-    /// All that had come before the listener shut down was read.
+    /// Whether everything that came before the shutdown has been read.
     is_drained: bool,
-    /// Until when there is time for that.
+    /// The time limit for that.
     drain_until: Option<Instant>,
-    /// Until when another may start the closing handshake, who has more to send first.
+    /// The time limit for another thread that has more to send before it starts the closing handshake.
     deferred_until: Option<Instant>,
-    /// This side has started the closing handshake because the listener shuts down.
+    /// Whether this side has started the closing handshake because of the shutdown.
     is_started: bool,
 }
 
 impl GoingAway {
-    /// Of a connection that no listener has accepted.
+    /// Returns the value for a connection without a listener.
     pub(crate) const fn none() -> Self {
         Self {
             slot: None,
@@ -37,24 +37,24 @@ impl GoingAway {
         Self { slot: Some(slot), ..Self::none() }
     }
 
-    /// A read has found nothing more.
+    /// Notes that a read has found nothing more.
     pub(crate) fn drained(&mut self) {
         self.is_drained = true;
     }
 
-    /// The closing handshake was started because the listener shuts down.
+    /// Notes that the closing handshake was started because of the shutdown.
     pub(crate) fn started(&mut self) {
         self.is_started = true;
     }
 
-    /// Whether the listener shuts down, or has.
+    /// Returns whether the listener is shutting down or has shut down.
     #[inline]
     pub(crate) fn is_pending(&self) -> bool {
         self.is_started || self.drain_until.is_some() || self.is_stopping()
     }
 
-    /// Whether it is time to start the closing handshake. `defer_close` may see to it that it is started after
-    /// what waits to be sent, and returns whether it does; it has a time for that.
+    /// Returns whether it is time to start the closing handshake. `defer_close` may arrange that another thread starts it behind
+    /// the output that waits, and returns whether it does. That thread then has a time limit, too.
     pub(crate) fn is_due(&mut self, defer_close: impl FnOnce() -> bool) -> bool {
         if self.drain_until.is_none() {
             if !self.is_stopping() {
@@ -73,19 +73,19 @@ impl GoingAway {
         self.deferred_until.is_some_and(|by| by <= now)
     }
 
-    /// Whether the listener shuts down, and this connection has to be closed.
+    /// Returns whether the listener is shutting down, so that this connection has to be closed.
     #[inline]
     pub(crate) fn is_stopping(&self) -> bool {
         self.slot.as_ref().is_some_and(|slot| slot.is_stopping())
     }
 
-    /// Whether a message that begins now comes too late, because it cannot be answered any more. When the
-    /// application has started the closing handshake before, the peer's last messages are for it to read.
+    /// Returns whether a message that begins now comes too late to be answered. If the application itself has started the closing
+    /// handshake before, this is `false`, so that it can read the peer's last messages.
     pub(crate) fn is_started(&self) -> bool {
         self.is_started
     }
 
-    /// When what comes before the Close frame has had its time.
+    /// Returns the time limit of what comes before the Close frame.
     fn deadline(&self) -> Option<Instant> {
         let time = self.slot.as_ref().map(|slot| slot.time_to_finish());
         time.and_then(|time| Instant::now().checked_add(time))

@@ -1,8 +1,8 @@
-//! A hub: connections that get each other's messages.
+//! A hub: connections that receive each other's messages.
 //!
-//! Nothing else in this crate needs it. It is written on the public interface, with one exception,
+//! Nothing else in this crate needs it. It uses the public interface only, with one exception,
 //! `Reader::read_deferring_close`: when a listener shuts down, the hub writes a member's queue before the Close frame.
-//! An application could write the same but for that.
+//! Apart from that, an application could have its own hub.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -17,29 +17,28 @@ use crate::{
     WebSocket, Writer,
 };
 
-/// Stack of a thread that writes.
+/// The stack size of a thread that writes, in bytes.
 const STACK: usize = 128 * 1024;
-/// How long the queue of a member that is to be closed may take to be written.
+/// How long the queue of a member that is being closed may take to be written.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Connections that get each other's messages: a chat, a ticker, a page that several people edit.
+/// A group of connections that receive each other's messages: a chat, a ticker, or a page that several people edit.
 ///
-/// Each member has a bounded queue and a thread that writes it, which [`join`](Self::join) starts and which
-/// ends with the membership. To broadcast puts a message, encoded once, into the queues, and waits
-/// for nobody: no lock is held while anything is written. All members get messages in the same order.
+/// Each member has a bounded queue, and a thread that writes it. [`join`](Self::join) starts the thread, and it ends when the
+/// member leaves. A broadcast encodes the message once, puts it into the queues, and waits for nobody: no lock is held
+/// while anything is written. All members receive the messages in the same order.
 ///
-/// A member whose queue is full is too slow: it is out at once, what waits for it is dropped, and its
-/// connection is closed with [`CloseCode::TRY_AGAIN_LATER`] (1013).
+/// A member whose queue is full is too slow. It leaves the hub at once, its queue is dropped, and its connection is closed
+/// with [`CloseCode::TRY_AGAIN_LATER`] (1013).
 ///
-/// Where permessage-deflate was agreed, a message is compressed once for all members that have the same window and no
-/// context takeover, and for each of the others by its own thread. The limits of a queue count what is not
-/// compressed. Members whose socket had `set_compression` turned off before get messages as
-/// they are.
+/// If permessage-deflate was agreed on, a message is compressed once for all members that have the same window and no
+/// context takeover. For each other member, that member's thread compresses it. The limits of a queue count uncompressed
+/// bytes. If a socket had compression turned off by `set_compression` before it joined, its messages are sent uncompressed.
 ///
-/// When the listener is [shut down](crate::ListenerHandle::shutdown), each member is out, too. What waits
-/// for it comes before its 1001, for half of the time that is left, and for five seconds at the most.
+/// When the listener is [shut down](crate::ListenerHandle::shutdown), each member leaves the hub, too. Its queue is still written
+/// before its Close frame (1001), for half of the remaining time and at most five seconds.
 ///
-/// It is [`Send`] and [`Sync`], and its clones are the same hub.
+/// A hub is [`Send`] and [`Sync`], and a clone is another handle of the same hub.
 ///
 /// ```no_run
 /// let hub = ws_std::Hub::new();
@@ -73,12 +72,12 @@ struct Members {
     queues: BTreeMap<MemberId, Arc<Queue>>,
 }
 
-/// Names a [`Member`] of a [`Hub`], never another one. It tells nothing about who that is.
+/// The unique name of a [`Member`] in its [`Hub`]. It is never used again, and says nothing about the person behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MemberId(u64);
 
 impl MemberId {
-    /// The number, for a protocol of the application's.
+    /// Returns the number, for use in a protocol of the application.
     pub fn get(self) -> u64 {
         self.0
     }
@@ -91,22 +90,22 @@ impl fmt::Display for MemberId {
 }
 
 impl Hub {
-    /// With queues of 1,024 messages and 1 MiB, whatever is reached first.
+    /// Returns a hub whose queues hold up to 1,024 messages and 1 MiB, whichever is reached first.
     pub fn new() -> Self {
         Self::with_limits(1024, 1 << 20)
     }
 
-    /// With other limits for what waits for one member. A message that is larger than `max_bytes` is
-    /// queued when nothing else waits.
+    /// Returns a hub with these limits for the queue of each member. A message that is larger than `max_bytes` is queued only if
+    /// nothing else waits.
     pub fn with_limits(max_messages: usize, max_bytes: usize) -> Self {
         Self { shared: Arc::new(HubState { members: Mutex::default(), max_messages, max_bytes }) }
     }
 
-    /// Takes a connection in. It gets what is broadcast from now on, until the [`Member`] is dropped.
+    /// Adds a connection. It receives what is broadcast from now on, until the [`Member`] is dropped.
     ///
     /// # Errors
     ///
-    /// The stream has no second handle, or the system no thread.
+    /// [`Error::Io`] if the stream has no second handle, or if the system cannot start a thread.
     pub fn join<T>(&self, ws: WebSocket<T>) -> Result<Member<T>>
     where
         T: Transport + Send + 'static,
@@ -130,17 +129,17 @@ impl Hub {
         Ok(member)
     }
 
-    /// Sends a message to all members. Returns how many members that were.
+    /// Sends a message to all members. Returns how many there were.
     pub fn broadcast(&self, message: impl Into<Message>) -> usize {
         self.broadcast_where(|_| true, message)
     }
 
-    /// Sends a message to all members but one, such as the one that it came from. Returns how many members that were.
+    /// Sends a message to all members but one, such as its sender. Returns how many there were.
     pub fn broadcast_except(&self, id: MemberId, message: impl Into<Message>) -> usize {
         self.broadcast_where(|member| member != id, message)
     }
 
-    /// Sends a message to the members that are chosen, such as those of a room. Returns how many members that were.
+    /// Sends a message to the members for which `choose` returns `true`, such as those of a room. Returns how many there were.
     /// `choose` runs while the hub is locked, so it must not call the hub.
     pub fn broadcast_where(
         &self,
@@ -174,16 +173,18 @@ impl Hub {
     }
 
     /// Closes one member's connection once its queue is written, or after five seconds. Returns whether it was
-    /// still a member. In place of a code or reason that cannot be sent, the Close frame has
-    /// [`CloseCode::INTERNAL_ERROR`] (1011).
+    /// still a member.
     ///
-    /// When the queue's five seconds and [`Config::close_timeout`](crate::Config::close_timeout) (five seconds
-    /// without one) have passed, the connection ends even if the peer still takes what waits.
+    /// If the code or the reason cannot be sent, the Close frame has [`CloseCode::INTERNAL_ERROR`] (1011) instead.
+    ///
+    /// The peer cannot prolong this: the connection ends after these five seconds and
+    /// [`Config::close_timeout`](crate::Config::close_timeout) (or five seconds if it is `None`), even if the peer still takes
+    /// output.
     pub fn start_close(&self, id: MemberId, code: CloseCode, reason: &str) -> bool {
         let queue = self.shared.members().queues.remove(&id);
         if let Some(queue) = &queue {
             let busy = queue.backlog().bytes > 0;
-            // Pongs may wait, too, which the hub does not know.
+            // Pongs may wait, too, which the hub does not know about.
             queue.connection.end_within(QUEUE_TIMEOUT);
             queue.end(End::Close(code, reason.to_owned()));
             if busy {
@@ -193,28 +194,28 @@ impl Hub {
         queue.is_some()
     }
 
-    /// Who is in it, the longest member first.
+    /// Returns the members in the order in which they joined.
     pub fn members(&self) -> Vec<MemberId> {
         self.shared.members().queues.keys().copied().collect()
     }
 
-    /// How many are in it.
+    /// Returns the number of members.
     pub fn len(&self) -> usize {
         self.shared.members().queues.len()
     }
 
-    /// Whether nobody is in it.
+    /// Returns whether there are no members.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Writes what is queued for one member, until it leaves or its connection fails.
+    /// Writes the queue of one member, until the member leaves or its connection fails.
     fn write<T: Transport>(&self, id: MemberId, queue: &Queue, writer: &Writer<T>) {
         let mut written = 0;
         while let Some(batch) = queue.next(written) {
             written = batch.iter().map(|message| message.frame().len()).sum();
             if writer.send_prepared_batch(&batch).is_err() {
-                // It takes nothing: the reader sees the connection end.
+                // The stream takes nothing. The reader sees the connection end.
                 self.shared.members().queues.remove(&id);
                 queue.too_slow();
                 break;
@@ -223,7 +224,7 @@ impl Hub {
         let end = std::mem::replace(&mut queue.backlog().end, End::Left);
         let _ = match end {
             End::Close(code, reason) => match writer.start_close(code, &reason) {
-                // They cannot be sent; it ends nevertheless.
+                // The code or the reason cannot be sent, but the connection has to end.
                 Err(Error::Send(_)) => writer.start_close(CloseCode::INTERNAL_ERROR, ""),
                 result => result,
             },
@@ -245,19 +246,19 @@ impl HubState {
     }
 }
 
-/// What waits for one member.
+/// The queue of one member.
 struct Queue {
     backlog: Mutex<Backlog>,
     changed: Condvar,
     connection: Box<dyn Connection>,
 }
 
-/// What a queue does with its connection, whose stream can be of any type.
+/// What a queue needs of its connection, whatever the type of the stream.
 trait Connection: Send + Sync {
-    /// As [`Writer::queue_close`]. If it fails, the connection is closing already.
+    /// Like [`Writer::queue_close`]. If it fails, the connection is already closing.
     fn queue_close(&self, code: CloseCode, reason: &str);
 
-    /// As [`Writer::end_within`].
+    /// Like [`Writer::end_within`].
     fn end_within(&self, time: Duration);
 }
 
@@ -274,7 +275,7 @@ impl<T: Transport + Send> Connection for Writer<T> {
 #[derive(Debug)]
 struct Backlog {
     messages: VecDeque<PreparedMessage>,
-    /// Of all that waits, and of what is being written.
+    /// The bytes of the messages that wait, and of those that are being written.
     bytes: usize,
     end: End,
 }
@@ -282,7 +283,7 @@ struct Backlog {
 #[derive(Debug)]
 enum End {
     No,
-    /// When all is written.
+    /// Close when everything is written.
     Close(CloseCode, String),
     TooSlow,
     Left,
@@ -304,7 +305,7 @@ impl Queue {
         self.backlog.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns whether the message was taken; if not, the member is out.
+    /// Adds a message. Returns whether it was taken; if not, the member has left.
     fn push(&self, message: &PreparedMessage, limits: &HubState) -> bool {
         let mut backlog = self.backlog();
         if !matches!(backlog.end, End::No) {
@@ -323,15 +324,15 @@ impl Queue {
         true
     }
 
-    /// Starts the closing handshake, which is bounded, even if the peer does not take what waits.
+    /// Starts the closing handshake after a time limit, even if the peer does not take the queue.
     fn close_later(self: &Arc<Self>, code: CloseCode, reason: String) {
         let queue = Arc::downgrade(self);
-        // Without a thread only the write time-out bounds it.
+        // If no thread can be started, only the write time-out limits it.
         let _ = thread::Builder::new().stack_size(STACK).spawn(move || {
             thread::sleep(QUEUE_TIMEOUT);
             if let Some(queue) = queue.upgrade() {
                 queue.connection.queue_close(code, &reason);
-                // Unless that has been done.
+                // This has no effect if the first call has worked.
                 queue.connection.queue_close(CloseCode::INTERNAL_ERROR, "");
             }
         });
@@ -347,7 +348,7 @@ impl Queue {
         self.connection.end_within(Duration::ZERO);
     }
 
-    /// The first end counts.
+    /// Sets how the membership ends. Only the first call counts.
     fn end(&self, end: End) {
         let mut backlog = self.backlog();
         if matches!(backlog.end, End::No) {
@@ -359,7 +360,7 @@ impl Queue {
         self.changed.notify_one();
     }
 
-    /// Waits for messages to write, `written` bytes being written; `None` at the end.
+    /// Waits for messages to write, and returns `None` at the end. `written` is the size of those that were written just now.
     fn next(&self, written: usize) -> Option<VecDeque<PreparedMessage>> {
         let mut backlog = self.backlog();
         backlog.bytes = backlog.bytes.saturating_sub(written);
@@ -375,9 +376,9 @@ impl Queue {
     }
 }
 
-/// A connection in a [`Hub`], and its receiving half.
+/// A connection in a [`Hub`], with its receiving half.
 ///
-/// When it is dropped, it leaves the hub and the connection is closed, as by a [`Reader`].
+/// Dropping it leaves the hub and closes the connection, as dropping a [`Reader`] does.
 #[derive(Debug)]
 #[must_use = "the connection leaves the hub and is closed when this is dropped"]
 pub struct Member<T: Transport = Stream> {
@@ -389,37 +390,39 @@ pub struct Member<T: Transport = Stream> {
 }
 
 impl<T: Transport> Member<T> {
-    /// Its name in the hub.
+    /// Returns its name in the hub.
     pub fn id(&self) -> MemberId {
         self.id
     }
 
-    /// The hub that it is in.
+    /// Returns the hub.
     pub fn hub(&self) -> &Hub {
         &self.hub
     }
 
-    /// The client's request, on a server.
+    /// Returns the client's request. On a client there is none.
     pub fn request(&self) -> Option<&Request> {
         self.request.as_ref()
     }
 
-    /// The stream, for its addresses and options: `member.stream().get_ref().peer_addr()` on a server's connection.
+    /// Returns the stream, for its addresses and options: `member.stream().get_ref().peer_addr()` on a server's connection.
     pub fn stream(&self) -> &T {
         self.reader.stream()
     }
 
-    /// Sends a message to this member alone, as [`Hub::send_to`]. Returns whether it is still in the hub.
+    /// Sends a message to this member alone, like [`Hub::send_to`]. Returns whether it is still in the hub.
     pub fn send(&self, message: impl Into<Message>) -> bool {
         self.hub.send_to(self.id, message)
     }
 
-    /// As [`WebSocket::read`]. Once it is out of the hub, closed or too slow, messages that still come are
-    /// dropped: a peer that does not read cannot go on talking.
+    /// Waits for the next message, like [`WebSocket::read`].
+    ///
+    /// Once the member has left the hub, because it was closed or too slow, its messages are dropped: a peer that does not read
+    /// cannot go on sending.
     ///
     /// # Errors
     ///
-    /// As [`WebSocket::read`].
+    /// The same as for [`WebSocket::read`].
     pub fn read(&mut self) -> Result<Option<Message>> {
         let Self { id, reader, queue, hub, .. } = self;
         let defer_close = || {
@@ -435,19 +438,19 @@ impl<T: Transport> Member<T> {
         }
     }
 
-    /// Leaves the hub, closes the connection after what waits for it, as [`Hub::start_close`], and waits until the
-    /// peer agrees; messages that still come are dropped.
+    /// Leaves the hub, closes the connection like [`Hub::start_close`], and waits for the end of the closing handshake.
+    /// Messages that still come are dropped.
     ///
     /// # Errors
     ///
-    /// As [`read`](Self::read).
+    /// The same as for [`read`](Self::read).
     pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<CloseInfo> {
         self.hub.start_close(self.id, code, reason);
         while self.read()?.is_some() {}
         Ok(self.close_info().unwrap_or_else(CloseInfo::abnormal))
     }
 
-    /// As [`WebSocket::close_info`].
+    /// Returns how the connection ended, like [`WebSocket::close_info`].
     pub fn close_info(&self) -> Option<CloseInfo> {
         self.reader.close_info()
     }

@@ -1,5 +1,13 @@
-// What the README shows needs every feature.
+// The README's examples need every feature.
 #![cfg_attr(any(not(doctest), all(feature = "deflate", feature = "rustls")), doc = include_str!("../README.md"))]
+//!
+//! # Where to look
+//!
+//! - Servers: [`listen`], [`Listener`], [`Incoming`], [`PendingRequest`], [`ListenerHandle`], and [`Hub`] for broadcast.
+//! - Clients: [`connect`] and [`Connector`].
+//! - Open connections: [`WebSocket`], its halves [`Reader`] and [`Writer`], and [`Message`].
+//! - Settings and outcomes: [`Config`], [`Error`], [`CloseCode`] and [`CloseInfo`].
+//! - Streams: [`Transport`], [`Plain`] for streams without time-outs, and [`pair`] for tests.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 // A peer's bytes must not be able to stop the program.
@@ -46,7 +54,7 @@ mod transport;
 mod url;
 mod write;
 
-// What is not needed to drive an endpoint over a stream.
+// These two are not needed to drive an endpoint over a stream.
 mod hub;
 mod trace;
 
@@ -75,5 +83,5 @@ pub use ws_core::{
     CloseCode, Config, Message, MessageKind, PreparedMessage, ProtocolError, SendError, Text,
 };
 
-/// How long a write waits by default.
+/// The default time limit of a write.
 const WRITE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);

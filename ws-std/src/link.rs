@@ -1,7 +1,7 @@
-//! A stream that an endpoint is driven over: what all handles know of it, and how bytes get into the endpoint.
+//! A stream that an endpoint is driven over: what all of its handles share, and how bytes get into the endpoint.
 //!
-//! How output is written is in [`write`](crate::write), how the stream ends in [`close`](crate::close). A whole
-//! socket has one link; after `split` the reader has one that reads, and the writers share one that writes.
+//! The module [`write`](crate::write) writes the output, and [`close`](crate::close) ends the stream. A whole
+//! socket has one link. After `split`, the reader has a link that reads, and the writers share one that writes.
 
 use std::io;
 use std::mem;
@@ -17,7 +17,7 @@ use crate::going_away::GoingAway;
 use crate::timed::{Filled, MIN_WAIT, Timed};
 use crate::transport::Transport;
 
-/// A stream and what is needed to drive an endpoint over it.
+/// A stream with everything that is needed to drive an endpoint over it.
 #[derive(Debug)]
 pub(crate) struct Link<T> {
     pub(crate) io: Timed<T>,
@@ -26,16 +26,16 @@ pub(crate) struct Link<T> {
     /// Output that was taken to be written.
     pub(crate) batch: Batch,
     pub(crate) write_side: Arc<WriteSide>,
-    /// Of a listener's connection.
+    /// How the connection ends if its listener shuts down.
     pub(crate) going_away: GoingAway,
-    /// The latest read has brought something.
+    /// Whether the latest read has brought something.
     pub(crate) has_read: bool,
 }
 
-/// What all handles of a stream know of its write side.
+/// The state of the write side, which all handles of a stream share.
 #[derive(Debug, Default)]
 pub(crate) struct WriteSide {
-    /// Writing has failed. What can still be read is read; nothing more is written.
+    /// Whether a write has failed. Then nothing more is written, but what can still be read is read.
     failed: AtomicBool,
     pub(crate) shut_down: AtomicBool,
 }
@@ -53,7 +53,7 @@ impl<T: Transport> Link<T> {
         }
     }
 
-    /// A second handle to the stream, for writing. It goes on with what was taken to be written.
+    /// Returns a second handle to the stream, for writing. It continues with the output that was taken.
     pub(crate) fn split(&mut self) -> io::Result<Self> {
         Ok(Self {
             io: self.io.try_clone()?,
@@ -66,10 +66,10 @@ impl<T: Transport> Link<T> {
         })
     }
 
-    /// When a read that begins now has to end.
+    /// Returns when a read that begins now has to end.
     pub(crate) fn deadline(&self) -> Option<ws_core::Instant> {
         self.read_timeout.map(|timeout| {
-            // The clock counts whole milliseconds: without one more, the time might pass too early.
+            // The clock counts whole milliseconds. Without one more, the time might pass too early.
             let more = if timeout.is_zero() { timeout } else { MIN_WAIT };
             self.io.clock.now().saturating_add(timeout.saturating_add(more))
         })
@@ -79,13 +79,13 @@ impl<T: Transport> Link<T> {
     ///
     /// # Errors
     ///
-    /// As [`Timed::read`].
+    /// The same as for [`Timed::read`].
     pub(crate) fn fill(
         &mut self,
         inbound: &mut Inbound,
         deadline: Option<ws_core::Instant>,
     ) -> Result<Filled> {
-        // A read that began before may have left something.
+        // This is checked before the read, because a read that began before the shutdown may have left something behind.
         let stopping = self.going_away.is_stopping();
         let (count, filled) = self.io.read(inbound.read_buf(), deadline)?;
         inbound.filled(count);
@@ -96,12 +96,12 @@ impl<T: Transport> Link<T> {
         Ok(filled)
     }
 
-    /// Whether a write has failed, by any handle of the stream.
+    /// Returns whether a write has failed, on any handle of the stream.
     pub(crate) fn has_write_failed(&self) -> bool {
         self.write_side.failed.load(Ordering::Relaxed)
     }
 
-    /// Fails once a write has failed: nobody knows how much of it was sent.
+    /// Fails if a write has failed, because nobody knows how much of it was sent.
     pub(crate) fn check_write_side(&self) -> Result<()> {
         if self.has_write_failed() {
             return Err(io::Error::from(io::ErrorKind::BrokenPipe).into());
@@ -109,7 +109,7 @@ impl<T: Transport> Link<T> {
         Ok(())
     }
 
-    /// The result of a write, of which all handles know when it has failed.
+    /// Returns the result of a write, and notes for all handles if it has failed.
     pub(crate) fn noted<R>(&self, result: Result<R>) -> Result<R> {
         result.inspect_err(|_| self.write_side.failed.store(true, Ordering::Relaxed))
     }

@@ -14,15 +14,15 @@ use crate::socket::WebSocket;
 use crate::sync::lock;
 use crate::transport::{Stream, Transport};
 
-/// A client and a server that are connected in memory, with the default options, to test the protocol of an
-/// application without a socket.
+/// Returns a client and a server that are connected in memory, to test the protocol of an application without a
+/// socket. Both have the default options.
 ///
-/// The opening handshake has been done: the client has asked for `ws://localhost/`. For another URL, for
-/// headers, subprotocols or limits, give the two ends of [`MemoryStream::pair`] to
-/// [`Connector::connect_over`] and [`ListenerBuilder::request_over`](crate::ListenerBuilder::request_over), each on a
-/// thread of its own, because `connect_over` waits for the answer.
+/// The opening handshake is already done, for the URL `ws://localhost/`. For another URL, or for headers, subprotocols or
+/// limits, pass the two ends of [`MemoryStream::pair`] to [`Connector::connect_over`] and
+/// [`ListenerBuilder::request_over`](crate::ListenerBuilder::request_over). Call these in two threads, because
+/// `connect_over` waits for the answer.
 ///
-/// A function of the application that takes a `WebSocket<T>` for any [`Transport`] can be tested so:
+/// A function of the application that takes a `WebSocket<T>` for any [`Transport`] can be tested like this:
 ///
 /// ```
 /// use ws_std::{CloseCode, Transport, WebSocket};
@@ -55,13 +55,14 @@ use crate::transport::{Stream, Transport};
 /// ```
 ///
 /// One thread can also play both sides in turn, because a write over this stream never waits. Only the end of
-/// a connection takes both sides at the same time: [`WebSocket::close`] waits for the peer's answer, and a server's
-/// [`WebSocket::read`] that returns `None` waits until the client has ended the stream, as when it is dropped. Each
-/// waits for [`close_timeout`](crate::Config::close_timeout) at the most.
+/// a connection needs both sides at the same time. [`WebSocket::close`] waits for the peer's answer. On a server,
+/// [`WebSocket::read`] returns `None` only after the client has ended the stream, for example because it was dropped. Each of them
+/// waits for at most [`close_timeout`](crate::Config::close_timeout).
 ///
 /// # Errors
 ///
-/// The operating system has no random bytes, or cannot start a thread.
+/// [`Error::Random`](crate::Error::Random) or [`Error::Io`](crate::Error::Io) if the operating system has no random bytes
+/// or cannot start a thread.
 #[expect(clippy::type_complexity, reason = "a pair of sockets")]
 pub fn pair() -> Result<(WebSocket<Stream<MemoryStream>>, WebSocket<Stream<MemoryStream>>)> {
     let (near, far) = MemoryStream::pair();
@@ -78,10 +79,11 @@ pub fn pair() -> Result<(WebSocket<Stream<MemoryStream>>, WebSocket<Stream<Memor
 
 /// One end of a stream in memory.
 ///
-/// What one end writes, the other reads. The stream takes all that is written, so a write never waits: to
-/// test what happens when a peer takes nothing, use sockets. When an end is dropped with all its clones, the
-/// other reads what was written and then the end of the stream, and its writes fail with
-/// [`BrokenPipe`](ErrorKind::BrokenPipe).
+/// One end reads what the other writes. The stream takes everything that is written, so a write never waits. To
+/// test what happens if a peer takes nothing, use sockets.
+///
+/// When an end and all its clones are dropped, the other end reads what was written and then the end of the stream. Its
+/// writes fail with [`BrokenPipe`](ErrorKind::BrokenPipe).
 #[derive(Debug)]
 pub struct MemoryStream {
     end: Arc<End>,
@@ -89,14 +91,14 @@ pub struct MemoryStream {
     nonblocking: AtomicBool,
 }
 
-/// What the clones of one end share.
+/// The state that the clones of one end share.
 #[derive(Debug)]
 struct End {
     incoming: Arc<Pipe>,
     outgoing: Arc<Pipe>,
 }
 
-/// One direction.
+/// One direction of the stream.
 #[derive(Debug, Default)]
 struct Pipe {
     state: Mutex<PipeState>,
@@ -106,12 +108,12 @@ struct Pipe {
 #[derive(Debug, Default)]
 struct PipeState {
     bytes: VecDeque<u8>,
-    /// One of the ends uses it no more.
+    /// Whether one of the ends no longer uses it.
     closed: bool,
 }
 
 impl MemoryStream {
-    /// Both ends of a stream.
+    /// Returns both ends of a new stream.
     pub fn pair() -> (Self, Self) {
         let (a, b) = (Arc::new(Pipe::default()), Arc::new(Pipe::default()));
         let end = |incoming: &Arc<Pipe>, outgoing: &Arc<Pipe>| {
@@ -187,7 +189,7 @@ impl Transport for MemoryStream {
         Ok(())
     }
 
-    /// A write never waits.
+    /// Has no effect, because a write never waits.
     fn set_write_timeout(&self, _: Option<Duration>) -> io::Result<()> {
         Ok(())
     }

@@ -1,7 +1,7 @@
-//! Random bytes of the operating system.
+//! Random bytes from the operating system.
 
-/// Masking keys and nonces from the operating system's generator (RFC 6455 §10.3). Returns whether it has not
-/// failed.
+/// Fills `bytes` with random bytes of the operating system, for masking keys and nonces (RFC 6455 §10.3). Returns `false` if
+/// the generator fails.
 pub(crate) fn fill(bytes: &mut [u8]) -> bool {
     // mutant: nonces and masking keys are zeros
     getrandom::fill(bytes).is_ok()

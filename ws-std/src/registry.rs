@@ -1,4 +1,4 @@
-//! What a listener knows of its connections: how many there are, and how to end them.
+//! The connections of a listener: how many there are, and how to end them.
 
 use std::collections::HashMap;
 use std::io;
@@ -10,17 +10,17 @@ use std::time::{Duration, Instant};
 
 use crate::sync::lock;
 
-/// How many connections beyond the limit are told so at the same time; more are dropped.
+/// How many connections beyond the limit are refused at the same time. More are dropped without an answer.
 const MAX_REFUSED: usize = 64;
-/// How long it may take to wake a thread that accepts.
+/// How long an attempt to wake a thread in `accept` may take.
 const WAKE: Duration = Duration::from_secs(1);
-/// After how long that is tried again.
+/// How long to wait before the next attempt.
 const WAKE_AGAIN: Duration = Duration::from_millis(20);
-/// The longest that what came or waits before the Close frame may take.
+/// The most time for messages that have come and output that waits, before the Close frame.
 const TIME_TO_FINISH: Duration = Duration::from_secs(5);
 
-/// Whether a blocked read sees the end of the stream when the read side is shut down, and what has come can
-/// still be read then. Elsewhere a shutdown of the read side drops it, or wakes nobody.
+/// Whether shutting down the read side ends a blocked read, and what has come before can still be read. On other systems it
+/// loses that, or wakes nobody.
 pub(crate) const SHUTDOWN_WAKES_READS: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
 /// A listening socket, until it is closed.
@@ -32,20 +32,20 @@ impl Socket {
         lock(&self.0).clone()
     }
 
-    /// It is closed when nobody waits in `accept` any more.
+    /// Closes the socket, as soon as nobody waits in `accept`.
     pub(crate) fn close(&self) {
         *lock(&self.0) = None;
     }
 }
 
-/// What a listener knows of its connections: how many there are, and how to end them.
+/// The connections of a listener.
 #[derive(Debug)]
 pub(crate) struct Registry {
     max: usize,
     pub(crate) socket: Socket,
-    /// Where the threads that accept can be reached.
+    /// The address at which threads in `accept` can be reached.
     address: Option<SocketAddr>,
-    /// How many these are.
+    /// The number of these threads.
     accepting: AtomicUsize,
     stopping: AtomicBool,
     is_aborted: AtomicBool,
@@ -60,11 +60,11 @@ struct Connections {
     last: u64,
     live: HashMap<u64, Arc<TcpStream>>,
     refused: usize,
-    /// When connections that are left are aborted.
+    /// When the remaining connections are aborted.
     until: Option<Instant>,
 }
 
-/// The slot of a connection among those that the listener may have. It is given up when this is dropped.
+/// A connection's place among those that the listener may have. Dropping it frees the place.
 #[derive(Debug)]
 pub(crate) struct ConnectionSlot {
     registry: Arc<Registry>,
@@ -92,8 +92,8 @@ impl Registry {
         lock(&self.connections)
     }
 
-    /// A slot for a connection; past the limit one that is to be [refused](ConnectionSlot::is_refused), and
-    /// `None` when too many of these are being told or the listener shuts down.
+    /// Returns a place for a connection. Beyond the limit, it is one to be [refused](ConnectionSlot::is_refused). Returns `None`
+    /// if too many connections are being refused, or if the listener is shutting down.
     pub(crate) fn enter(self: &Arc<Self>, tcp: &Arc<TcpStream>) -> Option<ConnectionSlot> {
         let mut connections = self.connections();
         if self.is_stopping() {
@@ -116,21 +116,21 @@ impl Registry {
         self.stopping.load(Ordering::SeqCst)
     }
 
-    /// Where the listener can be reached, or could be.
+    /// Returns the address of the listener, even after it was closed.
     pub(crate) fn address(&self) -> Option<SocketAddr> {
         self.address
     }
 
-    /// How many connections there are.
+    /// Returns the number of connections.
     pub(crate) fn len(&self) -> usize {
         let connections = self.connections();
         connections.live.len().saturating_sub(connections.refused)
     }
 
-    /// Accepts a connection; `None` when the listener has been shut down, and all have ended.
+    /// Accepts a connection. Returns `None` after the listener has been shut down and all connections have ended.
     pub(crate) fn accept(&self) -> Option<io::Result<(TcpStream, SocketAddr)>> {
         self.accepting.fetch_add(1, Ordering::SeqCst);
-        // From here on we are woken.
+        // From here on, a shutdown wakes this thread.
         let tcp = if self.is_stopping() { None } else { self.socket.get() };
         let accepted = tcp.map(|tcp| tcp.accept());
         self.accepting.fetch_sub(1, Ordering::SeqCst);
@@ -142,24 +142,24 @@ impl Registry {
         accepted
     }
 
-    /// Begins to end all connections; those that are left after some time are aborted.
+    /// Begins to end all connections. Those that remain after the time limit are aborted.
     pub(crate) fn stop(self: &Arc<Self>, time_limit: Duration) {
         let mut connections = self.connections();
         let until = Instant::now().checked_add(time_limit);
-        // Who is in more of a hurry wins.
+        // The shorter limit wins.
         connections.until = match (connections.until, until) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         };
         self.stopping.store(true, Ordering::SeqCst);
-        // Who comes from now on is refused at once, or served by another process that has the socket.
+        // From now on, new connections are refused at once, or go to another process that has the socket.
         self.socket.close();
         #[cfg(windows)]
         if let Some(waker) = &self.waker {
             waker.wake();
         }
         if SHUTDOWN_WAKES_READS {
-            // What waits in a read sees the end of the stream, and looks.
+            // A connection that waits in a read sees the end of the stream, and checks whether the listener is shutting down.
             for tcp in connections.live.values() {
                 let _ = tcp.shutdown(Shutdown::Read);
             }
@@ -168,18 +168,18 @@ impl Registry {
         self.changed.notify_all();
         let registry = self.clone();
         let ending = thread::Builder::new().name("shutdown".to_owned()).spawn(move || {
-            // To connect takes a file descriptor, which may be free only when connections have ended.
+            // Waking a thread takes a file descriptor, which may be free only after connections have ended.
             while registry.is_accepting() && !registry.is_late() {
                 registry.wake();
             }
-            // Those that accept may be busy, or gone.
+            // The threads that accept may be busy, or gone, so this thread waits, too.
             registry.drain();
             while registry.is_accepting() {
                 registry.wake();
             }
         });
         if ending.is_err() {
-            // One that accepts does the rest.
+            // A thread that accepts does the rest.
             self.wake();
         }
     }
@@ -188,12 +188,12 @@ impl Registry {
         self.accepting.load(Ordering::SeqCst) > 0
     }
 
-    /// Whether it is time to abort the connections that are left.
+    /// Returns whether it is time to abort the remaining connections.
     fn is_late(&self) -> bool {
         self.connections().until.is_some_and(|until| until <= Instant::now())
     }
 
-    /// One that waits in `accept` gets a connection, and looks. There may be several.
+    /// Connects to the listener, so that a thread that waits in `accept` returns. There may be several of them.
     fn wake(&self) {
         if let Some(address) = self.address {
             let _ = TcpStream::connect_timeout(&reachable(address), WAKE);
@@ -201,7 +201,7 @@ impl Registry {
         thread::sleep(WAKE_AGAIN);
     }
 
-    /// Waits until all connections have ended, then aborts those that are left.
+    /// Waits until all connections have ended, and aborts those that remain at the time limit.
     fn drain(&self) {
         let mut connections = self.connections();
         while !connections.live.is_empty() {
@@ -227,36 +227,36 @@ impl Registry {
 }
 
 impl ConnectionSlot {
-    /// The listener had all the connections that it may have.
+    /// Returns whether the listener already had as many connections as it may have.
     pub(crate) fn is_refused(&self) -> bool {
         self.refused
     }
 
-    /// The connection is to be closed: the listener shuts down.
+    /// Returns whether the listener is shutting down, so that the connection has to be closed.
     pub(crate) fn is_stopping(&self) -> bool {
         self.registry.is_stopping()
     }
 
-    /// How long what came or waits before the Close frame may take: half of the time that is left.
+    /// Returns how long messages that have come and output that waits may take before the Close frame: half of the time that is left.
     pub(crate) fn time_to_finish(&self) -> Duration {
         let until = self.registry.connections().until;
         let half = until.and_then(|by| by.saturating_duration_since(Instant::now()).checked_div(2));
         half.map_or(TIME_TO_FINISH, |half| half.min(TIME_TO_FINISH))
     }
 
-    /// What a read waits for, too, until the listener shuts down.
+    /// Returns the socket that a read also waits for, so that a shutdown wakes it.
     #[cfg(windows)]
     pub(crate) fn waker(&self) -> Option<&Waker> {
         self.registry.waker.as_ref()
     }
 
-    /// An end of the stream means that the listener shuts down, and nothing about the peer.
+    /// Returns whether an end of the stream is due to the shutdown, and not to the peer.
     #[cfg(not(windows))]
     pub(crate) fn is_woken(&self) -> bool {
         SHUTDOWN_WAKES_READS && self.is_stopping() && !self.is_aborted()
     }
 
-    /// The listener has shut down the stream.
+    /// Returns whether the listener has shut down the stream.
     pub(crate) fn is_aborted(&self) -> bool {
         self.registry.is_aborted.load(Ordering::Acquire)
     }
@@ -274,7 +274,7 @@ impl Drop for ConnectionSlot {
     }
 }
 
-/// A socket that has something to read from when the listener shuts down.
+/// A socket that becomes readable when the listener shuts down.
 #[cfg(windows)]
 #[derive(Debug)]
 pub(crate) struct Waker(pub(crate) std::net::UdpSocket);
@@ -287,18 +287,18 @@ impl Waker {
         Ok(Self(socket))
     }
 
-    /// Nobody reads what this sends, so that everybody sees it.
+    /// Makes the socket readable. Nobody reads the byte, so every waiting thread sees it.
     fn wake(&self) {
         let _ = self.0.send(&[0]);
     }
 }
 
-/// An address of this host that leads to one that a listener is bound to.
+/// Returns an address of this host at which a listener bound to `bound` can be reached.
 fn reachable(mut bound: SocketAddr) -> SocketAddr {
     match bound.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => bound.set_ip(Ipv4Addr::LOCALHOST.into()),
         IpAddr::V6(ip) if ip.is_unspecified() => bound.set_ip(Ipv6Addr::LOCALHOST.into()),
-        // With the scope that a link-local one needs.
+        // A link-local address keeps the scope that it needs.
         _ => {}
     }
     bound

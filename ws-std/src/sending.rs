@@ -1,7 +1,7 @@
-//! What the loops that read and write need of the sending side of an endpoint.
+//! What the read and write loops need of the sending side of an endpoint.
 //!
-//! It lies in the hands of one thread, or behind a mutex after `split`: [`Sending`] is the difference. The write loop
-//! says how far it has got by [`Written`]; whoever comes back to a stream that takes nothing waits for a [`Pause`].
+//! The sending side belongs to one thread or, after `split`, lies behind a mutex. [`Sending`] hides the difference. The write loop
+//! returns how far it got as [`Written`]. Whoever retries a stream that takes nothing waits for a [`Pause`] first.
 
 use std::io;
 use std::time::Duration;
@@ -14,20 +14,20 @@ use crate::link::Link;
 use crate::timed::MIN_WAIT;
 use crate::transport::Transport;
 
-/// The longest wait while neither direction moves.
+/// The longest wait while neither direction makes progress.
 pub(crate) const MAX_IDLE_WAIT: Duration = Duration::from_millis(50);
 
-/// The sending side of an endpoint, wherever it lies.
+/// The sending side of an endpoint, wherever it is.
 pub(crate) trait Sending {
     fn with<R>(&mut self, f: impl FnOnce(&mut Outbound) -> R) -> R;
 
-    /// Where to read to while a write waits, for a holder of both sides. What was read before is parsed up to the
-    /// next event.
+    /// Returns where to read to while a write waits, if the holder has both sides. Bytes that were read before are parsed up to
+    /// the next event.
     fn reader(&mut self, _now: ws_core::Instant) -> Option<&mut Inbound> {
         None
     }
 
-    /// Writes as far as the stream takes it at once, unless another does.
+    /// Writes as much as the stream takes at once, unless another thread is writing.
     fn try_write<T: Transport>(&mut self, link: &mut Link<T>) -> Result<Written>
     where
         Self: Sized,
@@ -35,7 +35,7 @@ pub(crate) trait Sending {
         link.write_now(self)
     }
 
-    /// The longest wait of a reader before it looks at the sending side again.
+    /// Returns how long a reader may wait before it looks at the sending side again.
     fn recheck_interval(&self) -> Option<Duration> {
         None
     }
@@ -62,27 +62,27 @@ impl Sending for Endpoint {
     }
 }
 
-/// What writing came to.
+/// The result of writing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Written {
     All,
-    /// The stream has taken some, and takes nothing more at the moment.
+    /// The stream has taken some output, and takes no more at the moment.
     Part,
     /// The stream takes nothing at the moment.
     Nothing,
     /// Another thread writes to the stream, or is about to.
     Others,
-    /// The connection is over for the sending side: nothing more will be written.
+    /// The connection is over for the sending side, and nothing more will be written.
     Over,
 }
 
 impl Written {
-    /// Whether output may be left that can be written later.
+    /// Returns whether output may be left that can be written later.
     pub(crate) fn is_blocked(self) -> bool {
         matches!(self, Self::Part | Self::Nothing | Self::Others)
     }
 
-    /// Whether a flush has done what it was for: all that was queued has been written.
+    /// Returns whether a flush was successful, which means that everything that was queued has been written.
     pub(crate) fn outcome(self, sending: &mut impl Sending) -> Result<()> {
         match (self, sending.with(|out| out.has_dropped())) {
             (Self::All | Self::Over, false) => Ok(()),
@@ -92,7 +92,7 @@ impl Written {
     }
 }
 
-/// The wait while neither direction moves: it grows, so that waiting does not keep a processor busy.
+/// The wait while neither direction makes progress. It grows, so that waiting does not keep a processor busy.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pause(Duration);
 
@@ -110,14 +110,14 @@ impl Default for Pause {
     }
 }
 
-/// Flushes, if it is for want of room that something was not queued.
+/// Flushes, if `error` says that a message was not queued for lack of room.
 #[cold]
 pub(crate) fn make_room(error: SendError, flush: impl FnOnce() -> Result<()>) -> Result<()> {
     if error != SendError::OutputFull {
         return Err(error.into());
     }
     match flush() {
-        // Not a time-out to the caller, as that means that the message was taken.
+        // A time-out would say that the message was taken.
         Err(Error::Timeout(Deadline::Write)) => Err(error.into()),
         result => result,
     }

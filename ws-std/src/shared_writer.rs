@@ -1,10 +1,11 @@
 //! The sending side of a connection that was split: the output, and the stream to write it to.
 //!
-//! The output is behind a mutex that is held for as long as it takes to encode or to parse, never while the stream is
-//! read or written. A second lock is for writing to the stream. Whoever holds it writes what waits, and tries to write
-//! what others have added meanwhile, once more after it has let go. The reader never waits for that lock: while a
-//! writer has it, the reader leaves in the output what it owes, and comes back to it soon. A blocked writer looks at
-//! the time at least every 50 milliseconds, so that it ends when the connection does.
+//! The output is behind a mutex that is held only to encode or to parse, never while the stream is read or written.
+//! A second lock is for writing to the stream. Its holder writes the output that waits. After it has released the lock, it
+//! tries once more to write what others have added in the meantime.
+//!
+//! The reader never waits for that lock. While a writer holds it, the reader leaves what it owes in the output, and comes back
+//! soon. A blocked writer looks at the time at least every 50 milliseconds, so it ends when the connection does.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock};
@@ -23,24 +24,24 @@ use crate::sync::{lock, try_lock};
 use crate::timed::MIN_WAIT;
 use crate::transport::Transport;
 
-/// For how many milliseconds a Close frame waits for the stream; the reader never has it for so long.
+/// How many milliseconds a Close frame waits for the stream. The reader never holds it for so long.
 const CLOSE_LOCK_WAIT: u32 = 50;
 
 /// What the reader and all writers of a connection share.
 #[derive(Debug)]
 pub(crate) struct SharedWriter<T> {
     outbound: Mutex<Outbound>,
-    /// Held to write to the stream.
+    /// The stream, locked while it is written to.
     stream: Mutex<Link<T>>,
-    /// How many threads wait to send.
+    /// The number of threads that wait to send.
     waiting: AtomicUsize,
-    /// A Close frame is in the output of which only the holder of the stream may know.
+    /// Whether a Close frame in the output was left to the thread that holds the stream.
     close_left: AtomicBool,
-    /// How many writes have timed out.
+    /// The number of writes that have timed out.
     timeouts: AtomicUsize,
-    /// When the connection ends at the latest, even if the peer still takes what waits.
+    /// When the connection ends at the latest, even if the peer still takes output.
     end_by: OnceLock<Instant>,
-    /// The longest wait of the reader before it looks at the sending side again.
+    /// How long the reader may wait before it looks at the sending side again.
     recheck_interval: Duration,
 }
 
@@ -63,8 +64,8 @@ impl<T: Transport> SharedWriter<T> {
         lock(&self.outbound)
     }
 
-    /// Queues output and writes it. What the reader has left to us meanwhile is written, too: it has seen
-    /// our slot before we gave it up, so that what it owes is in the output when we look again.
+    /// Queues output and writes it. Then also writes what the reader has left to this thread: the reader saw the slot before it was
+    /// given up, so what it owes is in the output by now.
     pub(crate) fn send(&self, queue: impl FnOnce() -> Result<()>) -> Result<()> {
         let slot = self.enter()?;
         let result = queue().and_then(|()| self.flush());
@@ -78,7 +79,7 @@ impl<T: Transport> SharedWriter<T> {
         result
     }
 
-    /// Puts something into the output, and writes what waits as often as there is no room for it.
+    /// Adds something to the output. While there is no room for it, writes what waits.
     pub(crate) fn queue(
         &self,
         mut queue: impl FnMut(&mut Outbound) -> std::result::Result<(), SendError>,
@@ -92,7 +93,7 @@ impl<T: Transport> SharedWriter<T> {
         }
     }
 
-    /// Writes a Close frame that is in the output, behind what others send at the moment.
+    /// Writes a Close frame that is in the output, after what others are sending at the moment.
     pub(crate) fn write_close(&self) -> Result<()> {
         for _ in 0..CLOSE_LOCK_WAIT {
             if let Some(side) = self.try_stream() {
@@ -102,13 +103,13 @@ impl<T: Transport> SharedWriter<T> {
             }
             thread::sleep(MIN_WAIT);
         }
-        // Whoever has the stream for longer sees it when that ends, unless it has just ended.
+        // The thread that holds the stream for longer sees this when it is done, unless it has just finished.
         self.close_left.store(true, Ordering::SeqCst);
         self.write_rest();
         Ok(())
     }
 
-    /// Sets when the connection ends at the latest. The first call counts.
+    /// Sets when the connection ends at the latest. Only the first call counts.
     pub(crate) fn end_within(&self, time: Duration) {
         let closing = self.outbound().close_timeout().unwrap_or(CLOSE_TIMEOUT);
         if let Some(by) = Instant::now().checked_add(time.saturating_add(closing)) {
@@ -116,11 +117,11 @@ impl<T: Transport> SharedWriter<T> {
         }
     }
 
-    /// Writes the output that waits; waits for the stream while it is in another's hands.
+    /// Writes the output that waits. Waits for the stream while another thread holds it.
     fn flush(&self) -> Result<()> {
         let timeouts = self.timeouts.load(Ordering::Relaxed);
         let side = lock(&self.stream);
-        // A peer that kept another waiting so long is not worth as long again.
+        // The peer has already let another thread time out, and does not get as much time again.
         if self.timeouts.load(Ordering::Relaxed) != timeouts {
             return Err(Error::Timeout(Deadline::Write));
         }
@@ -135,8 +136,8 @@ impl<T: Transport> SharedWriter<T> {
         })
     }
 
-    /// Writes output as far as the stream takes it at once, if nobody else is about to: the reader must not
-    /// wait behind the messages of others. They look at the output again when they are done.
+    /// Writes as much output as the stream takes at once, unless another thread is about to: the reader must not
+    /// wait behind messages of others. They look at the output again when they are done.
     fn try_write(&self) -> Result<Written> {
         if self.waiting.load(Ordering::Relaxed) > 0 {
             return Ok(Written::Others);
@@ -145,20 +146,20 @@ impl<T: Transport> SharedWriter<T> {
             let Some(mut side) = self.try_stream() else { return Ok(Written::Others) };
             let written = side.write_now(&mut &*self)?;
             drop(side);
-            // Somebody may have found the stream taken between the last look at the output and its release.
+            // Another thread may have found the stream locked after the last look at the output.
             if written != Written::All || self.outbound().waiting() == 0 {
                 return Ok(written);
             }
         }
     }
 
-    /// Writes what others have left to the holder of the stream, unless another has it by now.
+    /// Writes what others have left to the holder of the stream, unless another thread holds it by now.
     ///
-    /// It is tried once, because the reader or the next one that sends goes on. Only a Close frame that was left is
-    /// waited for: nobody else may come.
+    /// This is tried once, because the reader or the next sender will continue. Only a Close frame that was left is
+    /// written in any case, because nobody may come after it.
     fn write_rest(&self) {
         if self.close_left.load(Ordering::SeqCst) {
-            // If another has the stream, that one does this in turn.
+            // If another thread holds the stream, it does this in turn.
             let Some(side) = self.try_stream() else { return };
             if self.close_left.swap(false, Ordering::SeqCst) {
                 let _ = self.flush_with(side);
@@ -167,13 +168,13 @@ impl<T: Transport> SharedWriter<T> {
         let _ = self.try_write();
     }
 
-    /// The stream for writing, unless it is in another's hands: they look at the output again
-    /// after they have let go.
+    /// Returns the stream for writing, unless another thread holds it. That thread looks at the output again after it has released
+    /// the stream.
     fn try_stream(&self) -> Option<MutexGuard<'_, Link<T>>> {
         try_lock(&self.stream)
     }
 
-    /// A slot among those who wait to send.
+    /// Returns a slot among the threads that wait to send.
     fn enter(&self) -> Result<SendSlot<'_>> {
         let more = |count: usize| (count < MAX_WAITING).then(|| count.saturating_add(1));
         match self.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more) {
@@ -202,7 +203,7 @@ impl<T: Transport> Sending for &SharedWriter<T> {
     }
 }
 
-/// A slot among the threads that wait to send. It is given up when this is dropped.
+/// A slot among the threads that wait to send. Dropping it frees the slot.
 struct SendSlot<'s>(&'s AtomicUsize);
 
 impl Drop for SendSlot<'_> {

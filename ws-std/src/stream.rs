@@ -11,9 +11,9 @@ use crate::sending::make_room;
 use crate::socket::{FLUSH_THRESHOLD, WebSocket};
 use crate::transport::{Stream, Transport};
 
-/// A message that is read as it arrives: see [`WebSocket::read_stream`].
+/// A message that is read as it arrives. [`WebSocket::read_stream`] returns it.
 ///
-/// It ends where the message ends. When it is dropped before, the rest of the message is skipped.
+/// Reading it ends where the message ends. If it is dropped before, the rest of the message is skipped.
 #[derive(Debug)]
 #[must_use = "the message is skipped when this is dropped"]
 pub struct MessageReader<'w, T = Stream> {
@@ -23,26 +23,25 @@ pub struct MessageReader<'w, T = Stream> {
     ended: bool,
 }
 
-/// A message that is written piece by piece: see [`WebSocket::write_stream`].
+/// A message that is written piece by piece. [`WebSocket::write_stream`] returns it.
 ///
-/// Each write becomes a fragment, so write large pieces or use a [`io::BufWriter`]. Call
-/// [`finish`](Self::finish): without it the message stays open for good, and all that can still be done is
-/// to close the connection.
+/// Each write becomes a fragment, so write large pieces or use an [`io::BufWriter`]. Call
+/// [`finish`](Self::finish) at the end. Without it the message stays open, and then the only thing that can still be done
+/// is to close the connection.
 #[derive(Debug)]
 #[must_use = "the message stays open unless it is finished"]
 pub struct MessageWriter<'w, T = Stream> {
     ws: &'w mut WebSocket<T>,
     kind: MessageKind,
     utf8: Utf8Validator,
-    /// Another message was left open.
+    /// Whether another message was left open.
     blocked: bool,
 }
 
 impl<T: Transport> WebSocket<T> {
-    /// The next message, to be read as it arrives; `None` when the connection is over.
+    /// Waits for the next message, which is then read as it arrives. Returns `None` when the connection is over.
     ///
-    /// How long it may become is still bounded by
-    /// [`Config::max_message`](crate::Config::max_message); memory is not needed for it.
+    /// The message need not fit in memory, but [`Config::max_message`](crate::Config::max_message) still limits its length.
     ///
     /// ```no_run
     /// # fn save(mut ws: ws_std::WebSocket) -> Result<(), Box<dyn std::error::Error>> {
@@ -55,19 +54,19 @@ impl<T: Transport> WebSocket<T> {
     ///
     /// # Errors
     ///
-    /// As [`read`](Self::read).
+    /// The same as for [`read`](Self::read).
     pub fn read_stream(&mut self) -> Result<Option<MessageReader<'_, T>>> {
         self.driver.endpoint.inbound.set_streaming(true);
         let deadline = self.driver.link.deadline();
         loop {
             match self.driver.event(deadline) {
                 Ok(Some(Event::Chunk { kind, bytes, start: true, end, .. })) => {
-                    // Unless the reader asks for it.
+                    // The message is skipped, unless the reader asks for it.
                     self.driver.state.skipping = !end;
                     self.driver.endpoint.inbound.set_streaming(false);
                     return Ok(Some(MessageReader { ws: self, kind, chunk: bytes, ended: end }));
                 }
-                // It had begun before, and was waited for in vain.
+                // The message had begun before streaming was turned on.
                 Ok(Some(Event::Message(message))) => {
                     self.driver.endpoint.inbound.set_streaming(false);
                     return Ok(Some(MessageReader {
@@ -87,7 +86,7 @@ impl<T: Transport> WebSocket<T> {
         }
     }
 
-    /// Begins a message that is written piece by piece.
+    /// Begins a message that is written piece by piece. Nothing is sent before the first write.
     ///
     /// ```no_run
     /// # fn upload(mut ws: ws_std::WebSocket) -> Result<(), Box<dyn std::error::Error>> {
@@ -104,7 +103,7 @@ impl<T: Transport> WebSocket<T> {
 }
 
 impl<T> MessageReader<'_, T> {
-    /// The kind of the message. Text is UTF-8 as a whole.
+    /// Returns the kind of the message. A text message is UTF-8 as a whole.
     pub fn kind(&self) -> MessageKind {
         self.kind
     }
@@ -141,13 +140,13 @@ impl<T: Transport> Read for MessageReader<'_, T> {
 }
 
 impl<T: Transport> MessageWriter<'_, T> {
-    /// Completes the message; it is on the wire when this returns.
+    /// Completes the message. When this returns, the message has been written to the stream.
     ///
     /// # Errors
     ///
-    /// As [`WebSocket::send`]: after a time-out the message is complete, and the rest goes out with the next
-    /// write. With [`SendError::OutputFull`] it is not, and stays open. Text that ends inside a character is
-    /// refused with [`io::ErrorKind::InvalidData`].
+    /// The same as for [`WebSocket::send`]. After a time-out the message is complete, and the next write sends the rest of it.
+    /// After [`SendError::OutputFull`] it is not complete, and stays open. If text ends inside a character, the error is
+    /// [`Error::Io`](crate::Error::Io) of the kind [`io::ErrorKind::InvalidData`].
     pub fn finish(mut self) -> Result<()> {
         if self.kind == MessageKind::Text && self.utf8.finish().is_err() {
             return Err(io::Error::from(io::ErrorKind::InvalidData).into());
@@ -161,7 +160,7 @@ impl<T: Transport> MessageWriter<'_, T> {
             return Err(SendError::MessageOpen.into());
         }
         let driver = &mut self.ws.driver;
-        // The last one is taken first: a caller whose `finish` times out has no writer to try again with.
+        // The last fragment is queued before the flush: if `finish` times out, the caller has no writer to try again with.
         if !last && driver.endpoint.outbound.waiting() >= FLUSH_THRESHOLD {
             driver.flush()?;
         }
@@ -169,7 +168,7 @@ impl<T: Transport> MessageWriter<'_, T> {
             match driver.endpoint.outbound.queue_fragment(self.kind, bytes, last) {
                 Ok(()) => break,
                 Err(SendError::OutputFull) if !last => driver.flush()?,
-                // A time-out would mean that the message is complete.
+                // Returning the time-out would say that the message is complete.
                 Err(error) => make_room(error, || driver.flush())?,
             }
         }
@@ -179,8 +178,8 @@ impl<T: Transport> MessageWriter<'_, T> {
 }
 
 impl<T: Transport> Write for MessageWriter<'_, T> {
-    /// Queues a fragment; [`io::ErrorKind::InvalidData`] for text that is not UTF-8. After a time-out
-    /// nothing was taken: write the same again.
+    /// Queues a fragment. Text that is not UTF-8 fails with [`io::ErrorKind::InvalidData`]. After a time-out
+    /// nothing was taken, so write the same bytes again.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let bytes = bytes.get(..FLUSH_THRESHOLD).unwrap_or(bytes);
         if bytes.is_empty() {

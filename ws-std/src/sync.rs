@@ -1,5 +1,5 @@
-//! Locks that a thread which panicked has left: what they guard is consistent between any two calls, so that the
-//! others go on.
+//! Locks that ignore poisoning. What they guard is consistent between any two calls, so if a thread has panicked, the
+//! others can go on.
 
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
@@ -7,7 +7,7 @@ pub(crate) fn lock<R>(mutex: &Mutex<R>) -> MutexGuard<'_, R> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The lock, unless another thread has it.
+/// Returns the lock, unless another thread holds it.
 pub(crate) fn try_lock<R>(mutex: &Mutex<R>) -> Option<MutexGuard<'_, R>> {
     match mutex.try_lock() {
         Ok(guard) => Some(guard),

@@ -1,9 +1,9 @@
 //! A stream whose reads and writes wait for a bounded time.
 //!
-//! It knows no endpoint: [`Link`](crate::link::Link) moves bytes between the two. It sets the stream's time-outs, no
-//! more often than it has to, tells errors that end the stream from those that only end a wait, and shows the
-//! tracer what goes over the stream. It never tries again on its own without waiting: a stream that does not
-//! block would keep a processor busy.
+//! It knows no endpoint: [`Link`](crate::link::Link) moves bytes between the two. This module sets the stream's time-outs, only
+//! when they change. It tells errors that end the stream from those that only end a wait, and shows the tracer what is
+//! read and written. It never retries without waiting, because with a non-blocking stream that would keep a
+//! processor busy.
 
 use std::io::{self, IoSlice};
 use std::thread;
@@ -13,9 +13,9 @@ use crate::error::Result;
 use crate::trace::Tracer;
 use crate::transport::Transport;
 
-/// Zero means for ever to a stream.
+/// The shortest time-out, because zero would mean no time-out.
 pub(crate) const MIN_WAIT: Duration = Duration::from_millis(1);
-/// A system call that waits takes longer, even if it wakes up early.
+/// A call that returns faster than this has not waited. A system call that waits takes longer, even if it wakes up early.
 const AT_ONCE: Duration = Duration::from_micros(250);
 
 /// The clock that an endpoint asks: the time since its connection began.
@@ -40,22 +40,22 @@ impl Clock {
     }
 }
 
-/// A stream and what is known about how it waits.
+/// A stream, and what is known about how it waits.
 #[derive(Debug)]
 pub(crate) struct Timed<T> {
     pub(crate) stream: T,
     pub(crate) clock: Clock,
-    /// Follows what is read and written.
+    /// Shows what is read and written.
     pub(crate) tracer: Option<Box<Tracer>>,
-    /// The time-outs that the stream was given last, if it was.
+    /// The time-outs that were last set, if any.
     set_read: Option<Option<Duration>>,
     set_write: Option<Duration>,
-    /// The stream has no time-outs.
+    /// Whether the stream has no time-outs.
     timeless: bool,
-    /// A read whose deadline has come does not wait at all.
+    /// Whether a read whose deadline has come does not wait at all.
     pub(crate) at_once: bool,
     blocking: Blocking,
-    /// The hook for traces has panicked: what it was called for is lost, so that the stream is of no use.
+    /// Whether the hook for traces has panicked. The bytes that it was called for are lost, so the stream can no longer be used.
     panicked: bool,
 }
 
@@ -63,27 +63,27 @@ pub(crate) struct Timed<T> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Blocking {
     Unknown,
-    /// A write has returned without having written, after how long was not measured.
+    /// A write has returned without having written anything, and how long it took was not measured.
     Suspect,
-    /// It waits: a call that comes back with nothing has waited.
+    /// The stream waits: a call that returns with nothing has waited.
     Waits,
 }
 
-/// What a write or flush came to.
+/// The result of a write or flush.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Attempt<R> {
     Done(R),
-    /// The peer has taken some of what the stream holds back.
+    /// The peer has taken some of the bytes that the stream holds back.
     Progress,
     /// The stream takes nothing at the moment.
     Nothing,
 }
 
-/// What a read came to.
+/// The result of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Filled {
     Bytes,
-    /// The peer has ended its side.
+    /// The peer has ended its side of the stream.
     Eof,
     /// The stream has failed.
     Reset,
@@ -105,7 +105,7 @@ impl<T: Transport> Timed<T> {
         }
     }
 
-    /// A second handle to the stream.
+    /// Returns a second handle to the stream.
     pub(crate) fn try_clone(&self) -> io::Result<Self> {
         Ok(Self {
             stream: self.stream.try_clone()?,
@@ -124,7 +124,7 @@ impl<T: Transport> Timed<T> {
     ///
     /// # Errors
     ///
-    /// Nothing can be written any more.
+    /// Nothing more can be written.
     pub(crate) fn write(
         &mut self,
         slices: &[IoSlice<'_>],
@@ -135,7 +135,7 @@ impl<T: Transport> Timed<T> {
             result => result,
         })?;
         if let (Attempt::Done(written), Some(tracer)) = (attempt, &mut self.tracer) {
-            // Should the hook panic, nobody writes the same bytes again.
+            // If the hook panics, nobody must write the same bytes again.
             self.panicked = true;
             let mut left = written;
             for slice in slices {
@@ -148,11 +148,11 @@ impl<T: Transport> Timed<T> {
         Ok(attempt)
     }
 
-    /// Flushes a stream that holds back what was written, for at most `wait`.
+    /// Flushes a stream that holds written bytes back, for at most `wait`.
     ///
     /// # Errors
     ///
-    /// As [`write`](Self::write).
+    /// The same as for [`write`](Self::write).
     pub(crate) fn flush(&mut self, wait: Duration) -> Result<Attempt<()>> {
         self.attempt(wait, |stream| stream.flush())
     }
@@ -169,7 +169,7 @@ impl<T: Transport> Timed<T> {
         let begun = (self.blocking == Blocking::Suspect).then(Instant::now);
         match write(&mut self.stream) {
             Ok(done) => Ok(Attempt::Done(done)),
-            // The system's error of this kind comes from a signal, and says nothing about the peer.
+            // The system's error of this kind is due to a signal, and says nothing about the peer.
             Err(error)
                 if error.kind() == io::ErrorKind::Interrupted && error.raw_os_error().is_none() =>
             {
@@ -177,7 +177,7 @@ impl<T: Transport> Timed<T> {
             }
             Err(error) if is_indeterminate(&error) => Err(error.into()),
             Err(error) if is_timeout(&error) || error.kind() == io::ErrorKind::Interrupted => {
-                // It may be a stream that does not block: to ask it on and on would keep a processor busy.
+                // The stream may be non-blocking. Asking it again and again would keep a processor busy.
                 if begun.is_some_and(|begun| begun.elapsed() >= AT_ONCE) {
                     self.blocking = Blocking::Waits;
                 }
@@ -195,7 +195,7 @@ impl<T: Transport> Timed<T> {
     ///
     /// # Errors
     ///
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock) of a stream that does not block, or one that is no end of a stream.
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if the stream is non-blocking, or another error that does not end the stream.
     pub(crate) fn read(
         &mut self,
         buffer: &mut [u8],
@@ -211,7 +211,7 @@ impl<T: Transport> Timed<T> {
                 Ok(0) => Ok((0, Filled::Eof)),
                 Ok(count) => {
                     if let Some(tracer) = &mut self.tracer {
-                        // Should the hook panic, the bytes are lost.
+                        // If the hook panics, the bytes are lost.
                         self.panicked = true;
                         tracer.received(buffer.get(..count).unwrap_or_default());
                         self.panicked = false;
@@ -219,14 +219,14 @@ impl<T: Transport> Timed<T> {
                     Ok((count, Filled::Bytes))
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-                    // A peer that sends a record in small pieces must not move the deadline.
+                    // A peer that sends a record in small pieces must not postpone the deadline.
                     if self.clock.is_past(deadline) {
                         return Ok((0, Filled::TimedOut));
                     }
                     continue;
                 }
-                // A time-out that was a little short, or a stream that does not block: the next
-                // read shows which.
+                // Either the time-out was a little short, or the stream is non-blocking. The next read shows
+                // which.
                 Err(error)
                     if error.kind() == io::ErrorKind::WouldBlock
                         && !self.clock.is_past(deadline) =>
@@ -251,7 +251,7 @@ impl<T: Transport> Timed<T> {
         }
     }
 
-    /// Reads from the stream, without waiting if that is asked for and the deadline has come.
+    /// Reads from the stream. If `at_once` is set and the deadline has come, it does not wait.
     fn read_stream(
         &mut self,
         buffer: &mut [u8],
@@ -264,24 +264,24 @@ impl<T: Transport> Timed<T> {
             Ok(()) => {
                 let result = self.stream.read(buffer);
                 let restored = self.stream.set_nonblocking(false);
-                // Bytes that were read are not lost for it: the next read shows the mode of the stream.
+                // Bytes that were read are not lost for this error. The next read shows the mode of the stream.
                 if !matches!(result, Ok(1..)) {
                     restored?;
                 }
                 result
             }
-            // It waits for as long as its shortest time-out.
+            // This read waits for the shortest time-out.
             Err(error) if error.kind() == io::ErrorKind::Unsupported => self.stream.read(buffer),
             Err(error) => Err(error),
         }
     }
 
-    /// Whether a read ends in time: a stream without time-outs may block for ever.
+    /// Returns whether a read ends in time. A stream without time-outs may block for ever.
     pub(crate) fn can_read_until(&mut self, deadline: Option<ws_core::Instant>) -> bool {
         self.set_read_timeout(deadline).is_ok() && !self.timeless
     }
 
-    /// Shuts the write side down, for at most `wait`.
+    /// Shuts down the write side, for at most `wait`.
     pub(crate) fn shutdown_write(&mut self, wait: Duration) {
         let _ = self.set_write_timeout(wait.max(MIN_WAIT));
         // The peer may be gone by now.
@@ -300,7 +300,7 @@ impl<T: Transport> Timed<T> {
 
     fn set_read_timeout(&mut self, deadline: Option<ws_core::Instant>) -> io::Result<()> {
         let wanted = deadline.map(|deadline| self.clock.left_until(deadline).max(MIN_WAIT));
-        // A time-out that is a little short is as good: waking up early does no harm.
+        // A time-out that is a little short is good enough, because waking up early does no harm.
         let fits = match (self.set_read, wanted) {
             (Some(None), None) => true,
             (Some(Some(set)), Some(wanted)) => set <= wanted && set.saturating_mul(2) >= wanted,
@@ -318,7 +318,7 @@ impl<T: Transport> Timed<T> {
     }
 }
 
-/// Whether nobody knows how much was sent before this error of a write: so it is of Windows' own time-out.
+/// Returns whether this error of a write comes from a time-out of Windows, after which nobody knows how much was sent.
 fn is_indeterminate(error: &io::Error) -> bool {
     cfg!(windows) && error.kind() == io::ErrorKind::TimedOut && error.raw_os_error().is_some()
 }

@@ -1,8 +1,8 @@
 //! Streams that can carry a WebSocket.
 //!
-//! The library reads and writes through [`Transport`] alone, with time-outs, so that one thread can wait
-//! for both directions and for deadlines. [`Stream`] is the stream of [`connect`](crate::connect) and
-//! [`Listener`](crate::Listener); [`Plain`] makes a transport of anything that reads and writes.
+//! The library reads and writes only through [`Transport`]. Its time-outs let one thread wait for both directions and for
+//! deadlines. [`Stream`] is the stream of [`connect`](crate::connect) and [`Listener`](crate::Listener), and [`Plain`]
+//! makes a transport of anything that reads and writes.
 
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -11,67 +11,69 @@ use std::time::Duration;
 use crate::WRITE_TIMEOUT;
 use crate::tcp::Tcp;
 
-/// A blocking stream that can carry a WebSocket, with deadlines.
+/// A blocking stream with deadlines, which can carry a WebSocket.
 ///
-/// It is implemented for [`Stream`], [`Tcp`], [`TcpStream`], [`MemoryStream`](crate::MemoryStream) and, on Unix,
-/// `UnixStream`. A stream that is only
-/// [`Read`] and [`Write`] goes into [`Plain`].
+/// [`Stream`], [`Tcp`], [`TcpStream`], [`MemoryStream`](crate::MemoryStream) and, on Unix, `UnixStream` implement it. For a
+/// stream that implements only [`Read`] and [`Write`], use [`Plain`].
 ///
-/// A stream has to block: [`Error::Io`](crate::Error::Io) of the kind
-/// [`WouldBlock`](io::ErrorKind::WouldBlock) is what a read over one in non-blocking mode comes to when
-/// nothing is there yet, and [`Error::Timeout`](crate::Error::Timeout) what a write comes to.
+/// # Rules for an implementation
 ///
-/// A write that times out has taken nothing, and the next one goes on where it was. A stream may hold back
-/// what is written until it is flushed, as one of TLS does. When a flush times out, the stream keeps what it
-/// holds back, and the next flush goes on with it.
+/// - **It blocks.** If a stream is in non-blocking mode, a read without data returns
+///   [`Error::Io`](crate::Error::Io) of the kind [`WouldBlock`](io::ErrorKind::WouldBlock), and a write that
+///   cannot proceed returns [`Error::Timeout`](crate::Error::Timeout).
+/// - **A time-out loses nothing.** A write that times out has taken nothing, and the next write passes the same bytes
+///   again. A stream may hold written bytes back until it is flushed, as a TLS stream does. If a flush times out, the stream
+///   keeps these bytes, and the next flush continues.
+/// - **[`Interrupted`](io::ErrorKind::Interrupted) means: call again** after a look at the deadlines. From a write or a
+///   flush it also says that the peer has taken some of the bytes that were held back, which shows that it is alive. An error
+///   with a code of the operating system, which comes from a signal, does not say that. A stream that makes its own
+///   errors returns [`WouldBlock`](io::ErrorKind::WouldBlock) if the peer has taken nothing.
 ///
-/// An error of the kind [`Interrupted`](io::ErrorKind::Interrupted) asks for the same call again, once the
-/// deadlines are looked at. From a write or a flush it also says that the peer has taken some of what the
-/// stream holds back, which shows that the peer is alive. An error with the operating system's code, by which
-/// a signal ends a system call, does not say that; a stream that makes errors of its own returns
-/// [`WouldBlock`](io::ErrorKind::WouldBlock) in its place.
+/// # Windows
 ///
-/// On Windows, use [`Tcp`] in place of a [`TcpStream`]: the system does not say how much of a write was sent
-/// before the time-out passed. So a write over a [`TcpStream`] has 30 seconds there, whatever time-out is
-/// asked for, and the connection fails when they have passed.
+/// On Windows, use [`Tcp`] instead of [`TcpStream`]. The system does not say how much of a write was sent before its time-out
+/// passed. So a write over a [`TcpStream`] has 30 seconds there, whatever time-out is set, and when they have passed
+/// the connection fails.
 pub trait Transport: Read + Write {
-    /// Bounds how long a read may block; `None` means for ever. The duration is never zero.
+    /// Sets how long a read may block. `None` means no limit. The duration is never zero.
     ///
     /// # Errors
     ///
-    /// As of the stream; [`io::ErrorKind::Unsupported`] when it has no time-outs: it is used without.
+    /// The error of the stream. A stream without time-outs returns [`io::ErrorKind::Unsupported`], and is used without them.
     fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()>;
 
-    /// Bounds how long a write may block; `None` means for ever. The duration is never zero.
+    /// Sets how long a write may block. `None` means no limit. The duration is never zero.
     ///
     /// # Errors
     ///
-    /// As [`set_read_timeout`](Self::set_read_timeout).
+    /// The same as for [`set_read_timeout`](Self::set_read_timeout).
     fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()>;
 
-    /// Makes reads return at once, with an error of the kind [`WouldBlock`](io::ErrorKind::WouldBlock) when
-    /// nothing is there, or lets them block again. [`WebSocket::try_read`](crate::WebSocket::try_read) uses it
-    /// around a single read. By default it is not supported: such a read waits for a millisecond then.
+    /// Turns non-blocking mode on or off. In this mode a read without data returns an error of the kind
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) at once.
+    ///
+    /// [`WebSocket::try_read`](crate::WebSocket::try_read) turns it on for a single read. If the stream does not support
+    /// it, which is the default, that read waits for a millisecond.
     ///
     /// # Errors
     ///
-    /// As of the stream; [`io::ErrorKind::Unsupported`] when it has no such mode.
+    /// The error of the stream. A stream without this mode returns [`io::ErrorKind::Unsupported`].
     fn set_nonblocking(&self, _nonblocking: bool) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    /// Tells the peer that nothing more will be written.
+    /// Shuts down the write side, which tells the peer that nothing more will be written.
     ///
     /// # Errors
     ///
-    /// As of the stream.
+    /// The error of the stream.
     fn shutdown_write(&mut self) -> io::Result<()>;
 
-    /// A second handle to the same stream, to read and write at the same time.
+    /// Returns a second handle to the same stream, so that it can be read and written at the same time.
     ///
     /// # Errors
     ///
-    /// As of the stream; [`io::ErrorKind::Unsupported`] when it cannot be used from two threads.
+    /// The error of the stream. A stream that cannot be used from two threads returns [`io::ErrorKind::Unsupported`].
     fn try_clone(&self) -> io::Result<Self>
     where
         Self: Sized;
@@ -83,7 +85,7 @@ impl Transport for TcpStream {
     }
 
     fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        // See above: there it is one write that times out, and the last.
+        // See above: on Windows, only one write can time out, and then the connection has failed.
         let timeout = timeout.map(|timeout| if cfg!(windows) { WRITE_TIMEOUT } else { timeout });
         TcpStream::set_write_timeout(self, timeout)
     }
@@ -101,15 +103,15 @@ impl Transport for TcpStream {
     }
 }
 
-/// A stream as it is or, with the feature `rustls`, TLS over it.
+/// A stream as it is, or TLS over it (with the feature `rustls`).
 ///
-/// [`connect`](crate::connect) and [`Listener`](crate::Listener) run a WebSocket over TCP. Over a stream of
-/// the caller's, [`Connector::connect_over`](crate::Connector::connect_over) and
-/// [`ListenerBuilder::request_over`](crate::ListenerBuilder::request_over) do.
+/// [`connect`](crate::connect) and [`Listener`](crate::Listener) run a WebSocket over a `Stream` of TCP.
+/// [`Connector::connect_over`](crate::Connector::connect_over) and
+/// [`ListenerBuilder::request_over`](crate::ListenerBuilder::request_over) run one over any stream.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Stream<T = Tcp> {
-    /// The stream alone.
+    /// The stream without TLS.
     Plain(T),
     /// TLS over the stream.
     #[cfg(feature = "rustls")]
@@ -117,7 +119,7 @@ pub enum Stream<T = Tcp> {
 }
 
 impl<T: Transport> Stream<T> {
-    /// The stream itself, below TLS if there is TLS. Reading from it or writing to it breaks the connection.
+    /// Returns the underlying stream, below TLS if there is TLS. Reading from it or writing to it breaks the connection.
     pub fn get_ref(&self) -> &T {
         match self {
             Self::Plain(stream) => stream,
@@ -234,10 +236,10 @@ impl Transport for std::os::unix::net::UnixStream {
     }
 }
 
-/// A stream without deadlines: reads and writes may block for ever, and it cannot be split.
+/// A stream without deadlines. Its reads and writes may block for ever, and it cannot be split.
 ///
-/// At the end of the connection the peer's end of the stream is not waited for, and the write side is
-/// only flushed: drop the WebSocket to close the stream.
+/// At the end of the connection, the write side is only flushed, and nobody waits for the peer to end the stream. Drop the
+/// WebSocket to close it.
 #[derive(Debug)]
 pub struct Plain<S>(pub S);
 

@@ -1,12 +1,12 @@
 //! The one write loop.
 //!
-//! Output is taken from the endpoint in batches, so that the endpoint is not locked while a system call runs. Every
-//! wait is short enough that deadlines are kept and progress is seen: a blocking write ends after some milliseconds
+//! Output is taken from the endpoint in batches, so that the endpoint is not locked during a system call. Each
+//! wait is short, so that deadlines are kept and progress is seen: a blocking write ends after some milliseconds
 //! and returns how much the stream has taken.
 //!
-//! A flush writes what waits when it begins, within the write time-out. It is called when an application sends.
-//! Before the read loop waits, and at the end of the connection, output is written only as far as the stream takes it
-//! at once.
+//! A flush writes the output that waits when it begins, within the write time-out. Applications that send use it.
+//! The read loop, before it waits, and the end of the connection write only as much as the stream takes at
+//! once.
 
 use std::io::{self, IoSlice};
 use std::thread;
@@ -25,52 +25,52 @@ use crate::transport::Transport;
 
 /// How long a write waits that must not keep others from reading.
 const MIN_WRITE_WAIT: Duration = MIN_WAIT;
-/// How long output is written on and on to a stream that takes some, but not all, before reading goes on.
+/// How long to keep writing to a stream that takes some output, but not all, before it is read again.
 const MAX_WRITE_TURN: Duration = Duration::from_millis(10);
 
-/// How long to go on writing.
+/// How long to keep writing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum WriteUntil {
     /// Until the stream takes nothing at the moment.
     Blocked,
-    /// Until the write time-out, counted from when the stream first takes nothing.
+    /// Until the write time-out has passed, counted from when the stream first takes nothing.
     Timeout,
 }
 
-/// What is left to do, for a side that writes.
+/// What is left to do for a side that writes.
 enum Task {
-    /// Nothing but a flush.
+    /// Only a flush.
     Flush,
-    /// A batch has been taken. With `all`, nothing waits behind it.
+    /// Write the batch that was taken. With `all`, no output waits behind it.
     Write { all: bool },
-    /// The sending side is over.
+    /// Nothing, because the connection is over for the sending side.
     Over,
 }
 
-/// What a write or flush has moved.
+/// The progress of a write or flush.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Moved {
-    /// How many bytes of output are written and flushed now.
+    /// How many bytes of output are now written and flushed.
     count: usize,
-    /// The stream has taken all that it was given.
+    /// Whether the stream has taken everything that it was given.
     whole: bool,
 }
 
 impl<T: Transport> Link<T> {
-    /// Writes the output that waits, within the write time-out. What others add behind it is written as far
-    /// as the stream takes it at once, and does not count.
+    /// Writes the output that waits, within the write time-out. Output that others add behind it is written as far as the stream
+    /// takes it at once, and does not count.
     pub(crate) fn flush(&mut self, sending: &mut impl Sending) -> Result<()> {
         let mut flushed = false;
         let written = self.write_out(sending, WriteUntil::Timeout, &mut flushed);
         if flushed { Ok(()) } else { written?.outcome(sending) }
     }
 
-    /// Writes output as far as the stream takes it at once.
+    /// Writes as much output as the stream takes at once.
     pub(crate) fn write_now(&mut self, sending: &mut impl Sending) -> Result<Written> {
         self.write_out(sending, WriteUntil::Blocked, &mut false)
     }
 
-    /// Puts something into the output, and writes what waits as often as there is no room for it.
+    /// Adds something to the output. While there is no room for it, writes what waits.
     #[inline]
     pub(crate) fn queue(
         &mut self,
@@ -83,8 +83,8 @@ impl<T: Transport> Link<T> {
         }
     }
 
-    /// As [`queue`](Self::queue) of a message that is lent, which is written once, with what waits. Only what the stream
-    /// does not take is copied.
+    /// Like [`queue`](Self::queue), for a lent message. It is written once, together with the output that waits, and only what the
+    /// stream does not take is copied.
     pub(crate) fn queue_and_write(
         &mut self,
         sending: &mut Outbound,
@@ -110,7 +110,7 @@ impl<T: Transport> Link<T> {
         }
     }
 
-    /// Puts something into the output for which there was no room, or tells the error that it is.
+    /// Makes room and adds something to the output. Returns `error` if lack of room is not the reason.
     #[cold]
     pub(crate) fn make_room_and_queue(
         &mut self,
@@ -128,23 +128,23 @@ impl<T: Transport> Link<T> {
     }
 
     /// Writes output, and shuts down the write side when it is time to. While the stream takes nothing, a
-    /// holder of both sides reads, since the peer may be waiting for just that.
+    /// holder of both sides reads, because the peer may be waiting for exactly that.
     ///
-    /// `flushed` is set when all is written that waited at the beginning, or soon after. From then on it is only
-    /// tried to write the rest.
+    /// Sets `flushed` once everything is written that waited at the beginning, or soon after. From then on, the rest is written only
+    /// as far as the stream takes it at once.
     fn write_out(
         &mut self,
         sending: &mut impl Sending,
         mut until: WriteUntil,
         flushed: &mut bool,
     ) -> Result<Written> {
-        // All that waited at the beginning is in the hands of the stream, or in the batch.
+        // Whether everything that waited at the beginning is in the stream or in the batch.
         let mut is_taken = until == WriteUntil::Timeout && {
             let taken = self.batch.in_flight();
             sending.with(|out| out.waiting() == taken && !out.has_dropped())
         };
-        // Set when the stream first takes nothing: until when it has to take what waits then, and how much
-        // of that is left. What others add meanwhile has its own time.
+        // Set when the stream first takes nothing: the time by which it has to take the output that waits then, and how much of
+        // that is left. Output that others add in the meantime has its own time.
         let mut limit: Option<(Instant, usize)> = None;
         let mut begun = None;
         let mut pause = Pause::default();
@@ -197,7 +197,7 @@ impl<T: Transport> Link<T> {
                     }
                     continue;
                 }
-                // Whoever reads must not be kept by a peer that takes a little at a time, on and on.
+                // A peer that always takes a little must not keep this thread from reading.
                 if begun.get_or_insert_with(Instant::now).elapsed() < MAX_WRITE_TURN {
                     continue;
                 }
@@ -215,8 +215,8 @@ impl<T: Transport> Link<T> {
         }
     }
 
-    /// Reads once, for a holder of both sides; returns whether it is one. When something has come, `pause` begins
-    /// anew.
+    /// Reads once if the holder has both sides, and returns whether it has. If something came, resets
+    /// `pause`.
     fn read_instead(
         &mut self,
         sending: &mut impl Sending,
@@ -231,7 +231,7 @@ impl<T: Transport> Link<T> {
             Ok(Filled::Eof) => inbound.receive_eof(),
             Ok(Filled::Reset) => sending.with(Outbound::receive_reset),
             Ok(Filled::TimedOut) => {}
-            // The stream does not block. A read says so; a write has its time-out.
+            // The stream is non-blocking. A read returns this error; a write has its time-out.
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
                 thread::sleep(self.io.clock.left_until(until));
             }
@@ -240,7 +240,7 @@ impl<T: Transport> Link<T> {
         Ok(true)
     }
 
-    /// Takes the next batch, after the write side was shut down if it is time to.
+    /// Takes the next batch. If it is time to, shuts down the write side first.
     fn take(&mut self, sending: &mut impl Sending) -> Task {
         loop {
             let (clock, held) = (self.io.clock, self.batch.in_flight());
@@ -265,7 +265,7 @@ impl<T: Transport> Link<T> {
         }
     }
 
-    /// Does what is due while a batch waits; returns whether nobody takes it any more.
+    /// Does what is due while a batch waits. Returns whether nobody will take the batch.
     fn act_on_deadlines(&mut self, sending: &mut impl Sending) -> bool {
         let now = self.io.clock.now();
         let shutdown = sending.with(|out| match out.next(|| now) {
@@ -287,7 +287,7 @@ impl<T: Transport> Link<T> {
         timeout.unwrap_or_else(|| far(now))
     }
 
-    /// Writes some of the batch, for at most `wait`; `None` when the stream takes nothing in that time.
+    /// Writes some of the batch, for at most `wait`. Returns `None` if the stream takes nothing in that time.
     fn write(&mut self, sending: &mut impl Sending, wait: Duration) -> Result<Option<Moved>> {
         self.check_write_side()?;
         let mut slices = [IoSlice::new(&[]); SLICES];
@@ -307,7 +307,7 @@ impl<T: Transport> Link<T> {
         Ok(Some(Moved { count, whole: written == len }))
     }
 
-    /// Flushes a stream that holds back what was written.
+    /// Flushes a stream that holds written bytes back.
     fn flush_stream(
         &mut self,
         sending: &mut impl Sending,
@@ -333,7 +333,7 @@ impl<T: Transport> Link<T> {
     }
 }
 
-/// A time that is never reached.
+/// Returns a time that is never reached.
 fn far(now: Instant) -> Instant {
     now.checked_add(Duration::from_secs(365 * 24 * 60 * 60)).unwrap_or(now)
 }

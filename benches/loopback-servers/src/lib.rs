@@ -1,4 +1,4 @@
-//! What the servers share: each takes the address to listen on as its first argument, says
+//! What the servers share. Each server takes the address to listen on as its first argument, prints
 //! `listening on ws://ADDR`, and echoes.
 
 use std::io::{self, Read, Write};
@@ -9,10 +9,10 @@ use std::thread;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// More than this is written without waiting for more, as ws-std does.
+/// If more than this waits, it is written without waiting for more, as in ws-std.
 const FLUSH_THRESHOLD: usize = 64 * 1024;
 
-/// A socket that listens on the address of the first argument.
+/// Returns a socket that listens on the address in the first argument.
 pub fn listen() -> io::Result<TcpListener> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:9001".to_owned());
     let listener = TcpListener::bind(address)?;
@@ -21,7 +21,7 @@ pub fn listen() -> io::Result<TcpListener> {
     Ok(listener)
 }
 
-/// Serves each connection on a thread of its own.
+/// Serves each connection on its own thread.
 pub fn serve_on_threads(serve: impl Fn(TcpStream) + Clone + Send + 'static) -> io::Result<()> {
     let listener = listen()?;
     loop {
@@ -48,12 +48,12 @@ pub fn serve_on_tokio<F: Future<Output = ()> + Send + 'static>(
     })
 }
 
-/// A stream that writes when it has to wait for something to read: one write for all the answers to what came at
-/// once. It is for peers that cannot say when they have nothing left to read.
+/// A stream that writes only when it has to wait for something to read, so that all answers to what came together leave with one
+/// write. It is for peers that cannot say when they have nothing left to read.
 pub struct Batched<S> {
     stream: S,
     unwritten: Vec<u8>,
-    /// How much of that is written.
+    /// How much of it is written.
     written: usize,
 }
 
@@ -92,7 +92,7 @@ impl<S: Write> Write for Batched<S> {
         Ok(bytes.len())
     }
 
-    /// What is written leaves before the next read that waits.
+    /// Output leaves before the next read that waits.
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
@@ -145,7 +145,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Batched<S> {
         Poll::Ready(Ok(bytes.len()))
     }
 
-    /// What is written leaves before the next read that waits.
+    /// Output leaves before the next read that waits.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }

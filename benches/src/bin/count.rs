@@ -1,10 +1,10 @@
-//! Works with messages of one length over and over, to count instructions: see `callgrind`.
+//! Processes messages of one length over and over, so that `callgrind` can count instructions.
 //!
-//! Arguments: what to do (`decode`, `encode-server`, `encode-client`, `echo`, or `echo-single`: one message per
-//! read and per write), the engine's name, the payload's length in bytes, the number of rounds. It prints how many
-//! messages a round has. Given what to do alone, it prints the names of the engines that do it.
+//! The arguments are: what to do (`decode`, `encode-server`, `encode-client`, `echo`, or `echo-single`, with one message per
+//! read and per write), the name of the engine, the length of the payload in bytes, and the number of rounds. It prints the number
+//! of messages in a round. With the first argument alone, it prints the names of the engines that can do this.
 //!
-//! One more thing to do is `handshake`, where a message is a request, of 480 bytes, and engines are other ones.
+//! With `handshake`, a message is a request of 480 bytes, and there are other engines.
 
 use bytes::Bytes;
 use ws_core::{MessageKind, Role};

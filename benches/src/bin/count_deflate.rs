@@ -1,7 +1,7 @@
-//! Compresses or inflates messages of one length over and over, to count instructions: see `callgrind`.
+//! Compresses or inflates messages of one length over and over, so that `callgrind` can count instructions.
 //!
-//! Arguments: what to do (`deflate` or `inflate`), the engine's name, the messages' length in bytes, the number of rounds. It
-//! prints how many messages a round has. With the first argument alone it prints the names of the engines.
+//! The arguments are: what to do (`deflate` or `inflate`), the name of the engine, the length of the messages in bytes, and the number
+//! of rounds. It prints the number of messages in a round. With the first argument alone, it prints the names of the engines.
 
 use std::hint::black_box;
 
@@ -47,7 +47,7 @@ struct Count<'a> {
     messages: Vec<Bytes>,
     wires: [Wire; 2],
     rounds: usize,
-    /// How many messages a round has.
+    /// The number of messages in a round.
     found: Option<usize>,
 }
 

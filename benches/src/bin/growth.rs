@@ -1,8 +1,8 @@
-//! What more work costs: prints, as lines of JSON, the time per message over a connection's life, the time per byte
-//! of ever longer messages, and the time per fragment of messages of ever more fragments of one byte.
+//! Measures how cost grows. It prints, as lines of JSON, the time per message over the life of a connection, the time per byte of
+//! longer and longer messages, and the time per fragment of messages with more and more fragments of one byte.
 //!
-//! What is read lies in at most 64 KiB that are read over and over, as a kernel's buffers do: so the size of a
-//! cache is no part of it. Each figure is the least of many repetitions.
+//! The input is at most 64 KiB that are read over and over, like the buffers of a kernel, so the size of a cache does not
+//! matter. Each figure is the smallest of many repetitions.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -12,9 +12,9 @@ use ws_core::{Config, Connection as Client, DataFrame, MaskingKey, MessageKind, 
 use ws_core_benches::kernel::{self, READ};
 use ws_core_benches::{Connection, EndpointOwned, Engine, Wire, payloads, use_part};
 
-/// A repetition takes at least this, for the sake of the clock.
+/// The least duration of a repetition, because of the resolution of the clock.
 const SHORTEST: Duration = Duration::from_micros(500);
-/// All repetitions of a step take about this.
+/// The approximate duration of all repetitions of a step.
 const ALL: Duration = Duration::from_millis(300);
 
 fn main() {
@@ -30,7 +30,7 @@ fn main() {
     }
 }
 
-/// So much of something, in parts that are read so often, one after the other.
+/// An amount of work, in parts that are read several times, one after the other.
 struct Step {
     count: u64,
     parts: Vec<(Bytes, u64)>,
@@ -49,7 +49,7 @@ fn run<E: Engine>(what: &str, mut engine: E, steps: &[Step]) {
     }
 }
 
-/// The floor of a message that is owned: the same reads into new memory.
+/// The floor of an owned message: the same reads into new memory.
 fn fill(step: &Step) {
     print("bytes", "Vec", step.count, || {
         let mut message = Vec::new();
@@ -75,7 +75,7 @@ fn print(what: &str, engine: &str, count: u64, mut round: impl FnMut()) {
     println!(r#"{{"what":"{what}","engine":"{engine}","count":{count},"ns":{ns}}}"#);
 }
 
-/// One connection's messages of 16 bytes, up to a million of them.
+/// Measures messages of 16 bytes on one connection, up to a million of them.
 fn messages() -> Vec<Step> {
     let step = |power| {
         let count = 10_u64.pow(power);
@@ -87,7 +87,7 @@ fn messages() -> Vec<Step> {
     (0..=6).map(step).collect()
 }
 
-/// Messages from 16 KiB to 256 MiB.
+/// Measures messages from 16 KiB to 256 MiB.
 fn lengths() -> Vec<Step> {
     let step = |power| {
         let count = 1_u64 << power;
@@ -101,7 +101,7 @@ fn lengths() -> Vec<Step> {
     [14, 16, 18, 20, 22, 24, 26, 28].map(step).into()
 }
 
-/// One message in up to a million fragments of one byte.
+/// Measures one message with up to a million fragments of one byte.
 fn fragments() -> Vec<Step> {
     let step = |power| {
         let mut client = Client::client(Config::new());
@@ -117,7 +117,7 @@ fn fragments() -> Vec<Step> {
         let count = 10_u64.pow(power);
         let turns = count / 1000;
         let more = DataFrame::BINARY.more();
-        // The last turn of a thousand is one that ends the message.
+        // The last of a thousand turns ends the message.
         let parts = match turns {
             0 => vec![(frames(count, DataFrame::BINARY), 1)],
             1 => vec![(frames(1000, DataFrame::BINARY), 1)],

@@ -1,4 +1,4 @@
-//! What each engine has to get right before it is timed.
+//! What each engine has to do correctly before it is timed.
 
 use bytes::Bytes;
 use ws_core::{Config, Connection, Input, Role, Step};
@@ -12,8 +12,8 @@ use crate::kernel::capture;
 /// A payload, and whether it is compressed.
 type Payload = (Vec<u8>, bool);
 
-/// What is compressed inflates to the messages, also with what went before. Returns how long the payloads are then, as a
-/// part of the messages.
+/// Checks that what is compressed inflates to the messages, even after earlier ones. Returns the length of the payloads
+/// divided by that of the messages.
 pub fn deflate<E: Deflate>(engine: &mut E, messages: &[Bytes]) -> f64 {
     let mut inflate = Engine::new(false, 15);
     let mut len = 0;
@@ -36,7 +36,7 @@ pub fn deflate<E: Deflate>(engine: &mut E, messages: &[Bytes]) -> f64 {
     len as f64 / messages.iter().map(Bytes::len).sum::<usize>() as f64
 }
 
-/// What is inflated are the messages.
+/// Checks that what is inflated are the messages.
 pub fn inflate<E: Inflate>(engine: &mut E, wires: &[Wire; 2], messages: &[Bytes]) {
     let [first, again] = wires;
     for wire in [first, again, again] {
@@ -47,7 +47,7 @@ pub fn inflate<E: Inflate>(engine: &mut E, wires: &[Wire; 2], messages: &[Bytes]
     }
 }
 
-/// How long the payloads of a wire are, as a part of the messages.
+/// Returns the length of a wire's payloads divided by that of the messages.
 pub fn ratio(wire: &Wire, messages: &[Bytes]) -> f64 {
     let payloads: usize = wire.payloads().map(<[u8]>::len).sum();
     let plain: usize = messages.iter().cycle().take(wire.messages).map(Bytes::len).sum();
@@ -66,7 +66,7 @@ fn inflated(engine: &mut Engine, (mut payload, compressed): Payload) -> Vec<u8> 
     output
 }
 
-/// The payloads that a server has written.
+/// Returns the payloads that a server has written.
 fn received(written: Bytes) -> Vec<Payload> {
     let mut bytes = Vec::from(written);
     let mut input = Input::new(&mut bytes);

@@ -10,7 +10,7 @@ use crate::clock;
 use crate::endpoint::{flush, read};
 use crate::kernel::READ;
 
-/// `ws_core::Endpoint` with a pool of its own and messages that are lent. The client's window has so many bits.
+/// `ws_core::Endpoint` with its own pool and lent messages. The client's window has this many bits.
 pub struct Endpoint<const CLIENT: u8>(ws_core::Endpoint);
 
 const fn name(client: u8) -> &'static str {

@@ -9,11 +9,11 @@ use zlib_rs::InflateFlush;
 use super::messages::{TAIL, compress, deflate, room};
 use super::{BITS, Deflate, Inflate, Wire};
 
-/// More than the longest message.
+/// Larger than the longest message.
 const ROOM: usize = 16 * 1024 + 1;
 
-/// The floor: one call of zlib-rs for each message, with the same engine and the same output. Nothing is checked but the
-/// result of that call.
+/// The floor: one call of zlib-rs for each message, with the same engine and the same output. Only the result of that
+/// call is checked.
 pub struct Direct {
     deflate: zlib_rs::Deflate,
     inflate: zlib_rs::Inflate,
@@ -62,7 +62,7 @@ impl Inflate for Direct {
     }
 }
 
-/// `ws_core::deflate::Deflater` with a pool of its own, which has the engine that it has used last.
+/// `ws_core::deflate::Deflater` with its own pool, so that it always has the engine that it used last.
 pub struct HotDeflater {
     deflater: Deflater,
     output: Vec<u8>,
@@ -85,7 +85,7 @@ impl Deflate for HotDeflater {
     }
 }
 
-/// Two of them with a pool that has one engine, so that each message begins with the history.
+/// Two `Deflater`s with a pool of one engine, so that each message begins with setting up the history.
 pub struct SharedDeflaters {
     deflaters: [Deflater; 2],
     output: Vec<u8>,
@@ -114,8 +114,8 @@ impl Deflate for SharedDeflaters {
     }
 }
 
-/// `ws_core::deflate::Inflater` with a pool of its own. With a window of 15 bits the engine goes on from where it was; with
-/// fewer, each message begins with the history.
+/// `ws_core::deflate::Inflater` with its own pool. With a window of 15 bits the engine continues from its last state. With
+/// fewer bits, each message begins with setting up the history.
 pub struct Inflater<const BITS: u8> {
     inflater: deflate::Inflater,
     output: Vec<u8>,

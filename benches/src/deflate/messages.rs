@@ -1,4 +1,4 @@
-//! Messages that look like those of an application, and what they are on the wire.
+//! Messages like those of an application, and what they are on the wire.
 
 use bytes::Bytes;
 use ws_core::{Config, Connection, DataFrame, Role};
@@ -8,16 +8,16 @@ use super::BITS;
 use crate::Keys;
 use crate::kernel::{self, READ};
 
-/// As many different messages follow each other, so that none is compressed with itself as its history.
+/// How many different messages follow each other, so that none is compressed with itself as its history.
 const DIFFERENT: usize = 64;
 
-/// At least this much text is on a wire, so that most reads are full.
+/// The least text on a wire, in bytes, so that most reads are full.
 const LEAST: usize = 1 << 20;
 
 /// The four bytes that a sender removes (RFC 7692 §7.2.1).
 pub(super) const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 
-/// Texts of `len` bytes each: the beginnings of JSON documents with the trades of a market.
+/// Returns texts of `len` bytes each: the beginnings of JSON documents with the trades of a market.
 pub fn messages(len: usize) -> Vec<Bytes> {
     let mut random = Random(0x9e37_79b9);
     let mut time = 1_764_372_000_000_u64;
@@ -45,7 +45,7 @@ fn document(len: usize, id: usize, random: &mut Random, time: &mut u64) -> Bytes
     text.into()
 }
 
-/// A generator of random numbers that are the same in every run.
+/// A generator of random numbers, which are the same in every run.
 struct Random(u32);
 
 impl Random {
@@ -61,20 +61,20 @@ impl Random {
     }
 }
 
-/// Compressed messages as a client sends them: as payloads, and as masked frames one after the other.
+/// Compressed messages as a client sends them: as payloads, and as consecutive masked frames.
 pub struct Wire {
-    /// Each with the four bytes behind it that are not sent.
+    /// The payloads, each followed by the four bytes that are not sent.
     payloads: Vec<Bytes>,
     frames: Bytes,
-    /// How many messages there are.
+    /// The number of messages.
     pub messages: usize,
 }
 
 impl Wire {
-    /// What to send first, and what can follow that and itself any number of times: of these messages in turn,
-    /// compressed by zlib-rs at level 1 with 12 bits.
+    /// Returns two wires: what to send first, and what can follow it and itself any number of times. Both have these messages in
+    /// turn, compressed by zlib-rs at level 1 with 12 bits.
     ///
-    /// The second begins with references into its own end, which is also the end of the first.
+    /// The second begins with references to its own end, which is also the end of the first.
     pub fn pair(messages: &[Bytes]) -> [Self; 2] {
         let bytes: usize = messages.iter().map(Bytes::len).sum();
         assert!(bytes >= BITS.size(), "all messages together fill the window");
@@ -107,28 +107,28 @@ impl Wire {
         Self { payloads, frames: frames.into(), messages }
     }
 
-    /// The payloads in their order, each with the four bytes that are not sent.
+    /// Returns the payloads in order, each followed by the four bytes that are not sent.
     pub fn payloads_with_tail(&self) -> impl Iterator<Item = &Bytes> {
         self.payloads.iter().cycle().take(self.messages)
     }
 
-    /// The payloads in their order.
+    /// Returns the payloads in order.
     pub fn payloads(&self) -> impl Iterator<Item = &[u8]> {
         self.payloads_with_tail().map(|payload| &payload[..payload.len() - TAIL.len()])
     }
 
-    /// The frames in their order.
+    /// Returns the frames in order.
     pub fn frames(&self) -> &Bytes {
         &self.frames
     }
 
-    /// Lets the frames be read, 64 KiB at a time.
+    /// Makes the frames available to reads, 64 KiB at a time.
     pub fn load(&self) {
         kernel::load(&self.frames, READ);
     }
 }
 
-/// An engine of zlib-rs, at level 1 and with 12 bits.
+/// Returns an engine of zlib-rs, at level 1 and with 12 bits.
 pub(super) fn deflate() -> Deflate {
     Deflate::new_with_config(DeflateConfig {
         level: 1,
@@ -137,12 +137,12 @@ pub(super) fn deflate() -> Deflate {
     })
 }
 
-/// Room for a message, compressed.
+/// Returns room for a compressed message.
 pub(super) fn room(message: &Bytes) -> usize {
     2 * message.len() + 64
 }
 
-/// Compresses a message, with the four bytes at its end; returns its length.
+/// Compresses a message, including the four bytes at its end. Returns the length.
 pub(super) fn compress(engine: &mut Deflate, message: &[u8], output: &mut [u8]) -> usize {
     let before = engine.total_out();
     engine.compress(message, output, DeflateFlush::SyncFlush).expect("a valid engine");

@@ -1,7 +1,7 @@
 //! Compressed messages (permessage-deflate, RFC 7692): engines that compress and inflate them.
 //!
-//! All get the same messages, and inflate the same payloads. Those that have a connection read and write frames by
-//! [`kernel`](crate::kernel); the others take and return payloads.
+//! All engines compress the same messages and inflate the same payloads. Those that have a connection read and write frames
+//! through [`kernel`](crate::kernel); the others take and return payloads.
 
 pub mod check;
 #[cfg(not(feature = "deflate-soketto"))]
@@ -19,13 +19,13 @@ pub use messages::{Wire, messages};
 use bytes::Bytes;
 use ws_core::deflate::WindowBits;
 
-/// The window for what is compressed, where it can be chosen: 12 bits.
+/// The window for compressing, where it can be chosen: 12 bits.
 const BITS: WindowBits = match WindowBits::new(12) {
     Some(bits) => bits,
     None => panic!("8 to 15"),
 };
 
-/// Compresses messages as a server, at level 1.
+/// An engine that compresses messages as a server, at level 1.
 pub trait Deflate {
     /// Its name in the reports.
     const NAME: &'static str;
@@ -33,36 +33,36 @@ pub trait Deflate {
     /// On how many connections in turn it compresses each message.
     const CONNECTIONS: usize = 1;
 
-    /// An engine that has compressed nothing.
+    /// Returns an engine that has compressed nothing.
     fn new() -> Self;
 
-    /// Compresses all of these. It writes frames, or else `sent` sees the first connection's payloads, and whether they
-    /// are compressed.
+    /// Compresses all of these messages. It either writes frames, or passes the payloads of the first connection to `sent`, with
+    /// whether they are compressed.
     fn deflate(&mut self, messages: &[Bytes], sent: impl FnMut(&[u8], bool));
 }
 
-/// Inflates messages as a server.
+/// An engine that inflates messages as a server.
 pub trait Inflate {
     /// Its name in the reports.
     const NAME: &'static str;
 
-    /// An engine that has inflated nothing.
+    /// Returns an engine that has inflated nothing.
     fn new() -> Self;
 
-    /// Inflates all messages of the wire, of which `message` sees each.
+    /// Inflates all messages of the wire, and passes each to `message`.
     fn inflate(&mut self, wire: &Wire, message: impl FnMut(&[u8]));
 }
 
-/// What is done with each engine.
+/// What to do with each engine.
 pub trait Visitor {
-    /// Does it with this one.
+    /// Does it with an engine that compresses.
     fn deflate<E: Deflate>(&mut self);
 
-    /// Does it with this one.
+    /// Does it with an engine that inflates.
     fn inflate<E: Inflate>(&mut self);
 }
 
-/// Visits all engines, in the order of the reports: the floor, ours, the peers.
+/// Visits all engines in the order of the reports: the floor, ours, the peers.
 #[cfg(not(feature = "deflate-soketto"))]
 pub fn each_engine(visitor: &mut impl Visitor) {
     visitor.deflate::<engines::Direct>();

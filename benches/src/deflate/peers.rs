@@ -1,4 +1,4 @@
-//! The peers with compression, at level 1 and with 12 bits, driven as they are without.
+//! The peers with compression, at level 1 and with 12 bits. They are driven in the same way as without compression.
 
 use bytes::{Bytes, BytesMut};
 use futures_util::SinkExt;
@@ -11,7 +11,7 @@ use super::{Deflate, Inflate, Wire};
 use crate::kernel::{self, READ, Socket};
 use crate::peers::ready;
 
-/// The longest message that they take: our default.
+/// The longest message that they accept, which is our default.
 const LONGEST: usize = 16 << 20;
 
 /// `sockudo_ws::protocol::CompressedProtocol` under a driver with two buffers.
@@ -79,7 +79,7 @@ impl Inflate for Sockudo {
     }
 }
 
-/// `yawc::WebSocket`, by `Stream` and `Sink`.
+/// `yawc::WebSocket`, through `Stream` and `Sink`.
 pub struct Yawc(yawc::WebSocket<Socket>);
 
 impl Yawc {

@@ -1,7 +1,7 @@
 //! soketto with its extension over zlib in C, at level 1 and with 12 bits. It has no context takeover.
 //!
-//! It cannot be timed when it inflates: with flate2 1.1.11 it fails with every compressed message, because it asks for
-//! the end of a stream that does not end.
+//! Its inflating cannot be timed: with flate2 1.1.11 every compressed message fails, because soketto waits for the
+//! end of a stream that does not end.
 
 use bytes::Bytes;
 use soketto::Sender;

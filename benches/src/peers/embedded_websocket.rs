@@ -1,7 +1,7 @@
-//! embedded-websocket: from a slice to a slice; a message comes in pieces, as its frame lies in the reads.
+//! embedded-websocket: it works from slice to slice. A message comes in pieces, as the reads cut its frame.
 //!
-//! It checks neither UTF-8 nor reserved bits nor whether a client masks. A header that a read has cut is moved to
-//! the front and completed by the next one.
+//! It checks neither UTF-8 nor reserved bits nor whether a client masks. If a read cuts a header, the header is moved to
+//! the front and completed by the next read.
 
 use std::hint::black_box;
 
@@ -49,7 +49,7 @@ impl RngCore for Keys {
     }
 }
 
-/// Takes all that can be read apart.
+/// Parses everything that was read.
 fn receive(
     server: &mut WebSocketServer,
     from: &mut [u8],

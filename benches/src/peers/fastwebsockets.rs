@@ -1,7 +1,7 @@
-//! fastwebsockets: whole messages, owned, from its `FragmentCollectorRead`; frames to its `WebSocketWrite`.
+//! fastwebsockets: whole, owned messages from its `FragmentCollectorRead`, and frames to its `WebSocketWrite`.
 //!
-//! Its read buffer starts with 8 KiB and cannot be chosen. A `BufWriter` of 64 KiB collects what it writes. Masking
-//! keys are given by the caller, as its `Frame::new` allows.
+//! Its read buffer starts with 8 KiB, and its size cannot be chosen. A `BufWriter` of 64 KiB collects its output. The caller
+//! provides the masking keys, with its `Frame::new`.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready as now};
@@ -59,7 +59,7 @@ impl Engine for Fastwebsockets {
             for _ in 0..count {
                 let payload = black_box(payload);
                 let key = self.keys.as_mut().map(Keys::bytes);
-                // It masks in place: a copy in a buffer that is kept is cheaper than the one that it would make.
+                // It masks in place. A copy in a buffer that is kept is cheaper than the copy that it would make.
                 let payload = match key {
                     None => Payload::Borrowed(payload),
                     Some(_) => {

@@ -1,4 +1,4 @@
-//! The peers: one file for each, which says how it is driven and what it does not check.
+//! The peers. Each has one file, which says how it is driven and what it does not check.
 
 mod embedded_websocket;
 mod fastwebsockets;
@@ -34,7 +34,7 @@ pub(crate) mod handshakes {
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-/// What a future comes to whose streams are memory: it never waits.
+/// Returns the result of a future whose streams are in memory, so that it never waits.
 pub(crate) fn ready<T>(future: impl Future<Output = T>) -> T {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => output,

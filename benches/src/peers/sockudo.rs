@@ -1,6 +1,6 @@
-//! sockudo-ws: whole messages, owned, by its `Protocol`, which reads and writes `BytesMut`.
+//! sockudo-ws: whole, owned messages through its `Protocol`, which reads and writes `BytesMut`.
 //!
-//! It draws masking keys from `fastrand`.
+//! Its masking keys come from `fastrand`.
 
 use std::hint::black_box;
 
@@ -13,7 +13,7 @@ use ws_core::Role;
 use crate::Engine;
 use crate::kernel::{self, READ};
 
-/// The longest frame and message that it takes: our default.
+/// The longest frame and message that it accepts, which is our default.
 const LONGEST: usize = 16 << 20;
 
 /// `sockudo_ws::protocol::Protocol` under a driver with two buffers.
@@ -25,7 +25,7 @@ pub struct Sockudo {
 }
 
 impl Sockudo {
-    /// Reads once and takes that apart; returns whether there was anything.
+    /// Reads once and parses that. Returns whether there was anything.
     fn receive(&mut self) -> bool {
         let len = kernel::read_buf(&mut self.buffer);
         self.protocol.process_into(&mut self.buffer, &mut self.messages).expect("messages");

@@ -1,6 +1,6 @@
 //! soketto: whole messages, appended to a `Vec` of the caller, over a `BufStream` of 64 KiB.
 //!
-//! It leaves the check of UTF-8 to its caller, and does not check whether a client masks. It draws masking keys
+//! It leaves the check of UTF-8 to its caller, and does not check whether a client masks. Its masking keys come
 //! from a cryptographic generator.
 
 use std::hint::black_box;
@@ -19,7 +19,7 @@ use crate::kernel::{READ, Socket};
 
 type Stream = Compat<BufStream<Socket>>;
 
-/// soketto's two halves.
+/// The two halves of soketto.
 pub struct Soketto {
     sender: Sender<Stream>,
     receiver: Receiver<Stream>,

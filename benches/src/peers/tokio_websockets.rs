@@ -1,7 +1,7 @@
-//! tokio-websockets: whole messages, owned, by `Stream` and `Sink`.
+//! tokio-websockets: whole, owned messages through `Stream` and `Sink`.
 //!
-//! Its read buffer starts with 8 KiB and cannot be chosen. It writes its queue by vectored writes, here from 64 KiB
-//! on, and draws masking keys from `fastrand`.
+//! Its read buffer starts with 8 KiB, and its size cannot be chosen. It writes its queue with vectored writes, here from
+//! 64 KiB on. Its masking keys come from `fastrand`.
 
 use std::hint::black_box;
 

@@ -1,6 +1,6 @@
-//! tungstenite: whole messages, owned. It reads and writes by itself, with buffers of 64 KiB.
+//! tungstenite: whole, owned messages. It reads and writes by itself, with buffers of 64 KiB.
 //!
-//! It draws masking keys from its own cryptographic generator.
+//! Its masking keys come from its own cryptographic generator.
 
 use std::hint::black_box;
 
@@ -61,7 +61,7 @@ impl Engine for Tungstenite {
 }
 
 pub(crate) fn handshake() {
-    // The smallest buffers that make no difference: it allocates them for each connection.
+    // These are the smallest buffers that make no difference. It allocates them for each connection.
     let config = config().read_buffer_size(4096).write_buffer_size(4096);
     let Ok(socket) = tungstenite::accept_with_config(Socket, Some(config)) else {
         panic!("a request for a WebSocket")

@@ -1,6 +1,6 @@
-//! web-socket: single frames, owned, over a `BufStream` of 64 KiB.
+//! web-socket: single, owned frames over a `BufStream` of 64 KiB.
 //!
-//! It puts no fragments together, and does not check UTF-8. It draws masking keys from a cryptographic generator.
+//! It does not join fragments, and does not check UTF-8. Its masking keys come from a cryptographic generator.
 
 use std::hint::black_box;
 

@@ -1,4 +1,4 @@
-//! websocket-sans-io: frames only, unmasked where they lie. It checks nothing: neither UTF-8 nor reserved bits,
+//! websocket-sans-io: frames only, which it unmasks in place. It checks nothing: neither UTF-8 nor reserved bits,
 //! opcodes, lengths, masks or the order of fragments.
 
 use std::hint::black_box;
@@ -13,7 +13,7 @@ use crate::batch::Batch;
 use crate::kernel::{self, READ};
 use crate::{Engine, Keys};
 
-/// Unmasked payloads from this size on are written from where they lie.
+/// Unmasked payloads of at least this many bytes are written without a copy.
 const WRITEV: usize = 4096;
 
 /// A decoder and an encoder under a driver with two buffers of 64 KiB.

@@ -1,9 +1,9 @@
-//! ws-framer: whole messages, lent from the caller's buffer, which must hold the longest.
+//! ws-framer: whole messages, lent from the caller's buffer, which must hold the longest one.
 //!
-//! It does not check whether a client masks. It moves what follows a message to the front of its buffer each time,
-//! so a read gives it no more than one message or 1 KiB: 64 KiB of small messages would be moved thousands of
-//! times. It is built without a random generator, and masks with zeroes then: its own would be a system call for
-//! each frame.
+//! It does not check whether a client masks. After each message it moves the rest of its buffer to the front. With
+//! 64 KiB of small messages that would happen thousands of times, so a read returns at most one message or 1 KiB.
+//! It is built without a random generator, and then masks with zeroes, because its own generator would make a
+//! system call for each frame.
 
 use std::hint::black_box;
 
@@ -17,7 +17,7 @@ use crate::kernel;
 
 /// The longest message that is measured.
 const LONGEST: usize = 1024 * 1024;
-/// What a read gives, if messages are shorter.
+/// How many bytes a read returns if the messages are shorter.
 const SHORT_READ: usize = 1024;
 
 /// A receiving and a sending framer.
@@ -81,7 +81,7 @@ impl Engine for WsFramer {
     }
 }
 
-/// A framer that lives for one frame puts it behind those that wait.
+/// A framer that is made for one frame puts it behind those that wait.
 #[inline]
 fn send(batch: &mut Batch, masks: bool, payload: &[u8]) {
     let mut sender = WsTxFramer::new(masks, batch.room(payload.len()));

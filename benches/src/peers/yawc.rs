@@ -1,6 +1,6 @@
-//! yawc: whole messages, owned, by `Stream` and `Sink`, with buffers of 64 KiB and its UTF-8 check on.
+//! yawc: whole, owned messages through `Stream` and `Sink`, with buffers of 64 KiB and its UTF-8 check on.
 //!
-//! Masking keys are given by the caller, as its `Frame::with_mask` allows.
+//! The caller provides the masking keys, with its `Frame::with_mask`.
 
 use std::hint::black_box;
 
@@ -13,7 +13,7 @@ use super::ready;
 use crate::kernel::{READ, Socket};
 use crate::{Engine, Keys};
 
-/// The longest frame that it takes, and one byte more.
+/// The longest frame that it accepts, plus one byte.
 const LONGEST: usize = (16 << 20) + 1;
 
 /// `yawc::WebSocket`.

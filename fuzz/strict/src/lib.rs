@@ -1,5 +1,5 @@
-//! A second opinion on what is compressed: a decoder that is not ours, and that refuses to look further back than the
-//! window which was agreed on, takes all of it.
+//! A second opinion on what we compress: a foreign decoder, which refuses to look further back than the agreed
+//! window, accepts all of it.
 
 #[cfg(test)]
 mod tests {

@@ -1,11 +1,11 @@
-//! What a side offers and agrees to.
+//! What a side offers or accepts of permessage-deflate.
 
 use super::WindowBits;
 
-/// What a side offers or agrees to of permessage-deflate (RFC 7692 §7.1).
+/// What a side offers or accepts of permessage-deflate (RFC 7692 §7.1).
 ///
-/// The parameters are named as in the RFC: `server_…` is about the messages that the server sends, `client_…` about
-/// those of the client. Each setting is a limit of this side's own. The peer may restrict both directions further.
+/// The names are those of the RFC: `server_…` concerns the messages that the server sends, and `client_…` those that the
+/// client sends. Each setting is the limit of this side. The peer may restrict both directions further.
 ///
 /// ```
 /// use ws_core::deflate::{DeflateConfig, WindowBits};
@@ -29,8 +29,8 @@ pub struct DeflateConfig {
 }
 
 impl DeflateConfig {
-    /// The defaults: context takeover in both directions; windows of 12 bits on a server, which has many connections,
-    /// and of 15 bits on a client.
+    /// Returns the defaults: context takeover in both directions, and windows of 12 bits on a server, which has many
+    /// connections, and of 15 bits on a client.
     pub const fn new() -> Self {
         Self {
             server_no_context_takeover: false,
@@ -41,20 +41,20 @@ impl DeflateConfig {
         }
     }
 
-    /// Whether the server is to begin each message with an empty window. Default `false`.
+    /// Sets whether the server has to begin each message with an empty window. Default: `false`.
     ///
-    /// Then neither side keeps a window for the server's messages, and small ones compress less. A server says so
-    /// in its answer. A client demands it: a server that does not agree has to decline, and the connection is
-    /// then uncompressed (RFC 7692 §7.1.1.1).
+    /// If so, neither side keeps a window for the server's messages, and small messages compress less. A server announces
+    /// this in its answer. A client demands it: a server that does not agree has to decline the extension, and the
+    /// connection is then uncompressed (RFC 7692 §7.1.1.1).
     #[must_use]
     pub const fn server_no_context_takeover(mut self, reset: bool) -> Self {
         self.server_no_context_takeover = reset;
         self
     }
 
-    /// Whether the client is to begin each message with an empty window. Default `false`.
+    /// Sets whether the client has to begin each message with an empty window. Default: `false`.
     ///
-    /// A server demands it of every client. A client does so whatever the server answers, and its offer says so
+    /// A server demands this of every client. A client announces it in its offer, and does it whatever the server answers
     /// (RFC 7692 §7.1.1.2).
     #[must_use]
     pub const fn client_no_context_takeover(mut self, reset: bool) -> Self {
@@ -62,34 +62,36 @@ impl DeflateConfig {
         self
     }
 
-    /// The most that the server may use of a window. Default 12 bits on a server, 15 bits on a client.
+    /// Sets the largest window that the server may use. Default: 12 bits on a server, 15 bits on a client.
     ///
-    /// A server uses no more, or less if the client asks for less, and tells the client in its answer. With 15 bits a
-    /// client asks for nothing. With fewer it demands that: a server that cannot limit its window declines,
-    /// and the connection is then uncompressed (RFC 7692 §7.1.2.1).
+    /// A server never uses more. It uses less if the client asks for less, and announces the window in its answer. A client
+    /// with 15 bits asks for nothing. With fewer bits it demands them: a server that cannot limit its window declines the
+    /// extension, and the connection is then uncompressed (RFC 7692 §7.1.2.1).
     #[must_use]
     pub const fn server_max_window_bits(mut self, bits: WindowBits) -> Self {
         self.server_max_window_bits = Some(bits);
         self
     }
 
-    /// The most that the client may use of a window. Default 12 bits on a server, 15 bits on a client.
+    /// Sets the largest window that the client may use. Default: 12 bits on a server, 15 bits on a client.
     ///
-    /// A client uses no more, whatever the server answers, and says so in its offer. A server demands it of the
+    /// A client announces the limit in its offer, and keeps to it whatever the server answers. A server demands it of the
     /// clients that can limit their window; [`unlimited_client`](Self::unlimited_client) decides about the others
     /// (RFC 7692 §7.1.2.2).
     ///
-    /// A server that demands 8 bits meets clients that fail then: zlib cannot compress with a window of 8 bits, and
-    /// programs that use it say in their offer that they can. With 9 bits and more there is no such difficulty.
+    /// If a server demands 8 bits, some clients fail: zlib cannot compress with a window of 8 bits, but programs that use
+    /// zlib offer it all the same. From 9 bits on there is no such problem.
     #[must_use]
     pub const fn client_max_window_bits(mut self, bits: WindowBits) -> Self {
         self.client_max_window_bits = Some(bits);
         self
     }
 
-    /// What a server does about a client that cannot limit its window.
-    /// Default [`UnlimitedClient::NoContextTakeover`]. It means nothing on a client, and nothing on a server whose
-    /// [`client_max_window_bits`](Self::client_max_window_bits) are 15.
+    /// Sets what a server does about a client that cannot limit its window.
+    /// Default: [`UnlimitedClient::NoContextTakeover`].
+    ///
+    /// The setting has no effect on a client, nor on a server whose
+    /// [`client_max_window_bits`](Self::client_max_window_bits) is 15.
     #[must_use]
     pub const fn unlimited_client(mut self, answer: UnlimitedClient) -> Self {
         self.unlimited_client = answer;
@@ -99,19 +101,19 @@ impl DeflateConfig {
 
 /// What a server does about an offer without `client_max_window_bits`, if the server wants less than 15 bits.
 ///
-/// Such a client may use a window of 15 bits, 32 KiB, and must not be told otherwise (RFC 7692 §7.1.2.2). Chromium and
-/// most libraries offer the parameter. Firefox does not, nor do some clients written in Go and Java.
+/// Such a client may use a window of 15 bits (32 KiB), and must not be told to use less (RFC 7692 §7.1.2.2). Chromium and
+/// most libraries offer the parameter. Firefox and some clients written in Go and Java do not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum UnlimitedClient {
     /// The client is told to begin each message with an empty window.
     ///
-    /// This is the default, because no client can then make the server keep more than its own limit between two
-    /// messages: here, nothing. The price is that the client's short messages compress less; the server's
-    /// own are not affected. Messages that are being received may still refer 32 KiB back within themselves.
+    /// This is the default, because then no client can make the server keep more than its own limit between two messages:
+    /// here it keeps nothing. In return the client's short messages compress less; those of the server are not
+    /// affected. A message that is being received may still refer 32 KiB back within itself.
     #[default]
     NoContextTakeover,
-    /// The client keeps its window and its context: the best ratio, for 32 KiB of each such connection.
+    /// The client keeps its window and its context. This has the best ratio, and costs 32 KiB for each such connection.
     KeepContext,
-    /// The offer is declined: for a server without 32 KiB for a message that is being received.
+    /// The offer is declined. This is for a server that cannot spare 32 KiB for a message that is being received.
     Decline,
 }

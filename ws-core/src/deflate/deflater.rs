@@ -1,4 +1,4 @@
-//! Compressing with engines of a pool.
+//! Compressing with the engines of a pool.
 
 use alloc::vec::Vec;
 
@@ -9,7 +9,7 @@ use super::history::History;
 use super::pool::{Lease, Pool, Stamp};
 use super::window::WindowBits;
 
-/// How messages are compressed.
+/// How hard messages are compressed, and with how much memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct DeflateOptions {
     level: u8,
@@ -17,20 +17,20 @@ pub struct DeflateOptions {
 }
 
 impl DeflateOptions {
-    /// Level 1 and memory level 8.
+    /// Returns the defaults: level 1 and memory level 8.
     pub const fn new() -> Self {
         Self { level: 1, mem_level: 8 }
     }
 
-    /// How hard to look for matches: 1 is fastest, 9 smallest, 0 compresses nothing. More than 9 is 9. Default 1.
+    /// Sets the level: 0 compresses nothing, 1 is the fastest, 9 compresses most. A value above 9 counts as 9. Default: 1.
     #[must_use]
     pub const fn level(mut self, level: u8) -> Self {
         self.level = if level > 9 { 9 } else { level };
         self
     }
 
-    /// zlib's `memLevel`, 1 to 9: how much memory an engine has for the symbols of a block. What is beyond is
-    /// taken as 1 or 9. Default 8.
+    /// Sets zlib's `memLevel`, which is how much memory an engine uses for the symbols of a block: 1 to 9. Values outside
+    /// this range are clamped to it. Default: 8.
     #[must_use]
     pub const fn mem_level(mut self, mem_level: u8) -> Self {
         self.mem_level = match mem_level {
@@ -48,7 +48,7 @@ impl Default for DeflateOptions {
     }
 }
 
-/// What an engine is made for.
+/// The settings that an engine was made with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Settings {
     bits: WindowBits,
@@ -57,8 +57,8 @@ pub(super) struct Settings {
 
 /// Compresses the messages of one direction of a connection with engines of a [`Pool`].
 ///
-/// It holds the last bytes of plaintext, as many as the window has; with
-/// [`no_context_takeover`](Self::no_context_takeover) it holds nothing between two messages.
+/// Between two messages it keeps the last window of plaintext, or nothing after
+/// [`no_context_takeover`](Self::no_context_takeover). The example of [`Pool`] shows how to use it.
 #[derive(Debug)]
 pub struct Deflater {
     pool: Pool,
@@ -68,39 +68,41 @@ pub struct Deflater {
     stamp: Stamp,
 }
 
-/// An empty block without compression, of which the last four bytes were removed (RFC 7692 §7.2.3.6).
+/// The first byte of an empty stored block, whose other four bytes are removed (RFC 7692 §7.2.3.6).
 const EMPTY: u8 = 0x00;
 
-/// Room for output that is added at a time while the length is not known.
+/// How much room for output is added at a time while the compressed length is not known, in bytes.
 const PIECE: usize = 4096;
 
-/// The longest block without compression (RFC 1951 §3.2.4).
+/// The longest stored block, in bytes (RFC 1951 §3.2.4).
 const STORED: usize = 65_535;
 
 impl Deflater {
-    /// Messages that an inflater with this window understands.
+    /// Returns a deflater for messages that are inflated with a window of `bits`.
     pub fn new(pool: &Pool, bits: WindowBits, options: DeflateOptions) -> Self {
         let history = History::new(bits);
         Self { pool: pool.clone(), history, takeover: true, options, stamp: Stamp::NONE }
     }
 
-    /// Each message starts with an empty window: `no_context_takeover` was agreed for this direction.
+    /// Begins each message with an empty window, because `no_context_takeover` was agreed for this direction.
     #[must_use]
     pub const fn no_context_takeover(mut self) -> Self {
         self.takeover = false;
         self
     }
 
-    /// Appends the payload of a compressed message to `output`. Returns `false`, and leaves the output as it was, if it would
-    /// not be shorter than the message: the message is then sent uncompressed, and the next one does not refer to it.
+    /// Compresses a whole message and appends its payload to `output`.
     ///
-    /// A message that is compressed in pieces has to be complete.
+    /// Returns `false`, and leaves `output` unchanged, if the payload would not be shorter than the message. In this case the
+    /// message has to be sent uncompressed, and the next one will not refer to it.
+    ///
+    /// Do not call this before a message that is compressed in pieces is complete.
     pub fn compress(&mut self, message: &[u8], output: &mut Vec<u8>) -> bool {
         if message.is_empty() {
             return false;
         }
         let start = output.len();
-        // One byte less than the message, and the four that are removed.
+        // One byte less than the message, and the four that are removed again.
         let most = message.len().saturating_add(TAIL.len().saturating_sub(1));
         output.resize(start.saturating_add(most), 0);
         let Self { pool, history, takeover, options, stamp } = self;
@@ -109,7 +111,7 @@ impl Deflater {
         let done = flush(lease.engine(), message, room);
         let written = done.map_or(0, |(_, written)| written);
         output.truncate(start.saturating_add(written));
-        // If the room was used up, there may be more.
+        // If all of the room was used, there may be more output.
         let shorter = written < most && cut_tail(output, start);
         if shorter {
             *stamp = lease.put(*takeover);
@@ -127,8 +129,8 @@ impl Deflater {
         shorter
     }
 
-    /// Appends the next piece of a compressed message's payload to `output`. All of the piece is in what was appended so
-    /// far.
+    /// Compresses the next piece of a message and appends it to `output`; `end` says whether it is the last one. The output
+    /// is flushed, so that a receiver can inflate the whole piece from it.
     pub fn compress_piece(&mut self, piece: &[u8], end: bool, output: &mut Vec<u8>) {
         if piece.is_empty() {
             if end {
@@ -196,14 +198,14 @@ fn engine<'p>(
 fn make(Settings { bits, options }: Settings) -> Deflate {
     Deflate::new_with_config(DeflateConfig {
         level: options.level.into(),
-        // zlib-rs has no 8 bits. With 9 it refers back at most 250 bytes: a match may need 262 bytes after it.
+        // zlib-rs has no 8 bits. With 9 bits it refers back at most 250 bytes, because a match may need 262 bytes after it.
         window_bits: i32::from(bits.bits().max(9)).wrapping_neg(),
         mem_level: options.mem_level.into(),
         ..DeflateConfig::default()
     })
 }
 
-/// Compresses and flushes; returns how much was read and written. It was all if there is room left.
+/// Compresses and flushes. Returns how much was read and written. If there is room left, that was everything.
 fn flush(engine: &mut Deflate, input: &[u8], output: &mut [u8]) -> Option<(usize, usize)> {
     let before = (engine.total_in(), engine.total_out());
     engine.compress(input, output, DeflateFlush::SyncFlush).ok()?;
@@ -212,8 +214,8 @@ fn flush(engine: &mut Deflate, input: &[u8], output: &mut [u8]) -> Option<(usize
     Some((read, engine.total_out().wrapping_sub(before.1) as usize))
 }
 
-/// Lets an engine write what nobody needs, so that another can use it: `reset` of zlib-rs 0.6.8 keeps a part of the state
-/// of an engine whose output was not taken. Returns whether that is all.
+/// Makes an engine write output that nobody needs, so that another connection can use it: `reset` of zlib-rs 0.6.8 keeps a part
+/// of the state of an engine whose output was not taken. Returns whether everything was written.
 fn drain(engine: &mut Deflate, input: &[u8]) -> bool {
     let mut rest = input;
     let mut nowhere = [0; 512];
@@ -226,7 +228,7 @@ fn drain(engine: &mut Deflate, input: &[u8]) -> bool {
     false
 }
 
-/// As [`flush`], until all is written; returns whether it was.
+/// Like [`flush`], but goes on until everything is written. Returns whether it was.
 fn flush_all(engine: &mut Deflate, input: &[u8], output: &mut Vec<u8>) -> bool {
     let mut rest = input;
     loop {
@@ -243,7 +245,7 @@ fn flush_all(engine: &mut Deflate, input: &[u8], output: &mut Vec<u8>) -> bool {
     }
 }
 
-/// Removes the four bytes from the end of what begins at `start` (RFC 7692 §7.2.1).
+/// Removes the last four bytes of the payload that begins at `start` (RFC 7692 §7.2.1).
 fn cut_tail(output: &mut Vec<u8>, start: usize) -> bool {
     let appended = output.get(start..).unwrap_or_default();
     let Some(rest) = appended.strip_suffix(&TAIL) else { return false };
@@ -252,7 +254,7 @@ fn cut_tail(output: &mut Vec<u8>, start: usize) -> bool {
     true
 }
 
-/// A piece as blocks without compression: for an engine that has failed.
+/// Appends a piece as stored blocks. This is for an engine that has failed.
 fn store(piece: &[u8], end: bool, output: &mut Vec<u8>) {
     for block in piece.chunks(STORED) {
         let len = block.len() as u16;

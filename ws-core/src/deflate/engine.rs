@@ -1,31 +1,31 @@
-//! What the rules of a message need of a decoder of DEFLATE (RFC 1951).
+//! The interface between the rules of a message and a decoder of DEFLATE (RFC 1951).
 //!
-//! There are two: `miniz` decodes into a ring that the caller lends, and `zlib` into a
-//! slice of the output. Both write everything that the input stands for before they ask for more of it, and
-//! look no further than one symbol past a full output, so that outcomes do not depend on how either is cut.
+//! There are two decoders: `miniz` writes into a ring that the caller lends, and `zlib` into a slice of the output. Both
+//! write everything that the input stands for before they ask for more of it. When the output is full, they look ahead
+//! by at most one symbol. So the result does not depend on how input and output are cut.
 
-/// Decodes raw DEFLATE, step by step.
+/// A decoder of raw DEFLATE that works step by step.
 pub(super) trait Engine {
-    /// Decodes `input` into the output, at most `room` bytes of it.
+    /// Decodes `input` into the output, and writes at most `room` bytes.
     fn step(&mut self, input: &[u8], room: usize) -> Step;
 
-    /// As [`step`](Self::step), if `input` is the payload of a whole message: an engine may have a shorter way for that.
+    /// Like [`step`](Self::step), but `input` is the payload of a whole message. An engine may have a faster way for that.
     fn whole(&mut self, input: &[u8], room: usize) -> Step {
         self.step(input, room)
     }
 
-    /// As [`step`](Self::step) with room for one byte that nobody sees: whether there is more to come.
+    /// Like [`step`](Self::step), with room for one byte that is thrown away. It shows whether there is more output.
     fn probe(&mut self, input: &[u8]) -> Step;
 
-    /// Starts with the next block after a final one. What was decoded before it stays in reach.
+    /// Starts the next block after a final one. That block may still refer to what was decoded before.
     fn restart(&mut self);
 
-    /// Decodes the four bytes that were removed from the message's end (RFC 7692 §7.2.2). Returns whether a block ends
-    /// exactly there and nothing was decoded; anything else is a message that was cut short.
+    /// Decodes the four bytes that were removed from the end of the message (RFC 7692 §7.2.2). Returns whether a block ends
+    /// exactly there without output. Otherwise the message was truncated.
     fn ends(&mut self) -> bool;
 }
 
-/// What one step has come to.
+/// The result of one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Step {
     pub(super) consumed: usize,
@@ -35,18 +35,18 @@ pub(super) struct Step {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// All of the input is decoded, and there is room left; or, from [`Engine::whole`], a block has ended before that.
+    /// All of the input is decoded, and there is room left. From [`Engine::whole`], it can also mean that a block ended earlier.
     Input,
-    /// The room is used up; there may be more to write.
+    /// The room is used up, and there may be more output.
     Output,
-    /// A final block has ended (BFINAL).
+    /// A final block (BFINAL) has ended.
     Final,
-    /// The message is complete: what was removed from its end is decoded, too.
+    /// The message is complete, and the bytes that were removed from its end are decoded, too.
     #[cfg(feature = "zlib-rs")]
     Complete,
-    /// This is not DEFLATE, or it reaches back too far.
+    /// The input is not DEFLATE, or it refers too far back.
     Invalid,
 }
 
-/// The four bytes that a sender removes and a receiver appends (RFC 7692 §7.2.1, §7.2.2).
+/// The four bytes that a sender removes from a message and a receiver appends (RFC 7692 §7.2.1, §7.2.2).
 pub(super) const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];

@@ -4,14 +4,14 @@ use alloc::vec::Vec;
 
 use super::window::WindowBits;
 
-/// The last bytes of plaintext that went through one direction of a connection, at most a window of them: all
+/// The last bytes of plaintext that went through one direction of a connection, at most a window of them. This is all
 /// that has to be kept between two messages (RFC 7692 §7.2.3.2).
 ///
-/// Its memory grows with what it has seen, and never beyond the window.
+/// Its memory grows with the plaintext, up to the size of the window.
 pub(super) struct History {
-    /// A ring once it is as long as the window.
+    /// The bytes; a ring once it is as long as the window.
     bytes: Vec<u8>,
-    /// Where the oldest byte is.
+    /// The position of the oldest byte.
     start: usize,
     bits: WindowBits,
 }
@@ -28,7 +28,7 @@ impl History {
         self.bits
     }
 
-    /// Adds what follows all that was added before.
+    /// Appends plaintext.
     pub(super) fn push(&mut self, plain: &[u8]) {
         let size = self.bits.size();
         if let Some(rest) = plain.len().checked_sub(size) {
@@ -49,7 +49,7 @@ impl History {
         self.start = self.start.saturating_add(over.len()) & size.wrapping_sub(1);
     }
 
-    /// The bytes in their order, in two parts.
+    /// Returns the bytes in order, in two parts.
     pub(super) fn parts(&self) -> [&[u8]; 2] {
         let (newer, older) = self.bytes.split_at_checked(self.start).unwrap_or_default();
         [older, newer]
@@ -63,12 +63,12 @@ impl History {
         [older.get(older.len().saturating_sub(rest)..).unwrap_or_default(), newer]
     }
 
-    /// Forgets everything, and gives the memory back.
+    /// Forgets everything and frees the memory.
     pub(super) fn clear(&mut self) {
         *self = Self::new(self.bits);
     }
 
-    /// Has room for `len` bytes, at most twice as many, and at most the window.
+    /// Makes room for `len` bytes. The memory is at most twice as large as that, and at most as large as the window.
     fn reserve(&mut self, len: usize) {
         if len > self.bytes.capacity() {
             let capacity = len.next_power_of_two().max(LEAST).min(self.bits.size());
@@ -83,7 +83,7 @@ impl History {
     }
 }
 
-/// Shows no plaintext.
+/// Shows no plaintext, which may be secret.
 impl core::fmt::Debug for History {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("History").field("bits", &self.bits).field("len", &self.bytes.len()).finish()

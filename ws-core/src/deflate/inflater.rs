@@ -1,4 +1,4 @@
-//! Inflating with engines of a pool.
+//! Inflating with the engines of a pool.
 
 use alloc::boxed::Box;
 
@@ -12,8 +12,9 @@ use crate::ProtocolError;
 
 /// Inflates the messages of one direction of a connection with engines of a [`Pool`].
 ///
-/// Between two messages it holds the last bytes of plaintext, as many as the window has; with
-/// [`no_context_takeover`](Self::no_context_takeover) it holds nothing. In the middle of a message it also holds the engine.
+/// Between two messages it keeps the last window of plaintext, or nothing after
+/// [`no_context_takeover`](Self::no_context_takeover). In the middle of a message it also keeps the engine. The example of
+/// [`Pool`] shows how to use it.
 #[derive(Debug)]
 pub struct Inflater {
     pool: Pool,
@@ -26,23 +27,23 @@ pub struct Inflater {
     stamp: Stamp,
 }
 
-/// An engine that is taken out of the pool.
+/// An engine that was taken out of the pool.
 struct Engine(Box<Decoder>);
 
-/// What [`Inflater::inflate`] has done.
+/// The result of [`Inflater::inflate`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Inflated {
-    /// How many bytes of the input are used up.
+    /// How many bytes of the input were used.
     pub consumed: usize,
-    /// How many bytes of the output are written.
+    /// How many bytes of the output were written.
     pub produced: usize,
-    /// What it takes to go on.
+    /// What is needed to continue.
     pub need: Need,
 }
 
 impl Inflater {
-    /// An inflater for messages that were compressed with this window.
+    /// Returns an inflater for messages that were compressed with a window of `bits`.
     pub fn new(pool: &Pool, bits: WindowBits, limits: Limits) -> Self {
         Self {
             pool: pool.clone(),
@@ -55,29 +56,29 @@ impl Inflater {
         }
     }
 
-    /// Each message starts with an empty window: the peer's `no_context_takeover` was agreed.
+    /// Begins each message with an empty window, because the peer agreed to `no_context_takeover`.
     #[must_use]
     pub const fn no_context_takeover(mut self) -> Self {
         self.takeover = false;
         self
     }
 
-    /// From the next call on, messages may be this long.
+    /// Sets the longest message from the next call on.
     #[cfg(feature = "endpoint")]
     pub(crate) const fn set_max_message(&mut self, bytes: u64) {
         self.limits = self.limits.max_message(bytes);
     }
 
-    /// Inflates a part of a message's payload into `output`; `end` says that the payload ends with it.
+    /// Inflates a part of a message's payload into `output`. `end` says whether the payload ends with this part.
     ///
-    /// Call it again with the rest of the input, which may be empty, while it needs output: the message is complete
-    /// when it needs nothing. That takes at least one byte of room beyond the message, or another call. The text of a message
+    /// While the result needs output, call this again with the rest of the input, which may be empty. The message is complete
+    /// when the result needs nothing; that takes at least one byte of room beyond the message, or another call. Text
     /// is not checked to be UTF-8.
     ///
     /// # Errors
     ///
-    /// [`ProtocolError::InvalidDeflate`] and [`ProtocolError::MessageTooLarge`], after all bytes before the error were
-    /// written; also for each later call. The connection has to be failed.
+    /// [`ProtocolError::InvalidDeflate`] or [`ProtocolError::MessageTooLarge`], after all bytes before the error were
+    /// written. Every later call returns the same error. The connection has to be failed.
     pub fn inflate(
         &mut self,
         input: &[u8],
@@ -86,7 +87,7 @@ impl Inflater {
     ) -> Result<Inflated, ProtocolError> {
         self.progress.check()?;
         if self.engine.is_none() && input.is_empty() && !end {
-            // There is nothing that an engine would have to remember.
+            // An engine would have nothing to do.
             return Ok(Inflated { consumed: 0, produced: 0, need: Need::Input });
         }
         let Self { pool, history, takeover, limits, progress, engine, stamp } = self;
@@ -122,7 +123,7 @@ impl Inflater {
         }
         let over = call.over;
         if complete {
-            // The engine's window has 15 bits: with fewer it would reach further than the history.
+            // The engine's window always has 15 bits. If fewer were agreed, it would reach further back than the history.
             let resumable = *takeover && !over && history.bits() == WindowBits::MAX;
             *stamp = lease.put(resumable);
             if !*takeover {

@@ -2,9 +2,9 @@
 
 /// How long an inflated message may be.
 ///
-/// A message that breaks a limit fails with
-/// [`ProtocolError::MessageTooLarge`](crate::ProtocolError::MessageTooLarge) when it is inflated that far: the
-/// memory and the work that it costs are bounded by the limits, not by what the peer has compressed.
+/// A message that exceeds a limit fails with
+/// [`ProtocolError::MessageTooLarge`](crate::ProtocolError::MessageTooLarge) as soon as it is inflated that far. So the limits,
+/// not the peer's compression, bound its memory and work.
 ///
 /// ```
 /// use ws_core::deflate::Limits;
@@ -14,27 +14,27 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Limits {
     pub(super) max_message: u64,
-    /// 0 is any.
+    /// Zero means any ratio.
     pub(super) max_ratio: u32,
 }
 
 impl Limits {
-    /// 16 MiB, and any ratio.
+    /// Returns the defaults: messages of at most 16 MiB, with any ratio.
     pub const fn new() -> Self {
         Self { max_message: 16 << 20, max_ratio: 0 }
     }
 
-    /// The longest message, in inflated bytes, inclusive. Default 16 MiB.
+    /// Sets the longest message, in inflated bytes, inclusive. Default: 16 MiB.
     #[must_use]
     pub const fn max_message(mut self, bytes: u64) -> Self {
         self.max_message = bytes;
         self
     }
 
-    /// How many times longer than its payload a message may become. Default any; DEFLATE reaches 1,032.
+    /// Sets how many times longer than its payload a message may become. Default: `None`, any ratio. DEFLATE reaches 1,032.
     ///
-    /// Payloads count in whole KiB: with a ratio of 200, each KiB of the payload, also one that has only begun,
-    /// allows 200 KiB of the message. 0 is any ratio, as `None` is.
+    /// Payloads count in whole KiB: with a ratio of 200, each KiB of the payload, even if it has only begun, allows 200 KiB of
+    /// the message. Zero means any ratio, like `None`.
     #[must_use]
     pub const fn max_ratio(mut self, ratio: Option<u32>) -> Self {
         self.max_ratio = match ratio {

@@ -1,34 +1,34 @@
-//! The rules of a compressed message that is received, whichever engine decodes it (RFC 7692 §7.2.2).
+//! The rules for a received compressed message, which are the same for all engines (RFC 7692 §7.2.2).
 
 use super::engine::{Engine, Outcome, Step};
 use super::limits::Limits;
 use crate::ProtocolError;
 
-/// So many compressed bytes are decoded before the limit of the ratio grows: it must not depend on how the
-/// message is cut into pieces, so it grows at the same bytes of every message.
+/// The limit of the ratio grows after this many compressed bytes. It must not depend on how the message is cut into
+/// pieces, so it always grows at the same bytes of a message.
 const RATIO_STEP: u64 = 1024;
 
-/// What a final block counts as, in bytes of the message, before the limits: an engine that begins anew is given its
-/// window again. So many bytes of that are allowed in any message.
+/// How many bytes of the message a final block counts as, because the engine has to be given its window again after it.
 const RESTART: u64 = 1024;
+/// How many such bytes are allowed in any message, however short its limit is.
 const FREE_RESTARTS: u64 = 64 * RESTART;
 
-/// How far the message that is being received is inflated.
+/// How far the current message is inflated.
 #[derive(Debug)]
 pub(super) struct Progress {
     compressed: u64,
     inflated: u64,
-    /// All that the payload so far stands for has been written.
+    /// Whether all output for the payload so far was written.
     drained: bool,
-    /// Nothing has come since the message's start or since a final block.
+    /// Whether nothing has come since the start of the message or since a final block.
     fresh: bool,
-    /// How many blocks were final: work that no byte of the message shows.
+    /// How many blocks were final. They cost work that shows in no byte of the message.
     restarts: u64,
-    /// What is wrong with the message: told after the bytes before it.
+    /// The error of the message, which is returned after the bytes before it.
     error: Option<ProtocolError>,
 }
 
-/// What a call has come to.
+/// The result of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Run {
     pub(super) consumed: usize,
@@ -36,14 +36,14 @@ pub(super) struct Run {
     pub(super) need: Need,
 }
 
-/// What an inflater needs to go on.
+/// What an inflater needs to continue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Need {
-    /// More of the payload: all of it so far is inflated.
+    /// More of the payload. Everything so far is inflated.
     Input,
     /// More room for output.
     Output,
-    /// Nothing: the message is complete.
+    /// Nothing. The message is complete.
     Nothing,
 }
 
@@ -52,31 +52,31 @@ impl Progress {
         Self { compressed: 0, inflated: 0, drained: true, fresh: true, restarts: 0, error: None }
     }
 
-    /// Whether a part of a message was inflated, and not its end.
+    /// Returns whether a part of a message was inflated, but not its end.
     #[cfg(feature = "miniz_oxide")]
     pub(super) const fn is_open(&self) -> bool {
         self.compressed != 0 || self.error.is_some()
     }
 
-    /// Makes all that follows fail, if it does not yet.
+    /// Makes every following call fail with `error`, unless there is an error already.
     #[cfg(feature = "miniz_oxide")]
     pub(super) fn fail(&mut self, error: ProtocolError) {
         self.error.get_or_insert(error);
     }
 
-    /// Fails if the message has failed, and all bytes before the error were returned.
+    /// Returns the error of the message, once all bytes before it were returned.
     #[cfg(feature = "zlib-rs")]
     pub(super) fn check(&self) -> Result<(), ProtocolError> {
         self.error.map_or(Ok(()), Err)
     }
 
-    /// Inflates `input` until it is used up, or the engine's output is full, or the message is complete, which it is
-    /// after `input` when that is its `end`.
+    /// Inflates `input` until it is used up, the engine's output is full, or the message is complete. `end` says whether the
+    /// message ends with `input`.
     ///
     /// # Errors
     ///
-    /// [`ProtocolError::InvalidDeflate`] and [`ProtocolError::MessageTooLarge`], once all bytes before the error were
-    /// returned; also for each later call.
+    /// [`ProtocolError::InvalidDeflate`] or [`ProtocolError::MessageTooLarge`], once all bytes before the error were
+    /// returned. Every later call returns the same error.
     pub(super) fn run(
         &mut self,
         engine: &mut impl Engine,
@@ -137,7 +137,7 @@ impl Progress {
             }
         }
         match self.error {
-            // The bytes before the error come first.
+            // The bytes before the error are returned first.
             Some(error) if run.produced == 0 => Err(error),
             _ => {
                 run.need = Need::Output;
@@ -146,18 +146,18 @@ impl Progress {
         }
     }
 
-    /// Whether nothing of the message was decoded.
+    /// Returns whether nothing of the message has been decoded.
     const fn has_not_begun(&self) -> bool {
         self.compressed == 0 && self.drained
     }
 
-    /// How much of the payload's next `len` bytes is decoded in one step, and how many bytes the message may have until
-    /// they are.
+    /// Returns how many of the payload's next `len` bytes one step may decode, and how long the message may be by
+    /// then.
     fn next_limit(&self, limits: Limits, len: usize) -> (usize, u64) {
         if limits.max_ratio == 0 {
             return (len, limits.max_message);
         }
-        // What is not written yet belongs to the bytes before.
+        // Output that is not written yet belongs to the bytes before.
         let counted = self.compressed.saturating_sub(u64::from(!self.drained));
         let until = (counted / RATIO_STEP).saturating_add(1).saturating_mul(RATIO_STEP);
         let left = usize::try_from(until.saturating_sub(self.compressed)).unwrap_or(usize::MAX);

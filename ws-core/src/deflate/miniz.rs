@@ -1,7 +1,7 @@
-//! The engine without an allocator: the core of `miniz_oxide`, which decodes into a ring of the caller's memory.
+//! The engine without an allocator: the core of `miniz_oxide`, which decodes into a ring in memory of the caller.
 //!
-//! The ring is the window. A distance longer than it is an error, and so is one that reaches back before the first
-//! byte: until the ring has been filled once, it is used as a plain slice, in which the engine checks that.
+//! The ring is the window. A distance that is longer than the ring is an error, and so is one that reaches back before the
+//! first byte. Until the ring has been filled once, it is used as a plain slice, for which the engine checks the latter.
 
 use miniz_oxide::inflate::TINFLStatus;
 use miniz_oxide::inflate::core::inflate_flags::{
@@ -12,23 +12,23 @@ use miniz_oxide::inflate::core::{DecompressorOxide, decompress_with_limit};
 
 use super::engine::{Engine, Outcome, Step, TAIL};
 
-/// The engine over a ring whose length is a power of two.
+/// The engine with its ring, whose length is a power of two.
 pub(super) struct Ring<'a> {
     pub(super) decoder: &'a mut DecompressorOxide,
     pub(super) bytes: &'a mut [u8],
     pub(super) place: &'a mut Place,
 }
 
-/// Where the next byte goes in a ring.
+/// The position of the next byte in a ring.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Place {
     pub(super) at: usize,
-    /// All bytes of the ring are in reach; otherwise those before `at` are.
+    /// Whether messages may refer to all bytes of the ring, instead of only those before `at`.
     pub(super) full: bool,
 }
 
 impl Place {
-    /// Goes back to the start of a ring of `len` bytes from its end.
+    /// At the end of a ring of `len` bytes, goes back to its start.
     pub(super) const fn wrap(&mut self, len: usize) {
         if self.at == len {
             *self = Self { at: 0, full: true };
@@ -49,7 +49,7 @@ impl Ring<'_> {
         decompress_with_limit(self.decoder, input, self.bytes, place.at, room, flags)
     }
 
-    /// Where one byte can be written that is not kept.
+    /// Returns a place for one byte that is thrown away.
     const fn spare(&self) -> Place {
         let mut place = *self.place;
         place.wrap(self.bytes.len());
@@ -80,7 +80,7 @@ impl Engine for Ring<'_> {
         let place = self.spare();
         match self.decode(&TAIL, place, 1, TINFL_FLAG_STOP_ON_BLOCK_BOUNDARY) {
             (TINFLStatus::BlockBoundary, 4, 0) => {
-                // Bits that are left would belong to the next message.
+                // Leftover bits would belong to the next message.
                 self.decoder.block_boundary_state().is_some_and(|state| state.num_bits == 0)
             }
             (TINFLStatus::Done, 4, 0) => true,

@@ -1,33 +1,34 @@
-//! permessage-deflate (RFC 7692): compressed messages.
+//! Compressed messages: permessage-deflate (RFC 7692).
 //!
-//! What is kept between two messages is the end of the plaintext, as much as the window has: a compressor and a
-//! decompressor can be set up from that at any time. Connections therefore share engines, and a connection that is
-//! idle holds its windows only.
+//! Between two messages only the end of the plaintext has to be kept, as much as fits the window. A compressor or
+//! decompressor can be set up from it at any time. So connections share engines, and an idle connection
+//! holds only its windows.
 //!
 //! - `SliceInflater` (feature `miniz_oxide`) inflates in memory of the caller, without an allocator.
 //! - `Inflater` and `Deflater` (feature `zlib-rs`) use the engines of a `Pool`.
 //!
-//! Without one of these features there is [`WindowBits`] only, for drivers that bring an engine of their own, such as that in
-//! the ROM of some microcontrollers.
+//! Without one of these features, the module has only the negotiated values, such as [`WindowBits`]. They are for drivers that
+//! have an engine of their own, for example in the ROM of some microcontrollers.
 //!
 //! # What is checked
 //!
-//! The outcome of a message never depends on how its payload and the output are cut, nor on whether an engine was shared.
-//! The limits hold while a message is inflated. Blocks may be final: the next block goes on with the same window, in the
-//! same message and in the next one. A message is complete when the four bytes that its sender has removed end a
-//! block without content, and no bit is left over. So a truncated message is an error, and nothing of a message gets into the
-//! next one. A message may also end with a final block, and an empty payload is an empty message.
-//!
-//! A distance that reaches back before all that was received is an error, and so is one that is longer than a
-//! `SliceInflater`'s window. An `Inflater` also accepts a distance that is longer than the agreed window, as long as it
-//! reaches no further than the message itself, from its last final block on, and before that as many bytes as the window
-//! has. Such a message is inflated as its sender has meant it.
+//! - The result never depends on how the payload and the output are cut, nor on whether an engine was shared.
+//! - The limits apply while a message is being inflated.
+//! - Blocks may be final. The next block continues with the same window, in the same message or in the next one.
+//! - A message is complete if the four bytes that its sender removed end a block without content, and no bit is left over.
+//!   So a truncated message is an error, and no part of a message gets into the next one.
+//! - A message may also end with a final block. An empty payload is an empty message.
+//! - A distance that reaches back before everything that was received is an error. So is one that is longer than the
+//!   window of a `SliceInflater`.
+//! - An `Inflater` also accepts a distance that is longer than the agreed window, as long as it reaches no further back than
+//!   the message itself (since its last final block) and one window before it. Such a message is inflated as its
+//!   sender meant it.
 //!
 //! # When not to compress
 //!
-//! If a message has both a secret and text that somebody else has chosen, its compressed length tells whether the two
-//! resemble each other, and with many messages the secret can be found out (CRIME, BREACH). With context takeover that
-//! also holds for secrets in earlier messages.
+//! Suppose that a message contains both a secret and text that an attacker has chosen. Its compressed length then
+//! shows how much the two have in common, and with many messages the secret can be found out (CRIME, BREACH; RFC 7692 §8). With
+//! context takeover this is also true for secrets in earlier messages.
 
 mod config;
 mod params;

@@ -1,13 +1,12 @@
-//! What both sides keep to once permessage-deflate is agreed on.
+//! The agreed parameters of permessage-deflate.
 
 use super::WindowBits;
 use crate::Role;
 
-/// The parameters of permessage-deflate that a connection keeps to (RFC 7692 §7.1), as the server's answer
-/// has them.
+/// The agreed parameters of permessage-deflate (RFC 7692 §7.1), as they are in the server's answer.
 ///
-/// The negotiation on slices returns them (`handshake::Upgrade::deflate` on a server, `handshake::ResponseHead::deflate`
-/// on a client). For a connection whose handshake was done elsewhere, make them by hand:
+/// The handshake on slices returns them: `handshake::Upgrade::deflate` on a server, `handshake::ResponseHead::deflate`
+/// on a client. For a connection whose handshake was done elsewhere, fill them in yourself:
 ///
 /// ```
 /// use ws_core::Role;
@@ -23,21 +22,21 @@ use crate::Role;
 /// assert!(agreed.context_takeover(Role::Server));
 /// ```
 ///
-/// The default has no parameter: both sides may use 15 bits and take over their context.
+/// The default has no parameters: both sides may use a window of 15 bits and take over their context.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct DeflateParams {
-    /// The server begins each message with an empty window (RFC 7692 §7.1.1.1).
+    /// Whether the server begins each message with an empty window (RFC 7692 §7.1.1.1).
     pub server_no_context_takeover: bool,
-    /// The client begins each message with an empty window (RFC 7692 §7.1.1.2).
+    /// Whether the client begins each message with an empty window (RFC 7692 §7.1.1.2).
     pub client_no_context_takeover: bool,
-    /// The most that the server uses of a window; `None` means 15 bits (RFC 7692 §7.1.2.1).
+    /// The largest window that the server uses; `None` means 15 bits (RFC 7692 §7.1.2.1).
     pub server_max_window_bits: Option<WindowBits>,
-    /// The most that the client uses of a window; `None` means 15 bits (RFC 7692 §7.1.2.2).
+    /// The largest window that the client uses; `None` means 15 bits (RFC 7692 §7.1.2.2).
     pub client_max_window_bits: Option<WindowBits>,
 }
 
 impl DeflateParams {
-    /// Returns the window for the messages that `sender` sends: how far back they may refer.
+    /// Returns the window of the messages that `sender` sends, which is how far back they may refer.
     #[must_use]
     pub const fn window_bits(&self, sender: Role) -> WindowBits {
         let bits = match sender {
@@ -50,7 +49,7 @@ impl DeflateParams {
         }
     }
 
-    /// Returns whether a message that `sender` sends may refer to earlier ones.
+    /// Returns whether a message from `sender` may refer to earlier messages.
     #[must_use]
     pub const fn context_takeover(&self, sender: Role) -> bool {
         match sender {

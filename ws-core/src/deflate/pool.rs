@@ -14,15 +14,15 @@ use super::zlib::Decoder;
 
 /// Engines that any number of connections share.
 ///
-/// An engine costs 48 KB to inflate and 137 to 380 KB to compress. A connection holds one only while it
-/// inflates a message that arrives in pieces; otherwise it uses one for the time of a call. The pool keeps the engines
-/// that were used last, each in the state in which its connection has left it. If that connection is the next to use it,
-/// it goes on from there, which is faster (to inflate, with a window of 15 bits only); otherwise the engine is set up
-/// from the other connection's history.
+/// An engine takes 48 KB to inflate, and 137 to 380 KB to compress. A connection uses one only during a call, except in the
+/// middle of a message that arrives in pieces, when it keeps the engine.
 ///
-/// A clone is another handle of the same pool. Nobody waits for an engine: when all are at work, another one is made, and
-/// dropped after the call.
+/// The pool keeps the engines that were used last, each in the state in which its connection left it. If the same connection
+/// uses it next, it continues from there, which is faster. (For inflating, this needs a window of 15 bits.) Otherwise
+/// the engine is set up from the history of the other connection.
 ///
+/// A clone is another handle of the same pool. Nobody waits for an engine: if all of them are in use, a further one is
+/// made, and dropped after the call.
 /// ```
 /// use ws_core::deflate::{Deflater, DeflateOptions, Inflater, Limits, Need, Pool, WindowBits};
 ///
@@ -51,45 +51,45 @@ struct Shared {
     deflate: Shelf<Deflate, Settings>,
 }
 
-/// The most places for engines: they are searched one after the other.
+/// The most places for engines. A search looks at one after the other.
 const MOST: usize = 1024;
 
-/// Says where an engine was left, and in which state.
+/// Identifies the place in which an engine was left, and its state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stamp {
     place: usize,
-    /// No two states in one place have the same. 0: in a state that no connection can go on from.
+    /// A number that is unique among the states in one place. Zero means that no connection can continue from the state.
     count: u64,
 }
 
 impl Stamp {
-    /// Of no engine.
+    /// The stamp of no engine.
     pub(super) const NONE: Self = Self { place: 0, count: 0 };
 }
 
-/// The engines of one sort, each in a place of its own, which is locked while the engine works.
+/// The engines of one kind. Each has its own place, which stays locked while the engine is in use.
 pub(super) struct Shelf<E, S> {
     places: Box<[Mutex<Place<E, S>>]>,
-    /// Counts how often an engine was put back. It is approximate: two threads may count the same.
+    /// How often an engine was put back. The count is approximate, because two threads may count the same.
     time: AtomicU64,
 }
 
 struct Place<E, S> {
     idle: Option<Idle<E, S>>,
-    /// How often an engine that can be gone on with was left here.
+    /// How often an engine from which a connection can continue was left here.
     count: u64,
 }
 
 struct Idle<E, S> {
     engine: Box<E>,
     settings: S,
-    /// See [`Stamp`].
+    /// The number in the engine's [`Stamp`].
     count: u64,
-    /// When it was put back.
+    /// The [`Shelf::time`] at which the engine was put back.
     time: u64,
 }
 
-/// An engine, and the place in which it is left, if there was a free one. If it is dropped, so is the engine.
+/// An engine in use, with the place that it goes back to, if one was free. Dropping the lease drops the engine.
 pub(super) struct Lease<'s, E, S> {
     shelf: &'s Shelf<E, S>,
     place: Option<(usize, MutexGuard<'s, Place<E, S>>)>,
@@ -98,13 +98,13 @@ pub(super) struct Lease<'s, E, S> {
 }
 
 impl Pool {
-    /// A pool that keeps as many engines of each sort as there are processors.
+    /// Returns a pool that keeps as many engines of each kind as there are processors.
     pub fn new() -> Self {
         Self::with_engines(available_parallelism().unwrap_or(NonZeroUsize::MIN))
     }
 
-    /// A pool that keeps up to this many engines to inflate, and as many to compress, those at work included. More than
-    /// 1,024 is taken as 1,024.
+    /// Returns a pool that keeps at most this many engines to inflate, and as many to compress, including those in use. A
+    /// number above 1,024 counts as 1,024.
     pub fn with_engines(most: NonZeroUsize) -> Self {
         Self(Arc::new(Shared { inflate: Shelf::new(most), deflate: Shelf::new(most) }))
     }
@@ -133,17 +133,17 @@ impl<E, S: Copy + PartialEq> Shelf<E, S> {
         }
     }
 
-    /// Locks a place in which no engine works now.
+    /// Locks a place whose engine is not in use.
     fn lock(&self, place: usize) -> Option<MutexGuard<'_, Place<E, S>>> {
         match self.places.get(place)?.try_lock() {
             Ok(guard) => Some(guard),
             Err(TryLockError::WouldBlock) => None,
-            // `take` moves an engine out of its place before it works, so after a panic the place is empty.
+            // `take` removes an engine from its place before it is used, so after a panic the place is empty.
             Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
         }
     }
 
-    /// Takes an engine; also returns whether it is in the state of that stamp.
+    /// Takes an engine. Also returns whether it is in the state of `stamp`.
     pub(super) fn take(
         &self,
         stamp: Stamp,
@@ -169,8 +169,8 @@ impl<E, S: Copy + PartialEq> Shelf<E, S> {
         (Lease { shelf: self, place, engine, settings }, false)
     }
 
-    /// A place for an engine with these settings: that of one which no connection can go on with; or an empty one; or that
-    /// of the engine that was not used for longest. `None`: engines work in all of them.
+    /// Returns a place for an engine with these settings, or `None` if engines from all places are in use. A place whose engine no
+    /// connection can continue is preferred, then an empty one, then the one whose engine has not been used for longest.
     fn best(&self, settings: Option<S>) -> Option<(usize, MutexGuard<'_, Place<E, S>>)> {
         let mut best: Option<((u8, u64), usize, MutexGuard<'_, _>)> = None;
         for at in 0..self.places.len() {
@@ -196,7 +196,7 @@ impl<E, S: Copy + PartialEq> Shelf<E, S> {
         best.map(|(_, at, guard)| (at, guard))
     }
 
-    /// An engine that was taken out by [`Lease::keep`], to be put back.
+    /// Returns a lease for an engine that was taken out by [`Lease::keep`], so that it can be put back.
     pub(super) fn with(&self, engine: Box<E>, settings: S) -> Lease<'_, E, S> {
         Lease { shelf: self, place: None, engine, settings }
     }
@@ -207,7 +207,7 @@ impl<E, S: Copy + PartialEq> Lease<'_, E, S> {
         &mut self.engine
     }
 
-    /// Puts the engine back, in a state that a connection can go on from if `resumable`; returns its stamp.
+    /// Puts the engine back and returns its stamp. `resumable` says whether a connection can continue from its state.
     pub(super) fn put(self, resumable: bool) -> Stamp {
         let Self { shelf, place, engine, settings } = self;
         let Some((place, mut guard)) = place.or_else(|| shelf.best(None)) else {

@@ -10,12 +10,12 @@ use crate::connection::Chunk;
 use crate::utf8::Utf8Validator;
 use crate::{MessageKind, ProtocolError};
 
-/// The state of a decoder, which a [`SliceInflater`] borrows: about 11 KB.
+/// The state of a decoder, about 11 KB, which a [`SliceInflater`] borrows.
 #[derive(Clone)]
 pub struct Decoder(DecompressorOxide);
 
 impl Decoder {
-    /// A decoder for any number of messages.
+    /// Returns a decoder for any number of messages.
     pub fn new() -> Self {
         Self(DecompressorOxide::new())
     }
@@ -33,14 +33,14 @@ impl core::fmt::Debug for Decoder {
     }
 }
 
-/// Inflates the messages of a connection in memory of the caller: no allocator is needed.
+/// Inflates the messages of a connection in memory of the caller, without an allocator.
 ///
 /// It takes the chunks of a [`Connection`](crate::Connection) that was made
-/// [`with_compression`](crate::Connection::with_compression) and returns the message in pieces, which lie in the window.
-/// Chunks of messages that are not compressed pass through as they are. Text is checked: all pieces of a
-/// message together are UTF-8.
+/// [`with_compression`](crate::Connection::with_compression), and returns each message in pieces, which lie in the window.
+/// Chunks of uncompressed messages pass through unchanged. Text is checked to be UTF-8; a piece may end inside a
+/// character.
 ///
-/// The window's length is what was agreed for the peer's messages, 256 to 32,768 bytes.
+/// The length of the window is the one that was agreed for the messages of the peer, 256 to 32,768 bytes.
 ///
 /// ```
 /// use ws_core::deflate::{Decoder, Limits, SliceInflater};
@@ -76,7 +76,7 @@ pub struct SliceInflater<'w> {
     limits: Limits,
     progress: Progress,
     text: Utf8Validator,
-    /// Pieces of the latest chunk may be left.
+    /// Whether pieces of the latest chunk may be left.
     unfinished: bool,
 }
 
@@ -88,11 +88,11 @@ pub struct Piece<'p> {
     pub bytes: &'p [u8],
     /// The kind of the message.
     pub kind: MessageKind,
-    /// Whether the message ends here.
+    /// Whether the message ends with this piece.
     pub end: bool,
 }
 
-/// The pieces of a message that a chunk of it stands for.
+/// The pieces of a message that one chunk stands for.
 #[derive(Debug)]
 pub struct Pieces<'i, 'w> {
     inflater: &'i mut SliceInflater<'w>,
@@ -102,7 +102,7 @@ pub struct Pieces<'i, 'w> {
 }
 
 impl<'w> SliceInflater<'w> {
-    /// An inflater whose window is `window`, if that has the length of a window: a power of two from 256 to 32,768.
+    /// Returns an inflater with this window, or `None` if its length is not a power of two from 256 to 32,768 bytes.
     pub fn new(window: &'w mut [u8], decoder: &'w mut Decoder, limits: Limits) -> Option<Self> {
         let bits = u8::try_from(window.len().checked_ilog2()?).ok()?;
         if WindowBits::new(bits)?.size() != window.len() {
@@ -120,14 +120,14 @@ impl<'w> SliceInflater<'w> {
         })
     }
 
-    /// Each message starts with an empty window: the peer's `no_context_takeover` was agreed.
+    /// Begins each message with an empty window, because the peer agreed to `no_context_takeover`.
     #[must_use]
     pub const fn no_context_takeover(mut self) -> Self {
         self.takeover = false;
         self
     }
 
-    /// Adds a chunk. Ask for all of its pieces before the next one: a message of which pieces were left fails.
+    /// Adds a chunk. Take all of its pieces before the next call: if some are left, the message fails.
     pub fn push<'i>(&'i mut self, chunk: &'i Chunk<'_>) -> Pieces<'i, 'w> {
         let starts = chunk.start && chunk.compressed;
         if self.unfinished || starts && self.progress.is_open() {
@@ -141,7 +141,7 @@ impl<'w> SliceInflater<'w> {
         Pieces { inflater: self, chunk, consumed: 0, done: false }
     }
 
-    /// Inflates up to the end of the window; returns where in it the bytes lie.
+    /// Inflates up to the end of the window. Returns where in the window the bytes lie.
     fn run(&mut self, input: &[u8], end: bool) -> Result<(usize, Run), ProtocolError> {
         self.place.wrap(self.window.len());
         let start = self.place.at;
@@ -154,7 +154,7 @@ impl<'w> SliceInflater<'w> {
         Ok((start, run))
     }
 
-    /// Checks a piece of text, which lies in the window.
+    /// Checks a piece of text that lies in the window.
     fn check(&mut self, start: usize, run: Run) -> Result<(), ProtocolError> {
         let bytes = self.window.get(start..start.saturating_add(run.produced)).unwrap_or_default();
         let mut checked = self.text.push(bytes);
@@ -168,7 +168,7 @@ impl<'w> SliceInflater<'w> {
     }
 }
 
-/// Shows no plaintext.
+/// Shows no plaintext, which may be secret.
 impl core::fmt::Debug for SliceInflater<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("SliceInflater")
@@ -179,13 +179,13 @@ impl core::fmt::Debug for SliceInflater<'_> {
 }
 
 impl Pieces<'_, '_> {
-    /// The next piece; `None` when all that the chunk stands for was returned.
+    /// Returns the next piece, or `None` when all pieces of the chunk were returned.
     ///
     /// # Errors
     ///
-    /// [`ProtocolError::InvalidDeflate`], [`ProtocolError::InvalidUtf8`] and [`ProtocolError::MessageTooLarge`], after
-    /// all bytes before the error (RFC 6455 §8.1 allows to fail early: text is checked piece by piece). Fail the
-    /// connection with it ([`Receiver::fail`](crate::connection::Receiver::fail)).
+    /// [`ProtocolError::InvalidDeflate`], [`ProtocolError::InvalidUtf8`] or [`ProtocolError::MessageTooLarge`], after
+    /// all bytes before the error. (RFC 6455 §8.1 allows this for text, which is checked piece by piece.) Fail the
+    /// connection with the error: [`Receiver::fail`](crate::connection::Receiver::fail).
     pub fn next_piece(&mut self) -> Result<Option<Piece<'_>>, ProtocolError> {
         let Chunk { kind, end, compressed, .. } = *self.chunk;
         if self.done {

@@ -1,6 +1,6 @@
 //! How far back a compressed message may refer.
 
-/// The size of an LZ77 sliding window as RFC 7692 §7.1.2 writes it: the base-2 logarithm of its bytes, 8 to 15.
+/// The size of an LZ77 sliding window, as the base-2 logarithm of its bytes: 8 to 15 (RFC 7692 §7.1.2).
 ///
 /// ```
 /// use ws_core::deflate::WindowBits;
@@ -17,20 +17,20 @@ pub struct WindowBits(u8);
 impl WindowBits {
     /// 8 bits: 256 bytes.
     pub const MIN: Self = Self(8);
-    /// 15 bits: 32 KiB. What is used unless less was agreed.
+    /// 15 bits: 32 KiB. This is the window unless less was agreed.
     pub const MAX: Self = Self(15);
 
-    /// A window of `2^bits` bytes, if `bits` is 8 to 15.
+    /// Returns a window of `2^bits` bytes, or `None` if `bits` is not 8 to 15.
     pub const fn new(bits: u8) -> Option<Self> {
         if bits >= Self::MIN.0 && bits <= Self::MAX.0 { Some(Self(bits)) } else { None }
     }
 
-    /// The value of the extension's parameter: 8 to 15.
+    /// Returns the value of the extension's parameter: 8 to 15.
     pub const fn bits(self) -> u8 {
         self.0
     }
 
-    /// The window in bytes: 256 to 32768.
+    /// Returns the size in bytes: 256 to 32,768.
     pub const fn size(self) -> usize {
         1 << self.0
     }

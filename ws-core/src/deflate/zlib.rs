@@ -1,57 +1,57 @@
 //! The engine with std: `zlib-rs`, which decodes into the caller's output and keeps a window of its own.
 //!
-//! Its window always has 15 bits: it does not keep to smaller ones, and sets the window back to 15 when it is reset. So a
-//! distance is in reach if it is not longer than the history and what the message has written together, and
-//! at most 32 KiB. That is the same whether the state was built up message by message or from the history,
-//! if the history is 15 bits, too.
+//! The engine's window always has 15 bits. It does not enforce a smaller one, and returns to 15 bits when it is reset. So a
+//! distance is accepted if it is at most 32 KiB, and not longer than the history and the output of the message together.
+//! With a history of 15 bits this is the same whether the engine was set up from the history or has decoded the
+//! messages itself.
 
 use zlib_rs::{Inflate, InflateError, InflateFlush, Status};
 
 use super::engine::{Engine, Outcome, Step, TAIL};
 use super::history::History;
 
-/// An inflate engine, with room for a short payload and what follows it.
+/// An inflate engine, with room for a short payload and the bytes that are appended to it.
 pub(super) struct Decoder {
     inflate: Inflate,
     padded: [u8; SHORT + TAIL.len() + PAD],
 }
 
-/// An inflate engine that has seen nothing.
+/// Returns an inflate engine in its initial state.
 pub(super) fn new_engine() -> Decoder {
     Decoder { inflate: Inflate::new(false, 15), padded: [0; SHORT + TAIL.len() + PAD] }
 }
 
-/// Puts the engine into the state in which it has decoded what the history holds.
+/// Puts the engine into the state after it has decoded the history.
 pub(super) fn rebuild(engine: &mut Decoder, history: &History) {
     engine.inflate.reset(false);
     for part in history.parts() {
-        // It fails for streams with a header only.
+        // It fails only for streams with a header.
         let _ = engine.inflate.set_dictionary(part);
     }
 }
 
-/// The engine with a slice of output, and the history for a final block.
+/// One call of [`Inflater::inflate`](super::Inflater::inflate): the engine, its output, and the history.
 pub(super) struct Call<'a> {
     pub(super) engine: &'a mut Decoder,
     pub(super) history: &'a mut History,
     pub(super) output: &'a mut [u8],
     /// How much of the output is written.
     pub(super) written: usize,
-    /// How much of that the history has.
+    /// How much of the written output is in the history.
     pub(super) remembered: usize,
-    /// The stream of blocks has ended: the engine has to be rebuilt.
+    /// Whether the last block was final, so that the engine has to be rebuilt.
     pub(super) over: bool,
 }
 
-/// The longest payload that is copied, so that an engine can be given what follows it in the same call.
+/// The longest payload that is copied, so that one call of the engine can decode it with the bytes that follow it.
 const SHORT: usize = 512;
 
-/// With so many bytes behind those that it decodes, an engine is in its fastest loop to the end of a block.
+/// With this many bytes behind those that it decodes, an engine stays in its fastest loop up to the end of a block.
 const PAD: usize = 16;
 
 impl Call<'_> {
-    /// Decodes the payload of a whole message together with the bytes that were removed; `None` if that takes more than
-    /// the usual message needs: one block, and the empty one after it.
+    /// Decodes the payload of a whole message together with the bytes that were removed. Returns `None` if the message is not a
+    /// usual one, which has one block and an empty one after it.
     fn short(&mut self, input: &[u8], room: usize) -> Option<Step> {
         let Decoder { inflate, padded } = &mut *self.engine;
         let len = input.len();
@@ -78,9 +78,9 @@ impl Call<'_> {
         if ended != (rest.checked_add(TAIL.len())?, 0, Ok(Status::Ok)) {
             return None;
         }
-        // A block has begun with the last 47 bits or fewer, and has no content. Of those a fixed one takes 10 bits, and a
-        // dynamic one more than 47: it was a stored one, so no bit is left over. It has begun in the bits that are zero here,
-        // so it is not final.
+        // The last 47 bits or fewer contain the start of a block without content. A fixed block takes 10 of these bits, and a dynamic
+        // one takes more than 47. So it was a stored block, and no bit is left over. It began in bits that are zero here, so
+        // it is not final.
         let zero = padded.get(..len)?.ends_with(&[0, 0]) || rest == 0 && input.ends_with(&[0]);
         if !zero && !self.is_at_end() {
             return None;
@@ -89,10 +89,11 @@ impl Call<'_> {
         Some(Step { consumed: len, produced, outcome: Outcome::Complete })
     }
 
-    /// Whether no bit is left over at the end of a block, after which nothing has come. It sees whether that was final.
+    /// Returns whether no bit is left over at the end of a block, and notes whether the block was final. Nothing may have
+    /// come after the block.
     fn is_at_end(&mut self) -> bool {
         let [a, b, c, d] = TAIL;
-        // An empty block. Bits that are left over are the upper bits of 0xff, so this would be a final block, or an invalid
+        // This is an empty block. Leftover bits are the upper bits of 0xff, so they would begin a final block or an invalid
         // one.
         let empty = [0, a, b, c, d];
         let next = decompress(&mut self.engine.inflate, &empty, &mut [0], InflateFlush::NoFlush);
@@ -100,14 +101,14 @@ impl Call<'_> {
         self.over || next == (empty.len(), 0, Ok(Status::Ok))
     }
 
-    /// Adds to the history what was written.
+    /// Adds the written output to the history.
     pub(super) fn remember(&mut self) {
         self.history.push(self.output.get(self.remembered..self.written).unwrap_or_default());
         self.remembered = self.written;
     }
 }
 
-/// One call of the engine: how much it has read and written, and its answer.
+/// Calls the engine once. Returns how much it read and wrote, and its result.
 fn decompress(
     engine: &mut Inflate,
     input: &[u8],
@@ -151,7 +152,7 @@ impl Engine for Call<'_> {
             if let Some(step) = self.short(input, room) {
                 return step;
             }
-            // Nothing of the message is in the history.
+            // The history contains nothing of this message.
             rebuild(self.engine, self.history);
         }
         self.step(input, room)

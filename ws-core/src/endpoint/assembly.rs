@@ -1,10 +1,9 @@
-//! How messages are put together: what the open message is, where its bytes lie, and which of them are held.
+//! How messages are put together: which message is open, where its bytes lie, and which of them have to be kept.
 //!
-//! [`Inbound`](super::Inbound) pushes each piece of a payload here, in the order in which they were parsed, and
-//! gets a [`Place`] when there is something to tell. A place stays valid until the next piece is pushed or
-//! the buffer is read into; it is turned into a message that is lent or owned, which is also where the text of
-//! a message in one piece is checked. Text in several pieces was checked by the receiving half, piece by piece, in the
-//! order in which they lie in the buffer; nothing changes them there.
+//! [`Inbound`](super::Inbound) pushes each piece of a payload here as soon as it is parsed, and gets a [`Place`] back when
+//! there is something to report. A place is valid until the next piece is pushed or the buffer is read into. It is
+//! then turned into a message that is lent or owned. At that point the text of a message in one piece is checked. Text in several
+//! pieces was checked by the receiving half, piece by piece, and nothing changes it in the buffer afterwards.
 
 #[cfg(feature = "zlib-rs")]
 use alloc::boxed::Box;
@@ -21,33 +20,33 @@ use crate::{Message, MessageKind, ProtocolError, utf8};
 
 #[derive(Debug)]
 pub(super) struct Assembly {
-    /// Bytes that are not parsed, and those of the open message.
+    /// The bytes that are not parsed yet, and those of the open message.
     pub(super) buffer: ReadBuffer,
-    /// If permessage-deflate was agreed on.
+    /// Present if permessage-deflate was agreed on.
     #[cfg(feature = "zlib-rs")]
     pub(super) inflating: Option<Box<Inflating>>,
-    /// Whether messages that begin from now on are told in pieces.
+    /// Whether messages that begin from now on are reported in pieces.
     pub(super) streaming: bool,
-    /// Whether the open message is told in pieces.
+    /// Whether the open message is reported in pieces.
     in_pieces: bool,
 }
 
-/// A piece of a message's payload that was parsed just now.
+/// A piece of a message's payload that has just been parsed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Piece {
     pub(super) len: usize,
     pub(super) kind: MessageKind,
     pub(super) start: bool,
     pub(super) end: bool,
-    /// It is a piece of a compressed message.
+    /// Whether it is a piece of a compressed message.
     pub(super) compressed: bool,
 }
 
-/// Something to tell, as a place in the buffer.
+/// Something to report, as a place in the buffer.
 #[derive(Debug)]
 pub(super) enum Place {
     Message(Whole),
-    /// A piece, of which `start` and `end` tell whether the message starts and ends there.
+    /// A piece. `start` and `end` say whether the message starts and ends with it.
     Chunk {
         kind: MessageKind,
         range: Range<usize>,
@@ -62,9 +61,9 @@ pub(super) enum Place {
 pub(super) struct Whole {
     pub(super) kind: MessageKind,
     pub(super) range: Range<usize>,
-    /// Its text was checked as it came: it came in several pieces, or was inflated.
+    /// Whether the text was checked as it came, because it came in several pieces or was inflated.
     pub(super) checked: bool,
-    /// It was compressed, and lies where it was inflated to.
+    /// Whether it was compressed, and lies in the memory that it was inflated to.
     pub(super) inflated: bool,
 }
 
@@ -79,7 +78,7 @@ impl Assembly {
         }
     }
 
-    /// Adds a piece; returns what it completes.
+    /// Adds a piece. Returns the place of what is complete.
     #[inline]
     pub(super) fn push(&mut self, piece: Piece) -> Result<Option<Place>, ProtocolError> {
         let Piece { len, kind, start, end, compressed } = piece;
@@ -104,7 +103,7 @@ impl Assembly {
     #[inline(never)]
     pub(super) fn inflate(&mut self, piece: Piece) -> Result<Option<Place>, ProtocolError> {
         let Self { buffer, inflating, in_pieces, .. } = self;
-        // It is there whenever RSV1 is allowed.
+        // It is present whenever RSV1 is allowed.
         let Some(inflating) = inflating else { return Err(ProtocolError::ReservedBits) };
         let range = buffer.last(piece.len);
         if *in_pieces {
@@ -114,7 +113,7 @@ impl Assembly {
         inflating.push(buffer.get(range), piece)
     }
 
-    /// Drops all that is there: nothing will be put together any more.
+    /// Drops everything. Nothing will be put together any more.
     pub(super) fn discard(&mut self) {
         self.buffer.discard();
         #[cfg(feature = "zlib-rs")]
@@ -123,7 +122,7 @@ impl Assembly {
         }
     }
 
-    /// Whether there is more to tell of a compressed piece, before anything else is parsed.
+    /// Returns whether there is more to report of a compressed piece before anything else is parsed.
     #[inline]
     pub(super) fn is_pending(&self) -> bool {
         #[cfg(feature = "zlib-rs")]
@@ -132,7 +131,7 @@ impl Assembly {
         false
     }
 
-    /// Inflates what [is pending](Self::is_pending).
+    /// Inflates the next part of what [is pending](Self::is_pending).
     #[cfg(feature = "zlib-rs")]
     pub(super) fn next_piece(&mut self) -> Result<Option<Place>, ProtocolError> {
         let Self { buffer, inflating, .. } = self;
@@ -140,7 +139,7 @@ impl Assembly {
         inflating.next_piece(|range| buffer.get(range))
     }
 
-    /// Lets go of the memory of an inflated message that was told.
+    /// Frees the memory of an inflated message that was reported.
     pub(super) fn release_inflated(&mut self) {
         #[cfg(feature = "zlib-rs")]
         if let Some(inflating) = &mut self.inflating {
@@ -166,7 +165,7 @@ impl Assembly {
         self.buffer.take(range)
     }
 
-    /// A message that was completed, lent.
+    /// Lends a complete message.
     #[inline(always)]
     pub(super) fn lend(&self, whole: Whole) -> Result<MessageRef<'_>, ProtocolError> {
         let bytes = self.get(whole.range, whole.inflated);
@@ -177,7 +176,7 @@ impl Assembly {
         })
     }
 
-    /// A message that was completed, owned.
+    /// Returns a complete message as an owned one.
     #[inline]
     pub(super) fn own(&mut self, whole: Whole) -> Result<Message, ProtocolError> {
         let bytes = self.take(whole.range, whole.inflated);
@@ -188,31 +187,31 @@ impl Assembly {
         })
     }
 
-    /// A piece of a message, lent.
+    /// Lends a piece of a message.
     pub(super) fn lend_piece(&self, range: Range<usize>, inflated: bool) -> &[u8] {
         self.get(range, inflated)
     }
 
-    /// A piece of a message, owned.
+    /// Returns a piece of a message as owned bytes.
     pub(super) fn own_piece(&mut self, range: Range<usize>, inflated: bool) -> Bytes {
         self.take(range, inflated)
     }
 }
 
-/// The text of a message that was checked as its pieces came: a second pass over it is saved, which would cost
-/// as much as all else that is done to it.
+/// Returns the text of a message that was checked as its pieces came. A second check would cost as much as everything else that
+/// is done to the message.
 #[inline]
 fn lend_checked(bytes: &[u8]) -> &str {
     debug_assert!(core::str::from_utf8(bytes).is_ok());
-    // SAFETY: the receiving half has checked each piece, and the end of the last one, before it was pushed here, or
-    // `Inflating` has, of a message that was compressed. They lie one after the other as they were checked.
+    // SAFETY: the receiving half has checked each piece, and the end of the last one, before it was pushed here. For a
+    // compressed message, `Inflating` has done so. The pieces lie one after the other, as they were checked.
     #[allow(unsafe_code)]
     unsafe {
         core::str::from_utf8_unchecked(bytes)
     }
 }
 
-/// As [`lend_checked`].
+/// Like [`lend_checked`], but owned.
 #[inline]
 fn own_checked(bytes: Bytes) -> Text {
     // SAFETY: as in `lend_checked`.

@@ -1,7 +1,7 @@
-//! permessage-deflate of an endpoint (RFC 7692): what is agreed, and the messages on their way through the engines.
+//! permessage-deflate in an endpoint (RFC 7692): what is agreed, and how messages pass through the engines.
 //!
-//! [`Inflating`] belongs to the receiving side and [`Deflating`] to the sending side. Between two messages each holds the
-//! last plaintext of its direction, at most a window of it, and nothing else.
+//! [`Inflating`] belongs to the receiving side, and [`Deflating`] to the sending side. Between two messages each keeps only
+//! the last window of plaintext of its direction.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -21,23 +21,25 @@ use crate::handshake::DeflateExtension;
 use crate::utf8::Utf8Validator;
 use crate::{DataFrame, MessageKind, PreparedMessage, ProtocolError, Role, SendError};
 
-/// Messages shorter than this, in bytes, are sent as they are.
+/// The default for the shortest message that is compressed, in bytes.
 const LEAST: usize = 64;
 /// The first room for an inflated message, and the most that one piece of a streamed message takes, in bytes.
 const FIRST: usize = 1024;
 const PIECE: usize = 16 * 1024;
-/// Messages from this size on are handed over with their memory instead of being copied.
+/// Messages of at least this many bytes are handed over with their memory instead of being copied.
 const HAND_OVER: usize = 4 * 1024;
 
 /// How an endpoint uses permessage-deflate (RFC 7692), for [`Options::deflate`](super::Options::deflate).
 ///
-/// A server agrees to it when a client offers it; a client offers it. Once it is agreed on, each message of at least
-/// [`least`](Self::least) bytes is compressed if that makes it shorter. One that is made piece by piece is compressed in
-/// any case, because its length is not known when it begins.
+/// A client offers it, and a server accepts such an offer. Once it is agreed on, each message of at least
+/// [`least`](Self::least) bytes is compressed if that makes it shorter. A message that is sent piece by piece is always
+/// compressed, because its length is not known at the start.
 ///
-/// It costs time for each message, and memory for each connection: the windows, 4 KiB for each direction at 12 bits. The
-/// engines are shared by all connections of a [`Pool`]. Do not compress secrets together with text that an attacker can
-/// choose: the length of the result tells how much they have in common (RFC 7692 §8). For such messages, see
+/// Compression costs time for each message, and memory for each connection: the windows, which are 4 KiB for each direction
+/// with 12 bits. All connections share the engines of a [`Pool`].
+///
+/// Do not compress secrets together with text that an attacker can choose: the length of the result shows how much the two
+/// have in common (RFC 7692 §8). Turn compression off for such messages with
 /// [`Outbound::set_compression`](super::Outbound::set_compression).
 ///
 /// ```
@@ -60,14 +62,14 @@ pub struct Compression {
     options: DeflateOptions,
     least: usize,
     max_ratio: Option<u32>,
-    /// What was agreed in a handshake elsewhere.
+    /// What was agreed in a handshake that was done elsewhere.
     pub(super) agreed: Option<DeflateParams>,
 }
 
 impl Compression {
-    /// The defaults, with the engines of this pool: level 1, messages from 64 bytes on, any ratio.
+    /// Returns the defaults, with the engines of this pool: level 1, messages from 64 bytes on, and any ratio.
     ///
-    /// Connections that are driven by the same threads share a pool.
+    /// Connections that are driven by the same threads should share a pool.
     pub fn new(pool: &Pool) -> Self {
         Self {
             pool: pool.clone(),
@@ -79,53 +81,53 @@ impl Compression {
         }
     }
 
-    /// What is offered or agreed to: the windows, and whether they last from one message to the next.
+    /// Sets what is offered or accepted: the sizes of the windows, and whether they are kept between messages.
     #[must_use]
     pub fn negotiation(mut self, config: DeflateConfig) -> Self {
         self.negotiation = config;
         self
     }
 
-    /// How hard messages are compressed, as [`DeflateOptions::level`]. Default 1.
+    /// Sets how hard messages are compressed, as for [`DeflateOptions::level`]. Default: 1.
     #[must_use]
     pub fn level(mut self, level: u8) -> Self {
         self.options = self.options.level(level);
         self
     }
 
-    /// How much memory an engine has for that, as [`DeflateOptions::mem_level`]. Default 8.
+    /// Sets how much memory an engine uses to compress, as for [`DeflateOptions::mem_level`]. Default: 8.
     #[must_use]
     pub fn mem_level(mut self, mem_level: u8) -> Self {
         self.options = self.options.mem_level(mem_level);
         self
     }
 
-    /// The shortest message that is compressed, in bytes. Default 64: a shorter one saves little, and costs the peer
-    /// as much as a longer one.
+    /// Sets the shortest message that is compressed, in bytes. Default: 64. A shorter one saves little, and costs the
+    /// peer as much work as a longer one.
     #[must_use]
     pub fn least(mut self, bytes: usize) -> Self {
         self.least = bytes;
         self
     }
 
-    /// How many times longer than its payload a received message may become, as
-    /// [`Limits::max_ratio`]. Default any: [`Config::max_message`](crate::Config::max_message) bounds what a message may come to.
+    /// Sets how many times longer than its payload a received message may become, as for [`Limits::max_ratio`]. Default: `None`, any
+    /// ratio. [`Config::max_message`](crate::Config::max_message) limits the message in any case.
     #[must_use]
     pub fn max_ratio(mut self, ratio: Option<u32>) -> Self {
         self.max_ratio = ratio;
         self
     }
 
-    /// What was agreed in an opening handshake that was done elsewhere, for
-    /// [`Endpoint::server_after_handshake`](crate::Endpoint::server_after_handshake) and its like. Without it, their
-    /// messages are not compressed. An endpoint that does the handshake itself does not look at it.
+    /// Sets what was agreed in an opening handshake that was done elsewhere, for
+    /// [`Endpoint::server_after_handshake`](crate::Endpoint::server_after_handshake) and
+    /// similar constructors. Without it, their messages are not compressed. An endpoint that does the handshake itself ignores it.
     #[must_use]
     pub fn agreed(mut self, params: DeflateParams) -> Self {
         self.agreed = Some(params);
         self
     }
 
-    /// What a client offers.
+    /// Returns what a client offers.
     pub(super) fn offer(&self) -> DeflateExtension {
         self.negotiation.offer()
     }
@@ -168,7 +170,7 @@ impl Compression {
     }
 }
 
-/// The defaults, with a pool of its own: its clones share that.
+/// Returns the defaults with a new pool, which the clones share.
 impl Default for Compression {
     fn default() -> Self {
         Self::new(&Pool::new())
@@ -185,18 +187,18 @@ impl fmt::Debug for Compression {
     }
 }
 
-/// Received messages that were compressed.
+/// Receives compressed messages.
 pub(super) struct Inflating {
     inflater: Inflater,
     text: Utf8Validator,
-    /// What the open message has come to, and room behind it that was initialised when it was allocated.
+    /// The open message as far as it is inflated, and room behind it, which was initialised when it was allocated.
     plain: Vec<u8>,
     end: usize,
-    /// A message has begun, and not ended.
+    /// Whether a message has begun and not ended.
     open: bool,
-    /// A part of a payload that is not inflated to its end.
+    /// A part of a payload that is not completely inflated.
     pending: Option<Pending>,
-    /// The room that the longest message needs: with a byte more, so that its end is seen.
+    /// The room that the longest message needs, including one byte more, so that its end is seen.
     most: usize,
 }
 
@@ -205,7 +207,7 @@ struct Pending {
     piece: Piece,
 }
 
-/// See [`Inflating::most`].
+/// Returns the value of [`Inflating::most`].
 fn most(max_message: u64) -> usize {
     usize::try_from(max_message).unwrap_or(usize::MAX).saturating_add(1)
 }
@@ -216,12 +218,12 @@ impl Inflating {
         self.most = most(bytes);
     }
 
-    /// Whether there is more to tell before anything else is parsed.
+    /// Returns whether there is more to report before anything else is parsed.
     pub(super) const fn is_pending(&self) -> bool {
         self.pending.is_some()
     }
 
-    /// Adds a part of a payload, all of it; returns the message that it completes.
+    /// Inflates all of a part of a payload. Returns the message if it is complete.
     pub(super) fn push(
         &mut self,
         payload: &[u8],
@@ -249,7 +251,7 @@ impl Inflating {
         }
     }
 
-    /// Makes room in proportion to what has come.
+    /// Makes room in proportion to what has arrived.
     fn grow(&mut self, payload: usize) {
         let more = self.end.max(payload.saturating_mul(2)).max(FIRST);
         let len = self.end.saturating_add(more).min(self.most).max(self.end.saturating_add(1));
@@ -257,12 +259,12 @@ impl Inflating {
         self.plain.resize(len, 0);
     }
 
-    /// Adds a part of a payload that is told in pieces, and lies at `range`: [`next_piece`](Self::next_piece) inflates it.
+    /// Adds a part of a payload, at `range`, whose message is reported in pieces. [`next_piece`](Self::next_piece) inflates it.
     pub(super) fn push_pending(&mut self, range: Range<usize>, piece: Piece) {
         self.pending = Some(Pending { payload: range, piece });
     }
 
-    /// Inflates the next piece of what is pending; `payload` are the bytes at a place.
+    /// Inflates the next piece of the pending payload. `payload` returns the bytes in a range.
     pub(super) fn next_piece<'b>(
         &mut self,
         payload: impl Fn(Range<usize>) -> &'b [u8],
@@ -280,13 +282,13 @@ impl Inflating {
             self.pending = Some(Pending { payload, piece });
         }
         let end = need == Need::Nothing;
-        // There is nothing to tell of a part that came to nothing.
+        // A part without output has nothing to report.
         let told = start || end || self.end > 0;
         let range = 0..self.end;
         Ok(told.then_some(Place::Chunk { kind, range, start, end, inflated: true }))
     }
 
-    /// Inflates into the room behind what there is, and checks the text of it.
+    /// Inflates into the room behind the message so far, and checks its text.
     fn step(&mut self, payload: &[u8], piece: Piece) -> Result<(usize, Need), ProtocolError> {
         let room = self.plain.get_mut(self.end..).unwrap_or_default();
         let done = self.inflater.inflate(payload, piece.end, room)?;
@@ -305,7 +307,7 @@ impl Inflating {
         self.plain.get(range).unwrap_or_default()
     }
 
-    /// Takes what was inflated as bytes of its own: with its memory, if it is long and fills at least half of it.
+    /// Returns the inflated message as owned bytes. If it is long and fills at least half of the memory, it keeps that memory.
     pub(super) fn take(&mut self, range: Range<usize>) -> Bytes {
         let len = range.len();
         if len < HAND_OVER || len < self.plain.capacity() / 2 {
@@ -317,7 +319,7 @@ impl Inflating {
         Bytes::from(plain)
     }
 
-    /// Lets go of the memory of a message that was told.
+    /// Frees the memory of a message that was reported.
     pub(super) fn release(&mut self) {
         if !self.open {
             (self.plain, self.end) = (Vec::new(), 0);
@@ -325,34 +327,34 @@ impl Inflating {
     }
 }
 
-/// How much there is, not what: it may be long, and secret.
+/// Shows lengths only, because the content may be long, and secret.
 impl fmt::Debug for Inflating {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Inflating").field("end", &self.end).finish_non_exhaustive()
     }
 }
 
-/// Messages that are compressed when they are sent.
+/// Compresses messages before they are sent.
 #[derive(Debug)]
 pub(super) struct Deflating {
     pub(super) params: DeflateParams,
-    /// Without context takeover, all connections with the same window compress a message to the same.
+    /// The window, if there is no context takeover. All such connections compress a message to the same bytes.
     shares: Option<WindowBits>,
     deflater: Deflater,
     least: usize,
     /// Whether messages that begin from now on are compressed.
     pub(super) is_on: bool,
-    /// Whether the message that is made piece by piece is compressed.
+    /// Whether the message that is being sent piece by piece is compressed.
     open: bool,
 }
 
 impl Deflating {
-    /// The window, if a message of this length is compressed, and to the same as on other connections.
+    /// Returns the window if a message of this length is compressed to the same bytes as on other connections.
     pub(super) fn shares(&self, len: usize) -> Option<WindowBits> {
         self.shares.filter(|_| self.is_on && len >= self.least)
     }
 
-    /// Compresses a whole message, if that makes it shorter.
+    /// Compresses a whole message if that makes it shorter.
     pub(super) fn message(&mut self, payload: &[u8]) -> Option<Vec<u8>> {
         if !self.is_on || payload.len() < self.least {
             return None;
@@ -361,7 +363,7 @@ impl Deflating {
         self.deflater.compress(payload, &mut compressed).then_some(compressed)
     }
 
-    /// Compresses a piece of a message, if that is compressed: how long it becomes is not known then.
+    /// Compresses a piece of a message if the message is compressed. The length of the message is not known then.
     pub(super) fn piece(&mut self, payload: &[u8], start: bool, end: bool) -> Option<Vec<u8>> {
         if start && end {
             return self.message(payload);
@@ -378,9 +380,9 @@ impl Deflating {
     }
 }
 
-/// What a sending side has for compressed messages.
+/// The part of the sending side that concerns compressed messages.
 impl Outbound {
-    /// A server agrees to the client's request, or a client's was agreed to.
+    /// Starts compression after a server has accepted the offer, on either side.
     pub(super) fn set_deflate(&mut self, params: &DeflateParams) {
         if let Some(compression) = &self.compression {
             let mut deflating = compression.deflating(self.role(), params);
@@ -390,16 +392,16 @@ impl Outbound {
         }
     }
 
-    /// What was agreed about permessage-deflate, once the connection is open; `None` without it.
+    /// Returns what was agreed about permessage-deflate once the connection is open, or `None` if nothing was.
     #[must_use]
     pub fn deflate(&self) -> Option<DeflateParams> {
         self.deflating.as_ref().map(|deflating| deflating.params)
     }
 
-    /// Whether messages that begin from now on are compressed, if permessage-deflate was agreed on. Default `true`.
+    /// Sets whether messages that begin from now on are compressed, if permessage-deflate was agreed on. Default: `true`.
     ///
-    /// For a secret that stands beside text that an attacker can choose, and for what is compressed already. It can be
-    /// set before the connection is open, too.
+    /// Turn it off for a secret that is sent beside text that an attacker can choose, and for content that is compressed already. It
+    /// can also be set before the connection is open.
     pub fn set_compression(&mut self, compress: bool) {
         self.compresses = compress;
         if let Some(deflating) = &mut self.deflating {
@@ -407,13 +409,13 @@ impl Outbound {
         }
     }
 
-    /// Whether messages that begin from now on are compressed, as [`Compression`] says which.
+    /// Returns whether messages that begin from now on are compressed, as far as [`Compression`] includes them.
     #[must_use]
     pub fn is_compressing(&self) -> bool {
         self.deflating.as_ref().is_some_and(|deflating| deflating.is_on)
     }
 
-    /// Puts a message that was checked into the output, compressed; `None` if it is to be sent as it is.
+    /// Compresses a message that was checked and puts it into the output. Returns `None` if it is to be sent uncompressed.
     #[inline]
     pub(super) fn put_compressed(
         &mut self,
@@ -424,8 +426,8 @@ impl Outbound {
         Some(self.put_owned(DataFrame::new(kind).compressed(true), compressed))
     }
 
-    /// As [`put_compressed`](Self::put_compressed), of a message that many receive: where they agree, it is compressed
-    /// once.
+    /// Like [`put_compressed`](Self::put_compressed), for a message with many receivers. It is compressed once for all of them
+    /// that have the same window and no context takeover.
     pub(super) fn put_prepared(
         &mut self,
         prepared: &PreparedMessage,
@@ -446,7 +448,7 @@ impl Outbound {
         frame: DataFrame,
         payload: Vec<u8>,
     ) -> Result<(), SendError> {
-        // It has room for the message: what waits holds at most twice what it counts.
+        // The memory was allocated for the uncompressed message. Output may take at most twice the memory that it counts.
         let roomy = payload.capacity() / 2 > payload.len();
         if payload.len() < SHARE || roomy || self.role() == Role::Client {
             self.put(frame, Source::Copied(&payload))

@@ -1,4 +1,4 @@
-//! What an endpoint tells: events, owned or lent, and how it can fail.
+//! The events of an endpoint, owned or lent, and its errors.
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -10,50 +10,49 @@ use super::http::{Request, Response};
 use crate::handshake::HandshakeError;
 use crate::{CloseCode, Message, MessageKind, ProtocolError, SendError};
 
-/// What an [`Endpoint`](crate::Endpoint) tells its driver to react to.
+/// What has happened on an [`Endpoint`](crate::Endpoint), for its driver to react to.
 ///
-/// Messages and payloads are owned. When they are lent from where they lie, by
-/// [`next_ref`](crate::Endpoint::next_ref), `M` is [`MessageRef`](crate::message::MessageRef) and `B` is a
-/// slice. What is rare is boxed, so that an event is small.
+/// Messages and payloads are owned, unless [`next_ref`](crate::Endpoint::next_ref) lends them from the buffer: then `M` is
+/// [`MessageRef`](crate::message::MessageRef), and `B` is a slice. Rare contents are boxed to keep an event small.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event<M = Message, B = Bytes> {
-    /// A client asks for a WebSocket: answer with [`accept`](super::Outbound::accept) or
-    /// [`respond`](super::Outbound::respond). Its frames wait until then.
+    /// A client asks for a WebSocket. Answer with [`accept`](super::Outbound::accept) or
+    /// [`respond`](super::Outbound::respond). Frames from the client wait until then.
     Request(Request),
-    /// A client asks for something else: answer with [`respond`](super::Outbound::respond).
+    /// A client asks for something else. Answer with [`respond`](super::Outbound::respond).
     Http(Request),
     /// The connection is open.
     #[non_exhaustive]
     Open {
-        /// The subprotocol in use, if one is.
+        /// The subprotocol that was agreed on, if any.
         subprotocol: Option<String>,
-        /// The server's response, on a client.
+        /// The response of the server, on a client.
         response: Option<Box<Response>>,
     },
-    /// The server does not open a WebSocket; this is what it says instead. Nothing follows.
+    /// The server refuses to open a WebSocket, and answered with this response. It is the last event.
     Refused(Box<Response>),
     /// A whole message.
     Message(M),
-    /// A piece of a message, after [`set_streaming`](super::Inbound::set_streaming). The text of a piece can
-    /// end inside a character.
+    /// A piece of a message, after [`set_streaming`](super::Inbound::set_streaming). A piece of text can end inside a
+    /// character.
     #[non_exhaustive]
     Chunk {
         /// The kind of the message.
         kind: MessageKind,
         /// The payload of the piece.
         bytes: B,
-        /// Whether the message starts here.
+        /// Whether the message starts with this piece.
         start: bool,
-        /// Whether the message ends here.
+        /// Whether the message ends with this piece.
         end: bool,
     },
-    /// A Ping with its payload; the Pong is in the output.
+    /// A Ping with its payload. The Pong is already in the output.
     Ping(B),
     /// A Pong with its payload.
     Pong(B),
-    /// The peer's Close frame has come, or the stream has ended without one:
-    /// [`close_info`](crate::Endpoint::close_info) tells which. Nothing follows.
+    /// The peer's Close frame has come, or the stream has ended without one;
+    /// [`close_info`](crate::Endpoint::close_info) returns which. It is the last event.
     Closed,
 }
 
@@ -61,26 +60,26 @@ pub enum Event<M = Message, B = Bytes> {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct CloseInfo {
-    /// The code of the peer's Close frame; [`CloseCode::NO_STATUS`] when that had none,
-    /// [`CloseCode::ABNORMAL`] when none came.
+    /// The code of the peer's Close frame. It is [`CloseCode::NO_STATUS`] if the frame contained no code, and
+    /// [`CloseCode::ABNORMAL`] if no Close frame came.
     pub code: CloseCode,
-    /// The reason in the peer's Close frame. Not for end users (RFC 6455 §5.5.1).
+    /// The reason in the peer's Close frame. Do not show it to end users (RFC 6455 §5.5.1).
     pub reason: String,
-    /// Whether the connection was closed cleanly (RFC 6455 §7.1.4): the peer's Close frame has been parsed, and
-    /// ours was taken whole by the stream. A stream that fails before that is never closed cleanly.
+    /// Whether the connection was closed cleanly (RFC 6455 §7.1.4): the peer's Close frame was parsed, and the stream took all of
+    /// ours. If the stream fails before that, the connection was not closed cleanly.
     pub clean: bool,
-    /// Whether this side sent its Close frame before the peer's had come.
+    /// Whether this side sent its Close frame before the peer's frame came.
     pub by_us: bool,
 }
 
 impl CloseInfo {
-    /// A connection that ended without a Close frame: 1006 (RFC 6455 §7.1.5).
+    /// Returns the outcome of a connection that ended without a Close frame: 1006 (RFC 6455 §7.1.5).
     pub const fn abnormal() -> Self {
         Self { code: CloseCode::ABNORMAL, reason: String::new(), clean: false, by_us: false }
     }
 }
 
-/// For a log: the code and the reason, escaped.
+/// Displays the code and the escaped reason, for a log.
 impl fmt::Display for CloseInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.code {
@@ -92,19 +91,19 @@ impl fmt::Display for CloseInfo {
 
 /// Why an [`Endpoint`](crate::Endpoint) has failed.
 ///
-/// What tells the peer, a Close frame or an HTTP response, is in the output, if there is anything to tell it.
+/// If the peer can still be told, the output contains a Close frame or an HTTP response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum EndpointError {
     /// The peer broke the protocol or a limit, or did not answer a Ping in time.
     Protocol(ProtocolError),
-    /// The opening handshake was not right.
+    /// The opening handshake was not valid.
     Handshake(HandshakeError),
     /// The opening handshake took too long. A client may drop the stream at once.
     HandshakeTimeout,
     /// The stream ended during the opening handshake.
     HandshakeEof,
-    /// The generator of random bytes has failed, so that this client cannot send anything any more.
+    /// The generator of random bytes has failed, so this client can send nothing more.
     Random,
 }
 
@@ -142,7 +141,7 @@ impl From<HandshakeError> for EndpointError {
     }
 }
 
-/// A message that was not sent, given back.
+/// A message that was not sent. It is returned with the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Unsent {

@@ -1,4 +1,4 @@
-//! Limits, time-outs and policies of an endpoint, and which origins a server admits.
+//! Limits, time-outs and policies of an endpoint, and the origins that a server admits.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -11,8 +11,8 @@ use crate::handshake::{
 };
 use crate::{Config, time};
 
-/// Limits, time-outs and policies of an [`Endpoint`](crate::Endpoint); those of the open connection are
-/// its [`Config`].
+/// Limits, time-outs and policies of an [`Endpoint`](crate::Endpoint). Those of the open connection are in its
+/// [`Config`].
 ///
 /// ```
 /// use ws_core::{Config, endpoint::Options};
@@ -35,8 +35,8 @@ pub struct Options {
 }
 
 impl Options {
-    /// The defaults: a head of 16 KiB with 100 fields, 64 KiB of a refusal's body, 16 MiB of output that
-    /// waits, 10 seconds for the opening handshake, same-origin pages only.
+    /// Returns the defaults: a head of at most 16 KiB with 100 fields, at most 64 KiB of the body of a refusal, 16 MiB of waiting
+    /// output, 10 seconds for the opening handshake, and same-origin pages only.
     pub fn new() -> Self {
         Self {
             config: Config::new(),
@@ -52,61 +52,62 @@ impl Options {
         }
     }
 
-    /// The limits and time-outs of the open connection.
+    /// Sets the limits and time-outs of the open connection.
     #[must_use]
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
         self
     }
 
-    /// The longest head of a request or response, in bytes; longer ones get 431 or 414. Default 16 KiB.
+    /// Sets the longest head of a request or response, in bytes. A server answers a longer one with 431 or 414. Default: 16 KiB.
     #[must_use]
     pub fn max_head(mut self, bytes: usize) -> Self {
         self.max_head = bytes;
         self
     }
 
-    /// The most header fields in a head; more get 431. Default 100.
+    /// Sets the largest number of header fields in a head. A server answers more with 431. Default: 100.
     #[must_use]
     pub fn max_fields(mut self, fields: usize) -> Self {
         self.max_fields = fields;
         self
     }
 
-    /// How much of the body of a server's refusal a client keeps, in bytes; the rest is dropped.
-    /// Default 64 KiB.
+    /// Sets how much of the body of a server's refusal a client keeps, in bytes. The rest is dropped.
+    /// Default: 64 KiB.
     #[must_use]
     pub fn max_body(mut self, bytes: usize) -> Self {
         self.max_body = bytes;
         self
     }
 
-    /// How much output may wait before messages are refused, in bytes. Default 16 MiB.
+    /// Sets how much output may wait before further messages are refused, in bytes. Default: 16 MiB.
     ///
-    /// A single message may exceed it when nothing waits. Replies and Close frames are not refused, but
-    /// past it only the latest Ping is answered (RFC 6455 §5.5.3).
+    /// A single message may exceed the limit if nothing else waits. Replies and Close frames are never refused. Beyond
+    /// the limit only the latest Ping is answered (RFC 6455 §5.5.3).
     #[must_use]
     pub fn max_output(mut self, bytes: usize) -> Self {
         self.max_output = bytes;
         self
     }
 
-    /// How long the opening handshake may take, as a whole, but for the time in which a server's driver makes
-    /// up its mind about a request. Default 10 seconds; `None` means for ever.
+    /// Sets how long the whole opening handshake may take. Default: 10 seconds. `None` means no limit.
+    ///
+    /// On a server, the time in which the driver decides about a request does not count.
     #[must_use]
     pub fn handshake_timeout(mut self, timeout: Option<Duration>) -> Self {
         self.handshake_timeout = time::millis(timeout);
         self
     }
 
-    /// Which pages a server admits. Default [`Origins::Same`].
+    /// Sets which pages a server admits. Default: [`Origins::Same`].
     #[must_use]
     pub fn origins(mut self, origins: Origins) -> Self {
         self.origins = origins;
         self
     }
 
-    /// Offers permessage-deflate (RFC 7692), or agrees to it. Default `None`: messages are not compressed.
+    /// Sets how permessage-deflate (RFC 7692) is offered or accepted. Default: `None`, messages are not compressed.
     #[cfg(feature = "zlib-rs")]
     #[must_use]
     pub fn deflate(mut self, compression: impl Into<Option<Compression>>) -> Self {
@@ -114,9 +115,10 @@ impl Options {
         self
     }
 
-    /// Whether a server's stream is under TLS. Of the pages from its own host, only those that came over
-    /// TLS, too, are then admitted: `https://host`, and not `http://host`, which anybody on the way can
-    /// change. Default `false`.
+    /// Sets whether the stream of a server is under TLS. Default: `false`.
+    ///
+    /// If so, pages from the server's own host are admitted only if they came over TLS, too: `https://host` is, and `http://host`,
+    /// which anybody on the network path can change, is not.
     #[must_use]
     pub fn secure(mut self, secure: bool) -> Self {
         self.secure = secure;
@@ -136,30 +138,32 @@ impl From<Config> for Options {
     }
 }
 
-/// The pages whose scripts a server admits, told by the request's Origin (RFC 6455 §10.2).
+/// The pages whose scripts a server admits. The server learns the page from the request's Origin (RFC 6455 §10.2).
 ///
 /// Browsers always send an Origin, so a request without one is admitted. Other programs can send any Origin:
-/// this check protects the users of browsers, not the server.
+/// the check protects the users of browsers, not the server.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Origins {
-    /// Pages from the host and port that the request goes to.
+    /// Only pages from the host and port that the request is for.
     Same,
-    /// Those, and pages from these origins: scheme, host, and a port unless it is the scheme's default,
-    /// such as `https://example.com` or `http://localhost:8080`. An entry with a path, be it a
-    /// trailing slash, admits no browser.
+    /// Those, and pages from these origins. An origin is a scheme, a host, and a port unless it is the default port of the
+    /// scheme, such as `https://example.com` or `http://localhost:8080`. An entry with a path, even a trailing slash, never
+    /// matches a browser.
     ///
-    /// They are compared as [`same_origin`] does: scheme and host without regard to case, `https://host:443`
-    /// being `https://host`. Of other schemes than http and https, and `null`, the text is compared,
-    /// without regard to case.
+    /// Origins are compared as by [`same_origin`]: scheme and host are case-insensitive, and `https://host:443` equals
+    /// `https://host`. For schemes other than http and https, and for `null`, the texts are compared
+    /// case-insensitively.
     List(Vec<String>),
-    /// All.
+    /// All pages.
     Any,
 }
 
 impl Origins {
-    /// Checks a request's Origin against the host that it goes to. [`Endpoint`](super::Endpoint) does
-    /// so by itself; where another HTTP server has parsed the request, its handler has to.
+    /// Checks the Origin of a request against the host that the request is for.
+    ///
+    /// [`Endpoint`](super::Endpoint) does this by itself. If another HTTP server has parsed the request, its handler has to do
+    /// it.
     ///
     /// # Errors
     ///
@@ -168,12 +172,12 @@ impl Origins {
         self.check_secure(origin, host, false)
     }
 
-    /// As [`check`](Self::check); when `secure`, a page is from the same host only if it came over TLS, as
-    /// for [`Options::secure`].
+    /// Like [`check`](Self::check). If `secure` is set, a page counts as one from the same host only if it came over TLS, as for
+    /// [`Options::secure`].
     ///
     /// # Errors
     ///
-    /// As [`check`](Self::check).
+    /// The same as for [`check`](Self::check).
     pub fn check_secure(
         &self,
         origin: Option<&str>,

@@ -1,8 +1,7 @@
 //! The output: bytes that wait to be written to the stream.
 //!
-//! [`Outbound`] appends to it; a driver sees it as [`Pending`], through which bytes can be
-//! written but not taken away unnoticed, or takes a batch of it by
-//! [`take_output`](super::Outbound::take_output).
+//! [`Outbound`] appends to it. A driver either sees it as [`Pending`], which reports to the endpoint what was
+//! written, or takes a batch of it with [`take_output`](super::Outbound::take_output).
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -14,55 +13,55 @@ use bytes::{Buf, Bytes};
 use super::{HOLD, Outbound};
 use crate::frame::copy;
 
-/// Payloads from this size on are shared instead of copied into the output, in bytes.
+/// Payloads of at least this many bytes are shared instead of copied into the output.
 pub(super) const SHARE: usize = 4096;
-/// A larger buffer is let go when it has been written, unless a quarter of it was needed just now: output until no
-/// further events are told, and one more payload that is not shared.
+/// A larger buffer is freed when everything is written, unless at least a quarter of it was needed. The size is that of the output
+/// at which no more events are reported, plus one more payload that is not shared.
 const KEEP: usize = HOLD + 2 * SHARE;
-/// And then, too, if it is larger than this: that much is kept for the next message of 1 MiB.
+/// A buffer larger than this is freed in any case. So there is room for another message of 1 MiB.
 const KEEP_LONG: usize = 1024 * 1024 + KEEP;
-/// So is a longer list of shared payloads.
+/// A longer list of shared payloads is freed, too.
 const KEEP_SEGMENTS: usize = 256;
 
-/// Bytes that wait to be written to the stream: a queue of segments.
+/// Bytes that wait to be written to the stream, as a queue of segments.
 ///
-/// It is a [`Buf`]: write [`chunk`](Output::chunk), or all that [`slices`](Output::slices) returns, and
+/// It is a [`Buf`]. Write [`chunk`](Output::chunk), or everything that [`slices`](Output::slices) returns, and
 /// [`advance`](Output::advance) by what was written. A driver that writes while the endpoint is in use has
-/// one of its own, which [`Outbound::take_output`] fills.
+/// an `Output` of its own, which [`Outbound::take_output`] fills.
 #[derive(Default)]
 pub struct Output {
-    /// Heads, small payloads and masked payloads, one after the other, and room behind them, which was
+    /// Headers, small payloads and masked payloads, one after the other, and room behind them, which was
     /// initialised when it was allocated.
     copied: Vec<u8>,
-    /// Where in `copied` they end.
+    /// Where the bytes in `copied` end.
     end: usize,
-    /// How many of them are written.
+    /// How many bytes of `copied` are written.
     written: usize,
-    /// Shared payloads, each with the place in `copied` that it comes before.
+    /// Shared payloads, each with its position in `copied`.
     shared: VecDeque<(usize, Bytes)>,
     shared_len: usize,
 }
 
 impl Output {
-    /// How many bytes wait.
+    /// Returns the number of bytes that wait.
     #[inline]
     pub fn len(&self) -> usize {
         self.end.wrapping_sub(self.written).saturating_add(self.shared_len)
     }
 
-    /// Whether nothing waits.
+    /// Returns whether nothing waits.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.written == self.end && self.shared.is_empty()
     }
 
-    /// The first segment that waits; empty when nothing does.
+    /// Returns the first segment, which is empty only if nothing waits.
     #[inline]
     pub fn chunk(&self) -> &[u8] {
         self.slices().next().unwrap_or_default()
     }
 
-    /// The segments that wait, first to last.
+    /// Returns all segments in order.
     pub fn slices(&self) -> impl Iterator<Item = &[u8]> {
         let mut at = self.written;
         let mut shared = self.shared.iter();
@@ -80,7 +79,7 @@ impl Output {
         })
     }
 
-    /// Takes the first segment off, for a stream that has to own what it writes: a shared payload is not
+    /// Removes and returns the first segment, for a stream that has to own what it writes. A shared payload is not
     /// copied.
     pub fn pop(&mut self) -> Option<Bytes> {
         let len = self.chunk().len();
@@ -92,7 +91,7 @@ impl Output {
         (len != 0).then_some(segment)
     }
 
-    /// Takes `count` bytes off the front; more than there are take all.
+    /// Removes `count` bytes from the front, or everything if there are fewer.
     pub fn advance(&mut self, count: usize) {
         let mut left = count;
         while left > 0 {
@@ -118,7 +117,7 @@ impl Output {
         }
     }
 
-    /// Appends what `write` writes into room for at least `most` bytes. `write` returns the number of bytes that it has
+    /// Makes room for at least `most` bytes, into which `write` writes. `write` returns the number of bytes that it has
     /// written.
     #[inline]
     pub(super) fn append_with(&mut self, most: usize, write: impl FnOnce(&mut [u8]) -> usize) {
@@ -158,7 +157,7 @@ impl Output {
         }
     }
 
-    /// What is copied begins where the bytes were that are written.
+    /// Adjusts the positions after the bytes that were written have been removed from `copied`.
     fn move_places(&mut self) {
         for (place, _) in &mut self.shared {
             *place = place.saturating_sub(self.written);
@@ -175,7 +174,7 @@ impl Output {
     }
 
     fn reset(&mut self) {
-        // What was reset before says nothing about what is needed.
+        // If the buffer was empty, that says nothing about how much is needed.
         let needed = self.end == 0 || self.end >= self.copied.len() / 4;
         if self.copied.len() > if needed { KEEP_LONG } else { KEEP } {
             self.copied = Vec::new();
@@ -186,14 +185,14 @@ impl Output {
         }
     }
 
-    /// Takes shared memory to work in, if it has none.
+    /// Takes shared memory to work in, if it has none of its own.
     pub(super) fn lend(&mut self, shared: &mut Vec<u8>) {
         if self.is_empty() && self.copied.is_empty() {
             self.copied = core::mem::take(shared);
         }
     }
 
-    /// Gives memory back; what still waits goes on in no more than it needs.
+    /// Returns the shared memory. Output that still waits moves into memory of its own, no larger than necessary.
     pub(super) fn give_back(&mut self, shared: &mut Vec<u8>) {
         if self.is_empty() {
             self.shrink();
@@ -213,21 +212,21 @@ impl Output {
         }
     }
 
-    /// Lets go of memory that was needed for what was long.
+    /// Frees the memory of a long output.
     pub(super) fn shrink(&mut self) {
         if self.copied.len() > KEEP && self.is_empty() {
             self.copied = Vec::new();
         }
     }
 
-    /// The same, if what is written instead is short.
+    /// Like [`shrink`](Self::shrink), but only if the output that replaces it is short.
     pub(super) fn shrink_to(&mut self, instead: &Self) {
         if instead.end < self.copied.len() / 4 {
             self.shrink();
         }
     }
 
-    /// Lets go of memory that holds nothing.
+    /// Frees memory that holds nothing.
     pub(super) fn release(&mut self) {
         if self.is_empty() {
             *self = Self::default();
@@ -235,7 +234,7 @@ impl Output {
     }
 }
 
-/// How much there is, not what: it may be long, and secret.
+/// Shows lengths only, because the content may be long, and secret.
 impl fmt::Debug for Output {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Output").field("len", &self.len()).finish_non_exhaustive()
@@ -266,13 +265,13 @@ impl Buf for Output {
 
 /// The output of an endpoint, to be written to the stream: [`Next::Write`](super::Next::Write).
 ///
-/// It shows the [`Output`], and is a [`Buf`]. Write some of it, then [`advance`](Self::advance) by what the
+/// It dereferences to [`Output`], and is a [`Buf`]. Write some of it, then [`advance`](Self::advance) by what the
 /// stream has taken.
 #[derive(Debug)]
 pub struct Pending<'a>(pub(super) &'a mut Outbound);
 
 impl Pending<'_> {
-    /// Tells that the stream has taken `count` more bytes.
+    /// Reports that the stream has taken `count` more bytes.
     pub fn advance(&mut self, count: usize) {
         self.0.advance(count);
     }

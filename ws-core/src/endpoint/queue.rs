@@ -1,8 +1,8 @@
-//! Messages that are cut into fragments while the output drains, so that control frames get between them.
+//! Messages that are cut into fragments while the output drains, so that control frames can be sent between them.
 //!
-//! A message longer than [`Config::max_outgoing_frame`](crate::Config::max_outgoing_frame) waits here, and
-//! whatever is sent after it, too. [`Outbound`](super::Outbound) takes the next fragment when the output is
-//! empty. A Close frame of the application's follows the messages.
+//! A message longer than [`Config::max_outgoing_frame`](crate::Config::max_outgoing_frame) waits here, and so does
+//! everything that is sent after it. [`Outbound`](super::Outbound) takes the next fragment when the output is
+//! empty. A Close frame from the application follows the messages.
 
 use alloc::collections::VecDeque;
 use alloc::string::String;
@@ -14,29 +14,29 @@ use crate::{CloseCode, DataFrame, MessageKind};
 
 pub(super) struct Queue {
     waiting: VecDeque<Uncut>,
-    /// What waits, in bytes: payloads, and what it takes to keep each.
+    /// The bytes that wait: the payloads, and the memory that each of them takes besides.
     len: usize,
-    /// The message of which the application has more pieces to come.
+    /// The kind of the message of which the application will send more pieces.
     pub(super) open: Option<MessageKind>,
-    /// The Close frame that follows.
+    /// The Close frame that follows the messages.
     pub(super) close: Option<(Option<CloseCode>, String)>,
 }
 
-/// What a message takes beside its payload, in bytes.
+/// How much memory a message takes besides its payload, in bytes.
 const COST: usize = size_of::<Uncut>();
 
-/// A message, or a piece of one.
+/// A message, or a piece of one, that is not cut yet.
 struct Uncut {
-    /// The message's frame, if it were one; it ends the message or does not.
+    /// The frame as if the message were not cut, which also says whether it ends the message.
     frame: DataFrame,
     payload: Payload,
 }
 
-/// What a frame carries, as bytes of the output's own.
+/// The payload of a frame, as owned bytes.
 pub(super) enum Payload {
-    /// Of a server: shared with others.
+    /// The payload of a server's frame, which can be shared.
     Shared(Bytes),
-    /// Of a client: masked in place.
+    /// The payload of a client's frame, which is masked in place.
     Masked(BytesMut),
 }
 
@@ -47,18 +47,18 @@ pub(super) struct Fragment {
 }
 
 impl Queue {
-    /// A queue behind what was sent of a message that may be open.
+    /// Returns a queue. `open` is the kind of a message of which a part was sent already.
     pub(super) const fn new(open: Option<MessageKind>) -> Self {
         Self { waiting: VecDeque::new(), len: 0, open, close: None }
     }
 
-    /// What waits, in bytes; at least one if any frame does. Many short messages take more memory than their
-    /// payloads, so each counts as [`COST`] bytes more.
+    /// Returns the number of bytes that wait, which is at least one if any frame does. Many short messages take more memory
+    /// than their payloads, so each of them counts [`COST`] bytes more.
     pub(super) fn len(&self) -> usize {
         self.len.saturating_add(usize::from(self.close.is_some()))
     }
 
-    /// Whether any frame of a message waits.
+    /// Returns whether any frame of a message waits.
     pub(super) fn has_messages(&self) -> bool {
         !self.waiting.is_empty()
     }
@@ -69,7 +69,7 @@ impl Queue {
         self.waiting.push_back(Uncut { frame, payload });
     }
 
-    /// Cuts the next fragment, of at most `max` bytes.
+    /// Cuts off the next fragment, of at most `max` bytes.
     pub(super) fn cut(&mut self, max: usize) -> Option<Fragment> {
         let uncut = self.waiting.front_mut()?;
         let at = cut_at(uncut.payload.as_bytes(), uncut.frame.kind, max);
@@ -78,7 +78,7 @@ impl Queue {
         let ends = uncut.payload.len() == 0;
         let frame = if ends { uncut.frame } else { uncut.frame.more() };
         let fragment = Fragment { frame, payload };
-        // The first fragment alone is marked.
+        // Only the first fragment has RSV1.
         uncut.frame = uncut.frame.compressed(false);
         if ends {
             self.len = self.len.saturating_sub(COST);
@@ -88,7 +88,7 @@ impl Queue {
     }
 }
 
-/// How much there is, not what: it may be long, and secret.
+/// Shows lengths only, because the content may be long, and secret.
 impl fmt::Debug for Queue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Queue").field("len", &self.len).finish_non_exhaustive()
@@ -115,7 +115,7 @@ impl Payload {
     }
 }
 
-/// Where a payload is cut: text between two characters, if the limit has room for any character.
+/// Returns where to cut a payload. Text is cut between two characters if the limit has room for any character.
 fn cut_at(payload: &[u8], kind: MessageKind, max: usize) -> usize {
     if payload.len() <= max {
         return payload.len();

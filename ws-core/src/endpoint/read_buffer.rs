@@ -9,26 +9,27 @@ use bytes::Bytes;
 
 use crate::frame::MAX_HEADER_LEN;
 
-/// The size of a fresh buffer; it grows to [`MAX_READ`] while reads fill it.
+/// The size of a new buffer. It grows to [`MAX_READ`] while reads fill it.
 const MIN_READ: usize = 4 * 1024;
-/// The most that is read at once, unless a single frame is longer: a frame with 64 KiB of payload and its header,
-/// so that it need not be moved for the sake of its last bytes.
+/// The most that is read at once, unless a single frame is longer. A frame with 64 KiB of payload and its header fits,
+/// so that it need not be moved to make room for its last bytes.
 const MAX_READ: usize = 64 * 1024 + MAX_HEADER_LEN;
-/// The most that is kept after a message that was longer than [`MAX_READ`], for the next one: a message of 1 MiB
-/// behind others. What needs less than a quarter of it, or silence up to a keepalive Ping or its Pong, lets it go.
+/// The size up to which the buffer of a message longer than [`MAX_READ`] is kept for the next one: a message of 1 MiB
+/// behind others. It is freed when less than a quarter of it is needed, or when
+/// the peer is silent until a keepalive Ping or its Pong is due.
 const KEEP_LONG: usize = 1024 * 1024 + MAX_READ;
-/// Payloads from this size on are handed over with their buffer instead of being copied.
+/// Payloads of at least this many bytes are handed over with their buffer instead of being copied.
 const HAND_OVER: usize = 4 * 1024;
-/// What is read into empty memory begins at least so far from the start of a page. Large allocations begin 16 bytes
-/// from one, and what the kernel copies from begins at one: some processors copy ten times slower then.
+/// Reads into an empty buffer begin at least this far from the start of a page. Large allocations begin 16 bytes after the
+/// start of a page, and the memory that the kernel copies from begins at one. On some processors such a copy takes ten times as long.
 const MARGIN: usize = 64;
 const PAGE: usize = 4096;
 
-/// Bytes in order: room that [`front`] leaves, the message that is being put together, a gap where headers were, bytes
-/// that are not parsed yet, free space. All of it is initialised once per allocation.
+/// Bytes in this order: the room in front (see [`front`]), the message that is being put together, a gap where headers were, bytes
+/// that are not parsed yet, and free space. All of it is initialised once per allocation.
 ///
-/// A message of one frame lies in one piece as it came; the payloads of further fragments
-/// are moved up to the ones before.
+/// A message of one frame lies in one piece, as it came. The payloads of further fragments are moved up behind the earlier
+/// ones.
 pub(super) struct ReadBuffer {
     data: Vec<u8>,
     message: Option<Range<usize>>,
@@ -36,9 +37,9 @@ pub(super) struct ReadBuffer {
     end: usize,
     read_size: usize,
     offered: usize,
-    /// The memory is shared with other connections and goes back to them.
+    /// Whether the memory is shared with other connections, and has to be returned.
     lent: bool,
-    /// The memory that was handed over last with a message, to go on in when nobody has that message any more.
+    /// The memory that was last handed over with a message. It is used again when nobody has that message any more.
     handed_over: Option<Box<Bytes>>,
 }
 
@@ -56,7 +57,7 @@ impl ReadBuffer {
         }
     }
 
-    /// The bytes that are not parsed yet.
+    /// Returns the bytes that are not parsed yet.
     #[inline]
     pub(super) fn unread(&mut self) -> &mut [u8] {
         self.data.get_mut(self.start..self.end).unwrap_or_default()
@@ -72,19 +73,19 @@ impl ReadBuffer {
         self.start = self.start.saturating_add(count).min(self.end);
     }
 
-    /// Drops all that is there: nothing will be put together any more.
+    /// Drops everything. Nothing will be put together any more.
     pub(super) fn discard(&mut self) {
         self.message = None;
         self.start = self.end;
     }
 
-    /// Where the last `len` bytes that were parsed lie.
+    /// Returns where the last `len` parsed bytes lie.
     #[inline]
     pub(super) fn last(&self, len: usize) -> Range<usize> {
         self.start.saturating_sub(len)..self.start
     }
 
-    /// Adds the chunk that ends where parsing has got to; returns the message that it completes.
+    /// Adds the chunk whose last byte was just parsed. Returns the message if it is complete.
     #[inline]
     pub(super) fn chunk(&mut self, len: usize, start: bool, end: bool) -> Option<Range<usize>> {
         let chunk = self.start.saturating_sub(len)..self.start;
@@ -107,20 +108,20 @@ impl ReadBuffer {
         }
     }
 
-    /// Whether a message is being put together.
+    /// Returns whether a message is being put together.
     #[inline]
     pub(super) fn has_message(&self) -> bool {
         self.message.is_some()
     }
 
-    /// The bytes of a message that was completed.
+    /// Returns the bytes of a complete message.
     #[inline]
     pub(super) fn get(&self, message: Range<usize>) -> &[u8] {
         self.data.get(message).unwrap_or_default()
     }
 
-    /// Takes a complete message as bytes of its own. A large one that fills at least half of the buffer keeps
-    /// the buffer instead of being copied, so that it keeps at most twice its size alive.
+    /// Returns a complete message as owned bytes. A large one that fills at least half of the buffer takes the buffer along instead of
+    /// being copied, so it keeps at most twice its size alive.
     #[inline]
     pub(super) fn take(&mut self, message: Range<usize>) -> Bytes {
         if message.len() < HAND_OVER {
@@ -132,13 +133,13 @@ impl ReadBuffer {
     #[inline(never)]
     fn take_long(&mut self, message: Range<usize>) -> Bytes {
         let worth = self.data.len() / 2 <= with_margin(message.len());
-        // Bytes may have been read into the space that is on offer.
+        // Bytes may have been read into the space that was offered.
         if !worth || self.offered != 0 || message.end > self.data.len() {
             return Bytes::copy_from_slice(self.get(message));
         }
         let len = self.unread_len().max(self.read_size);
         let next = match self.handed_over.take() {
-            // It stays where it is, and is not filled with zeros again.
+            // That memory is used again where it is, and need not be zeroed.
             Some(before) if before.is_unique() && before.len() == with_margin(len) => {
                 (*before).into()
             }
@@ -151,7 +152,7 @@ impl ReadBuffer {
         data.slice(message)
     }
 
-    /// Free space to read into, when the frame in hand lacks `payload_left` more bytes.
+    /// Returns free space to read into. `payload_left` is the number of bytes that the current frame still needs.
     ///
     /// A long frame is read exactly to its end, so that its message can be handed over.
     pub(super) fn spare(&mut self, payload_left: u64) -> &mut [u8] {
@@ -159,20 +160,20 @@ impl ReadBuffer {
         let left = usize::try_from(payload_left).unwrap_or(usize::MAX);
         let half = self.read_size / 2;
         let long = left >= half;
-        // What is long is not moved for the sake of the few bytes that it lacks.
+        // A long message is not moved to make room for its last few bytes.
         let least = if left > 0 && self.held() >= half { left.min(half) } else { half };
         if self.data.len().saturating_sub(self.end) < least {
             self.compact();
         }
         if self.data.len().saturating_sub(self.end) < least {
-            // In proportion to what has arrived, whatever is declared.
+            // This is in proportion to what has arrived, not to what the peer declares.
             let more = self.end.max(self.read_size);
             let more = match long {
                 true if left / 2 <= more => left,
                 true => more,
                 false => self.read_size.max(self.end / 4),
             };
-            // What is held stays where it is in it. As much as it is has room behind the front, too, the next time.
+            // The content keeps its place in the buffer. The next time there is as much room behind the front.
             let len = with_margin(self.end.saturating_add(more));
             self.data.reserve_exact(len.saturating_sub(self.data.len()));
             self.data.resize(len, 0);
@@ -182,7 +183,7 @@ impl ReadBuffer {
         free.get_mut(..self.offered).unwrap_or_default()
     }
 
-    /// Tells that `count` bytes were read into the free space.
+    /// Reports that `count` bytes were read into the free space.
     pub(super) fn filled(&mut self, count: usize) {
         if count >= self.offered && self.offered >= self.read_size / 2 && self.read_size < MAX_READ
         {
@@ -192,15 +193,15 @@ impl ReadBuffer {
         self.offered = 0;
     }
 
-    /// Takes the offer of free space back.
+    /// Withdraws the free space that was offered.
     pub(super) fn withdraw(&mut self) {
         self.offered = 0;
     }
 
-    /// Starts over when nothing is held; a buffer that is larger than was needed since is let go then.
+    /// Starts at the front again if nothing is held. A buffer that is larger than recently needed is freed.
     fn forget_parsed(&mut self) {
         if self.message.is_none() && self.start == self.end {
-            // Nothing has come since it was asked last: that says nothing about what is needed.
+            // If nothing has come since the last time, that says nothing about how much is needed.
             let needed = self.end == front(&self.data) || self.end >= self.data.len() / 4;
             let keep = with_margin(if needed { KEEP_LONG } else { MAX_READ });
             if self.data.len() > keep || self.data.len() < with_margin(self.read_size) {
@@ -211,7 +212,7 @@ impl ReadBuffer {
         }
     }
 
-    /// Lets go of memory that was needed for a long message.
+    /// Frees the memory of a long message.
     pub(super) fn shrink(&mut self) {
         self.handed_over = None;
         if self.data.len() > with_margin(MAX_READ) {
@@ -219,9 +220,9 @@ impl ReadBuffer {
         }
     }
 
-    /// Moves what is held to the front.
+    /// Moves the content to the front.
     fn compact(&mut self) {
-        // It may lie before that already, in memory that has grown.
+        // In memory that has grown, the content may lie before the front.
         let first = self.message.as_ref().map_or(self.start, |message| message.start);
         let mut to = front(&self.data).min(first);
         if let Some(message) = self.message.take() {
@@ -239,7 +240,7 @@ impl ReadBuffer {
         }
     }
 
-    /// Takes shared memory to work in, with what is held; unless that is worth memory of its own.
+    /// Takes shared memory to work in and moves the content there, unless the content is long enough for memory of its own.
     pub(super) fn lend(&mut self, shared: &mut Vec<u8>) {
         if self.lent || self.offered != 0 || self.held() > HAND_OVER {
             return;
@@ -251,12 +252,12 @@ impl ReadBuffer {
         self.lent = true;
     }
 
-    /// Gives shared memory back; what is held goes on in memory of its own, in no more than it needs
-    /// unless it is long.
+    /// Returns the shared memory. The content moves into memory of its own, no larger than necessary unless it is
+    /// long.
     pub(super) fn give_back(&mut self, shared: &mut Vec<u8>) {
         let lent = core::mem::take(&mut self.lent);
         self.handed_over = None;
-        // Bytes may have been read into the space that is on offer.
+        // Bytes may have been read into the space that was offered.
         if !lent && self.offered != 0 {
             return;
         }
@@ -265,12 +266,12 @@ impl ReadBuffer {
         if lent && self.data.len() == with_margin(MAX_READ) {
             *shared = self.move_to(memory(held));
         } else if held <= HAND_OVER && self.data.len() != with_margin(held) {
-            // Made for a long message that has been told, or in place of one that was handed over.
+            // The memory was made for a long message that was reported, or in place of one that was handed over.
             self.move_to(memory(held));
         }
     }
 
-    /// Goes on in other memory, which is large enough for what is held.
+    /// Moves the content to other memory, which has to be large enough. Returns the old memory.
     fn move_to(&mut self, data: Vec<u8>) -> Vec<u8> {
         let old = core::mem::replace(&mut self.data, data);
         let mut at = front(&self.data);
@@ -287,17 +288,17 @@ impl ReadBuffer {
         old
     }
 
-    /// How many bytes must not be lost.
+    /// Returns how many bytes must not be lost.
     fn held(&self) -> usize {
         self.message.as_ref().map_or(0, Range::len).saturating_add(self.unread_len())
     }
 
-    /// Whether more may be buffered before what is there is parsed.
+    /// Returns whether more may be read before the content is parsed.
     pub(super) fn has_room(&self) -> bool {
         self.unread_len() < MAX_READ
     }
 
-    /// Lets go of memory that holds nothing.
+    /// Frees memory that holds nothing.
     pub(super) fn release(&mut self) {
         self.handed_over = None;
         if self.message.is_none() && self.start == self.end && self.offered == 0 {
@@ -306,17 +307,17 @@ impl ReadBuffer {
     }
 }
 
-/// The size of memory for `len` bytes. What is left over of a frame between two visits needs no margin.
+/// Returns the size of memory for `len` bytes. The rest of a frame that is kept between two visits needs no margin.
 const fn with_margin(len: usize) -> usize {
     if len < MIN_READ { len } else { len.saturating_add(MARGIN) }
 }
 
-/// Memory for `len` bytes behind its [`front`].
+/// Allocates memory for `len` bytes behind its [`front`].
 fn memory(len: usize) -> Vec<u8> {
     alloc::vec![0; with_margin(len)]
 }
 
-/// Where the bytes begin that are read into empty memory.
+/// Returns where reads into empty memory begin.
 fn front(memory: &[u8]) -> usize {
     if memory.len() < MIN_READ {
         return 0;
@@ -324,7 +325,7 @@ fn front(memory: &[u8]) -> usize {
     MARGIN.saturating_sub(memory.as_ptr().addr() % PAGE)
 }
 
-/// How much there is, not what: it may be long, and secret.
+/// Shows lengths only, because the content may be long, and secret.
 impl fmt::Debug for ReadBuffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ReadBuffer")

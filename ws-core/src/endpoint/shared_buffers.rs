@@ -8,9 +8,9 @@ use super::Endpoint;
 
 /// Read and write buffers for any number of endpoints that are driven by one thread.
 ///
-/// An endpoint that borrows them, by [`Endpoint::with_buffers`], keeps memory of its own only for what
-/// it must not lose: a frame or message that has come in part, output that is not written yet. An idle
-/// connection holds none.
+/// An endpoint that borrows them with [`Endpoint::with_buffers`] has memory of its own only for what it must not
+/// lose: a frame or message that has arrived in part, and output that is not written yet. An idle connection
+/// has none.
 #[derive(Default)]
 pub struct Buffers {
     read: Vec<u8>,
@@ -18,14 +18,14 @@ pub struct Buffers {
 }
 
 impl Buffers {
-    /// Buffers that are allocated when they are first used: 64 KiB to read, as much as is needed up to
-    /// 64 KiB to write.
+    /// Returns buffers that are allocated when they are first used: 64 KiB to read, and as much as is needed to write, of
+    /// which up to 64 KiB are kept.
     pub const fn new() -> Self {
         Self { read: Vec::new(), output: Vec::new() }
     }
 }
 
-/// How large they are, not what is in them: it may be secret.
+/// Shows the sizes only, because the content may be secret.
 impl fmt::Debug for Buffers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Buffers")
@@ -35,7 +35,7 @@ impl fmt::Debug for Buffers {
     }
 }
 
-/// An [`Endpoint`] that works in shared [`Buffers`], until this is dropped.
+/// An [`Endpoint`] that works in shared [`Buffers`] until this is dropped.
 #[derive(Debug)]
 #[must_use = "the endpoint works in the buffers until this is dropped"]
 struct WithBuffers<'a> {
@@ -65,8 +65,8 @@ impl Drop for WithBuffers<'_> {
 }
 
 impl Endpoint {
-    /// Lends the endpoint buffers that it shares with others, until the result is dropped: for an event
-    /// loop with many connections, which wraps each visit of a connection into one.
+    /// Lends the endpoint buffers that it shares with others, until the result is dropped. This is for an event loop with many
+    /// connections: wrap each visit to a connection in one call.
     ///
     /// ```
     /// use ws_core::endpoint::{Buffers, Endpoint, Event, Next};
@@ -93,8 +93,8 @@ impl Endpoint {
     /// ```
     ///
     /// Bytes that were read into [`read_buf`](super::Inbound::read_buf) are lost unless
-    /// [`filled`](super::Inbound::filled) has told of them before the visit ends. While a message of more than 4 KiB is incomplete, it is put
-    /// together in memory of its own.
+    /// [`filled`](super::Inbound::filled) reports them before the result is dropped. As long as a message of more than 4 KiB is
+    /// incomplete, it is put together in memory of its own.
     pub fn with_buffers<'a>(
         &'a mut self,
         buffers: &'a mut Buffers,

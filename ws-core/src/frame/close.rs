@@ -1,50 +1,58 @@
 //! Close codes and the payload of a Close frame (RFC 6455 §5.5.1, §7.4).
 //!
-//! Any number is a [`CloseCode`]; its methods tell which may be on the wire, because an application also learns of codes
-//! that never are (1005, 1006). The receiving half of a connection decodes payloads here; the sending half asks what may be
-//! sent.
+//! Any number can be a [`CloseCode`], because an application is also told codes that never appear on the wire (1005,
+//! 1006). Its methods say which codes may be sent or received. The receiving half of a connection decodes payloads with
+//! this module, and the sending half checks what it sends.
 
 use crate::ProtocolError;
 
-/// The longest close reason, in bytes: a control payload less the two bytes of the code.
+/// The longest close reason, in bytes: the longest control payload without the two bytes of the code.
 pub const MAX_REASON_LEN: usize = 123;
 
 /// Why a connection was closed (RFC 6455 §7.4 and the IANA registry).
 ///
-/// Any `u16` is a value; [`may_be_sent`](Self::may_be_sent) tells which of them the protocol allows in a Close frame.
+/// Any `u16` is a value. [`may_be_sent`](Self::may_be_sent) returns whether the protocol allows it in a Close frame.
+///
+/// ```
+/// use ws_core::{CloseCode, Role};
+///
+/// assert_eq!(CloseCode::NORMAL.get(), 1000);
+/// assert!(CloseCode::new(4000).may_be_sent(Role::Server));
+/// assert!(!CloseCode::ABNORMAL.may_be_sent(Role::Client));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CloseCode(u16);
 
 impl CloseCode {
     /// 1000: the purpose of the connection is fulfilled.
     pub const NORMAL: Self = Self(1000);
-    /// 1001: the endpoint goes away, as a server that stops or a page that is left.
+    /// 1001: the endpoint is going away, such as a server that shuts down or a browser that leaves the page.
     pub const GOING_AWAY: Self = Self(1001);
     /// 1002: the peer broke the protocol.
     pub const PROTOCOL_ERROR: Self = Self(1002);
-    /// 1003: a type of data that the endpoint cannot take.
+    /// 1003: the endpoint cannot accept this type of data.
     pub const UNSUPPORTED_DATA: Self = Self(1003);
-    /// 1005: there was no code in the Close frame. Reported, never sent.
+    /// 1005: the Close frame contained no code. This code is only reported, never sent.
     pub const NO_STATUS: Self = Self(1005);
-    /// 1006: the connection ended without a Close frame. Reported, never sent.
+    /// 1006: the connection ended without a Close frame. This code is only reported, never sent.
     pub const ABNORMAL: Self = Self(1006);
-    /// 1007: data that does not fit its type, as text that is not UTF-8.
+    /// 1007: the data does not fit its type, such as text that is not UTF-8.
     pub const INVALID_PAYLOAD: Self = Self(1007);
-    /// 1008: a message that breaks the endpoint's policy.
+    /// 1008: a message violates the policy of the endpoint.
     pub const POLICY_VIOLATION: Self = Self(1008);
-    /// 1009: a message too big to process.
+    /// 1009: a message is too big to process.
     pub const MESSAGE_TOO_BIG: Self = Self(1009);
-    /// 1010: the client needs an extension that the server did not accept. Sent by clients only.
+    /// 1010: the client needs an extension that the server did not accept. Only a client sends it.
     pub const MANDATORY_EXTENSION: Self = Self(1010);
-    /// 1011: an unexpected condition kept the endpoint from going on.
+    /// 1011: an unexpected condition prevents the endpoint from going on.
     pub const INTERNAL_ERROR: Self = Self(1011);
-    /// 1012: the service restarts (IANA).
+    /// 1012: the service is restarting (IANA).
     pub const SERVICE_RESTART: Self = Self(1012);
-    /// 1013: try again later (IANA).
+    /// 1013: the peer should try again later (IANA).
     pub const TRY_AGAIN_LATER: Self = Self(1013);
-    /// 1014: a gateway got an invalid response from upstream (IANA).
+    /// 1014: a gateway received an invalid response from its upstream server (IANA).
     pub const BAD_GATEWAY: Self = Self(1014);
-    /// 1015: the TLS handshake failed. Reported, never sent.
+    /// 1015: the TLS handshake failed. This code is only reported, never sent.
     pub const TLS_HANDSHAKE: Self = Self(1015);
 
     /// Returns the code with this number.
@@ -63,15 +71,15 @@ impl CloseCode {
 
     /// Returns whether an endpoint of this role may send this code.
     ///
-    /// Codes on the wire are 1000–1003, 1007–1014 and 3000–4999 (RFC 6455 §7.4.1, §7.4.2, IANA); 1010 is for clients
-    /// only.
+    /// The codes that may be sent are 1000–1003, 1007–1014 and 3000–4999 (RFC 6455 §7.4.1, §7.4.2, IANA). Only a client may
+    /// send 1010.
     #[must_use]
     pub const fn may_be_sent(self, role: crate::Role) -> bool {
         self.may_be_received()
             && !(self.0 == Self::MANDATORY_EXTENSION.0 && matches!(role, crate::Role::Server))
     }
 
-    /// Whether a Close frame with this code is valid when it comes from a peer.
+    /// Returns whether a Close frame with this code is valid when it comes from a peer.
     const fn may_be_received(self) -> bool {
         // mutant: close codes 1004 to 1006 are accepted
         matches!(self.0, 1000..=1003 | 1007..=1014 | 3000..=4999)
@@ -90,23 +98,25 @@ impl core::fmt::Debug for CloseCode {
     }
 }
 
-/// What a Close frame said (RFC 6455 §5.5.1).
+/// The content of a Close frame (RFC 6455 §5.5.1).
 ///
-/// The reason helps to debug and must not be shown to an end user (RFC 6455 §5.5.1).
+/// The reason is meant for debugging and must not be shown to end users (RFC 6455 §5.5.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct CloseFrame<'a> {
-    /// The code, or [`CloseCode::NO_STATUS`] when the frame had an empty body.
+    /// The code, or [`CloseCode::NO_STATUS`] if the body was empty.
     pub code: CloseCode,
-    /// The reason, empty when none was given.
+    /// The reason, which is empty if there was none.
     pub reason: &'a str,
 }
 
 impl<'a> CloseFrame<'a> {
-    /// Reads the payload of a Close frame and returns what it says.
+    /// Decodes the payload of a Close frame.
     ///
     /// # Errors
     ///
-    /// A body of one byte, a code that must not be on the wire, or a reason that is not UTF-8.
+    /// - [`ProtocolError::CloseBodyTooShort`] for a body of one byte;
+    /// - [`ProtocolError::InvalidCloseCode`] for a code that must not be sent;
+    /// - [`ProtocolError::InvalidCloseReason`] for a reason that is not UTF-8.
     pub fn decode(payload: &'a [u8]) -> Result<Self, ProtocolError> {
         if payload.is_empty() {
             return Ok(Self { code: CloseCode::NO_STATUS, reason: "" });

@@ -1,8 +1,8 @@
 //! The header of a frame on the wire (RFC 6455 §5.2).
 //!
-//! Decoding checks what a header tells by itself and nothing about the connection; encoding takes any header.
-//! The receiving half of a connection decodes byte by byte with the functions that [`FrameHeader::decode`] is
-//! made of, so that both report an error from the first byte that shows it.
+//! Decoding checks what the header shows by itself, and nothing that depends on the connection. Encoding accepts any header.
+//! The receiving half of a connection decodes byte by byte, with the same functions as [`FrameHeader::decode`], so both
+//! report an error at the first byte that shows it.
 
 use super::{MaskingKey, OpCode};
 use crate::ProtocolError;
@@ -13,24 +13,24 @@ pub const MAX_HEADER_LEN: usize = 14;
 /// The longest payload of a control frame, in bytes (RFC 6455 §5.5).
 pub const MAX_CONTROL_PAYLOAD: usize = 125;
 
-/// The head of one frame (RFC 6455 §5.2).
+/// The header of one frame (RFC 6455 §5.2).
 ///
-/// [`decode`](Self::decode) checks what can be told from the header alone: the opcode, the length's
-/// form, and that a control frame is short and whole. Whether RSV bits, the mask and the opcode fit
-/// the connection is checked by [`Connection`](crate::Connection).
+/// [`decode`](Self::decode) checks what the header shows by itself: the opcode, the form of the
+/// length, and that a control frame is short and final. [`Connection`](crate::Connection) checks whether the RSV bits,
+/// the mask and the opcode are allowed at this point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FrameHeader {
     /// FIN: this is the last frame of its message.
     pub fin: bool,
-    /// RSV1: set on the first frame of a message that an extension has compressed (RFC 7692 §6).
+    /// RSV1: set on the first frame of a compressed message (RFC 7692 §6).
     pub rsv1: bool,
-    /// RSV2: no extension gives it a meaning here.
+    /// RSV2: no supported extension uses it.
     pub rsv2: bool,
-    /// RSV3: no extension gives it a meaning here.
+    /// RSV3: no supported extension uses it.
     pub rsv3: bool,
     /// What the frame carries.
     pub opcode: OpCode,
-    /// The masking key; present in the frames of a client, absent in those of a server.
+    /// The masking key. Frames of a client have one, frames of a server do not.
     pub mask: Option<MaskingKey>,
     /// The length of the payload in bytes, below 2^63.
     pub len: u64,
@@ -44,14 +44,16 @@ impl FrameHeader {
         Self { fin: true, rsv1: false, rsv2: false, rsv3: false, opcode, mask: None, len }
     }
 
-    /// Reads a header from the start of `bytes`, and returns it with its length in bytes, or `None`
-    /// when `bytes` ends before the header does.
+    /// Decodes a header at the start of `bytes`. Returns it with its length in bytes, or `None` if `bytes` ends before the
+    /// header does.
     ///
     /// # Errors
     ///
-    /// A reserved opcode, a fragmented or long control frame, a length that is not in its shortest
-    /// form or has its most significant bit set. Each is reported from the first bytes that show it,
-    /// also when the header is not complete yet.
+    /// - [`ProtocolError::ReservedOpcode`];
+    /// - [`ProtocolError::FragmentedControl`] and [`ProtocolError::ControlTooLong`];
+    /// - [`ProtocolError::NonMinimalLength`] and [`ProtocolError::LengthOverflow`].
+    ///
+    /// An error is reported at the first byte that shows it, even if the header is not complete.
     ///
     /// ```
     /// use ws_core::frame::{FrameHeader, OpCode};
@@ -87,11 +89,10 @@ impl FrameHeader {
         Ok(Some((header, bytes.len().saturating_sub(rest.len()))))
     }
 
-    /// Returns the bytes of this header, which give the payload's length in the shortest form.
+    /// Returns the encoded header, with the length of the payload in its shortest form.
     ///
-    /// This encodes any header: the caller sees to it that a control frame is short and whole, and
-    /// the most significant bit of the length is dropped. [`Connection`](crate::Connection)
-    /// builds its frames within those rules.
+    /// Any header is encoded. The caller has to make sure that a control frame is short and final. The most significant bit
+    /// of the length is dropped. [`Connection`](crate::Connection) sends only headers that follow the rules.
     #[inline]
     #[must_use]
     pub fn encode(&self) -> FrameHead {
@@ -122,9 +123,9 @@ impl FrameHeader {
     }
 }
 
-/// The encoded bytes of a frame header, 2 to 14 of them, which go on the wire before the payload.
+/// The 2 to 14 encoded bytes of a frame header, which are sent before the payload.
 ///
-/// It is read as a slice.
+/// It dereferences to a slice.
 #[derive(Clone, Copy, Debug)]
 pub struct FrameHead {
     bytes: [u8; MAX_HEADER_LEN],
@@ -140,15 +141,15 @@ impl core::ops::Deref for FrameHead {
     }
 }
 
-/// The header of a frame with this first byte, whose payload is shorter than 64 KiB, in one word, and its length. The
-/// bytes behind the header are zero.
+/// Returns the header of a frame with this first byte and a payload shorter than 64 KiB, and the length of the header. It
+/// is computed in one word; the bytes behind the header are zero.
 #[inline(always)]
 pub(crate) fn short_header(first: u8, len: u16) -> ([u8; 8], usize) {
     let (word, header) = short_word(first, 0, len);
     (word.to_le_bytes(), header)
 }
 
-/// As [`short_header`], of a frame that is masked with `key`.
+/// Like [`short_header`], for a frame that is masked with `key`.
 #[inline(always)]
 pub(crate) fn short_masked_header(first: u8, len: u16, key: MaskingKey) -> ([u8; 8], usize) {
     let (word, header) = short_word(first, 1 << 15, len);
@@ -167,7 +168,7 @@ fn short_word(first: u8, masked: u64, len: u16) -> (u64, usize) {
     }
 }
 
-/// The opcode of a frame's first byte.
+/// Returns the opcode in the first byte of a frame.
 #[inline]
 pub(crate) fn first_byte(first: u8) -> Result<OpCode, ProtocolError> {
     let bits = first & 0x0f;
@@ -178,7 +179,7 @@ pub(crate) fn first_byte(first: u8) -> Result<OpCode, ProtocolError> {
     Ok(opcode)
 }
 
-/// Whether a frame's second byte says that it is masked.
+/// Returns whether the second byte of a frame says that it is masked.
 #[inline]
 pub(crate) fn second_byte(opcode: OpCode, second: u8) -> Result<bool, ProtocolError> {
     if opcode.is_control() && second & 0x7f > 125 {
@@ -187,7 +188,7 @@ pub(crate) fn second_byte(opcode: OpCode, second: u8) -> Result<bool, ProtocolEr
     Ok(second & 0x80 != 0)
 }
 
-/// The payload's length, and what follows it in `rest`, the bytes after the second one.
+/// Returns the length of the payload, and what follows it in `rest`, which are the bytes after the second one.
 #[inline]
 pub(crate) fn extended_length(
     second: u8,

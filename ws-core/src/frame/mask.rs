@@ -1,15 +1,15 @@
 //! Masking (RFC 6455 §5.3): `transformed[i] = original[i] XOR key[i mod 4]`.
 //!
-//! The kernels work on fixed-size arrays, a shape that the compiler turns into vector
-//! instructions for whatever the target has, without `unsafe`. Both halves of a connection call them; a payload
-//! that comes in pieces goes through a [`Masker`], which knows where in the key it is.
+//! The loops work on fixed-size arrays, which the compiler turns into the vector instructions of the target without
+//! `unsafe`. Both halves of a connection use them. A payload that comes in pieces goes through a [`Masker`], which keeps the
+//! position in the key.
 
 use crate::SHORT_CUTS;
 
-/// Bytes that one step of the wide loop handles.
+/// How many bytes one step of the wide loop handles.
 const BLOCK: usize = 64;
 
-/// Whether the target has vector instructions: without them the wide loop gains nothing.
+/// Whether the target has vector instructions. Without them the wide loop is no faster.
 const VECTORS: bool = cfg!(any(
     target_pointer_width = "64",
     target_feature = "sse2",
@@ -21,26 +21,26 @@ const VECTORS: bool = cfg!(any(
 
 /// The four bytes with which a client masks the payload of one frame.
 ///
-/// A client must take a fresh, unpredictable key for every frame (RFC 6455 §10.3): fill it from a
-/// cryptographic random generator, never from a counter or a fixed value.
+/// A client must use a fresh, unpredictable key for every frame (RFC 6455 §10.3). Take it from a cryptographic random
+/// generator, never from a counter or a fixed value.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct MaskingKey([u8; 4]);
 
 impl MaskingKey {
-    /// Returns the key with these bytes, in the order in which they stand on the wire.
+    /// Returns the key with these bytes, in the order of the wire.
     #[inline]
     #[must_use]
     pub const fn new(bytes: [u8; 4]) -> Self {
         Self(bytes)
     }
 
-    /// The bytes in the order in which they stand on the wire.
+    /// Returns the bytes in the order of the wire.
     #[inline]
     pub(super) const fn to_bytes(self) -> [u8; 4] {
         self.0
     }
 
-    /// The key for the payload that starts `offset` bytes into the frame's payload.
+    /// Returns the key for the rest of the payload from `offset` bytes on.
     #[inline]
     pub(crate) const fn advance(self, offset: usize) -> Self {
         let bits = ((offset & 3) as u32).wrapping_mul(8);
@@ -55,10 +55,9 @@ impl core::fmt::Debug for MaskingKey {
     }
 }
 
-/// Masks or unmasks `payload` in place; `key` applies from its first byte.
+/// Masks or unmasks `payload` in place. The first byte of `payload` must be the first byte of the frame's payload.
 ///
-/// A payload is masked as a whole: [`Sender::mask_payload`](crate::connection::Sender::mask_payload)
-/// masks one that is written in pieces.
+/// For a payload that is written in pieces, use [`Sender::mask_payload`](crate::connection::Sender::mask_payload).
 ///
 /// ```
 /// use ws_core::frame::{MaskingKey, mask};
@@ -86,7 +85,7 @@ fn mask_long(payload: &mut [u8], key: MaskingKey) {
     if VECTORS { mask_blocks(payload, key) } else { mask_small(payload, key) }
 }
 
-/// Masks a block at a time, with whatever instructions the caller has.
+/// Masks a block at a time, with the instructions that the caller is compiled for.
 #[inline(always)]
 pub(crate) fn mask_blocks(payload: &mut [u8], key: MaskingKey) {
     let mut blocks = payload.chunks_exact_mut(BLOCK);
@@ -98,7 +97,7 @@ pub(crate) fn mask_blocks(payload: &mut [u8], key: MaskingKey) {
     mask_rest(blocks.into_remainder(), key);
 }
 
-/// Less than a block.
+/// Masks less than a block.
 #[inline(always)]
 fn mask_rest(rest: &mut [u8], key: MaskingKey) {
     let _ = mask_ends::<32>(rest, key)
@@ -108,7 +107,7 @@ fn mask_rest(rest: &mut [u8], key: MaskingKey) {
         || mask_bytes(rest, key);
 }
 
-/// Masks up to twice `N` bytes as their first `N` and their last, which may overlap; `false` if there are fewer.
+/// Masks `N` to `2 * N` bytes as their first `N` and their last `N`, which may overlap. Returns `false` if there are fewer.
 #[inline(always)]
 fn mask_ends<const N: usize>(payload: &mut [u8], key: MaskingKey) -> bool {
     let (Some(first), Some(last)) = (payload.first_chunk::<N>(), payload.last_chunk::<N>()) else {
@@ -132,7 +131,7 @@ fn mask_bytes(payload: &mut [u8], key: MaskingKey) -> bool {
     true
 }
 
-/// `N` is a multiple of the key's length.
+/// Applies the key to a block. `N` has to be a multiple of the key's length.
 #[inline(always)]
 fn xor<const N: usize>(mut block: [u8; N], key: MaskingKey) -> [u8; N] {
     let key = u32::from_ne_bytes(key.0);
@@ -144,7 +143,7 @@ fn xor<const N: usize>(mut block: [u8; N], key: MaskingKey) -> [u8; N] {
     block
 }
 
-/// A word at a time. Not inlined: where there are no vectors, size counts.
+/// Masks a word at a time. It is not inlined, because targets without vectors need small code.
 #[inline(never)]
 fn mask_small(payload: &mut [u8], key: MaskingKey) {
     let mut words = payload.chunks_exact_mut(4);
@@ -159,9 +158,8 @@ fn mask_small(payload: &mut [u8], key: MaskingKey) {
     }
 }
 
-/// Copies `payload` to the start of `out` and masks it on the way; returns the bytes written.
-///
-/// The shorter of the two slices decides how much is handled.
+/// Copies `payload` to the start of `out` and masks it on the way. Returns the number of bytes written, which is the length of
+/// the shorter slice.
 #[inline(always)]
 pub(crate) fn mask_into(payload: &[u8], out: &mut [u8], key: MaskingKey) -> usize {
     let len = payload.len().min(out.len());
@@ -190,7 +188,7 @@ fn mask_long_into(from: &[u8], to: &mut [u8], key: MaskingKey) {
     }
 }
 
-/// As [`mask_blocks`], copying on the way. Both slices have the same length.
+/// Like [`mask_blocks`], but copies on the way. Both slices have the same length.
 #[inline(always)]
 pub(crate) fn mask_blocks_into(from: &[u8], to: &mut [u8], key: MaskingKey) {
     let (mut sources, mut targets) = (from.chunks_exact(BLOCK), to.chunks_exact_mut(BLOCK));
@@ -202,7 +200,7 @@ pub(crate) fn mask_blocks_into(from: &[u8], to: &mut [u8], key: MaskingKey) {
     mask_rest_into(sources.remainder(), targets.into_remainder(), key);
 }
 
-/// Less than a block.
+/// Masks less than a block.
 #[inline(always)]
 fn mask_rest_into(from: &[u8], to: &mut [u8], key: MaskingKey) {
     let _ = mask_ends_into::<32>(from, to, key)
@@ -213,7 +211,7 @@ fn mask_rest_into(from: &[u8], to: &mut [u8], key: MaskingKey) {
         || mask_bytes(to, key);
 }
 
-/// As [`mask_ends`], copying on the way.
+/// Like [`mask_ends`], but copies on the way.
 #[inline(always)]
 fn mask_ends_into<const N: usize>(from: &[u8], to: &mut [u8], key: MaskingKey) -> bool {
     let (Some(first), Some(last)) = (from.first_chunk::<N>(), from.last_chunk::<N>()) else {
@@ -228,12 +226,12 @@ fn mask_ends_into<const N: usize>(from: &[u8], to: &mut [u8], key: MaskingKey) -
     true
 }
 
-/// Bytes that are copied by one call. For more than that, the C library uses an instruction that takes ten times
-/// as long on some processors when the two places are at nearly the same offset in their pages, as payloads are that
-/// move from the start of one buffer to the start of another.
+/// How many bytes one call copies. For more than that, the C library uses an instruction that on some processors takes ten
+/// times as long if source and target are at nearly the same offset in their pages. Payloads that move from the start of one
+/// buffer to the start of another are.
 const COPY: usize = 2048;
 
-/// Copies as much as there is room for; returns the bytes written. It has no way to panic.
+/// Copies as many bytes as there is room for, without a way to panic. Returns the number of bytes written.
 #[inline(always)]
 pub(crate) fn copy(from: &[u8], to: &mut [u8]) -> usize {
     let len = from.len().min(to.len());
@@ -251,7 +249,7 @@ pub(crate) fn copy(from: &[u8], to: &mut [u8]) -> usize {
     len
 }
 
-/// Copies up to twice `N` bytes as their first `N` and their last, which may overlap.
+/// Copies `N` to `2 * N` bytes as their first `N` and their last `N`, which may overlap.
 #[inline(always)]
 fn copy_ends<const N: usize>(from: &[u8], to: &mut [u8]) {
     if let (Some(first), Some(last)) = (from.first_chunk::<N>(), from.last_chunk::<N>()) {
@@ -273,7 +271,7 @@ fn copy_parts(from: &[u8], to: &mut [u8]) {
     }
 }
 
-/// A key and how far into the payload it has been applied.
+/// A key, rotated by how far into the payload it has been applied.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Masker(MaskingKey);
 

@@ -1,8 +1,21 @@
-//! The wire format of frames (RFC 6455 §5.2): pure values and functions, no state.
+//! The wire format of frames (RFC 6455 §5.2), as pure values and functions without state.
 //!
-//! [`FrameHeader`] is the head of one frame, [`mask()`] applies a [`MaskingKey`], and
-//! [`CloseCode`] with [`CloseFrame`] is the body of a Close frame. Which frame may come when is the
-//! business of [`connection`](crate::connection).
+//! [`FrameHeader`] is the header of one frame, [`mask()`] applies a [`MaskingKey`], and [`CloseFrame`] with its
+//! [`CloseCode`] is the content of a Close frame. The module [`connection`](crate::connection) checks which frame may come
+//! when.
+//!
+//! ```
+//! use ws_core::frame::{FrameHeader, OpCode, mask};
+//!
+//! // RFC 6455 §5.7: a masked "Hello", from a client.
+//! let mut received = *b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58";
+//! let (header, start) = FrameHeader::decode(&received)?.ok_or("incomplete")?;
+//! assert_eq!((header.opcode, header.fin, header.len), (OpCode::Text, true, 5));
+//! let payload = &mut received[start..];
+//! mask(payload, header.mask.ok_or("unmasked")?);
+//! assert_eq!(payload, b"Hello");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod close;
 mod header;

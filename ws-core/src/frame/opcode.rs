@@ -1,15 +1,14 @@
 //! The opcode of a frame (RFC 6455 §5.2).
 //!
-//! There is no value for a reserved opcode: whoever has an [`OpCode`] need not check it. Headers are decoded and encoded
-//! with it.
+//! A reserved opcode has no value, so an [`OpCode`] is always valid.
 
 /// What a frame carries (RFC 6455 §5.2, §11.8).
 ///
-/// The reserved opcodes 0x3–0x7 and 0xB–0xF have no value here: a frame that uses one is an error.
+/// The reserved opcodes 0x3–0x7 and 0xB–0xF have no value here. A frame that uses one of them is an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum OpCode {
-    /// A further fragment of the message that is open.
+    /// A further fragment of the open message.
     Continuation = 0x0,
     /// The first frame of a text message.
     Text = 0x1,
@@ -19,12 +18,12 @@ pub enum OpCode {
     Close = 0x8,
     /// Asks the peer for a Pong.
     Ping = 0x9,
-    /// Answers a Ping, or comes unasked as a heartbeat.
+    /// Answers a Ping, or is sent unasked as a heartbeat.
     Pong = 0xA,
 }
 
 impl OpCode {
-    /// The opcode with these four bits, or `None` for a reserved one.
+    /// Returns the opcode with these four bits, or `None` if it is reserved.
     #[inline]
     pub(super) const fn from_bits(bits: u8) -> Option<Self> {
         Some(match bits {
@@ -38,7 +37,7 @@ impl OpCode {
         })
     }
 
-    /// The four bits that stand for this opcode on the wire.
+    /// Returns the four bits of this opcode on the wire.
     #[inline]
     pub(crate) const fn bits(self) -> u8 {
         self as u8

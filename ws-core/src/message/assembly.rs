@@ -5,10 +5,10 @@ use crate::ProtocolError;
 use crate::connection::Chunk;
 use crate::frame::copy;
 
-/// Joins the chunks of each message in a slice of the caller: whole messages without an allocator.
+/// Joins the chunks of each message in a slice of the caller, so that there are whole messages without an allocator.
 ///
 /// Set [`Config::max_message`](crate::Config::max_message) to the length of the slice. A longer message then
-/// fails the connection as soon as its header is there.
+/// fails the connection as soon as its header has arrived.
 ///
 /// ```
 /// use ws_core::message::{MessageKind, SliceAssembler};
@@ -37,19 +37,22 @@ pub struct SliceAssembler<'b> {
 }
 
 impl<'b> SliceAssembler<'b> {
-    /// Messages of up to `storage.len()` bytes.
+    /// Returns an assembler for messages of up to `storage.len()` bytes.
     pub const fn new(storage: &'b mut [u8]) -> Self {
         Self { storage, len: 0 }
     }
 
-    /// Adds a chunk; returns the message when it is complete. The bytes of a text are UTF-8: the connection has
-    /// checked them.
+    /// Adds a chunk. Returns the kind and the payload of the message when it is complete.
+    ///
+    /// The payload of a text message is UTF-8, because the connection has checked it.
     ///
     /// # Errors
     ///
-    /// [`ProtocolError::MessageTooLarge`] when the message does not fit, and [`ProtocolError::ReservedBits`] for a
-    /// chunk of a compressed message, which has to be inflated first; also for each later chunk of the message. What was
-    /// kept of it is dropped. Fail the connection with it ([`Receiver::fail`](crate::connection::Receiver::fail)).
+    /// - [`ProtocolError::MessageTooLarge`] if the message does not fit;
+    /// - [`ProtocolError::ReservedBits`] for a chunk of a compressed message, which has to be inflated first.
+    ///
+    /// The part that was kept is dropped, and each later chunk of the message returns an error, too. Fail the
+    /// connection with the error: [`Receiver::fail`](crate::connection::Receiver::fail).
     pub fn push(
         &mut self,
         chunk: &Chunk<'_>,
@@ -62,7 +65,7 @@ impl<'b> SliceAssembler<'b> {
         }
         let end = self.len.saturating_add(chunk.bytes.len());
         let Some(free) = self.storage.get_mut(self.len..end) else {
-            // No slice has room there: the rest of the message is refused, too.
+            // No chunk fits behind this length, so the rest of the message is refused, too.
             self.len = usize::MAX;
             return Err(ProtocolError::MessageTooLarge);
         };

@@ -1,8 +1,7 @@
-//! Messages: what a connection carries, whole.
+//! Whole messages, which are what a connection carries.
 //!
-//! [`SliceAssembler`] joins chunks in a slice of the caller. With the feature `bytes` there are the owned
-//! `Message` and `PreparedMessage`, a message that is
-//! encoded once for many receivers.
+//! [`SliceAssembler`] joins chunks in a slice of the caller. With the feature `bytes` there are also the owned `Message`,
+//! the lent `MessageRef`, and `PreparedMessage`, which is encoded once for many receivers.
 
 mod assembly;
 #[cfg(feature = "bytes")]

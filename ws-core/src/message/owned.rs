@@ -1,7 +1,6 @@
-//! Whole messages: owned over shared bytes, or lent from somebody else's buffer.
+//! Whole messages, either owned over shared bytes or lent from a buffer.
 //!
-//! Whether a text is UTF-8 is settled when a [`Text`] is made, so that a [`Message`] never has to be checked
-//! again.
+//! Text is checked when a [`Text`] is made, so a [`Message`] never has to be checked again.
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
@@ -13,7 +12,7 @@ use bytes::Bytes;
 
 use super::{MessageKind, Text};
 
-/// A whole message, with a payload that is cheap to clone.
+/// A whole message. It is cheap to clone, because clones share the payload.
 ///
 /// ```
 /// use ws_core::Message;
@@ -34,17 +33,17 @@ pub enum Message {
 }
 
 impl Message {
-    /// A text message.
+    /// Returns a text message.
     pub fn text(text: impl Into<Text>) -> Self {
         Self::Text(text.into())
     }
 
-    /// A binary message, of anything that becomes [`Bytes`]; what is static is not copied.
+    /// Returns a binary message. Anything that converts to [`Bytes`] is accepted, and static bytes are not copied.
     pub fn binary(bytes: impl Into<Bytes>) -> Self {
         Self::Binary(bytes.into())
     }
 
-    /// Which of the two kinds it is.
+    /// Returns the kind of the message.
     pub const fn kind(&self) -> MessageKind {
         match self {
             Self::Text(_) => MessageKind::Text,
@@ -52,7 +51,7 @@ impl Message {
         }
     }
 
-    /// The text, if it is text.
+    /// Returns the text of a text message.
     pub fn as_text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
@@ -60,11 +59,11 @@ impl Message {
         }
     }
 
-    /// The text, if it is text, shared.
+    /// Returns the text of a text message, without a copy.
     ///
     /// # Errors
     ///
-    /// [`NotText`] with the payload of a binary message.
+    /// [`NotText`] with the payload if the message is binary.
     pub fn into_text(self) -> Result<Text, NotText> {
         match self {
             Self::Text(text) => Ok(text),
@@ -72,7 +71,7 @@ impl Message {
         }
     }
 
-    /// The payload, of either kind.
+    /// Returns the payload of a message of either kind.
     #[inline]
     pub fn as_bytes(&self) -> &[u8] {
         match self {
@@ -81,7 +80,7 @@ impl Message {
         }
     }
 
-    /// The payload, of either kind, shared.
+    /// Returns the payload of a message of either kind, without a copy.
     pub fn into_bytes(self) -> Bytes {
         match self {
             Self::Text(text) => text.into_bytes(),
@@ -89,17 +88,17 @@ impl Message {
         }
     }
 
-    /// The length of the payload in bytes.
+    /// Returns the length of the payload in bytes.
     pub fn len(&self) -> usize {
         self.as_bytes().len()
     }
 
-    /// Whether the payload is empty.
+    /// Returns whether the payload is empty.
     pub fn is_empty(&self) -> bool {
         self.as_bytes().is_empty()
     }
 
-    /// The message, lent.
+    /// Returns the message as a [`MessageRef`].
     pub fn as_ref(&self) -> MessageRef<'_> {
         match self {
             Self::Text(text) => MessageRef::Text(text),
@@ -144,7 +143,7 @@ impl From<Text> for Message {
     }
 }
 
-/// Shares the text.
+/// Shares the text instead of copying it.
 impl From<&Text> for Message {
     fn from(text: &Text) -> Self {
         Self::Text(text.clone())
@@ -199,14 +198,14 @@ impl From<Bytes> for Message {
     }
 }
 
-/// Shares the payload.
+/// Shares the payload instead of copying it.
 impl From<&Bytes> for Message {
     fn from(bytes: &Bytes) -> Self {
         Self::Binary(bytes.clone())
     }
 }
 
-/// Shares the payload.
+/// Shares the payload instead of copying it.
 impl From<&Message> for Message {
     fn from(message: &Message) -> Self {
         message.clone()
@@ -228,7 +227,7 @@ impl From<Message> for Bytes {
     }
 }
 
-/// Copied, unless nobody else shares the payload.
+/// Copies the payload only if it is shared.
 impl From<Message> for Vec<u8> {
     fn from(message: Message) -> Self {
         message.into_bytes().into()
@@ -243,7 +242,7 @@ impl TryFrom<Message> for Text {
     }
 }
 
-/// Copied, unless nobody else shares the text.
+/// Copies the text only if it is shared.
 impl TryFrom<Message> for String {
     type Error = NotText;
 
@@ -252,14 +251,14 @@ impl TryFrom<Message> for String {
     }
 }
 
-/// A text as it is; of a binary message, its length.
+/// Displays the text of a text message, and the length of a binary one.
 impl fmt::Display for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.as_ref().fmt(f)
     }
 }
 
-/// A message that is binary where text was asked for: its payload, given back.
+/// A message was binary where text was expected. It contains the payload.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct NotText(pub Bytes);
 
@@ -271,7 +270,7 @@ impl fmt::Display for NotText {
 
 impl core::error::Error for NotText {}
 
-/// A whole message that lies in somebody else's buffer.
+/// A whole message that is lent from a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MessageRef<'a> {
     /// UTF-8 text.
@@ -281,7 +280,7 @@ pub enum MessageRef<'a> {
 }
 
 impl<'a> MessageRef<'a> {
-    /// Which of the two kinds it is.
+    /// Returns the kind of the message.
     pub const fn kind(&self) -> MessageKind {
         match self {
             Self::Text(_) => MessageKind::Text,
@@ -289,7 +288,7 @@ impl<'a> MessageRef<'a> {
         }
     }
 
-    /// The text, if it is text.
+    /// Returns the text of a text message.
     pub const fn as_text(&self) -> Option<&'a str> {
         match self {
             Self::Text(text) => Some(text),
@@ -297,7 +296,7 @@ impl<'a> MessageRef<'a> {
         }
     }
 
-    /// The payload, of either kind.
+    /// Returns the payload of a message of either kind.
     #[inline]
     pub const fn as_bytes(&self) -> &'a [u8] {
         match self {
@@ -306,12 +305,12 @@ impl<'a> MessageRef<'a> {
         }
     }
 
-    /// The length of the payload in bytes.
+    /// Returns the length of the payload in bytes.
     pub const fn len(&self) -> usize {
         self.as_bytes().len()
     }
 
-    /// Whether the payload is empty.
+    /// Returns whether the payload is empty.
     pub const fn is_empty(&self) -> bool {
         self.as_bytes().is_empty()
     }
@@ -365,7 +364,7 @@ impl<'a> From<&'a Message> for MessageRef<'a> {
     }
 }
 
-/// A text as it is; of a binary message, its length.
+/// Displays the text of a text message, and the length of a binary one.
 impl fmt::Display for MessageRef<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -375,17 +374,17 @@ impl fmt::Display for MessageRef<'_> {
     }
 }
 
-/// Compares messages with strings: they are equal if the message is text, and the same text.
+/// Compares messages with strings. They are equal if the message is text, and the same text.
 macro_rules! equals_strings {
     ($message:ty: $($string:ty),+) => {$(
-        /// A binary message is equal to no string.
+        /// A binary message never equals a string.
         impl PartialEq<$string> for $message {
             fn eq(&self, other: &$string) -> bool {
                 self.as_text() == Some(other.as_ref())
             }
         }
 
-        /// A binary message is equal to no string.
+        /// A binary message never equals a string.
         impl PartialEq<$message> for $string {
             fn eq(&self, other: &$message) -> bool {
                 other == self

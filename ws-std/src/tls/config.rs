@@ -1,4 +1,4 @@
-//! The default configurations of TLS: a client that trusts the platform's certificate store, and a server with
+//! The default TLS configurations: a client that trusts the platform's certificate store, and a server with
 //! one certificate.
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,11 +12,11 @@ use rustls_platform_verifier::BuilderVerifierExt;
 use super::TlsError;
 use crate::Result;
 
-/// WebSocket over HTTP/2 (RFC 8441) is another protocol.
+/// HTTP/1.1 is the only protocol offered, because WebSockets over HTTP/2 (RFC 8441) work differently.
 const ALPN: &[u8] = b"http/1.1";
 
-/// The configuration of clients that bring none: it trusts the platform's certificate store. It is shared,
-/// since the platform's certificates take long to load and sessions are resumed within it.
+/// Returns the configuration of clients that bring none, which trusts the platform's certificate store. All of them share it,
+/// because loading the platform's certificates takes long, and because sessions are resumed within it.
 pub(crate) fn default_client() -> Result<Arc<ClientConfig>> {
     static SHARED: Mutex<Option<Arc<ClientConfig>>> = Mutex::new(None);
     let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -32,7 +32,7 @@ pub(crate) fn default_client() -> Result<Arc<ClientConfig>> {
     Ok(shared.insert(Arc::new(config)).clone())
 }
 
-/// A server with one certificate.
+/// Returns the configuration of a server with one certificate.
 pub(crate) fn server_from_pem(chain: &[u8], key: &[u8]) -> Result<Arc<ServerConfig>> {
     let chain: Vec<_> = CertificateDer::pem_slice_iter(chain)
         .collect::<std::result::Result<_, _>>()

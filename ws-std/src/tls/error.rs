@@ -1,4 +1,4 @@
-//! What can go wrong with TLS, and how it passes through [`io::Error`] unharmed.
+//! The errors of TLS, and how they pass through [`io::Error`].
 
 use std::{fmt, io};
 
@@ -9,26 +9,26 @@ use crate::Error;
 
 /// What can go wrong with TLS.
 ///
-/// What is printed says all; the [`source`](std::error::Error::source) is that of the wrapped error.
+/// [`Display`](fmt::Display) shows everything. [`source`](std::error::Error::source) is the source of the wrapped error.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum TlsError {
-    /// The peer does not speak TLS, but perhaps plain HTTP.
+    /// The peer does not speak TLS. Perhaps it speaks plain HTTP.
     NotTls,
-    /// The handshake or a later record: a certificate that is not trusted, has expired or is for
-    /// another name, nothing in common with the peer, an alert of the peer.
+    /// The handshake or a later record failed: the certificate is not trusted, has expired or is for another name, the two sides
+    /// support nothing in common, or the peer sent an alert.
     Failed(rustls::Error),
-    /// The platform has no certificates to trust, or no verifier; [`Connector::tls`] brings others.
+    /// The platform has no trusted certificates, or no verifier. Pass other roots to [`Connector::tls`].
     ///
     /// [`Connector::tls`]: crate::Connector::tls
     Platform(rustls::Error),
-    /// A certificate chain or private key is not valid PEM.
+    /// The certificate chain or the private key is not valid PEM.
     Pem(pem::Error),
-    /// The PEM that should have a certificate chain has no certificate.
+    /// The PEM for the certificate chain contains no certificate.
     NoCertificate,
-    /// The PEM that should have a private key has none.
+    /// The PEM for the private key contains no private key.
     NoKey,
-    /// The private key is not that of the chain's first certificate.
+    /// The private key does not belong to the first certificate of the chain.
     KeyMismatch,
 }
 
@@ -36,18 +36,18 @@ impl fmt::Display for TlsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotTls => f.write_str("the peer does not speak TLS"),
-            // The commonest, which rustls only names.
+            // This is the most common error, and rustls shows only its name.
             Self::Failed(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) => f
                 .write_str(
-                    "TLS failed: the certificate is not signed by an authority that is trusted",
+                    "TLS failed: the certificate is not signed by an authority that this side trusts",
                 ),
             Self::Failed(error) => write!(f, "TLS failed: {error}"),
             Self::Platform(error) => {
-                write!(f, "the platform tells nobody to trust: {error} (see Connector::tls)")
+                write!(f, "the platform's certificates cannot be used: {error} (see Connector::tls)")
             }
             Self::Pem(error) => write!(f, "not valid PEM: {error}"),
-            Self::NoCertificate => f.write_str("no certificate in the PEM of the chain"),
-            Self::NoKey => f.write_str("no private key in the PEM of the key"),
+            Self::NoCertificate => f.write_str("the PEM of the chain contains no certificate"),
+            Self::NoKey => f.write_str("the PEM of the key contains no private key"),
             Self::KeyMismatch => {
                 f.write_str("the private key does not belong to the first certificate of the chain")
             }
@@ -77,12 +77,12 @@ impl From<rustls::Error> for Error {
     }
 }
 
-/// As an error of a stream; [`from_io`] takes it out again.
+/// Wraps the error in one of a stream. [`from_io`] takes it out again.
 pub(super) fn into_io(error: rustls::Error) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
-/// An error of a stream, which may be one of TLS.
+/// Converts an error of a stream, which may wrap one of TLS.
 pub(crate) fn from_io(error: io::Error) -> Error {
     match error.downcast::<rustls::Error>() {
         Ok(error) => error.into(),

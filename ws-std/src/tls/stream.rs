@@ -1,10 +1,10 @@
 //! TLS on a blocking stream, for one thread or for two.
 //!
 //! The handles to a stream share one rustls connection, behind a mutex that is held to encrypt or to
-//! decrypt, never across a system call. What was encrypted is queued, and the lock of the queue is held
-//! to write it: so records leave in the order in which they were encrypted. A reader does not wait for
-//! that lock: what it owes, an alert, is left to the holder, who looks again after having let go. The answer
-//! to a KeyUpdate needs no reader: rustls puts it before the next record that is encrypted.
+//! decrypt, but never during a system call. Encrypted records are put into a queue, whose lock is held while it is
+//! written, so records leave in the order in which they were encrypted. A reader does not wait for that
+//! lock. If it owes the peer an alert, it leaves the alert to the thread that holds the lock, which looks again after it has
+//! released the lock. The answer to a KeyUpdate needs no reader: rustls puts it before the next record.
 //!
 //! A thread that needs several of the locks takes them in the order of [`TlsState`]'s fields.
 
@@ -26,23 +26,23 @@ use crate::timed::{MIN_WAIT, is_loss, is_timeout};
 use crate::transport::Transport;
 use crate::url::UrlError;
 
-/// Bytes that are encrypted at once, and beyond which those that wait are written first.
+/// How many bytes are encrypted at once. If more than this wait, they are written first.
 const MAX_ENCRYPTED: usize = 64 * 1024;
-/// Bytes that are read at once: a record of the largest size and some.
+/// How many bytes are read at once: a little more than the largest record.
 const MAX_READ: usize = 20 * 1024;
-/// Room for this much is kept when the queue has been written.
+/// The size up to which an empty queue keeps its memory.
 const KEPT_ROOM: usize = 20 * 1024;
 
 /// A stream under TLS whose handshake is done.
 ///
-/// What is written leaves when it is flushed, or when 64 KiB have gathered. A write or flush whose
-/// time-out passes keeps what it was given: the next one goes on with it. The end of the stream without the
-/// peer's `close_notify` is [`io::ErrorKind::UnexpectedEof`], to which a WebSocket pays no heed
-/// once it has seen the peer's Close.
+/// Written data is sent when it is flushed, or when 64 KiB have gathered. If the time-out of a write or flush
+/// passes, the stream keeps the data, and the next call continues with it. If the stream ends without the peer's
+/// `close_notify`, a read fails with [`io::ErrorKind::UnexpectedEof`]. A WebSocket ignores that once it has received the
+/// peer's Close frame.
 #[derive(Debug)]
 pub struct TlsStream<T = TcpStream> {
     stream: T,
-    /// The time-out that this handle was given last.
+    /// The time-out that was last set for this handle.
     write_timeout: Mutex<Option<Duration>>,
     shared: Arc<TlsState>,
 }
@@ -54,7 +54,7 @@ struct TlsState {
     connection: Mutex<Connection>,
 }
 
-/// What was read and not decrypted. The lock is held while reading: there is one reader at a time.
+/// Bytes that were read and not yet decrypted. The lock is held while reading, so there is one reader at a time.
 #[derive(Debug)]
 struct Ciphertext {
     buffer: Box<[u8]>,
@@ -62,23 +62,25 @@ struct Ciphertext {
     end: usize,
 }
 
-/// What was encrypted and not written.
+/// Bytes that were encrypted and not yet written.
 #[derive(Debug, Default)]
 struct Outgoing {
     queue: Vec<u8>,
     written: usize,
-    /// `close_notify` is in the queue or was written.
+    /// Whether `close_notify` is in the queue or was written.
     closed: bool,
 }
 
 impl<T: Transport> TlsStream<T> {
-    /// Does a client's handshake with the server that is `host`, a name or an IP address: that is what the
-    /// certificate has to be for.
+    /// Does the handshake of a client. `host` is the name or the IP address of the server, for which its certificate has to be
+    /// valid.
     ///
     /// # Errors
     ///
-    /// [`Error::Tls`] with the cause, [`Error::Url`] for a host that is none,
-    /// [`Error::Timeout`] after `timeout`, [`Error::HandshakeEof`], [`Error::Io`].
+    /// - [`Error::Tls`] with the cause;
+    /// - [`Error::Url`] if `host` is not valid;
+    /// - [`Error::Timeout`] after `timeout`;
+    /// - [`Error::HandshakeEof`] if the stream ends, and [`Error::Io`] if it fails.
     pub fn client(
         stream: T,
         host: &str,
@@ -90,23 +92,23 @@ impl<T: Transport> TlsStream<T> {
         Self::handshake(stream, connection.into(), timeout)
     }
 
-    /// Does a server's handshake.
+    /// Does the handshake of a server.
     ///
     /// # Errors
     ///
-    /// As [`client`](Self::client).
+    /// The same as for [`client`](Self::client).
     pub fn server(stream: T, config: Arc<ServerConfig>, timeout: Option<Duration>) -> Result<Self> {
         let connection = ServerConnection::new(config)?;
         Self::handshake(stream, connection.into(), timeout)
     }
 
-    /// The stream below. To read from it or write to it breaks the connection.
+    /// Returns the underlying stream. Reading from it or writing to it breaks the connection.
     pub fn get_ref(&self) -> &T {
         &self.stream
     }
 
-    /// Lends the TLS connection, for what was agreed upon in the handshake: the peer's certificates, the
-    /// name that a client asked for. Reads and writes wait until it is given back.
+    /// Calls `f` with the TLS connection, to look at what was agreed in the handshake, such as the peer's certificates or the
+    /// name that a client asked for. Reads and writes wait until `f` returns.
     pub fn with_connection<R>(&self, f: impl FnOnce(&Connection) -> R) -> R {
         f(&self.shared.connection())
     }
@@ -142,7 +144,7 @@ impl<T: Transport> TlsStream<T> {
         }
     }
 
-    /// Writes what there is, and reads once if that is not the end of the handshake.
+    /// Writes what is queued. Then reads once, unless the handshake is complete, which it returns.
     fn handshake_step(&mut self, timeout: Option<Duration>) -> io::Result<bool> {
         self.set_timeouts(timeout)?;
         self.flush()?;
@@ -155,7 +157,7 @@ impl<T: Transport> TlsStream<T> {
             if incoming.read(&mut self.stream)? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            // What follows the handshake is left for later.
+            // What follows the handshake is decrypted later.
             let mut connection = self.shared.connection();
             let mut result = Ok(());
             while result.is_ok() && connection.is_handshaking() && !incoming.is_empty() {
@@ -181,7 +183,7 @@ impl<T: Transport> TlsStream<T> {
         Ok(())
     }
 
-    /// Writes what the reader owes, an alert, unless another is about to.
+    /// Writes an alert that the reader owes, unless another thread is about to.
     fn tell(&mut self) {
         if let Some(outgoing) = self.shared.try_outgoing() {
             let _ = write_all(&mut self.stream, &self.shared, outgoing);
@@ -207,7 +209,7 @@ impl<T: Transport> Write for TlsStream<T> {
         self.write_vectored(&[IoSlice::new(bytes)])
     }
 
-    /// Encrypts the slices as one sequence of bytes: a record is filled across their borders.
+    /// Encrypts the slices as one sequence of bytes. A record can contain parts of several slices.
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         let mut outgoing = self.shared.outgoing();
         if outgoing.closed {
@@ -242,11 +244,11 @@ impl<T: Transport> Transport for TlsStream<T> {
         self.stream.set_nonblocking(nonblocking)
     }
 
-    /// Sends what was encrypted and `close_notify`, as far as the stream below takes that within the write
+    /// Sends the encrypted data and `close_notify`, as far as the underlying stream takes them within the write
     /// time-out, and shuts down its write side.
     ///
-    /// While another thread is blocked in a write, there is no way to send anything: that write fails
-    /// as it would without TLS.
+    /// While another thread is blocked in a write, nothing can be sent. That write fails, as it would without
+    /// TLS.
     fn shutdown_write(&mut self) -> io::Result<()> {
         let timeout = *lock(&self.write_timeout);
         let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
@@ -287,8 +289,8 @@ impl TlsState {
     }
 }
 
-/// Decrypts what was read before or, if that gives nothing, what one more read brings. When that is
-/// only part of a record, the caller is asked to look at the time and to call again.
+/// Decrypts data that was read before or, if there is none, reads once. If that read brings only a part of a record,
+/// the error [`Interrupted`](io::ErrorKind::Interrupted) asks the caller to look at the time and to call again.
 fn read(stream: &mut impl Read, shared: &TlsState, buffer: &mut [u8]) -> io::Result<usize> {
     let mut incoming = shared.incoming();
     if let Some(count) = incoming.decrypt(&mut shared.connection(), buffer)? {
@@ -301,7 +303,7 @@ fn read(stream: &mut impl Read, shared: &TlsState, buffer: &mut [u8]) -> io::Res
     decrypted.ok_or_else(|| io::ErrorKind::Interrupted.into())
 }
 
-/// Writes the queue. What a reader has left there meanwhile is written, too: it found the lock taken.
+/// Writes the queue. If a reader found the lock taken, what it left is written, too.
 fn write_all<'s>(
     stream: &mut impl Write,
     shared: &'s TlsState,
@@ -330,14 +332,14 @@ impl Ciphertext {
         self.start == self.end
     }
 
-    /// Reads once, all that was read before being decrypted.
+    /// Reads once. Everything that was read before must have been decrypted.
     fn read(&mut self, stream: &mut impl Read) -> io::Result<usize> {
         (self.start, self.end) = (0, 0);
         self.end = stream.read(&mut self.buffer)?;
         Ok(self.end)
     }
 
-    /// Gives some of what was read to the connection.
+    /// Passes some of the bytes to the connection.
     fn feed(&mut self, connection: &mut Connection) -> io::Result<()> {
         let mut bytes = self.buffer.get(self.start..self.end).unwrap_or_default();
         let count = connection.read_tls(&mut bytes)?;
@@ -346,19 +348,19 @@ impl Ciphertext {
         Ok(())
     }
 
-    /// Decrypts what was read, as far as there is room for it; `None` when more has to be read.
+    /// Decrypts as much as there is room for. Returns `None` if more has to be read.
     fn decrypt(
         &mut self,
         connection: &mut Connection,
         buffer: &mut [u8],
     ) -> io::Result<Option<usize>> {
         let mut filled = 0_usize;
-        // It comes behind what was decrypted before, and again with the next call.
+        // The error is returned after the data before it. The next call fails with it again.
         let mut fault = None;
         loop {
             let free = buffer.get_mut(filled..).unwrap_or_default();
             let error = match connection.reader().read(free) {
-                // The peer's end, or no room.
+                // The peer has ended the stream, or there is no room left.
                 Ok(0) => return Ok(Some(filled)),
                 Ok(count) => {
                     filled = filled.saturating_add(count);
@@ -393,8 +395,8 @@ impl Outgoing {
         Ok(())
     }
 
-    /// Writes the queue. When the stream takes only part of it, the caller is asked to look at the time and
-    /// to call again.
+    /// Writes the queue. If the stream takes only a part of it, the error [`Interrupted`](io::ErrorKind::Interrupted) asks the
+    /// caller to look at the time and to call again.
     fn write(&mut self, stream: &mut impl Write) -> io::Result<()> {
         while !self.left().is_empty() {
             match stream.write(self.left()) {
@@ -415,8 +417,8 @@ impl Outgoing {
         Ok(())
     }
 
-    /// Removes what was written once it is more than what is left, so that a queue that is never empty does not
-    /// grow, and each byte is moved once at the most.
+    /// Removes written bytes once there are more of them than of the others. So a queue that is never empty does not
+    /// grow, and each byte is moved at most once.
     fn forget_written(&mut self) {
         if self.written > self.left().len() {
             self.queue.drain(..self.written);
@@ -425,7 +427,7 @@ impl Outgoing {
     }
 }
 
-/// What a failed handshake says of a peer that does not know TLS.
+/// Replaces the error of a failed handshake if its cause is that the peer does not speak TLS.
 fn name_cause(error: Error) -> Error {
     match error {
         Error::Tls(TlsError::Failed(rustls::Error::InvalidMessage(

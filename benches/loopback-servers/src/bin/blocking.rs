@@ -22,7 +22,7 @@ fn owned(mut ws: WebSocket) -> Result<()> {
     Ok(())
 }
 
-/// One thread reads and one writes, all that it finds at once.
+/// One thread reads, and another writes everything that it finds at once.
 fn split(ws: WebSocket) -> Result<()> {
     let (mut reader, writer) = ws.split()?;
     let (sender, receiver) = sync_channel(64);

@@ -1,4 +1,4 @@
-//! fastwebsockets on one thread, behind hyper. It writes each frame at once, to a stream that collects them.
+//! fastwebsockets on one thread, behind hyper. It writes each frame at once, to a stream that collects output.
 
 use std::convert::Infallible;
 use std::io;

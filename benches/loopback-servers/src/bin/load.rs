@@ -1,14 +1,14 @@
-//! The load client: it keeps a server busy, or opens connections, and reports what the server has needed for that, as
-//! Linux tells it. It prints one line, an object of JSON.
+//! The load client. It keeps a server busy, or opens connections, and reports what Linux says that the server has needed for
+//! that. It prints one line, an object of JSON.
 //!
 //! `load busy|idle|handshake|broadcast --port N --pid N [--processor N] [--raw] [--connections N] [--in-flight N]
 //! [--size BYTES] [--seconds S] [--count N] [--wait] [--deflate]`
 //!
-//! `busy` keeps `in-flight` messages on their way on each connection, for about `seconds`. `idle` leaves `connections`
-//! open after one echo each. `handshake` opens and closes `count` connections, `broadcast` sends `count` messages, each of
-//! which everybody gets. With `--deflate` a connection is idle after a compressed message of about 1,500 bytes, which fills its
-//! windows. With `--raw` the server echoes bytes, not messages. With `--wait` it says `ready` when all is
-//! warm, and waits for a line.
+//! `busy` keeps `in-flight` messages in flight on each connection, for about `seconds`. `idle` leaves `connections`
+//! open after one echo each. `handshake` opens and closes `count` connections. `broadcast` sends `count` messages, each of
+//! which everybody receives. With `--deflate`, a connection is idle after a compressed message of about 1,500 bytes, which fills
+//! its windows. With `--raw`, the server echoes bytes instead of messages. With `--wait`, the client prints `ready` when everything
+//! is warm, and waits for a line.
 
 use std::collections::{HashMap, VecDeque};
 use std::error::Error;
@@ -26,7 +26,7 @@ use zlib_rs::{Deflate, DeflateFlush, Inflate, InflateFlush};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// What a browser sends, 480 bytes.
+/// The request of a browser, 480 bytes.
 const REQUEST: &str = "GET / HTTP/1.1\r\nHost: 127.0.0.1:9001\r\nConnection: Upgrade\r\nPragma: no-cache\r\n\
     Cache-Control: no-cache\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) \
     Chrome/99.0.0.0 Safari/537.36\r\nUpgrade: websocket\r\nOrigin: http://127.0.0.1:9001\r\n\
@@ -35,9 +35,9 @@ const REQUEST: &str = "GET / HTTP/1.1\r\nHost: 127.0.0.1:9001\r\nConnection: Upg
     Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\r\n";
 const ACCEPT: &[u8] = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
-/// As many handshakes are under way at once.
+/// How many handshakes are done at the same time.
 const WAVE: usize = 50;
-/// A busy server is measured in so many parts.
+/// The number of parts in which a busy server is measured.
 const PARTS: usize = 5;
 /// A server that is silent for so long has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -49,12 +49,12 @@ struct Server {
 }
 
 impl Server {
-    /// What all its threads have run for, those that have ended included.
+    /// Returns the CPU time of all its threads, including those that have ended.
     fn cpu(&self) -> Result<Duration> {
         Ok(ClockId::pid_cpu_clock_id(Pid::from_raw(self.pid))?.now()?.into())
     }
 
-    /// The same, once it has come to rest.
+    /// Returns the same, once the server is idle.
     fn cpu_at_rest(&self) -> Result<Duration> {
         let mut last = self.cpu()?;
         loop {
@@ -67,7 +67,7 @@ impl Server {
         }
     }
 
-    /// Resident memory in bytes.
+    /// Returns the resident memory in bytes.
     fn resident(&self) -> Result<usize> {
         let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.pid))?;
         let line = rollup.lines().find_map(|line| line.strip_prefix("Rss:")).ok_or("no Rss")?;
@@ -90,7 +90,7 @@ impl Server {
         Ok(stream)
     }
 
-    /// The answer to [`REQUEST`], which a raw server sends back.
+    /// Returns the answer to [`REQUEST`]. A raw server sends the request back.
     fn read_answer(&self, stream: &mut TcpStream) -> Result<()> {
         let (mut head, mut buffer) = (Vec::new(), [0; 1024]);
         while !head.ends_with(b"\r\n\r\n") {
@@ -104,7 +104,7 @@ impl Server {
     }
 }
 
-/// A binary message with a mask, or the same without.
+/// Returns a binary message, with or without a mask.
 fn frame(payload: &[u8], mask: bool) -> Vec<u8> {
     let bit = if mask { 0x80 } else { 0 };
     let mut frame = vec![0x82];
@@ -127,7 +127,7 @@ fn frame(payload: &[u8], mask: bool) -> Vec<u8> {
     frame
 }
 
-/// Different messages one after another, which are sent again and again, and their echoes.
+/// Different messages that are sent one after the other, over and over, and their echoes.
 struct Cycle {
     sent: Vec<u8>,
     sent_len: usize,
@@ -146,10 +146,11 @@ impl Cycle {
         Self { sent, sent_len, header_len: echo_len - size, echo, echo_len }
     }
 
-    /// Whether these bytes are those of the echo from `at` on: all of them, or only the headers, which have the lengths.
+    /// Returns whether these bytes belong to the echo from `at` on. Compares either all of them, or only the headers, which contain the
+    /// lengths.
     fn is_echo(&self, at: usize, bytes: &[u8], all: bool) -> bool {
         let same = |from: usize, to: usize| {
-            // A part of `bytes` does not go past the end of the cycle, because messages do not.
+            // No part of `bytes` goes past the end of the cycle, because no message does.
             let from_cycle = (at + from) % self.echo.len();
             self.echo.get(from_cycle..from_cycle + (to - from)) == Some(&bytes[from..to])
         };
@@ -173,14 +174,14 @@ impl Cycle {
 
 struct Connection {
     stream: TcpStream,
-    /// Where in the cycle the next byte to be sent and the next one to come are.
+    /// The position in the cycle of the next byte to send, and of the next one to receive.
     sent_at: usize,
     echo_at: usize,
-    /// Bytes to be sent now, messages to be sent later, echoes to come.
+    /// The bytes to send now, the messages to send later, and the echoes still to come.
     unwritten: usize,
     unsent: usize,
     awaited: usize,
-    /// When the messages whose echoes are to come were sent.
+    /// When the messages were sent whose echoes are still to come.
     times: VecDeque<(Instant, usize)>,
     waits_to_write: bool,
 }
@@ -217,7 +218,7 @@ impl Load {
         Ok(Self { epoll, connections, cycle, in_flight, buffer, latencies: Vec::new() })
     }
 
-    /// Sends so many messages on each connection and waits for their echoes.
+    /// Sends this many messages on each connection and waits for their echoes.
     fn run(&mut self, messages: usize, check_all: bool) -> Result<()> {
         let mut busy = self.connections.len();
         for id in 0..self.connections.len() {
@@ -247,7 +248,7 @@ impl Load {
         Ok(())
     }
 
-    /// Sends so many messages more, as far as the stream takes them at once.
+    /// Sends this many more messages, as far as the stream takes them at once.
     fn send(&mut self, id: usize, messages: usize) -> Result<()> {
         let Self { connections, cycle, epoll, .. } = self;
         let connection = &mut connections[id];
@@ -277,7 +278,7 @@ impl Load {
         Ok(())
     }
 
-    /// Reads once, and sends as many messages as have come back. Whether the connection is done.
+    /// Reads once, and sends as many messages as have come back. Returns whether the connection is done.
     fn receive(&mut self, id: usize, check_all: bool) -> Result<bool> {
         let Self { connections, cycle, buffer, latencies, .. } = self;
         let connection = &mut connections[id];
@@ -316,7 +317,7 @@ impl Load {
     }
 }
 
-/// So long at most took this part of all messages.
+/// Returns the longest time of this part of all messages.
 fn percentile(latencies: &mut [(u64, usize)], part: f64) -> u64 {
     latencies.sort_unstable();
     let all: usize = latencies.iter().map(|(_, count)| count).sum();
@@ -338,7 +339,7 @@ impl Arguments {
         value.parse().map_err(|_| format!("{name} {value}: not a number").into())
     }
 
-    /// Says that all is warm, and waits until it may go on.
+    /// Says that everything is warm, and waits until it may continue.
     fn wait(&self) -> io::Result<()> {
         if self.0.contains_key("--wait") {
             println!("ready");
@@ -356,7 +357,7 @@ fn busy(server: &Server, arguments: &Arguments) -> Result<()> {
     let streams = (0..connections).map(|_| server.open()).collect::<Result<Vec<_>>>()?;
     let cycle = Cycle::new(in_flight.max(16), size, server.raw);
     let mut load = Load::new(streams, cycle, in_flight)?;
-    // Every byte is checked while the server gets warm, and the lengths from then on.
+    // While the server warms up, every byte is checked. From then on, only the lengths are.
     let mut count = in_flight.max(16);
     let each = loop {
         let started = Instant::now();
@@ -369,7 +370,7 @@ fn busy(server: &Server, arguments: &Arguments) -> Result<()> {
     };
     let fixed = arguments.get("--count", 0)?;
     let fitting = (seconds.as_secs_f64() / each.as_secs_f64()) as usize;
-    // The least of several parts is what other load on the machine has disturbed least.
+    // Other load on the machine affects the smallest of several parts least.
     let parts = if fixed > 0 { 1 } else { (fitting / (4 * in_flight)).clamp(1, PARTS) };
     let count = if fixed > 0 { fixed } else { (fitting / parts).max(in_flight) };
     let all = (count * connections) as f64;
@@ -387,7 +388,7 @@ fn busy(server: &Server, arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// Opens connections, each with one echo.
+/// Opens connections, with one echo on each.
 fn open_used(server: &Server, count: usize, size: usize, deflate: bool) -> Result<Vec<TcpStream>> {
     let cycle = Cycle::new(1, size, server.raw);
     let text = text();
@@ -409,12 +410,12 @@ fn open_used(server: &Server, count: usize, size: usize, deflate: bool) -> Resul
     Ok(streams)
 }
 
-/// A text that is longer than a window of 12 bits, and becomes much shorter.
+/// Returns a text that is longer than a window of 12 bits, and becomes much shorter when compressed.
 fn text() -> String {
     (0..200).map(|id| format!(r#"{{"id":{id},"price":{}.25}},"#, id * 7919 % 1000)).collect()
 }
 
-/// Sends a text, compressed, and takes its echo, which is compressed, too (RFC 7692).
+/// Sends a compressed text, and receives its echo, which is compressed, too (RFC 7692).
 fn echo_compressed(stream: &mut TcpStream, text: &str) -> Result<()> {
     const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
     let mut deflate = Deflate::new(1, false, 12);
@@ -446,7 +447,7 @@ fn echo_compressed(stream: &mut TcpStream, text: &str) -> Result<()> {
 fn idle(server: &Server, arguments: &Arguments) -> Result<()> {
     let connections: usize = arguments.get("--connections", 1000)?;
     let (size, deflate) = (arguments.get("--size", 32)?, arguments.0.contains_key("--deflate"));
-    // What the server needs once is not the cost of a connection.
+    // What the server needs once does not count as the cost of a connection.
     let first = open_used(server, 10, size, deflate)?;
     server.cpu_at_rest()?;
     let before = server.resident()?;
@@ -479,7 +480,7 @@ fn broadcast(server: &Server, arguments: &Arguments) -> Result<()> {
     let count: usize = arguments.get("--count", 30)?;
     let cycle = Cycle::new(1, arguments.get("--size", 32)?, server.raw);
     let mut streams = (0..connections).map(|_| server.open()).collect::<Result<Vec<_>>>()?;
-    // A raw server says nothing when it has taken a connection.
+    // A raw server says nothing when it has accepted a connection.
     server.cpu_at_rest()?;
     let mut echo = vec![0; cycle.echo.len()];
     let mut send = || {

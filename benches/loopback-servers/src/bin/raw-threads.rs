@@ -1,11 +1,11 @@
-//! The floor of blocking servers: what came goes back, without a WebSocket. `raw-threads ADDR [broadcast]`; with
-//! `broadcast` it goes to everybody.
+//! The floor of blocking servers, without a WebSocket: it sends back what came. `raw-threads ADDR [broadcast]`; with
+//! `broadcast` it sends it to everybody.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 
-/// As much as ws-std reads at once.
+/// As many bytes as ws-std reads at once.
 const READ: usize = 64 * 1024;
 
 fn echo(mut stream: TcpStream) -> io::Result<()> {

@@ -1,4 +1,4 @@
-//! tokio-websockets on one thread. Each `next` writes what was fed, so all that has come is taken first.
+//! tokio-websockets on one thread. Each `next` writes what was fed, so everything that has come is taken first.
 
 use std::io;
 
@@ -6,7 +6,7 @@ use futures_util::{FutureExt, SinkExt, StreamExt};
 use tokio::net::TcpStream;
 use tokio_websockets::{Config, Error, ServerBuilder};
 
-/// As much is taken before it is answered, and written at once.
+/// How many bytes are taken before they are answered, and written at once.
 const BATCH: usize = 64 * 1024;
 
 async fn echo(stream: TcpStream) -> Result<(), Error> {

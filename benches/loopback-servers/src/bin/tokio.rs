@@ -8,11 +8,11 @@ use ws_core::Instant;
 use ws_core::endpoint::{Endpoint, Event, Next, Options};
 use ws_core::handshake::AcceptResponse;
 
-/// Echoes messages that have come already from where they were read, until 64 KiB wait to be written.
+/// Echoes the messages that have already come, from where they were read, until 64 KiB wait to be written.
 fn echo_ref(endpoint: &mut Endpoint) {
     let Endpoint { inbound, outbound, .. } = endpoint;
     while outbound.waiting() < 1 << 16 && inbound.has_message(outbound) {
-        // The clock is for when there is nothing to tell. A failure is returned by `event`.
+        // The clock is asked only if there is nothing to report. A failure is returned by `event`.
         let next = inbound.next_ref(outbound, || Instant::from_millis(0));
         if let Next::Event(Event::Message(message)) = next {
             let _ = outbound.queue_ref(message); // it fails only when the connection is closing

@@ -1,5 +1,5 @@
-//! tungstenite, a thread for each connection. It buffers what is written, but does not say when the input is
-//! drained; its stream knows.
+//! tungstenite, with a thread for each connection. It buffers output, but does not say when there is no more
+//! input. Its stream knows that.
 
 use std::io;
 use std::net::TcpStream;
@@ -11,7 +11,7 @@ fn echo(stream: TcpStream) -> Result<()> {
     let Ok(mut ws) = tungstenite::accept(Batched::new(stream)) else {
         return Err(Error::ConnectionClosed);
     };
-    // Straight to the stream, which collects.
+    // Write directly to the stream, which collects.
     ws.set_config(|config| config.write_buffer_size = 0);
     loop {
         let message = ws.read()?;
