@@ -32,7 +32,7 @@ const MAX_ROOMS: usize = 16;
 #[derive(Debug, Default)]
 pub(crate) struct Chat {
     hub: Hub,
-    /// The people who are there. They are changed and told about it under one lock, so everybody sees the same changes in the
+    /// The people who are there. A change is made and announced under one lock, so everybody sees the same changes in the
     /// same order. The lock is held while messages are queued, but never while they are written.
     people: Mutex<BTreeMap<MemberId, Person>>,
 }
