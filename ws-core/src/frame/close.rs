@@ -100,7 +100,7 @@ impl core::fmt::Debug for CloseCode {
 
 /// The content of a Close frame (RFC 6455 §5.5.1).
 ///
-/// The reason is meant for debugging and must not be shown to end users (RFC 6455 §5.5.1).
+/// The reason is meant for debugging and must not be shown to an end user (RFC 6455 §5.5.1).
 ///
 /// ```
 /// use ws_core::{CloseCode, CloseFrame};
