@@ -90,8 +90,8 @@ fn serve(incoming: Incoming, chat: &Chat) -> ws_std::Result<()> {
 #[derive(Debug, Default)]
 pub(crate) struct Chat {
     hub: Hub,
-    /// The lock is held while a change is made and the others are told, so that everybody sees the same changes in the same
-    /// order. Telling them only queues messages: the lock is never held while one is written.
+    /// The people who are there. A change is made and announced under one lock, so everybody sees the same changes in the
+    /// same order. The lock is held while messages are queued, but never while they are written.
     people: Mutex<BTreeMap<MemberId, Person>>,
 }
 

@@ -129,17 +129,19 @@ impl Hub {
         Ok(member)
     }
 
-    /// Sends a message to all members. Returns how many there were.
+    /// Sends a message to all members. Returns to how many: a member whose queue is full does not count, and leaves the hub.
     pub fn broadcast(&self, message: impl Into<Message>) -> usize {
         self.broadcast_where(|_| true, message)
     }
 
-    /// Sends a message to all members but one, such as its sender. Returns how many there were.
+    /// Sends a message to all members but one, such as its sender. Returns to how many, like [`broadcast`](Self::broadcast).
     pub fn broadcast_except(&self, id: MemberId, message: impl Into<Message>) -> usize {
         self.broadcast_where(|member| member != id, message)
     }
 
-    /// Sends a message to the members for which `choose` returns `true`, such as those of a room. Returns how many there were.
+    /// Sends a message to the members for which `choose` returns `true`, such as those of a room. Returns to how many, like
+    /// [`broadcast`](Self::broadcast).
+    ///
     /// `choose` runs while the hub is locked, so it must not call the hub.
     pub fn broadcast_where(
         &self,
@@ -160,7 +162,7 @@ impl Hub {
         count
     }
 
-    /// Sends a message to one member. Returns whether it was still a member.
+    /// Sends a message to one member. Returns `false` if it is no longer a member, or leaves because its queue is full.
     pub fn send_to(&self, id: MemberId, message: impl Into<Message>) -> bool {
         let message = PreparedMessage::new(&message.into());
         let mut members = self.shared.members();

@@ -84,6 +84,19 @@ pub fn pair() -> Result<(WebSocket<Stream<MemoryStream>>, WebSocket<Stream<Memor
 ///
 /// When an end and all its clones are dropped, the other end reads what was written and then the end of the stream. Its
 /// writes fail with [`BrokenPipe`](ErrorKind::BrokenPipe).
+///
+/// ```
+/// use ws_std::{Connector, Listener, MemoryStream};
+///
+/// let (client, server) = MemoryStream::pair();
+/// let builder = Listener::builder().protocols(["chat"]);
+/// let server = std::thread::spawn(move || builder.request_over(server)?.accept());
+/// let client = Connector::builder().protocols(["chat"]).connect_over("ws://localhost/", client)?;
+/// assert_eq!(client.subprotocol(), Some("chat"));
+/// # drop(client);
+/// # server.join().unwrap()?;
+/// # Ok::<(), ws_std::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct MemoryStream {
     end: Arc<End>,

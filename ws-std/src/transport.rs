@@ -34,6 +34,58 @@ use crate::tcp::Tcp;
 /// On Windows, use [`Tcp`] instead of [`TcpStream`]. The system does not say how much of a write was sent before its time-out
 /// passed. So a write over a [`TcpStream`] has 30 seconds there, whatever time-out is set, and when they have passed
 /// the connection fails.
+///
+/// # Example
+///
+/// A stream that counts the bytes that it receives:
+///
+/// ```
+/// use std::io::{self, Read, Write};
+/// use std::net::TcpStream;
+/// use std::time::Duration;
+/// use ws_std::Transport;
+///
+/// struct Counted {
+///     stream: TcpStream,
+///     received: usize,
+/// }
+///
+/// impl Read for Counted {
+///     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+///         let count = self.stream.read(buffer)?;
+///         self.received += count;
+///         Ok(count)
+///     }
+/// }
+///
+/// impl Write for Counted {
+///     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+///         self.stream.write(bytes)
+///     }
+///
+///     fn flush(&mut self) -> io::Result<()> {
+///         self.stream.flush()
+///     }
+/// }
+///
+/// impl Transport for Counted {
+///     fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+///         self.stream.set_read_timeout(timeout)
+///     }
+///
+///     fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+///         self.stream.set_write_timeout(timeout)
+///     }
+///
+///     fn shutdown_write(&mut self) -> io::Result<()> {
+///         self.stream.shutdown(std::net::Shutdown::Write)
+///     }
+///
+///     fn try_clone(&self) -> io::Result<Self> {
+///         Err(io::ErrorKind::Unsupported.into()) // this stream cannot be split
+///     }
+/// }
+/// ```
 pub trait Transport: Read + Write {
     /// Sets how long a read may block. `None` means no limit. The duration is never zero.
     ///
@@ -240,6 +292,16 @@ impl Transport for std::os::unix::net::UnixStream {
 ///
 /// At the end of the connection, the write side is only flushed, and nobody waits for the peer to end the stream. Drop the
 /// WebSocket to close it.
+///
+/// ```
+/// use std::io::{Read, Write};
+/// use ws_std::{Connector, Plain};
+///
+/// fn greet(stream: impl Read + Write) -> ws_std::Result<()> {
+///     let mut ws = Connector::builder().connect_over("ws://example.com/", Plain(stream))?;
+///     ws.send("hello")
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Plain<S>(pub S);
 

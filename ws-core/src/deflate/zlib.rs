@@ -78,9 +78,9 @@ impl Call<'_> {
         if ended != (rest.checked_add(TAIL.len())?, 0, Ok(Status::Ok)) {
             return None;
         }
-        // The last 47 bits or fewer contain the start of a block without content. A fixed block takes 10 of these bits, and a dynamic
-        // one takes more than 47. So it was a stored block, and no bit is left over. It began in bits that are zero here, so
-        // it is not final.
+        // A block without content has begun in the last 47 bits or fewer, and has ended with the last byte. A fixed block has only
+        // 10 bits and would have ended earlier, and a dynamic one has more than 47. So it was a stored block, and no bit is
+        // left over. It has begun in bits that are zero here, so it is not final.
         let zero = padded.get(..len)?.ends_with(&[0, 0]) || rest == 0 && input.ends_with(&[0]);
         if !zero && !self.is_at_end() {
             return None;

@@ -10,6 +10,38 @@ use crate::Instant;
 /// until its reason is gone.
 ///
 /// The enum is exhaustive on purpose: a driver that left out an arm would loop for ever.
+///
+/// ```
+/// use std::io::{self, Read, Write};
+/// use ws_core::Endpoint;
+/// use ws_core::endpoint::Next;
+///
+/// /// Does one step of a driver for a blocking stream. Returns whether the connection goes on.
+/// ///
+/// /// A full driver also sets time-outs on the stream, which follow from `until`.
+/// fn step(
+///     ws: &mut Endpoint,
+///     stream: &mut (impl Read + Write),
+///     now: impl FnOnce() -> ws_core::Instant,
+/// ) -> io::Result<bool> {
+///     match ws.next(now) {
+///         Next::Event(event) => println!("{event:?}"),
+///         Next::Failed(error) => eprintln!("{error}"),
+///         Next::Write { mut output, .. } => {
+///             let count = stream.write(output.chunk())?;
+///             output.advance(count);
+///         }
+///         Next::Shutdown { side, .. } => side.shut_down(), // TCP: shut the write side down first
+///         Next::Wait { read: Some(inbound), .. } => match stream.read(inbound.read_buf())? {
+///             0 => inbound.receive_eof(),
+///             count => inbound.filled(count),
+///         },
+///         Next::Wait { read: None, .. } => {} // a full driver waits until the time
+///         Next::Done => return Ok(false),
+///     }
+///     Ok(true)
+/// }
+/// ```
 #[derive(Debug)]
 #[must_use = "the driver has to do what it says"]
 pub enum Next<'a, E = Event> {

@@ -142,6 +142,16 @@ impl From<Config> for Options {
 ///
 /// Browsers always send an Origin, so a request without one is admitted. Other programs can send any Origin:
 /// the check protects the users of browsers, not the server.
+///
+/// ```
+/// use ws_core::endpoint::Origins;
+///
+/// let origins = Origins::List(vec!["https://example.com".into()]);
+/// assert!(origins.check(Some("https://example.com"), "ws.example.com").is_ok());
+/// assert!(origins.check(Some("https://ws.example.com"), "ws.example.com").is_ok()); // its own page
+/// assert!(origins.check(Some("https://example.org"), "ws.example.com").is_err());
+/// assert!(origins.check(None, "ws.example.com").is_ok());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Origins {

@@ -15,8 +15,8 @@ use crate::frame::copy;
 
 /// Payloads of at least this many bytes are shared instead of copied into the output.
 pub(super) const SHARE: usize = 4096;
-/// A larger buffer is freed when everything is written, unless at least a quarter of it was needed. The size is that of the output
-/// at which no more events are reported, plus one more payload that is not shared.
+/// A larger buffer is freed when everything is written, unless at least a quarter of it was needed. This size is enough for as
+/// much output as stops further events, plus one more payload that is not shared.
 const KEEP: usize = HOLD + 2 * SHARE;
 /// A buffer larger than this is freed in any case. So there is room for another message of 1 MiB.
 const KEEP_LONG: usize = 1024 * 1024 + KEEP;

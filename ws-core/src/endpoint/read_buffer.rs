@@ -20,8 +20,9 @@ const MAX_READ: usize = 64 * 1024 + MAX_HEADER_LEN;
 const KEEP_LONG: usize = 1024 * 1024 + MAX_READ;
 /// Payloads of at least this many bytes are handed over with their buffer instead of being copied.
 const HAND_OVER: usize = 4 * 1024;
-/// Reads into an empty buffer begin at least this far from the start of a page. Large allocations begin 16 bytes after the
-/// start of a page, and the memory that the kernel copies from begins at one. On some processors such a copy takes ten times as long.
+/// Reads into an empty buffer begin at least this many bytes after the start of a page. Large allocations begin 16 bytes after
+/// it, and the memory that the kernel copies from begins right there. On some processors such a copy takes ten times as
+/// long.
 const MARGIN: usize = 64;
 const PAGE: usize = 4096;
 
@@ -120,8 +121,8 @@ impl ReadBuffer {
         self.data.get(message).unwrap_or_default()
     }
 
-    /// Returns a complete message as owned bytes. A large one that fills at least half of the buffer takes the buffer along instead of
-    /// being copied, so it keeps at most twice its size alive.
+    /// Returns a complete message as owned bytes. A large one that fills at least half of the buffer takes the buffer along
+    /// instead of being copied. So it keeps at most twice its size alive.
     #[inline]
     pub(super) fn take(&mut self, message: Range<usize>) -> Bytes {
         if message.len() < HAND_OVER {

@@ -100,7 +100,16 @@ impl core::fmt::Debug for CloseCode {
 
 /// The content of a Close frame (RFC 6455 §5.5.1).
 ///
-/// The reason is meant for debugging and must not be shown to end users (RFC 6455 §5.5.1).
+/// The reason is meant for debugging and must not be shown to an end user (RFC 6455 §5.5.1).
+///
+/// ```
+/// use ws_core::{CloseCode, CloseFrame};
+///
+/// let frame = CloseFrame::decode(b"\x03\xe8bye")?;
+/// assert_eq!(frame, CloseFrame { code: CloseCode::NORMAL, reason: "bye" });
+/// assert_eq!(CloseFrame::decode(b"")?.code, CloseCode::NO_STATUS);
+/// # Ok::<(), ws_core::ProtocolError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct CloseFrame<'a> {
     /// The code, or [`CloseCode::NO_STATUS`] if the body was empty.

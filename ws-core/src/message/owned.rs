@@ -271,6 +271,15 @@ impl fmt::Display for NotText {
 impl core::error::Error for NotText {}
 
 /// A whole message that is lent from a buffer.
+///
+/// ```
+/// use ws_core::Message;
+/// use ws_core::message::MessageRef;
+///
+/// let message = MessageRef::from("hello");
+/// assert_eq!(message.as_text(), Some("hello"));
+/// assert_eq!(Message::from(message), "hello"); // copies the text
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MessageRef<'a> {
     /// UTF-8 text.

@@ -39,6 +39,18 @@ const KEPT_ROOM: usize = 20 * 1024;
 /// passes, the stream keeps the data, and the next call continues with it. If the stream ends without the peer's
 /// `close_notify`, a read fails with [`io::ErrorKind::UnexpectedEof`]. A WebSocket ignores that once it has received the
 /// peer's Close frame.
+///
+/// ```no_run
+/// use std::{net::TcpStream, sync::Arc, time::Duration};
+/// use ws_std::{Connector, TlsStream, rustls};
+///
+/// fn connect(config: Arc<rustls::ClientConfig>) -> ws_std::Result<()> {
+///     let tcp = TcpStream::connect("example.com:443")?;
+///     let tls = TlsStream::client(tcp, "example.com", config, Some(Duration::from_secs(10)))?;
+///     let mut ws = Connector::builder().connect_over_encrypted("wss://example.com/", tls)?;
+///     ws.send("hello")
+/// }
+/// ```
 #[derive(Debug)]
 pub struct TlsStream<T = TcpStream> {
     stream: T,
