@@ -163,7 +163,7 @@ fn check_request(request: &RequestHead<'_, '_>) {
 /// What is accepted can be answered, and a client takes the answer.
 fn check_upgrade(upgrade: &Upgrade<'_, '_>, extensions: Option<&[u8]>) {
     let nonce = nonce(upgrade.key).expect("a valid key");
-    assert!(upgrade.resource_name.starts_with('/'), "{:?}", upgrade.resource_name);
+    assert!(upgrade.path().starts_with('/'), "{:?}", upgrade.path());
     if let Some(origin) = upgrade.origin {
         let _ = same_origin(origin, upgrade.host);
     }

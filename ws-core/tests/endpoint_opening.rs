@@ -481,7 +481,7 @@ fn server_answers_that_are_errors_write_nothing() {
         (accept.extensions("permessage-deflate"), OpenError::UnofferedExtension),
         (accept.headers(&[("A", "b\r\nC: d")]), OpenError::InvalidHeaderValue),
         (accept.headers(&[("A\r\n", "b")]), OpenError::InvalidHeaderName),
-        (accept.headers(&[("Upgrade", "b")]), OpenError::ReservedHeader),
+        (accept.headers(&[("Upgrade", "b")]), OpenError::ReservedHeader("Upgrade")),
     ] {
         assert_eq!(server.outbound.accept(&response), Err(error));
         assert_eq!(server.outbound.waiting(), 0, "{response:?}");

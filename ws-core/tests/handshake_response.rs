@@ -155,21 +155,29 @@ fn server_rejects_crlf_in_headers() {
 
 #[test]
 fn own_headers_cannot_be_overridden() {
-    for name in
-        ["connection", "UPGRADE", "Content-Length", "transfer-encoding", "Sec-Websocket-Accept"]
-    {
+    for (name, told) in [
+        ("connection", "Connection"),
+        ("UPGRADE", "Upgrade"),
+        ("Content-Length", "Content-Length"),
+        ("transfer-encoding", "Transfer-Encoding"),
+    ] {
         let headers = [(name, "x")];
         let response = AcceptResponse::new().headers(&headers);
-        assert_eq!(accept(response), Err(OpenError::ReservedHeader), "{name}");
-        assert_eq!(http(200, &headers, b""), Err(OpenError::ReservedHeader), "{name}");
+        assert_eq!(accept(response), Err(OpenError::ReservedHeader(told)), "{name}");
+        assert_eq!(http(200, &headers, b""), Err(OpenError::ReservedHeader(told)), "{name}");
     }
+    let accepted = [("Sec-Websocket-Accept", "x")];
+    let told = OpenError::ReservedHeader("Sec-WebSocket-Accept");
+    assert_eq!(http(200, &accepted, b""), Err(told));
+    let told = OpenError::ReservedHeader("Sec-WebSocket-*");
+    assert_eq!(accept(AcceptResponse::new().headers(&accepted)), Err(told));
     for name in ["sec-websocket-protocol", "Sec-WebSocket-Extensions", "sec-websocket-x"] {
         let headers = [(name, "x")];
         let response = AcceptResponse::new().headers(&headers);
-        assert_eq!(accept(response), Err(OpenError::ReservedHeader), "{name}");
+        assert_eq!(accept(response), Err(told), "{name}");
     }
     let version = [("sec-websocket-version", "8")];
-    assert_eq!(http(426, &version, b""), Err(OpenError::ReservedHeader));
+    assert_eq!(http(426, &version, b""), Err(told));
 }
 
 // RFC 6455 §4.2.2-2: refusals are the application's to choose.
@@ -295,12 +303,13 @@ fn server_error_response_well_formed() {
         assert_eq!(read_back(&text, "content-type").1, ["text/plain; charset=utf-8"]);
         assert!(text.len() <= 512);
     }
-    // What only a client can find has no answer.
+    // What only a client can find has no answer, nor has a client that speaks TLS.
     for error in [
         HandshakeError::WrongAccept,
         HandshakeError::MalformedStatusLine,
         HandshakeError::ResponseHeadTooLarge,
-        HandshakeError::ResponseBody,
+        HandshakeError::TlsResponse,
+        HandshakeError::TlsRequest,
     ] {
         assert_eq!(error.status(), None);
         assert_eq!(error.write_response(&mut [0; 512]), Err(OpenError::InvalidStatus));
@@ -340,8 +349,9 @@ fn a_refusal_by_its_status_and_fields() {
             assert!(found[0].starts_with(value), "{error:?} {name}");
         }
     }
-    assert_eq!(http(426, &[("Upgrade", "h2c")], b""), Err(OpenError::ReservedHeader));
-    assert_eq!(http(400, &[("Upgrade", "websocket")], b""), Err(OpenError::ReservedHeader));
+    let reserved = Err(OpenError::ReservedHeader("Upgrade"));
+    assert_eq!(http(426, &[("Upgrade", "h2c")], b""), reserved);
+    assert_eq!(http(400, &[("Upgrade", "websocket")], b""), reserved);
 }
 
 #[test]
