@@ -211,6 +211,28 @@ fn client_skips_interim_responses() {
     tells(flood.as_bytes(), &[failed(ResponseHeadTooLarge)]);
 }
 
+// RFC 9112 §6.3: a 1xx ends at its empty line, whatever its fields say.
+#[test]
+fn client_ignores_the_framing_of_any_1xx() {
+    let frame = to(Role::Client, FIN | TEXT, b"hi");
+    for field in [
+        "Content-Length: 0",
+        "Content-Length: 5",
+        "Content-Length: x",
+        "Content-Length: 1\r\nContent-Length: 2",
+        "Transfer-Encoding: chunked",
+        "Transfer-Encoding: chunked\r\nContent-Length: 1",
+    ] {
+        let framed = change("\r\n\r\n", &format!("\r\n{field}\r\n\r\n"));
+        tells(&[&framed, &frame[..]].concat(), &[Seen::Open(None), text("hi")]);
+        for status in [100, 102, 103, 199] {
+            let interim = format!("HTTP/1.1 {status} x\r\n{field}\r\n\r\n");
+            let answer = [interim.as_bytes(), RESPONSE.as_bytes(), &frame].concat();
+            tells(&answer, &[Seen::Open(None), text("hi")]);
+        }
+    }
+}
+
 // RFC 9112 §6.3: the three ways in which a body ends
 #[test]
 fn client_refusal_comes_with_its_body() {

@@ -64,7 +64,7 @@ fn client_fails_on_every_bad_101_and_sends_nothing_more() {
         });
         let begun = Instant::now();
         let error = within(move || offer(&url)).unwrap_err();
-        assert!(matches!(error, Error::Handshake(found) if found.error == expected), "{error:?}");
+        assert!(matches!(&error, Error::Handshake(found) if found.error == expected), "{error:?}");
         assert!(begun.elapsed() < Duration::from_secs(4), "the failure is told at once");
         assert_eq!(finish(server).unwrap(), b"", "{expected:?}");
     }

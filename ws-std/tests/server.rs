@@ -172,7 +172,7 @@ fn server_answers_bad_requests_with_the_fitting_status_and_fin() {
             );
             let error = finish(server).unwrap_err();
             assert!(
-                matches!(error, Error::Handshake(found) if found.error == expected),
+                matches!(&error, Error::Handshake(found) if found.error == expected),
                 "{error:?}"
             );
         }

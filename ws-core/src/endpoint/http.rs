@@ -6,7 +6,7 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::fmt;
+use core::fmt::{self, Write as _};
 use core::ops::Range;
 
 use bytes::Bytes;
@@ -325,7 +325,9 @@ impl fmt::Display for Response {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "status {}", self.status)?;
         if !self.reason.is_empty() {
-            write!(f, " {}", self.reason.escape_debug())?;
+            f.write_str(" ")?;
+            let mut start = self.reason.chars().take(100).flat_map(char::escape_debug);
+            start.try_for_each(|c| f.write_char(c))?;
         }
         match (self.status, self.header("location")) {
             (300..=399, Some(location)) => write!(f, ", Location {}", QuotedUri(location))?,
