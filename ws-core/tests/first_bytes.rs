@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use ws_core::Endpoint;
 use ws_core::endpoint::{EndpointError, Options};
 use ws_core::handshake::HandshakeError::{self, *};
-use ws_core::handshake::{ClientRequest, FirstBytes};
+use ws_core::handshake::{ClientRequest, FieldSlots, FirstBytes, RequestHead, ResponseHead};
 
 /// Greetings of other protocols that a server may send to a client, and what the error shows of them.
 const GREETINGS: &[(&[u8], &str)] = &[
@@ -282,6 +282,20 @@ fn first_bytes_do_not_hide_other_faults() {
 }
 
 proptest! {
+    // RFC 9112 §3, §4: the parsers have the last word about what is HTTP.
+    #[test]
+    fn no_head_that_can_be_parsed_is_refused_by_its_first_bytes(
+        request in "(\r\n){0,2}[A-Z!#-'*+.^_`|~-]{1,30} [!-~]{1,30} HTTP/[0-9][.][0-9]\r\n\r\n",
+        response in "HTTP/[0-9][.][0-9] [1-9][0-9]{2}( [ -~\u{e9}]{0,20})?\r\n\r\n",
+    ) {
+        let parsed = RequestHead::parse(request.as_bytes(), &mut FieldSlots::<1>::new()).map(drop);
+        prop_assert!(matches!(parsed, Ok(()) | Err(UnsupportedHttpVersion)), "{:?}", parsed);
+        prop_assert_eq!(outcome(FirstBytes::request, request.as_bytes()).0, Ok(()));
+        let parsed = ResponseHead::parse(response.as_bytes(), &mut FieldSlots::<1>::new()).map(drop);
+        prop_assert!(matches!(parsed, Ok(()) | Err(UnsupportedResponseVersion)), "{:?}", parsed);
+        prop_assert_eq!(outcome(FirstBytes::response, response.as_bytes()).0, Ok(()));
+    }
+
     #[test]
     fn any_first_bytes_come_to_the_same_however_they_are_cut(
         bytes in prop_oneof![

@@ -405,6 +405,30 @@ fn client_malformed_response_fails() {
     assert_eq!(outcome, Err(HandshakeError::TooManyFields));
 }
 
+// RFC 9112 §2.3
+#[test]
+fn heads_know_their_minor_version() {
+    for minor in 0..=9 {
+        let text = format!("HTTP/1.{minor} 200 OK\r\n\r\n");
+        let mut slots = FieldSlots::<1>::new();
+        let head = ResponseHead::parse(text.as_bytes(), &mut slots).unwrap();
+        let expected =
+            format!("ResponseHead {{ minor_version: {minor}, status: 200, fields: [] }}");
+        assert_eq!(format!("{head:?}"), expected);
+        let text = format!("GET / HTTP/1.{minor}\r\n\r\n");
+        let mut slots = FieldSlots::<1>::new();
+        let head = RequestHead::parse(text.as_bytes(), &mut slots).unwrap();
+        assert_eq!(head.minor_version(), minor);
+    }
+    // An upgrade needs 1.1 at least (RFC 9110 §7.8).
+    for (minor, expected) in
+        [(0, Err(HandshakeError::UnsupportedResponseVersion)), (1, NOTHING), (2, NOTHING)]
+    {
+        let text = with("", &[]).replace("HTTP/1.1", &format!("HTTP/1.{minor}"));
+        assert_eq!(check(&text), expected);
+    }
+}
+
 // RFC 9112 §6.3: a 1xx ends at its empty line.
 #[test]
 fn client_ignores_the_framing_of_a_101() {

@@ -196,23 +196,23 @@ impl Request {
             }
         };
         let mut asked = None;
-        let mut judge = || {
-            let upgrade = upgrade?;
-            options.check_host(host)?;
-            let Some(upgrade) = upgrade else { return Ok(()) };
-            options.origins.check_secure(upgrade.origin, upgrade.host, options.secure)?;
-            asked = Some(Asked {
-                accept: accept_key(upgrade.key),
-                subprotocols: upgrade.subprotocols().map(place).collect(),
-                #[cfg(feature = "zlib-rs")]
-                deflate: options
-                    .compression
-                    .as_ref()
-                    .and_then(|own| upgrade.deflate(&own.negotiation)),
-            });
-            Ok(())
+        let outcome = match &upgrade {
+            Ok(Some(upgrade)) => options.check_host(host).and_then(|()| {
+                options.origins.check_secure(upgrade.origin, upgrade.host, options.secure)?;
+                asked = Some(Asked {
+                    accept: accept_key(upgrade.key),
+                    subprotocols: upgrade.subprotocols().map(place).collect(),
+                    #[cfg(feature = "zlib-rs")]
+                    deflate: options
+                        .compression
+                        .as_ref()
+                        .and_then(|own| upgrade.deflate(&own.negotiation)),
+                });
+                Ok(())
+            }),
+            Ok(None) => options.check_host(host),
+            Err(error) => Err(*error),
         };
-        let outcome = judge();
         let (method, target) = (place(parsed.method()), place(parsed.target()));
         let (host, mut resource_name) = (host.map(place), place(resource));
         let has_path = resource.starts_with('/') || resource_name == target;

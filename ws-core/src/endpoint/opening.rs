@@ -99,31 +99,31 @@ impl Inbound {
 
     #[cold]
     pub(super) fn poll_opening(&mut self, out: &mut Outbound) -> Option<Found> {
-        let mut seen = Seen::default();
         let late = out.is_opening_late();
         // What has come of a refusal's body is what there is.
         self.session.eof |= late && matches!(self.session.state, HandshakeState::Body(_));
         let state = core::mem::replace(&mut self.session.state, HandshakeState::Over);
         let result = match state {
             HandshakeState::Head(opening) if late => {
-                Err(seen.at_end(opening, EndpointError::HandshakeTimeout))
+                Err(Fault::at_end(opening.first, EndpointError::HandshakeTimeout))
             }
-            HandshakeState::Head(opening) => self.poll_head(opening, out, &mut seen),
+            HandshakeState::Head(opening) => self.poll_head(opening, out),
             HandshakeState::Body(refusal) => Ok(self.poll_body(refusal, out)),
-            HandshakeState::Asked => self.poll_answer(out),
+            HandshakeState::Asked => self.poll_answer(out).map_err(Fault::from),
             HandshakeState::Open | HandshakeState::Over | HandshakeState::Failed(_) => {
                 self.session.state = state;
                 self.assembly.discard();
                 Ok(None)
             }
         };
-        let found = result.unwrap_or_else(|error| {
+        let found = result.unwrap_or_else(|Fault { error, failure, is_for_head }| {
             let told = self.session.failed(error);
-            if let EndpointError::Handshake(error) = error {
-                out.refuse(error, !seen.is_for_head);
-                self.session.state = HandshakeState::Failed(Box::new(seen.failure(error)));
-            } else {
-                out.over();
+            match failure {
+                Some(failure) => {
+                    out.refuse(failure.error, !is_for_head);
+                    self.session.state = HandshakeState::Failed(failure);
+                }
+                None => out.over(),
             }
             Some(Found::Failed(told))
         });
@@ -173,13 +173,11 @@ impl Inbound {
         }
     }
 
-    /// `seen` is what a failure is told with.
     fn poll_head(
         &mut self,
         mut opening: Box<Opening>,
         out: &mut Outbound,
-        seen: &mut Seen,
-    ) -> Result<Option<Found>, EndpointError> {
+    ) -> Result<Option<Found>, Fault> {
         loop {
             let unread = self.assembly.buffer.unread();
             let fresh = unread.get(opening.seen..).unwrap_or_default();
@@ -187,36 +185,37 @@ impl Inbound {
                 Ok(fed) => fed,
                 Err(error) => {
                     let max_head = opening.options.max_head;
-                    seen.is_for_head = is_for_head(unread.get(..max_head).unwrap_or(unread));
-                    seen.first = Some(opening.first);
-                    return Err(error.into());
+                    let head = unread.get(..max_head).unwrap_or(unread);
+                    return Err(Fault::new(first_bytes(error, opening.first), is_for_head(head)));
                 }
             };
             let Some(len) = fed else {
                 opening.seen = unread.len();
                 if self.session.eof {
-                    return Err(seen.at_end(opening, EndpointError::HandshakeEof));
+                    return Err(Fault::at_end(opening.first, EndpointError::HandshakeEof));
                 }
                 self.session.state = HandshakeState::Head(opening);
                 return Ok(None);
             };
             let head: Box<[u8]> = unread.get(..len).unwrap_or_default().into();
-            seen.is_for_head = is_for_head(&head);
             self.assembly.buffer.consume(len);
             let options = &opening.options;
             let max_fields = options.max_fields.min(opening.reader.max_fields());
             let Some((key, offered)) = &opening.offer else {
-                let (request, outcome) = Request::parse(head, max_fields, options)?;
+                let is_for_head = is_for_head(&head);
+                let (request, outcome) = Request::parse(head, max_fields, options)
+                    .map_err(|error| Fault::new(error, is_for_head))?;
                 if let Err(error) = outcome {
-                    seen.request = Some(request);
-                    return Err(error.into());
+                    let failure = HandshakeFailure { request: Some(request), ..error.into() };
+                    return Err(Fault::new(failure, is_for_head));
                 }
                 self.session.state = HandshakeState::Asked;
                 out.asked(request.clone());
                 return Ok(Some(Found::Request(request)));
             };
             let mut storage = alloc::vec![EMPTY_FIELD; max_fields];
-            let parsed = ResponseHead::parse_in(&head, &mut storage)?;
+            let parsed = ResponseHead::parse_in(&head, &mut storage)
+                .map_err(|error| Fault::new(error, false))?;
             if parsed.is_interim() {
                 // Interim responses count towards the limit together.
                 opening.options.max_head = opening.options.max_head.saturating_sub(len);
@@ -246,8 +245,9 @@ impl Inbound {
                 let subprotocol = match accepted {
                     Ok(accepted) => accepted.map(ToString::to_string),
                     Err(error) => {
-                        seen.response = Some(Box::new(response));
-                        return Err(error.into());
+                        let response = Some(Box::new(response));
+                        let failure = HandshakeFailure { response, ..error.into() };
+                        return Err(Fault::new(failure, false));
                     }
                 };
                 out.open();
@@ -309,29 +309,39 @@ impl Opening {
     }
 }
 
-/// What was seen of the peer, for a failure.
-#[derive(Default)]
-struct Seen {
+/// Why the handshake has failed, and what was seen of the peer where that is its fault.
+struct Fault {
+    error: EndpointError,
+    failure: Option<Box<HandshakeFailure>>,
     /// Whether the method of the request is HEAD.
     is_for_head: bool,
-    request: Option<Request>,
-    response: Option<Box<Response>>,
-    first: Option<FirstBytes>,
 }
 
-impl Seen {
-    /// The error when no more comes: `error`, unless what has come is no HTTP.
-    fn at_end(&mut self, opening: Box<Opening>, error: EndpointError) -> EndpointError {
-        let found = opening.first.at_end();
-        self.first = Some(opening.first);
-        found.map_or(error, EndpointError::Handshake)
+impl Fault {
+    fn new(failure: impl Into<HandshakeFailure>, is_for_head: bool) -> Self {
+        let failure = failure.into();
+        Self { error: failure.error.into(), failure: Some(Box::new(failure)), is_for_head }
     }
 
-    fn failure(self, error: HandshakeError) -> HandshakeFailure {
-        let Self { request, response, first, .. } = self;
-        let first_bytes = first.filter(|_| error == HandshakeError::NotHttp);
-        HandshakeFailure { error, request, response, first_bytes }
+    /// The fault when no more comes: `error`, unless what has come is no HTTP.
+    fn at_end(first: FirstBytes, error: EndpointError) -> Self {
+        match first.at_end() {
+            Some(error) => Self::new(first_bytes(error, first), false),
+            None => error.into(),
+        }
     }
+}
+
+impl From<EndpointError> for Fault {
+    fn from(error: EndpointError) -> Self {
+        Self { error, failure: None, is_for_head: false }
+    }
+}
+
+/// A failure with the first bytes, if they are what is wrong.
+fn first_bytes(error: HandshakeError, first: FirstBytes) -> HandshakeFailure {
+    let first_bytes = (error == HandshakeError::NotHttp).then_some(first);
+    HandshakeFailure { first_bytes, ..error.into() }
 }
 
 /// Whether a request's head has the method HEAD; empty lines may precede it.

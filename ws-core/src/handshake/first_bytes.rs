@@ -14,7 +14,7 @@ use super::lists::TOKEN;
 const SHOWN: usize = 24;
 
 /// What a status line begins with (RFC 9112 §4).
-const STATUS_LINE: &[u8] = b"HTTP/";
+const STATUS_LINE: &[u8; 5] = b"HTTP/";
 
 /// Tells from the first bytes of a stream whether its peer speaks HTTP.
 ///
@@ -81,8 +81,11 @@ impl FirstBytes {
     /// [`NotHttp`](HandshakeError::NotHttp) for anything else that is not HTTP. Each further call returns the same
     /// error.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), HandshakeError> {
-        let usual = if self.is_request { b"GET " } else { STATUS_LINE };
-        if self.stage == Stage::Start && bytes.starts_with(usual) {
+        let usual = match self.is_request {
+            true => bytes.first_chunk() == Some(b"GET "),
+            false => bytes.first_chunk() == Some(STATUS_LINE),
+        };
+        if usual && self.stage == Stage::Start {
             self.stage = Stage::Http;
         }
         let mut rest = bytes.iter();
