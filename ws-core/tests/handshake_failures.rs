@@ -203,7 +203,8 @@ fn a_refusal_shows_what_helps_and_no_secret() {
         assert_eq!(response.to_string(), format!("status {status}{shown}"));
     }
     // Of a body that is cut inside a character, what is whole; of one that is no text, nothing.
-    for (body, max, shown) in [(&b"h\xc3\xa9h\xc3\xa9"[..], 5, ": \"héh\""), (b"\xff\xfe", 9, "")]
+    for (body, max, shown) in
+        [(&b"h\xc3\xa9h\xc3\xa9"[..], 5, ": \"héh\""), (b"\xff\xfe", 9, ""), (b"ab\xffc", 9, "")]
     {
         let head = format!("HTTP/1.1 500 x\r\nContent-Length: {}\r\n\r\n", body.len());
         let options = Options::new().max_body(max);

@@ -214,22 +214,23 @@ impl Request {
             Err(error) => Err(*error),
         };
         let (method, target) = (place(parsed.method()), place(parsed.target()));
-        let (host, mut resource_name) = (host.map(place), place(resource));
+        let (host, resource_name) = (host.map(place), place(resource));
         let has_path = resource.starts_with('/') || resource_name == target;
+        // With a path, the resource name stands nowhere in the head.
+        let longer = (!has_path).then(|| [&head, &b"/"[..], resource.as_bytes()].concat());
         let (minor_version, is_http10_upgrade) =
             (parsed.minor_version(), parsed.is_http10_upgrade());
         let count = parsed.fields().count();
         storage.truncate(count);
         // They take as much memory as the fields, so that the memory of these is used again.
         let spans = spans(&head, storage.into_iter().map(|field| (field.name, field.value)));
-        let mut head = head;
-        if !has_path {
-            // The resource name stands nowhere in the head.
-            let query = head.get(resource_name).unwrap_or_default();
-            let longer = [&head, &b"/"[..], query].concat();
-            resource_name = head.len()..longer.len();
-            head = longer.into();
-        }
+        let (head, resource_name) = match longer {
+            Some(longer) => {
+                let name = head.len()..longer.len();
+                (longer.into(), name)
+            }
+            None => (head, resource_name),
+        };
         let fields = Fields { head, spans };
         let parsed = Parsed {
             fields,
@@ -338,10 +339,11 @@ impl fmt::Display for Response {
         let text = match core::str::from_utf8(&self.body) {
             Ok(text) => text,
             // The end of what was kept can be inside a character.
-            Err(error) => {
+            Err(error) if error.error_len().is_none() => {
                 let valid = self.body.get(..error.valid_up_to()).unwrap_or_default();
                 core::str::from_utf8(valid).unwrap_or_default()
             }
+            Err(_) => "",
         };
         let text = text.trim();
         let is_text = !text.chars().any(|c| c.is_control() && !c.is_whitespace());

@@ -21,7 +21,7 @@ const STATUS_LINE: &[u8; 5] = b"HTTP/";
 /// Push what arrives to this before a [`HeadReader`](super::HeadReader) gets it. Text that cannot become HTTP is an
 /// error at the end of its line, or after 24 bytes, so that the error can show what it is; a byte that is not printable
 /// ASCII decides at once. The outcome does not depend on how the bytes are cut. `Display` shows the first 24 bytes in
-/// quotes, escaped.
+/// quotes, escaped; of a request, neither a query nor what follows `://`, because those can be secret.
 ///
 /// ```
 /// use ws_core::handshake::{FirstBytes, HandshakeError};
@@ -206,6 +206,14 @@ impl fmt::Debug for FirstBytes {
 
 impl fmt::Display for FirstBytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Quoted(self.as_bytes()).fmt(f)
+        let bytes = self.as_bytes();
+        let is_secret = |at: &usize| {
+            let rest = bytes.get(*at..).unwrap_or_default();
+            self.is_request && (rest.starts_with(b"?") || rest.starts_with(b"://"))
+        };
+        match (0..bytes.len()).find(is_secret) {
+            Some(at) => write!(f, "{}…", Quoted(bytes.get(..at).unwrap_or_default())),
+            None => Quoted(bytes).fmt(f),
+        }
     }
 }
