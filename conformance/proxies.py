@@ -87,7 +87,7 @@ class Server(Process):
 
     def __init__(self, programs, *options):
         name = "proxies.echo_server" + (".tls" if options else "")
-        super().__init__([str(programs / "echo_server"), "127.0.0.1:0", *options], name, stdin=subprocess.DEVNULL)
+        super().__init__([str(programs / "echo_server"), "127.0.0.1:0", "--host", NAME, *options], name, stdin=subprocess.DEVNULL)
         line = self.line(20) or ""
         match = re.match(r"listening on (wss?)://127\.0\.0\.1:(\d+)$", line)
         require(match, "the first line is %r: %s" % (line, self.stderr()[-300:]))

@@ -12,7 +12,7 @@ sys.path.insert(0, str(HERE / "lib"))
 import mutants
 from harness import Checks, NotRun, require
 
-ROWS = 198
+ROWS = 201
 # The layers, and what there is when a layer is there.
 LAYERS = {
     "frame": "ws-core/src/frame",

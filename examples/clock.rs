@@ -11,7 +11,8 @@ use std::time::{Duration, SystemTime};
 use ws_examples::app::{self, Answer, App};
 use ws_std::{Hub, Origins, WebSocket};
 
-const USAGE: &str = "usage: clock [ADDR] [--every 5s] [--origin ORIGIN]... [--self-check]";
+const USAGE: &str =
+    "usage: clock [ADDR] [--every 5s] [--origin ORIGIN]... [--host HOST]... [--self-check]";
 
 #[derive(Debug)]
 pub(crate) struct Clock {

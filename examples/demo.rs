@@ -186,7 +186,7 @@ fn apps() -> Result<Apps, Box<dyn Error>> {
 }
 
 fn main() -> ExitCode {
-    ws_examples::run("demo", "usage: demo [ADDR] [--self-check]", |mut args| {
+    ws_examples::run("demo", "usage: demo [ADDR] [--host HOST]... [--self-check]", |mut args| {
         while let Some(arg) = args.next() {
             args.common(arg)?;
         }

@@ -7,7 +7,7 @@ use ws_examples::{Args, Deflate, app};
 use ws_std::{Config, Incoming, Listener, ListenerBuilder, Origins, Result};
 
 const USAGE: &str = "usage: echo_server [ADDR] [--max-message BYTES] [--max-frame BYTES] \
-                     [--origin ORIGIN]... [--protocol NAME]... [--tls CHAIN.pem KEY.pem] \
+                     [--origin ORIGIN]... [--host HOST]... [--protocol NAME]... [--tls CHAIN.pem KEY.pem] \
                      [--deflate] [--deflate-window BITS] [--deflate-no-takeover]";
 const PAGE: &str = include_str!("pages/echo.html");
 
@@ -18,6 +18,7 @@ fn main() -> ExitCode {
 fn serve(mut args: Args) -> std::result::Result<(), Box<dyn std::error::Error>> {
     let mut config = Config::new();
     let mut origins = Vec::new();
+    let mut hosts = Vec::new();
     let mut protocols = Vec::new();
     let mut address = None;
     let mut tls = None;
@@ -27,6 +28,7 @@ fn serve(mut args: Args) -> std::result::Result<(), Box<dyn std::error::Error>> 
             "--max-message" => config = config.max_message(args.number(&arg)?),
             "--max-frame" => config = config.max_frame(args.number(&arg)?),
             "--origin" => origins.push(args.origin(&arg)?),
+            "--host" => hosts.push(args.host(&arg)?),
             "--protocol" => protocols.push(args.value(&arg)?),
             "--tls" => tls = Some((args.value(&arg)?, args.value(&arg)?)),
             _ if deflate.take(&arg, &mut args)? => {}
@@ -44,6 +46,7 @@ fn serve(mut args: Args) -> std::result::Result<(), Box<dyn std::error::Error>> 
     if let Some((chain, key)) = tls {
         builder = with_tls(builder, &chain, &key)?;
     }
+    let builder = app::with_hosts(builder, &address, &hosts);
     let listener = builder.bind(&address).map_err(|error| format!("{address}: {error}"))?;
     println!("listening on {scheme}://{}", listener.local_addr()?);
     app::close_at_ctrl_c(&listener)?;
@@ -83,7 +86,8 @@ fn with_tls(
 /// Serves one connection: the page and the files that it needs, or an echo of every message until the client closes.
 fn echo(incoming: Incoming) -> Result<String> {
     let request = incoming.request()?;
-    if !request.is_upgrade() {
+    // An upgrade by HTTP/1.0 gets 426, and the log says why.
+    if !request.is_upgrade() && !request.is_http10_upgrade() {
         let target = request.target().to_owned();
         let (status, (kind, text)) = match (request.path(), app::shared(request.path())) {
             ("/", _) => (200, ("text/html", PAGE)),

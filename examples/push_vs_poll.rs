@@ -60,7 +60,7 @@ fn value(at: u64) -> String {
 
 /// Measures the bytes of polls and of pushes, with a server that runs only for this.
 pub(crate) fn measure(count: u64) -> Result<[Bytes; 2], Box<dyn Error>> {
-    let listener = Listener::builder().bind("127.0.0.1:0")?;
+    let listener = Listener::builder().hosts(["127.0.0.1"]).bind("127.0.0.1:0")?;
     let (address, handle) = (listener.local_addr()?, listener.handle());
     let server = thread::spawn(move || {
         let mut polled = 0;

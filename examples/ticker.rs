@@ -55,7 +55,7 @@ impl App for Ticker {
 
 #[allow(dead_code, reason = "the demo has its own")]
 fn main() -> ExitCode {
-    let usage = "usage: ticker [ADDR] [--every MILLISECONDS] [--self-check]";
+    let usage = "usage: ticker [ADDR] [--every MILLISECONDS] [--host HOST]... [--self-check]";
     ws_examples::run("ticker", usage, |mut args| {
         let mut every = 1000;
         while let Some(arg) = args.next() {

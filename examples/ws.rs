@@ -22,7 +22,7 @@ use ws_std::{
 };
 
 const USAGE: &str = "usage: ws connect URL [--header 'NAME: VALUE']... [--proxy URL] [--binary] [--stay] [OPTION]..., \
-                     or ws serve ADDR [--echo | --broadcast] [OPTION]...; options: --protocol NAME, \
+                     or ws serve ADDR [--echo | --broadcast] [--host HOST]... [OPTION]...; options: --protocol NAME, \
                      --origin ORIGIN, --ping-interval 10s, --max-message BYTES, --trace, --deflate, \
                      --deflate-window BITS, --deflate-no-takeover";
 
@@ -165,12 +165,13 @@ enum Mode {
 
 fn serve(mut args: Args) -> Result<(), Box<dyn Error>> {
     let mut options = Options::new();
-    let (mut address, mut mode) = (None, Mode::Print);
+    let (mut address, mut mode, mut hosts) = (None, Mode::Print, Vec::new());
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--echo" if mode == Mode::Print => mode = Mode::Echo,
             "--broadcast" if mode == Mode::Print => mode = Mode::Broadcast,
             "--origin" => options.origins.push(args.origin(&arg)?),
+            "--host" => hosts.push(args.host(&arg)?),
             _ if options.take(&arg, &mut args)? => {}
             _ if address.is_none() && !arg.starts_with('-') => address = Some(arg),
             _ => return Err(args.unexpected(&arg)),
@@ -187,7 +188,9 @@ fn serve(mut args: Args) -> Result<(), Box<dyn Error>> {
         builder = builder.trace(trace);
     }
     let address = address.ok_or(USAGE)?;
-    let listener = builder.bind(&address).map_err(|error| format!("{address}: {error}"))?;
+    let listener = app::with_hosts(builder, &address, &hosts)
+        .bind(&address)
+        .map_err(|error| format!("{address}: {error}"))?;
     app::close_at_ctrl_c(&listener)?;
     say(format_args!("listening on ws://{}", listener.local_addr()?))?;
 

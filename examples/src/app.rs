@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
@@ -72,9 +72,21 @@ pub fn listener() -> ListenerBuilder {
         .max_connections(10_000)
 }
 
+/// Sets the hosts that a server answers to which listens on this address: those that `--host` names and, on a loopback
+/// address, the names of this machine. Otherwise a page of another site could reach it under a name of that site (DNS
+/// rebinding). On another address, without `--host`, it answers to every host.
+pub fn with_hosts(builder: ListenerBuilder, address: &str, named: &[String]) -> ListenerBuilder {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    let ip = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    let is_local = host.eq_ignore_ascii_case("localhost") || ip.is_ok_and(|ip| ip.is_loopback());
+    let own = ["localhost", "127.0.0.1", "[::1]", host].into_iter().filter(|_| is_local);
+    let hosts: Vec<&str> = own.chain(named.iter().map(String::as_str)).collect();
+    if hosts.is_empty() { builder } else { builder.hosts(hosts) }
+}
+
 /// A program that is one application, without options of its own.
 pub fn main(name: &str, app: impl App) -> ExitCode {
-    crate::run(name, format!("usage: {name} [ADDR] [--self-check]"), |mut args| {
+    crate::run(name, format!("usage: {name} [ADDR] [--host HOST]... [--self-check]"), |mut args| {
         while let Some(arg) = args.next() {
             args.common(arg)?;
         }
@@ -88,10 +100,11 @@ pub fn main(name: &str, app: impl App) -> ExitCode {
 ///
 /// The address cannot be listened on, or a check has failed.
 pub fn run(args: &Args, builder: ListenerBuilder, apps: Apps) -> Result<(), Box<dyn Error>> {
+    let address = if args.self_check() { "127.0.0.1:0" } else { args.address() };
+    let builder = with_hosts(builder, address, args.hosts());
     if args.self_check() {
-        return self_check(builder, apps);
+        return self_check(builder.bind(address)?, apps);
     }
-    let address = args.address();
     let listener = builder.bind(address).map_err(|error| format!("{address}: {error}"))?;
     let address = listener.local_addr()?;
     close_at_ctrl_c(&listener)?;
@@ -158,8 +171,7 @@ pub fn listen(member: &mut Member, mut take: impl FnMut(Message)) -> ws_std::Res
 }
 
 /// Starts applications on a free port, and has each check itself.
-fn self_check(builder: ListenerBuilder, apps: Apps) -> Result<(), Box<dyn Error>> {
-    let listener = builder.bind("127.0.0.1:0")?;
+fn self_check(listener: Listener, apps: Apps) -> Result<(), Box<dyn Error>> {
     let (address, handle) = (listener.local_addr()?, listener.handle());
     let apps = Arc::new(apps);
     let served = apps.clone();
@@ -320,8 +332,8 @@ fn answer(incoming: Incoming, apps: &Apps) -> ws_std::Result<()> {
     // To a HEAD the answer is that to a GET; its body is left out where it is sent.
     let method = if request.method() == "HEAD" { "GET" } else { request.method() }.to_owned();
     match (method.as_str(), rest.as_str()) {
-        ("GET", "/ws") if request.is_upgrade() => app.talk(request.accept()?),
-        ("GET", "/ws") => request.reject(426),
+        // What is no upgrade gets 426, and the log says why.
+        ("GET", "/ws") => app.talk(request.accept()?),
         ("GET", "/") => send(request, 200, "text/html", app.page()),
         ("GET", "") => {
             // Relative links need the slash.
@@ -329,8 +341,8 @@ fn answer(incoming: Incoming, apps: &Apps) -> ws_std::Result<()> {
             request.http(&HttpResponse::new(308).headers(headers))
         }
         // A browser tells which page a request comes from: one elsewhere cannot change anything here
-        // with the user's rights. Other programs send no Origin, and need other proof. So does a page that
-        // has made its own name point here: as for a WebSocket, its Host and its Origin are the same.
+        // with the user's rights. Other programs send no Origin, and need other proof. A page whose own name was
+        // made to point here, so that its Host and its Origin agree, is refused for its host: see `with_hosts`.
         (method, _) if method != "GET" && !is_own_page(&request) => {
             send(request, 403, "text/plain", "Not from a page of another origin.\n")
         }

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ws_std::ws_core::handshake::same_origin;
+use ws_std::ws_core::handshake::{same_host, same_origin};
 
 pub use compress::Deflate;
 
@@ -23,6 +23,7 @@ pub struct Args {
     rest: std::vec::IntoIter<String>,
     usage: String,
     address: Option<String>,
+    hosts: Vec<String>,
     self_check: bool,
 }
 
@@ -100,13 +101,31 @@ impl Args {
         }
     }
 
-    /// Takes an argument that every server has: its address, or `--self-check`.
+    /// The host that follows an option, such as `example.com` or `127.0.0.1:9001`.
     ///
     /// # Errors
     ///
-    /// It is neither.
+    /// There is none, or it is not one, so that no request would ever be for it.
+    pub fn host(&mut self, option: &str) -> Result<String, Box<dyn Error>> {
+        let value = self.value(option)?;
+        if same_host(&value, &value) {
+            return Ok(value);
+        }
+        Err(format!("{option} {value:?}: not a host such as example.com or example.com:8080")
+            .into())
+    }
+
+    /// Takes an argument that every application has: its address, `--host` or `--self-check`.
+    ///
+    /// # Errors
+    ///
+    /// It is none of them.
     pub fn common(&mut self, arg: String) -> Result<(), Box<dyn Error>> {
         match arg.as_str() {
+            "--host" => {
+                let host = self.host(&arg)?;
+                self.hosts.push(host);
+            }
             "--self-check" => self.self_check = true,
             _ if self.address.is_none() && !arg.starts_with('-') => self.address = Some(arg),
             _ => return Err(self.unexpected(&arg)),
@@ -117,6 +136,11 @@ impl Args {
     /// The address to listen on.
     pub fn address(&self) -> &str {
         self.address.as_deref().unwrap_or("127.0.0.1:9001")
+    }
+
+    /// The hosts that `--host` names.
+    pub fn hosts(&self) -> &[String] {
+        &self.hosts
     }
 
     /// Whether the program is to check itself.
@@ -143,7 +167,13 @@ pub fn run(
         let _ = say(usage);
         return ExitCode::SUCCESS;
     }
-    match program(Args { rest: args.into_iter(), usage, address: None, self_check: false }) {
+    match program(Args {
+        rest: args.into_iter(),
+        usage,
+        address: None,
+        hosts: Vec::new(),
+        self_check: false,
+    }) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{name}: {error}");

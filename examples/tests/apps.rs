@@ -121,7 +121,7 @@ fn clock_lets_in_its_own_pages_and_those_of_the_list() {
     // A program that is no browser has none.
     text(&mut client(&server.url_of("/ws")));
 
-    let list = server.http("GET /origins HTTP/1.1\r\nHost: x\r\n\r\n");
+    let list = server.http("GET /origins HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert!(list.ends_with("\r\n\r\nhttps://a.example\nhttp://b.example:8080"), "{list}");
     let said = server.stop();
     assert!(
@@ -155,7 +155,7 @@ fn ticker_shows_all_the_same_numbers_as_often_as_asked() {
         };
         assert!((0..COUNT / 2).any(same), "{:?} {other:?}", values(0));
     }
-    let page = server.http("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    let page = server.http("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert!(page.contains(">no data yet<"), "{page}");
 }
 
@@ -277,7 +277,7 @@ fn applications_check_themselves_alone() {
 #[test]
 fn demo_serves_all_on_one_port() {
     let server = Server::start("demo", &[FREE]);
-    let get = |path: &str| server.http(&format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"));
+    let get = |path: &str| server.http(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
     let index = get("/");
     assert!(index.starts_with("HTTP/1.1 200 OK\r\n"), "{index}");
     for name in APPS {
@@ -357,6 +357,57 @@ fn applications_explain_themselves() {
         let (status, stdout, stderr) = outcome(&run(args[0], &args[1..], ""));
         assert_eq!((status, &*stdout), (Some(1), ""), "{args:?}");
         assert!(stderr.starts_with(&format!("{}: {expected}", args[0])), "{args:?}: {stderr:?}");
+    }
+}
+
+// DNS rebinding: a page of another site reaches a server of this machine under a name of its own.
+#[test]
+fn servers_on_loopback_answer_to_the_names_of_this_machine() {
+    let servers: [(&str, &[&str]); 4] = [
+        ("demo", &[FREE, "--host", "chat.example"]),
+        ("echo_server", &[FREE, "--host", "other.example", "--host", "chat.example:80"]),
+        ("ticker", &[FREE, "--host", "chat.example"]),
+        ("ws", &["serve", FREE, "--echo", "--host", "chat.example"]),
+    ];
+    for (name, args) in servers {
+        let server = Server::start(name, args);
+        let status = |host: &str| {
+            let page = server.http(&format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+            page[9..12].to_owned()
+        };
+        let own = server.url.strip_prefix("ws://").unwrap();
+        for host in [own, "localhost", "LOCALHOST:80", "127.0.0.1", "[::1]:9001", "chat.example"] {
+            assert_ne!(status(host), "421", "{name} {host}");
+        }
+        for host in ["evil.example", "evil.example:9001", "127.0.0.1.evil.example", "0.0.0.0"] {
+            assert_eq!(status(host), "421", "{name} {host}");
+        }
+        let said = server.stop();
+        let refusal = "this server does not answer to the host (RFC 9110 §15.5.20): \"evil.example\"; `hosts` names";
+        assert!(said.contains(refusal), "{name}: {said}");
+    }
+    for host in ["", "http://a.example", "a.example/", "a b", "u@a.example", "::1"] {
+        let (status, _, stderr) = outcome(&run("echo_server", &[FREE, "--host", host], ""));
+        assert_eq!(status, Some(1), "{host:?}");
+        let expected = format!(
+            "echo_server: --host {host:?}: not a host such as example.com or example.com:8080\n"
+        );
+        assert_eq!(stderr, expected);
+    }
+}
+
+// RFC 9110 §7.8: what nginx sends without `proxy_http_version 1.1`.
+#[test]
+fn the_log_says_why_an_upgrade_by_http10_is_none() {
+    for (name, path) in [("echo_server", "/"), ("ticker", "/ws")] {
+        let server = Server::start(name, &[FREE]);
+        let answer = server.http(&format!(
+            "GET {path} HTTP/1.0\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        ));
+        assert!(answer.starts_with("HTTP/1.1 426 Upgrade Required\r\n"), "{answer}");
+        let said = server.stop();
+        assert!(said.contains("(nginx: proxy_http_version 1.1)"), "{said}");
     }
 }
 

@@ -46,7 +46,7 @@ fn echo_client_prints_the_replies_to_standard_input() {
 #[test]
 fn echo_server_serves_its_page_over_plain_http() {
     let server = Server::start("echo_server", &["127.0.0.1:0"]);
-    let page = server.http("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    let page = server.http("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert!(page.starts_with("HTTP/1.1 200 OK\r\n"), "{page}");
     assert!(page.contains("\r\nContent-Type: text/html; charset=utf-8\r\n"), "{page}");
     assert!(page.ends_with(include_str!("../pages/echo.html")));
@@ -54,10 +54,10 @@ fn echo_server_serves_its_page_over_plain_http() {
         ("/socket.js", include_str!("../pages/socket.js")),
         ("/app.css", include_str!("../pages/app.css")),
     ] {
-        let file = server.http(&format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"));
+        let file = server.http(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
         assert!(file.starts_with("HTTP/1.1 200 OK\r\n") && file.ends_with(text), "{file}");
     }
-    let missing = server.http("GET /missing HTTP/1.1\r\nHost: x\r\n\r\n");
+    let missing = server.http("GET /missing HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert!(missing.starts_with("HTTP/1.1 404 Not Found\r\n"), "{missing}");
     let bad = server.http("nonsense\r\n\r\n");
     assert!(bad.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{bad}");
@@ -228,7 +228,7 @@ fn endpoint_echo_answers_the_echo_client() {
     let long = "x".repeat(100_000);
     let output = run("echo_client", &[&server.url, "hello", &long], "");
     assert_eq!(outcome(&output), (Some(0), format!("hello\n{long}\n"), String::new()));
-    let page = server.http("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    let page = server.http("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert!(page.starts_with("HTTP/1.1 426 Upgrade Required\r\n"), "{page}");
     let complaints = server.stop();
     assert_eq!(complaints, "", "nothing has failed");

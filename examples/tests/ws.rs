@@ -163,7 +163,13 @@ fn ws_keeps_to_its_limits_and_origins() {
     assert_eq!(stderr.lines().count(), 2, "{stderr}");
     let args = ["connect", &url, "--origin", "https://b.example"];
     let (status, _, stderr) = outcome(&run("ws", &args, ""));
-    assert_eq!((status, &*stderr), (Some(1), "ws: the server refused: status 403 Forbidden\n"));
+    assert_eq!(
+        (status, &*stderr),
+        (
+            Some(1),
+            "ws: the server refused: status 403 Forbidden: \"Origin is not allowed here (RFC 6455 §10.2)\"\n"
+        )
+    );
 }
 
 #[test]

@@ -163,7 +163,7 @@ fn check_request(request: &RequestHead<'_, '_>) {
 /// Checks that an accepted request can be answered, and that a client accepts the answer.
 fn check_upgrade(upgrade: &Upgrade<'_, '_>, extensions: Option<&[u8]>) {
     let nonce = nonce(upgrade.key).expect("a valid key");
-    assert!(upgrade.resource_name.starts_with('/'), "{:?}", upgrade.resource_name);
+    assert!(upgrade.path().starts_with('/'), "{:?}", upgrade.path());
     if let Some(origin) = upgrade.origin {
         let _ = same_origin(origin, upgrade.host);
     }
@@ -291,7 +291,9 @@ fn run_server(mut endpoint: Endpoint, pieces: &[&[u8]]) -> Record {
             }
             Err(EndpointError::Handshake(error)) => {
                 assert!(status.is_none());
-                status = Some(error.status().unwrap_or_else(|| panic!("no answer to {error}")));
+                status = error.status();
+                let has_none = error == HandshakeError::TlsRequest;
+                assert_eq!(status.is_none(), has_none, "no answer to {error}");
             }
             Err(EndpointError::Protocol(_)) | Ok(_) => assert_eq!(status, Some(101)),
             Err(error) => panic!("{error} without a clock"),

@@ -247,9 +247,12 @@ fn a_page_is_asked_for_by_its_whole_uri() {
     for (target, name) in [
         ("http://a/page?x=1", "/page?x=1"),
         ("http://a", "/"),
+        ("http://a?x=1", "/?x=1"),
+        ("http://a?", "/?"),
         ("/page", "/page"),
         ("/http://a/", "/http://a/"),
         ("*", "*"),
+        ("x?y", "x?y"),
     ] {
         let method = if target == "*" { "OPTIONS" } else { "GET" };
         let mut server = Endpoint::server(Options::new());
@@ -258,6 +261,90 @@ fn a_page_is_asked_for_by_its_whole_uri() {
         let Next::Event(Event::Http(request)) = server.next(|| AT(0)) else { panic!("{target}") };
         assert_eq!((request.target(), request.resource_name()), (target, name));
         assert_eq!(request.path(), name.split('?').next().unwrap());
+        assert_eq!(request.query(), name.split_once('?').map(|(_, query)| query));
+    }
+}
+
+// RFC 9112 §3.2.2, RFC 6455 §3: the resource name begins with a slash.
+#[test]
+fn an_upgrade_by_a_whole_uri_needs_no_path() {
+    for (target, host, name) in [
+        ("http://a.example", "a.example", "/"),
+        ("http://a.example?x=1", "a.example", "/?x=1"),
+        ("WS://a.example:81?x=/", "a.example:81", "/?x=/"),
+        ("http://a.example/b?x=1", "a.example", "/b?x=1"),
+        ("/b?x=1", "example.com", "/b?x=1"),
+    ] {
+        let text = REQUEST.replace("/chat?room=1", target);
+        let mut server = Endpoint::server(Options::new());
+        assert_eq!(server.inbound.receive(text.as_bytes()), text.len());
+        let Next::Event(Event::Request(request)) = server.next(|| AT(0)) else {
+            panic!("{target}")
+        };
+        assert_eq!((request.target(), request.resource_name()), (target, name));
+        assert_eq!(request.host(), Some(host));
+        assert_eq!(request.fields().count(), 5);
+        server.outbound.accept(&AcceptResponse::new()).unwrap();
+        assert_eq!(take_str(&mut server), RESPONSE);
+    }
+}
+
+/// A request for a page whose target is this.
+fn page(target: &str) -> ws_core::endpoint::Request {
+    let mut server = Endpoint::server(Options::new());
+    let text = format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(server.inbound.receive(text.as_bytes()), text.len());
+    let Next::Event(Event::Http(request)) = server.next(|| AT(0)) else { panic!("{target}") };
+    request
+}
+
+// RFC 3986 §2.1, §3.3
+#[test]
+fn segments_of_a_path_are_decoded() {
+    for (target, segments) in [
+        ("/", &[""][..]),
+        ("/?a/b", &[""]),
+        ("/a", &["a"]),
+        ("/a/b/", &["a", "b", ""]),
+        ("//a", &["", "a"]),
+        ("/a%20b/%c3%A9+/%2F%2f", &["a b", "\u{e9}+", "//"]),
+        ("/%25%32%35/..", &["%25", ".."]),
+        ("http://a/b/c?d", &["b", "c"]),
+        ("http://a", &[""]),
+        ("*", &["*"]),
+    ] {
+        assert_eq!(page(target).path_segments().unwrap(), segments, "{target}");
+    }
+    for target in ["/%", "/a/%4", "/%4g", "/%g4", "/%+4", "/%ff", "/%c3/%a9", "/%ed%a0%80"] {
+        assert_eq!(page(target).path_segments(), Err(InvalidEncoding), "{target}");
+        assert!(page(target).query_pairs().unwrap().is_empty());
+    }
+    assert_eq!(InvalidEncoding.status(), Some(400));
+}
+
+// As HTML forms are sent (URL Standard, application/x-www-form-urlencoded).
+#[test]
+fn pairs_of_a_query_are_decoded() {
+    for (target, pairs) in [
+        ("/", &[][..]),
+        ("/?", &[]),
+        ("/?&&", &[]),
+        ("/?a", &[("a", "")]),
+        ("/?=b", &[("", "b")]),
+        ("/?a=b=c&a=", &[("a", "b=c"), ("a", "")]),
+        ("/?a+b=c%2B+d&%c3%a9=%26%3D", &[("a b", "c+ d"), ("\u{e9}", "&=")]),
+        ("/?a?b=/", &[("a?b", "/")]),
+        ("http://a?x=1", &[("x", "1")]),
+    ] {
+        let request = page(target);
+        let found = request.query_pairs().unwrap();
+        let found: Vec<(&str, &str)> =
+            found.iter().map(|(name, value)| (&**name, &**value)).collect();
+        assert_eq!(found, pairs, "{target}");
+    }
+    for target in ["/?a=%", "/?%4=", "/?a=b&c=%zz", "/?%ff", "/?%c3=%a9"] {
+        assert_eq!(page(target).query_pairs(), Err(InvalidEncoding), "{target}");
+        assert!(page(target).path_segments().is_ok());
     }
 }
 
@@ -481,7 +568,7 @@ fn server_answers_that_are_errors_write_nothing() {
         (accept.extensions("permessage-deflate"), OpenError::UnofferedExtension),
         (accept.headers(&[("A", "b\r\nC: d")]), OpenError::InvalidHeaderValue),
         (accept.headers(&[("A\r\n", "b")]), OpenError::InvalidHeaderName),
-        (accept.headers(&[("Upgrade", "b")]), OpenError::ReservedHeader),
+        (accept.headers(&[("Upgrade", "b")]), OpenError::ReservedHeader("Upgrade")),
     ] {
         assert_eq!(server.outbound.accept(&response), Err(error));
         assert_eq!(server.outbound.waiting(), 0, "{response:?}");

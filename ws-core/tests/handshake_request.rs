@@ -143,7 +143,6 @@ fn server_request_line_checks() {
         "http://",
         "http://u@example.com/",
         "http://a b/",
-        "http://example.com?x",
         "://a/",
     ] {
         let expected = if target.contains(' ') {
@@ -164,17 +163,21 @@ fn server_request_line_checks() {
 // RFC 9112 §3.2.2: a host in the target outranks the field. RFC 6455 §3: resource name.
 #[test]
 fn resource_name_and_host_of_absolute_targets() {
-    for (target, host, resource_name) in [
-        ("/", "example.com", "/"),
-        ("/a?b", "example.com", "/a?b"),
-        ("http://other.org", "other.org", "/"),
-        ("http://other.org:81/a?b=/", "other.org:81", "/a?b=/"),
+    for (target, host, path, query) in [
+        ("/", "example.com", "/", None),
+        ("/a?b", "example.com", "/a", Some("b")),
+        ("/?", "example.com", "/", Some("")),
+        ("http://other.org", "other.org", "/", None),
+        ("http://other.org:81/a?b=/", "other.org:81", "/a", Some("b=/")),
+        ("ws://other.org?x=1", "other.org", "/", Some("x=1")),
+        ("http://other.org:81?", "other.org:81", "/", Some("")),
+        ("http://other.org?a?b/", "other.org", "/", Some("a?b/")),
     ] {
         let text = compose(&format!("GET {target} HTTP/1.1"), &GOOD);
         let mut slots = FieldSlots::<5>::new();
         let request = RequestHead::parse(text.as_bytes(), &mut slots).unwrap();
         let upgrade = request.upgrade().unwrap().unwrap();
-        assert_eq!((upgrade.host, upgrade.resource_name), (host, resource_name));
+        assert_eq!((upgrade.host, upgrade.path(), upgrade.query()), (host, path, query));
     }
 }
 
@@ -349,16 +352,95 @@ fn server_parses_lists_over_lines() {
         assert_eq!(select_subprotocol(upgrade.subprotocols(), &["v1", "chat"]), Some("v1"));
         assert_eq!(select_subprotocol(upgrade.subprotocols(), &["Chat"]), None);
         assert_eq!(select_subprotocol(upgrade.subprotocols(), &[] as &[&str]), None);
-        assert_eq!((upgrade.key, upgrade.resource_name), (KEY, "/chat?x=1"));
+        assert_eq!((upgrade.key, upgrade.path(), upgrade.query()), (KEY, "/chat", Some("x=1")));
     });
     assert_eq!(judge_plus(&lines), Err(HandshakeError::InvalidExtensions));
     upgrade_plus(&[], |upgrade| assert_eq!(upgrade.subprotocols().count(), 0));
 }
 
+// RFC 9110 §5.6.1: empty elements are skipped. An empty list offers nothing, as libsoup sends it.
+#[test]
+fn server_takes_an_empty_subprotocol_list_for_none() {
+    for lines in [
+        &["Sec-WebSocket-Protocol:"][..],
+        &["Sec-WebSocket-Protocol: \t"],
+        &["Sec-WebSocket-Protocol: , ,,"],
+        &["Sec-WebSocket-Protocol:", "Sec-WebSocket-Protocol: ,"],
+    ] {
+        upgrade_plus(lines, |upgrade| assert_eq!(upgrade.subprotocols().count(), 0));
+    }
+    let lines = ["Sec-WebSocket-Protocol: ,a,, b ,", "sec-websocket-protocol:"];
+    upgrade_plus(&lines, |upgrade| {
+        assert_eq!(upgrade.subprotocols().collect::<Vec<_>>(), ["a", "b"]);
+    });
+}
+
+// RFC 6455 §9.1: only whole elements can be empty.
+#[test]
+fn server_skips_empty_extensions_but_no_trailing_semicolon() {
+    for value in ["a", ",a", "a,,b;c ,", "a; b=1,\t,"] {
+        assert_eq!(
+            judge_plus(&[&format!("Sec-WebSocket-Extensions: {value}")]),
+            Ok(true),
+            "{value}"
+        );
+    }
+    for value in ["a;", "a; , b", "a;;b", ";", "", ","] {
+        let outcome = judge_plus(&[&format!("Sec-WebSocket-Extensions: {value}")]);
+        assert_eq!(outcome, Err(HandshakeError::InvalidExtensions), "{value}");
+    }
+}
+
+// The length of a name alone does not tell which one it is.
+#[test]
+fn server_fields_of_the_same_length_are_no_part_of_the_handshake() {
+    for line in [
+        "Fork: a b",
+        "X-Orig: \u{e9}",
+        "Expires: websocket",
+        "Keep-Alive: Upgrade",
+        "Content-Digest: x",
+        "X-Forwarded-Proto: https",
+        "X-Forwarded-Proto: dGhlIHNhbXBsZSBub25jZQ==",
+        "Sec-WebSocket-Versiom: 13",
+        "Sec-WebSocket-Version2: (",
+        "Sec-WebSocket-Protocol-2: (",
+    ] {
+        assert_eq!(judge_plus(&[line]), Ok(true), "{line}");
+        for (own, error) in [
+            ("Host", HandshakeError::MissingHost),
+            ("Upgrade", HandshakeError::MissingUpgrade),
+            ("Connection", HandshakeError::MissingConnectionUpgrade),
+            ("Sec-WebSocket-Key", HandshakeError::MissingKey),
+            ("Sec-WebSocket-Version", HandshakeError::MissingVersion),
+        ] {
+            assert_eq!(judge_with(own, &[line]), Err(error), "{line} for {own}");
+        }
+    }
+}
+
+// RFC 9110 §7.8, RFC 9112 §2.3: what nginx sends without `proxy_http_version 1.1`.
+#[test]
+fn server_tells_an_upgrade_by_http10_from_other_plain_requests() {
+    for (line, fields, expected) in [
+        ("GET / HTTP/1.0", &GOOD[..], (0, true)),
+        ("GET / HTTP/1.0", &["Host: a", "Upgrade: h2c", "upgrade: x, WebSocket"], (0, true)),
+        ("GET / HTTP/1.0", &["Host: a", "Upgrade: h2c"], (0, false)),
+        ("GET / HTTP/1.0", &["Host: a"], (0, false)),
+        ("GET / HTTP/1.1", &GOOD, (1, false)),
+    ] {
+        let text = compose(line, fields);
+        let mut slots = FieldSlots::<5>::new();
+        let request = RequestHead::parse(text.as_bytes(), &mut slots).unwrap();
+        assert_eq!((request.minor_version(), request.is_http10_upgrade()), expected, "{text}");
+        assert_eq!(request.upgrade().unwrap().is_some(), line.ends_with("1.1"));
+    }
+}
+
 // RFC 6455 §4.1, §4.3.
 #[test]
 fn server_subprotocol_offer_checks() {
-    for value in ["", ",", "a b", "a;b", "a/b", "\"a\"", "\u{e9}", "a, (b)"] {
+    for value in ["a b", "a;b", "a/b", "\"a\"", "\u{e9}", "a, (b)", "a;", ";"] {
         let outcome = judge_plus(&[&format!("Sec-WebSocket-Protocol: {value}")]);
         assert_eq!(outcome, Err(HandshakeError::InvalidSubprotocol), "{value}");
     }

@@ -155,21 +155,29 @@ fn server_rejects_crlf_in_headers() {
 
 #[test]
 fn own_headers_cannot_be_overridden() {
-    for name in
-        ["connection", "UPGRADE", "Content-Length", "transfer-encoding", "Sec-Websocket-Accept"]
-    {
+    for (name, told) in [
+        ("connection", "Connection"),
+        ("UPGRADE", "Upgrade"),
+        ("Content-Length", "Content-Length"),
+        ("transfer-encoding", "Transfer-Encoding"),
+    ] {
         let headers = [(name, "x")];
         let response = AcceptResponse::new().headers(&headers);
-        assert_eq!(accept(response), Err(OpenError::ReservedHeader), "{name}");
-        assert_eq!(http(200, &headers, b""), Err(OpenError::ReservedHeader), "{name}");
+        assert_eq!(accept(response), Err(OpenError::ReservedHeader(told)), "{name}");
+        assert_eq!(http(200, &headers, b""), Err(OpenError::ReservedHeader(told)), "{name}");
     }
+    let accepted = [("Sec-Websocket-Accept", "x")];
+    let told = OpenError::ReservedHeader("Sec-WebSocket-Accept");
+    assert_eq!(http(200, &accepted, b""), Err(told));
+    let told = OpenError::ReservedHeader("Sec-WebSocket-*");
+    assert_eq!(accept(AcceptResponse::new().headers(&accepted)), Err(told));
     for name in ["sec-websocket-protocol", "Sec-WebSocket-Extensions", "sec-websocket-x"] {
         let headers = [(name, "x")];
         let response = AcceptResponse::new().headers(&headers);
-        assert_eq!(accept(response), Err(OpenError::ReservedHeader), "{name}");
+        assert_eq!(accept(response), Err(told), "{name}");
     }
     let version = [("sec-websocket-version", "8")];
-    assert_eq!(http(426, &version, b""), Err(OpenError::ReservedHeader));
+    assert_eq!(http(426, &version, b""), Err(told));
 }
 
 // RFC 6455 §4.2.2-2: refusals are the application's to choose.
@@ -279,6 +287,69 @@ fn server_405_allow_get() {
     assert_eq!(read_back(&text, "allow"), (405, vec!["GET, HEAD".to_owned()]));
 }
 
+/// RFC 9110 §15, RFC 6585, RFC 7725: the final statuses that have a phrase.
+const REASONS: [(u16, &str); 46] = [
+    (200, "OK"),
+    (201, "Created"),
+    (202, "Accepted"),
+    (203, "Non-Authoritative Information"),
+    (204, "No Content"),
+    (205, "Reset Content"),
+    (206, "Partial Content"),
+    (300, "Multiple Choices"),
+    (301, "Moved Permanently"),
+    (302, "Found"),
+    (303, "See Other"),
+    (304, "Not Modified"),
+    (307, "Temporary Redirect"),
+    (308, "Permanent Redirect"),
+    (400, "Bad Request"),
+    (401, "Unauthorized"),
+    (402, "Payment Required"),
+    (403, "Forbidden"),
+    (404, "Not Found"),
+    (405, "Method Not Allowed"),
+    (406, "Not Acceptable"),
+    (407, "Proxy Authentication Required"),
+    (408, "Request Timeout"),
+    (409, "Conflict"),
+    (410, "Gone"),
+    (411, "Length Required"),
+    (412, "Precondition Failed"),
+    (413, "Content Too Large"),
+    (414, "URI Too Long"),
+    (415, "Unsupported Media Type"),
+    (416, "Range Not Satisfiable"),
+    (417, "Expectation Failed"),
+    (421, "Misdirected Request"),
+    (422, "Unprocessable Content"),
+    (426, "Upgrade Required"),
+    (428, "Precondition Required"),
+    (429, "Too Many Requests"),
+    (431, "Request Header Fields Too Large"),
+    (451, "Unavailable For Legal Reasons"),
+    (500, "Internal Server Error"),
+    (501, "Not Implemented"),
+    (502, "Bad Gateway"),
+    (503, "Service Unavailable"),
+    (504, "Gateway Timeout"),
+    (505, "HTTP Version Not Supported"),
+    (511, "Network Authentication Required"),
+];
+
+// RFC 9112 §4: the space stays where there is no phrase.
+#[test]
+fn every_status_has_its_reason_phrase() {
+    for status in 200..600 {
+        let phrase = match REASONS.iter().find(|(known, _)| *known == status) {
+            Some((_, phrase)) => phrase,
+            None => "",
+        };
+        let text = http(status, &[], b"").unwrap();
+        assert_eq!(text.split_once("\r\n").unwrap().0, format!("HTTP/1.1 {status} {phrase}"));
+    }
+}
+
 // RFC 9112 §9.6.
 #[test]
 fn server_error_response_well_formed() {
@@ -295,12 +366,13 @@ fn server_error_response_well_formed() {
         assert_eq!(read_back(&text, "content-type").1, ["text/plain; charset=utf-8"]);
         assert!(text.len() <= 512);
     }
-    // What only a client can find has no answer.
+    // What only a client can find has no answer, nor has a client that speaks TLS.
     for error in [
         HandshakeError::WrongAccept,
         HandshakeError::MalformedStatusLine,
         HandshakeError::ResponseHeadTooLarge,
-        HandshakeError::ResponseBody,
+        HandshakeError::TlsResponse,
+        HandshakeError::TlsRequest,
     ] {
         assert_eq!(error.status(), None);
         assert_eq!(error.write_response(&mut [0; 512]), Err(OpenError::InvalidStatus));
@@ -340,8 +412,9 @@ fn a_refusal_by_its_status_and_fields() {
             assert!(found[0].starts_with(value), "{error:?} {name}");
         }
     }
-    assert_eq!(http(426, &[("Upgrade", "h2c")], b""), Err(OpenError::ReservedHeader));
-    assert_eq!(http(400, &[("Upgrade", "websocket")], b""), Err(OpenError::ReservedHeader));
+    let reserved = Err(OpenError::ReservedHeader("Upgrade"));
+    assert_eq!(http(426, &[("Upgrade", "h2c")], b""), reserved);
+    assert_eq!(http(400, &[("Upgrade", "websocket")], b""), reserved);
 }
 
 #[test]

@@ -188,7 +188,12 @@ impl<T: Transport, S: Sending> Reading<'_, T, S> {
                     }
                     continue;
                 }
-                Next::Failed(error) => return Err(error.into()),
+                Next::Failed(error) => {
+                    return Err(match inbound.handshake_failure() {
+                        Some(failure) => Error::Handshake(Box::new(failure.clone())),
+                        None => error.into(),
+                    });
+                }
                 Next::Done => return Ok(Got::Over),
                 Next::Wait { read, until } => (until, read.is_some()),
                 // The receiving side tells nothing else.

@@ -2,7 +2,7 @@
 
 use std::{fmt, io};
 
-use ws_core::endpoint::{EndpointError, Response, Unsent};
+use ws_core::endpoint::{EndpointError, HandshakeFailure, Request, Response, Unsent};
 use ws_core::handshake::{HandshakeError, OpenError};
 use ws_core::proxy::ProxyError;
 use ws_core::{ProtocolError, SendError};
@@ -32,15 +32,16 @@ pub enum Error {
     /// server has answered with 500.
     Open(OpenError),
     /// The peer's half of the opening handshake is not right. A server has answered with the
-    /// fitting status.
-    Handshake(HandshakeError),
+    /// fitting status. What was seen of the peer comes with it.
+    Handshake(Box<HandshakeFailure>),
     /// The server does not open a WebSocket; it says this instead.
     Refused(Box<Response>),
     /// The proxy does not open a tunnel to the server: it refuses, asks for credentials, or its answer is not
     /// valid.
     Proxy(Box<ProxyError>),
-    /// A plain HTTP request, where a WebSocket was expected; it was answered with 426.
-    NotAnUpgrade,
+    /// A plain HTTP request, where a WebSocket was expected; it was answered with 426. This is an upgrade by HTTP/1.0, too,
+    /// which a proxy that is not set up for WebSockets sends: see [`Request::is_http10_upgrade`].
+    NotAnUpgrade(Request),
     /// The stream ended during the opening handshake.
     HandshakeEof,
     /// The peer broke the protocol or a limit, and was told so by a Close frame.
@@ -109,16 +110,14 @@ impl fmt::Display for Error {
             Self::Tls(error) => error.fmt(f),
             Self::Url(error) => error.fmt(f),
             Self::Open(error) => error.fmt(f),
-            Self::Handshake(error) => write!(f, "not a valid WebSocket handshake: {error}"),
-            Self::Refused(response) => {
-                write!(f, "the server refused: status {}", response.status())?;
-                if !response.reason().is_empty() {
-                    write!(f, " {}", response.reason().escape_debug())?;
-                }
-                Ok(())
-            }
+            Self::Handshake(failure) => write!(f, "not a valid WebSocket handshake: {failure}"),
+            Self::Refused(response) => write!(f, "the server refused: {response}"),
             Self::Proxy(error) => error.fmt(f),
-            Self::NotAnUpgrade => f.write_str("a plain HTTP request, not a WebSocket handshake"),
+            Self::NotAnUpgrade(request) if request.is_http10_upgrade() => f.write_str(
+                "an upgrade by HTTP/1.0, which has none: the proxy in front has to speak HTTP/1.1 to this server \
+                 (nginx: proxy_http_version 1.1)",
+            ),
+            Self::NotAnUpgrade(_) => f.write_str("a plain HTTP request, not a WebSocket handshake"),
             Self::HandshakeEof => f.write_str("the connection ended during the opening handshake"),
             Self::Protocol(error) => error.fmt(f),
             Self::Send(error) => error.fmt(f),
@@ -144,12 +143,12 @@ impl std::error::Error for Error {
             Self::Tls(error) => error.source(),
             Self::Url(error) => error.source(),
             Self::Open(error) => error.source(),
-            Self::Handshake(error) => error.source(),
+            Self::Handshake(failure) => failure.source(),
             Self::Protocol(error) => error.source(),
             Self::Send(error) => error.source(),
             Self::Proxy(error) => error.source(),
             Self::Refused(_)
-            | Self::NotAnUpgrade
+            | Self::NotAnUpgrade(_)
             | Self::HandshakeEof
             | Self::Random
             | Self::Busy
@@ -181,7 +180,7 @@ impl From<Error> for io::Error {
             Error::Io(_) => Other,
             #[cfg(feature = "rustls")]
             Error::Tls(_) => InvalidData,
-            Error::Handshake(_) | Error::NotAnUpgrade | Error::Protocol(_) => InvalidData,
+            Error::Handshake(_) | Error::NotAnUpgrade(_) | Error::Protocol(_) => InvalidData,
             Error::Send(SendError::Closing | SendError::NotOpen) => NotConnected,
             Error::Send(SendError::OutputFull) | Error::Busy => WouldBlock,
             Error::Url(_) | Error::Open(_) | Error::Send(_) => InvalidInput,
@@ -208,6 +207,13 @@ impl From<Error> for io::Error {
 impl From<UrlError> for Error {
     fn from(error: UrlError) -> Self {
         Self::Url(error)
+    }
+}
+
+/// A failure of which only the rule is known.
+impl From<HandshakeError> for Error {
+    fn from(error: HandshakeError) -> Self {
+        Self::Handshake(Box::new(error.into()))
     }
 }
 
@@ -249,7 +255,7 @@ impl From<EndpointError> for Error {
         match error {
             EndpointError::Protocol(ProtocolError::PongTimeout) => Self::Timeout(Deadline::Pong),
             EndpointError::Protocol(error) => Self::Protocol(error),
-            EndpointError::Handshake(error) => Self::Handshake(error),
+            EndpointError::Handshake(error) => error.into(),
             EndpointError::HandshakeTimeout => Self::Timeout(Deadline::Handshake),
             EndpointError::HandshakeEof => Self::HandshakeEof,
             EndpointError::Random => Self::Random,

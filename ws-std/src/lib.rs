@@ -75,7 +75,7 @@ pub use trace::{Direction, TRACED_PAYLOAD, Trace, Traced};
 pub use transport::{Plain, Stream, Transport};
 pub use url::UrlError;
 pub use ws_core;
-pub use ws_core::endpoint::{CloseInfo, Origins, Request, Response};
+pub use ws_core::endpoint::{CloseInfo, HandshakeFailure, Origins, Request, Response};
 pub use ws_core::handshake::{AcceptResponse, HandshakeError, HttpResponse, OpenError};
 pub use ws_core::message::MessageRef;
 pub use ws_core::proxy::ProxyError;

@@ -93,6 +93,18 @@ impl ListenerBuilder {
         self
     }
 
+    /// Which hosts are answered to, such as `localhost`, `127.0.0.1:9001` or `[::1]`; an entry without a port stands for
+    /// every port. A request for another host, for a WebSocket or not, is answered with 421. By default every host is
+    /// answered to.
+    ///
+    /// Set it on a server that browsers reach by an address of their own machine or of a private network, as
+    /// protection against DNS rebinding: [`Options::hosts`] says why.
+    #[must_use]
+    pub fn hosts<S: Into<String>>(mut self, hosts: impl IntoIterator<Item = S>) -> Self {
+        self.options = self.options.hosts(hosts);
+        self
+    }
+
     /// The subprotocols that the server speaks, the preferred one first. Of those that a client offers
     /// the first of them is chosen; without one in common the connection has none.
     #[must_use]
@@ -572,13 +584,11 @@ impl<T: Transport> PendingRequest<T> {
     ///
     /// [`Error::NotAnUpgrade`] for a plain HTTP request, which is answered with 426, or a failed stream.
     pub fn accept(self) -> Result<WebSocket<T>> {
-        let settings = self.settings.clone();
-        let subprotocol = select_subprotocol(self.head.subprotocols(), &settings.protocols)
-            .map(ToOwned::to_owned);
-        self.accept_with(&AcceptResponse::new().subprotocol(subprotocol.as_deref()))
+        self.accept_with(&AcceptResponse::new())
     }
 
-    /// Opens the WebSocket with an answer of the caller's: a subprotocol that was offered, headers.
+    /// Opens the WebSocket with an answer of the caller's, such as one with headers. The subprotocol is the one that
+    /// [`accept`](Self::accept) would choose, unless the answer sets another one that was offered, or `None`.
     ///
     /// # Errors
     ///
@@ -586,11 +596,18 @@ impl<T: Transport> PendingRequest<T> {
     /// is then answered with 500.
     pub fn accept_with(mut self, response: &AcceptResponse<'_>) -> Result<WebSocket<T>> {
         if !self.head.is_upgrade() {
-            let text = b"This address speaks WebSocket.\n";
+            let text: &[u8] = match self.head.is_http10_upgrade() {
+                true => b"This address speaks WebSocket, which needs HTTP/1.1 all the way.\n",
+                false => b"This address speaks WebSocket.\n",
+            };
             let headers = &[("Content-Type", "text/plain; charset=utf-8")];
+            let head = self.head.clone();
             self.http(&HttpResponse::new(426).headers(headers).body(text))?;
-            return Err(Error::NotAnUpgrade);
+            return Err(Error::NotAnUpgrade(head));
         }
+        let settings = self.settings.clone();
+        let chosen = select_subprotocol(self.head.subprotocols(), &settings.protocols);
+        let response = &response.default_subprotocol(chosen);
         if let Err(error) = self.driver.endpoint.outbound.accept(response) {
             let _ = self.reject(500);
             return Err(error.into());

@@ -48,7 +48,7 @@ fn a_wrapped_error_is_printed_once() {
     let open = OpenError::InvalidHost;
     assert_eq!(chain(&Error::Open(open)), [open.to_string()]);
     let handshake = format!("not a valid WebSocket handshake: {}", HandshakeError::WrongAccept);
-    assert_eq!(chain(&Error::Handshake(HandshakeError::WrongAccept)), [handshake]);
+    assert_eq!(chain(&Error::from(HandshakeError::WrongAccept)), [handshake]);
     let protocol = ProtocolError::MaskedFrame;
     assert_eq!(chain(&Error::Protocol(protocol)), [protocol.to_string()]);
     assert_eq!(chain(&Error::Send(SendError::Closing)), [SendError::Closing.to_string()]);
@@ -119,7 +119,7 @@ fn a_client_connects_again_after_what_may_pass() {
     // The connection is there still.
     assert!(!Error::Busy.is_transient());
     assert!(!Error::Send(SendError::OutputFull).is_transient());
-    assert!(!Error::Handshake(HandshakeError::WrongAccept).is_transient());
+    assert!(!Error::from(HandshakeError::WrongAccept).is_transient());
 }
 
 #[test]
@@ -153,8 +153,7 @@ fn an_error_becomes_one_of_a_stream() {
         (Error::Timeout(Deadline::Read), ErrorKind::TimedOut),
         (Error::HandshakeEof, ErrorKind::UnexpectedEof),
         (Error::Protocol(ProtocolError::InvalidUtf8), ErrorKind::InvalidData),
-        (Error::Handshake(HandshakeError::WrongAccept), ErrorKind::InvalidData),
-        (Error::NotAnUpgrade, ErrorKind::InvalidData),
+        (Error::from(HandshakeError::WrongAccept), ErrorKind::InvalidData),
         (Error::Open(OpenError::NoRequest), ErrorKind::InvalidInput),
         (Error::Send(SendError::Closing), ErrorKind::NotConnected),
         (Error::Send(SendError::ReasonTooLong), ErrorKind::InvalidInput),

@@ -41,7 +41,10 @@ fn the_head_of_a_request_is_limited() {
     };
     let (client, server) = open(connector(), Listener::builder());
     assert_eq!(status(client), 431);
-    assert!(matches!(server, Err(Error::Handshake(HandshakeError::TooManyFields))), "{server:?}");
+    assert!(
+        matches!(&server, Err(Error::Handshake(found)) if found.error == HandshakeError::TooManyFields),
+        "{server:?}"
+    );
     let (client, server) = open(connector(), Listener::builder().max_fields(130));
     assert!(client.is_ok());
     assert_eq!(server.unwrap().request().unwrap().header("x-119"), Some("1"));
@@ -65,10 +68,16 @@ fn answered(connector: Connector, fields: usize, len: usize) -> Result<()> {
 #[test]
 fn the_head_of_a_response_is_limited() {
     let error = answered(Connector::builder(), 1, 20_000).unwrap_err();
-    assert!(matches!(error, Error::Handshake(HandshakeError::ResponseHeadTooLarge)), "{error:?}");
+    assert!(
+        matches!(&error, Error::Handshake(found) if found.error == HandshakeError::ResponseHeadTooLarge),
+        "{error:?}"
+    );
     answered(Connector::builder().max_head(30_000), 1, 20_000).unwrap();
     let error = answered(Connector::builder(), 120, 1).unwrap_err();
-    assert!(matches!(error, Error::Handshake(HandshakeError::TooManyFields)), "{error:?}");
+    assert!(
+        matches!(&error, Error::Handshake(found) if found.error == HandshakeError::TooManyFields),
+        "{error:?}"
+    );
     answered(Connector::builder().max_fields(130), 120, 1).unwrap();
 }
 

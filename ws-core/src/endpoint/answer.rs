@@ -42,7 +42,7 @@ impl Outbound {
         #[cfg(feature = "zlib-rs")]
         let response = &response.extensions(answer.as_ref().map(DeflateExtension::as_str));
         append_head(&mut self.output, |out| response.write_accept(&accept, out))?;
-        self.answer = Answer::Accepted(response.subprotocol.map(ToString::to_string));
+        self.answer = Answer::Accepted(response.chosen_subprotocol().map(ToString::to_string));
         #[cfg(feature = "zlib-rs")]
         if let Some(params) = agreed {
             self.set_deflate(&params);

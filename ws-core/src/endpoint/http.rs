@@ -6,7 +6,7 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::fmt;
+use core::fmt::{self, Write as _};
 use core::ops::Range;
 
 use bytes::Bytes;
@@ -15,7 +15,8 @@ use super::Options;
 #[cfg(feature = "zlib-rs")]
 use crate::deflate::DeflateParams;
 use crate::handshake::{
-    EMPTY_FIELD, HandshakeError, Names, RequestHead, ResponseHead, accept_key, path, split_target,
+    EMPTY_FIELD, HandshakeError, Names, QuotedStart, QuotedUri, RequestHead, ResponseHead,
+    accept_key, path, split_target,
 };
 
 /// A place in the bytes of a head.
@@ -80,6 +81,10 @@ struct Parsed {
     fields: Fields,
     method: Span,
     target: Span,
+    minor_version: u8,
+    is_http10_upgrade: bool,
+    host: Option<Span>,
+    resource_name: Span,
     upgrade: Option<Asked>,
 }
 
@@ -87,10 +92,6 @@ struct Parsed {
 struct Asked {
     /// What answers the key.
     accept: Option<[u8; 28]>,
-    host: Span,
-    origin: Option<Span>,
-    /// `None` stands for `/`, of a whole URI that has no path.
-    resource_name: Option<Span>,
     subprotocols: Vec<Span>,
     /// What this side agrees to, of what was offered.
     #[cfg(feature = "zlib-rs")]
@@ -108,18 +109,23 @@ impl Request {
         self.text(&self.0.target)
     }
 
-    /// The target up to its query.
-    pub fn path(&self) -> &str {
-        let target = self.resource_name();
-        target.split_once('?').map_or(target, |(path, _)| path)
+    /// The target from its path on, also when it was sent as a whole URI. A path that is missing there is `/`.
+    pub fn resource_name(&self) -> &str {
+        self.text(&self.0.resource_name)
     }
 
-    /// The target from its path on, also when it was sent as a whole URI.
-    pub fn resource_name(&self) -> &str {
-        match &self.0.upgrade {
-            Some(asked) => asked.resource_name.as_ref().map_or("/", |span| self.text(span)),
-            None => split_target(self.target()).map_or(self.target(), |(_, name)| name),
-        }
+    /// The minor version of HTTP: 1 for HTTP/1.1.
+    pub fn minor_version(&self) -> u8 {
+        self.0.minor_version
+    }
+
+    /// Whether this is a plain request only because it is of HTTP/1.0, which has no upgrades: its `Upgrade` contains
+    /// `websocket`.
+    ///
+    /// A proxy in between speaks HTTP/1.0 to the server. It has to be told otherwise: nginx by
+    /// `proxy_http_version 1.1`.
+    pub fn is_http10_upgrade(&self) -> bool {
+        self.0.is_http10_upgrade
     }
 
     /// All header fields in order: names as they were sent, values without the white space around them.
@@ -137,21 +143,15 @@ impl Request {
         self.0.upgrade.is_some()
     }
 
-    /// The host and port that the request goes to.
+    /// The host and port that the request goes to: those of the target if it has them, else those of `Host`.
     pub fn host(&self) -> Option<&str> {
-        match &self.0.upgrade {
-            Some(asked) => Some(self.text(&asked.host)),
-            None => self.header("host"),
-        }
+        self.0.host.as_ref().map(|span| self.text(span))
     }
 
     /// The Origin: the page of a browser that asks. `None` does not come from a browser
     /// (RFC 6455 §4.2.1).
     pub fn origin(&self) -> Option<&str> {
-        match &self.0.upgrade {
-            Some(asked) => asked.origin.as_ref().map(|span| self.text(span)),
-            None => self.header("origin"),
-        }
+        self.header("origin")
     }
 
     /// The subprotocols that the client offers, the one that it likes best first.
@@ -175,38 +175,74 @@ impl Request {
         self.0.fields.text(span)
     }
 
-    /// Parses a head with at most `max_fields` fields, and checks what it asks for and where it comes from.
+    /// Parses a head with at most `max_fields` fields, and checks what it asks for and where it comes from. What is wrong
+    /// with a request whose syntax is right comes beside it.
     pub(super) fn parse(
         head: Box<[u8]>,
         max_fields: usize,
         options: &Options,
-    ) -> Result<Self, HandshakeError> {
+    ) -> Result<(Self, Result<(), HandshakeError>), HandshakeError> {
         let mut storage = alloc::vec![EMPTY_FIELD; max_fields];
         let parsed = RequestHead::parse_in(&head, &mut storage)?;
         let place = |text: &str| span(&head, text.as_bytes());
+        let upgrade = parsed.upgrade();
+        let (host, resource) = match &upgrade {
+            Ok(Some(upgrade)) => (Some(upgrade.host), upgrade.resource),
+            _ => {
+                let target = parsed.target();
+                let (authority, resource) = split_target(target).unwrap_or((None, target));
+                let field = || core::str::from_utf8(parsed.field("host")?).ok();
+                (authority.or_else(field), resource)
+            }
+        };
         let mut asked = None;
-        if let Some(upgrade) = parsed.upgrade()? {
-            options.origins.check_secure(upgrade.origin, upgrade.host, options.secure)?;
-            asked = Some(Asked {
-                accept: accept_key(upgrade.key),
-                host: place(upgrade.host),
-                origin: upgrade.origin.map(place),
-                resource_name: (upgrade.resource_name != "/").then(|| place(upgrade.resource_name)),
-                subprotocols: upgrade.subprotocols().map(place).collect(),
-                #[cfg(feature = "zlib-rs")]
-                deflate: options
-                    .compression
-                    .as_ref()
-                    .and_then(|own| upgrade.deflate(&own.negotiation)),
-            });
-        }
+        let outcome = match &upgrade {
+            Ok(Some(upgrade)) => options.check_host(host).and_then(|()| {
+                options.origins.check_secure(upgrade.origin, upgrade.host, options.secure)?;
+                asked = Some(Asked {
+                    accept: accept_key(upgrade.key),
+                    subprotocols: upgrade.subprotocols().map(place).collect(),
+                    #[cfg(feature = "zlib-rs")]
+                    deflate: options
+                        .compression
+                        .as_ref()
+                        .and_then(|own| upgrade.deflate(&own.negotiation)),
+                });
+                Ok(())
+            }),
+            Ok(None) => options.check_host(host),
+            Err(error) => Err(*error),
+        };
         let (method, target) = (place(parsed.method()), place(parsed.target()));
+        let (host, resource_name) = (host.map(place), place(resource));
+        let has_path = resource.starts_with('/') || resource_name == target;
+        // With a path, the resource name stands nowhere in the head.
+        let longer = (!has_path).then(|| [&head, &b"/"[..], resource.as_bytes()].concat());
+        let (minor_version, is_http10_upgrade) =
+            (parsed.minor_version(), parsed.is_http10_upgrade());
         let count = parsed.fields().count();
         storage.truncate(count);
         // They take as much memory as the fields, so that the memory of these is used again.
         let spans = spans(&head, storage.into_iter().map(|field| (field.name, field.value)));
+        let (head, resource_name) = match longer {
+            Some(longer) => {
+                let name = head.len()..longer.len();
+                (longer.into(), name)
+            }
+            None => (head, resource_name),
+        };
         let fields = Fields { head, spans };
-        Ok(Self(Arc::new(Parsed { fields, method, target, upgrade: asked })))
+        let parsed = Parsed {
+            fields,
+            method,
+            target,
+            minor_version,
+            is_http10_upgrade,
+            host,
+            resource_name,
+            upgrade: asked,
+        };
+        Ok((Self(Arc::new(parsed)), outcome))
     }
 }
 
@@ -257,6 +293,21 @@ impl Response {
         &self.body
     }
 
+    /// The schemes of the challenges in a field, which begin with them (RFC 9110 §11.6.1). Their parameters are not shown.
+    fn fmt_challenge(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut separator = ", authentication by";
+        for (_, value) in self.fields().filter(|(found, _)| found.eq_ignore_ascii_case(name)) {
+            let scheme = value.split(|byte| matches!(byte, b' ' | b',')).next().unwrap_or_default();
+            if let Some(scheme) =
+                core::str::from_utf8(scheme).ok().filter(|scheme| !scheme.is_empty())
+            {
+                write!(f, "{separator} {}", QuotedStart(scheme))?;
+                separator = " or";
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn new(head: &[u8], parsed: &ResponseHead<'_, '_>) -> Self {
         let spans = spans(head, parsed.fields());
         Self {
@@ -265,6 +316,38 @@ impl Response {
             fields: Fields { head: head.into(), spans },
             body: Bytes::new(),
         }
+    }
+}
+
+/// For a log: the status and the reason, the place that a redirect leads to, the schemes of an authentication challenge, and
+/// the start of a body that is text. What comes from the server is escaped and cut to 100 bytes; a query in `Location` is not
+/// shown.
+impl fmt::Display for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "status {}", self.status)?;
+        if !self.reason.is_empty() {
+            f.write_str(" ")?;
+            let mut start = self.reason.chars().take(100).flat_map(char::escape_debug);
+            start.try_for_each(|c| f.write_char(c))?;
+        }
+        match (self.status, self.header("location")) {
+            (300..=399, Some(location)) => write!(f, ", Location {}", QuotedUri(location))?,
+            (401, _) => self.fmt_challenge("www-authenticate", f)?,
+            (407, _) => self.fmt_challenge("proxy-authenticate", f)?,
+            _ => {}
+        }
+        let text = match core::str::from_utf8(&self.body) {
+            Ok(text) => text,
+            // The end of what was kept can be inside a character.
+            Err(error) if error.error_len().is_none() => {
+                let valid = self.body.get(..error.valid_up_to()).unwrap_or_default();
+                core::str::from_utf8(valid).unwrap_or_default()
+            }
+            Err(_) => "",
+        };
+        let text = text.trim();
+        let is_text = !text.chars().any(|c| c.is_control() && !c.is_whitespace());
+        if is_text && !text.is_empty() { write!(f, ": {}", QuotedStart(text)) } else { Ok(()) }
     }
 }
 

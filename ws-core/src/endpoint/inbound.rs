@@ -11,6 +11,7 @@ use bytes::Bytes;
 
 use super::assembly::{Assembly, Piece, Place, Whole};
 use super::event::{CloseInfo, EndpointError, Event};
+use super::failure::HandshakeFailure;
 use super::http::{Request, Response};
 use super::next::Next;
 use super::opening::HandshakeState;
@@ -218,6 +219,16 @@ impl Inbound {
     #[must_use]
     pub fn failure(&self) -> Option<EndpointError> {
         self.session.failure
+    }
+
+    /// What was seen of a peer whose half of the opening handshake is not right: for a log, once [`Next::Failed`] has told
+    /// [`EndpointError::Handshake`].
+    #[must_use]
+    pub fn handshake_failure(&self) -> Option<&HandshakeFailure> {
+        match &self.session.state {
+            HandshakeState::Failed(failure) => Some(failure),
+            _ => None,
+        }
     }
 
     /// Takes all of `bytes`, whatever their number.

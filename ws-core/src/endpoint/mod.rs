@@ -9,6 +9,7 @@ mod assembly;
 #[cfg(feature = "zlib-rs")]
 mod deflate;
 mod event;
+mod failure;
 mod http;
 mod inbound;
 mod next;
@@ -19,6 +20,7 @@ mod output;
 mod queue;
 mod read_buffer;
 mod shared_buffers;
+mod target;
 
 use alloc::boxed::Box;
 use alloc::string::ToString;
@@ -26,6 +28,7 @@ use alloc::string::ToString;
 #[cfg(feature = "zlib-rs")]
 pub use deflate::Compression;
 pub use event::{CloseInfo, EndpointError, Event, Unsent};
+pub use failure::HandshakeFailure;
 pub use http::{Request, Response};
 pub use inbound::Inbound;
 pub use next::Next;

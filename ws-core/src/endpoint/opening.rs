@@ -14,6 +14,7 @@ use super::answer::Answer;
 #[cfg(feature = "zlib-rs")]
 use super::deflate::Compression;
 use super::event::EndpointError;
+use super::failure::HandshakeFailure;
 use super::http::{Request, Response};
 use super::inbound::{Found, Inbound};
 use super::options::Options;
@@ -23,7 +24,10 @@ use crate::connection::Receiver;
 use crate::deflate::DeflateParams;
 #[cfg(feature = "zlib-rs")]
 use crate::handshake::DeflateExtension;
-use crate::handshake::{BodyPart, BodyReader, ClientKey, EMPTY_FIELD, HeadReader, ResponseHead};
+use crate::handshake::{
+    BodyPart, BodyReader, ClientKey, EMPTY_FIELD, FirstBytes, HandshakeError, HeadReader,
+    ResponseHead,
+};
 
 #[derive(Debug)]
 pub(super) enum HandshakeState {
@@ -36,10 +40,13 @@ pub(super) enum HandshakeState {
     Open,
     /// Nothing more is told: what still arrives is of no interest (RFC 6455 §1.4).
     Over,
+    /// As `Over`, after a fault of the peer's.
+    Failed(Box<HandshakeFailure>),
 }
 
 pub(super) struct Opening {
     options: Options,
+    first: FirstBytes,
     reader: HeadReader,
     /// How many of the unread bytes the reader has seen.
     seen: usize,
@@ -82,42 +89,47 @@ impl Inbound {
         options: Options,
         offer: Option<(ClientKey, Vec<String>)>,
     ) -> Self {
-        let reader = match offer {
-            Some(_) => HeadReader::response(options.max_head),
-            None => HeadReader::request(options.max_head),
+        let (first, reader) = match offer {
+            Some(_) => (FirstBytes::response(), HeadReader::response(options.max_head)),
+            None => (FirstBytes::request(), HeadReader::request(options.max_head)),
         };
-        Self::new(
-            receiver,
-            HandshakeState::Head(Box::new(Opening { options, reader, seen: 0, offer })),
-        )
+        let opening = Opening { options, first, reader, seen: 0, offer };
+        Self::new(receiver, HandshakeState::Head(Box::new(opening)))
     }
 
     #[cold]
     pub(super) fn poll_opening(&mut self, out: &mut Outbound) -> Option<Found> {
-        let mut for_head = false;
         let late = out.is_opening_late();
         // What has come of a refusal's body is what there is.
         self.session.eof |= late && matches!(self.session.state, HandshakeState::Body(_));
         let state = core::mem::replace(&mut self.session.state, HandshakeState::Over);
         let result = match state {
-            HandshakeState::Head(_) if late => Err(EndpointError::HandshakeTimeout),
-            HandshakeState::Head(opening) => self.poll_head(opening, out, &mut for_head),
+            HandshakeState::Head(opening) if late => {
+                Err(Fault::at_end(opening.first, EndpointError::HandshakeTimeout))
+            }
+            HandshakeState::Head(opening) => self.poll_head(opening, out),
             HandshakeState::Body(refusal) => Ok(self.poll_body(refusal, out)),
-            HandshakeState::Asked => self.poll_answer(out),
-            HandshakeState::Open | HandshakeState::Over => {
+            HandshakeState::Asked => self.poll_answer(out).map_err(Fault::from),
+            HandshakeState::Open | HandshakeState::Over | HandshakeState::Failed(_) => {
                 self.session.state = state;
                 self.assembly.discard();
                 Ok(None)
             }
         };
-        let found = result.unwrap_or_else(|error| {
-            match error {
-                EndpointError::Handshake(error) => out.refuse(error, !for_head),
-                _ => out.over(),
+        let found = result.unwrap_or_else(|Fault { error, failure, is_for_head }| {
+            let told = self.session.failed(error);
+            match failure {
+                Some(failure) => {
+                    out.refuse(failure.error, !is_for_head);
+                    self.session.state = HandshakeState::Failed(failure);
+                }
+                None => out.over(),
             }
-            Some(Found::Failed(self.session.failed(error)))
+            Some(Found::Failed(told))
         });
-        if self.session.eof && matches!(self.session.state, HandshakeState::Over) {
+        if self.session.eof
+            && matches!(self.session.state, HandshakeState::Over | HandshakeState::Failed(_))
+        {
             out.sender.end();
         }
         found
@@ -161,40 +173,53 @@ impl Inbound {
         }
     }
 
-    /// `for_head` tells of a head that is read to its end, or refused, whether its method is HEAD.
     fn poll_head(
         &mut self,
         mut opening: Box<Opening>,
         out: &mut Outbound,
-        for_head: &mut bool,
-    ) -> Result<Option<Found>, EndpointError> {
+    ) -> Result<Option<Found>, Fault> {
         loop {
             let unread = self.assembly.buffer.unread();
             let fresh = unread.get(opening.seen..).unwrap_or_default();
-            let fed = opening.reader.push(fresh).inspect_err(|_| {
-                *for_head = is_for_head(unread.get(..opening.options.max_head).unwrap_or(unread));
-            });
-            let Some(len) = fed? else {
+            let fed = match opening.push(fresh) {
+                Ok(fed) => fed,
+                Err(error) => {
+                    let max_head = opening.options.max_head;
+                    let head = unread.get(..max_head).unwrap_or(unread);
+                    return Err(Fault::new(first_bytes(error, opening.first), is_for_head(head)));
+                }
+            };
+            let Some(len) = fed else {
                 opening.seen = unread.len();
+                if self.session.eof {
+                    return Err(Fault::at_end(opening.first, EndpointError::HandshakeEof));
+                }
                 self.session.state = HandshakeState::Head(opening);
-                return if self.session.eof { Err(EndpointError::HandshakeEof) } else { Ok(None) };
+                return Ok(None);
             };
             let head: Box<[u8]> = unread.get(..len).unwrap_or_default().into();
-            *for_head = is_for_head(&head);
             self.assembly.buffer.consume(len);
             let options = &opening.options;
             let max_fields = options.max_fields.min(opening.reader.max_fields());
             let Some((key, offered)) = &opening.offer else {
-                let request = Request::parse(head, max_fields, options)?;
+                let is_for_head = is_for_head(&head);
+                let (request, outcome) = Request::parse(head, max_fields, options)
+                    .map_err(|error| Fault::new(error, is_for_head))?;
+                if let Err(error) = outcome {
+                    let failure = HandshakeFailure { request: Some(request), ..error.into() };
+                    return Err(Fault::new(failure, is_for_head));
+                }
                 self.session.state = HandshakeState::Asked;
                 out.asked(request.clone());
                 return Ok(Some(Found::Request(request)));
             };
             let mut storage = alloc::vec![EMPTY_FIELD; max_fields];
-            let parsed = ResponseHead::parse_in(&head, &mut storage)?;
+            let parsed = ResponseHead::parse_in(&head, &mut storage)
+                .map_err(|error| Fault::new(error, false))?;
             if parsed.is_interim() {
                 // Interim responses count towards the limit together.
                 opening.options.max_head = opening.options.max_head.saturating_sub(len);
+                opening.first = FirstBytes::response();
                 opening.reader = HeadReader::response(opening.options.max_head);
                 opening.seen = 0;
                 continue;
@@ -208,13 +233,23 @@ impl Inbound {
                 let extensions = offer.as_ref().map(DeflateExtension::as_str);
                 #[cfg(not(feature = "zlib-rs"))]
                 let extensions = None;
-                let accepted = parsed.accept(key, offered, extensions)?;
-                let subprotocol = accepted.map(ToString::to_string);
+                let accepted = parsed.accept(key, offered, extensions);
                 #[cfg(feature = "zlib-rs")]
-                if let Some(params) = parsed.deflate(extensions)? {
-                    out.set_deflate(&params);
-                    self.set_deflate(&params, out);
-                }
+                let accepted = accepted.and_then(|accepted| {
+                    if let Some(params) = parsed.deflate(extensions)? {
+                        out.set_deflate(&params);
+                        self.set_deflate(&params, out);
+                    }
+                    Ok(accepted)
+                });
+                let subprotocol = match accepted {
+                    Ok(accepted) => accepted.map(ToString::to_string),
+                    Err(error) => {
+                        let response = Some(Box::new(response));
+                        let failure = HandshakeFailure { response, ..error.into() };
+                        return Err(Fault::new(failure, false));
+                    }
+                };
                 out.open();
                 self.session.state = HandshakeState::Open;
                 response.body = Bytes::new();
@@ -263,6 +298,50 @@ impl Inbound {
         out.over();
         Found::Refused(Box::new(refusal.response))
     }
+}
+
+impl Opening {
+    /// Passes bytes that have come to those who look for the end of the head.
+    fn push(&mut self, fresh: &[u8]) -> Result<Option<usize>, HandshakeError> {
+        let room = self.options.max_head.saturating_sub(self.seen);
+        self.first.push(fresh.get(..room).unwrap_or(fresh))?;
+        self.reader.push(fresh)
+    }
+}
+
+/// Why the handshake has failed, and what was seen of the peer where that is its fault.
+struct Fault {
+    error: EndpointError,
+    failure: Option<Box<HandshakeFailure>>,
+    /// Whether the method of the request is HEAD.
+    is_for_head: bool,
+}
+
+impl Fault {
+    fn new(failure: impl Into<HandshakeFailure>, is_for_head: bool) -> Self {
+        let failure = failure.into();
+        Self { error: failure.error.into(), failure: Some(Box::new(failure)), is_for_head }
+    }
+
+    /// The fault when no more comes: `error`, unless what has come is no HTTP.
+    fn at_end(first: FirstBytes, error: EndpointError) -> Self {
+        match first.at_end() {
+            Some(error) => Self::new(first_bytes(error, first), false),
+            None => error.into(),
+        }
+    }
+}
+
+impl From<EndpointError> for Fault {
+    fn from(error: EndpointError) -> Self {
+        Self { error, failure: None, is_for_head: false }
+    }
+}
+
+/// A failure with the first bytes, if they are what is wrong.
+fn first_bytes(error: HandshakeError, first: FirstBytes) -> HandshakeFailure {
+    let first_bytes = (error == HandshakeError::NotHttp).then_some(first);
+    HandshakeFailure { first_bytes, ..error.into() }
 }
 
 /// Whether a request's head has the method HEAD; empty lines may precede it.

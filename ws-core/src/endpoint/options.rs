@@ -7,7 +7,7 @@ use core::time::Duration;
 #[cfg(feature = "zlib-rs")]
 use super::Compression;
 use crate::handshake::{
-    DEFAULT_MAX_FIELDS, DEFAULT_MAX_HEAD, HandshakeError, equal_origins, same_origin,
+    DEFAULT_MAX_FIELDS, DEFAULT_MAX_HEAD, HandshakeError, equal_origins, same_host, same_origin,
 };
 use crate::{Config, time};
 
@@ -29,6 +29,7 @@ pub struct Options {
     pub(super) max_output: usize,
     pub(super) handshake_timeout: u32,
     pub(super) origins: Origins,
+    hosts: Option<Vec<String>>,
     pub(super) secure: bool,
     #[cfg(feature = "zlib-rs")]
     pub(super) compression: Option<Compression>,
@@ -36,7 +37,7 @@ pub struct Options {
 
 impl Options {
     /// Returns the defaults: a head of at most 16 KiB with 100 fields, at most 64 KiB of the body of a refusal, 16 MiB of waiting
-    /// output, 10 seconds for the opening handshake, and same-origin pages only.
+    /// output, 10 seconds for the opening handshake, pages of the same origin only, and every host.
     pub fn new() -> Self {
         Self {
             config: Config::new(),
@@ -46,6 +47,7 @@ impl Options {
             max_output: 16 << 20,
             handshake_timeout: time::millis(Some(Duration::from_secs(10))),
             origins: Origins::Same,
+            hosts: None,
             secure: false,
             #[cfg(feature = "zlib-rs")]
             compression: None,
@@ -105,6 +107,37 @@ impl Options {
     pub fn origins(mut self, origins: Origins) -> Self {
         self.origins = origins;
         self
+    }
+
+    /// Sets the hosts that a server answers to, such as `localhost`, `127.0.0.1:9001` or `[::1]`. A request for another
+    /// host, whether it asks for a WebSocket or not, gets 421. By default every host is answered to; an empty list
+    /// admits none.
+    ///
+    /// They are compared as [`same_host`] does: an entry without a port stands for every port.
+    ///
+    /// This protects a server that browsers reach by an address of a private network or of their own machine, such as
+    /// 127.0.0.1, against DNS rebinding: a page of another site, whose name its owner has made to stand for that
+    /// address, sends that name as the host, and an Origin that agrees with it.
+    ///
+    /// ```
+    /// use ws_core::endpoint::Options;
+    ///
+    /// let options = Options::new().hosts(["localhost", "127.0.0.1", "[::1]"]);
+    /// # let _ = options;
+    /// ```
+    #[must_use]
+    pub fn hosts<S: Into<String>>(mut self, hosts: impl IntoIterator<Item = S>) -> Self {
+        self.hosts = Some(hosts.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Whether requests for a host are answered; those for none are not, where there is a list.
+    pub(super) fn check_host(&self, host: Option<&str>) -> Result<(), HandshakeError> {
+        let Some(hosts) = &self.hosts else { return Ok(()) };
+        match host {
+            Some(host) if hosts.iter().any(|listed| same_host(listed, host)) => Ok(()),
+            _ => Err(HandshakeError::HostNotAllowed),
+        }
     }
 
     /// Sets how permessage-deflate (RFC 7692) is offered or accepted. Default: `None`, messages are not compressed.

@@ -14,7 +14,11 @@ use super::fields::{
 use super::lists::{ListElements, is_token};
 use super::origin::Authority;
 use super::response::check_extensions;
-use super::writer::{Writer, check_value, is_one_of, is_websocket_field, put_headers};
+use super::writer::{Writer, check_value, one_of, put_headers, websocket_field};
+
+/// What a caller cannot set by `headers`, beside the fields of the handshake.
+const RESERVED: &[&str] =
+    &["Host", "Upgrade", "Connection", "Origin", "Content-Length", "Transfer-Encoding"];
 
 /// The request that asks for a WebSocket (RFC 6455 §4.1).
 ///
@@ -108,18 +112,7 @@ impl<'a> ClientRequest<'a> {
         }
         let put = |name: &str, value: &str| writer.field(name, value);
         put_headers(self.headers.iter().copied(), put, |name| {
-            is_websocket_field(name)
-                || is_one_of(
-                    name,
-                    &[
-                        "host",
-                        "upgrade",
-                        "connection",
-                        "origin",
-                        "content-length",
-                        "transfer-encoding",
-                    ],
-                )
+            websocket_field(name).or_else(|| one_of(name, RESERVED))
         })?;
         writer.put("\r\n");
         writer.finish()
@@ -220,6 +213,9 @@ impl<'f, 'h> ResponseHead<'f, 'h> {
 
     /// Checks a 101 by every rule of RFC 6455 §4.1 and returns the subprotocol that the server has chosen.
     ///
+    /// Fields that speak of a body, such as `Content-Length`, do not matter: a 1xx ends at its empty line
+    /// (RFC 9112 §6.3).
+    ///
     /// `offered_subprotocols` and `offered_extensions` are what the request offered, the latter as
     /// the value of its field. The response then has no extension of another name. Parameters are not checked here:
     /// those of permessage-deflate are by `deflate`, which needs the feature of that name.
@@ -258,20 +254,9 @@ impl<'f, 'h> ResponseHead<'f, 'h> {
             // mutant: any Sec-WebSocket-Accept will do
             Some(_) => return Err(HandshakeError::WrongAccept),
         }
-        if self.declares_body() {
-            return Err(HandshakeError::ResponseBody);
-        }
         let subprotocol = self.subprotocol(offered_subprotocols)?;
         self.check_extensions(offered_extensions)?;
         Ok(subprotocol)
-    }
-
-    /// A 101 has no body: a length of zero says so superfluously, anything else is a fault.
-    fn declares_body(&self) -> bool {
-        let length = self.single("content-length");
-        self.field("transfer-encoding").is_some()
-            || length.repeated
-            || length.first.is_some_and(|value| value != b"0")
     }
 
     fn subprotocol<'o>(

@@ -1,6 +1,8 @@
 //! `Debug` of heads, for logs: names of fields without values, targets without queries, the subprotocols
 //! that are offered as a count. All of those carry passwords and tokens.
 //!
+//! What errors show of a peer goes through [`Quoted`] and [`QuotedUri`].
+//!
 //! The types of `handshake` and the endpoint's requests and responses go to logs by these functions. Whoever adds a
 //! type that holds bytes of a head adds its `Debug` here.
 
@@ -27,6 +29,52 @@ pub(crate) fn path(target: &str) -> &str {
     }
 }
 
+/// The most bytes of a peer's that an error shows of one value.
+#[cfg(feature = "endpoint")]
+const SHOWN: usize = 100;
+
+/// A peer's bytes in quotes, for a log or a terminal: what is not a printable character is escaped.
+pub(crate) struct Quoted<'a>(pub(crate) &'a [u8]);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match core::str::from_utf8(self.0) {
+            Ok(text) => fmt::Debug::fmt(text, f),
+            Err(_) => write!(f, "\"{}\"", self.0.escape_ascii()),
+        }
+    }
+}
+
+/// The start of a peer's text in quotes, escaped; an ellipsis follows where there is more.
+#[cfg(feature = "endpoint")]
+pub(crate) struct QuotedStart<'a>(pub(crate) &'a str);
+
+#[cfg(feature = "endpoint")]
+impl fmt::Display for QuotedStart<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let end = (0..=SHOWN).rev().find(|&end| self.0.is_char_boundary(end)).unwrap_or(0);
+        let (start, rest) = self.0.split_at_checked(end).unwrap_or((self.0, ""));
+        fmt::Debug::fmt(start, f)?;
+        f.write_str(if rest.is_empty() { "" } else { "…" })
+    }
+}
+
+/// As [`QuotedStart`], for a URI or an origin of a peer's, without what may be secret: an ellipsis stands for the user
+/// information and what is before it, and for the query and the fragment.
+#[cfg(feature = "endpoint")]
+pub(crate) struct QuotedUri<'a>(pub(crate) &'a str);
+
+#[cfg(feature = "endpoint")]
+impl fmt::Display for QuotedUri<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let uri = self.0.split(['?', '#']).next().unwrap_or_default();
+        let shown = uri.rfind('@').and_then(|at| uri.get(at..)).unwrap_or(uri);
+        f.write_str(if shown.len() < uri.len() { "…" } else { "" })?;
+        QuotedStart(shown).fmt(f)?;
+        f.write_str(if uri.len() < self.0.len() { "…" } else { "" })
+    }
+}
+
 impl fmt::Debug for RequestHead<'_, '_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RequestHead")
@@ -42,7 +90,7 @@ impl fmt::Debug for Upgrade<'_, '_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Upgrade")
             .field("host", &self.host)
-            .field("path", &path(self.resource_name))
+            .field("path", &self.path())
             .field("origin", &self.origin)
             .finish_non_exhaustive()
     }
@@ -74,7 +122,7 @@ impl fmt::Debug for ClientRequest<'_> {
 impl fmt::Debug for AcceptResponse<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AcceptResponse")
-            .field("subprotocol", &self.subprotocol)
+            .field("subprotocol", &self.chosen_subprotocol())
             .field("extensions", &self.extensions)
             .field("headers", &Names(self.headers.iter().copied()))
             .finish()

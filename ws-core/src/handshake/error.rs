@@ -2,7 +2,7 @@
 //!
 //! [`HandshakeError`] is the peer's fault and [`OpenError`] the caller's. Their texts name the rule that is broken and
 //! never show a byte of the peer's, so that they may be logged and sent. Both grow with the rules that are
-//! checked.
+//! checked. What was seen of the peer is in the `HandshakeFailure` of an endpoint.
 
 use core::fmt;
 
@@ -13,6 +13,15 @@ use core::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum HandshakeError {
+    // Peers that speak something else.
+    /// First bytes that are not HTTP, such as the greeting of another protocol. [`FirstBytes`](super::FirstBytes)
+    /// finds this and the next two.
+    NotHttp,
+    /// A TLS record where a plain request was expected. There is no answer that such a client would understand.
+    TlsRequest,
+    /// A TLS record where a plain response was expected: the server wants `wss://`.
+    TlsResponse,
+
     // Syntax of any head.
     /// A CR that no LF follows.
     BareCr,
@@ -52,6 +61,8 @@ pub enum HandshakeError {
     RepeatedHost,
     /// A `Host` that is not a host and an optional port.
     InvalidHost,
+    /// A host that the server does not answer to. Raised by the application's policy.
+    HostNotAllowed,
     /// More than one `Origin`.
     RepeatedOrigin,
     /// An `Origin` with characters outside printable ASCII.
@@ -82,7 +93,10 @@ pub enum HandshakeError {
     RequestBody,
     /// A target that is neither a path nor an absolute http or ws URI, or has a fragment.
     InvalidTarget,
-    /// A `Sec-WebSocket-Protocol` that is empty or has an element that is not a token.
+    /// A target whose percent-encoding is malformed, or does not stand for UTF-8. Raised when the application asks
+    /// for the decoded target.
+    InvalidEncoding,
+    /// A `Sec-WebSocket-Protocol` with an element that is not a token.
     InvalidSubprotocol,
     /// A subprotocol that is offered twice.
     RepeatedSubprotocol,
@@ -124,12 +138,11 @@ pub enum HandshakeError {
     /// too large, or `client_max_window_bits` was not offered.
     #[cfg(feature = "deflate")]
     UnofferedDeflateParameter,
-    /// A 101 with a body.
-    ResponseBody,
 }
 
 impl HandshakeError {
-    /// Returns the status code that a server answers with, or `None` for what only a client can find.
+    /// Returns the status code that a server answers with. `None` is for what only a client can find, and for
+    /// [`TlsRequest`](Self::TlsRequest), which a server does not answer.
     ///
     /// Syntax that either side may find, such as a bare LF, has the code that a server answers with.
     #[must_use]
@@ -138,10 +151,14 @@ impl HandshakeError {
             Self::OriginNotAllowed => 403,
             Self::MethodNotAllowed => 405,
             Self::RequestLineTooLong => 414,
+            // RFC 9110 §15.5.20.
+            Self::HostNotAllowed => 421,
             Self::UnsupportedVersion => 426,
             Self::HeadTooLarge | Self::TooManyFields | Self::TooManySubprotocols => 431,
             Self::UnsupportedHttpVersion => 505,
-            Self::ResponseHeadTooLarge
+            Self::TlsRequest
+            | Self::TlsResponse
+            | Self::ResponseHeadTooLarge
             | Self::MalformedStatusLine
             | Self::UnsupportedResponseVersion
             | Self::NotSwitchingProtocols
@@ -152,8 +169,7 @@ impl HandshakeError {
             | Self::WrongAccept
             | Self::UnofferedSubprotocol
             | Self::RepeatedResponseSubprotocol
-            | Self::UnofferedExtension
-            | Self::ResponseBody => return None,
+            | Self::UnofferedExtension => return None,
             #[cfg(feature = "deflate")]
             Self::RepeatedDeflate
             | Self::InvalidDeflateParameter
@@ -194,6 +210,9 @@ impl HandshakeError {
     /// What was found and which rule it breaks; never a byte of the peer's.
     pub(super) const fn text(self) -> &'static str {
         match self {
+            Self::NotHttp => "the peer does not speak HTTP (RFC 9112 §2.1)",
+            Self::TlsRequest => "the client speaks TLS to a port without TLS (RFC 8446 §5.1)",
+            Self::TlsResponse => "the peer speaks TLS: wss://?",
             Self::BareCr => "CR without LF in the head (RFC 9112 §2.2)",
             Self::BareLf => "LF without CR in the head (RFC 9112 §2.2)",
             Self::Nul => "NUL in the head (RFC 9110 §5.5)",
@@ -220,6 +239,7 @@ impl HandshakeError {
             Self::MissingHost => "no Host (RFC 9112 §3.2)",
             Self::RepeatedHost => "more than one Host (RFC 9112 §3.2)",
             Self::InvalidHost => "Host is not a host and an optional port (RFC 9110 §7.2)",
+            Self::HostNotAllowed => "this server does not answer to the host (RFC 9110 §15.5.20)",
             Self::RepeatedOrigin => "more than one Origin (RFC 6454 §7.3)",
             Self::InvalidOrigin => "Origin is not printable ASCII (RFC 6454 §7.1)",
             Self::OriginNotAllowed => "Origin is not allowed here (RFC 6455 §10.2)",
@@ -240,6 +260,9 @@ impl HandshakeError {
             Self::RequestBody => "upgrade request with a body (RFC 9110 §7.8)",
             Self::InvalidTarget => {
                 "target of an upgrade is neither a path nor an http URI (RFC 6455 §4.2.1)"
+            }
+            Self::InvalidEncoding => {
+                "percent-encoding of the target is malformed or not UTF-8 (RFC 3986 §2.1)"
             }
             Self::InvalidSubprotocol => {
                 "Sec-WebSocket-Protocol is not a list of tokens (RFC 6455 §4.3)"
@@ -278,7 +301,6 @@ impl HandshakeError {
             Self::UnofferedDeflateParameter => {
                 "permessage-deflate is not answered as it was offered (RFC 7692 §7.1)"
             }
-            Self::ResponseBody => "status 101 with a body (RFC 9112 §6.3)",
         }
     }
 }
@@ -305,8 +327,9 @@ pub enum OpenError {
     InvalidHeaderName,
     /// A header value with CR, LF, NUL or another control character.
     InvalidHeaderValue,
-    /// A header that the library writes itself, or that would change what the message means.
-    ReservedHeader,
+    /// A header that the library writes itself, or that would change what the message means. Its name is here;
+    /// `Sec-WebSocket-*` stands for those of the handshake.
+    ReservedHeader(&'static str),
     /// A target that does not begin with `/`, or has a character that may not be in one.
     InvalidTarget,
     /// A host that is not `host`, `host:port`, `[IPv6]` or `[IPv6]:port`.
@@ -342,7 +365,9 @@ impl fmt::Display for OpenError {
             }
             Self::InvalidHeaderName => "header name is not a token (RFC 9110 §5.1)",
             Self::InvalidHeaderValue => "control character in a header value (RFC 9110 §5.5)",
-            Self::ReservedHeader => "header is written by the library itself (RFC 6455 §4)",
+            Self::ReservedHeader(name) => {
+                return write!(f, "header {name} is written by the library itself (RFC 6455 §4)");
+            }
             Self::InvalidTarget => {
                 "target does not begin with / or has a character outside a URI (RFC 6455 §3)"
             }

@@ -7,7 +7,7 @@
 //! # A server's way through
 //!
 //! 1. Push arriving bytes to a [`HeadReader`] until it says where the head ends; bytes after it
-//!    belong to the WebSocket stream.
+//!    belong to the WebSocket stream. [`FirstBytes`] tells a client that does not speak HTTP before that.
 //! 2. [`RequestHead::parse`] the head, then ask for its [`upgrade`](RequestHead::upgrade): a plain HTTP request is
 //!    an ordinary outcome, and an error knows its own answer ([`HandshakeError::write_response`]).
 //! 3. Answer an [`Upgrade`] with an [`AcceptResponse`], anything else with an [`HttpResponse`]. With the feature
@@ -27,7 +27,7 @@
 //! let mut slots = FieldSlots::<DEFAULT_MAX_FIELDS>::new();
 //! let request = RequestHead::parse(head, &mut slots)?;
 //! let upgrade = request.upgrade()?.expect("a request for a WebSocket");
-//! assert_eq!(upgrade.resource_name, "/chat");
+//! assert_eq!(upgrade.path(), "/chat");
 //!
 //! let mut out = [0; 256];
 //! let written = AcceptResponse::new().write(upgrade.key, &mut out)?;
@@ -67,6 +67,7 @@ mod deflate;
 mod error;
 mod extensions;
 mod fields;
+mod first_bytes;
 mod head_reader;
 mod lists;
 mod origin;
@@ -81,25 +82,26 @@ pub(crate) use body::BodyLength;
 pub(crate) use body::{BodyPart, BodyReader};
 pub use client::{ClientRequest, ResponseHead};
 #[cfg(feature = "endpoint")]
-pub(crate) use debug::{Names, path};
+pub(crate) use debug::{Names, QuotedStart, QuotedUri, path};
 #[cfg(feature = "deflate")]
 pub use deflate::DeflateExtension;
 pub use error::{HandshakeError, OpenError};
 #[cfg(feature = "endpoint")]
 pub(crate) use fields::EMPTY_FIELD;
 pub use fields::FieldSlots;
+pub use first_bytes::FirstBytes;
 pub use head_reader::HeadReader;
 #[cfg(feature = "proxy")]
 pub(crate) use lists::TOKEN;
 pub use lists::select_subprotocol;
 #[cfg(feature = "endpoint")]
 pub(crate) use origin::equal_origins;
-pub use origin::same_origin;
 #[cfg(feature = "proxy")]
 pub(crate) use origin::{parse_ipv4, parse_ipv6, split_reg_name};
-#[cfg(feature = "endpoint")]
-pub(crate) use request::split_target;
+pub use origin::{same_host, same_origin};
 pub use request::{RequestHead, Upgrade};
+#[cfg(feature = "endpoint")]
+pub(crate) use request::{split_query, split_target};
 pub use response::{AcceptResponse, HttpResponse};
 #[cfg(feature = "proxy")]
 pub(crate) use writer::Writer;

@@ -28,6 +28,36 @@ pub fn same_origin(origin: &str, host: &str) -> bool {
     default_port(scheme).is_some_and(|port| same_authority(authority, host, port))
 }
 
+/// Returns whether a `Host` names a host that is listed, such as `localhost`, `127.0.0.1:9001` or `[::1]`.
+///
+/// An entry without a port stands for every port. One with a port stands for that port; a `Host` without a port has
+/// port 80 or 443. Letters are compared without regard to case, IPv6 addresses by value. Malformed values are never
+/// the same.
+///
+/// A server that compares the host of each request with a list is protected against DNS rebinding: there, a page of
+/// another site reaches the server under a name of that site, so that its Origin and its Host agree.
+///
+/// ```
+/// use ws_core::handshake::same_host;
+///
+/// assert!(same_host("localhost", "LOCALHOST:9001"));
+/// assert!(same_host("example.com:443", "example.com"));
+/// assert!(!same_host("localhost:9001", "localhost:9002"));
+/// assert!(!same_host("localhost", "localhost.evil.example"));
+/// ```
+#[must_use]
+pub fn same_host(listed: &str, host: &str) -> bool {
+    let (Some(listed), Some(host)) = (Authority::parse(listed), Authority::parse(host)) else {
+        return false;
+    };
+    listed.host.same(&host.host)
+        && match (listed.port, host.port) {
+            (None, _) => true,
+            (Some(listed), Some(port)) => listed == port,
+            (Some(listed), None) => matches!(listed, 80 | 443),
+        }
+}
+
 /// Whether two origins are the same (RFC 6454 §5): scheme and host without regard to case, a port that
 /// is left out being the scheme's. Those of other schemes than http and https are compared as text.
 #[cfg(feature = "endpoint")]
@@ -273,6 +303,39 @@ mod tests {
             ("http://example.com:65616", "example.com"),
         ] {
             assert!(!same_origin(origin, host), "{origin} {host}");
+        }
+    }
+
+    // RFC 9110 §7.2, §4.2.3.
+    #[test]
+    fn same_host_compares_host_and_port() {
+        for (listed, host) in [
+            ("localhost", "localhost"),
+            ("localhost", "LocalHost:9001"),
+            ("LOCALHOST:9001", "localhost:9001"),
+            ("127.0.0.1", "127.0.0.1:1"),
+            ("[::1]", "[0:0:0:0:0:0:0:1]:9001"),
+            ("[::1]:9001", "[::1]:9001"),
+            ("example.com:80", "example.com"),
+            ("example.com:443", "example.com"),
+            ("example.com", "example.com:"),
+        ] {
+            assert!(same_host(listed, host), "{listed} {host}");
+        }
+        for (listed, host) in [
+            ("localhost:9001", "localhost:9002"),
+            ("localhost:9001", "localhost"),
+            ("localhost", "localhost.evil.example"),
+            ("localhost", "evil.localhost"),
+            ("localhost", "127.0.0.1"),
+            ("::1", "[::1]"),
+            ("[::1]", "[::2]"),
+            ("http://localhost", "localhost"),
+            ("*", "localhost"),
+            ("localhost", "user@localhost"),
+            ("", ""),
+        ] {
+            assert!(!same_host(listed, host), "{listed} {host}");
         }
     }
 

@@ -39,8 +39,8 @@ pub struct Upgrade<'f, 'h> {
     pub host: &'h str,
     /// The `Origin`. Browsers always send one; other clients need not (RFC 6455 §4.2.1, §10.2).
     pub origin: Option<&'h str>,
-    /// The path and query that the request is for (RFC 6455 §3); it begins with `/`.
-    pub resource_name: &'h str,
+    /// What follows the authority of the target: a path and a query, of which either may be missing.
+    pub(crate) resource: &'h str,
     /// The fields from the first `Sec-WebSocket-Protocol` on.
     protocol: &'f [Field<'h>],
     /// The fields from the first `Sec-WebSocket-Extensions` on.
@@ -143,6 +143,12 @@ impl<'f, 'h> RequestHead<'f, 'h> {
         self.target
     }
 
+    /// Returns the minor version of HTTP: 1 for HTTP/1.1.
+    #[must_use]
+    pub const fn minor_version(&self) -> u8 {
+        self.minor_version
+    }
+
     /// Returns all fields in order: names as they were sent, values without the white space around them.
     pub fn fields(&self) -> impl Iterator<Item = (&'h str, &'h [u8])> + Clone + use<'f, 'h> {
         pairs(self.fields)
@@ -157,7 +163,8 @@ impl<'f, 'h> RequestHead<'f, 'h> {
     /// Checks whether the request asks for a WebSocket, by every rule of RFC 6455 §4.2.1.
     ///
     /// `None` is a plain HTTP request, which [`HttpResponse`](super::HttpResponse) answers: its `Upgrade` does not
-    /// contain `websocket`, or it is of HTTP/1.0, whose upgrades a server ignores (RFC 9110 §7.8).
+    /// contain `websocket`, or it is of HTTP/1.0, whose upgrades a server ignores (RFC 9110 §7.8). A proxy that speaks
+    /// HTTP/1.0 to its server sends such requests: see [`is_http10_upgrade`](Self::is_http10_upgrade).
     ///
     /// # Errors
     ///
@@ -190,14 +197,14 @@ impl<'f, 'h> RequestHead<'f, 'h> {
         if length.unwrap_or(0) > 0 || found.transfer_encoding {
             return Err(HandshakeError::RequestBody);
         }
-        let (authority, resource_name) =
+        let (authority, resource) =
             split_target(self.target).ok_or(HandshakeError::InvalidTarget)?;
         let upgrade = Upgrade {
             key,
             // A host in the target outranks the field (RFC 9112 §3.2.2).
             host: authority.unwrap_or(host),
             origin: check_origin(found.origin)?,
-            resource_name,
+            resource,
             protocol: found.protocol,
             extensions: found.extensions,
         };
@@ -208,6 +215,17 @@ impl<'f, 'h> RequestHead<'f, 'h> {
             return Err(HandshakeError::InvalidExtensions);
         }
         Ok(Some(upgrade))
+    }
+
+    /// Returns whether this is a plain request only because it is of HTTP/1.0: its `Upgrade` contains `websocket`.
+    ///
+    /// A proxy in between speaks HTTP/1.0 to the server. It has to be told otherwise: nginx by
+    /// `proxy_http_version 1.1`.
+    #[must_use]
+    pub fn is_http10_upgrade(&self) -> bool {
+        self.minor_version == 0
+            && FieldValues::new(self.fields, "Upgrade")
+                .any(|value| contains_token(value, "websocket"))
     }
 
     /// The host; `None` is possible for HTTP/1.0 only (RFC 9112 §3.2).
@@ -227,6 +245,19 @@ impl<'f, 'h> RequestHead<'f, 'h> {
 }
 
 impl<'f, 'h> Upgrade<'f, 'h> {
+    /// Returns the path that the request is for, which begins with `/`. With the query behind a `?`, it is the
+    /// resource name (RFC 6455 §3).
+    #[must_use]
+    pub fn path(&self) -> &'h str {
+        split_query(self.resource).0
+    }
+
+    /// Returns the query, without the `?` before it.
+    #[must_use]
+    pub fn query(&self) -> Option<&'h str> {
+        split_query(self.resource).1
+    }
+
     /// Returns the offered subprotocols in the client's order of preference: tokens, none of them twice
     /// (RFC 6455 §11.3.4).
     pub fn subprotocols(&self) -> impl Iterator<Item = &'h str> + Clone + use<'f, 'h> {
@@ -357,7 +388,8 @@ fn check_origin(origin: Single<'_>) -> Result<Option<&str>, HandshakeError> {
     core::str::from_utf8(value).map(Some).map_err(|_| HandshakeError::InvalidOrigin)
 }
 
-/// The authority of an absolute target and the resource name (RFC 6455 §4.2.1, RFC 9112 §3.2).
+/// The authority of an absolute target, and what follows it (RFC 6455 §4.2.1, RFC 9112 §3.2). A path that is missing
+/// there stands for `/`.
 pub(crate) fn split_target(target: &str) -> Option<(Option<&str>, &str)> {
     if split_at_first(target, b"#").is_some() {
         return None;
@@ -369,19 +401,23 @@ pub(crate) fn split_target(target: &str) -> Option<(Option<&str>, &str)> {
     if !["http", "https", "ws", "wss"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
         return None;
     }
-    let (authority, path) = split_at_first(rest, b"/?").unwrap_or((rest, ""));
+    let (authority, resource) = split_at_first(rest, b"/?").unwrap_or((rest, ""));
     Authority::parse(authority)?;
-    match path.as_bytes() {
-        [] => Some((Some(authority), "/")),
-        [b'/', ..] => Some((Some(authority), path)),
-        // The resource name would be one that stands nowhere in the head.
-        _ => None,
-    }
+    Some((Some(authority), resource))
 }
 
-/// One element at least, each a token, none twice (RFC 6455 §4.1, §4.3).
+/// A path and the query behind it. A path that is missing is `/` (RFC 9112 §3.2.1, RFC 6455 §3).
+pub(crate) fn split_query(resource: &str) -> (&str, Option<&str>) {
+    let (path, query) = match resource.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (resource, None),
+    };
+    (if path.is_empty() { "/" } else { path }, query)
+}
+
+/// Each element is a token, none comes twice (RFC 6455 §4.1, §4.3). A list without elements offers nothing, as some
+/// clients send it.
 fn check_subprotocols(offers: ListElements<'_, '_>) -> Result<(), HandshakeError> {
-    let mut count = 0_usize;
     for (index, offer) in offers.clone().enumerate() {
         if index >= MAX_SUBPROTOCOLS {
             return Err(HandshakeError::TooManySubprotocols);
@@ -392,7 +428,6 @@ fn check_subprotocols(offers: ListElements<'_, '_>) -> Result<(), HandshakeError
         if offers.clone().take(index).any(|earlier| earlier == offer) {
             return Err(HandshakeError::RepeatedSubprotocol);
         }
-        count = index.saturating_add(1);
     }
-    if count == 0 { Err(HandshakeError::InvalidSubprotocol) } else { Ok(()) }
+    Ok(())
 }

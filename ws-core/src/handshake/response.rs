@@ -8,7 +8,10 @@ use super::accept::{accept_key, ascii, is_valid_key};
 use super::error::{HandshakeError, OpenError};
 use super::extensions::Extensions;
 use super::lists::is_token;
-use super::writer::{Writer, is_one_of, is_websocket_field, put_headers};
+use super::writer::{Writer, one_of, put_headers, websocket_field};
+
+/// What a caller cannot set by `headers`, whatever the answer is.
+const RESERVED: &[&str] = &["Upgrade", "Connection", "Content-Length", "Transfer-Encoding"];
 
 /// The head of a 101: the answer that opens a WebSocket (RFC 6455 §4.2.2).
 ///
@@ -30,7 +33,8 @@ use super::writer::{Writer, is_one_of, is_websocket_field, put_headers};
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[must_use]
 pub struct AcceptResponse<'a> {
-    pub(crate) subprotocol: Option<&'a str>,
+    /// `None` where the caller has not chosen.
+    subprotocol: Option<Option<&'a str>>,
     pub(super) extensions: Option<&'a str>,
     pub(super) headers: &'a [(&'a str, &'a str)],
 }
@@ -44,8 +48,29 @@ impl<'a> AcceptResponse<'a> {
     /// Sets the subprotocol to speak, which must be one that the client offered: the result of
     /// [`select_subprotocol`](super::select_subprotocol), for example. `None` accepts none.
     pub fn subprotocol(mut self, subprotocol: impl Into<Option<&'a str>>) -> Self {
-        self.subprotocol = subprotocol.into();
+        self.subprotocol = Some(subprotocol.into());
         self
+    }
+
+    /// Sets the subprotocol unless [`subprotocol`](Self::subprotocol) has set it: for a server that
+    /// chooses one when the application does not.
+    ///
+    /// ```
+    /// use ws_core::handshake::AcceptResponse;
+    ///
+    /// let answer = AcceptResponse::new().default_subprotocol("chat");
+    /// assert_eq!(answer, AcceptResponse::new().subprotocol("chat"));
+    /// let answer = AcceptResponse::new().subprotocol(None).default_subprotocol("chat");
+    /// assert_eq!(answer, AcceptResponse::new().subprotocol(None));
+    /// ```
+    pub fn default_subprotocol(mut self, subprotocol: impl Into<Option<&'a str>>) -> Self {
+        self.subprotocol.get_or_insert(subprotocol.into());
+        self
+    }
+
+    /// The subprotocol that the answer accepts.
+    pub(crate) fn chosen_subprotocol(&self) -> Option<&'a str> {
+        self.subprotocol.flatten()
     }
 
     /// Sets the value of `Sec-WebSocket-Extensions`, for a caller that speaks the extensions itself. Each must be
@@ -109,7 +134,7 @@ impl<'a> AcceptResponse<'a> {
 
     /// The fields that not every answer has.
     fn put_more(&self, mut field: impl FnMut(&str, &str)) -> Result<(), OpenError> {
-        if let Some(subprotocol) = self.subprotocol {
+        if let Some(subprotocol) = self.chosen_subprotocol() {
             if !is_token(subprotocol.as_bytes()) {
                 return Err(OpenError::InvalidSubprotocol);
             }
@@ -120,11 +145,7 @@ impl<'a> AcceptResponse<'a> {
             field("Sec-WebSocket-Extensions", extensions);
         }
         put_headers(self.headers.iter().copied(), field, |name| {
-            is_websocket_field(name)
-                || is_one_of(
-                    name,
-                    &["upgrade", "connection", "content-length", "transfer-encoding"],
-                )
+            websocket_field(name).or_else(|| one_of(name, RESERVED))
         })
     }
 
@@ -135,7 +156,7 @@ impl<'a> AcceptResponse<'a> {
         subprotocols: impl IntoIterator<Item = &'o str>,
         extensions: &str,
     ) -> Result<(), OpenError> {
-        if let Some(subprotocol) = self.subprotocol {
+        if let Some(subprotocol) = self.chosen_subprotocol() {
             if !subprotocols.into_iter().any(|offer| offer == subprotocol) {
                 return Err(OpenError::UnofferedSubprotocol);
             }
@@ -215,18 +236,11 @@ impl<'a> HttpResponse<'a> {
             let headers = self.headers.iter().copied().filter(|header| !is_own(header));
             let put = |name: &str, value: &str| writer.field(name, value);
             put_headers(headers, put, |name| {
-                is_one_of(
-                    name,
-                    &[
-                        "upgrade",
-                        "connection",
-                        "content-length",
-                        "transfer-encoding",
-                        "sec-websocket-accept",
-                    ],
-                ) || (self.status == 426 && is_websocket_field(name))
+                one_of(name, RESERVED)
+                    .or_else(|| one_of(name, &["Sec-WebSocket-Accept"]))
+                    .or_else(|| websocket_field(name).filter(|_| self.status == 426))
             })?;
-            let allows = self.headers.iter().any(|(name, _)| is_one_of(name, &["allow"]));
+            let allows = self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("Allow"));
             if self.status == 405 && !allows {
                 writer.field("Allow", "GET");
             }

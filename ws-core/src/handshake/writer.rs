@@ -68,15 +68,15 @@ impl<'o> Writer<'o> {
 pub(super) fn put_headers<'a>(
     headers: impl Iterator<Item = (&'a str, &'a str)>,
     mut field: impl FnMut(&str, &str),
-    reserved: impl Fn(&str) -> bool,
+    reserved: impl Fn(&str) -> Option<&'static str>,
 ) -> Result<(), OpenError> {
     for (name, value) in headers {
         if !is_token(name.as_bytes()) {
             return Err(OpenError::InvalidHeaderName);
         }
         check_value(value)?;
-        if reserved(name) {
-            return Err(OpenError::ReservedHeader);
+        if let Some(name) = reserved(name) {
+            return Err(OpenError::ReservedHeader(name));
         }
         field(name, value);
     }
@@ -91,14 +91,15 @@ pub(super) fn check_value(value: &str) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Whether a name is one of those given, without regard to case.
-pub(super) fn is_one_of(name: &str, names: &[&str]) -> bool {
-    names.iter().any(|known| known.eq_ignore_ascii_case(name))
+/// The one of these names that a name is, without regard to case.
+pub(super) fn one_of(name: &str, names: &[&'static str]) -> Option<&'static str> {
+    names.iter().copied().find(|known| known.eq_ignore_ascii_case(name))
 }
 
-/// Whether a name belongs to the handshake: `Sec-WebSocket-…`.
-pub(super) fn is_websocket_field(name: &str) -> bool {
-    name.get(..14).is_some_and(|start| start.eq_ignore_ascii_case("sec-websocket-"))
+/// What stands for a name that belongs to the handshake: `Sec-WebSocket-…`.
+pub(super) fn websocket_field(name: &str) -> Option<&'static str> {
+    let start = name.get(..14)?;
+    start.eq_ignore_ascii_case("Sec-WebSocket-").then_some("Sec-WebSocket-*")
 }
 
 #[cfg(test)]
