@@ -47,11 +47,15 @@ const PACE: Duration = Duration::from_millis(10);
 
 #[allow(dead_code, reason = "the demo has its own")]
 fn main() -> Result<(), Box<dyn Error>> {
-    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:9001".to_owned());
     let config = Config::new()
         .ping_interval(Some(Duration::from_secs(30))) // finds out who is gone without a word
         .max_message(64 * 1024);
-    let listener = Listener::builder().config(config).max_connections(10_000).bind(&address)?;
+    let builder = Listener::builder().config(config).max_connections(10_000);
+    let listener = match std::env::args().nth(1) {
+        Some(address) => builder.bind(&address)?,
+        // Only these names stand for this machine: a page of another name that leads here is not ours (DNS rebinding).
+        None => builder.hosts(["localhost", "127.0.0.1"]).bind("127.0.0.1:9001")?,
+    };
     let address = listener.local_addr()?;
     println!("listening on ws://{address}");
     eprintln!("open http://{address}/ in a browser; Ctrl-C ends the server");

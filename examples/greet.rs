@@ -11,7 +11,7 @@ use std::error::Error;
 use std::thread;
 use std::time::Duration;
 
-use ws_std::{HttpResponse, Incoming, WebSocket};
+use ws_std::{HttpResponse, Incoming, Listener, WebSocket};
 
 pub(crate) const PAGE: &str = include_str!("pages/greet.html");
 const STYLE: &str = include_str!("pages/app.css");
@@ -19,8 +19,12 @@ const SCRIPT: &str = include_str!("pages/socket.js");
 
 #[allow(dead_code, reason = "the demo has its own")]
 fn main() -> Result<(), Box<dyn Error>> {
-    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:9001".to_owned());
-    let listener = ws_std::listen(&address)?;
+    let builder = Listener::builder();
+    let listener = match std::env::args().nth(1) {
+        Some(address) => builder.bind(&address)?,
+        // Only these names stand for this machine: a page of another name that leads here is not ours (DNS rebinding).
+        None => builder.hosts(["localhost", "127.0.0.1"]).bind("127.0.0.1:9001")?,
+    };
     let address = listener.local_addr()?;
     println!("listening on ws://{address}");
     eprintln!("open http://{address}/ in a browser; Ctrl-C ends the server");
