@@ -10,7 +10,7 @@ use ws_core::proxy::{ProxyError, ProxyHandshake, ProxyStep};
 
 use crate::error::{Deadline, Error};
 use crate::timed::{is_loss, is_timeout};
-use crate::url::{Url, UrlError, split_port};
+use crate::url::{Host, Url, UrlError, split_port};
 
 /// Which proxy a connector takes.
 #[derive(Clone, Debug)]
@@ -34,7 +34,8 @@ impl ProxyChoice {
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Proxy {
     protocol: Protocol,
-    pub(crate) host: String,
+    host: String,
+    zone: Option<String>,
     pub(crate) port: u16,
     credentials: Option<(String, String)>,
 }
@@ -82,17 +83,25 @@ impl Proxy {
                 Some(decoded.ok_or(UrlError::Proxy)?)
             }
         };
-        Ok(Self { protocol, host: host.to_owned(), port, credentials })
+        let zone = host.zone.map(str::to_owned);
+        Ok(Self { protocol, host: host.name.to_owned(), zone, port, credentials })
+    }
+
+    pub(crate) fn host(&self) -> Host<'_> {
+        Host { name: &self.host, zone: self.zone.as_deref() }
     }
 
     /// The handshake that asks the proxy for a tunnel to a server.
-    pub(crate) fn handshake<'a>(&'a self, url: &Url<'a>) -> Result<ProxyHandshake<'a>, OpenError> {
+    pub(crate) fn handshake<'a>(&'a self, url: &Url<'a>) -> crate::Result<ProxyHandshake<'a>> {
+        if url.host.zone.is_some() {
+            return Err(UrlError::Zone.into());
+        }
         let credentials = self.credentials.as_ref();
         let credentials = credentials.map(|(user, password)| (user.as_str(), password.as_str()));
-        match self.protocol {
-            Protocol::Http => ProxyHandshake::http(url.host, url.port, credentials),
-            Protocol::Socks5 => ProxyHandshake::socks5(url.host, url.port, credentials),
-        }
+        Ok(match self.protocol {
+            Protocol::Http => ProxyHandshake::http(url.host.name, url.port, credentials)?,
+            Protocol::Socks5 => ProxyHandshake::socks5(url.host.name, url.port, credentials)?,
+        })
     }
 }
 
@@ -228,7 +237,7 @@ impl Environment {
     fn find(&self, url: &Url<'_>) -> Result<Option<&Proxy>, UrlError> {
         let own = if url.secure { &self.https } else { &self.http };
         match own.as_ref().or(self.all.as_ref()) {
-            Some(_) if is_exempt(&self.no_proxy, url.host, url.port) => Ok(None),
+            Some(_) if is_exempt(&self.no_proxy, url.host.name, url.port) => Ok(None),
             Some(proxy) => proxy.as_ref().map(Some).map_err(|error| *error),
             None => Ok(None),
         }
@@ -261,14 +270,14 @@ fn is_of_address(entry: &str, address: IpAddr, port: u16) -> bool {
     }
     let is_address = |text: &str| text.parse() == Ok(address);
     is_address(entry)
-        || split_port(entry, port).is_ok_and(|(host, of)| of == port && is_address(host))
+        || split_port(entry, port).is_ok_and(|(host, of)| of == port && is_address(host.name))
 }
 
 /// Whether an entry is this name or a domain above it, with its port or without one.
 fn is_of_name(entry: &str, host: &str, port: u16) -> bool {
     let entry = entry.strip_prefix('*').unwrap_or(entry);
     let entry = entry.strip_prefix('.').unwrap_or(entry);
-    let Ok((domain, of)) = split_port(entry, port) else { return false };
+    let Ok((Host { name: domain, .. }, of)) = split_port(entry, port) else { return false };
     let sub = host.len().checked_sub(domain.len()).and_then(|at| host.split_at_checked(at));
     of == port
         && sub.is_some_and(|(sub, end)| {
@@ -282,7 +291,7 @@ mod tests {
 
     fn parsed(url: &str) -> (Protocol, String, u16, Option<(String, String)>) {
         let proxy = Proxy::parse(url).unwrap();
-        (proxy.protocol, proxy.host, proxy.port, proxy.credentials)
+        (proxy.protocol, proxy.host().to_string(), proxy.port, proxy.credentials)
     }
 
     #[test]
@@ -292,6 +301,8 @@ mod tests {
         assert_eq!(parsed("HTTP://p:3128/"), parts(Protocol::Http, "p", 3128));
         assert_eq!(parsed("socks5://127.0.0.1"), parts(Protocol::Socks5, "127.0.0.1", 1080));
         assert_eq!(parsed("socks5h://[::1]:9050"), parts(Protocol::Socks5, "::1", 9050));
+        let zone = parts(Protocol::Http, "fe80::1%eth0", 81);
+        assert_eq!(parsed("http://[fe80::1%25eth0]:81"), zone);
         for (url, user, password) in [
             ("http://user:pass@p", "user", "pass"),
             ("socks5://us%40er:p%3aa%2Fss%25@p", "us@er", "p:a/ss%"),
