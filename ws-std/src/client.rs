@@ -134,8 +134,8 @@ impl Connector {
     /// The proxy resolves the server's name. TLS to the server goes through the tunnel, so that the proxy cannot read
     /// it, but the connection to the proxy itself has no TLS: whoever can read it sees the server's name, and the
     /// credentials for the proxy. In a user and a password, characters such as `@` and `/` are percent-encoded.
-    /// A URL that is not valid is an error of [`connect`](Self::connect). A [trace](Self::trace) shows what goes
-    /// through the tunnel, not how it is opened.
+    /// A URL that is not valid is an error of [`connect`](Self::connect). A [trace](Self::trace) shows the handshake with
+    /// the proxy, but not the credentials.
     ///
     /// ```no_run
     /// use ws_std::{Connector, Error, ProxyError};
@@ -414,7 +414,8 @@ impl Connector {
             Error::Io(error) => io::Error::new(error.kind(), format!("proxy {error}")).into(),
             error => error,
         })?;
-        open_tunnel(&stream, handshake, || self.left(start))?;
+        let tracer = Tracer::boxed(self.trace.as_ref(), stream.peer_addr().ok());
+        open_tunnel(&stream, handshake, tracer, || self.left(start))?;
         Ok(stream)
     }
 

@@ -204,6 +204,7 @@ impl From<Error> for io::Error {
             Error::Proxy(error) => match **error {
                 ProxyError::Eof => UnexpectedEof,
                 ProxyError::Head(_)
+                | ProxyError::NotHttp(_)
                 | ProxyError::NotSocks5(_)
                 | ProxyError::UnofferedMethod(_)
                 | ProxyError::MalformedReply => InvalidData,

@@ -10,6 +10,7 @@ use ws_core::proxy::{ProxyError, ProxyHandshake, ProxyStep};
 
 use crate::error::{Deadline, Error};
 use crate::timed::{is_loss, is_timeout};
+use crate::trace::{Direction, Tracer};
 use crate::url::{Host, Url, UrlError, split_port};
 
 /// Which proxy a connector takes.
@@ -127,15 +128,22 @@ fn percent_decode(text: &str) -> Option<String> {
 pub(crate) fn open_tunnel(
     mut stream: &TcpStream,
     mut handshake: ProxyHandshake<'_>,
+    tracer: Option<Box<Tracer>>,
     left: impl Fn() -> Option<Duration>,
 ) -> crate::Result<()> {
     let mut received = Vec::new();
     let mut out = vec![0; 1024];
     let mut is_late = false;
+    let mut shown = Shown { tracer, is_http: false, received: 0 };
     loop {
-        match handshake.next(&received, &mut out) {
+        let step = handshake.next(&received, &mut out);
+        if !matches!(step, Ok(ProxyStep::Read(_))) {
+            shown.received(&received);
+        }
+        match step {
             Ok(ProxyStep::Write(length)) => {
-                let mut rest = out.get(..length).unwrap_or_default();
+                let request = out.get(..length).unwrap_or_default();
+                let mut rest = request;
                 while !rest.is_empty() {
                     let written = wait(&left, |left| {
                         stream.set_write_timeout(left)?;
@@ -147,6 +155,7 @@ pub(crate) fn open_tunnel(
                         Some(written) => rest = rest.get(written..).unwrap_or_default(),
                     }
                 }
+                shown.sent(request);
             }
             Ok(ProxyStep::Read(length)) => {
                 let before = received.len();
@@ -174,6 +183,48 @@ pub(crate) fn open_tunnel(
             Err(ProxyError::Open(OpenError::BufferTooSmall { needed })) => out.resize(needed, 0),
             Err(ProxyError::Eof) if is_late => return Err(Error::Timeout(Deadline::Handshake)),
             Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// What a trace shows of the handshake with a proxy.
+struct Shown {
+    tracer: Option<Box<Tracer>>,
+    is_http: bool,
+    /// How many of the received bytes were shown.
+    received: usize,
+}
+
+impl Shown {
+    /// Shows a request without its credentials.
+    fn sent(&mut self, request: &[u8]) {
+        let Some(tracer) = &mut self.tracer else { return };
+        self.is_http = request.starts_with(b"CONNECT ");
+        if !self.is_http {
+            let is_password = request.first() == Some(&1);
+            let shown = if is_password { request.get(..1).unwrap_or_default() } else { request };
+            return tracer.socks5(Direction::Sent, shown);
+        }
+        // It is text that this side has written.
+        let head = String::from_utf8_lossy(request);
+        let shown = match head.split_once("Authorization: Basic ") {
+            Some((before, credentials)) => {
+                let after = credentials.split_once("\r\n").map_or("", |(_, after)| after);
+                format!("{before}Authorization: Basic ***\r\n{after}")
+            }
+            None => head.into_owned(),
+        };
+        tracer.sent(shown.as_bytes());
+    }
+
+    fn received(&mut self, all: &[u8]) {
+        let Some(tracer) = &mut self.tracer else { return };
+        let new = all.get(self.received..).unwrap_or_default();
+        self.received = all.len();
+        if self.is_http {
+            tracer.received(new);
+        } else if !new.is_empty() {
+            tracer.socks5(Direction::Received, new);
         }
     }
 }
@@ -361,7 +412,7 @@ mod tests {
             calls.set(calls.get() - 1);
             Some(Duration::from_secs(calls.get()))
         };
-        let result = open_tunnel(&stream, handshake, left);
+        let result = open_tunnel(&stream, handshake, None, left);
         assert!(matches!(result, Err(Error::Timeout(Deadline::Handshake))), "{result:?}");
     }
 
