@@ -35,8 +35,8 @@ impl ProxyChoice {
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Proxy {
     protocol: Protocol,
+    /// As it is printed: with the zone of an IPv6 address.
     host: String,
-    zone: Option<String>,
     pub(crate) port: u16,
     credentials: Option<(String, String)>,
 }
@@ -84,12 +84,14 @@ impl Proxy {
                 Some(decoded.ok_or(UrlError::Proxy)?)
             }
         };
-        let zone = host.zone.map(str::to_owned);
-        Ok(Self { protocol, host: host.name.to_owned(), zone, port, credentials })
+        Ok(Self { protocol, host: host.to_string(), port, credentials })
     }
 
     pub(crate) fn host(&self) -> Host<'_> {
-        Host { name: &self.host, zone: self.zone.as_deref() }
+        match self.host.split_once('%') {
+            Some((name, zone)) => Host { name, zone: Some(zone) },
+            None => Host { name: &self.host, zone: None },
+        }
     }
 
     /// The handshake that asks the proxy for a tunnel to a server.

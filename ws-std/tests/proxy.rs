@@ -233,7 +233,7 @@ fn a_trace_shows_the_handshake_with_a_proxy_without_credentials() {
     ] {
         let (url, server) = play(move |mut raw| {
             raw.write(answer);
-            let _ = raw.shutdown();
+            raw.shutdown();
             let _ = raw.read_to_the_end();
         });
         let lines = Arc::new(Mutex::new(Vec::new()));
