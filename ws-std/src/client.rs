@@ -134,7 +134,9 @@ impl Connector {
     /// The proxy resolves the server's name. TLS to the server goes through the tunnel, so that the proxy cannot read
     /// it, but the connection to the proxy itself has no TLS: whoever can read it sees the server's name, and the
     /// credentials for the proxy. In a user and a password, characters such as `@` and `/` are percent-encoded.
-    /// A URL that is not valid is an error of [`connect`](Self::connect). A [trace](Self::trace) shows the handshake with
+    /// A URL that is not valid is an error of [`connect`](Self::connect). A proxy that does not speak the protocol of its URL
+    /// is told from the first bytes that it sends. But an HTTP proxy that is asked by SOCKS5 usually waits for more and sends nothing,
+    /// so that only the [time-out](Self::handshake_timeout) ends it. A [trace](Self::trace) shows the handshake with
     /// the proxy, but not the credentials.
     ///
     /// ```no_run

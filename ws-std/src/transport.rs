@@ -105,7 +105,8 @@ impl Transport for TcpStream {
 ///
 /// [`connect`](crate::connect) and [`Listener`](crate::Listener) run a WebSocket over TCP. Over a stream of
 /// the caller's, [`Connector::connect_over`](crate::Connector::connect_over) and
-/// [`ListenerBuilder::request_over`](crate::ListenerBuilder::request_over) do.
+/// [`ListenerBuilder::request_over`](crate::ListenerBuilder::request_over) do. To have such a stream back without TLS, match
+/// on what [`WebSocket::into_inner`](crate::WebSocket::into_inner) returns.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Stream<T = Tcp> {
