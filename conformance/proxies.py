@@ -197,6 +197,9 @@ def main():
     for name in names:
         if name in forward:
             proxy_checks(checks, Client(programs), name, plain, secure)
+    if not sys.argv[2:]:
+        checks.run("a server that speaks TLS, asked as an HTTP proxy", Client(programs).refused, "http://127.0.0.1:%d" % secure.port,
+                   plain.url("localhost"), "it speaks TLS")
     for server in (plain, secure):
         server.stop()
     reverse.reverse_checks(checks, programs, [name for name in names if name in reverse.NAMES])
