@@ -1,4 +1,4 @@
-"""Our client through foreign proxies to our echo server; started by conformance/proxies."""
+"""Our client through foreign proxies, and our server behind them; started by conformance/proxies."""
 import os
 import pathlib
 import re
@@ -13,6 +13,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE / "lib"))
 
 from harness import ROOT, Checks, Process, Run, closed_port, require, stop_at_exit
+import reverse
 
 CERTIFICATES = ROOT / "ws-std" / "tests" / "certificates"
 # Only squid knows this name: from its own file of hosts.
@@ -159,7 +160,7 @@ def proxy_checks(checks, client, name, plain, secure):
         if name == "microsocks":
             checks.run("microsocks: socks5h is the same", client.echo, proxy.url().replace("socks5", "socks5h"), plain.url("localhost"))
             checks.run("microsocks: asked by HTTP", client.refused, proxy.url().replace("socks5", "http"), plain.url("localhost"),
-                       "the proxy ended the connection")
+                       "is it a SOCKS proxy")
         checks.run("%s: credentials that it does not ask for" % name, client.echo, proxy.url(login), plain.url("localhost"))
         checks.run("%s: idle pings, and the close code" % name, client.pings, proxy.url(), plain.url("localhost"))
         checks.run("%s: a server that is not there" % name, client.refused, proxy.url(), "ws://127.0.0.1:%d/" % closed_port(), unreachable)
@@ -181,9 +182,10 @@ def proxy_checks(checks, client, name, plain, secure):
 
 def main():
     programs = pathlib.Path(sys.argv[1])
-    names = sys.argv[2:] or ["tinyproxy", "squid", "microsocks"]
+    forward = ("tinyproxy", "squid", "microsocks")
+    names = sys.argv[2:] or [*forward, *reverse.NAMES]
     for name in names:
-        if name not in ("tinyproxy", "squid", "microsocks"):
+        if name not in (*forward, *reverse.NAMES):
             sys.exit("proxies: no proxy of the name %s" % name)
     stop_at_exit()
     os.environ["SSL_CERT_FILE"] = str(CERTIFICATES / "ca.pem")
@@ -193,9 +195,14 @@ def main():
     plain = Server(programs)
     secure = Server(programs, "--tls", str(CERTIFICATES / "server.pem"), str(CERTIFICATES / "server.key"))
     for name in names:
-        proxy_checks(checks, Client(programs), name, plain, secure)
+        if name in forward:
+            proxy_checks(checks, Client(programs), name, plain, secure)
+    if not sys.argv[2:]:
+        checks.run("a server that speaks TLS, asked as an HTTP proxy", Client(programs).refused, "http://127.0.0.1:%d" % secure.port,
+                   plain.url("localhost"), "it speaks TLS")
     for server in (plain, secure):
         server.stop()
+    reverse.reverse_checks(checks, programs, [name for name in names if name in reverse.NAMES])
     return checks.finish()
 
 

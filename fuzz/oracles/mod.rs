@@ -8,6 +8,8 @@ pub(crate) mod endpoint;
 pub(crate) mod frame;
 pub(crate) mod handshake;
 mod model;
+#[cfg(feature = "proxy")]
+pub(crate) mod proxy;
 pub(crate) mod receive;
 // The names of what is seen are those of the tests.
 #[path = "../../ws-core/tests/common/seen.rs"]

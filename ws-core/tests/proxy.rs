@@ -232,7 +232,12 @@ fn status_407_tells_the_schemes() {
     for (fields, expected) in [
         ("Proxy-Authenticate: Basic realm=\"a\"\r\n", "Basic"),
         ("proxy-authenticate: Negotiate\r\nProxy-Authenticate: NTLM\r\n", "Negotiate, NTLM"),
-        ("Proxy-Authenticate: Digest a=\"b, c\", Basic realm=\"a\"\r\n", "Digest"),
+        ("Proxy-Authenticate: Digest a=\"b, c\", Basic realm=\"a\"\r\n", "Digest, Basic"),
+        (
+            "Proxy-Authenticate: Digest a=\"\\\", x\", b=c , e = f,Negotiate\r\n",
+            "Digest, Negotiate",
+        ),
+        ("Proxy-Authenticate: ,, NTLM TlRM==, \"Basic\", Basic, a=\"b, Bearer\r\n", "NTLM, Basic"),
         ("Proxy-Authenticate: \r\nWWW-Authenticate: Basic\r\nContent-Length: 9\r\n", ""),
         ("", ""),
     ] {
@@ -297,19 +302,41 @@ fn what_the_proxy_says_is_shown_escaped() {
 fn an_answer_that_is_not_http_fails() {
     use HandshakeError::*;
     for (answer, error) in [
-        (&b"SSH-2.0-OpenSSH_9.2\r\n\r\n"[..], MalformedStatusLine),
-        (b"HTTP/2.0 200 OK\r\n\r\n", UnsupportedResponseVersion),
+        (&b"HTTP/2.0 200 OK\r\n\r\n"[..], UnsupportedResponseVersion),
         (b"HTTP/1.1 2000 OK\r\n\r\n", MalformedStatusLine),
         (b"HTTP/1.1 200 OK\n\n", BareLf),
         (b"HTTP/1.1 200 OK\r\na b: c\r\n\r\n", InvalidFieldName),
         (b"HTTP/1.1 200 OK\r\na: \0\r\n\r\n", Nul),
         (b"HTTP/1.1 407 x\r\nProxy-Authenticate: \x1b[31m\r\n\r\n", InvalidFieldValue),
-        (b"\r\n\r\n", MalformedStatusLine),
+        (b"HTTP/\r\n\r\n", MalformedStatusLine),
     ] {
         assert_eq!(connect(answer), Err(ProxyError::Head(error)), "{answer:?}");
     }
     for answer in ["", "HTTP/1.1 200 OK\r\n\r", "HTTP/1.1 100 x\r\n\r\n", "HTTP/1.1 407 x\r\n"] {
         assert_eq!(connect(answer.as_bytes()), Err(ProxyError::Eof), "{answer:?}");
+    }
+}
+
+// Without waiting for the end of a line, which may never come.
+#[test]
+fn a_peer_that_does_not_speak_http_is_told_from_its_first_bytes() {
+    for (answer, start, hint) in [
+        (&b"\x05\xff"[..], "\\x05", "; is it a SOCKS proxy?"),
+        (b"\x15\x03\x01\x00\x02\x02\x46", "\\x15", "; it speaks TLS, which is not supported"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "S", ""),
+        (b"HTTX", "HTTX", ""),
+        (b"\r\n\r\n", "\\r", ""),
+        (b"HTTP/1.1 100 x\r\n\r\n\0", "\\x00", ""),
+    ] {
+        let error = connect(answer).unwrap_err();
+        assert!(matches!(error, ProxyError::NotHttp(_)), "{error:?}");
+        let text = format!("the proxy does not speak HTTP: its answer begins with {start}{hint}");
+        assert!(error.to_string().starts_with(&text), "{error}");
+    }
+    for (byte, hint) in [(b'H', "; is it an HTTP proxy?"), (21, "; it speaks TLS"), (4, "")] {
+        let error = ProxyError::NotSocks5(byte);
+        assert_eq!(socks(&[byte]), Err(error));
+        assert!(error.to_string().contains(&format!("{byte:#04x}{hint}")), "{error}");
     }
 }
 

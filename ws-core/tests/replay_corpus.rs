@@ -41,6 +41,12 @@ fn handshake_corpus() {
     replay("handshake", oracles::handshake::check);
 }
 
+#[cfg(feature = "proxy")]
+#[test]
+fn proxy_corpus() {
+    replay("proxy", oracles::proxy::check);
+}
+
 #[test]
 fn endpoint_corpus() {
     replay("endpoint", oracles::endpoint::check);

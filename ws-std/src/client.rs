@@ -2,15 +2,16 @@
 
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use ws_core::Config;
 use ws_core::endpoint::{Endpoint, Event, Options};
 use ws_core::handshake::ClientRequest;
 
+use crate::dial::dial;
 use crate::driver::Driver;
-use crate::error::{Deadline, Error, Result};
+use crate::error::{Error, Result};
 use crate::link::Link;
 use crate::proxy::{Environment, Proxy, ProxyChoice, open_tunnel};
 use crate::socket::WebSocket;
@@ -133,8 +134,10 @@ impl Connector {
     /// The proxy resolves the server's name. TLS to the server goes through the tunnel, so that the proxy cannot read
     /// it, but the connection to the proxy itself has no TLS: whoever can read it sees the server's name, and the
     /// credentials for the proxy. In a user and a password, characters such as `@` and `/` are percent-encoded.
-    /// A URL that is not valid is an error of [`connect`](Self::connect). A [trace](Self::trace) shows what goes
-    /// through the tunnel, not how it is opened.
+    /// A URL that is not valid is an error of [`connect`](Self::connect). A proxy that does not speak the protocol of its URL
+    /// is told from the first bytes that it sends. But an HTTP proxy that is asked by SOCKS5 usually waits for more and sends nothing,
+    /// so that only the [time-out](Self::handshake_timeout) ends it. A [trace](Self::trace) shows the handshake with
+    /// the proxy, but not the credentials.
     ///
     /// ```no_run
     /// use ws_std::{Connector, Error, ProxyError};
@@ -218,9 +221,12 @@ impl Connector {
         self
     }
 
-    /// How long it may take until the WebSocket is open: to connect, over all addresses of the host together, to get
-    /// through the proxy, if there is one, and to do the opening handshake. Default 10 seconds; `None` means for ever.
-    /// The system looks up the name, and that is not bounded.
+    /// How long it may take until the WebSocket is open: to look up the host's name, to connect to one of its
+    /// addresses, to get through the proxy, if there is one, and to do the opening handshake. Default 10 seconds; `None`
+    /// means for ever.
+    ///
+    /// A lookup cannot be interrupted, so a thread does it while there is a time-out. If the time is over before the
+    /// system has answered, that thread goes on until it has.
     #[must_use]
     pub fn handshake_timeout(mut self, timeout: Option<Duration>) -> Self {
         self.handshake_timeout = timeout;
@@ -263,6 +269,12 @@ impl Connector {
     /// Connects to a `ws://` URL or, with the feature `rustls`, a `wss://` URL and opens a WebSocket.
     /// TCP_NODELAY is set. Nothing is sent to a `wss://` server before its certificate is verified.
     ///
+    /// If the host has several addresses, IPv6 and IPv4 are tried by turns, beginning with the first that the system
+    /// names. The next attempt begins when one has failed, or 250 milliseconds after the one before, which goes on
+    /// meanwhile; the first that succeeds is taken (RFC 8305). Each of these attempts has a thread, which ends with it. For a
+    /// host with a single address there is none. An IPv6 address may have a zone, as in `ws://[fe80::1%25eth0]/`
+    /// (RFC 6874).
+    ///
     /// Redirects are not followed and nothing is retried. One connection at a time to a host is for
     /// the caller to keep, and how many are being opened at once is not limited here
     /// (RFC 6455 §4.1). Who connects again does so after a random delay of up to 5 seconds, then
@@ -270,7 +282,8 @@ impl Connector {
     ///
     /// # Errors
     ///
-    /// [`Error::Url`], [`Error::Io`] when no address answers, [`Error::Refused`] with what the server
+    /// [`Error::Url`], [`Error::Resolve`] when the host's name has no address, [`Error::Io`], which names each address
+    /// and what went wrong, when no address answers, [`Error::Refused`] with what the server
     /// says instead, [`Error::Handshake`] when its answer is not valid, [`Error::Timeout`],
     /// [`Error::Proxy`] when there is a proxy that does not let the connection through,
     /// [`Error::Open`] for a header, subprotocol or credentials that are not valid, `Error::Tls` when the server's
@@ -374,7 +387,7 @@ impl Connector {
     ) -> Result<Stream<T>> {
         let Some(config) = config else { return Ok(Stream::Plain(stream)) };
         let left = self.left(start);
-        Ok(Stream::Tls(crate::TlsStream::client(stream, url.host, config, left)?))
+        Ok(Stream::Tls(crate::TlsStream::client(stream, url.host.name, config, left)?))
     }
 
     #[cfg(not(feature = "rustls"))]
@@ -395,49 +408,17 @@ impl Connector {
 
     /// A stream to the URL's host, through the proxy if there is one.
     fn reach(&self, url: &Url<'_>, start: Instant) -> Result<TcpStream> {
+        let deadline = self.handshake_timeout.and_then(|timeout| start.checked_add(timeout));
         let proxy = self.proxy.as_ref().map(|choice| choice.find(url)).transpose()?.flatten();
-        let Some(proxy) = proxy else { return self.tcp(url.host, url.port, start) };
+        let Some(proxy) = proxy else { return dial(url.host, url.port, deadline) };
         let handshake = proxy.handshake(url)?;
-        let stream = self.tcp(&proxy.host, proxy.port, start).map_err(|error| match error {
+        let stream = dial(proxy.host(), proxy.port, deadline).map_err(|error| match error {
             Error::Io(error) => io::Error::new(error.kind(), format!("proxy {error}")).into(),
             error => error,
         })?;
-        open_tunnel(&stream, handshake, || self.left(start))?;
+        let tracer = Tracer::boxed(self.trace.as_ref(), stream.peer_addr().ok());
+        open_tunnel(&stream, handshake, tracer, || self.left(start))?;
         Ok(stream)
-    }
-
-    fn tcp(&self, host: &str, port: u16, start: Instant) -> Result<TcpStream> {
-        let found = (host, port).to_socket_addrs();
-        let named = |error: io::Error| io::Error::new(error.kind(), format!("{host}: {error}"));
-        let addresses: Vec<SocketAddr> = found.map_err(named)?.collect();
-        let mut last = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
-        for (tried, address) in addresses.iter().enumerate() {
-            let result = match self.handshake_timeout {
-                None => TcpStream::connect(address),
-                Some(timeout) => {
-                    // What is left is shared by the addresses that are left.
-                    let left = timeout.saturating_sub(start.elapsed());
-                    let count = addresses.len().saturating_sub(tried);
-                    let count = u32::try_from(count).unwrap_or(u32::MAX);
-                    let share = left.checked_div(count).unwrap_or(left);
-                    if share.is_zero() {
-                        return Err(Error::Timeout(Deadline::Handshake));
-                    }
-                    TcpStream::connect_timeout(address, share)
-                }
-            };
-            match result {
-                Ok(stream) => {
-                    stream.set_nodelay(true)?;
-                    return Ok(stream);
-                }
-                Err(error) => last = io::Error::new(error.kind(), format!("{address}: {error}")),
-            }
-        }
-        if last.kind() == io::ErrorKind::TimedOut {
-            return Err(Error::Timeout(Deadline::Handshake));
-        }
-        Err(last.into())
     }
 
     fn open<T: Transport>(

@@ -8,6 +8,7 @@ use ws_core::proxy::ProxyError;
 use ws_core::{ProtocolError, SendError};
 
 use crate::UrlError;
+use crate::dial::may_resolve_later;
 
 /// A result of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -28,6 +29,13 @@ pub enum Error {
     Tls(crate::TlsError),
     /// The URL is not valid.
     Url(UrlError),
+    /// A client cannot find out the address of a host, which is that of the URL or of the proxy.
+    Resolve {
+        /// The name that was looked up.
+        name: String,
+        /// What the system says about it.
+        error: io::Error,
+    },
     /// A header, subprotocol or answer of the caller is not valid. A client has sent nothing then, a
     /// server has answered with 500.
     Open(OpenError),
@@ -79,7 +87,8 @@ impl Error {
     /// Whether a client that connects again may have more luck: the stream failed, a deadline has passed, or
     /// the server or the proxy refused with a status that says so (408, 429, 500 to 599; of SOCKS5, codes that
     /// say that the server cannot be reached). It does so after a random
-    /// delay that grows (RFC 6455 §7.2.3).
+    /// delay that grows (RFC 6455 §7.2.3). A name that cannot be [resolved](Self::Resolve) is transient, too, unless the
+    /// system says that there is no such name; only on Linux can that be told from a network that is down.
     ///
     /// It is `false` for errors that would happen again, such as an [`Io`](Self::Io) of the kind
     /// [`InvalidData`](io::ErrorKind::InvalidData), [`Unsupported`](io::ErrorKind::Unsupported) or
@@ -90,6 +99,7 @@ impl Error {
         match self {
             Self::Io(error) => !matches!(error.kind(), InvalidData | Unsupported | WouldBlock),
             Self::Timeout(_) | Self::HandshakeEof => true,
+            Self::Resolve { error, .. } => may_resolve_later(error),
             Self::Refused(response) => matches!(response.status(), 408 | 429 | 500..=599),
             Self::Proxy(error) => matches!(
                 **error,
@@ -109,6 +119,9 @@ impl fmt::Display for Error {
             #[cfg(feature = "rustls")]
             Self::Tls(error) => error.fmt(f),
             Self::Url(error) => error.fmt(f),
+            Self::Resolve { name, error } => {
+                write!(f, "the host name {name:?} cannot be resolved: {error}")
+            }
             Self::Open(error) => error.fmt(f),
             Self::Handshake(failure) => write!(f, "not a valid WebSocket handshake: {failure}"),
             Self::Refused(response) => write!(f, "the server refused: {response}"),
@@ -142,6 +155,7 @@ impl std::error::Error for Error {
             #[cfg(feature = "rustls")]
             Self::Tls(error) => error.source(),
             Self::Url(error) => error.source(),
+            Self::Resolve { error, .. } => error.source(),
             Self::Open(error) => error.source(),
             Self::Handshake(failure) => failure.source(),
             Self::Protocol(error) => error.source(),
@@ -183,11 +197,13 @@ impl From<Error> for io::Error {
             Error::Handshake(_) | Error::NotAnUpgrade(_) | Error::Protocol(_) => InvalidData,
             Error::Send(SendError::Closing | SendError::NotOpen) => NotConnected,
             Error::Send(SendError::OutputFull) | Error::Busy => WouldBlock,
+            Error::Resolve { .. } => NotFound,
             Error::Url(_) | Error::Open(_) | Error::Send(_) => InvalidInput,
             Error::Refused(_) => ConnectionRefused,
             Error::Proxy(error) => match **error {
                 ProxyError::Eof => UnexpectedEof,
                 ProxyError::Head(_)
+                | ProxyError::NotHttp(_)
                 | ProxyError::NotSocks5(_)
                 | ProxyError::UnofferedMethod(_)
                 | ProxyError::MalformedReply => InvalidData,

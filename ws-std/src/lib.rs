@@ -31,6 +31,7 @@ mod client;
 mod close;
 #[cfg(feature = "deflate")]
 pub mod deflate;
+mod dial;
 mod driver;
 mod error;
 mod going_away;

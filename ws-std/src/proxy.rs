@@ -10,7 +10,8 @@ use ws_core::proxy::{ProxyError, ProxyHandshake, ProxyStep};
 
 use crate::error::{Deadline, Error};
 use crate::timed::{is_loss, is_timeout};
-use crate::url::{Url, UrlError, split_port};
+use crate::trace::{Direction, Tracer};
+use crate::url::{Host, Url, UrlError, split_port};
 
 /// Which proxy a connector takes.
 #[derive(Clone, Debug)]
@@ -34,7 +35,8 @@ impl ProxyChoice {
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Proxy {
     protocol: Protocol,
-    pub(crate) host: String,
+    /// As it is printed: with the zone of an IPv6 address.
+    host: String,
     pub(crate) port: u16,
     credentials: Option<(String, String)>,
 }
@@ -82,17 +84,27 @@ impl Proxy {
                 Some(decoded.ok_or(UrlError::Proxy)?)
             }
         };
-        Ok(Self { protocol, host: host.to_owned(), port, credentials })
+        Ok(Self { protocol, host: host.to_string(), port, credentials })
+    }
+
+    pub(crate) fn host(&self) -> Host<'_> {
+        match self.host.split_once('%') {
+            Some((name, zone)) => Host { name, zone: Some(zone) },
+            None => Host { name: &self.host, zone: None },
+        }
     }
 
     /// The handshake that asks the proxy for a tunnel to a server.
-    pub(crate) fn handshake<'a>(&'a self, url: &Url<'a>) -> Result<ProxyHandshake<'a>, OpenError> {
+    pub(crate) fn handshake<'a>(&'a self, url: &Url<'a>) -> crate::Result<ProxyHandshake<'a>> {
+        if url.host.zone.is_some() {
+            return Err(UrlError::Zone.into());
+        }
         let credentials = self.credentials.as_ref();
         let credentials = credentials.map(|(user, password)| (user.as_str(), password.as_str()));
-        match self.protocol {
-            Protocol::Http => ProxyHandshake::http(url.host, url.port, credentials),
-            Protocol::Socks5 => ProxyHandshake::socks5(url.host, url.port, credentials),
-        }
+        Ok(match self.protocol {
+            Protocol::Http => ProxyHandshake::http(url.host.name, url.port, credentials)?,
+            Protocol::Socks5 => ProxyHandshake::socks5(url.host.name, url.port, credentials)?,
+        })
     }
 }
 
@@ -118,15 +130,22 @@ fn percent_decode(text: &str) -> Option<String> {
 pub(crate) fn open_tunnel(
     mut stream: &TcpStream,
     mut handshake: ProxyHandshake<'_>,
+    tracer: Option<Box<Tracer>>,
     left: impl Fn() -> Option<Duration>,
 ) -> crate::Result<()> {
     let mut received = Vec::new();
     let mut out = vec![0; 1024];
     let mut is_late = false;
+    let mut shown = Shown { tracer, is_http: false, received: 0 };
     loop {
-        match handshake.next(&received, &mut out) {
+        let step = handshake.next(&received, &mut out);
+        if !matches!(step, Ok(ProxyStep::Read(_))) {
+            shown.received(&received);
+        }
+        match step {
             Ok(ProxyStep::Write(length)) => {
-                let mut rest = out.get(..length).unwrap_or_default();
+                let request = out.get(..length).unwrap_or_default();
+                let mut rest = request;
                 while !rest.is_empty() {
                     let written = wait(&left, |left| {
                         stream.set_write_timeout(left)?;
@@ -138,6 +157,7 @@ pub(crate) fn open_tunnel(
                         Some(written) => rest = rest.get(written..).unwrap_or_default(),
                     }
                 }
+                shown.sent(request);
             }
             Ok(ProxyStep::Read(length)) => {
                 let before = received.len();
@@ -165,6 +185,48 @@ pub(crate) fn open_tunnel(
             Err(ProxyError::Open(OpenError::BufferTooSmall { needed })) => out.resize(needed, 0),
             Err(ProxyError::Eof) if is_late => return Err(Error::Timeout(Deadline::Handshake)),
             Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// What a trace shows of the handshake with a proxy.
+struct Shown {
+    tracer: Option<Box<Tracer>>,
+    is_http: bool,
+    /// How many of the received bytes were shown.
+    received: usize,
+}
+
+impl Shown {
+    /// Shows a request without its credentials.
+    fn sent(&mut self, request: &[u8]) {
+        let Some(tracer) = &mut self.tracer else { return };
+        self.is_http = request.starts_with(b"CONNECT ");
+        if !self.is_http {
+            let is_password = request.first() == Some(&1);
+            let shown = if is_password { request.get(..1).unwrap_or_default() } else { request };
+            return tracer.socks5(Direction::Sent, shown);
+        }
+        // It is text that this side has written.
+        let head = String::from_utf8_lossy(request);
+        let shown = match head.split_once("Authorization: Basic ") {
+            Some((before, credentials)) => {
+                let after = credentials.split_once("\r\n").map_or("", |(_, after)| after);
+                format!("{before}Authorization: Basic ***\r\n{after}")
+            }
+            None => head.into_owned(),
+        };
+        tracer.sent(shown.as_bytes());
+    }
+
+    fn received(&mut self, all: &[u8]) {
+        let Some(tracer) = &mut self.tracer else { return };
+        let new = all.get(self.received..).unwrap_or_default();
+        self.received = all.len();
+        if self.is_http {
+            tracer.received(new);
+        } else if !new.is_empty() {
+            tracer.socks5(Direction::Received, new);
         }
     }
 }
@@ -228,7 +290,7 @@ impl Environment {
     fn find(&self, url: &Url<'_>) -> Result<Option<&Proxy>, UrlError> {
         let own = if url.secure { &self.https } else { &self.http };
         match own.as_ref().or(self.all.as_ref()) {
-            Some(_) if is_exempt(&self.no_proxy, url.host, url.port) => Ok(None),
+            Some(_) if is_exempt(&self.no_proxy, url.host.name, url.port) => Ok(None),
             Some(proxy) => proxy.as_ref().map(Some).map_err(|error| *error),
             None => Ok(None),
         }
@@ -261,14 +323,14 @@ fn is_of_address(entry: &str, address: IpAddr, port: u16) -> bool {
     }
     let is_address = |text: &str| text.parse() == Ok(address);
     is_address(entry)
-        || split_port(entry, port).is_ok_and(|(host, of)| of == port && is_address(host))
+        || split_port(entry, port).is_ok_and(|(host, of)| of == port && is_address(host.name))
 }
 
 /// Whether an entry is this name or a domain above it, with its port or without one.
 fn is_of_name(entry: &str, host: &str, port: u16) -> bool {
     let entry = entry.strip_prefix('*').unwrap_or(entry);
     let entry = entry.strip_prefix('.').unwrap_or(entry);
-    let Ok((domain, of)) = split_port(entry, port) else { return false };
+    let Ok((Host { name: domain, .. }, of)) = split_port(entry, port) else { return false };
     let sub = host.len().checked_sub(domain.len()).and_then(|at| host.split_at_checked(at));
     of == port
         && sub.is_some_and(|(sub, end)| {
@@ -282,7 +344,7 @@ mod tests {
 
     fn parsed(url: &str) -> (Protocol, String, u16, Option<(String, String)>) {
         let proxy = Proxy::parse(url).unwrap();
-        (proxy.protocol, proxy.host, proxy.port, proxy.credentials)
+        (proxy.protocol, proxy.host().to_string(), proxy.port, proxy.credentials)
     }
 
     #[test]
@@ -292,6 +354,8 @@ mod tests {
         assert_eq!(parsed("HTTP://p:3128/"), parts(Protocol::Http, "p", 3128));
         assert_eq!(parsed("socks5://127.0.0.1"), parts(Protocol::Socks5, "127.0.0.1", 1080));
         assert_eq!(parsed("socks5h://[::1]:9050"), parts(Protocol::Socks5, "::1", 9050));
+        let zone = parts(Protocol::Http, "fe80::1%eth0", 81);
+        assert_eq!(parsed("http://[fe80::1%25eth0]:81"), zone);
         for (url, user, password) in [
             ("http://user:pass@p", "user", "pass"),
             ("socks5://us%40er:p%3aa%2Fss%25@p", "us@er", "p:a/ss%"),
@@ -350,7 +414,7 @@ mod tests {
             calls.set(calls.get() - 1);
             Some(Duration::from_secs(calls.get()))
         };
-        let result = open_tunnel(&stream, handshake, left);
+        let result = open_tunnel(&stream, handshake, None, left);
         assert!(matches!(result, Err(Error::Timeout(Deadline::Handshake))), "{result:?}");
     }
 

@@ -75,6 +75,9 @@ pub enum Direction {
 pub enum Traced<'a> {
     /// The head of a request or response, up to and including its empty line.
     Head(&'a [u8]),
+    /// A message of the handshake with a SOCKS5 proxy. Of the message with user and password, only the first byte is
+    /// there, the version of that exchange.
+    Socks5(&'a [u8]),
     /// A frame: its header, and the payload without its mask, of which the first
     /// [`TRACED_PAYLOAD`] bytes are there.
     Frame(FrameHeader, &'a [u8]),
@@ -99,6 +102,13 @@ impl fmt::Display for Trace<'_> {
                     write!(f, "{start}{arrow} {}", line.escape_debug())?;
                 }
                 Ok(())
+            }
+            Traced::Socks5([1]) => write!(f, "{arrow} SOCKS5, user and password"),
+            Traced::Socks5(message) => {
+                write!(f, "{arrow} SOCKS5, ")?;
+                let len = message.len() as u64;
+                fmt_len(len, f)?;
+                fmt_payload(true, len, message, f)
             }
             Traced::Frame(header, payload) => {
                 write!(f, "{arrow} ")?;
@@ -246,6 +256,15 @@ impl Tracer {
         };
         let (sent, received) = (side(Direction::Sent), side(Direction::Received));
         Some(Box::new(Self { hook, peer, sent, received }))
+    }
+
+    /// Shows a message of the handshake with a proxy.
+    pub(crate) fn socks5(&self, direction: Direction, message: &[u8]) {
+        let side = match direction {
+            Direction::Sent => &self.sent,
+            Direction::Received => &self.received,
+        };
+        side.tell(Traced::Socks5(message), &self.hook, self.peer);
     }
 
     pub(crate) fn sent(&mut self, bytes: &[u8]) {

@@ -6,13 +6,29 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Url<'u> {
     pub(crate) secure: bool,
-    /// The host, without the brackets of an IPv6 address.
-    pub(crate) host: &'u str,
+    pub(crate) host: Host<'u>,
     pub(crate) port: u16,
     /// The value of the Host field.
     pub(crate) authority: String,
     /// Path and query.
     pub(crate) resource_name: String,
+}
+
+/// The host of a URL; printed, an IPv6 address has its zone and no brackets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Host<'u> {
+    /// A name or an address, without the brackets of an IPv6 address.
+    pub(crate) name: &'u str,
+    /// The zone of an IPv6 address, by its number or its name (RFC 6874). It means something to this machine alone, so
+    /// that it is never sent.
+    pub(crate) zone: Option<&'u str>,
+}
+
+impl fmt::Display for Host<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)?;
+        self.zone.map_or(Ok(()), |zone| write!(f, "%{zone}"))
+    }
 }
 
 /// What is wrong with a WebSocket URL (RFC 6455 §3) or a proxy's URL.
@@ -28,6 +44,9 @@ pub enum UrlError {
     UserInfo,
     /// The host is missing or has characters that are not allowed.
     Host,
+    /// The zone of an IPv6 address is not written as in `[fe80::1%25eth0]` (RFC 6874 §2), with letters, digits and
+    /// `-._~`; or the connection goes through a proxy, which does not know the zones of this machine.
+    Zone,
     /// The port is not a number from 1 to 65535.
     Port,
     /// A fragment (`#…`) must not be used; a literal `#` is written `%23`.
@@ -51,6 +70,10 @@ impl fmt::Display for UrlError {
                 "user:password@ is not part of a WebSocket URL; send an Authorization header"
             }
             Self::Host => "the URL's host is missing or not valid (non-ASCII names as xn--…)",
+            Self::Zone => {
+                "the zone of an IPv6 address is written as in [fe80::1%25eth0] (RFC 6874), \
+                 and cannot be used through a proxy"
+            }
             Self::Port => "the URL's port is not a number from 1 to 65535",
             Self::Fragment => "a WebSocket URL has no fragment; write # as %23 (RFC 6455 §3)",
             Self::Path => "the URL's path has a character that must be percent-encoded",
@@ -93,19 +116,25 @@ impl<'u> Url<'u> {
         // mutant: wss has the port of ws
         let default = if secure { 443 } else { 80 };
         let (host, port) = split_port(authority, default)?;
-        let bracketed = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+        let name = host.name;
+        let bracketed = if name.contains(':') { format!("[{name}]") } else { name.to_owned() };
         let authority = if port == default { bracketed } else { format!("{bracketed}:{port}") };
         let slash = if resource.starts_with('/') { "" } else { "/" };
         Ok(Self { secure, host, port, authority, resource_name: format!("{slash}{resource}") })
     }
 }
 
-/// The host, without the brackets of an IPv6 address, and the port, or the default of one that is left out.
-pub(crate) fn split_port(authority: &str, default: u16) -> Result<(&str, u16), UrlError> {
+/// The host and the port, or the default of one that is left out.
+pub(crate) fn split_port(authority: &str, default: u16) -> Result<(Host<'_>, u16), UrlError> {
     let (host, port) = match authority.strip_prefix('[') {
         Some(rest) => {
             let (host, port) = rest.split_once(']').ok_or(UrlError::Host)?;
-            host.parse::<std::net::Ipv6Addr>().map_err(|_| UrlError::Host)?;
+            let (name, zone) = match host.split_once('%') {
+                Some((name, zone)) => (name, Some(zone)),
+                None => (host, None),
+            };
+            name.parse::<std::net::Ipv6Addr>().map_err(|_| UrlError::Host)?;
+            let host = Host { name, zone: zone.map(zone_id).transpose()? };
             match port.strip_prefix(':') {
                 Some(port) => (host, Some(port)),
                 None if port.is_empty() => (host, None),
@@ -123,7 +152,7 @@ pub(crate) fn split_port(authority: &str, default: u16) -> Result<(&str, u16), U
             if host.is_empty() || !host.bytes().all(valid) {
                 return Err(UrlError::Host);
             }
-            (host, port)
+            (Host { name: host, zone: None }, port)
         }
     };
     let port = match port {
@@ -134,6 +163,14 @@ pub(crate) fn split_port(authority: &str, default: u16) -> Result<(&str, u16), U
         Some(_) => return Err(UrlError::Port),
     };
     Ok((host, port))
+}
+
+/// The zone that stands behind a `%` (RFC 6874 §2). What would have to be percent-encoded is in the name of no interface.
+fn zone_id(text: &str) -> Result<&str, UrlError> {
+    let is_unreserved =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
+    let zone = text.strip_prefix("25").filter(|zone| !zone.is_empty());
+    zone.filter(|zone| zone.bytes().all(is_unreserved)).ok_or(UrlError::Zone)
 }
 
 /// Whether a byte may be in a path or query (RFC 3986 §3.3, §3.4). Brackets may not, but browsers and
@@ -149,7 +186,7 @@ mod tests {
 
     fn parsed(url: &str) -> (bool, String, u16, String, String) {
         let url = Url::parse(url).unwrap();
-        (url.secure, url.host.to_owned(), url.port, url.authority, url.resource_name)
+        (url.secure, url.host.to_string(), url.port, url.authority, url.resource_name)
     }
 
     fn parts(
@@ -171,8 +208,27 @@ mod tests {
         assert_eq!(parsed("ws://h:9001/a?b=c"), parts("h", 9001, "h:9001", "/a?b=c"));
         assert_eq!(parsed("ws://[::1]:9001/"), parts("::1", 9001, "[::1]:9001", "/"));
         assert_eq!(parsed("ws://[::1]"), parts("::1", 80, "[::1]", "/"));
+        assert_eq!(parsed("ws://1.2.3.4"), parts("1.2.3.4", 80, "1.2.3.4", "/"));
         let secure = Url::parse("wss://h/").unwrap();
         assert_eq!((secure.secure, secure.port, &*secure.authority), (true, 443, "h"));
+    }
+
+    // RFC 6874 §2, §3
+    #[test]
+    fn uri_zone_is_part_of_the_address_and_not_of_the_host_field() {
+        assert_eq!(
+            parsed("ws://[fe80::1%25eth0]:81/p"),
+            parts("fe80::1%eth0", 81, "[fe80::1]:81", "/p")
+        );
+        assert_eq!(parsed("ws://[fe80::1%251]"), parts("fe80::1%1", 80, "[fe80::1]", "/"));
+        let url = "ws://[fe80::1%25a-b.c_d~25]";
+        assert_eq!(parsed(url), parts("fe80::1%a-b.c_d~25", 80, "[fe80::1]", "/"));
+        for zone in ["", "%", "%2", "%25", "%eth0", "%25e th0", "%25%65", "%25a%25b", "%25a:b"] {
+            let expected = if zone.is_empty() { None } else { Some(UrlError::Zone) };
+            assert_eq!(Url::parse(&format!("ws://[fe80::1{zone}]/")).err(), expected, "{zone}");
+        }
+        assert_eq!(Url::parse("ws://[h%25eth0]/"), Err(UrlError::Host));
+        assert_eq!(Url::parse("ws://1.2.3.4%25eth0/"), Err(UrlError::Host));
     }
 
     // RFC 6455 §3

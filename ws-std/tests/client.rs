@@ -443,8 +443,40 @@ fn client_fails_on_a_masked_frame_from_a_server() {
 }
 
 #[test]
-fn client_names_the_host_that_is_not_found() {
-    let error = ws_std::connect("ws://no..host:9/").unwrap_err();
-    assert!(matches!(error, Error::Io(_)), "{error:?}");
-    assert!(error.to_string().contains("no..host: "), "{error}");
+fn client_names_a_host_that_does_not_resolve() {
+    for timeout in [None, Some(LONG)] {
+        let client = Connector::builder().handshake_timeout(timeout);
+        let error = within(move || client.connect("ws://no..host/")).unwrap_err();
+        assert!(error.to_string().starts_with(r#"the host name "no..host" cannot be "#), "{error}");
+        let Error::Resolve { name, .. } = error else { panic!("{error:?}") };
+        assert_eq!(name, "no..host");
+        let client = Connector::builder().handshake_timeout(timeout).proxy("http://no..proxy");
+        let error = within(move || client.connect("ws://no..host/")).unwrap_err();
+        assert!(matches!(&error, Error::Resolve { name, .. } if name == "no..proxy"), "{error:?}");
+    }
+}
+
+// RFC 6874 §3: the zone means something to this machine only.
+#[test]
+fn client_connects_to_an_address_with_a_zone_and_does_not_send_it() {
+    let Ok(listener) = TcpListener::bind("[::1]:0") else {
+        eprintln!("skipped: there is no IPv6");
+        return;
+    };
+    let port = listener.local_addr().unwrap().port();
+    let server = thread::spawn(move || {
+        let mut raw = accept(&listener);
+        let head = raw.head();
+        raw.write(answer(&head).as_bytes());
+        let _ = raw.read_to_the_end();
+        head
+    });
+    let ws = within(move || connect(&format!("ws://[::1%251]:{port}/"))).unwrap();
+    drop(ws);
+    let head = finish(server);
+    assert_eq!(field(&head, "Host"), Some(&*format!("[::1]:{port}")));
+    // A proxy does not know it.
+    let client = Connector::builder().proxy("http://127.0.0.1:1");
+    let error = within(move || client.connect("ws://[fe80::1%25eth0]/")).unwrap_err();
+    assert!(matches!(error, Error::Url(UrlError::Zone)), "{error:?}");
 }

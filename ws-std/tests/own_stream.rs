@@ -3,7 +3,6 @@
 mod common;
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -13,13 +12,6 @@ use ws_std::{
     AcceptResponse, CloseCode, Config, Connector, Deadline, Error, HttpResponse, Listener,
     MemoryStream, Message, Origins, Stream, Tcp, Transport, pair,
 };
-
-/// Two connected TCP streams.
-fn tcp() -> (TcpStream, TcpStream) {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    (near, listener.accept().unwrap().0)
-}
 
 /// A server and a client over two ends of a stream talk, and close.
 fn talk<T: Transport + Send + 'static>(near: T, far: T) {

@@ -6,6 +6,7 @@ mod proxy;
 
 use std::io::ErrorKind;
 use std::net::{Shutdown, SocketAddr, TcpListener};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -124,7 +125,13 @@ fn a_refusal_is_told_with_what_the_proxy_says() {
         (
             Protocol::Socks5,
             b"HTTP/1.1 400 Bad Request\r\n\r\n",
-            "the proxy does not speak SOCKS5: it answers with 0x48",
+            "the proxy does not speak SOCKS5: it answers with 0x48; is it an HTTP proxy?",
+            false,
+        ),
+        (
+            Protocol::Http,
+            b"\x05\xff",
+            "the proxy does not speak HTTP: its answer begins with \\x05; is it a SOCKS proxy?",
             false,
         ),
         (Protocol::Http, b"", "the proxy ended the connection before it answered", true),
@@ -140,13 +147,103 @@ fn errors_of_a_proxy_become_those_of_a_stream() {
     for (protocol, answer, kind) in [
         (Protocol::Http, &b"HTTP/1.1 403 x\r\n\r\n"[..], ErrorKind::ConnectionRefused),
         (Protocol::Http, b"HTTP/1.1 407 x\r\n\r\n", ErrorKind::ConnectionRefused),
-        (Protocol::Http, b"x\r\n\r\n", ErrorKind::InvalidData),
+        (Protocol::Http, b"x", ErrorKind::InvalidData),
+        (Protocol::Http, b"HTTP/x\r\n\r\n", ErrorKind::InvalidData),
         (Protocol::Socks5, b"\x05", ErrorKind::UnexpectedEof),
         (Protocol::Socks5, b"\x05\x07", ErrorKind::InvalidData),
         (Protocol::Socks5, b"\x05\xff", ErrorKind::ConnectionRefused),
     ] {
         let error = std::io::Error::from(Error::from(answered(protocol, answer)));
         assert_eq!(error.kind(), kind, "{answer:?}");
+    }
+}
+
+// Proxies wait for more when they are asked by the wrong protocol; the client does not wait for them.
+#[test]
+fn a_proxy_of_another_protocol_is_told_at_once() {
+    for (protocol, answer) in [
+        (Protocol::Http, &b"\x05\xff"[..]),
+        (Protocol::Http, b"\x15\x03\x01\x00\x02\x02\x46"),
+        (Protocol::Socks5, b"HTTP/1.1 400 Bad Request\r\n"),
+        (Protocol::Socks5, b"\x15\x03\x01\x00\x02\x02\x46"),
+    ] {
+        let (url, server) = play(move |mut raw| {
+            raw.write(answer);
+            let _ = raw.read_to_the_end();
+        });
+        let connector = Connector::builder().proxy(&protocol.url(&url)).handshake_timeout(None);
+        let error = within(move || connector.connect("ws://server.invalid/").unwrap_err());
+        let Error::Proxy(found) = &error else { panic!("{error:?}") };
+        assert!(matches!(**found, ProxyError::NotHttp(_) | ProxyError::NotSocks5(_)), "{found:?}");
+        assert!(!error.is_transient());
+        finish(server);
+    }
+}
+
+#[test]
+fn a_trace_shows_the_handshake_with_a_proxy_without_credentials() {
+    for (protocol, expected) in [
+        (
+            Protocol::Http,
+            &[
+                "> CONNECT server.invalid:7 HTTP/1.1\n> Host: server.invalid:7\n\
+                 > Proxy-Authorization: Basic ***",
+                "< HTTP/1.1 200 OK\n< Content-Length: 7",
+            ][..],
+        ),
+        (
+            Protocol::Socks5,
+            &[
+                "> SOCKS5, 4 bytes: 05020002",
+                "< SOCKS5, 2 bytes: 0502",
+                "> SOCKS5, user and password",
+                "< SOCKS5, 2 bytes: 0100",
+                "> SOCKS5, 21 bytes: 050100030e7365727665722e696e76616c69640007",
+                "< SOCKS5, 11 bytes: 05000003046865726500",
+            ],
+        ),
+    ] {
+        let (address, server) = echo_server();
+        let (proxy, tunnel) = proxy(protocol, true, address);
+        let proxy_address = proxy.split_once("//").unwrap().1.parse().unwrap();
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let log = lines.clone();
+        let connector =
+            Connector::builder().proxy(&proxy.replace("//", "//user:pass@")).trace(move |trace| {
+                assert_eq!(trace.peer, Some(proxy_address));
+                log.lock().unwrap().push(trace.to_string());
+            });
+        within(move || {
+            let mut ws = connector.connect(&format!("ws://{NAME}:7/")).unwrap();
+            ws.close(CloseCode::NORMAL, "").unwrap();
+        });
+        finish(tunnel);
+        finish(server);
+        let lines = lines.lock().unwrap().clone();
+        for (line, expected) in lines.iter().zip(expected) {
+            assert!(line.starts_with(expected), "{line}");
+        }
+        assert!(lines[expected.len()].starts_with("> GET / HTTP/1.1\n"), "{lines:?}");
+        assert!(!lines.concat().contains("dXNlcjpwYXNz") && !lines.concat().contains("75736572"));
+    }
+    // What is refused is shown, too.
+    for (protocol, answer, expected) in [
+        (Protocol::Http, &b"HTTP/1.1 403 No\r\nA: b\r\n\r\nbody"[..], "< HTTP/1.1 403 No\n< A: b"),
+        (Protocol::Socks5, b"\x05\xff", "< SOCKS5, 2 bytes: 05ff"),
+    ] {
+        let (url, server) = play(move |mut raw| {
+            raw.write(answer);
+            raw.shutdown();
+            let _ = raw.read_to_the_end();
+        });
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let log = lines.clone();
+        let connector = Connector::builder()
+            .proxy(&protocol.url(&url))
+            .trace(move |trace| log.lock().unwrap().push(trace.to_string()));
+        within(move || connector.connect("ws://server.invalid/").unwrap_err());
+        finish(server);
+        assert_eq!(lines.lock().unwrap()[1..], [expected]);
     }
 }
 

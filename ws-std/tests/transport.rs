@@ -1,6 +1,8 @@
 //! When bytes are written, and streams other than TCP.
 
 mod common;
+#[path = "common/timed.rs"]
+mod timed;
 
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -10,6 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::*;
+use timed::Timed;
 use ws_std::ws_core::Endpoint;
 use ws_std::{
     CloseCode, Config, Connector, Deadline, Error, Message, Plain, PreparedMessage, SendError,
@@ -67,13 +70,6 @@ impl Transport for Counted {
         let (reads, writes, shutdowns) = (reads.clone(), writes.clone(), shutdowns.clone());
         Ok(Self { stream: self.stream.try_clone()?, reads, writes, shutdowns })
     }
-}
-
-/// Two connected TCP streams.
-fn tcp() -> (TcpStream, TcpStream) {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    (near, listener.accept().unwrap().0)
 }
 
 /// A server on a stream that counts, its counters (reads, writes, shutdowns), and its client.
@@ -213,11 +209,6 @@ fn a_client_masks_a_prepared_message_anew_each_time() {
     assert!(one.key.is_some() && two.key.is_some() && one.key != two.key);
 }
 
-/// A server on one stream, and the other end.
-fn server<T: Transport>(stream: T) -> WebSocket<T> {
-    WebSocket::from_endpoint(Endpoint::server_after_handshake(Config::new(), b""), stream)
-}
-
 fn would_block<R>(result: ws_std::Result<R>) -> bool {
     matches!(result, Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock)
 }
@@ -257,51 +248,16 @@ fn a_stream_that_does_not_block_is_an_error_at_once_and_nothing_is_lost() {
     within(move || assert!(would_block(server(Plain(near)).read())));
 }
 
-/// A TCP stream whose reads wake up long before their time.
-#[derive(Debug)]
-struct Hasty(TcpStream);
-
-impl Read for Hasty {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buffer)
-    }
-}
-
-impl Write for Hasty {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Transport for Hasty {
-    fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        let short = timeout.map_or(Duration::from_millis(20), |timeout| timeout / 4);
-        self.0.set_read_timeout(Some(short))
-    }
-
-    fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.0.set_write_timeout(timeout)
-    }
-
-    fn shutdown_write(&mut self) -> io::Result<()> {
-        self.0.shutdown_write()
-    }
-
-    fn try_clone(&self) -> io::Result<Self> {
-        self.0.try_clone().map(Self)
-    }
-}
-
 #[test]
 fn a_read_that_wakes_up_early_waits_on() {
     let (near, far) = tcp();
     let mut far = Raw::new(far);
     within(move || {
-        let mut ws = server(Hasty(near));
+        // Reads wake up long before their time.
+        let short = |timeout: Option<Duration>| {
+            Some(timeout.map_or(Duration::from_millis(20), |timeout| timeout / 4))
+        };
+        let mut ws = server(Timed { stream: near, wait: short });
         let timeout = Duration::from_millis(200);
         ws.set_read_timeout(Some(timeout));
         let begun = Instant::now();

@@ -1,24 +1,20 @@
 //! Reading without waiting.
 
 mod common;
+#[path = "common/timed.rs"]
+mod timed;
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
 use common::*;
-use ws_std::ws_core::Endpoint;
+use timed::Timed;
 use ws_std::{
-    CloseCode, Config, Deadline, Error, MemoryStream, Message, Plain, ProtocolError, Stream, Tcp,
-    Transport, WebSocket, pair,
+    CloseCode, Deadline, Error, MemoryStream, Message, Plain, ProtocolError, Stream, Tcp,
+    Transport, pair,
 };
-
-/// A server over a stream whose handshake is done.
-fn server<T: Transport>(stream: T) -> WebSocket<T> {
-    WebSocket::from_endpoint(Endpoint::server_after_handshake(Config::new(), b""), stream)
-}
 
 /// A stream that fails when a read of it could wait, or one that has no such mode.
 #[derive(Debug)]
@@ -167,12 +163,6 @@ fn waits_again<T: Transport + Send + 'static>(near: T, mut far: impl Write + Sen
     });
 }
 
-fn tcp() -> (TcpStream, TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    (near, listener.accept().unwrap().0)
-}
-
 #[test]
 fn after_try_read_a_read_waits_again() {
     let (near, far) = tcp();
@@ -190,48 +180,10 @@ fn after_try_read_a_read_waits_again() {
     waits_again(near, far);
 }
 
-/// A stream that has time-outs, and no mode without waiting.
-#[derive(Debug)]
-struct Timed(MemoryStream);
-
-impl Read for Timed {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buffer)
-    }
-}
-
-impl Write for Timed {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Transport for Timed {
-    fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.0.set_read_timeout(timeout)
-    }
-
-    fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.0.set_write_timeout(timeout)
-    }
-
-    fn shutdown_write(&mut self) -> io::Result<()> {
-        self.0.shutdown_write()
-    }
-
-    fn try_clone(&self) -> io::Result<Self> {
-        self.0.try_clone().map(Self)
-    }
-}
-
 #[test]
 fn without_such_a_mode_the_shortest_time_out_does() {
     let (near, far) = MemoryStream::pair();
-    waits_again(Timed(near), far);
+    waits_again(Timed::new(near), far);
 }
 
 #[test]

@@ -21,8 +21,8 @@ pub enum ProxyError {
     /// The HTTP proxy asks for credentials, or does not accept those that were sent: status 407
     /// (RFC 9110 §15.5.8).
     AuthenticationRequired {
-        /// The first scheme of each `Proxy-Authenticate`, such as `Basic`, with commas between them. `Basic` is the only
-        /// one that can be answered.
+        /// The schemes that `Proxy-Authenticate` names, such as `Basic`, with commas between them. `Basic` is the only one
+        /// that can be answered.
         schemes: Excerpt,
     },
     /// The HTTP proxy has answered with another status.
@@ -34,6 +34,8 @@ pub enum ProxyError {
         /// The start of the body.
         body: Excerpt,
     },
+    /// The answer to a CONNECT does not begin with `HTTP/`, but with these bytes.
+    NotHttp(Excerpt),
     /// The first byte of an answer is not the version of SOCKS5, but this.
     NotSocks5(u8),
     /// The SOCKS5 proxy asks for authentication of another kind than was offered: for credentials, if none were given
@@ -48,6 +50,10 @@ pub enum ProxyError {
     /// An answer of the SOCKS5 proxy that does not follow RFC 1928 §6 or RFC 1929 §2.
     MalformedReply,
 }
+
+/// The type of a TLS record that is an alert: what a TLS server says to those that do not speak TLS.
+const ALERT: u8 = 21;
+const TLS: &str = "; it speaks TLS, which is not supported to a proxy itself";
 
 impl fmt::Display for ProxyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -74,8 +80,27 @@ impl fmt::Display for ProxyError {
                     _ => write!(f, ", {body}"),
                 };
             }
+            Self::NotHttp(start) => {
+                let hint = match start.as_bytes() {
+                    [4 | 5, ..] => "; is it a SOCKS proxy?",
+                    [ALERT, ..] => TLS,
+                    _ => "",
+                };
+                return write!(
+                    f,
+                    "the proxy does not speak HTTP: its answer begins with {start}{hint}"
+                );
+            }
             Self::NotSocks5(byte) => {
-                return write!(f, "the proxy does not speak SOCKS5: it answers with {byte:#04x}");
+                let hint = match *byte {
+                    b'H' => "; is it an HTTP proxy?",
+                    ALERT => TLS,
+                    _ => "",
+                };
+                return write!(
+                    f,
+                    "the proxy does not speak SOCKS5: it answers with {byte:#04x}{hint}"
+                );
             }
             Self::NoAcceptableMethod => {
                 "the SOCKS5 proxy accepts none of the authentication methods offered (RFC 1928 §3)"

@@ -65,6 +65,7 @@ impl HttpConnect {
                     return Ok(ProxyStep::Write(length));
                 }
                 State::Head(reader) => {
+                    check_start(received.get(self.start..).unwrap_or_default())?;
                     let Some(length) = reader.push(new).map_err(ProxyError::Head)? else {
                         self.seen = received.len();
                         return Ok(ProxyStep::Read(reader.missing()));
@@ -158,6 +159,20 @@ fn put_base64(writer: &mut Writer<'_>, mut bytes: impl Iterator<Item = u8>) {
     }
 }
 
+/// Fails when the first bytes show that the peer does not speak HTTP: it may wait for more before it says anything that
+/// ends a line.
+fn check_start(head: &[u8]) -> Result<(), ProxyError> {
+    const START: &[u8] = b"HTTP/";
+    match head.iter().zip(START).position(|(byte, expected)| byte != expected) {
+        None => Ok(()),
+        Some(at) => {
+            let mut start = Excerpt::EMPTY;
+            start.push(head.get(..=at).unwrap_or_default());
+            Err(ProxyError::NotHttp(start))
+        }
+    }
+}
+
 /// What a head says.
 enum Answer {
     /// Another head follows.
@@ -184,23 +199,43 @@ fn answer(head: &[u8]) -> Result<Answer, ProxyError> {
     }
 }
 
-/// The first scheme of each field (RFC 9110 §11.7.1).
+/// The scheme of each challenge: a token in the list that no `=` follows (RFC 9110 §11.6.1).
 fn schemes(response: &ResponseHead<'_, '_>) -> Excerpt {
     let mut schemes = Excerpt::EMPTY;
-    for (name, value) in response.fields() {
+    for (name, mut rest) in response.fields() {
         if !name.eq_ignore_ascii_case("proxy-authenticate") {
             continue;
         }
-        let end = TOKEN.prefix(value);
-        match value.get(..end) {
-            None | Some([]) => {}
-            Some(scheme) => {
-                if !schemes.as_bytes().is_empty() {
-                    schemes.push(b", ");
-                }
-                schemes.push(scheme);
+        while !rest.is_empty() {
+            let (element, tail) = split_element(rest);
+            rest = tail;
+            let element = element.trim_ascii_start();
+            let (token, parameters) =
+                element.split_at_checked(TOKEN.prefix(element)).unwrap_or_default();
+            if token.is_empty() || parameters.trim_ascii_start().starts_with(b"=") {
+                continue;
             }
+            if !schemes.as_bytes().is_empty() {
+                schemes.push(b", ");
+            }
+            schemes.push(token);
         }
     }
     schemes
+}
+
+/// Cuts a list at its first comma that is not in a quoted string (RFC 9110 §5.6.1, §5.6.4).
+fn split_element(list: &[u8]) -> (&[u8], &[u8]) {
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    let comma = list.iter().position(|&byte| {
+        let was_escaped = core::mem::take(&mut is_escaped);
+        match byte {
+            b'"' if !was_escaped => is_quoted = !is_quoted,
+            b'\\' if !was_escaped => is_escaped = is_quoted,
+            _ => {}
+        }
+        byte == b',' && !is_quoted
+    });
+    let (element, tail) = list.split_at_checked(comma.unwrap_or(list.len())).unwrap_or_default();
+    (element, tail.get(1..).unwrap_or_default())
 }

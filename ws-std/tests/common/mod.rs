@@ -7,7 +7,8 @@ use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use ws_std::{AcceptResponse, CloseInfo, Incoming, ListenerBuilder, Transport, WebSocket};
+use ws_std::ws_core::Endpoint;
+use ws_std::{AcceptResponse, CloseInfo, Config, Incoming, ListenerBuilder, Transport, WebSocket};
 
 /// More than anything here takes unless it hangs.
 pub const LONG: Duration = Duration::from_secs(60);
@@ -210,6 +211,18 @@ pub fn echo<T: Transport>(ws: &mut WebSocket<T>) -> ws_std::Result<CloseInfo> {
         ws.queue(message)?;
     }
     Ok(ws.close_info().unwrap().clone())
+}
+
+/// Two connected TCP streams.
+pub fn tcp() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    (near, listener.accept().unwrap().0)
+}
+
+/// A server over a stream whose handshake is done.
+pub fn server<T: Transport>(stream: T) -> WebSocket<T> {
+    WebSocket::from_endpoint(Endpoint::server_after_handshake(Config::new(), b""), stream)
 }
 
 /// Takes one connection, within bounds.

@@ -1,0 +1,392 @@
+"""Foreign proxies in front of our server, with the configurations of docs/RECIPES.md; used by proxies.py."""
+import base64
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import ssl
+import struct
+import subprocess
+import tempfile
+import time
+
+from harness import ROOT, Process, Run, closed_port, require
+
+CERTIFICATES = ROOT / "ws-std" / "tests" / "certificates"
+CHAIN, KEY = CERTIFICATES / "server.pem", CERTIFICATES / "server.key"
+RECIPES = ROOT / "docs" / "RECIPES.md"
+NAMES = ("nginx", "apache", "haproxy", "caddy")
+# In the recipes.
+SERVER = "127.0.0.1:9001"
+# Of a proxy, in these checks: seconds until a silent connection ends.
+IDLE = 1
+LARGE = 8 << 20
+
+
+def recipe(name):
+    """The configuration that the documentation shows for a proxy."""
+    found = re.findall(r"^```%s\n(.*?)^```$" % name, RECIPES.read_text(), re.M | re.S)
+    require(len(found) == 1, "%d recipes for %s" % (len(found), name))
+    return found[0]
+
+
+def changed(text, old, new):
+    """With another text in place of one that is there once."""
+    require(text.count(old) == 1, "%r is %d times in the recipe" % (old, text.count(old)))
+    return text.replace(old, new)
+
+
+def without(text, start):
+    """Without the one line that begins so."""
+    lines = text.splitlines(True)
+    left = [line for line in lines if not line.strip().startswith(start)]
+    require(len(lines) - len(left) == 1, "%d lines begin with %r" % (len(lines) - len(left), start))
+    return "".join(left)
+
+
+class Reverse(Process):
+    """A proxy on a port of its own, in front of a server. `change` makes another configuration of the recipe."""
+
+    def __init__(self, name, server, secure=False, change=lambda text: text):
+        self.port = closed_port()
+        self.secure = secure
+        # Below /tmp, because apache serves as another user.
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="ws-proxies."))
+        self.folder.chmod(0o755)
+        text = changed(change(recipe(name)), SERVER, "127.0.0.1:%d" % server)
+        command = getattr(self, name)(text)
+        environment = dict(os.environ, HOME=str(self.folder), XDG_DATA_HOME=str(self.folder), XDG_CONFIG_HOME=str(self.folder))
+        super().__init__(["env", *("%s=%s" % (key, environment[key]) for key in ("HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME")),
+                          *command], "proxies." + name, stdin=subprocess.DEVNULL)
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                return
+            except OSError:
+                if not self.alive() or time.monotonic() > deadline:
+                    message = "%s does not listen: %s" % (name, self.stderr()[-300:])
+                    self.stop()
+                    require(False, message)
+                time.sleep(0.02)
+
+    def write(self, name, text):
+        path = self.folder / name
+        path.write_text(text)
+        return str(path)
+
+    def nginx(self, text):
+        text = changed(text, "60s", "%ds" % IDLE)
+        tls = "ssl_certificate %s; ssl_certificate_key %s;" % (CHAIN, KEY) if self.secure else ""
+        paths = "".join("%s_temp_path %s/%s;\n" % (kind, self.folder, kind)
+                        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+        config = self.write("nginx.conf", (
+            "daemon off; master_process off; pid %s/pid; error_log stderr;\nevents {}\nhttp {\naccess_log off;\n%s"
+            "server {\nlisten 127.0.0.1:%d%s;\n%s\n%s}\n}\n"
+        ) % (self.folder, paths, self.port, " ssl" if self.secure else "", tls, text))
+        return ["nginx", "-e", "stderr", "-p", str(self.folder), "-c", config]
+
+    def apache(self, text):
+        modules = ["mpm_event", "authz_core", "proxy", "proxy_http", "headers"]
+        tls = ""
+        if self.secure:
+            modules += ["socache_shmcb", "ssl"]
+            tls = "SSLEngine on\nSSLCertificateFile %s\nSSLCertificateKeyFile %s\n" % (CHAIN, KEY)
+        loads = "".join("LoadModule %s_module /usr/lib/apache2/modules/mod_%s.so\n" % (name, name) for name in modules)
+        # It must not serve as root.
+        user = "User www-data\nGroup www-data\n" if os.geteuid() == 0 else ""
+        config = self.write("apache.conf", (
+            "%s%sServerRoot %s\nDefaultRuntimeDir %s\nPidFile %s/pid\nErrorLog /dev/stderr\nServerName localhost\n"
+            "StartServers 1\nThreadsPerChild 16\nMinSpareThreads 1\nMaxSpareThreads 16\nMaxRequestWorkers 16\n"
+            "Timeout %d\nListen 127.0.0.1:%d\n%s%s"
+        ) % (loads, user, self.folder, self.folder, self.folder, IDLE, self.port, tls, text))
+        return ["apache2", "-D", "FOREGROUND", "-f", config]
+
+    def haproxy(self, text):
+        text = changed(text, "tunnel 60s", "tunnel %ds" % IDLE)
+        listen = "bind 127.0.0.1:%d" % self.port
+        if self.secure:
+            listen += " ssl crt " + self.write("both.pem", CHAIN.read_text() + KEY.read_text())
+        text = changed(text, "bind :80", listen)
+        return ["haproxy", "-db", "-f", self.write("haproxy.conf", "global\n    maxconn 100\n\n" + text)]
+
+    def caddy(self, text):
+        scheme, tls = ("https", "    tls %s %s\n" % (CHAIN, KEY)) if self.secure else ("http", "")
+        # By itself it has no time-out of this kind.
+        timed = "reverse_proxy 127.0.0.1:\\1 {\n        transport http {\n            read_timeout %ds\n        }\n    }" % IDLE
+        text = re.sub(r"reverse_proxy 127\.0\.0\.1:(\d+)$", timed, text, flags=re.M)
+        text = changed(text, "www.example.com {\n", "%s://localhost:%d {\n    bind 127.0.0.1\n%s" % (scheme, self.port, tls))
+        options = ("{\n    admin off\n    auto_https disable_redirects\n    skip_install_trust\n"
+                   "    servers {\n        protocols h1 h2\n    }\n}\n\n")
+        return ["caddy", "run", "--adapter", "caddyfile", "--config", self.write("Caddyfile", options + text)]
+
+    def url(self):
+        return "%s://localhost:%d/" % ("wss" if self.secure else "ws", self.port)
+
+    def origin(self):
+        return "%s://localhost:%d" % ("https" if self.secure else "http", self.port)
+
+    def stop(self):
+        super().stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Browser:
+    """What a page does, byte by byte: a request to a proxy, and its answer."""
+
+    def __init__(self, proxy, *fields, upgrade=True):
+        self.stream = socket.create_connection(("127.0.0.1", proxy.port), 10)
+        if proxy.secure:
+            context = ssl.create_default_context(cafile=str(CERTIFICATES / "ca.pem"))
+            self.stream = context.wrap_socket(self.stream, server_hostname="localhost")
+        self.stream.settimeout(10)
+        lines = ["GET / HTTP/1.1", "Host: localhost:%d" % proxy.port]
+        if upgrade:
+            key = base64.b64encode(os.urandom(16)).decode()
+            lines += ["Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: " + key]
+        else:
+            lines += ["Connection: close"]
+        self.stream.sendall("\r\n".join([*lines, *fields, "", ""]).encode())
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            byte = self.stream.recv(1)
+            require(byte, "the head of the answer is cut short: %r" % head)
+            head += byte
+        self.status = int(head.split()[1])
+
+    def rest(self):
+        """All that comes until the end."""
+        parts = []
+        while True:
+            part = self.stream.recv(65536)
+            if not part:
+                return b"".join(parts)
+            parts.append(part)
+
+    def close(self, code):
+        """Sends a Close frame; returns what comes until the end."""
+        payload = struct.pack(">H", code)
+        self.stream.sendall(bytes([0x88, 0x80 | len(payload), 0, 0, 0, 0]) + payload)
+        return self.rest()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stream.close()
+
+
+class Reversed:
+    """The checks of one proxy."""
+
+    def __init__(self, checks, programs, name, server):
+        self.checks, self.programs, self.name, self.server = checks, programs, name, server
+        self.client = str(programs / "ws")
+
+    def run(self):
+        for secure in (False, True):
+            try:
+                proxy = Reverse(self.name, self.server.port, secure)
+            except Exception as error:
+                self.checks.record("%s starts" % self.name, "FAIL", 0, error)
+                return
+            try:
+                self.of_recipe(proxy)
+            finally:
+                proxy.stop()
+        self.check("what a proxy says of a server that is down", self.down)
+        self.check("the client's address, whatever the client says", self.address)
+        for how, change, status in VARIANTS[self.name]:
+            self.check("%s: %d for its page" % (how, status), self.page, change, status)
+        for what, status in NEEDED[self.name]:
+            self.check("without %s: %d" % (what, status), self.incomplete, what, status)
+
+    def check(self, what, function, *arguments):
+        self.checks.run("%s: %s" % (self.name, what), function, *arguments)
+
+    def of_recipe(self, proxy):
+        scheme = "wss" if proxy.secure else "ws"
+        for what, function in (
+            ("the page and its WebSocket", self.browse),
+            ("an echo, %d MiB at a time" % (LARGE >> 20), self.echo),
+            ("the close code of a client", self.close_of_client),
+            ("the close code of the server", self.close_of_server),
+            ("pings outlast its time-out, silence does not", self.idle),
+        ):
+            self.check("%s: %s" % (scheme, what), function, proxy)
+
+    def browse(self, proxy):
+        with Browser(proxy, upgrade=False) as page:
+            body = page.rest()
+            require(page.status == 200 and b"<!doctype html>" in body and b"</html>" in body, "status %d, %r" % (page.status, body[:100]))
+        with Browser(proxy, "Origin: " + proxy.origin()) as ws:
+            require(ws.status == 101, "status %d" % ws.status)
+        with Browser(proxy, "Origin: http://other.example") as ws:
+            require(ws.status == 403, "status %d for another page" % ws.status)
+
+    def echo(self, proxy):
+        lines = ["hello", "x" * LARGE, "Grüße"]
+        run = Run([self.client, "connect", proxy.url()], 30, "".join(line + "\n" for line in lines).encode())
+        require(run.status == 0, "status %d: %s" % (run.status, run.stderr[-300:]))
+        require(run.stdout.splitlines() == lines, "it prints %r" % run.stdout[:200])
+
+    def close_of_client(self, proxy):
+        for code in (4000, 1000):
+            with Browser(proxy) as ws:
+                require(ws.status == 101, "status %d" % ws.status)
+                rest = ws.close(code)
+                require(rest == b"\x88\x02" + struct.pack(">H", code), "%r for %d" % (rest, code))
+        wait_for(lambda: "closed, 4000" in self.server.stderr(), "the server saw no 4000: " + self.server.stderr()[-300:])
+
+    def close_of_server(self, proxy):
+        small = Server(self.programs, "echo_server", "--max-message", "10")
+        try:
+            with_limit = Reverse(self.name, small.port, proxy.secure)
+            try:
+                run = Run([self.client, "connect", with_limit.url(), "--stay"], 30, b"more than ten bytes\n")
+            finally:
+                with_limit.stop()
+        finally:
+            small.stop()
+        require(run.status == 1 and "1009" in run.stderr, "status %d: %s" % (run.status, run.stderr[-300:]))
+
+    def idle(self, proxy):
+        often, never = "%dms" % (IDLE * 200), "60m"
+        started = []
+
+        def start(process):
+            started.append(process)
+            return process
+
+        def connect(proxy, interval, name):
+            return start(Process([self.client, "connect", proxy.url(), "--stay", "--trace", "--ping-interval", interval],
+                                 "proxies." + name))
+
+        try:
+            server = start(Server(self.programs, "ws", "serve", "--echo", "--ping-interval", often))
+            of_server = connect(start(Reverse(self.name, server.port, proxy.secure)), never, "pinged")
+            of_client = connect(proxy, often, "pinging")
+            silent = connect(proxy, never, "silent")
+            for client in (of_server, of_client, silent):
+                wait_for(lambda: "\nopen" in client.stderr(), "not open: " + client.stderr()[-300:])
+            begin = time.monotonic()
+            wait_for(lambda: not silent.alive(), "a silent connection stays")
+            require("lost" in silent.stderr(), "the silent one says " + silent.stderr()[-300:])
+            time.sleep(max(0, begin + 2.5 * IDLE - time.monotonic()))
+            for client in (of_server, of_client):
+                require(client.alive(), "pings do not keep it: " + client.stderr()[-300:])
+                client.child.send_signal(signal.SIGINT)
+                require(client.child.wait(20) == 0, "status %s: %s" % (client.child.returncode, client.stderr()[-300:]))
+                require('< close, 2 bytes: 1000 ""' in client.stderr(), "no Close came back: " + client.stderr()[-300:])
+        finally:
+            for process in reversed(started):
+                process.stop()
+
+    def down(self):
+        proxy = Reverse(self.name, closed_port())
+        try:
+            run = Run([self.client, "connect", proxy.url()], 30, b"")
+        finally:
+            proxy.stop()
+        require(run.status == 1 and re.search("the server refused: (status )?50[23]", run.stderr), "status %d: %s" % (run.status, run.stderr))
+        return run.stderr.strip()
+
+    def address(self):
+        server = Server(self.programs, "ws", "serve", "--trace")
+        try:
+            proxy = Reverse(self.name, server.port)
+            try:
+                said = ("X-Forwarded-For: 192.0.2.1", "X-Forwarded-For: 192.0.2.2", "Forwarded: for=192.0.2.3")
+                with Browser(proxy, *said) as ws:
+                    require(ws.status == 101, "status %d" % ws.status)
+                    ws.close(1000)
+            finally:
+                proxy.stop()
+            found = re.findall(r"< (?:X-)?Forwarded(?:-For)?: (.*)", server.stderr(), re.I)
+        finally:
+            server.stop()
+        # None of them knows the other field.
+        require(sorted(found) == ["127.0.0.1", "for=192.0.2.3"], "the server is told %r" % found)
+
+    def page(self, change, status):
+        """The proxy's own page opens its WebSocket."""
+        proxy = Reverse(self.name, self.server.port, change=change)
+        try:
+            with Browser(proxy, "Origin: " + proxy.origin()) as ws:
+                require(ws.status == status, "status %d" % ws.status)
+            # Programs send no Origin.
+            with Browser(proxy) as ws:
+                require(ws.status == 101, "status %d without an Origin" % ws.status)
+        finally:
+            proxy.stop()
+
+    def incomplete(self, what, status):
+        """What comes of a request whose upgrade does not arrive."""
+        proxy = Reverse(self.name, self.server.port, change=lambda text: re.sub("( |^ *)%s.*\\n" % what, "\\n", text, flags=re.M))
+        try:
+            run = Run([self.client, "connect", proxy.url()], 30, b"")
+        finally:
+            proxy.stop()
+        require(run.status == 1 and re.search("the server refused: (status )?%d" % status, run.stderr), "status %d: %s" % (run.status, run.stderr))
+        return run.stderr.strip()
+
+
+class Server(Process):
+    """One of our programs as a server on a free port."""
+
+    def __init__(self, programs, program, *options):
+        command = [str(programs / program), *(options[:1] if program == "ws" else ()), "127.0.0.1:0", *options[program == "ws":]]
+        super().__init__(command, "proxies.server." + program, stdin=subprocess.DEVNULL)
+        line = self.line(20) or ""
+        match = re.match(r"listening on ws://127\.0\.0\.1:(\d+)$", line)
+        require(match, "the first line is %r: %s" % (line, self.stderr()[-300:]))
+        self.port = int(match[1])
+
+
+def wait_for(condition, message):
+    deadline = time.monotonic() + 20
+    while not condition():
+        require(time.monotonic() < deadline, message)
+        time.sleep(0.02)
+
+
+# The usual ways to set the Host, and what the server then says to the proxy's own page.
+VARIANTS = {
+    "nginx": [
+        ("$http_host", lambda text: text, 101),
+        ("without proxy_set_header Host", lambda text: without(text, "proxy_set_header Host"), 403),
+        ("$host on another port", lambda text: changed(text, "$http_host", "$host"), 403),
+        ("$host:$server_port", lambda text: changed(text, "$http_host", "$host:$server_port"), 101),
+    ],
+    "apache": [
+        ("ProxyPreserveHost On", lambda text: text, 101),
+        ("without ProxyPreserveHost", lambda text: without(text, "ProxyPreserveHost"), 403),
+    ],
+    "haproxy": [("as it is", lambda text: text, 101)],
+    "caddy": [
+        ("as it is", lambda text: text, 101),
+        ("header_up Host {upstream_hostport}",
+         lambda text: changed(text, "reverse_proxy " + SERVER, "reverse_proxy %s {\n        header_up Host {upstream_hostport}\n    }" % SERVER), 403),
+    ],
+}
+
+
+# What is needed for the upgrade to arrive, and what becomes of a client without it: HTTP/1.0 knows no upgrade, so that the
+# server answers as it does any request; half of an upgrade is a mistake.
+NEEDED = {
+    "nginx": [("proxy_http_version", 200), ("proxy_set_header Upgrade", 400), ("proxy_set_header Connection", 400)],
+    "apache": [("upgrade=websocket", 400)],
+    "haproxy": [],
+    "caddy": [],
+}
+
+
+def reverse_checks(checks, programs, names):
+    server = Server(programs, "echo_server")
+    try:
+        for name in names:
+            Reversed(checks, programs, name, server).run()
+    finally:
+        server.stop()
