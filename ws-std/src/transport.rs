@@ -159,8 +159,8 @@ impl Transport for TcpStream {
 ///
 /// [`connect`](crate::connect) and [`Listener`](crate::Listener) run a WebSocket over a `Stream` of TCP.
 /// [`Connector::connect_over`](crate::Connector::connect_over) and
-/// [`ListenerBuilder::request_over`](crate::ListenerBuilder::request_over) run one over any stream. To get such a stream back without TLS, match on what
-/// [`WebSocket::into_inner`](crate::WebSocket::into_inner) returns.
+/// [`ListenerBuilder::request_over`](crate::ListenerBuilder::request_over) run one over any stream. To get such a stream
+/// back without TLS, match on what [`WebSocket::into_inner`](crate::WebSocket::into_inner) returns.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Stream<T = Tcp> {
