@@ -212,12 +212,12 @@ mod tests {
         }
     }
 
-    // Every place of a text, and every byte there.
+    // This tries every byte at every position of a text.
     #[test]
     fn text_is_what_the_standard_library_says() {
         let text = "a\u{7f}\u{80}ß\u{7ff}\u{800}言\u{d7ff}\u{e000}\u{ffff}\u{10000}🦀\u{10ffff}";
         let text = text.repeat(6);
-        // NEON is not asked for: there is no way but this one.
+        // NEON is always present, so this is the only way.
         assert!(cfg!(target_arch = "x86_64") || from_utf8(text.as_bytes()).is_some());
         for (at, _) in text.bytes().enumerate() {
             for byte in 0..=255 {

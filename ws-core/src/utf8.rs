@@ -154,13 +154,13 @@ mod tests {
         pieces.iter().all(|piece| validator.push(piece).is_ok()) && validator.finish().is_ok()
     }
 
-    /// Bytes after which the text is known to be invalid.
+    /// Returns the position of the byte that shows that the text is invalid.
     fn fails_at(bytes: &[u8]) -> Option<usize> {
         let mut validator = Utf8Validator::new();
         bytes.iter().position(|byte| validator.push(&[*byte]).is_err())
     }
 
-    // Pieces that are long enough for what is done about long ones.
+    // These pieces are long enough for the code for long ones.
     #[test]
     fn long_pieces_are_judged_as_a_whole_is() {
         let text = "aß言🦀\u{7ff}\u{ffff}\u{10ffff}".repeat(20);
@@ -199,7 +199,7 @@ mod tests {
                 check(&[a, b]);
             }
         }
-        // A step through the bytes that keeps every boundary of the table (80, 8f, 90, 9f, a0, bf, c0).
+        // This steps through the bytes and includes every boundary of the table (80, 8f, 90, 9f, a0, bf, c0).
         let edges = [
             0x00, 0x41, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0, 0xc1, 0xc2, 0xdf, 0xe0,
             0xe1, 0xec, 0xed, 0xee, 0xef, 0xf0, 0xf1, 0xf3, 0xf4, 0xf5, 0xf7, 0xf8, 0xff,

@@ -95,7 +95,7 @@ mod tests {
 
     use super::*;
 
-    /// A batch with one frame of 102 bytes, and its endpoint.
+    /// Returns a batch with one frame of 102 bytes, and its endpoint.
     fn batch() -> (Batch, Endpoint) {
         let mut endpoint = Endpoint::server_after_handshake(Config::new(), b"");
         let mut batch = Batch::default();

@@ -242,7 +242,7 @@ mod tests {
 
     use super::*;
 
-    /// Engines are numbers here, and their settings letters.
+    /// Here the engines are numbers, and their settings are letters.
     fn shelf(most: usize) -> Shelf<u32, char> {
         Shelf::new(NonZeroUsize::new(most).unwrap())
     }
@@ -251,7 +251,7 @@ mod tests {
         settings.into()
     }
 
-    /// The engine that is taken, and whether it is in that state. It is dropped.
+    /// Takes an engine and drops it. Returns which one it was, and whether it was in that state.
     fn take(shelf: &Shelf<u32, char>, stamp: Stamp, settings: char) -> (u32, bool) {
         let (lease, resumed) = shelf.take(stamp, settings, made);
         (*lease.keep(), resumed)
@@ -268,7 +268,7 @@ mod tests {
         let b = put(&shelf, 2, 'x', true);
         let (lease, resumed) = shelf.take(a, 'x', made);
         assert!(resumed);
-        // The stamp stands for that state only.
+        // The stamp identifies only that state.
         let later = lease.put(true);
         assert_ne!(later, a);
         assert!(!take(&shelf, a, 'z').1);

@@ -342,7 +342,7 @@ impl fmt::Debug for ReadBuffer {
 mod tests {
     use super::*;
 
-    /// Reads `count` bytes into empty memory; returns how far from the start of a page they begin.
+    /// Reads `count` bytes into an empty buffer. Returns how far from the start of a page they begin.
     fn read(buffer: &mut ReadBuffer, count: usize) -> usize {
         let free = buffer.spare(0);
         free[..count].fill(7);
@@ -356,7 +356,7 @@ mod tests {
         let mut buffer = ReadBuffer::new();
         let mut others = Vec::new();
         for _ in 0..8 {
-            // As large as it gets, then handed over, so that the memory is another each time.
+            // The buffer grows to its largest size and is then handed over, so each round has other memory.
             let room = buffer.spare(0).len();
             assert!(read(&mut buffer, room) >= MARGIN);
             buffer.consume(room);
@@ -372,7 +372,7 @@ mod tests {
     #[test]
     fn memory_is_gone_on_in_when_nobody_has_its_message_any_more() {
         let mut buffer = ReadBuffer::new();
-        // A message as long as the memory; returns it, and where it lies.
+        // Returns a message that is as long as the memory, and its address.
         let message = |buffer: &mut ReadBuffer| {
             let room = buffer.spare(0).len();
             read(buffer, room);
@@ -388,7 +388,7 @@ mod tests {
         let places = [(); 6].map(|()| message(&mut buffer).1);
         assert_eq!(places[4], places[2], "one is read into, the other was handed over");
         assert_eq!(places[5], places[3]);
-        // While a message is held, its memory is left alone.
+        // While somebody has a message, its memory is not used.
         let (held, place) = message(&mut buffer);
         let others = [(); 3].map(|()| message(&mut buffer).1);
         assert!(!others.contains(&place));
@@ -409,7 +409,7 @@ mod tests {
         let mut buffer = ReadBuffer::new();
         buffer.lend(&mut shared);
         assert!(read(&mut buffer, 10) >= MARGIN);
-        // A message of five bytes was begun behind a header of two; three bytes are not parsed.
+        // The first five bytes of a message follow a header of two bytes, and three bytes are not parsed yet.
         buffer.unread()[2..].copy_from_slice(b"begunabc");
         buffer.consume(7);
         assert_eq!(buffer.chunk(5, true, false), None);
