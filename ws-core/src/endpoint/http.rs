@@ -216,7 +216,7 @@ impl Request {
         let (method, target) = (place(parsed.method()), place(parsed.target()));
         let (host, resource_name) = (host.map(place), place(resource));
         let has_path = resource.starts_with('/') || resource_name == target;
-        // With a path, the resource name stands nowhere in the head.
+        // Without a path in the target, the resource name stands nowhere in the head.
         let longer = (!has_path).then(|| [&head, &b"/"[..], resource.as_bytes()].concat());
         let (minor_version, is_http10_upgrade) =
             (parsed.minor_version(), parsed.is_http10_upgrade());
