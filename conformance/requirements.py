@@ -127,8 +127,9 @@ def tests_of(file):
         return {}
     code = re.sub(r"^\s*//.*$", "", path.read_text(), flags=re.M)
     attribute = r"#\[[^\]]*\]\s*"
-    tests = re.findall(r"((?:%s)+)(?:pub(?:\([^)]*\))? )?fn (\w+)" % attribute, code)
-    return {name: "#[ignore" in attributes for attributes, name in tests if "#[test]" in attributes}
+    tests = re.findall(r"((?:%s)+)(?:pub(?:\([^)]*\))? )?(?:async )?fn (\w+)" % attribute, code)
+    return {name: "#[ignore" in attributes for attributes, name in tests
+            if re.search(r"#\[(\w+::)?test[\](]", attributes)}
 
 
 @functools.cache
