@@ -11,6 +11,9 @@ const RSV1: u8 = 0x40;
 const RSV2: u8 = 0x20;
 const RSV3: u8 = 0x10;
 
+/// An open message: its kind, whether it is compressed, and what has come of it.
+type Open = Option<(MessageKind, bool, Vec<u8>)>;
+
 /// What a frame comes into.
 #[derive(Clone, Copy, Debug)]
 struct Setting {
@@ -103,56 +106,57 @@ fn message(kind: MessageKind, compressed: bool, bytes: &[u8]) -> Seen {
     }
 }
 
-/// Feeds the frame without a fault, and one behind it that shows which message is open.
-fn takes(mut driver: Driver, setting: Setting, first: u8, frame: &[u8], payload: &[u8]) {
+/// What the frame without a fault comes to, and the message that is open behind it.
+fn taken(setting: Setting, first: u8, end: usize, payload: &[u8]) -> (Outcome, Open) {
     let Setting { role, open, .. } = setting;
-    let what = || format!("{setting:?} {:02x?}", &frame[..2]);
-    let end = before(setting).len() + frame.len();
-    let mut expected = Outcome::open(Vec::new());
-    let mut after = open.map(|(kind, compressed)| (kind, compressed, b"<".to_vec()));
-    driver.feed(&frame[2..]);
-    match first & 0x0f {
-        CLOSE => {
-            expected = match payload {
-                [] => expected.sent(by(role, FIN | CLOSE, b"")).closed(),
-                [_] => Outcome::failed(role, Vec::new(), CloseBodyTooShort),
-                _ => expected.sent(by(role, FIN | CLOSE, &payload[..2])).closed(),
-            };
-            match payload {
-                [] => expected.seen.push(closed(1005, "").last()),
-                [_] => {}
-                [_, _, reason @ ..] => {
-                    let reason = core::str::from_utf8(reason).unwrap();
-                    expected.seen.push(closed(1000, reason).last());
-                }
-            }
-            assert_eq!(driver.outcome, expected, "{}", what());
-            return;
+    let opened = open.map(|(kind, compressed)| (kind, compressed, b"<".to_vec()));
+    let told = |seen: Seen| Outcome::open(vec![seen.at(end)]);
+    match (first & 0x0f, payload) {
+        (CLOSE, []) => {
+            let outcome = Outcome::open(vec![closed(1005, "").last()]);
+            (outcome.sent(by(role, FIN | CLOSE, b"")).closed(), None)
         }
-        PING => {
-            expected.seen.push(ping(payload).at(end));
-            expected = expected.sent(by(role, FIN | PONG, payload));
+        (CLOSE, [_]) => (Outcome::failed(role, Vec::new(), CloseBodyTooShort), None),
+        (CLOSE, [_, _, reason @ ..]) => {
+            let reason = core::str::from_utf8(reason).unwrap();
+            let outcome = Outcome::open(vec![closed(1000, reason).last()]);
+            (outcome.sent(by(role, FIN | CLOSE, &payload[..2])).closed(), None)
         }
-        PONG => expected.seen.push(pong(payload).at(end)),
-        opcode => {
+        (PING, _) => (told(ping(payload)).sent(by(role, FIN | PONG, payload)), opened),
+        (PONG, _) => (told(pong(payload)), opened),
+        (opcode, _) => {
             let kind = if opcode == TEXT { MessageKind::Text } else { MessageKind::Binary };
             let (kind, compressed, mut bytes) =
-                after.take().unwrap_or((kind, first & RSV1 != 0, Vec::new()));
+                opened.unwrap_or((kind, first & RSV1 != 0, Vec::new()));
             bytes.extend(payload);
             if first & FIN != 0 {
-                expected.seen.push(message(kind, compressed, &bytes).at(end));
+                (told(message(kind, compressed, &bytes)), None)
             } else {
-                after = Some((kind, compressed, bytes));
+                (Outcome::open(Vec::new()), Some((kind, compressed, bytes)))
             }
         }
     }
-    assert!(driver.outcome == expected, "{}: {:.300}", what(), format!("{:?}", driver.outcome));
-    let next = to(role, FIN | if after.is_some() { CONT } else { TEXT }, b">");
+}
+
+/// Checks what the frame without a fault has come to, and by another one behind it which message is open.
+fn takes(mut driver: Driver, setting: Setting, frame: &[u8], payload: &[u8]) {
+    let Setting { role, .. } = setting;
+    let check = |driver: &Driver, expected: &Outcome| {
+        let what = || format!("{setting:?} {:02x?}: {:?}", &frame[..2], driver.outcome);
+        assert!(driver.outcome == *expected, "{:.300}", what());
+    };
+    let end = before(setting).len() + frame.len();
+    let (mut expected, open) = taken(setting, frame[0], end, payload);
+    check(&driver, &expected);
+    if expected.state != State::Open {
+        return;
+    }
+    let next = to(role, FIN | if open.is_some() { CONT } else { TEXT }, b">");
     driver.feed(&next);
-    let (kind, compressed, mut bytes) = after.unwrap_or((MessageKind::Text, false, Vec::new()));
+    let (kind, compressed, mut bytes) = open.unwrap_or((MessageKind::Text, false, Vec::new()));
     bytes.push(b'>');
     expected.seen.push(message(kind, compressed, &bytes).at(end + next.len()));
-    assert!(driver.outcome == expected, "{}: {:.300}", what(), format!("{:?}", driver.outcome));
+    check(&driver, &expected);
 }
 
 /// A connection in this state.
@@ -177,30 +181,38 @@ fn every_pair(role: Role) {
         for first in 0..=u8::MAX {
             let of_the_first = faults_of_the_first(setting, first);
             for second in 0..=u8::MAX {
-                let mut driver = driver(setting);
-                driver.feed(&[first]);
-                if of_the_first.is_empty() {
-                    assert_eq!(
-                        driver.outcome,
-                        Outcome::open(Vec::new()),
-                        "{setting:?} {first:02x}"
-                    );
-                } else {
-                    fails(&driver, setting, &of_the_first, &[first]);
-                    driver.feed(&[second]);
-                    fails(&driver, setting, &of_the_first, &[first, second]);
-                    continue;
-                }
-                driver.feed(&[second]);
-                let faults = faults_of_the_second(setting, first, second);
-                if !faults.is_empty() {
-                    fails(&driver, setting, &faults, &[first, second]);
+                let (mut by_byte, mut at_once) = (driver(setting), driver(setting));
+                let of_the_second = faults_of_the_second(setting, first, second);
+                let faults =
+                    [&of_the_first, &of_the_second].into_iter().find(|all| !all.is_empty());
+                if let Some(faults) = faults {
+                    let told_at = if of_the_first.is_empty() { 2 } else { 1 };
+                    let bytes = [first, second, 0, 0, 0, 0, 0, 0];
+                    for end in [1, 2] {
+                        by_byte.feed(&bytes[end - 1..end]);
+                        if end < told_at {
+                            assert_eq!(by_byte.outcome, Outcome::open(Vec::new()), "{bytes:02x?}");
+                        } else {
+                            fails(&by_byte, setting, faults, &bytes[..2]);
+                        }
+                    }
+                    at_once.feed(&bytes);
+                    fails(&at_once, setting, faults, &bytes[..2]);
                     continue;
                 }
                 let payload = payload(first, second);
                 let frame = to(role, first, &payload);
                 assert_eq!(frame[..2], [first, second]);
-                takes(driver, setting, first, &frame, &payload);
+                at_once.feed(&frame);
+                takes(at_once, setting, &frame, &payload);
+                by_byte.feed(&[first]);
+                assert_eq!(by_byte.outcome, Outcome::open(Vec::new()), "{setting:?} {first:02x}");
+                by_byte.feed(&[second]);
+                // An empty frame of a server is whole now.
+                if frame.len() > 2 {
+                    by_byte.feed(&frame[2..]);
+                }
+                takes(by_byte, setting, &frame, &payload);
             }
         }
     }
