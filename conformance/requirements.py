@@ -1,4 +1,4 @@
-"""The table of requirements; started by conformance/requirements."""
+"""The tables of requirements, advisories and reports; started by conformance/requirements."""
 import argparse
 import functools
 import pathlib
@@ -10,33 +10,38 @@ ROOT = HERE.parent
 sys.path.insert(0, str(HERE / "lib"))
 
 import mutants
-from harness import Checks, NotRun, require
+from harness import Checks, require
 
-ROWS = 201
-# The layers, and what there is when a layer is there.
-LAYERS = {
-    "frame": "ws-core/src/frame",
-    "connection": "ws-core/src/connection",
-    "handshake": "ws-core/src/handshake",
-    "endpoint": "ws-core/src/endpoint",
-    "ws-std": "ws-std/src",
-    "docs": "ws-core/README.md",
-    "tls": "ws-std/src/tls",
-    "deflate": "ws-core/src/deflate",
-}
+REQUIREMENTS = 201
+LAYERS = ("frame", "connection", "handshake", "endpoint", "ws-std", "docs", "tls", "deflate")
+# How an advisory or a report is named: its number, or the project and the number there; `-` when it has none.
+ID = r"CVE-\d{4}-\d+|GHSA(-[0-9a-z]{4}){3}|RUSTSEC-\d{4}-\d{4}|[\w.-]+(/[\w.-]+)?#\d+|-"
+
+
+class Table:
+    """A file of rows. `fields` are their names but for the last one, the proofs."""
+
+    def __init__(self, name, fields, complete, lines_of):
+        self.name = name
+        self.fields = fields
+        self.complete = complete
+        self.rows = [Row(self, line) for line in (HERE / (name + ".tsv")).read_text().splitlines()
+                     if not line.startswith("#")]
+        # The rows of each printed line.
+        self.lines = lines_of(self)
 
 
 class Row:
-    def __init__(self, line):
+    def __init__(self, table, line):
         fields = line.split("\t")
-        require(len(fields) == 7 and all(fields), "not seven fields: %r" % line)
-        self.number, self.section, self.level, self.role, self.layer, self.text, proofs = fields
-        require(self.number.isdigit(), "not a number: %r" % line)
-        self.number = int(self.number)
-        self.proofs = proofs.split(" ; ")
+        require(len(fields) == len(table.fields) + 1 and all(field == field.strip() != "" for field in fields),
+                "not %d fields: %r" % (len(table.fields) + 1, line))
+        vars(self).update(zip(table.fields, fields))
+        self.proofs = fields[-1].split(" ; ")
 
     def later(self):
-        return self.proofs == ["later: " + self.layer]
+        """What the row waits for, if it is not proven yet."""
+        return len(self.proofs) == 1 and self.proofs[0].startswith("later: ")
 
     def tests(self):
         """The (file, name) of its tests."""
@@ -44,39 +49,41 @@ class Row:
             if "::" in proof and not proof.startswith(("doc:", "conformance/")):
                 yield tuple(proof.split("::", 1))
 
+    def faults(self):
+        if not self.later():
+            yield from filter(None, map(fault_of, self.proofs))
 
-def table():
-    lines = (HERE / "requirements.tsv").read_text().splitlines()
-    return [Row(line) for line in lines if not line.startswith("#")]
 
-
-def complete(rows):
-    numbers = [row.number for row in rows]
-    wanted = range(1, ROWS + 1)
+def requirements_complete(table):
+    numbers = [int(row.number) for row in table.rows if row.number.isdigit()]
+    wanted = range(1, REQUIREMENTS + 1)
     missing = sorted(set(wanted) - set(numbers))
-    repeated = sorted({number for number in numbers if numbers.count(number) > 1})
-    strange = [row.number for row in rows if row.number not in wanted or row.layer not in LAYERS or row.role not in "CSB"]
+    repeated = repeated_in(numbers)
+    strange = [row.number for row in table.rows
+               if row.number not in map(str, wanted) or row.layer not in LAYERS or row.role not in "CSB" or row.later()]
     require(not (missing or repeated or strange),
-            "missing %s, repeated %s, with an unknown number, layer or role %s" % (missing, repeated, strange))
-    return "%d rows" % len(rows)
+            "missing %s, repeated %s, with an unknown number, layer or role, or without proof %s" % (missing, repeated, strange))
+
+
+def advisories_complete(table):
+    ids = [one for row in table.rows for one in row.ids.split(", ")]
+    strange = [one for one in ids if not re.fullmatch(ID, one)]
+    repeated = repeated_in([one for one in ids if one != "-"] + [row.text for row in table.rows])
+    require(not (strange or repeated), "repeated %s, not the number of an advisory %s" % (repeated, strange))
+
+
+def repeated_in(values):
+    return sorted({value for value in values if values.count(value) > 1})
+
+
+def complete(table):
+    table.complete(table)
+    return "%d rows" % len(table.rows)
 
 
 def proven(rows):
-    later = [row.number for row in rows if row.later()]
-    if later:
-        raise NotRun("this layer does not exist yet; rows %s" % ", ".join(map(str, later)))
-    return "%d rows, %d tests" % (len(rows), len({test for row in rows for test in row.tests()}))
-
-
-def faults_of(row):
-    if row.later():
-        if (ROOT / LAYERS[row.layer]).exists():
-            yield "the layer exists and no test is named"
-        return
-    for proof in row.proofs:
-        fault = fault_of(proof)
-        if fault:
-            yield fault
+    done = [row for row in rows if not row.later()]
+    return "%d of %d rows, %d tests" % (len(done), len(rows), len({test for row in done for test in row.tests()}))
 
 
 def fault_of(proof):
@@ -85,8 +92,9 @@ def fault_of(proof):
         file, _, phrase = proof[4:].partition("#")
         if not phrase or phrase not in prose(file):
             return "%s does not say %r" % (file, phrase)
-    elif proof.startswith("conformance/foreign:"):
-        if proof.rsplit(": ", 1)[1] not in foreign_checks():
+    elif proof.startswith("conformance/"):
+        script, _, name = proof[len("conformance/"):].partition(":")
+        if name.rsplit(": ", 1)[-1] not in checks_of(script):
             return "no check of this name: " + proof
     else:
         file, _, name = proof.partition("::")
@@ -114,34 +122,51 @@ def tests_of(file):
         return {}
     code = re.sub(r"^\s*//.*$", "", path.read_text(), flags=re.M)
     attribute = r"#\[[^\]]*\]\s*"
-    tests = re.findall(r"((?:%s)+)(?:pub(?:\([^)]*\))? )?fn (\w+)" % attribute, code)
-    return {name: "#[ignore" in attributes for attributes, name in tests if "#[test]" in attributes}
+    tests = re.findall(r"((?:%s)+)(?:pub(?:\([^)]*\))? )?(?:async )?fn (\w+)" % attribute, code)
+    return {name: "#[ignore" in attributes for attributes, name in tests
+            if re.search(r"#\[(\w+::)?test[\](]", attributes)}
 
 
 @functools.cache
-def foreign_checks():
-    """The names that the checks of conformance/foreign have behind their section's."""
-    text = "".join(path.read_text() for path in sorted((HERE / "lib").glob("raw_*.py")))
-    return set(re.findall(r'\("([^"]+)",', text))
+def checks_of(script):
+    """The names that the checks of a script have behind their section's."""
+    path = HERE / (script + ".py")
+    if not path.is_file():
+        return set()
+    text = path.read_text()
+    for module in set(re.findall(r"\w+", " ".join(re.findall(r"^(?:import|from) .*", text, flags=re.M)))):
+        if (HERE / "lib" / (module + ".py")).is_file():
+            text += (HERE / "lib" / (module + ".py")).read_text()
+    return {name.rsplit(": ", 1)[-1] for name in re.findall(r'\("([^"]+)"(?:,| %)', text)}
 
 
 def main():
     parser = argparse.ArgumentParser(prog="conformance/requirements", description=__doc__)
     parser.add_argument("--mutants", action="store_true", help="broken builds, which the named tests have to notice")
+    parser.add_argument("--strict", action="store_true", help="a row that is not proven yet is a failure")
     options = parser.parse_args()
     checks = Checks()
-    rows = table()
+    by_layer = lambda table: {layer: [row for row in table.rows if row.layer == layer] for layer in LAYERS}
+    whole = lambda table: {table.name: table.rows}
+    fields = ("ids", "where", "text")
+    tables = [
+        Table("requirements", ("number", "section", "level", "role", "layer", "text"), requirements_complete, by_layer),
+        Table("advisories", fields, advisories_complete, whole),
+        Table("reports", fields, advisories_complete, whole),
+    ]
     if options.mutants:
-        mutants.run(checks, {row.number: row for row in rows}, ROOT)
-    else:
-        checks.run("every requirement has one row", complete, rows)
-        for layer in LAYERS:
-            owed = [row for row in rows if row.layer == layer]
-            faults = [(row, fault) for row in owed for fault in faults_of(row)]
+        mutants.run(checks, {int(row.number): row for row in tables[0].rows}, ROOT)
+        return checks.finish()
+    for table in tables:
+        checks.run("every row of %s.tsv is there once" % table.name, complete, table)
+        for name, rows in table.lines.items():
+            faults = [(row, fault) for row in rows for fault in row.faults()]
             for row, fault in faults:
-                checks.record("%s: row %d, %s" % (layer, row.number, row.text), "FAIL", 0, fault)
+                checks.record("%s: %s" % (name, row.text), "FAIL", 0, fault)
+            for row in filter(Row.later, rows):
+                checks.record("%s: %s" % (name, row.text), "FAIL" if options.strict else "not run", 0, "not yet")
             if not faults:
-                checks.run(layer, proven, owed)
+                checks.run(name, proven, rows)
     return checks.finish()
 
 

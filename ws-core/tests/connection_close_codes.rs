@@ -19,6 +19,16 @@ fn close(
     Ok(out[..len].to_vec())
 }
 
+// Any number is a code, and comes back as it was.
+#[test]
+fn a_code_is_its_number() {
+    for number in 0..=u16::MAX {
+        let code = CloseCode::new(number);
+        assert_eq!((code.get(), code.to_string()), (number, number.to_string()));
+        assert_eq!(format!("{code:?}"), format!("CloseCode({number})"));
+    }
+}
+
 // RFC 6455 §7.4.1, §7.4.2, IANA: every code; 1005, 1006 and 1015 are never on the wire
 #[test]
 fn close_code_table_receive() {

@@ -66,12 +66,15 @@ fn declared_length_allocates_nothing() {
         assert!(meter.peak() <= 16 * 1024, "{role:?} {}", meter.peak());
 
         let config = Config::new().max_frame(u64::MAX).max_message(u64::MAX);
-        let meter = Meter::new();
-        let mut endpoint = open(role, config);
-        let head = length(role, FIN | BINARY, 127, &(1_u64 << 62).to_be_bytes());
-        assert!(feed(&mut endpoint, &[&head[..], &KEY].concat()).is_empty());
-        assert!(endpoint.inbound.read_buf().len() <= 64 * 1024);
-        assert!(meter.peak() <= 16 * 1024, "{role:?} {}", meter.peak());
+        // gpac #3860: the longest that there is, too.
+        for len in [1_u64 << 62, (1 << 63) - 1] {
+            let meter = Meter::new();
+            let mut endpoint = open(role, config);
+            let head = length(role, FIN | BINARY, 127, &len.to_be_bytes());
+            assert!(feed(&mut endpoint, &[&head[..], &KEY].concat()).is_empty());
+            assert!(endpoint.inbound.read_buf().len() <= 64 * 1024);
+            assert!(meter.peak() <= 16 * 1024, "{role:?} {}", meter.peak());
+        }
     }
 }
 
@@ -93,7 +96,7 @@ fn one_byte_reads_of_a_large_frame() {
     }
 }
 
-// CVE-2026-12151, CVE-2026-48779, CVE-2026-54274: bookkeeping per fragment
+// CVE-2026-12151, CVE-2026-48779, CVE-2026-54274, CVE-2026-65623: bookkeeping or work per fragment
 #[test]
 fn a_million_fragments_cost_their_payload() {
     for (payload, total) in [(&b"x"[..], 1_000_000), (b"", 0)] {
@@ -107,6 +110,9 @@ fn a_million_fragments_cost_their_payload() {
             assert!(meter.peak() <= total + CONSTANT, "{role:?} {}", meter.peak());
             assert_eq!(swallow(&mut endpoint, &to(role, FIN | CONT, b""), false), (1, total));
             assert!(meter.live() <= 128 * 1024, "{role:?} {}", meter.live());
+            // Memory is doubled now and then, not for each of them.
+            assert!(meter.calls() <= 64, "{role:?} {}", meter.calls());
+            assert!(meter.allocated() <= 8 * total + CONSTANT, "{role:?} {}", meter.allocated());
         }
     }
 }

@@ -108,6 +108,43 @@ fn message(role: Role, opcode: u8, key: [u8; 4], payload: &[u8], sizes: &[usize]
     fragments.iter().enumerate().flat_map(frame).collect()
 }
 
+/// When a text is known not to be UTF-8, by how many of its bytes, and whether it is a whole text as it is.
+fn as_the_standard_library_says(bytes: &[u8]) -> (Option<usize>, bool) {
+    let hopeless =
+        |len: &usize| from_utf8(&bytes[..*len]).is_err_and(|error| error.error_len().is_some());
+    ((1..=bytes.len()).find(hopeless), from_utf8(bytes).is_ok())
+}
+
+fn as_a_validator_says(bytes: &[u8]) -> (Option<usize>, bool) {
+    let mut validator = Utf8Validator::new();
+    let failed = bytes.chunks(1).position(|byte| validator.push(byte).is_err());
+    let mut whole = Utf8Validator::new();
+    let (all, end) = (whole.push(bytes), whole.finish());
+    assert_eq!(all.is_err(), failed.is_some(), "at once: {bytes:02x?}");
+    // A text that has failed has ended.
+    assert!(failed.is_some() || end == validator.finish(), "{bytes:02x?}");
+    (failed.map(|at| at + 1), all.is_ok() && end.is_ok())
+}
+
+// RFC 3629: each byte, each two bytes, and each further byte where a character goes on behind them: every state of the
+// validator, and every byte in it.
+#[test]
+fn every_byte_in_every_state_is_judged_as_the_standard_library_does() {
+    fn judge(text: &mut Vec<u8>) {
+        for byte in 0..=u8::MAX {
+            text.push(byte);
+            let expected = as_the_standard_library_says(text);
+            assert_eq!(as_a_validator_says(text), expected, "{text:02x?}");
+            let goes_on = expected == (None, false) && !(text.len() == 3 && text[0].is_ascii());
+            if text.len() < 2 || text.len() < 4 && goes_on {
+                judge(text);
+            }
+            text.pop();
+        }
+    }
+    judge(&mut Vec::new());
+}
+
 proptest! {
     #[test]
     fn masks_are_as_defined(payload in noise(), key: [u8; 4], offset in 0..70_usize) {

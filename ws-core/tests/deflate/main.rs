@@ -2,6 +2,7 @@
 #![cfg(all(feature = "miniz_oxide", feature = "zlib-rs"))]
 
 mod engines;
+mod rooms;
 mod round_trips;
 mod rules;
 mod slice;

@@ -12,10 +12,11 @@ struct Count {
     peak: isize,
     largest: usize,
     calls: usize,
+    allocated: usize,
 }
 
 thread_local! {
-    static COUNT: Cell<Count> = const { Cell::new(Count { live: 0, peak: 0, largest: 0, calls: 0 }) };
+    static COUNT: Cell<Count> = const { Cell::new(Count { live: 0, peak: 0, largest: 0, calls: 0, allocated: 0 }) };
 }
 
 fn count(freed: usize, allocated: usize) {
@@ -26,6 +27,7 @@ fn count(freed: usize, allocated: usize) {
         if allocated > 0 {
             count.largest = count.largest.max(allocated);
             count.calls += 1;
+            count.allocated += allocated;
         }
         cell.set(count);
     });
@@ -91,5 +93,10 @@ impl Meter {
 
     pub(crate) fn calls(&self) -> usize {
         COUNT.get().calls - self.0.calls
+    }
+
+    /// All bytes that were allocated, those that a block grew from as well.
+    pub(crate) fn allocated(&self) -> usize {
+        COUNT.get().allocated - self.0.allocated
     }
 }
