@@ -135,8 +135,8 @@ def checks_of(script):
         return set()
     text = path.read_text()
     for module in set(re.findall(r"\w+", " ".join(re.findall(r"^(?:import|from) .*", text, flags=re.M)))):
-        if (HERE / "lib" / (module + ".py")).is_file():
-            text += (HERE / "lib" / (module + ".py")).read_text()
+        for file in (HERE / (module + ".py"), HERE / "lib" / (module + ".py")):
+            text += file.read_text() if file.is_file() else ""
     return {name.rsplit(": ", 1)[-1] for name in re.findall(r'\("([^"]+)"(?:,| %)', text)}
 
 
