@@ -19,6 +19,7 @@ mod output;
 mod queue;
 mod read_buffer;
 mod shared_buffers;
+mod text_pieces;
 
 use alloc::boxed::Box;
 use alloc::string::ToString;

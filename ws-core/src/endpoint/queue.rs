@@ -19,7 +19,7 @@ pub(super) struct Queue {
     /// The message of which the application has more pieces to come.
     pub(super) open: Option<MessageKind>,
     /// The Close frame that follows.
-    pub(super) close: Option<(Option<CloseCode>, String)>,
+    pub(super) close: Option<(CloseCode, String)>,
 }
 
 /// What a message takes beside its payload, in bytes.
