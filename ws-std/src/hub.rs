@@ -179,7 +179,8 @@ impl Hub {
     ///
     /// When the queue's five seconds and [`Config::close_timeout`](crate::Config::close_timeout) (five seconds
     /// without one) have passed, the connection ends even if the peer still takes what waits.
-    pub fn start_close(&self, id: MemberId, code: CloseCode, reason: &str) -> bool {
+    pub fn start_close(&self, id: MemberId, code: impl Into<CloseCode>, reason: &str) -> bool {
+        let code = code.into();
         let queue = self.shared.members().queues.remove(&id);
         if let Some(queue) = &queue {
             let busy = queue.backlog().bytes > 0;
@@ -259,6 +260,12 @@ trait Connection: Send + Sync {
 
     /// As [`Writer::end_within`].
     fn end_within(&self, time: Duration);
+
+    /// As [`Writer::ping`].
+    fn ping(&self, payload: &[u8]) -> Result<()>;
+
+    /// As [`Writer::pong`].
+    fn pong(&self, payload: &[u8]) -> Result<()>;
 }
 
 impl<T: Transport + Send> Connection for Writer<T> {
@@ -268,6 +275,14 @@ impl<T: Transport + Send> Connection for Writer<T> {
 
     fn end_within(&self, time: Duration) {
         Writer::end_within(self, time);
+    }
+
+    fn ping(&self, payload: &[u8]) -> Result<()> {
+        Writer::ping(self, payload)
+    }
+
+    fn pong(&self, payload: &[u8]) -> Result<()> {
+        Writer::pong(self, payload)
     }
 }
 
@@ -377,7 +392,7 @@ impl Queue {
 
 /// A connection in a [`Hub`], and its receiving half.
 ///
-/// When it is dropped, it leaves the hub and the connection is closed, as by a [`Reader`].
+/// When it is dropped, it leaves the hub and the connection is closed, as by a [`Reader`]: that may wait.
 #[derive(Debug)]
 #[must_use = "the connection leaves the hub and is closed when this is dropped"]
 pub struct Member<T: Transport = Stream> {
@@ -421,6 +436,22 @@ impl<T: Transport> Member<T> {
     ///
     /// As [`WebSocket::read`].
     pub fn read(&mut self) -> Result<Option<Message>> {
+        self.read_by(Reader::read_deferring_close)
+    }
+
+    /// As [`read`](Self::read), but it never waits: see [`WebSocket::try_read`].
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::try_read`].
+    pub fn try_read(&mut self) -> Result<Option<Message>> {
+        self.read_by(Reader::try_read_deferring_close)
+    }
+
+    fn read_by(
+        &mut self,
+        read: impl Fn(&mut Reader<T>, &dyn Fn() -> bool) -> Result<Option<Message>>,
+    ) -> Result<Option<Message>> {
         let Self { id, reader, queue, hub, .. } = self;
         let defer_close = || {
             hub.shared.members().queues.remove(id);
@@ -428,22 +459,47 @@ impl<T: Transport> Member<T> {
             true
         };
         loop {
-            match reader.read_deferring_close(&defer_close)? {
+            match read(reader, &defer_close)? {
                 Some(_) if queue.is_out() => {}
                 result => return Ok(result),
             }
         }
     }
 
+    /// Sends a Ping to this member, ahead of the messages in its queue, as [`WebSocket::ping`].
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::send`].
+    pub fn ping(&self, payload: &[u8]) -> Result<()> {
+        self.queue.connection.ping(payload)
+    }
+
+    /// Sends a Pong that the peer has not asked for, as [`WebSocket::pong`].
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::send`].
+    pub fn pong(&self, payload: &[u8]) -> Result<()> {
+        self.queue.connection.pong(payload)
+    }
+
+    /// As [`WebSocket::on_pong`].
+    pub fn on_pong(&mut self, hook: impl FnMut(&[u8]) + Send + Sync + 'static) {
+        self.reader.on_pong(hook);
+    }
+
     /// Leaves the hub, closes the connection after what waits for it, as [`Hub::start_close`], and waits until the
-    /// peer agrees; messages that still come are dropped.
+    /// peer has answered and has ended the stream; messages that still come are dropped.
     ///
     /// # Errors
     ///
     /// As [`read`](Self::read).
-    pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<CloseInfo> {
+    pub fn close(&mut self, code: impl Into<CloseCode>, reason: &str) -> Result<CloseInfo> {
         self.hub.start_close(self.id, code, reason);
         while self.read()?.is_some() {}
+        // It waits for the end of the stream.
+        self.read()?;
         Ok(self.close_info().unwrap_or_else(CloseInfo::abnormal))
     }
 

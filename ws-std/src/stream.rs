@@ -16,7 +16,7 @@ use crate::transport::{Stream, Transport};
 /// It ends where the message ends. When it is dropped before, the rest of the message is skipped.
 #[derive(Debug)]
 #[must_use = "the message is skipped when this is dropped"]
-pub struct MessageReader<'w, T = Stream> {
+pub struct MessageReader<'w, T: Transport = Stream> {
     ws: &'w mut WebSocket<T>,
     kind: MessageKind,
     chunk: bytes::Bytes,
@@ -30,7 +30,7 @@ pub struct MessageReader<'w, T = Stream> {
 /// to close the connection.
 #[derive(Debug)]
 #[must_use = "the message stays open unless it is finished"]
-pub struct MessageWriter<'w, T = Stream> {
+pub struct MessageWriter<'w, T: Transport = Stream> {
     ws: &'w mut WebSocket<T>,
     kind: MessageKind,
     utf8: Utf8Validator,
@@ -103,7 +103,7 @@ impl<T: Transport> WebSocket<T> {
     }
 }
 
-impl<T> MessageReader<'_, T> {
+impl<T: Transport> MessageReader<'_, T> {
     /// The kind of the message. Text is UTF-8 as a whole.
     pub fn kind(&self) -> MessageKind {
         self.kind

@@ -198,7 +198,8 @@ impl<T: Transport> Link<T> {
                     continue;
                 }
                 // Whoever reads must not be kept by a peer that takes a little at a time, on and on.
-                if begun.get_or_insert_with(Instant::now).elapsed() < MAX_WRITE_TURN {
+                let begun = begun.get_or_insert_with(Instant::now);
+                if !self.io.at_once && begun.elapsed() < MAX_WRITE_TURN {
                     continue;
                 }
             }
