@@ -31,7 +31,7 @@ fn a_bad_frame_is_answered_after_the_messages_before_it() {
     client.write(&[&good, &frame(TEXT, b"not masked", None)[..], &[0; 100_000]].concat());
     client.expect(TEXT, b"one");
     client.expect(BINARY, b"two");
-    client.expect(CLOSE, &close(1002, ""));
+    client.expect(CLOSE, &close(1002, "unmasked frame from a client"));
     assert_eq!(client.read_to_the_end().unwrap(), b"");
     drop(client);
     assert!(matches!(finish(server), Err(Error::Protocol(_))));
@@ -53,7 +53,7 @@ fn invalid_utf8_fails_by_either_way_of_reading() {
         });
         // The client is still sending.
         client.write(&[masked(TEXT, b"\xff"), vec![0; 3 << 20]].concat());
-        client.expect(CLOSE, &close(1007, ""));
+        client.expect(CLOSE, &close(1007, "text is not UTF-8"));
         assert_eq!(client.read_to_the_end().unwrap(), b"");
         drop(client);
         let (error, how) = finish(server);
@@ -66,7 +66,7 @@ fn invalid_utf8_fails_by_either_way_of_reading() {
 fn a_message_over_the_limit_gets_1009_while_the_client_still_sends() {
     let (server, mut client) = echoing();
     client.write(&masked(BINARY, &vec![1; (16 << 20) + 1]));
-    client.expect(CLOSE, &close(1009, ""));
+    client.expect(CLOSE, &close(1009, "frame longer than the limit"));
     assert_eq!(client.read_to_the_end().unwrap(), b"");
     drop(client);
     assert!(matches!(finish(server), Err(Error::Protocol(_))));
@@ -324,12 +324,12 @@ fn keepalive_pings_an_idle_client_and_gives_up_a_silent_one() {
         client.write(&masked(PONG, b""));
     }
     client.expect(PING, b"");
-    client.expect(CLOSE, &close(1011, ""));
+    client.expect(CLOSE, &close(1011, "the peer did not answer a ping in time"));
     assert_eq!(client.read_to_the_end().unwrap(), b"");
     let (first, second, how) = finish(server);
     assert!(matches!(first, Err(Error::Timeout(Deadline::Pong))), "{first:?}");
     assert_eq!(second.unwrap(), None);
-    assert_eq!(how, Some(info(CloseCode::ABNORMAL, "", false, true, Some(1000))));
+    assert_eq!(how, Some(info(CloseCode::ABNORMAL, "", false, true, Some(1011))));
 }
 
 #[test]
