@@ -25,8 +25,9 @@ pub struct MessageReader<'w, T: Transport = Stream> {
 
 /// A message that is written piece by piece: see [`WebSocket::write_stream`].
 ///
-/// Each write becomes a fragment, so write large pieces or use a [`io::BufWriter`]. Call
-/// [`finish`](Self::finish): without it the message stays open for good, and all that can still be done is
+/// Each write becomes a fragment, so write large pieces or use a [`io::BufWriter`]. Text is cut between characters,
+/// because some peers check each fragment: if a write ends inside a character, up to three bytes are kept until the next
+/// write. Call [`finish`](Self::finish): without it the message stays open for good, and all that can still be done is
 /// to close the connection.
 #[derive(Debug)]
 #[must_use = "the message stays open unless it is finished"]
@@ -179,8 +180,8 @@ impl<T: Transport> MessageWriter<'_, T> {
 }
 
 impl<T: Transport> Write for MessageWriter<'_, T> {
-    /// Queues a fragment; [`io::ErrorKind::InvalidData`] for text that is not UTF-8. After a time-out
-    /// nothing was taken: write the same again.
+    /// Queues a fragment; [`io::ErrorKind::InvalidData`] for text that is not UTF-8. A write may end inside a
+    /// character. After a time-out nothing was taken: write the same again.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let bytes = bytes.get(..FLUSH_THRESHOLD).unwrap_or(bytes);
         if bytes.is_empty() {
