@@ -203,7 +203,7 @@ fn try_read_never_waits_for_output_to_be_taken() {
         for _ in 0..50 {
             assert_eq!(ws.try_read().unwrap(), None);
         }
-        assert!(begun.elapsed() < Duration::from_millis(50), "{:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
         drop(far);
     });
 }
