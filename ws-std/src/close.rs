@@ -19,6 +19,8 @@ use crate::sending::{Pause, Sending, Written};
 use crate::timed::Filled;
 use crate::transport::Transport;
 
+/// How often a call that must not wait reads from the stream at the most.
+pub(crate) const READS_AT_ONCE: usize = 64;
 /// The most that is read and dropped while waiting for the peer to close the stream.
 const MAX_DISCARD: usize = 64 << 20;
 /// How long the end of a stream may take when no other limit is set.
@@ -76,6 +78,8 @@ impl<T: Transport> Link<T> {
         let by = limits.total.and_then(|total| began.checked_add(total));
         let mut pause = Pause::default();
         let mut scratch = Vec::new();
+        // A peer that sends without end does not keep a call that must not wait.
+        let mut reads = 0..READS_AT_ONCE;
         loop {
             // mutant: the last Close frame stays unwritten
             let written = match sending.try_write(self) {
@@ -128,6 +132,9 @@ impl<T: Transport> Link<T> {
             let until = Some(clock.now().saturating_add(wait));
             if !self.io.can_read_until(until) {
                 break;
+            }
+            if goal == CloseUntil::Blocked && reads.next().is_none() {
+                return false;
             }
             match self.io.read(&mut scratch, until) {
                 Ok((count, Filled::Bytes)) => {

@@ -15,15 +15,12 @@ use std::time::{Duration, Instant};
 use ws_core::endpoint::{Endpoint, Event, Inbound, Next, Outbound};
 use ws_core::{CloseCode, Message, SendError};
 
-use crate::close::{CloseLimits, CloseUntil, Closing};
+use crate::close::{CloseLimits, CloseUntil, Closing, READS_AT_ONCE};
 use crate::error::{Deadline, Error, Result};
 use crate::link::Link;
 use crate::sending::{MAX_IDLE_WAIT, Pause, Sending, Written};
 use crate::timed::{Filled, MIN_WAIT};
 use crate::transport::Transport;
-
-/// How often [`try_read`] reads from the stream at the most.
-const READS_AT_ONCE: usize = 64;
 
 /// An endpoint on a stream.
 #[derive(Debug)]

@@ -138,6 +138,22 @@ fn a_peer_that_sends_without_end_does_not_keep_try_read() {
     };
     near.flood = masked(PONG, b"");
     assert_eq!(within(move || server(near).try_read().unwrap()), None);
+    // Nor at the end of the connection.
+    let (mut peer, mut near) = {
+        let (peer, near) = MemoryStream::pair();
+        (peer, Watched::new(near))
+    };
+    near.flood = vec![0; 1];
+    peer.write_all(&masked(CLOSE, b"")).unwrap();
+    within(move || {
+        let mut ws = server(near);
+        for _ in 0..3 {
+            assert_eq!(ws.try_read().unwrap(), None);
+        }
+        assert!(ws.close_info().unwrap().clean);
+        // To drop it would wait, for which this stream is not made.
+        drop(ws.into_inner());
+    });
 }
 
 #[test]
