@@ -7,13 +7,14 @@ use std::net::{TcpListener, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, mpsc};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use common::*;
 use ws_std::ws_core::Endpoint;
 use ws_std::{
-    CloseCode, Config, Deadline, Error, Hub, MemoryStream, Message, Plain, ProtocolError, Stream,
-    Tcp, Transport, WebSocket, pair,
+    CloseCode, Config, Deadline, Error, Hub, Listener, MemoryStream, Message, Plain, ProtocolError,
+    Stream, Tcp, Transport, WebSocket, pair,
 };
 
 /// A server over a stream whose handshake is done.
@@ -380,4 +381,40 @@ fn over_a_stream_without_time_outs_try_read_is_refused() {
     let error = within(move || server(Plain(near)).try_read().unwrap_err());
     let Error::Io(error) = error else { panic!("{error}") };
     assert_eq!(error.kind(), ErrorKind::Unsupported);
+}
+
+// Both halves use one socket, whose mode the reader changes.
+#[test]
+fn a_writer_is_not_disturbed_by_a_reader_that_tries() {
+    const MESSAGES: usize = 100;
+    let (ws, client) = open(Listener::builder());
+    let (mut reader, writer) = ws.split().unwrap();
+    let long = vec![7; 300_000];
+    let echoing = thread::spawn(move || {
+        let mut client = client;
+        for _ in 0..MESSAGES {
+            let Frame { first, payload, .. } = client.frame();
+            client.write(&masked(first, &payload[..payload.len() / 1000]));
+        }
+        client
+    });
+    let message = long.clone();
+    let writing =
+        thread::spawn(move || (0..MESSAGES).try_for_each(|_| writer.send(message.clone())));
+    let count = within(move || {
+        let mut count = 0;
+        while count < MESSAGES {
+            match reader.try_read().unwrap() {
+                Some(message) => {
+                    assert_eq!(message.len(), 300);
+                    count += 1;
+                }
+                None => thread::yield_now(),
+            }
+        }
+        count
+    });
+    finish(writing).unwrap();
+    drop(finish(echoing));
+    assert_eq!(count, MESSAGES);
 }

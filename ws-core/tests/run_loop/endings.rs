@@ -160,6 +160,27 @@ fn rule_15_a_stream_that_ends_in_the_middle_is_closed_with_1006() {
     }
 }
 
+#[test]
+fn rule_15_a_peer_that_breaks_the_protocol_after_our_close_frame_is_closed_with_1006() {
+    for role in ROLES {
+        let mut endpoint = open(role, Config::new());
+        endpoint.outbound.start_close(CloseCode::NORMAL, "").unwrap();
+        let close = Answer::Write(close_by(role, CloseCode::NORMAL), true, Some(5_000));
+        assert_eq!(run(&mut endpoint, 0), [close, Answer::Wait(true, Some(5_000))]);
+        receive(&mut endpoint, &[to(role, FIN | TEXT, b"one"), vec![0xff; 9]].concat());
+        let expected = [
+            Answer::Told(text("one")),
+            Answer::Told(closed_by_us(1006, "")),
+            Answer::Shutdown(Some(5_000)),
+            Answer::Wait(true, Some(5_000)),
+        ];
+        assert_eq!(run(&mut endpoint, 1_000), expected);
+        assert_eq!(run(&mut endpoint, 5_000), [Answer::Done]);
+        let how = info(CloseCode::ABNORMAL, "", false, true, Some(1000));
+        assert_eq!(endpoint.close_info(), how);
+    }
+}
+
 // With all bounds of closing off, the time-out of a Pong is one for what is left, from the end on.
 #[test]
 fn rule_15_an_end_without_a_time_out_for_closing_has_a_bound() {
