@@ -262,6 +262,7 @@ fn is_fine(info: &CloseInfo) -> bool {
 fn ending(info: Option<CloseInfo>) -> String {
     match info {
         Some(info) if info.code != CloseCode::ABNORMAL => format!("closed, {info}"),
+        Some(info) if info.sent.is_some() => format!("lost, {info}"),
         _ => "lost without a Close frame".into(),
     }
 }

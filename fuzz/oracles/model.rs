@@ -98,7 +98,18 @@ impl Model {
         (outcome, places)
     }
 
-    /// Returns the length of the next frame and what is reported at its end, or `None` if the frame is incomplete.
+    /// As [`expect`](Self::expect), of an endpoint, whose Close frame says why the connection has failed.
+    pub(crate) fn expect_reasons(&self, stream: &[u8]) -> Outcome {
+        let mut outcome = self.expect(stream).0;
+        if let Some(Seen::Failed(error)) = outcome.seen.last() {
+            let bare = sent_by(self.role, 0x88, &error.close_code().get().to_be_bytes());
+            outcome.output.truncate(outcome.output.len() - bare.len());
+            outcome.output.extend(close_for(self.role, *error));
+        }
+        outcome
+    }
+
+    /// The next frame: its length and what is told at its end; `None` when it is not complete.
     fn frame(
         &self,
         bytes: &[u8],
@@ -233,7 +244,19 @@ fn control(header: &Header, payload: Vec<u8>) -> Result<Seen, ProtocolError> {
     })
 }
 
-/// Returns a short frame as `role` sends it.
+/// The Close frame of an endpoint for an error: the code, and the words without the section and the peer's numbers.
+pub(crate) fn close_for(role: Role, error: ProtocolError) -> Vec<u8> {
+    let text = error.to_string();
+    let reason = match error {
+        ProtocolError::ReservedOpcode(_) => "reserved opcode",
+        ProtocolError::InvalidCloseCode(_) => "close code must not be sent",
+        _ => text.split(" (RFC").next().unwrap_or_default(),
+    };
+    let code = error.close_code().get().to_be_bytes();
+    sent_by(role, 0x88, &[&code, reason.as_bytes()].concat())
+}
+
+/// A short frame as `role` sends it.
 fn sent_by(role: Role, first: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![first, payload.len() as u8];
     if role == Role::Client {

@@ -62,15 +62,19 @@ impl ProtocolError {
             _ => CloseCode::PROTOCOL_ERROR,
         }
     }
-}
 
-impl fmt::Display for ProtocolError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+    /// The reason for the Close frame that tells the peer: what `Display` says without the section and without a number
+    /// of the peer's. It is ASCII and shorter than 123 bytes.
+    #[cfg(feature = "endpoint")]
+    pub(crate) fn reason(self) -> &'static str {
+        let text = self.text();
+        text.split_once(" (RFC").map_or(text, |(reason, _)| reason)
+    }
+
+    const fn text(self) -> &'static str {
+        match self {
             Self::ReservedBits => "reserved bit set without an extension (RFC 6455 §5.2)",
-            Self::ReservedOpcode(opcode) => {
-                return write!(f, "reserved opcode {opcode:#x} (RFC 6455 §5.2)");
-            }
+            Self::ReservedOpcode(_) => "reserved opcode (RFC 6455 §5.2)",
             Self::FragmentedControl => "fragmented control frame (RFC 6455 §5.5)",
             Self::ControlTooLong => "control frame of more than 125 bytes (RFC 6455 §5.5)",
             Self::UnmaskedFrame => "unmasked frame from a client (RFC 6455 §5.1)",
@@ -80,16 +84,28 @@ impl fmt::Display for ProtocolError {
             Self::UnexpectedContinuation => "continuation while no message is open (RFC 6455 §5.4)",
             Self::InterleavedMessage => "new message inside a fragmented one (RFC 6455 §5.4)",
             Self::CloseBodyTooShort => "close frame with a body of one byte (RFC 6455 §5.5.1)",
-            Self::InvalidCloseCode(code) => {
-                return write!(f, "close code {code} must not be sent (RFC 6455 §7.4)");
-            }
+            Self::InvalidCloseCode(_) => "close code must not be sent (RFC 6455 §7.4)",
             Self::InvalidCloseReason => "close reason is not UTF-8 (RFC 6455 §5.5.1)",
             Self::InvalidUtf8 => "text is not UTF-8 (RFC 6455 §8.1)",
             Self::InvalidDeflate => "compressed data is invalid or incomplete (RFC 7692 §7.2.2)",
             Self::FrameTooLarge => "frame longer than the limit (RFC 6455 §10.4)",
             Self::MessageTooLarge => "message longer than the limit (RFC 6455 §10.4)",
             Self::PongTimeout => "the peer did not answer a ping in time",
-        })
+        }
+    }
+}
+
+impl fmt::Display for ProtocolError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ReservedOpcode(opcode) => {
+                write!(f, "reserved opcode {opcode:#x} (RFC 6455 §5.2)")
+            }
+            Self::InvalidCloseCode(code) => {
+                write!(f, "close code {code} must not be sent (RFC 6455 §7.4)")
+            }
+            _ => f.write_str(self.text()),
+        }
     }
 }
 

@@ -189,9 +189,16 @@ fn by_endpoint(case: &Case, way: Way, sizes: &mut dyn FnMut() -> usize) -> Summa
 fn check<S: FnMut() -> usize>(case: &Case, sizes: impl Fn() -> S, cut: &str) {
     let name = || format!("{:?}: {} ({cut})", case.role, case.name);
     assert_eq!(by_connection(case, &mut sizes()), case.expected, "connection, {}", name());
+    let mut expected = case.expected.clone();
+    if let (Some(Seen::Failed(error)), Some(close)) =
+        (expected.seen.last(), expected.sent.last_mut())
+    {
+        // An endpoint says why, too.
+        *close = close_for(Role::Server, *error);
+    }
     for way in [Way::Owned, Way::Lent, Way::Direct] {
         let result = by_endpoint(case, way, &mut sizes());
-        assert_eq!(result, case.expected, "endpoint, {way:?}, {}", name());
+        assert_eq!(result, expected, "endpoint, {way:?}, {}", name());
     }
 }
 

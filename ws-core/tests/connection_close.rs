@@ -19,7 +19,7 @@ fn closing(role: Role) -> Driver {
 fn close(
     connection: &mut Connection,
     role: Role,
-    code: impl Into<Option<CloseCode>>,
+    code: impl Into<CloseCode>,
     reason: &str,
 ) -> Result<Vec<u8>, SendError> {
     let mut out = [0; 131];

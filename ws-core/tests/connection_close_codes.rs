@@ -11,7 +11,7 @@ const CONFIG: Config = Config::new();
 fn close(
     connection: &mut Connection,
     role: Role,
-    code: impl Into<Option<CloseCode>>,
+    code: impl Into<CloseCode>,
     reason: &str,
 ) -> Result<Vec<u8>, SendError> {
     let mut out = [0; 131];
@@ -59,6 +59,10 @@ fn close_code_table_send() {
                 || code == 1010 && role == Role::Client;
             if valid {
                 assert_eq!(result, Ok(by(role, FIN | CLOSE, &code.to_be_bytes())));
+                assert_eq!(state(&mut connection, role), State::Closing);
+            } else if code == 1005 {
+                // RFC 6455 §7.1.5: it stands for a Close frame without a code.
+                assert_eq!(result, Ok(by(role, FIN | CLOSE, b"")));
                 assert_eq!(state(&mut connection, role), State::Closing);
             } else {
                 assert_eq!(result, Err(SendError::InvalidCloseCode(code)), "{role:?}");

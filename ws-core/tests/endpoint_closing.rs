@@ -71,12 +71,15 @@ fn error_comes_after_what_precedes_it_and_sends_its_code() {
                 let expected = [text("one"), binary(b"two"), failed(error)];
                 assert_eq!(events, expected, "{role:?} {piece}");
                 let ending = [
-                    wrote(close_by(role, CloseCode::new(code)), 5_000),
+                    wrote(close_for(role, error), 5_000),
                     Answer::Shutdown(Some(5_000)),
                     Answer::Wait(true, Some(5_000)),
                 ];
                 assert_eq!(run(&mut endpoint, 0), ending, "{error}");
-                assert_eq!(endpoint.close_info(), info(CloseCode::ABNORMAL, "", false, true));
+                assert_eq!(
+                    endpoint.close_info(),
+                    info(CloseCode::ABNORMAL, "", false, true, Some(code))
+                );
                 is_over(&mut endpoint, role);
                 assert_eq!(next(&mut endpoint, 0), Answer::Wait(true, Some(5_000)));
                 endpoint.inbound.receive_eof();
@@ -112,7 +115,7 @@ fn invalid_utf8_fails_with_1007_however_it_is_cut_and_polled() {
                         }
                     }
                     assert_eq!(events, [failed(InvalidUtf8)], "{role:?} {bad:x?}");
-                    assert_eq!(take(&mut endpoint), close_by(role, CloseCode::INVALID_PAYLOAD));
+                    assert_eq!(take(&mut endpoint), close_for(role, InvalidUtf8));
                     is_over(&mut endpoint, role);
                 }
             }
@@ -144,9 +147,9 @@ fn closing_handshake_is_clean_on_both_sides() {
             let (by_us, by_them) = exchange(ours, theirs);
             // The reply echoes the code alone.
             assert_eq!(by_us, [text("crossing"), closed_by_us(seen.get(), "")]);
-            assert_eq!(ours.close_info(), info(seen, "", true, true));
+            assert_eq!(ours.close_info(), info(seen, "", true, true, Some(seen.get())));
             assert_eq!(by_them, [text("last"), closed(seen.get(), reason)]);
-            assert_eq!(theirs.close_info(), info(seen, reason, true, false));
+            assert_eq!(theirs.close_info(), info(seen, reason, true, false, Some(seen.get())));
             is_over(&mut server, Role::Server);
             is_over(&mut client, Role::Client);
             the_server_ends_the_stream_first(&mut server, &mut client);
@@ -174,8 +177,8 @@ fn simultaneous_close_is_clean_on_both_sides() {
     let (by_server, by_client) = exchange(&mut server, &mut client);
     assert_eq!(by_server, [closed_by_us(1000, "c")]);
     assert_eq!(by_client, [closed_by_us(1001, "s")]);
-    assert_eq!(server.close_info(), info(CloseCode::NORMAL, "c", true, true));
-    assert_eq!(client.close_info(), info(CloseCode::GOING_AWAY, "s", true, true));
+    assert_eq!(server.close_info(), info(CloseCode::NORMAL, "c", true, true, Some(1001)));
+    assert_eq!(client.close_info(), info(CloseCode::GOING_AWAY, "s", true, true, Some(1000)));
     is_over(&mut server, Role::Server);
     is_over(&mut client, Role::Client);
     the_server_ends_the_stream_first(&mut server, &mut client);
@@ -192,7 +195,7 @@ fn no_data_after_close() {
         let stream =
             [to(role, FIN | TEXT, b"m"), to(role, FIN | CLOSE, b""), to(role, FIN | TEXT, b"n")];
         assert_eq!(feed(&mut endpoint, &stream.concat()), [text("m"), closed_by_us(1005, "")]);
-        assert_eq!(endpoint.close_info(), info(CloseCode::NO_STATUS, "", true, true));
+        assert_eq!(endpoint.close_info(), info(CloseCode::NO_STATUS, "", true, true, Some(1000)));
         is_over(&mut endpoint, role);
 
         // A message that is open is not finished any more.
@@ -211,7 +214,8 @@ fn close_that_is_not_valid_writes_nothing() {
         let mut endpoint = open(role, Config::new());
         for (code, reason, error) in [
             (None, "why", SendError::ReasonWithoutCode),
-            (Some(CloseCode::NO_STATUS), "", SendError::InvalidCloseCode(1005)),
+            (Some(CloseCode::NO_STATUS), "why", SendError::ReasonWithoutCode),
+            (Some(CloseCode::new(1004)), "", SendError::InvalidCloseCode(1004)),
             (Some(CloseCode::ABNORMAL), "", SendError::InvalidCloseCode(1006)),
             (Some(CloseCode::new(999)), "", SendError::InvalidCloseCode(999)),
             (Some(CloseCode::NORMAL), &"x".repeat(124), SendError::ReasonTooLong),
@@ -235,7 +239,7 @@ fn eof_is_told_once_in_every_state() {
     let last = || [Answer::Shutdown(Some(0)), Answer::Done];
     // There is nothing to read any more while what is left is written.
     let wrote = |output| Answer::Write(output, false, Some(5_000));
-    let how = |by_us| info(CloseCode::ABNORMAL, "", false, by_us);
+    let how = |sent: Option<u16>| info(CloseCode::ABNORMAL, "", false, sent.is_some(), sent);
     for role in ROLES {
         let frame = to(role, FIN | TEXT, b"hello");
         for cut in 0..=frame.len() {
@@ -251,7 +255,7 @@ fn eof_is_told_once_in_every_state() {
                 endpoint.inbound.receive_eof();
                 assert_eq!(run(&mut endpoint, 0), [Answer::Done]);
             }
-            assert_eq!(endpoint.close_info(), how(false));
+            assert_eq!(endpoint.close_info(), how(None));
             is_over(&mut endpoint, role);
         }
         // Inside a message.
@@ -259,7 +263,7 @@ fn eof_is_told_once_in_every_state() {
         assert_eq!(feed(&mut endpoint, &to(role, TEXT, b"half")), []);
         endpoint.inbound.receive_eof();
         assert_eq!(run(&mut endpoint, 0), [&[lost()][..], &last()].concat());
-        assert_eq!(endpoint.close_info(), how(false));
+        assert_eq!(endpoint.close_info(), how(None));
         // With a Close frame of ours on the way: the peer may have ended its own side only.
         let mut endpoint = open(role, Config::new());
         endpoint.outbound.start_close(CloseCode::NORMAL, "").unwrap();
@@ -269,15 +273,15 @@ fn eof_is_told_once_in_every_state() {
             run(&mut endpoint, 0),
             [&[Answer::Told(closed_by_us(1006, "")), close][..], &last()].concat()
         );
-        assert_eq!(endpoint.close_info(), how(true));
+        assert_eq!(endpoint.close_info(), how(Some(1000)));
         // After an error.
         let mut endpoint = open(role, Config::new());
         assert_eq!(endpoint.inbound.receive(&[0xff; 20]), 20);
         endpoint.inbound.receive_eof();
         let failed = Answer::Told(failed(ReservedOpcode(15)));
-        let close = wrote(close_by(role, CloseCode::PROTOCOL_ERROR));
+        let close = wrote(close_for(role, ReservedOpcode(15)));
         assert_eq!(run(&mut endpoint, 0), [&[failed, close][..], &last()].concat());
-        assert_eq!(endpoint.close_info(), how(true));
+        assert_eq!(endpoint.close_info(), how(Some(1002)));
         // A Close frame and the end in one go: clean.
         let mut endpoint = open(role, Config::new());
         let close = to(role, FIN | CLOSE, &close_body(1000, ""));
@@ -288,7 +292,111 @@ fn eof_is_told_once_in_every_state() {
             run(&mut endpoint, 0),
             [&[Answer::Told(closed(1000, "")), close][..], &last()].concat()
         );
-        assert_eq!(endpoint.close_info(), info(CloseCode::NORMAL, "", true, false));
+        assert_eq!(endpoint.close_info(), info(CloseCode::NORMAL, "", true, false, Some(1000)));
+    }
+}
+
+// RFC 6455 §7.1.7 lets an endpoint fail the connection, which was closing already: the peer cannot be told why any more.
+#[test]
+fn what_breaks_the_protocol_after_our_close_frame_is_an_unclean_end() {
+    for role in ROLES {
+        let bad: [&[u8]; 5] = [
+            b"HTTP/1.1 400 Bad Request\r\n\r\n",
+            b"\xff\xff\xff\xff",
+            &to(role, FIN | TEXT, b"\xff"),
+            &to(role, FIN | BINARY, &[0; 200]),
+            &to(role, FIN | CLOSE, b"\x03"),
+        ];
+        for bad in bad {
+            for (piece, by_ref) in [(1, false), (9000, false), (9000, true)] {
+                let mut endpoint = open(role, Config::new().max_message(100));
+                endpoint.outbound.start_close(CloseCode::NORMAL, "bye").unwrap();
+                take(&mut endpoint);
+                let before = [to(role, FIN | TEXT, b"one"), to(role, FIN | PING, b"p")].concat();
+                let stream = [&before, bad, &to(role, FIN | TEXT, b"late")].concat();
+                let mut events = Vec::new();
+                for mut piece in stream.chunks(piece) {
+                    while !piece.is_empty() {
+                        piece = &piece[endpoint.inbound.receive(piece)..];
+                        events.extend(core::iter::from_fn(|| event(&mut endpoint, by_ref)));
+                    }
+                }
+                let expected = [text("one"), ping(b"p"), closed_by_us(1006, "")];
+                assert_eq!(events, expected, "{role:?} {bad:x?} {piece} {by_ref}");
+                let how = info(CloseCode::ABNORMAL, "", false, true, Some(1000));
+                assert_eq!(endpoint.close_info(), how);
+                assert_eq!(endpoint.inbound.failure(), None);
+                // Nobody is told, and either side ends the stream.
+                let ending = [Answer::Shutdown(Some(5_000)), Answer::Wait(true, Some(5_000))];
+                assert_eq!(run(&mut endpoint, 0), ending);
+                endpoint.inbound.receive_eof();
+                assert_eq!(run(&mut endpoint, 0), [Answer::Done]);
+            }
+        }
+        // A Close frame that waits behind a message was not sent: the peer is told why.
+        let mut endpoint = open(role, Config::new().max_outgoing_frame(1));
+        endpoint.outbound.queue("abc").unwrap();
+        endpoint.outbound.start_close(CloseCode::NORMAL, "").unwrap();
+        let seen = feed(&mut endpoint, &to(role, FIN | 0x3, b""));
+        assert_eq!(seen, [failed(ReservedOpcode(3))]);
+        assert!(take(&mut endpoint).ends_with(&close_for(role, ReservedOpcode(3))));
+        let how = info(CloseCode::ABNORMAL, "", false, true, Some(1002));
+        assert_eq!(endpoint.close_info(), how);
+    }
+}
+
+// RFC 6455 §7.1.5: the code is the peer's; what was sent is beside it
+#[test]
+fn close_info_tells_what_was_sent() {
+    let mut endpoint = open(Role::Server, Config::new().max_message(3));
+    assert_eq!(
+        feed(&mut endpoint, &to(Role::Server, FIN | TEXT, b"1234")),
+        [failed(MessageTooLarge)]
+    );
+    let close = by(Role::Server, FIN | CLOSE, b"\x03\xf1message longer than the limit");
+    assert_eq!(take(&mut endpoint), close);
+    let how = endpoint.close_info().unwrap();
+    assert_eq!((how.code, how.sent), (CloseCode::ABNORMAL, Some(CloseCode::MESSAGE_TOO_BIG)));
+    assert_eq!(how.to_string(), "no Close frame, 1009 was sent");
+
+    let (mut a, mut b) = (server(), client());
+    a.outbound.start_close(4000, "why").unwrap();
+    b.outbound.start_close(None, "").unwrap();
+    exchange(&mut a, &mut b);
+    let (a, b) = (a.close_info().unwrap(), b.close_info().unwrap());
+    assert_eq!((a.code, a.sent), (CloseCode::NO_STATUS, Some(CloseCode::new(4000))));
+    assert_eq!((b.code, b.sent), (CloseCode::new(4000), Some(CloseCode::NO_STATUS)));
+    assert_eq!((&*b.reason, &*b.to_string()), ("why", "4000 \"why\""));
+    assert_eq!(CloseInfo::abnormal().to_string(), "no Close frame");
+}
+
+// RFC 6455 §5.5.1: within 123 bytes, and nothing of the peer's in it
+#[test]
+fn the_reason_for_an_error_is_short_and_in_words() {
+    let errors = [
+        ReservedBits,
+        ReservedOpcode(15),
+        FragmentedControl,
+        ControlTooLong,
+        UnmaskedFrame,
+        MaskedFrame,
+        NonMinimalLength,
+        LengthOverflow,
+        UnexpectedContinuation,
+        InterleavedMessage,
+        CloseBodyTooShort,
+        InvalidCloseCode(999),
+        InvalidCloseReason,
+        InvalidUtf8,
+        InvalidDeflate,
+        FrameTooLarge,
+        MessageTooLarge,
+        PongTimeout,
+    ];
+    for error in errors {
+        let reason = reason(error);
+        assert!(reason.is_ascii() && (10..=60).contains(&reason.len()), "{reason}");
+        assert!(!reason.contains("15") && !reason.contains("999"), "{reason}");
     }
 }
 
@@ -297,9 +405,9 @@ fn close_info_says_how_it_ended() {
     let mut server = server();
     assert_eq!(server.close_info(), None);
     feed(&mut server, &to(Role::Server, FIN | CLOSE, &close_body(3000, "κόσμε")));
-    assert_eq!(server.close_info(), info(CloseCode::new(3000), "κόσμε", false, false));
+    assert_eq!(server.close_info(), info(CloseCode::new(3000), "κόσμε", false, false, Some(3000)));
     take(&mut server);
-    let expected = info(CloseCode::new(3000), "κόσμε", true, false);
+    let expected = info(CloseCode::new(3000), "κόσμε", true, false, Some(3000));
     assert_eq!(server.close_info(), expected, "the answer is written");
     server.inbound.receive_eof();
     assert_eq!(seen(&mut server), []);
@@ -332,7 +440,7 @@ fn clean_is_what_both_have_said_and_the_stream_has_taken() {
             }
             assert!(!clean(&endpoint));
             assert_eq!(write(&mut endpoint, 0, 1), 1);
-            assert_eq!(endpoint.close_info(), info(CloseCode::NORMAL, "", true, by_us));
+            assert_eq!(endpoint.close_info(), info(CloseCode::NORMAL, "", true, by_us, Some(1000)));
             // What comes after that changes nothing.
             endpoint.outbound.receive_reset();
             assert_eq!(run(&mut endpoint, 0), [Answer::Done]);
@@ -353,7 +461,7 @@ fn clean_is_what_both_have_said_and_the_stream_has_taken() {
                 take(&mut endpoint);
                 endpoint.outbound.written(100_000);
                 assert_eq!(seen_at(&mut endpoint, 5_000), []);
-                let expected = info(CloseCode::NORMAL, "", false, by_us);
+                let expected = info(CloseCode::NORMAL, "", false, by_us, Some(1000));
                 assert_eq!(endpoint.close_info(), expected, "for good");
             }
 
@@ -376,7 +484,10 @@ fn clean_is_what_both_have_said_and_the_stream_has_taken() {
             let _ = endpoint.inbound.receive(&bytes);
             endpoint.inbound.receive_eof();
             assert_eq!(seen(&mut endpoint).len(), 1);
-            assert_eq!(endpoint.close_info(), info(CloseCode::ABNORMAL, "", false, true));
+            assert_eq!(
+                endpoint.close_info(),
+                info(CloseCode::ABNORMAL, "", false, true, Some(1000))
+            );
         }
     }
 }
@@ -395,7 +506,7 @@ fn a_lost_peer_is_told_before_the_end() {
             let ping = Answer::Write(by(role, FIN | PING, b""), true, Some(150));
             assert_eq!(run(&mut endpoint, 100), [ping, Answer::Wait(true, Some(150))]);
             let lost = Answer::Told(failed(PongTimeout));
-            let close = wrote(close_by(role, CloseCode::INTERNAL_ERROR), 180);
+            let close = wrote(close_for(role, PongTimeout), 180);
             if written {
                 let last = [Answer::Shutdown(Some(150)), Answer::Done];
                 assert_eq!(run(&mut endpoint, 150), [&[lost, close][..], &last].concat());
@@ -434,12 +545,12 @@ fn keepalive_ping_without_answer_is_a_pong_timeout() {
         assert_eq!(run(&mut endpoint, 298), [wait(299)]);
         let expected = [
             Answer::Told(failed(PongTimeout)),
-            wrote(close_by(role, CloseCode::INTERNAL_ERROR), 5_299),
+            wrote(close_for(role, PongTimeout), 5_299),
             Answer::Shutdown(Some(299)),
             Answer::Done,
         ];
         assert_eq!(run(&mut endpoint, 299), expected);
-        assert_eq!(endpoint.close_info(), info(CloseCode::ABNORMAL, "", false, true));
+        assert_eq!(endpoint.close_info(), info(CloseCode::ABNORMAL, "", false, true, Some(1011)));
         is_over(&mut endpoint, role);
     }
 }
@@ -458,7 +569,7 @@ fn idle_connection_is_closed_with_1001() {
         assert!(!endpoint.outbound.is_open());
         let reply = feed_at(&mut endpoint, 160, &to(role, FIN | CLOSE, &close_body(1001, "")));
         assert_eq!(reply, [closed_by_us(1001, "")]);
-        assert_eq!(endpoint.close_info(), info(CloseCode::GOING_AWAY, "", true, true));
+        assert_eq!(endpoint.close_info(), info(CloseCode::GOING_AWAY, "", true, true, Some(1001)));
         is_over(&mut endpoint, role);
     }
 }
@@ -476,7 +587,7 @@ fn silent_peer_is_given_up_while_closing() {
         assert_eq!(next(&mut endpoint, 5_999), wait);
         let expected = [&[Answer::Told(closed_by_us(1006, ""))][..], &last(6_000)].concat();
         assert_eq!(run(&mut endpoint, 6_000), expected);
-        assert_eq!(endpoint.close_info(), info(CloseCode::ABNORMAL, "", false, true));
+        assert_eq!(endpoint.close_info(), info(CloseCode::ABNORMAL, "", false, true, Some(1000)));
 
         let mut endpoint = open(role, Config::new());
         let close = to(role, FIN | CLOSE, b"");
@@ -493,7 +604,7 @@ fn silent_peer_is_given_up_while_closing() {
         assert_eq!(run(&mut endpoint, 1_000), expected);
         assert_eq!(run(&mut endpoint, 5_999), [wait]);
         assert_eq!(run(&mut endpoint, 6_000), end);
-        assert_eq!(endpoint.close_info(), info(CloseCode::NO_STATUS, "", true, false));
+        assert_eq!(endpoint.close_info(), info(CloseCode::NO_STATUS, "", true, false, Some(1005)));
     }
 }
 

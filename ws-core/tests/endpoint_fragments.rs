@@ -130,7 +130,7 @@ fn text_is_cut_between_characters() {
     }
 }
 
-// A fragment of the application's may end inside a character; it is cut elsewhere.
+// A piece of the application's may end inside a character: it is cut before that.
 #[test]
 fn a_piece_of_text_is_cut_between_characters() {
     let mut server = by_four(Role::Server);
@@ -138,7 +138,7 @@ fn a_piece_of_text_is_cut_between_characters() {
     server.outbound.queue_fragment(MessageKind::Text, &text[..7], false).unwrap();
     server.outbound.queue_fragment(MessageKind::Text, &text[7..], true).unwrap();
     let parts: Vec<_> = plain(&take(&mut server)).into_iter().map(|(_, part)| part).collect();
-    assert_eq!(parts, [&text[..4], &text[4..7], b"\xba\xce\xba"].map(<[u8]>::to_vec));
+    assert_eq!(parts, [&text[..4], &text[4..6], &text[6..]].map(<[u8]>::to_vec));
 }
 
 // RFC 6455 §5.5.1: nothing follows a Close frame, and what was sent before it goes first.
@@ -179,7 +179,7 @@ fn the_own_close_follows_the_message() {
         assert_eq!(found, expected);
         let answer = feed_at(&mut endpoint, 10, &to(role, FIN | CLOSE, &close_body(4000, "")));
         assert_eq!(answer, [closed_by_us(4000, "")]);
-        assert_eq!(endpoint.close_info(), info(CloseCode::new(4000), "", true, true));
+        assert_eq!(endpoint.close_info(), info(CloseCode::new(4000), "", true, true, Some(4000)));
     }
 }
 
@@ -210,7 +210,10 @@ fn the_end_of_the_peer_cuts_a_message_short() {
                 let left = first.len() - 3;
                 assert_eq!(endpoint.inbound.receive(&bytes), bytes.len());
                 assert_eq!(seen(&mut endpoint), std::slice::from_ref(&told));
-                let end = close_by(role, code);
+                let end = match told {
+                    ends::Seen::Failed(_) => close_for(role, ProtocolError::ReservedOpcode(3)),
+                    _ => close_by(role, code),
+                };
                 assert_eq!(endpoint.outbound.waiting(), left + end.len());
                 let wire = Answer::Write([&first[3..], &end].concat(), true, Some(5_000));
                 assert_eq!(next(&mut endpoint, 0), wire);
@@ -333,7 +336,7 @@ fn an_idle_close_follows_the_message() {
         assert_eq!(run(&mut endpoint, 280), expected);
         let close = to(role, FIN | CLOSE, &close_body(1001, ""));
         assert_eq!(feed_at(&mut endpoint, 300, &close), [closed_by_us(1001, "")]);
-        assert_eq!(endpoint.close_info(), info(CloseCode::GOING_AWAY, "", true, true));
+        assert_eq!(endpoint.close_info(), info(CloseCode::GOING_AWAY, "", true, true, Some(1001)));
     }
 }
 
@@ -446,7 +449,7 @@ fn what_is_not_cut_is_dropped_with_the_output() {
         }
         assert_eq!(run(&mut endpoint, 5_000), expected, "{reset}");
         assert_eq!(endpoint.outbound.waiting(), 0);
-        assert_eq!(endpoint.close_info(), info(CloseCode::ABNORMAL, "", false, false));
+        assert_eq!(endpoint.close_info(), info(CloseCode::ABNORMAL, "", false, false, None));
     }
 }
 
@@ -569,8 +572,8 @@ fn who_closed_first_is_known_when_the_close_frame_is_sent() {
     server.outbound.start_close(CloseCode::NORMAL, "").unwrap();
     server.inbound.receive_eof();
     assert_eq!(next(&mut server, 0), Answer::Told(closed(1006, "")));
-    assert_eq!(server.close_info(), info(CloseCode::ABNORMAL, "", false, false));
+    assert_eq!(server.close_info(), info(CloseCode::ABNORMAL, "", false, false, None));
     let sent = plain(&take(&mut server));
     assert_eq!(sent.last(), Some(&frame(FIN | CLOSE, &[3, 232])));
-    assert_eq!(server.close_info(), info(CloseCode::ABNORMAL, "", false, true));
+    assert_eq!(server.close_info(), info(CloseCode::ABNORMAL, "", false, true, Some(1000)));
 }

@@ -679,5 +679,5 @@ fn server_eof_in_the_handshake_is_told_once() {
         Answer::Done,
     ];
     assert_eq!(run(&mut server, 0), expected);
-    assert_eq!(server.close_info(), info(CloseCode::ABNORMAL, "", false, false));
+    assert_eq!(server.close_info(), info(CloseCode::ABNORMAL, "", false, false, None));
 }

@@ -343,5 +343,5 @@ fn client_eof_in_the_handshake_is_told_once() {
     client.inbound.receive_eof();
     let told = [Answer::Told(Seen::Open(None)), Answer::Told(closed(1006, ""))];
     assert_eq!(run(&mut client, 0), [&told[..], &last].concat());
-    assert_eq!(client.close_info(), info(CloseCode::ABNORMAL, "", false, false));
+    assert_eq!(client.close_info(), info(CloseCode::ABNORMAL, "", false, false, None));
 }

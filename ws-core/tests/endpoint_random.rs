@@ -50,7 +50,7 @@ fn fails(client: &mut Endpoint, at: u32) {
     ];
     assert_eq!(run(client, at), expected);
     assert_eq!(client.inbound.failure(), Some(EndpointError::Random));
-    assert_eq!(client.close_info(), info(CloseCode::ABNORMAL, "", false, false));
+    assert_eq!(client.close_info(), info(CloseCode::ABNORMAL, "", false, false, None));
     // Nothing follows, neither in nor out.
     assert!(!client.outbound.is_open());
     assert_eq!(client.outbound.queue("late").unwrap_err().error, SendError::Closing);
@@ -131,7 +131,7 @@ fn a_generator_that_fails_for_a_close_fails_the_connection() {
         Answer::Wait(true, until),
     ];
     assert_eq!(run(&mut client, 0), expected);
-    assert_eq!(client.close_info(), info(CloseCode::ABNORMAL, "", false, false));
+    assert_eq!(client.close_info(), info(CloseCode::ABNORMAL, "", false, false, None));
 
     // The peer's Close frame is an end that is told; that it has no answer is not clean.
     let mut client = exhausted(Config::new());
@@ -144,7 +144,7 @@ fn a_generator_that_fails_for_a_close_fails_the_connection() {
         Answer::Wait(true, until),
     ];
     assert_eq!(run(&mut client, 0), expected);
-    assert_eq!(client.close_info(), info(CloseCode::NORMAL, "", false, false));
+    assert_eq!(client.close_info(), info(CloseCode::NORMAL, "", false, false, None));
 }
 
 #[test]

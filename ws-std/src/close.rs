@@ -3,6 +3,9 @@
 //! What still comes is read and dropped, for to close a stream with unread bytes would destroy what the peer has not
 //! read yet. All of it is bounded by the deadlines of the endpoint and by [`CloseLimits`]. The write side is shut down
 //! once, whichever handle of the stream does it.
+//!
+//! It is done in steps ([`CloseUntil`]): a read that has found the end of the connection only writes and shuts down. The
+//! wait for the peer is left to the next call, or to the drop of the socket.
 
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -16,6 +19,8 @@ use crate::sending::{Pause, Sending, Written};
 use crate::timed::Filled;
 use crate::transport::Transport;
 
+/// How often a call that must not wait reads from the stream at the most.
+pub(crate) const READS_AT_ONCE: usize = 64;
 /// The most that is read and dropped while waiting for the peer to close the stream.
 const MAX_DISCARD: usize = 64 << 20;
 /// How long the end of a stream may take when no other limit is set.
@@ -32,20 +37,53 @@ pub(crate) struct CloseLimits {
     pub(crate) shut_down: bool,
 }
 
+/// How far one call takes the ending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CloseUntil {
+    /// As far as it goes without waiting.
+    Blocked,
+    /// All is written, and the write side shut down if it is this side's turn.
+    Written,
+    /// The stream has ended.
+    Ended,
+}
+
+/// What is known of an ending from one step to the next.
+#[derive(Debug)]
+pub(crate) struct Closing {
+    began: Instant,
+    /// How much more is read and dropped.
+    left: usize,
+    eof: bool,
+}
+
+impl Closing {
+    pub(crate) fn begin() -> Self {
+        Self { began: Instant::now(), left: MAX_DISCARD, eof: false }
+    }
+}
+
 impl<T: Transport> Link<T> {
-    /// Ends the stream within `limits`. A stream without time-outs is not waited for.
-    pub(crate) fn close(&mut self, sending: &mut impl Sending, limits: CloseLimits) {
+    /// Ends the stream within `limits`, or as far as it is asked to; returns whether the stream has ended. A stream
+    /// without time-outs is not waited for.
+    pub(crate) fn close(
+        &mut self,
+        sending: &mut impl Sending,
+        closing: &mut Closing,
+        limits: CloseLimits,
+        goal: CloseUntil,
+    ) -> bool {
         let clock = self.io.clock;
-        let began = Instant::now();
+        let Closing { began, left, eof } = closing;
         let by = limits.total.and_then(|total| began.checked_add(total));
-        let mut left = MAX_DISCARD;
-        let mut eof = false;
         let mut pause = Pause::default();
         let mut scratch = Vec::new();
+        // A peer that sends without end does not keep a call that must not wait.
+        let mut reads = 0..READS_AT_ONCE;
         loop {
             // mutant: the last Close frame stays unwritten
             let written = match sending.try_write(self) {
-                Ok(Written::Over) => return,
+                Ok(Written::Over) => return true,
                 Ok(written) => written,
                 Err(_) => break,
             };
@@ -57,6 +95,9 @@ impl<T: Transport> Link<T> {
                 let left = by.map(|by| by.saturating_duration_since(Instant::now()));
                 self.shutdown_write(left.map(|left| clock.now().saturating_add(left)));
                 sending.with(Outbound::shut_down);
+            }
+            if goal == CloseUntil::Written && !blocked {
+                return false;
             }
             let next = sending.with(|out| match out.next(|| clock.now()) {
                 Next::Done => None,
@@ -74,34 +115,43 @@ impl<T: Transport> Link<T> {
                     until.map_or(left, |until| until.min(left))
                 }
             };
-            if until.is_zero() || left == 0 || eof && !blocked {
+            if until.is_zero() || *left == 0 || *eof && !blocked {
                 break;
             }
-            if eof {
+            if *eof {
+                if goal == CloseUntil::Blocked {
+                    return false;
+                }
                 thread::sleep(until.min(pause.next()));
                 continue;
             }
             let wait = if blocked { until.min(pause.next()) } else { until };
             let wait = limits.quiet.map_or(wait, |quiet| wait.min(quiet));
+            let wait = if goal == CloseUntil::Blocked { Duration::ZERO } else { wait };
             scratch.resize(16 * 1024, 0);
             let until = Some(clock.now().saturating_add(wait));
             if !self.io.can_read_until(until) {
                 break;
             }
+            if goal == CloseUntil::Blocked && reads.next().is_none() {
+                return false;
+            }
             match self.io.read(&mut scratch, until) {
                 Ok((count, Filled::Bytes)) => {
-                    left = left.saturating_sub(count);
+                    *left = left.saturating_sub(count);
                     pause = Pause::default();
                 }
                 // The peer's end may not show, because the listener has ended the stream for reading.
                 Ok((_, Filled::TimedOut)) if self.going_away.is_stopping() && !blocked => break,
                 Ok((_, Filled::TimedOut)) if limits.quiet.is_some() && !blocked => break,
+                Ok((_, Filled::TimedOut)) if goal == CloseUntil::Blocked => return false,
                 Ok((_, Filled::TimedOut)) => {}
-                Ok((_, Filled::Eof)) => eof = true,
+                Ok((_, Filled::Eof)) => *eof = true,
                 Ok((_, Filled::Reset)) | Err(_) => break,
             }
         }
         self.reset(sending);
+        true
     }
 
     /// Ends the stream at once: nobody has to be told, and what is left is dropped.

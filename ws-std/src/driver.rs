@@ -3,17 +3,19 @@
 //! It serves a whole [`WebSocket`](crate::WebSocket) and, after `split`, the [`Reader`](crate::Reader). What is
 //! owed to the peer is written before a wait, as far as the stream takes it at once, and tried again after a pause
 //! while it takes nothing. It is never a condition of reading. When the connection is over or has failed, the read
-//! loop ends the stream.
+//! loop writes the last output and shuts down the write side. The next read, or the drop of the socket, waits for the peer
+//! to end the stream.
 
 use std::fmt;
-use std::mem;
+use std::io;
+use std::ops::{Deref, DerefMut};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use ws_core::endpoint::{Endpoint, Event, Inbound, Next, Outbound};
-use ws_core::{CloseCode, SendError};
+use ws_core::{CloseCode, Message, SendError};
 
-use crate::close::CloseLimits;
+use crate::close::{CloseLimits, CloseUntil, Closing, READS_AT_ONCE};
 use crate::error::{Deadline, Error, Result};
 use crate::link::Link;
 use crate::sending::{MAX_IDLE_WAIT, Pause, Sending, Written};
@@ -48,7 +50,7 @@ impl<T: Transport> Driver<T> {
     }
 
     /// The next event other than a Ping or Pong, waiting for it until `deadline`; `None` when the
-    /// connection is over. Then, or when it has failed, the stream is ended.
+    /// connection is over.
     pub(crate) fn event(&mut self, deadline: Option<ws_core::Instant>) -> Result<Option<Event>> {
         match self.read(deadline, false)? {
             Got::Event(event) => Ok(Some(event)),
@@ -83,8 +85,52 @@ impl<T: Transport> Driver<T> {
 
     /// Ends the stream at once: nobody has to be told.
     pub(crate) fn reset(&mut self) {
-        if !mem::replace(&mut self.state.finished, true) {
+        if !self.state.is_finished() {
+            self.state.end = StreamEnd::Ended;
             self.link.reset(&mut self.endpoint.outbound);
+        }
+    }
+}
+
+/// The driver of a socket. When it is dropped after the end of the connection, it ends the stream, which waits for the
+/// peer.
+#[derive(Debug)]
+pub(crate) struct SocketDriver<T: Transport>(Option<Box<Driver<T>>>);
+
+impl<T: Transport> SocketDriver<T> {
+    pub(crate) fn new(driver: Box<Driver<T>>) -> Self {
+        Self(Some(driver))
+    }
+
+    /// The driver, without an end of the stream.
+    #[cfg_attr(not(test), expect(clippy::expect_used, reason = "what takes it consumes this"))]
+    pub(crate) fn into_inner(mut self) -> Box<Driver<T>> {
+        self.0.take().expect("it is taken once")
+    }
+}
+
+impl<T: Transport> Deref for SocketDriver<T> {
+    type Target = Driver<T>;
+
+    #[inline]
+    #[cfg_attr(not(test), expect(clippy::expect_used, reason = "what takes it consumes this"))]
+    fn deref(&self) -> &Driver<T> {
+        self.0.as_deref().expect("it is taken only by value")
+    }
+}
+
+impl<T: Transport> DerefMut for SocketDriver<T> {
+    #[inline]
+    #[cfg_attr(not(test), expect(clippy::expect_used, reason = "what takes it consumes this"))]
+    fn deref_mut(&mut self) -> &mut Driver<T> {
+        self.0.as_deref_mut().expect("it is taken only by value")
+    }
+}
+
+impl<T: Transport> Drop for SocketDriver<T> {
+    fn drop(&mut self) {
+        if let Some(driver) = self.0.as_mut().filter(|driver| driver.state.is_over()) {
+            driver.finish();
         }
     }
 }
@@ -92,8 +138,7 @@ impl<T: Transport> Driver<T> {
 /// What the read loop keeps from one call to the next.
 #[derive(Debug, Default)]
 pub(crate) struct ReadState {
-    /// The stream has been ended.
-    finished: bool,
+    end: StreamEnd,
     /// In the middle of a streamed message that came too late, or that the application wants no more of.
     pub(crate) skipping: bool,
     /// What is to be called with the payload of each Pong.
@@ -103,7 +148,74 @@ pub(crate) struct ReadState {
     write_pause: Pause,
 }
 
+/// Calls `read` in a mode in which nothing waits, again and again while it reads something and that is no message.
+pub(crate) fn try_read<O, T: Transport>(
+    owner: &mut O,
+    link: fn(&mut O) -> &mut Link<T>,
+    mut read: impl FnMut(&mut O) -> Result<Option<Message>>,
+) -> Result<Option<Message>> {
+    let io = &mut link(owner).io;
+    if !io.can_read_until(Some(io.clock.now())) {
+        return Err(io::Error::from(io::ErrorKind::Unsupported).into());
+    }
+    let owner = AtOnce::begin(owner, link);
+    let mut result = Ok(None);
+    // A long message takes several reads. A peer that sends without end does not keep us.
+    for _ in 0..READS_AT_ONCE {
+        link(owner.owner).has_read = false;
+        result = match read(owner.owner) {
+            Err(Error::Timeout(Deadline::Read)) => Ok(None),
+            result => result,
+        };
+        if !matches!(result, Ok(None)) || !link(owner.owner).has_read {
+            break;
+        }
+    }
+    result
+}
+
+/// A link that does not wait until this is dropped, be it because a hook of the application's has panicked.
+struct AtOnce<'o, O, T> {
+    owner: &'o mut O,
+    link: fn(&mut O) -> &mut Link<T>,
+    read_timeout: Option<Duration>,
+}
+
+impl<'o, O, T> AtOnce<'o, O, T> {
+    fn begin(owner: &'o mut O, link: fn(&mut O) -> &mut Link<T>) -> Self {
+        let Link { io, read_timeout, .. } = link(owner);
+        io.at_once = true;
+        let read_timeout = read_timeout.replace(Duration::ZERO);
+        Self { owner, link, read_timeout }
+    }
+}
+
+impl<O, T> Drop for AtOnce<'_, O, T> {
+    fn drop(&mut self) {
+        let link = (self.link)(self.owner);
+        link.io.at_once = false;
+        link.read_timeout = self.read_timeout;
+    }
+}
+
+/// How far the end of the stream has got.
+#[derive(Debug, Default)]
+enum StreamEnd {
+    #[default]
+    No,
+    /// The connection is over; the peer may not have ended the stream yet.
+    Closing(Closing),
+    Ended,
+}
+
 impl ReadState {
+    /// The connection is over: writes what is left, and shuts down the write side if it is this side's turn. The wait for
+    /// the peer is left to [`finish`](Self::finish).
+    pub(crate) fn end<T: Transport>(&mut self, link: &mut Link<T>, sending: &mut impl Sending) {
+        let goal = if link.io.at_once { CloseUntil::Blocked } else { CloseUntil::Written };
+        self.close(link, sending, CloseLimits::default(), goal);
+    }
+
     /// Ends the stream, once.
     pub(crate) fn finish<T: Transport>(
         &mut self,
@@ -111,13 +223,34 @@ impl ReadState {
         sending: &mut impl Sending,
         limits: CloseLimits,
     ) {
-        if !mem::replace(&mut self.finished, true) {
-            link.close(sending, limits);
+        let goal = if link.io.at_once { CloseUntil::Blocked } else { CloseUntil::Ended };
+        self.close(link, sending, limits, goal);
+    }
+
+    fn close<T: Transport>(
+        &mut self,
+        link: &mut Link<T>,
+        sending: &mut impl Sending,
+        limits: CloseLimits,
+        goal: CloseUntil,
+    ) {
+        if matches!(self.end, StreamEnd::No) {
+            self.end = StreamEnd::Closing(Closing::begin());
+        }
+        if let StreamEnd::Closing(closing) = &mut self.end {
+            if link.close(sending, closing, limits, goal) {
+                self.end = StreamEnd::Ended;
+            }
         }
     }
 
+    /// Whether the connection is over, and the stream may not have ended.
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(self.end, StreamEnd::Closing(_))
+    }
+
     pub(crate) fn is_finished(&self) -> bool {
-        self.finished
+        matches!(self.end, StreamEnd::Ended)
     }
 }
 
@@ -154,8 +287,13 @@ pub(crate) struct Reading<'r, T, S> {
 
 impl<T: Transport, S: Sending> Reading<'_, T, S> {
     /// The next event other than a Ping or Pong, waiting for it until `deadline`. With `lend`, a message is
-    /// left to be lent. When the connection is over or has failed, the stream is ended.
+    /// left to be lent. When the connection is over or has failed, the last output is written, and the write side shut down
+    /// if it is this side's turn. The next call waits for the peer's end of the stream.
     pub(crate) fn event(&mut self, deadline: Option<ws_core::Instant>, lend: bool) -> Result<Got> {
+        if self.state.is_over() {
+            self.state.finish(self.link, self.sending, CloseLimits::default());
+            return Ok(Got::Over);
+        }
         let result = match self.next(deadline, lend) {
             Ok(Got::Event(Event::Closed)) => Ok(Got::Over),
             result => result,
@@ -165,7 +303,7 @@ impl<T: Transport, S: Sending> Reading<'_, T, S> {
             Err(_) => self.inbound.failure().is_some(),
         };
         if ends {
-            self.state.finish(self.link, self.sending, CloseLimits::default());
+            self.state.end(self.link, self.sending);
         }
         result
     }
@@ -284,6 +422,9 @@ impl<T: Transport, S: Sending> Reading<'_, T, S> {
         let now = link.io.clock.now();
         let pause = pause.map(|pause| now.saturating_add(pause));
         let until = earlier(earlier(until, deadline, now), pause, now);
+        if link.io.at_once && !room {
+            return Ok(());
+        }
         if !room {
             let left = until.map_or(MAX_IDLE_WAIT, |until| until.saturating_since(now));
             thread::sleep(left.clamp(MIN_WAIT, MAX_IDLE_WAIT));

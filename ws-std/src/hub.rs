@@ -179,10 +179,10 @@ impl Hub {
     ///
     /// If the code or the reason cannot be sent, the Close frame has [`CloseCode::INTERNAL_ERROR`] (1011) instead.
     ///
-    /// The peer cannot prolong this: the connection ends after these five seconds and
-    /// [`Config::close_timeout`](crate::Config::close_timeout) (or five seconds if it is `None`), even if the peer still takes
-    /// output.
-    pub fn start_close(&self, id: MemberId, code: CloseCode, reason: &str) -> bool {
+    /// When the queue's five seconds and [`Config::close_timeout`](crate::Config::close_timeout) (five seconds
+    /// without one) have passed, the connection ends even if the peer still takes what waits.
+    pub fn start_close(&self, id: MemberId, code: impl Into<CloseCode>, reason: &str) -> bool {
+        let code = code.into();
         let queue = self.shared.members().queues.remove(&id);
         if let Some(queue) = &queue {
             let busy = queue.backlog().bytes > 0;
@@ -262,6 +262,12 @@ trait Connection: Send + Sync {
 
     /// Like [`Writer::end_within`].
     fn end_within(&self, time: Duration);
+
+    /// As [`Writer::ping`].
+    fn ping(&self, payload: &[u8]) -> Result<()>;
+
+    /// As [`Writer::pong`].
+    fn pong(&self, payload: &[u8]) -> Result<()>;
 }
 
 impl<T: Transport + Send> Connection for Writer<T> {
@@ -271,6 +277,14 @@ impl<T: Transport + Send> Connection for Writer<T> {
 
     fn end_within(&self, time: Duration) {
         Writer::end_within(self, time);
+    }
+
+    fn ping(&self, payload: &[u8]) -> Result<()> {
+        Writer::ping(self, payload)
+    }
+
+    fn pong(&self, payload: &[u8]) -> Result<()> {
+        Writer::pong(self, payload)
     }
 }
 
@@ -380,7 +394,7 @@ impl Queue {
 
 /// A connection in a [`Hub`], with its receiving half.
 ///
-/// Dropping it leaves the hub and closes the connection, as dropping a [`Reader`] does.
+/// When it is dropped, it leaves the hub and the connection is closed, as by a [`Reader`]: that may wait.
 #[derive(Debug)]
 #[must_use = "the connection leaves the hub and is closed when this is dropped"]
 pub struct Member<T: Transport = Stream> {
@@ -426,6 +440,22 @@ impl<T: Transport> Member<T> {
     ///
     /// The same as for [`WebSocket::read`].
     pub fn read(&mut self) -> Result<Option<Message>> {
+        self.read_by(Reader::read_deferring_close)
+    }
+
+    /// As [`read`](Self::read), but it never waits: see [`WebSocket::try_read`].
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::try_read`].
+    pub fn try_read(&mut self) -> Result<Option<Message>> {
+        self.read_by(Reader::try_read_deferring_close)
+    }
+
+    fn read_by(
+        &mut self,
+        read: impl Fn(&mut Reader<T>, &dyn Fn() -> bool) -> Result<Option<Message>>,
+    ) -> Result<Option<Message>> {
         let Self { id, reader, queue, hub, .. } = self;
         let defer_close = || {
             hub.shared.members().queues.remove(id);
@@ -433,22 +463,47 @@ impl<T: Transport> Member<T> {
             true
         };
         loop {
-            match reader.read_deferring_close(&defer_close)? {
+            match read(reader, &defer_close)? {
                 Some(_) if queue.is_out() => {}
                 result => return Ok(result),
             }
         }
     }
 
-    /// Leaves the hub, closes the connection like [`Hub::start_close`], and waits for the end of the closing handshake.
-    /// Messages that still come are dropped.
+    /// Sends a Ping to this member, ahead of the messages in its queue, as [`WebSocket::ping`].
     ///
     /// # Errors
     ///
-    /// The same as for [`read`](Self::read).
-    pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<CloseInfo> {
+    /// As [`WebSocket::send`].
+    pub fn ping(&self, payload: &[u8]) -> Result<()> {
+        self.queue.connection.ping(payload)
+    }
+
+    /// Sends a Pong that the peer has not asked for, as [`WebSocket::pong`].
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::send`].
+    pub fn pong(&self, payload: &[u8]) -> Result<()> {
+        self.queue.connection.pong(payload)
+    }
+
+    /// As [`WebSocket::on_pong`].
+    pub fn on_pong(&mut self, hook: impl FnMut(&[u8]) + Send + Sync + 'static) {
+        self.reader.on_pong(hook);
+    }
+
+    /// Leaves the hub, closes the connection after what waits for it, as [`Hub::start_close`], and waits until the
+    /// peer has answered and has ended the stream; messages that still come are dropped.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    pub fn close(&mut self, code: impl Into<CloseCode>, reason: &str) -> Result<CloseInfo> {
         self.hub.start_close(self.id, code, reason);
         while self.read()?.is_some() {}
+        // It waits for the end of the stream.
+        self.read()?;
         Ok(self.close_info().unwrap_or_else(CloseInfo::abnormal))
     }
 

@@ -55,9 +55,9 @@ use crate::transport::{Stream, Transport};
 /// ```
 ///
 /// One thread can also play both sides in turn, because a write over this stream never waits. Only the end of
-/// a connection needs both sides at the same time. [`WebSocket::close`] waits for the peer's answer. On a server,
-/// [`WebSocket::read`] returns `None` only after the client has ended the stream, for example because it was dropped. Each of them
-/// waits for at most [`close_timeout`](crate::Config::close_timeout).
+/// a connection may take both sides at the same time: [`WebSocket::close`] waits for the peer's answer, so use
+/// [`start_close`](WebSocket::start_close) and read. To drop a server that has read `None` waits until the client has ended
+/// the stream, so drop the client first. Each waits for [`close_timeout`](crate::Config::close_timeout) at the most.
 ///
 /// # Errors
 ///

@@ -72,7 +72,7 @@ impl<T: Transport> SharedWriter<T> {
         drop(slot);
         if matches!(result, Err(Error::Timeout(_) | Error::Send(SendError::OutputFull))) {
             // The stream takes nothing at the moment.
-            let _ = self.try_write();
+            let _ = self.try_write(false);
         } else {
             self.write_rest();
         }
@@ -136,17 +136,21 @@ impl<T: Transport> SharedWriter<T> {
         })
     }
 
-    /// Writes as much output as the stream takes at once, unless another thread is about to: the reader must not
-    /// wait behind messages of others. They look at the output again when they are done.
-    fn try_write(&self) -> Result<Written> {
+    /// Writes output as far as the stream takes it at once, if nobody else is about to: the reader must not
+    /// wait behind the messages of others. They look at the output again when they are done. With `at_once`, nothing waits
+    /// for the stream, not even for a millisecond.
+    fn try_write(&self, at_once: bool) -> Result<Written> {
         if self.waiting.load(Ordering::Relaxed) > 0 {
             return Ok(Written::Others);
         }
         loop {
             let Some(mut side) = self.try_stream() else { return Ok(Written::Others) };
-            let written = side.write_now(&mut &*self)?;
+            side.io.at_once = at_once;
+            let written = side.write_now(&mut &*self);
+            side.io.at_once = false;
             drop(side);
-            // Another thread may have found the stream locked after the last look at the output.
+            let written = written?;
+            // Somebody may have found the stream taken between the last look at the output and its release.
             if written != Written::All || self.outbound().waiting() == 0 {
                 return Ok(written);
             }
@@ -165,7 +169,7 @@ impl<T: Transport> SharedWriter<T> {
                 let _ = self.flush_with(side);
             }
         }
-        let _ = self.try_write();
+        let _ = self.try_write(false);
     }
 
     /// Returns the stream for writing, unless another thread holds it. That thread looks at the output again after it has released
@@ -193,8 +197,8 @@ impl<T: Transport> Sending for &SharedWriter<T> {
         f(&mut outbound)
     }
 
-    fn try_write<U: Transport>(&mut self, _: &mut Link<U>) -> Result<Written> {
-        SharedWriter::try_write(self)
+    fn try_write<U: Transport>(&mut self, reader: &mut Link<U>) -> Result<Written> {
+        SharedWriter::try_write(self, reader.io.at_once)
     }
 
     fn recheck_interval(&self) -> Option<Duration> {

@@ -12,9 +12,10 @@ use ws_core::message::MessageRef;
 use ws_core::{CloseCode, Message, PreparedMessage, SendError};
 
 use crate::WRITE_TIMEOUT;
-use crate::close::CloseLimits;
-use crate::driver::{Driver, Got, PongHook};
-use crate::error::{Deadline, Error, Result};
+use crate::driver::{self, Driver, Got, PongHook, SocketDriver};
+use crate::error::Result;
+#[cfg(doc)]
+use crate::error::{Deadline, Error};
 use crate::link::Link;
 use crate::sending::{Sending, make_room};
 use crate::transport::{Stream, Transport};
@@ -25,17 +26,20 @@ pub(crate) const FLUSH_THRESHOLD: usize = 64 * 1024;
 /// Lent payloads from this size on are written without being copied, if it is time to write.
 const WRITTEN_AT_ONCE: usize = 16 * 1024;
 
-/// How often [`WebSocket::try_read`] reads from the stream at the most.
-const READS_AT_ONCE: usize = 64;
-
 /// An open WebSocket on a blocking stream.
 ///
 /// [`read`](Self::read) and [`send`](Self::send) do what their names say; Pings are answered and Close
 /// frames returned while reading. For messages without a copy see [`read_ref`](Self::read_ref),
 /// for reading and writing at the same time [`split`](Self::split).
 ///
-/// To drop it ends the stream without a Close frame, and what is queued is lost: call
+/// To drop an open connection ends the stream without a Close frame, and what is queued is lost: call
 /// [`close`](Self::close) first.
+///
+/// When [`read`](Self::read) has returned `None`, the Close frames have gone both ways, but the peer may not have ended
+/// the TCP connection yet. A server ends it first, and a client waits for that (RFC 6455 §7.1.1). The socket does so when it
+/// is dropped, or in the next `read` or `close`. **To drop it may therefore wait** for the peer, for
+/// [`Config::close_timeout`](crate::Config::close_timeout) at the most (5 seconds by default). The same holds after a
+/// protocol error. Drop the socket soon: the peer may be waiting, too.
 ///
 /// It is [`Send`] where the stream is, and not [`Sync`]: several threads share it by [`split`](Self::split).
 ///
@@ -48,8 +52,8 @@ const READS_AT_ONCE: usize = 64;
 /// }
 /// # Ok::<(), ws_std::Error>(())
 /// ```
-pub struct WebSocket<T = Stream> {
-    pub(crate) driver: Box<Driver<T>>,
+pub struct WebSocket<T: Transport = Stream> {
+    pub(crate) driver: SocketDriver<T>,
     pub(crate) subprotocol: Option<String>,
     pub(crate) request: Option<Request>,
     pub(crate) response: Option<Box<Response>>,
@@ -57,7 +61,7 @@ pub struct WebSocket<T = Stream> {
     pub(crate) unfinished: bool,
 }
 
-impl<T: fmt::Debug> fmt::Debug for WebSocket<T> {
+impl<T: Transport + fmt::Debug> fmt::Debug for WebSocket<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WebSocket")
             .field("stream", &self.driver.link.io.stream)
@@ -77,6 +81,7 @@ impl<T: Transport> WebSocket<T> {
         request: Option<Request>,
         response: Option<Box<Response>>,
     ) -> Self {
+        let driver = SocketDriver::new(driver);
         Self { driver, subprotocol, request, response, unfinished: false }
     }
 
@@ -89,7 +94,9 @@ impl<T: Transport> WebSocket<T> {
     }
 
     /// The next message; waits for it, and writes what is queued before it waits. `None` means that
-    /// the connection is over: [`close_info`](Self::close_info) tells how.
+    /// the connection is over: [`close_info`](Self::close_info) tells how. The Close frames have gone both ways then,
+    /// unless the stream ended before. To call `read` once more waits until the peer has ended the stream, as dropping
+    /// the socket does.
     ///
     /// # Errors
     ///
@@ -105,10 +112,14 @@ impl<T: Transport> WebSocket<T> {
         match endpoint.inbound.next(&mut endpoint.outbound, || clock.now()) {
             Next::Event(Event::Message(message)) => Ok(Some(message)),
             Next::Failed(error) => {
-                state.finish(link, &mut endpoint.outbound, CloseLimits::default());
+                state.end(link, &mut endpoint.outbound);
                 Err(error.into())
             }
-            _ => Ok(None),
+            // What was taken for a message is not text, after our own Close frame.
+            _ => {
+                state.end(link, &mut endpoint.outbound);
+                Ok(None)
+            }
         }
     }
 
@@ -148,27 +159,27 @@ impl<T: Transport> WebSocket<T> {
         let Endpoint { inbound, outbound, .. } = endpoint;
         let clock = link.io.clock;
         match inbound.next_ref(outbound, || clock.now()) {
-            Next::Event(event) => {
-                Ok(message_of(event).map(|message| (message, Replier { outbound, link })))
-            }
+            Next::Event(event) => match message_of(event) {
+                Some(message) => Ok(Some((message, Replier { outbound, link }))),
+                // As in `read`.
+                None => {
+                    state.end(link, outbound);
+                    Ok(None)
+                }
+            },
             Next::Failed(error) => {
-                state.finish(link, outbound, CloseLimits::default());
+                state.end(link, outbound);
                 Err(error.into())
             }
             _ => Ok(None),
         }
     }
 
-    /// As [`read`](Self::read), but it does not wait for a message: it takes what has come. `None` means that there
-    /// is no whole message yet or that the connection is over, which [`close_info`](Self::close_info) tells.
+    /// As [`read`](Self::read), but it never waits: it takes what has come. `None` means that there is no whole message
+    /// yet or that the connection is over, which [`close_info`](Self::close_info) tells.
     ///
     /// Call it again and again, as in each round of a game's loop: like `read`, it also answers Pings, keeps
     /// the time-outs, and writes what is queued as far as the stream takes it.
-    ///
-    /// **The end of a connection takes longer.** The call that finds it waits for the peer's end of the stream, as `read`
-    /// does, up to [`close_timeout`](crate::Config::close_timeout): five seconds, unless you set less. A peer can bring
-    /// that about by a Close frame without an end of the stream. In a loop that must not wait so long, set a short
-    /// `close_timeout`, or give each connection a thread.
     ///
     /// ```no_run
     /// # fn round(ws: &mut ws_std::WebSocket) -> ws_std::Result<bool> {
@@ -180,10 +191,12 @@ impl<T: Transport> WebSocket<T> {
     /// # }
     /// ```
     ///
-    /// To read takes no waiting over TCP, Unix sockets and TLS over these, and up to a millisecond over TCP on
-    /// Windows and over a [`Transport`] without [`set_nonblocking`](Transport::set_nonblocking). To write what is queued
-    /// takes up to some ten milliseconds while the peer does not take it. [`queue`](Self::queue) itself writes when 64 KiB
-    /// are queued, within the write time-out.
+    /// Once the connection is over, each call goes on with its end without waiting. To drop the socket may wait for the
+    /// peer then: see [`WebSocket`].
+    ///
+    /// Nothing waits over TCP, Unix sockets and TLS over these. Over TCP on Windows, and over a [`Transport`] without
+    /// [`set_nonblocking`](Transport::set_nonblocking), a read or a write may take a millisecond.
+    /// [`queue`](Self::queue) itself writes when 64 KiB are queued, within the write time-out.
     ///
     /// # Errors
     ///
@@ -191,28 +204,7 @@ impl<T: Transport> WebSocket<T> {
     /// [`Unsupported`](io::ErrorKind::Unsupported) over a stream without time-outs, such as
     /// [`Plain`](crate::Plain).
     pub fn try_read(&mut self) -> Result<Option<Message>> {
-        let link = &mut self.driver.link;
-        if !link.io.can_read_until(Some(link.io.clock.now())) {
-            return Err(io::Error::from(io::ErrorKind::Unsupported).into());
-        }
-        link.io.at_once = true;
-        let timeout = link.read_timeout.replace(Duration::ZERO);
-        let mut result = Ok(None);
-        // A long message takes several reads. A peer that sends without end does not keep us.
-        for _ in 0..READS_AT_ONCE {
-            self.driver.link.has_read = false;
-            result = match self.read() {
-                Err(Error::Timeout(Deadline::Read)) => Ok(None),
-                result => result,
-            };
-            if !matches!(result, Ok(None)) || !self.driver.link.has_read {
-                break;
-            }
-        }
-        let link = &mut self.driver.link;
-        link.io.at_once = false;
-        link.read_timeout = timeout;
-        result
+        driver::try_read(self, |ws| &mut ws.driver.link, Self::read)
     }
 
     /// Sends a message; it is on the wire when this returns.
@@ -322,20 +314,31 @@ impl<T: Transport> WebSocket<T> {
     /// # Errors
     ///
     /// As [`send`](Self::send), and [`Error::Send`] for a code or reason that is not allowed.
-    pub fn start_close(&mut self, code: impl Into<Option<CloseCode>>, reason: &str) -> Result<()> {
+    pub fn start_close(&mut self, code: impl Into<CloseCode>, reason: &str) -> Result<()> {
         self.driver.endpoint.outbound.start_close(code, reason)?;
         self.driver.flush()
     }
 
-    /// Closes the connection and waits until the peer agrees, for
+    /// Closes the connection and waits until the peer has answered and has ended the stream, for
     /// [`Config::close_timeout`](ws_core::Config::close_timeout) at the most; messages that still come
-    /// are dropped. Closed before, it only tells how.
+    /// are dropped. If the connection is over already, it only waits for the end of the stream. To go on reading,
+    /// use [`start_close`](Self::start_close).
+    ///
+    /// The code is a [`CloseCode`], a number, or `None` for a Close frame without one.
+    ///
+    /// ```no_run
+    /// # fn done(mut ws: ws_std::WebSocket) -> ws_std::Result<()> {
+    /// let how = ws.close(4000, "the game is over")?;
+    /// println!("{how}");
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
     /// As [`start_close`](Self::start_close) for a code or reason that is not allowed: nothing has happened then. After any
     /// other error the connection is given up.
-    pub fn close(&mut self, code: impl Into<Option<CloseCode>>, reason: &str) -> Result<CloseInfo> {
+    pub fn close(&mut self, code: impl Into<CloseCode>, reason: &str) -> Result<CloseInfo> {
         if self.driver.endpoint.close_info().is_none() {
             match self.driver.endpoint.outbound.start_close(code, reason) {
                 Ok(()) | Err(SendError::Closing) => {}
@@ -431,7 +434,7 @@ impl<T: Transport> WebSocket<T> {
     /// message that has not come as a whole: the stream goes on at a place that is known only when the peer has sent
     /// nothing behind the last message that was read. The stream is blocking and without time-outs.
     pub fn into_inner(self) -> T {
-        let stream = self.driver.link.io.stream;
+        let stream = self.driver.into_inner().link.io.stream;
         let _ = stream.set_read_timeout(None);
         let _ = stream.set_write_timeout(None);
         stream
@@ -508,7 +511,7 @@ impl<T: Transport> Replier<'_, T> {
     /// # Errors
     ///
     /// As [`WebSocket::start_close`].
-    pub fn start_close(&mut self, code: impl Into<Option<CloseCode>>, reason: &str) -> Result<()> {
+    pub fn start_close(&mut self, code: impl Into<CloseCode>, reason: &str) -> Result<()> {
         self.outbound.start_close(code, reason)?;
         self.link.flush(self.outbound)
     }

@@ -9,7 +9,7 @@ use ws_core::endpoint::{CloseInfo, Endpoint, Event, Inbound, Outbound};
 use ws_core::{CloseCode, Message, PreparedMessage, SendError};
 
 use crate::close::CloseLimits;
-use crate::driver::{Driver, Got, ReadState, Reading};
+use crate::driver::{self, Driver, Got, PongHook, ReadState, Reading};
 use crate::error::Result;
 use crate::link::Link;
 use crate::shared_writer::SharedWriter;
@@ -28,7 +28,8 @@ const MAX_SILENCE: Duration = Duration::from_millis(100);
 ///
 /// It answers Pings and Close frames, and keeps the time-outs, while it reads; so keep it reading. When
 /// it is dropped, the connection is closed with 1001, which takes two seconds at the most; a thread
-/// that is still blocked in [`Writer::send`] then fails.
+/// that is still blocked in [`Writer::send`] then fails. When [`read`](Self::read) has returned `None` before, to drop it
+/// may wait for the peer to end the stream, as with a whole [`WebSocket`].
 ///
 /// It is [`Send`] and [`Sync`] where the stream is.
 #[derive(Debug)]
@@ -93,7 +94,7 @@ impl<T: Transport> WebSocket<T> {
     ///
     /// The stream has no second handle.
     pub fn split(self) -> Result<(Reader<T>, Writer<T>)> {
-        let Driver { endpoint, mut link, state } = *self.driver;
+        let Driver { endpoint, mut link, state } = *self.driver.into_inner();
         let write = link.split()?;
         let Endpoint { inbound, outbound, .. } = endpoint;
         #[cfg(feature = "deflate")]
@@ -142,6 +143,32 @@ impl<T: Transport> Reader<T> {
         }
     }
 
+    /// As [`WebSocket::try_read`]. If a [`Writer`] writes at the moment, what this half owes is left to it.
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::try_read`].
+    pub fn try_read(&mut self) -> Result<Option<Message>> {
+        driver::try_read(self, |reader| &mut reader.link, Self::read)
+    }
+
+    /// As [`try_read`](Self::try_read), see [`read_deferring_close`](Self::read_deferring_close).
+    pub(crate) fn try_read_deferring_close(
+        &mut self,
+        defer_close: &dyn Fn() -> bool,
+    ) -> Result<Option<Message>> {
+        driver::try_read(
+            self,
+            |reader| &mut reader.link,
+            |reader| reader.read_deferring_close(defer_close),
+        )
+    }
+
+    /// As [`WebSocket::on_pong`].
+    pub fn on_pong(&mut self, hook: impl FnMut(&[u8]) + Send + Sync + 'static) {
+        self.state.on_pong = Some(PongHook(Box::new(hook)));
+    }
+
     /// As [`WebSocket::close_info`].
     pub fn close_info(&self) -> Option<CloseInfo> {
         self.inbound.close_info(&self.shared.outbound())
@@ -160,7 +187,9 @@ impl<T: Transport> Reader<T> {
 
 impl<T: Transport> Drop for Reader<T> {
     fn drop(&mut self) {
-        if !self.state.is_finished() {
+        if self.state.is_over() {
+            self.state.finish(&mut self.link, &mut &*self.shared, CloseLimits::default());
+        } else if !self.state.is_finished() {
             let _ = self.shared.outbound().start_close(CloseCode::GOING_AWAY, "");
             // Nobody is left to see the peer agree.
             let limits = CloseLimits {
@@ -281,7 +310,7 @@ impl<T: Transport> Writer<T> {
     /// # Errors
     ///
     /// As [`send`](Self::send), and [`Error::Send`](crate::Error::Send) for a code or reason that is not allowed.
-    pub fn start_close(&self, code: impl Into<Option<CloseCode>>, reason: &str) -> Result<()> {
+    pub fn start_close(&self, code: impl Into<CloseCode>, reason: &str) -> Result<()> {
         self.shared.outbound().start_close(code, reason)?;
         self.shared.write_close()
     }
@@ -295,7 +324,7 @@ impl<T: Transport> Writer<T> {
     ///
     /// [`Error::Send`](crate::Error::Send) when the connection is closing, and for a code or reason that is not
     /// allowed.
-    pub fn queue_close(&self, code: impl Into<Option<CloseCode>>, reason: &str) -> Result<()> {
+    pub fn queue_close(&self, code: impl Into<CloseCode>, reason: &str) -> Result<()> {
         Ok(self.shared.outbound().start_close(code, reason)?)
     }
 

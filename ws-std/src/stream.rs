@@ -16,7 +16,7 @@ use crate::transport::{Stream, Transport};
 /// Reading it ends where the message ends. If it is dropped before, the rest of the message is skipped.
 #[derive(Debug)]
 #[must_use = "the message is skipped when this is dropped"]
-pub struct MessageReader<'w, T = Stream> {
+pub struct MessageReader<'w, T: Transport = Stream> {
     ws: &'w mut WebSocket<T>,
     kind: MessageKind,
     chunk: bytes::Bytes,
@@ -25,12 +25,13 @@ pub struct MessageReader<'w, T = Stream> {
 
 /// A message that is written piece by piece. [`WebSocket::write_stream`] returns it.
 ///
-/// Each write becomes a fragment, so write large pieces or use an [`io::BufWriter`]. Call
-/// [`finish`](Self::finish) at the end. Without it the message stays open, and then the only thing that can still be done
-/// is to close the connection.
+/// Each write becomes a fragment, so write large pieces or use a [`io::BufWriter`]. Text is cut between characters,
+/// because some peers check each fragment: if a write ends inside a character, up to three bytes are kept until the next
+/// write. Call [`finish`](Self::finish): without it the message stays open for good, and all that can still be done is
+/// to close the connection.
 #[derive(Debug)]
 #[must_use = "the message stays open unless it is finished"]
-pub struct MessageWriter<'w, T = Stream> {
+pub struct MessageWriter<'w, T: Transport = Stream> {
     ws: &'w mut WebSocket<T>,
     kind: MessageKind,
     utf8: Utf8Validator,
@@ -102,8 +103,8 @@ impl<T: Transport> WebSocket<T> {
     }
 }
 
-impl<T> MessageReader<'_, T> {
-    /// Returns the kind of the message. A text message is UTF-8 as a whole.
+impl<T: Transport> MessageReader<'_, T> {
+    /// The kind of the message. Text is UTF-8 as a whole.
     pub fn kind(&self) -> MessageKind {
         self.kind
     }
@@ -178,8 +179,8 @@ impl<T: Transport> MessageWriter<'_, T> {
 }
 
 impl<T: Transport> Write for MessageWriter<'_, T> {
-    /// Queues a fragment. Text that is not UTF-8 fails with [`io::ErrorKind::InvalidData`]. After a time-out
-    /// nothing was taken, so write the same bytes again.
+    /// Queues a fragment; [`io::ErrorKind::InvalidData`] for text that is not UTF-8. A write may end inside a
+    /// character. After a time-out nothing was taken: write the same again.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let bytes = bytes.get(..FLUSH_THRESHOLD).unwrap_or(bytes);
         if bytes.is_empty() {

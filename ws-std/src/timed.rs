@@ -52,7 +52,7 @@ pub(crate) struct Timed<T> {
     set_write: Option<Duration>,
     /// Whether the stream has no time-outs.
     timeless: bool,
-    /// Whether a read whose deadline has come does not wait at all.
+    /// Nothing waits: neither a read whose deadline has come, nor a write.
     pub(crate) at_once: bool,
     blocking: Blocking,
     /// Whether the hook for traces has panicked. The bytes that it was called for are lost, so the stream can no longer be used.
@@ -167,7 +167,12 @@ impl<T: Transport> Timed<T> {
         }
         self.set_write_timeout(wait)?;
         let begun = (self.blocking == Blocking::Suspect).then(Instant::now);
-        match write(&mut self.stream) {
+        let result = if self.at_once {
+            self.without_waiting(write, |_| true)
+        } else {
+            write(&mut self.stream)
+        };
+        match result {
             Ok(done) => Ok(Attempt::Done(done)),
             // The system's error of this kind is due to a signal, and says nothing about the peer.
             Err(error)
@@ -176,6 +181,7 @@ impl<T: Transport> Timed<T> {
                 Ok(Attempt::Progress)
             }
             Err(error) if is_indeterminate(&error) => Err(error.into()),
+            Err(error) if self.at_once && is_timeout(&error) => Ok(Attempt::Nothing),
             Err(error) if is_timeout(&error) || error.kind() == io::ErrorKind::Interrupted => {
                 // The stream may be non-blocking. Asking it again and again would keep a processor busy.
                 if begun.is_some_and(|begun| begun.elapsed() >= AT_ONCE) {
@@ -260,18 +266,27 @@ impl<T: Transport> Timed<T> {
         if !self.at_once || !self.clock.is_past(deadline) {
             return self.stream.read(buffer);
         }
+        self.without_waiting(|stream| stream.read(buffer), |count| *count > 0)
+    }
+
+    /// Reads or writes without waiting. What `has_moved` bytes is not lost when the mode of the stream cannot be restored:
+    /// the next call shows that.
+    fn without_waiting<R>(
+        &mut self,
+        call: impl FnOnce(&mut T) -> io::Result<R>,
+        has_moved: impl FnOnce(&R) -> bool,
+    ) -> io::Result<R> {
         match self.stream.set_nonblocking(true) {
             Ok(()) => {
-                let result = self.stream.read(buffer);
+                let result = call(&mut self.stream);
                 let restored = self.stream.set_nonblocking(false);
-                // Bytes that were read are not lost for this error. The next read shows the mode of the stream.
-                if !matches!(result, Ok(1..)) {
+                if !result.as_ref().is_ok_and(has_moved) {
                     restored?;
                 }
                 result
             }
-            // This read waits for the shortest time-out.
-            Err(error) if error.kind() == io::ErrorKind::Unsupported => self.stream.read(buffer),
+            // It waits for as long as its shortest time-out.
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => call(&mut self.stream),
             Err(error) => Err(error),
         }
     }
@@ -283,9 +298,14 @@ impl<T: Transport> Timed<T> {
 
     /// Shuts down the write side, for at most `wait`.
     pub(crate) fn shutdown_write(&mut self, wait: Duration) {
-        let _ = self.set_write_timeout(wait.max(MIN_WAIT));
+        let wait = if self.at_once { MIN_WAIT } else { wait.max(MIN_WAIT) };
+        let _ = self.set_write_timeout(wait);
         // The peer may be gone by now.
-        let _ = self.stream.shutdown_write();
+        let _ = if self.at_once {
+            self.without_waiting(T::shutdown_write, |()| true)
+        } else {
+            self.stream.shutdown_write()
+        };
     }
 
     fn set_write_timeout(&mut self, wait: Duration) -> io::Result<()> {

@@ -27,6 +27,11 @@ use crate::sync::lock;
 /// How much of a payload a trace shows, in bytes.
 pub const TRACED_PAYLOAD: usize = 1024;
 
+/// How much of what is no frame a trace shows, in bytes.
+const FAULT: usize = 64;
+/// What an answer of a server that speaks HTTP begins with.
+const HTTP: &[u8] = b"HTTP/";
+
 /// A head that is longer is not followed.
 const MAX_HEAD: usize = 64 * 1024;
 
@@ -84,8 +89,8 @@ pub enum Traced<'a> {
     /// What a compressed message was before, behind its last frame: its kind, its length, and the first
     /// [`TRACED_PAYLOAD`] bytes. To know it costs time and up to 32 KiB of memory for each direction.
     Inflated(MessageKind, u64, &'a [u8]),
-    /// Bytes that are no frame; what follows is not looked at.
-    Fault(ProtocolError),
+    /// Bytes that are no frame, with the first of them that have come, up to 64. What follows is not looked at.
+    Fault(ProtocolError, &'a [u8]),
 }
 
 impl fmt::Display for Trace<'_> {
@@ -119,7 +124,16 @@ impl fmt::Display for Trace<'_> {
                 fmt_len(len, f)?;
                 fmt_payload(kind == MessageKind::Binary, len, payload, f)
             }
-            Traced::Fault(error) => write!(f, "{arrow} no frame: {error}"),
+            Traced::Fault(_, bytes) if bytes.starts_with(HTTP) => {
+                let who = match self.direction {
+                    Direction::Sent => "this side",
+                    Direction::Received => "the peer",
+                };
+                write!(f, "{arrow} no frame: {who} sent HTTP: \"{}\"", bytes.escape_ascii())
+            }
+            Traced::Fault(error, bytes) => {
+                write!(f, "{arrow} no frame: {error}: \"{}\"", bytes.escape_ascii())
+            }
         }
     }
 }
@@ -339,10 +353,13 @@ impl Side {
         let (header, start) = match FrameHeader::decode(&self.held) {
             Ok(Some(found)) => found,
             Ok(None) => return &[],
+            // A few bytes more show whether it is HTTP.
+            Err(_) if HTTP.starts_with(&self.held) && self.held != HTTP => return &[],
             Err(error) => {
                 self.syntax = Syntax::Other;
-                self.held = Vec::new();
-                self.tell(Traced::Fault(error), hook, peer);
+                let held = std::mem::take(&mut self.held);
+                let first = held.get(..FAULT).unwrap_or(&held);
+                self.tell(Traced::Fault(error, first), hook, peer);
                 return &[];
             }
         };
@@ -426,7 +443,7 @@ mod tests {
     #[test]
     fn a_trace_is_the_same_however_bytes_are_cut() {
         let long = "x".repeat(3000);
-        let cases: [(&[u8], Vec<String>); 8] = [
+        let cases: [(&[u8], Vec<String>); 7] = [
             (b"\x81\x05Hello", vec!["< text, 5 bytes: \"Hello\"".into()]),
             // RFC 6455 §5.7: masked, fragmented, a Ping.
             (
@@ -453,10 +470,6 @@ mod tests {
             (b"\x81\x03\xff\x1b[", vec!["< text, 3 bytes: ff1b5b".into()]),
             // A terminal is not to be written to by a peer.
             (b"\x81\x04\x1b[2J", vec!["< text, 4 bytes: \"\\u{1b}[2J\"".into()]),
-            (b"\x81\x02ok\x83\x00\x81\x00", {
-                let fault = ProtocolError::ReservedOpcode(3);
-                vec!["< text, 2 bytes: \"ok\"".into(), format!("< no frame: {fault}")]
-            }),
             (
                 &[b"\x81\x7e\x0b\xb8", long.as_bytes(), b"\x81\x01y"].concat(),
                 vec![
@@ -471,6 +484,38 @@ mod tests {
             let expected = [&head[..], &lines].concat();
             for size in [1, 2, 3, 7, 100, 5000] {
                 assert_eq!(told(&bytes, size), expected, "{size}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_fault_is_told_with_its_first_bytes() {
+        let fault = ProtocolError::ReservedOpcode(3);
+        let long = "y".repeat(61);
+        let cases = [
+            (&b"\x83\x00\x1b["[..], format!("{fault}: \"\\x83"), "\\x00\\x1b[\"".to_owned()),
+            // A bare "H" is a fragmented control frame: what it really is shows a little later.
+            (
+                b"HTTP/1.1 400 Bad Request\r\n\r\n",
+                "the peer sent HTTP: \"HTTP/".into(),
+                "1.1 400 Bad Request\\r\\n\\r\\n\"".into(),
+            ),
+            (
+                &[b"\x83\x00\"", long.as_bytes(), b"more"].concat(),
+                format!("{fault}: \"\\x83"),
+                format!("\\x00\\\"{long}\""),
+            ),
+        ];
+        for (bytes, start, rest) in cases {
+            let bytes = [REQUEST, b"\x81\x02ok", bytes].concat();
+            for size in [1, 2, 3, 7, 100, 5000] {
+                let told = told(&bytes, size);
+                assert_eq!((told.len(), &*told[1]), (3, "< text, 2 bytes: \"ok\""), "{told:?}");
+                // It shows what has come by then.
+                let line = told[2].strip_prefix("< no frame: ").unwrap();
+                let shown = line.strip_prefix(&start).and_then(|shown| shown.strip_suffix('"'));
+                assert!(shown.is_some_and(|shown| rest.starts_with(shown)), "{line}");
+                assert!(size < 5000 || shown == rest.strip_suffix('"'), "{line}");
             }
         }
     }

@@ -197,8 +197,9 @@ impl<T: Transport> Link<T> {
                     }
                     continue;
                 }
-                // A peer that always takes a little must not keep this thread from reading.
-                if begun.get_or_insert_with(Instant::now).elapsed() < MAX_WRITE_TURN {
+                // Whoever reads must not be kept by a peer that takes a little at a time, on and on.
+                let begun = begun.get_or_insert_with(Instant::now);
+                if !self.io.at_once && begun.elapsed() < MAX_WRITE_TURN {
                     continue;
                 }
             }

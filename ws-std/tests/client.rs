@@ -439,7 +439,7 @@ fn client_fails_on_a_masked_frame_from_a_server() {
         error
     });
     assert!(matches!(error, Error::Protocol(_)), "{error:?}");
-    assert_eq!(finish(server), (close(1002, ""), Vec::new()));
+    assert_eq!(finish(server), (close(1002, "masked frame from a server"), Vec::new()));
 }
 
 #[test]

@@ -16,9 +16,10 @@ fn echoing() -> (thread::JoinHandle<ws_std::Result<CloseInfo>>, Raw) {
     (thread::spawn(move || echo(&mut ws)), client)
 }
 
-fn info(code: CloseCode, reason: &str, clean: bool, by_us: bool) -> CloseInfo {
+fn info(code: CloseCode, reason: &str, clean: bool, by_us: bool, sent: Option<u16>) -> CloseInfo {
     let mut info = CloseInfo::abnormal();
     (info.code, info.reason, info.clean, info.by_us) = (code, reason.into(), clean, by_us);
+    info.sent = sent.map(CloseCode::new);
     info
 }
 
@@ -30,7 +31,7 @@ fn a_bad_frame_is_answered_after_the_messages_before_it() {
     client.write(&[&good, &frame(TEXT, b"not masked", None)[..], &[0; 100_000]].concat());
     client.expect(TEXT, b"one");
     client.expect(BINARY, b"two");
-    client.expect(CLOSE, &close(1002, ""));
+    client.expect(CLOSE, &close(1002, "unmasked frame from a client"));
     assert_eq!(client.read_to_the_end().unwrap(), b"");
     drop(client);
     assert!(matches!(finish(server), Err(Error::Protocol(_))));
@@ -52,12 +53,12 @@ fn invalid_utf8_fails_by_either_way_of_reading() {
         });
         // The client is still sending.
         client.write(&[masked(TEXT, b"\xff"), vec![0; 3 << 20]].concat());
-        client.expect(CLOSE, &close(1007, ""));
+        client.expect(CLOSE, &close(1007, "text is not UTF-8"));
         assert_eq!(client.read_to_the_end().unwrap(), b"");
         drop(client);
         let (error, how) = finish(server);
         assert!(matches!(error, Error::Protocol(ProtocolError::InvalidUtf8)), "{error:?}");
-        assert_eq!(how, info(CloseCode::ABNORMAL, "", false, true));
+        assert_eq!(how, info(CloseCode::ABNORMAL, "", false, true, Some(1007)));
     }
 }
 
@@ -65,7 +66,7 @@ fn invalid_utf8_fails_by_either_way_of_reading() {
 fn a_message_over_the_limit_gets_1009_while_the_client_still_sends() {
     let (server, mut client) = echoing();
     client.write(&masked(BINARY, &vec![1; (16 << 20) + 1]));
-    client.expect(CLOSE, &close(1009, ""));
+    client.expect(CLOSE, &close(1009, "frame longer than the limit"));
     assert_eq!(client.read_to_the_end().unwrap(), b"");
     drop(client);
     assert!(matches!(finish(server), Err(Error::Protocol(_))));
@@ -112,7 +113,7 @@ fn pings_are_answered_while_a_read_waits() {
     client.write(&masked(CLOSE, b""));
     client.expect(CLOSE, b"");
     drop(client);
-    assert_eq!(finish(server).unwrap(), info(CloseCode::NO_STATUS, "", true, false));
+    assert_eq!(finish(server).unwrap(), info(CloseCode::NO_STATUS, "", true, false, Some(1005)));
 }
 
 #[test]
@@ -182,7 +183,7 @@ fn server_that_starts_to_close_reads_the_rest_and_closes_tcp_first() {
     drop(client);
     let (rest, how) = finish(server);
     assert_eq!(rest, [Message::from("but")]);
-    assert_eq!(how, info(CloseCode::new(4000), "enough", true, true));
+    assert_eq!(how, info(CloseCode::new(4000), "enough", true, true, Some(4000)));
 }
 
 #[test]
@@ -198,8 +199,8 @@ fn close_tells_code_reason_and_who_began_on_both_sides() {
         let ours = ws.close(CloseCode::GOING_AWAY, "moving on").unwrap();
         (ours, finish(server))
     });
-    assert_eq!(theirs, info(CloseCode::GOING_AWAY, "moving on", true, false));
-    assert_eq!(ours, info(CloseCode::GOING_AWAY, "", true, true));
+    assert_eq!(theirs, info(CloseCode::GOING_AWAY, "moving on", true, false, Some(1001)));
+    assert_eq!(ours, info(CloseCode::GOING_AWAY, "", true, true, Some(1001)));
 }
 
 #[test]
@@ -233,7 +234,7 @@ fn close_is_bounded_for_a_client_that_neither_reads_nor_answers() {
             ws.close(CloseCode::NORMAL, "")
         });
         assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
-        assert_eq!(result.unwrap(), info(CloseCode::ABNORMAL, "", false, true));
+        assert_eq!(result.unwrap(), info(CloseCode::ABNORMAL, "", false, true, Some(1000)));
         drop(client);
     }
 }
@@ -323,12 +324,12 @@ fn keepalive_pings_an_idle_client_and_gives_up_a_silent_one() {
         client.write(&masked(PONG, b""));
     }
     client.expect(PING, b"");
-    client.expect(CLOSE, &close(1011, ""));
+    client.expect(CLOSE, &close(1011, "the peer did not answer a ping in time"));
     assert_eq!(client.read_to_the_end().unwrap(), b"");
     let (first, second, how) = finish(server);
     assert!(matches!(first, Err(Error::Timeout(Deadline::Pong))), "{first:?}");
     assert_eq!(second.unwrap(), None);
-    assert_eq!(how, Some(info(CloseCode::ABNORMAL, "", false, true)));
+    assert_eq!(how, Some(info(CloseCode::ABNORMAL, "", false, true, Some(1011))));
 }
 
 #[test]
@@ -370,7 +371,7 @@ fn an_idle_connection_is_closed_with_1001_and_a_busy_one_is_not() {
     drop(client);
     let (last, how) = finish(server);
     assert_eq!(last.unwrap(), None);
-    assert_eq!(how, Some(info(CloseCode::GOING_AWAY, "", true, true)));
+    assert_eq!(how, Some(info(CloseCode::GOING_AWAY, "", true, true, Some(1001))));
 }
 
 #[test]
@@ -396,7 +397,7 @@ fn a_lent_message_is_answered_and_the_closing_begun_by_its_replier() {
     client.write(&masked(CLOSE, &close(1000, "")));
     assert_eq!(client.read_to_the_end().unwrap(), b"");
     drop(client);
-    assert_eq!(finish(server), info(CloseCode::NORMAL, "", true, true));
+    assert_eq!(finish(server), info(CloseCode::NORMAL, "", true, true, Some(1000)));
 }
 
 #[test]

@@ -274,7 +274,7 @@ fn a_member_leaves_by_being_dropped() {
 fn a_member_closes_its_connection() {
     let cases = [
         (CloseCode::POLICY_VIOLATION, "out".to_owned(), close(1008, "out")),
-        (CloseCode::NO_STATUS, String::new(), close(1011, "")),
+        (CloseCode::new(1004), String::new(), close(1011, "")),
         (CloseCode::NORMAL, "x".repeat(124), close(1011, "")),
     ];
     for (code, reason, expected) in cases {

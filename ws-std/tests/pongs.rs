@@ -3,13 +3,13 @@
 mod common;
 
 use std::io::{Read, Write};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use common::*;
 use ws_std::ws_core::Endpoint;
-use ws_std::{Config, Error, MemoryStream, SendError, WebSocket, pair};
+use ws_std::{Config, Error, Hub, MemoryStream, SendError, WebSocket, pair};
 
 #[test]
 fn a_pong_brings_back_the_payload_of_the_ping() {
@@ -98,4 +98,39 @@ fn the_pong_of_a_keepalive_ping_is_seen_and_empty() {
     assert_eq!(pongs.recv_timeout(LONG).unwrap(), b"");
     drop(peer);
     assert_eq!(finish(server), None);
+}
+
+#[test]
+fn a_reader_and_a_member_see_pongs_and_a_member_pings() {
+    let payloads = || {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let hook = seen.clone();
+        (seen, move |payload: &[u8]| hook.lock().unwrap().push(payload.to_vec()))
+    };
+    let (mut client, server) = pair().unwrap();
+    let (mut reader, writer) = server.split().unwrap();
+    let (seen, hook) = payloads();
+    reader.on_pong(hook);
+    writer.ping(b"from a writer").unwrap();
+    writer.send("go on").unwrap();
+    assert_eq!(client.read().unwrap(), Some("go on".into()));
+    client.send("read").unwrap();
+    assert_eq!(reader.read().unwrap(), Some("read".into()));
+    assert_eq!(*seen.lock().unwrap(), [b"from a writer"]);
+    drop((client, reader, writer));
+
+    let (mut client, server) = pair().unwrap();
+    let mut member = Hub::new().join(server).unwrap();
+    let (seen, hook) = payloads();
+    member.on_pong(hook);
+    let (seen_by_client, hook) = payloads();
+    client.on_pong(hook);
+    member.ping(b"from a member").unwrap();
+    member.pong(b"a sign of life").unwrap();
+    member.send("go on");
+    assert_eq!(client.read().unwrap(), Some("go on".into()));
+    client.send("read").unwrap();
+    assert_eq!(member.read().unwrap(), Some("read".into()));
+    assert_eq!(*seen.lock().unwrap(), [b"from a member"]);
+    assert_eq!(*seen_by_client.lock().unwrap(), [b"a sign of life"]);
 }

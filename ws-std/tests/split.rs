@@ -321,7 +321,7 @@ fn a_bad_frame_is_answered_by_the_reader() {
     let (mut reader, writer) = ws.split().unwrap();
     let reading = thread::spawn(move || (reader.read(), reader.read(), reader.read()));
     client.write(&[&masked(TEXT, b"good")[..], &[0xff; 100_000]].concat());
-    client.expect(CLOSE, &close(1002, ""));
+    client.expect(CLOSE, &close(1002, "reserved opcode"));
     assert_eq!(client.read_to_the_end().unwrap(), b"");
     drop(client);
     let (good, bad, end) = finish(reading);
@@ -349,7 +349,7 @@ fn time_outs_are_kept_by_the_reader() {
     while client.stream.write_all(b"").is_ok() {
         let frame = client.frame();
         if frame.first == CLOSE {
-            assert_eq!(frame.payload, close(1011, ""));
+            assert_eq!(frame.payload, close(1011, "the peer did not answer a ping in time"));
             break;
         }
         assert_eq!(frame.first, PING);

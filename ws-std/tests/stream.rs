@@ -1,10 +1,13 @@
 //! Messages that are read and written piece by piece.
 
+mod common;
+
 use std::io::{self, Read, Write};
 use std::net::TcpListener;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use common::{finish, open};
 use ws_std::ws_core::SendError;
 use ws_std::ws_core::endpoint::{Endpoint, Options};
 use ws_std::{
@@ -241,4 +244,37 @@ fn a_first_write_that_times_out_opens_no_message() {
     client.send("third").unwrap();
     let expected = (Some(Message::from("second")), Some(Message::from("third")));
     assert_eq!(reader.join().unwrap(), expected);
+}
+
+// RFC 6455 §5.6 allows other cuts, but some peers check each fragment
+#[test]
+fn text_is_written_between_characters_however_the_pieces_are_cut() {
+    let text = "aκ€😀z😀€κ";
+    for size in [1, 2, 3, 5, 100] {
+        let (mut server, client) = open(Listener::builder());
+        let reading = thread::spawn(move || {
+            let mut client = client;
+            let (mut frames, mut last) = (Vec::new(), false);
+            while !last {
+                let frame = client.frame();
+                last = frame.first & 0x80 != 0;
+                frames.push(String::from_utf8(frame.payload).expect("whole characters"));
+            }
+            frames.concat()
+        });
+        let mut message = server.write_stream(MessageKind::Text);
+        for piece in text.as_bytes().chunks(size) {
+            assert_eq!(message.write(piece).unwrap(), piece.len());
+            assert_eq!(message.write(b"").unwrap(), 0);
+        }
+        message.finish().unwrap();
+        assert_eq!(finish(reading), text);
+    }
+    // The end of a message inside a character stays an error, after which the message is open.
+    let (mut server, _client) = open(Listener::builder());
+    let mut message = server.write_stream(MessageKind::Text);
+    message.write_all(b"a\xf0\x9f").unwrap();
+    let Err(Error::Io(error)) = message.finish() else { panic!("it was finished") };
+    assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    assert!(matches!(server.send("x"), Err(Error::Send(SendError::MessageOpen))));
 }

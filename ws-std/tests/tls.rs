@@ -249,6 +249,38 @@ fn a_stream_that_is_encrypted_already_is_used_as_it_is() {
 }
 
 #[test]
+fn the_end_of_a_connection_does_not_wait_for_the_peer_under_tls() {
+    let config = Config::new().close_timeout(Some(Duration::from_secs(60)));
+    for tries in [false, true] {
+        let (address, server) = serve(listener().config(config), move |incoming| {
+            let mut ws = incoming.accept().unwrap();
+            let begun = Instant::now();
+            if tries {
+                while ws.close_info().is_none() {
+                    assert_eq!(ws.try_read().unwrap(), None);
+                    thread::sleep(Duration::from_millis(1));
+                }
+                // The Close frame and close_notify are out, whoever reads on.
+                assert_eq!(ws.try_read().unwrap(), None);
+            } else {
+                assert_eq!(ws.read().unwrap(), None);
+            }
+            let took = begun.elapsed();
+            (took, ws.close_info().unwrap(), thread::spawn(move || drop(ws)))
+        });
+        let mut client = connector().config(config).connect(&url(address)).unwrap();
+        client.start_close(4000, "bye").unwrap();
+        let (took, how, dropping) = finish(server);
+        assert!(how.clean && took < Duration::from_secs(30), "{how:?} {took:?}");
+        assert!(!dropping.is_finished());
+        assert_eq!(client.read().unwrap(), None);
+        assert!(client.close_info().unwrap().clean);
+        drop(client);
+        finish(dropping);
+    }
+}
+
+#[test]
 fn try_read_does_not_wait_under_tls() {
     let (address, server) = serve(listener(), |incoming| {
         let mut ws = incoming.accept().unwrap();

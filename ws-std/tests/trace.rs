@@ -104,3 +104,18 @@ fn a_hook_that_panics_while_reading_ends_only_its_connection() {
         assert_eq!(raw.read_to_the_end().unwrap(), b"");
     }
 }
+
+// RFC 6455 §7.1.7: the application is told an unclean end, and the trace why
+#[test]
+fn http_after_our_close_frame_is_traced() {
+    let lines = Lines::default();
+    let (mut ws, mut client) = open(Listener::builder().trace(hook(&lines)));
+    ws.start_close(1000, "").unwrap();
+    client.expect(CLOSE, &close(1000, ""));
+    client.write(b"HTTP/1.1 502 Bad Gateway\r\n\r\n");
+    assert_eq!(ws.read().unwrap(), None);
+    assert_eq!(ws.close_info().unwrap().code.get(), 1006);
+    let last = lines.lock().unwrap().last().unwrap().clone();
+    assert!(last.starts_with("< no frame: the peer sent HTTP: \"HTTP/"), "{last}");
+    drop(client);
+}

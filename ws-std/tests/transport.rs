@@ -426,7 +426,7 @@ fn a_failed_stream_without_time_outs_does_not_hang() {
             matches!(error, ws_std::Error::Io(error) if error.kind() == io::ErrorKind::Unsupported)
         );
     });
-    Raw::new(far).expect(CLOSE, &close(1007, ""));
+    Raw::new(far).expect(CLOSE, &close(1007, "text is not UTF-8"));
 }
 
 #[test]

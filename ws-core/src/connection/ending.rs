@@ -58,7 +58,7 @@ pub(crate) enum CloseFrameState {
     #[cfg(feature = "endpoint")]
     Queued,
     Due(CloseCode),
-    Sent,
+    Sent(CloseCode),
 }
 
 /// What has become of the stream.
@@ -134,6 +134,14 @@ impl Ending {
         self.close
     }
 
+    /// The code of our Close frame, once it is encoded.
+    pub(crate) const fn sent_close(&self) -> Option<CloseCode> {
+        match self.close {
+            CloseFrameState::Sent(code) => Some(code),
+            _ => None,
+        }
+    }
+
     #[cfg(feature = "endpoint")]
     pub(crate) const fn stream(&self) -> StreamState {
         self.stream
@@ -194,7 +202,7 @@ impl Ending {
             CloseFrameState::No => true,
             #[cfg(feature = "endpoint")]
             CloseFrameState::Queued => true,
-            CloseFrameState::Due(_) | CloseFrameState::Sent => false,
+            CloseFrameState::Due(_) | CloseFrameState::Sent(_) => false,
         };
         if owed && matches!(self.stream, StreamState::Open | StreamState::Ended) {
             // mutant: a Close frame is not answered
@@ -209,8 +217,8 @@ impl Ending {
         self.note_open();
     }
 
-    pub(crate) fn close_sent(&mut self) {
-        self.close = CloseFrameState::Sent;
+    pub(crate) fn close_sent(&mut self, code: CloseCode) {
+        self.close = CloseFrameState::Sent(code);
         self.closed_first = !self.peer_closed;
         self.note_open();
     }
@@ -249,14 +257,14 @@ impl Ending {
     /// The stream has taken all that was to be written.
     #[inline]
     pub(crate) fn all_written(&mut self) {
-        if self.close == CloseFrameState::Sent && !self.drops_output() {
+        if self.sent_close().is_some() && !self.drops_output() {
             self.close_written = true;
         }
     }
 
     /// The driver is told to write all that was encoded. When it asks again it has done so.
     pub(crate) fn tell_to_write(&mut self) {
-        self.told_to_write = self.close == CloseFrameState::Sent;
+        self.told_to_write = self.sent_close().is_some();
     }
 
     /// The driver asks again.
@@ -307,7 +315,7 @@ impl Ending {
         if self.state == ConnectionState::Over {
             return true;
         }
-        let said = self.close == CloseFrameState::Sent;
+        let said = self.sent_close().is_some();
         self.has_ended() || said && (self.failed || self.peer_closed && self.role == Role::Server)
     }
 }

@@ -14,7 +14,7 @@ mod timers;
 
 pub use data_frame::DataFrame;
 #[cfg(feature = "endpoint")]
-pub(crate) use ending::{ConnectionState, Rest, StreamState};
+pub(crate) use ending::{CloseFrameState, ConnectionState, Rest, StreamState};
 pub use input::{Chunk, Input};
 pub use receiver::Receiver;
 #[cfg(feature = "endpoint")]

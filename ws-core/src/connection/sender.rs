@@ -435,7 +435,8 @@ impl Sender {
         self.control(opcode, payload, key, out)
     }
 
-    /// Encodes a Close frame into `out`, at most 131 bytes; returns its length.
+    /// Encodes a Close frame into `out`, at most 131 bytes; returns its length. With `None` or
+    /// [`CloseCode::NO_STATUS`] as the code, its body is empty, and so has the reason to be.
     ///
     /// It goes out after all that was encoded before, and nothing goes out after it; a pong that is
     /// still pending is dropped. The peer's messages are received until its Close frame comes.
@@ -447,7 +448,7 @@ impl Sender {
     /// [`SendError::ReasonWithoutCode`], [`SendError::BufferTooSmall`], or an error about the key.
     pub fn start_close(
         &mut self,
-        code: impl Into<Option<CloseCode>>,
+        code: impl Into<CloseCode>,
         reason: &str,
         key: Option<MaskingKey>,
         out: &mut [u8],
@@ -460,14 +461,14 @@ impl Sender {
     /// Encodes a Close frame that was checked.
     pub(crate) fn encode_close(
         &mut self,
-        code: Option<CloseCode>,
+        code: CloseCode,
         reason: &str,
         key: Option<MaskingKey>,
         out: &mut [u8],
     ) -> Result<usize, SendError> {
         let mut body = [0; MAX_CONTROL_PAYLOAD];
         let mut len = 0;
-        if let Some(code) = code {
+        if code != CloseCode::NO_STATUS {
             for (slot, byte) in
                 body.iter_mut().zip(code.get().to_be_bytes().iter().chain(reason.as_bytes()))
             {
@@ -476,19 +477,16 @@ impl Sender {
             len = reason.len().saturating_add(2);
         }
         let written = self.control(OpCode::Close, body.get(..len).unwrap_or_default(), key, out)?;
-        self.close_frame_sent();
+        self.close_frame_sent(code);
         Ok(written)
     }
 
-    pub(crate) fn check_close(
-        &self,
-        code: Option<CloseCode>,
-        reason: &str,
-    ) -> Result<(), SendError> {
+    pub(crate) fn check_close(&self, code: CloseCode, reason: &str) -> Result<(), SendError> {
         self.check_open()?;
         match code {
-            None if !reason.is_empty() => Err(SendError::ReasonWithoutCode),
-            Some(code) if !code.may_be_sent(self.ending.role()) => {
+            CloseCode::NO_STATUS if reason.is_empty() => Ok(()),
+            CloseCode::NO_STATUS => Err(SendError::ReasonWithoutCode),
+            _ if !code.may_be_sent(self.ending.role()) => {
                 Err(SendError::InvalidCloseCode(code.get()))
             }
             _ if reason.len() > MAX_REASON_LEN => Err(SendError::ReasonTooLong),
@@ -496,8 +494,8 @@ impl Sender {
         }
     }
 
-    fn close_frame_sent(&mut self) {
-        self.ending.close_sent();
+    fn close_frame_sent(&mut self, code: CloseCode) {
+        self.ending.close_sent(code);
         self.pong_len = None;
         self.ping_due = false;
         self.timers.begin_closing();
@@ -546,7 +544,8 @@ impl Sender {
         if !self.wants_transmit() {
             return Ok(0);
         }
-        let code;
+        let mut code = CloseCode::NO_STATUS;
+        let body;
         let (opcode, payload): (_, &[u8]) = if let Some(len) = self.pong_len {
             (OpCode::Pong, self.pong.get(..usize::from(len)).unwrap_or_default())
         } else if self.ping_due {
@@ -555,8 +554,9 @@ impl Sender {
             match self.ending.close() {
                 CloseFrameState::Due(CloseCode::NO_STATUS) => (OpCode::Close, &[]),
                 CloseFrameState::Due(due) => {
-                    code = due.get().to_be_bytes();
-                    (OpCode::Close, &code)
+                    code = due;
+                    body = due.get().to_be_bytes();
+                    (OpCode::Close, &body)
                 }
                 _ => return Ok(0),
             }
@@ -568,7 +568,7 @@ impl Sender {
                 self.ping_due = false;
                 self.timers.sent_ping();
             }
-            _ => self.close_frame_sent(),
+            _ => self.close_frame_sent(code),
         }
         Ok(written)
     }
@@ -618,7 +618,7 @@ impl Sender {
 
     /// The peer's Ping has come: the Pong answers the latest one (RFC 6455 §5.5.3).
     pub(crate) fn pong_due(&mut self, payload: &[u8]) {
-        if self.ending.close() == CloseFrameState::Sent {
+        if self.ending.sent_close().is_some() {
             return;
         }
         if let Some(slot) = self.pong.get_mut(..payload.len()) {
@@ -730,10 +730,13 @@ impl Sender {
         matches!(self.ending.close(), CloseFrameState::Due(_))
     }
 
-    /// Whether the frame that is owed next is a Close frame.
+    /// The code of the Close frame that is owed, if that comes next.
     #[cfg(feature = "endpoint")]
-    pub(crate) const fn transmits_close(&self) -> bool {
-        self.pong_len.is_none() && !self.ping_due
+    pub(crate) const fn next_close(&self) -> Option<CloseCode> {
+        match self.ending.close() {
+            CloseFrameState::Due(code) if self.pong_len.is_none() && !self.ping_due => Some(code),
+            _ => None,
+        }
     }
 }
 

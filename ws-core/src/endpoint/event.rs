@@ -56,7 +56,11 @@ pub enum Event<M = Message, B = Bytes> {
     Closed,
 }
 
-/// How a connection ended (RFC 6455 §7.1.4–§7.1.6).
+/// How a connection ended (RFC 6455 §7.1.4–§7.1.7): what the peer said, in `code` and `reason`, and what this side said,
+/// in `sent`.
+///
+/// A connection that this side has failed has the code 1006, because no Close frame of the peer's is looked at any more,
+/// and in `sent` the code that says why, such as 1009 for a message over the limit.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct CloseInfo {
@@ -65,8 +69,11 @@ pub struct CloseInfo {
     pub code: CloseCode,
     /// The reason in the peer's Close frame. Do not show it to end users (RFC 6455 §5.5.1).
     pub reason: String,
-    /// Whether the connection was closed cleanly (RFC 6455 §7.1.4): the peer's Close frame was parsed, and the stream took all of
-    /// ours. If the stream fails before that, the connection was not closed cleanly.
+    /// The code of the Close frame that this side sent, [`CloseCode::NO_STATUS`] if that had none; `None` when this side
+    /// sent no Close frame.
+    pub sent: Option<CloseCode>,
+    /// Whether the connection was closed cleanly (RFC 6455 §7.1.4): the peer's Close frame has been parsed, and
+    /// ours was taken whole by the stream. A stream that fails before that is never closed cleanly.
     pub clean: bool,
     /// Whether this side sent its Close frame before the peer's frame came.
     pub by_us: bool,
@@ -75,16 +82,25 @@ pub struct CloseInfo {
 impl CloseInfo {
     /// Returns the outcome of a connection that ended without a Close frame: 1006 (RFC 6455 §7.1.5).
     pub const fn abnormal() -> Self {
-        Self { code: CloseCode::ABNORMAL, reason: String::new(), clean: false, by_us: false }
+        Self {
+            code: CloseCode::ABNORMAL,
+            reason: String::new(),
+            sent: None,
+            clean: false,
+            by_us: false,
+        }
     }
 }
 
-/// Displays the code and the escaped reason, for a log.
+/// For a log: the peer's code and its reason, escaped; without a Close frame of the peer's, the code that this side sent.
 impl fmt::Display for CloseInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.code {
-            CloseCode::ABNORMAL => f.write_str("no Close frame"),
-            code => write!(f, "{} {:?}", code.get(), self.reason),
+        match (self.code, self.sent) {
+            (CloseCode::ABNORMAL, None) => f.write_str("no Close frame"),
+            (CloseCode::ABNORMAL, Some(sent)) => {
+                write!(f, "no Close frame, {} was sent", sent.get())
+            }
+            (code, _) => write!(f, "{} {:?}", code.get(), self.reason),
         }
     }
 }

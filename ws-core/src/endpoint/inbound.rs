@@ -212,7 +212,8 @@ impl Inbound {
     pub fn close_info(&self, out: &Outbound) -> Option<CloseInfo> {
         let info = self.session.close.as_deref()?;
         let (clean, by_us) = (out.sender.is_clean(), out.sender.closed_first());
-        Some(CloseInfo { clean, by_us, ..info.clone() })
+        let sent = out.sender.ending.sent_close();
+        Some(CloseInfo { sent, clean, by_us, ..info.clone() })
     }
 
     /// The error that [`Next::Failed`] has told, for a driver that reports it when the peer was told.
@@ -378,7 +379,7 @@ impl Inbound {
                 match assembly.next_piece() {
                     Ok(Some(place)) => return Some(Found::Place(place)),
                     Ok(None) => {}
-                    Err(error) => return Some(Found::Failed(session.not_valid(error, out))),
+                    Err(error) => return Some(session.not_valid(error, out)),
                 }
             }
             let mut input = Input::new(assembly.buffer.unread());
@@ -400,12 +401,14 @@ impl Inbound {
             };
             let consumed = input.consumed();
             assembly.buffer.consume(consumed);
-            out.pump();
+            if frame.is_ok() {
+                out.pump();
+            }
             match frame {
                 Ok(Some(Ok(piece))) => match assembly.push(piece) {
                     Ok(Some(place)) => return Some(Found::Place(place)),
                     Ok(None) => {}
-                    Err(error) => return Some(Found::Failed(session.not_valid(error, out))),
+                    Err(error) => return Some(session.not_valid(error, out)),
                 },
                 Ok(Some(Err(Found::Closed))) => {
                     session.peer_closed();
@@ -413,7 +416,7 @@ impl Inbound {
                 }
                 Ok(Some(Err(found))) => return Some(found),
                 Ok(None) => return session.idle(out),
-                Err(error) => return Some(Found::Failed(session.failed(error.into()))),
+                Err(error) => return Some(session.broken(error, out)),
             }
         }
     }
@@ -437,7 +440,10 @@ impl Inbound {
     pub(super) fn own_message(&mut self, whole: Whole, out: &mut Outbound) -> Next<'_> {
         match self.assembly.own(whole) {
             Ok(message) => Next::Event(Event::Message(message)),
-            Err(error) => Next::Failed(self.session.not_valid(error, out)),
+            Err(error) => {
+                let found = self.session.not_valid(error, out);
+                rare(found, Bytes::new).map_or_else(Next::Failed, Next::Event)
+            }
         }
     }
 
@@ -451,7 +457,7 @@ impl Inbound {
         let Self { assembly, session, .. } = self;
         match assembly.lend(whole) {
             Ok(message) => Ok(Event::Message(message)),
-            Err(error) => Err(session.not_valid(error, out)),
+            Err(error) => rare(session.not_valid(error, out), || &[][..]),
         }
     }
 
@@ -490,6 +496,25 @@ fn rare<M, B>(found: Found, control: impl FnOnce() -> B) -> Result<Event<M, B>, 
 }
 
 impl Session {
+    /// The peer broke the protocol, which fails the connection. It is an unclean end if our Close frame was sent before:
+    /// the application has done what it wanted to, and the peer cannot be told why.
+    #[cold]
+    fn broken(&mut self, error: ProtocolError, out: &mut Outbound) -> Found {
+        if out.sender.ending.sent_close().is_none() {
+            out.pump_failure(error);
+            return Found::Failed(self.failed(error.into()));
+        }
+        out.pump();
+        self.over();
+        Found::Closed
+    }
+
+    /// The connection has ended without a Close frame of the peer's.
+    fn over(&mut self) {
+        self.ended(CloseCode::ABNORMAL, "");
+        self.state = HandshakeState::Over;
+    }
+
     /// The one way in which a connection fails here: what tells the peer is in the output already.
     pub(super) fn failed(&mut self, error: EndpointError) -> EndpointError {
         if matches!(self.state, HandshakeState::Open) {
@@ -501,10 +526,9 @@ impl Session {
 
     /// What was left to the endpoint to check is not valid: it is not text, or cannot be inflated.
     #[cold]
-    fn not_valid(&mut self, error: ProtocolError, out: &mut Outbound) -> EndpointError {
+    fn not_valid(&mut self, error: ProtocolError, out: &mut Outbound) -> Found {
         self.receiver.fail(&mut out.sender, error);
-        out.pump();
-        self.failed(error.into())
+        self.broken(error, out)
     }
 
     /// There is nothing more to parse: the connection may have come to an end.
@@ -523,8 +547,7 @@ impl Session {
         if !self.eof && !out.is_given_up() {
             return None;
         }
-        self.ended(CloseCode::ABNORMAL, "");
-        self.state = HandshakeState::Over;
+        self.over();
         Some(Found::Closed)
     }
 
@@ -542,7 +565,7 @@ impl Session {
     /// Notes how the connection has ended; the first answer stays.
     fn ended(&mut self, code: CloseCode, reason: &str) {
         self.close.get_or_insert_with(|| {
-            Box::new(CloseInfo { code, reason: reason.into(), clean: false, by_us: false })
+            Box::new(CloseInfo { code, reason: reason.into(), ..CloseInfo::abnormal() })
         });
     }
 }

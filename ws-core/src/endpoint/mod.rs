@@ -21,6 +21,7 @@ mod queue;
 mod read_buffer;
 mod shared_buffers;
 mod target;
+mod text_pieces;
 
 use alloc::boxed::Box;
 use alloc::string::ToString;

@@ -19,11 +19,13 @@ use super::event::Unsent;
 use super::next::Next;
 use super::output::{Output, Pending, SHARE};
 use super::queue::{Fragment, Payload, Queue};
-use crate::connection::{DataFrame, Due, Look, Rest, Sender, StreamState};
+use super::text_pieces::TextPieces;
+use crate::connection::{CloseFrameState, DataFrame, Due, Look, Rest, Sender, StreamState};
 use crate::frame::{MAX_CONTROL_PAYLOAD, MAX_HEADER_LEN, mask};
 use crate::message::MessageRef;
 use crate::{
-    CloseCode, Instant, MaskingKey, Message, MessageKind, PreparedMessage, Role, SendError,
+    CloseCode, Instant, MaskingKey, Message, MessageKind, PreparedMessage, ProtocolError, Role,
+    SendError,
 };
 
 /// Room for any control frame: a header of 2 bytes, a key of 4, the payload.
@@ -51,6 +53,8 @@ pub struct Outbound {
     /// Whether messages that begin from now on are compressed, if it was.
     #[cfg(feature = "zlib-rs")]
     pub(super) compresses: bool,
+    /// What is left of the text that was put in piece by piece.
+    pieces: TextPieces,
     max_output: usize,
     /// How many bytes of output the driver has taken and not written yet.
     in_flight: usize,
@@ -127,6 +131,7 @@ impl Outbound {
             deflating: None,
             #[cfg(feature = "zlib-rs")]
             compresses: true,
+            pieces: TextPieces::default(),
             max_output: options.max_output,
             in_flight: 0,
             answer: Answer::None,
@@ -274,8 +279,11 @@ impl Outbound {
         self.put(DataFrame::new(message.kind()), Source::Prepared { wire, head })
     }
 
-    /// Puts one fragment of a message into the output that is made piece by piece; `last` completes it. Text may be
-    /// cut inside a character, but must be UTF-8 as a whole.
+    /// Puts one piece of a message into the output, as a fragment; `last` completes the message.
+    ///
+    /// Text must be UTF-8 as a whole, but a piece may end inside a character. The fragments end between characters
+    /// nevertheless, because some peers check each of them: up to three bytes of a piece are kept until the next one. A
+    /// piece that only adds to these sends nothing. Compressed text is cut at the same places.
     ///
     /// # Errors
     ///
@@ -292,9 +300,29 @@ impl Outbound {
         if open.is_some_and(|open| open != kind) {
             return Err(SendError::MessageOpen);
         }
+        if kind == MessageKind::Binary {
+            return self.put_piece(kind, payload, open.is_none(), last);
+        }
+        let mut pieces = self.pieces;
+        let characters = pieces.push(payload, last);
+        // The first fragment opens the message, if only for what is kept.
+        if !characters.is_empty() || payload.is_empty() || open.is_none() || last {
+            self.put_piece(kind, &characters, open.is_none(), last)?;
+        }
+        self.pieces = pieces;
+        Ok(())
+    }
+
+    fn put_piece(
+        &mut self,
+        kind: MessageKind,
+        payload: &[u8],
+        #[cfg_attr(not(feature = "zlib-rs"), expect(unused_variables, reason = "of compression"))]
+        start: bool,
+        last: bool,
+    ) -> Result<(), SendError> {
         #[cfg(feature = "zlib-rs")]
         if let Some(deflating) = &mut self.deflating {
-            let start = open.is_none();
             if let Some(compressed) = deflating.piece(payload, start, last) {
                 return self.put_owned(frame(kind, last).compressed(start), compressed);
             }
@@ -324,8 +352,8 @@ impl Outbound {
         self.control(|sender, out| sender.pong(payload, key, out))
     }
 
-    /// Starts the closing handshake. The Close frame follows all messages that were queued; without a code,
-    /// the reason must be empty.
+    /// Starts the closing handshake. The Close frame follows all messages that were queued. With `None` or
+    /// [`CloseCode::NO_STATUS`] as the code, it has an empty body, and the reason must be empty.
     ///
     /// # Errors
     ///
@@ -334,7 +362,7 @@ impl Outbound {
     /// [`SendError::NotOpen`], [`SendError::Random`].
     pub fn start_close(
         &mut self,
-        code: impl Into<Option<CloseCode>>,
+        code: impl Into<CloseCode>,
         reason: &str,
     ) -> Result<(), SendError> {
         let code = code.into();
@@ -578,26 +606,34 @@ impl Outbound {
     #[inline]
     pub(super) fn pump(&mut self) {
         if self.sender.wants_transmit() || self.queue.is_some() {
-            self.pump_all();
+            self.pump_all("");
         }
     }
 
+    /// As [`pump`](Self::pump), after the connection has failed: the Close frame says why, unless another was owed.
     #[cold]
-    fn pump_all(&mut self) {
+    pub(super) fn pump_failure(&mut self, error: ProtocolError) {
+        let owed = self.sender.ending.close() == CloseFrameState::Due(error.close_code());
+        self.pump_all(if owed { error.reason() } else { "" });
+    }
+
+    #[cold]
+    fn pump_all(&mut self, reason: &str) {
         let ending = &self.sender.ending;
         // Of messages that wait, no further fragment is begun (RFC 6455 §5.5.1).
         if ending.cuts_messages() || ending.drops_output() || self.random_failed {
             self.drop_queue();
         }
         let mut drained = self.output.is_empty();
-        while !self.random_failed && (self.transmits() || self.cuts(&mut drained)) {}
+        while !self.random_failed && (self.transmits(reason) || self.cuts(&mut drained)) {}
     }
 
-    /// Encodes the next control frame that is owed, if it may go out now.
-    fn transmits(&mut self) -> bool {
+    /// Encodes the next control frame that is owed, if it may go out now. A Close frame has this reason.
+    fn transmits(&mut self, reason: &str) -> bool {
+        let close = self.sender.next_close();
         // A Close frame follows the messages.
         let behind = self.queue.is_some();
-        if !self.sender.wants_transmit() || behind && self.sender.transmits_close() {
+        if !self.sender.wants_transmit() || behind && close.is_some() {
             return false;
         }
         let waiting = self.waiting();
@@ -608,7 +644,11 @@ impl Outbound {
             return false;
         }
         let Ok(key) = self.key() else { return false };
-        self.control(|sender, out| sender.transmit(out, key)).is_ok()
+        self.control(|sender, out| match close {
+            Some(code) => sender.encode_close(code, reason, key, out),
+            None => sender.transmit(out, key),
+        })
+        .is_ok()
     }
 
     /// Encodes the next fragment, or the Close frame behind all, if the output was `drained`.
@@ -673,7 +713,10 @@ impl Outbound {
         }
         if due.is_some() {
             self.output.shrink();
-            self.pump();
+            match due {
+                Some(Due::Lost) => self.pump_failure(ProtocolError::PongTimeout),
+                _ => self.pump(),
+            }
         }
         due
     }

@@ -18,8 +18,8 @@ pub(super) struct Queue {
     len: usize,
     /// The kind of the message of which the application will send more pieces.
     pub(super) open: Option<MessageKind>,
-    /// The Close frame that follows the messages.
-    pub(super) close: Option<(Option<CloseCode>, String)>,
+    /// The Close frame that follows.
+    pub(super) close: Option<(CloseCode, String)>,
 }
 
 /// How much memory a message takes besides its payload, in bytes.

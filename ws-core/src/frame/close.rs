@@ -11,15 +11,9 @@ pub const MAX_REASON_LEN: usize = 123;
 
 /// Why a connection was closed (RFC 6455 §7.4 and the IANA registry).
 ///
-/// Any `u16` is a value. [`may_be_sent`](Self::may_be_sent) returns whether the protocol allows it in a Close frame.
-///
-/// ```
-/// use ws_core::{CloseCode, Role};
-///
-/// assert_eq!(CloseCode::NORMAL.get(), 1000);
-/// assert!(CloseCode::new(4000).may_be_sent(Role::Server));
-/// assert!(!CloseCode::ABNORMAL.may_be_sent(Role::Client));
-/// ```
+/// Any `u16` is a value; [`may_be_sent`](Self::may_be_sent) returns which of them the protocol allows in a Close frame.
+/// Whatever asks for a code takes `impl Into<CloseCode>`: a constant, a number such as `4000`, or `None` for a Close
+/// frame without a code.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CloseCode(u16);
 
@@ -32,7 +26,8 @@ impl CloseCode {
     pub const PROTOCOL_ERROR: Self = Self(1002);
     /// 1003: the endpoint cannot accept this type of data.
     pub const UNSUPPORTED_DATA: Self = Self(1003);
-    /// 1005: the Close frame contained no code. This code is only reported, never sent.
+    /// 1005: the Close frame has no code (RFC 6455 §7.1.5). It is never on the wire: to close with it sends a Close
+    /// frame with an empty body.
     pub const NO_STATUS: Self = Self(1005);
     /// 1006: the connection ended without a Close frame. This code is only reported, never sent.
     pub const ABNORMAL: Self = Self(1006);
@@ -83,6 +78,19 @@ impl CloseCode {
     const fn may_be_received(self) -> bool {
         // mutant: close codes 1004 to 1006 are accepted
         matches!(self.0, 1000..=1003 | 1007..=1014 | 3000..=4999)
+    }
+}
+
+impl From<u16> for CloseCode {
+    fn from(code: u16) -> Self {
+        Self(code)
+    }
+}
+
+/// `None` stands for a Close frame without a code: [`CloseCode::NO_STATUS`].
+impl From<Option<CloseCode>> for CloseCode {
+    fn from(code: Option<CloseCode>) -> Self {
+        code.unwrap_or(Self::NO_STATUS)
     }
 }
 

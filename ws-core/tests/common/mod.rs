@@ -69,6 +69,20 @@ pub(crate) fn close_by(role: Role, code: CloseCode) -> Vec<u8> {
     by(role, FIN | CLOSE, &code.get().to_be_bytes())
 }
 
+/// The reason that an endpoint sends for an error: what it prints, without the section and the peer's numbers.
+pub(crate) fn reason(error: ProtocolError) -> String {
+    match error {
+        ProtocolError::ReservedOpcode(_) => "reserved opcode".into(),
+        ProtocolError::InvalidCloseCode(_) => "close code must not be sent".into(),
+        error => error.to_string().split(" (RFC").next().unwrap().into(),
+    }
+}
+
+/// The Close frame that an endpoint of `role` sends for an error.
+pub(crate) fn close_for(role: Role, error: ProtocolError) -> Vec<u8> {
+    by(role, FIN | CLOSE, &close_body(error.close_code().get(), &reason(error)))
+}
+
 /// A key for what a connection of this role sends.
 pub(crate) fn key(role: Role) -> Option<MaskingKey> {
     (role == Role::Client).then_some(MaskingKey::new(KEY))

@@ -4,7 +4,7 @@ use ws_core::deflate::{Pool, WindowBits};
 use ws_core::endpoint::{Compression, EndpointError};
 use ws_core::{Config, Endpoint, MessageKind, ProtocolError, Role};
 
-use crate::common::{BINARY, CLOSE, CONT, FIN, PING, ROLES, TEXT, close_body};
+use crate::common::{BINARY, CLOSE, CONT, FIN, PING, ROLES, TEXT, close_body, reason};
 use crate::driver::*;
 use crate::ends::{AT, plain};
 
@@ -49,6 +49,11 @@ fn same(role: Role, endpoint: impl Fn() -> Endpoint, stream: &[u8]) -> Outcome {
     expected
 }
 
+/// What the Close frame for an error says.
+fn body_for(error: ProtocolError) -> Vec<u8> {
+    close_body(error.close_code().get(), &reason(error))
+}
+
 /// After a Ping and a message, this stream fails with this error, whose code is sent.
 #[track_caller]
 fn fails(role: Role, config: Config, bad: &[u8], error: ProtocolError) {
@@ -63,8 +68,7 @@ fn fails(role: Role, config: Config, bad: &[u8], error: ProtocolError) {
     };
     assert_eq!((&ping[..], &text[..]), (&b"p"[..], &b"good"[..]));
     assert_eq!(*last, Told::Failed(EndpointError::Protocol(error)));
-    let code = error.close_code().get().to_be_bytes().to_vec();
-    assert_eq!(sent, [(0x8a, b"p".to_vec()), (0x88, code)], "{error:?}");
+    assert_eq!(sent, [(0x8a, b"p".to_vec()), (0x88, body_for(error))], "{error:?}");
 }
 
 // RFC 7692 §7.2.2, RFC 6455 §7.4.1: 1007
@@ -175,7 +179,7 @@ fn a_ratio_is_a_limit_too() {
         let stream = frame(role, FIN | RSV1 | BINARY, &compress(&[0; 10_241]));
         let error = ProtocolError::MessageTooLarge;
         let told = vec![Told::Failed(EndpointError::Protocol(error))];
-        let sent = vec![(0x88, 1009_u16.to_be_bytes().to_vec())];
+        let sent = vec![(0x88, b"\x03\xf1message longer than the limit".to_vec())];
         assert_eq!(same(role, endpoint, &stream), (told, sent));
         let stream = frame(role, FIN | RSV1 | BINARY, &compress(&[0; 10_240]));
         let told = vec![Told::Message(MessageKind::Binary, vec![0; 10_240])];
@@ -203,7 +207,7 @@ fn rsv1_where_it_means_nothing_fails() {
         let stream = frame(role, FIN | RSV1 | TEXT, &payload);
         let endpoint = || crate::ends::open(role, Config::new());
         let told = vec![Told::Failed(EndpointError::Protocol(ProtocolError::ReservedBits))];
-        let sent = vec![(0x88, 1002_u16.to_be_bytes().to_vec())];
+        let sent = vec![(0x88, body_for(ProtocolError::ReservedBits))];
         assert_eq!(same(role, endpoint, &stream), (told, sent));
     }
 }

@@ -3,12 +3,12 @@
 use core::num::NonZeroUsize;
 
 use ws_core::deflate::Pool;
-use ws_core::endpoint::{Compression, Output};
+use ws_core::endpoint::{Compression, Event, Next, Output};
 use ws_core::{Config, Endpoint, Message, MessageKind, PreparedMessage, Role};
 
 use crate::common::ROLES;
 use crate::driver::*;
-use crate::ends::{frames, plain};
+use crate::ends::{AT, frames, plain};
 
 /// Text that is longer than 4 KiB when it is compressed, so that its bytes are shared.
 fn long_text() -> String {
@@ -272,4 +272,32 @@ fn a_fragment_that_is_a_whole_message_is_compressed_if_that_makes_it_shorter() {
     server.outbound.queue_fragment(MessageKind::Binary, &[7; 100], true).unwrap();
     let frame = take(&mut server, false);
     assert!(frame[0] == 0xc2 && frame.len() < 20, "{frame:?}");
+}
+
+// Some peers check the text of each fragment, compressed or not.
+#[test]
+fn compressed_pieces_of_text_end_between_characters() {
+    let pool = Pool::new();
+    let text = "aκ€😀z😀€κ";
+    for size in 1..6 {
+        let compression = || Compression::new(&pool).least(0);
+        let mut sender = agreed(Role::Server, compression(), params(15, true), Config::new());
+        let mut receiver = agreed(Role::Client, compression(), params(15, true), Config::new());
+        receiver.inbound.set_streaming(true);
+        let mut told = Vec::new();
+        let mut pieces = text.as_bytes().chunks(size).peekable();
+        while let Some(piece) = pieces.next() {
+            let last = pieces.peek().is_none();
+            sender.outbound.queue_fragment(MessageKind::Text, piece, last).unwrap();
+            // All of what a frame holds is told before the next one comes.
+            let frame = take(&mut sender, false);
+            assert_eq!(receiver.inbound.receive(&frame), frame.len());
+            let mut inflated = Vec::new();
+            while let Next::Event(Event::Chunk { bytes, .. }) = receiver.next(|| AT(0)) {
+                inflated.extend(bytes);
+            }
+            told.push(String::from_utf8(inflated).expect("whole characters"));
+        }
+        assert_eq!(told.concat(), text);
+    }
 }

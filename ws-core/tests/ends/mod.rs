@@ -61,9 +61,16 @@ impl core::fmt::Debug for Answer {
 }
 
 /// What `close_info` gives is compared with this.
-pub(crate) fn info(code: CloseCode, reason: &str, clean: bool, by_us: bool) -> Option<CloseInfo> {
+pub(crate) fn info(
+    code: CloseCode,
+    reason: &str,
+    clean: bool,
+    by_us: bool,
+    sent: Option<u16>,
+) -> Option<CloseInfo> {
     let mut info = CloseInfo::abnormal();
     (info.code, info.reason, info.clean, info.by_us) = (code, reason.to_owned(), clean, by_us);
+    info.sent = sent.map(CloseCode::new);
     Some(info)
 }
 

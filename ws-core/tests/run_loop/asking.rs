@@ -28,7 +28,7 @@ fn rule_01_events_are_told_once_and_all_else_until_it_is_done() {
         again(&mut endpoint, Answer::Wait(true, None));
         receive(&mut endpoint, &[0xff; 2]);
         assert_eq!(next(&mut endpoint, 0), Answer::Told(failed(ReservedOpcode(15))));
-        let close = close_by(role, CloseCode::PROTOCOL_ERROR);
+        let close = close_for(role, ws_core::ProtocolError::ReservedOpcode(3));
         again(&mut endpoint, Answer::Write(close, true, Some(5_000)));
         write(&mut endpoint, 0, 100);
         again(&mut endpoint, Answer::Shutdown(Some(5_000)));
@@ -84,7 +84,7 @@ fn rule_02_what_is_parsed_comes_first_then_what_is_due_then_output_and_the_end()
 
     let mut server = pinged(Role::Server, keepalive());
     server.outbound.queue("out").unwrap();
-    let close = close_by(Role::Server, CloseCode::INTERNAL_ERROR);
+    let close = close_for(Role::Server, ws_core::ProtocolError::PongTimeout);
     let expected = [
         Answer::Told(failed(PongTimeout)),
         Answer::Write([by(Role::Server, FIN | TEXT, b"out"), close].concat(), true, Some(5_150)),
@@ -362,7 +362,7 @@ fn rule_05_a_side_that_writes_is_told_no_event() {
         assert_eq!(next(&mut endpoint, 0), Answer::Told(ping(b"p")));
         assert_eq!(next(&mut endpoint, 0), Answer::Told(text("one")));
         // Nor of a failure, which is written all the same.
-        let close = close_by(role, CloseCode::PROTOCOL_ERROR);
+        let close = close_for(role, ws_core::ProtocolError::ReservedOpcode(3));
         assert_eq!(next_write(&mut endpoint, 0), Answer::Write(close.clone(), false, Some(5_000)));
         write(&mut endpoint, 0, usize::MAX);
         assert_eq!(next_write(&mut endpoint, 0), Answer::Shutdown(Some(5_000)));

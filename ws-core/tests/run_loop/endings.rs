@@ -41,7 +41,11 @@ fn rule_14_who_ends_the_stream() {
         receive(&mut endpoint, &to(role, FIN | 0x3, b""));
         let expected = [
             Answer::Told(failed(ReservedOpcode(3))),
-            Answer::Write(close_by(role, CloseCode::PROTOCOL_ERROR), true, Some(5_000)),
+            Answer::Write(
+                close_for(role, ws_core::ProtocolError::ReservedOpcode(3)),
+                true,
+                Some(5_000),
+            ),
             shutdown(),
             wait(),
         ];
@@ -90,7 +94,7 @@ fn rule_14_an_end_that_is_not_confirmed_is_told_one_last_time() {
         for _ in 0..3 {
             assert_eq!(next(&mut server, at), Answer::Done);
         }
-        assert_eq!(server.close_info(), info(CloseCode::NO_STATUS, "", true, false));
+        assert_eq!(server.close_info(), info(CloseCode::NO_STATUS, "", true, false, Some(1005)));
     }
     // One that is confirmed is not.
     let mut server = open(Role::Server, Config::new());
@@ -140,7 +144,7 @@ fn rule_15_a_stream_that_ends_in_the_middle_is_closed_with_1006() {
             Answer::Done,
         ];
         assert_eq!(run(&mut endpoint, 0), expected);
-        assert_eq!(endpoint.close_info(), info(CloseCode::ABNORMAL, "", false, false));
+        assert_eq!(endpoint.close_info(), info(CloseCode::ABNORMAL, "", false, false, None));
 
         // What its peer does not take has a bound.
         let mut endpoint = open(role, Config::new());
@@ -153,6 +157,27 @@ fn rule_15_a_stream_that_ends_in_the_middle_is_closed_with_1006() {
             (5_000, Answer::Done),
         ];
         assert_eq!(sleep(&mut endpoint, 0), expected);
+    }
+}
+
+#[test]
+fn rule_15_a_peer_that_breaks_the_protocol_after_our_close_frame_is_closed_with_1006() {
+    for role in ROLES {
+        let mut endpoint = open(role, Config::new());
+        endpoint.outbound.start_close(CloseCode::NORMAL, "").unwrap();
+        let close = Answer::Write(close_by(role, CloseCode::NORMAL), true, Some(5_000));
+        assert_eq!(run(&mut endpoint, 0), [close, Answer::Wait(true, Some(5_000))]);
+        receive(&mut endpoint, &[to(role, FIN | TEXT, b"one"), vec![0xff; 9]].concat());
+        let expected = [
+            Answer::Told(text("one")),
+            Answer::Told(closed_by_us(1006, "")),
+            Answer::Shutdown(Some(5_000)),
+            Answer::Wait(true, Some(5_000)),
+        ];
+        assert_eq!(run(&mut endpoint, 1_000), expected);
+        assert_eq!(run(&mut endpoint, 5_000), [Answer::Done]);
+        let how = info(CloseCode::ABNORMAL, "", false, true, Some(1000));
+        assert_eq!(endpoint.close_info(), how);
     }
 }
 
@@ -247,7 +272,7 @@ fn rule_16_after_a_reset_what_came_is_told_and_nothing_is_written() {
                 Answer::Done,
             ];
             assert_eq!(run(&mut endpoint, at), expected);
-            assert_eq!(endpoint.close_info(), info(CloseCode::ABNORMAL, "", false, false));
+            assert_eq!(endpoint.close_info(), info(CloseCode::ABNORMAL, "", false, false, None));
         }
         // Also when something was to be done about an end before.
         for at in [0, 4_999, 5_000, 60_000] {

@@ -1,7 +1,7 @@
 //! When a peer counts as alive: rules 12 and 13.
 
 use ws_core::endpoint::Output;
-use ws_core::{CloseCode, Config, Endpoint, ProtocolError::*, Role};
+use ws_core::{Config, Endpoint, ProtocolError::*, Role};
 
 use super::*;
 
@@ -175,7 +175,7 @@ fn rule_13_a_peer_that_takes_nothing_is_lost_and_what_is_left_is_dropped() {
             let mut endpoint = pinged(role, config);
             endpoint.outbound.queue("out").unwrap();
             let out = by(role, FIN | TEXT, b"out");
-            let both = [out.clone(), close_by(role, CloseCode::INTERNAL_ERROR)].concat();
+            let both = [out.clone(), close_for(role, ws_core::ProtocolError::PongTimeout)].concat();
             let until = 150 + later;
             let expected = [
                 (120, Answer::Write(out, true, Some(150))),

@@ -351,7 +351,7 @@ fn rule_11_a_side_that_only_writes_does_what_is_due_if_nothing_was_written() {
             // Nothing was: once, it gets the grace of a driver that has not read.
             assert_eq!(writer(&mut endpoint, 150), (all - 1, Some(156)));
             assert!(endpoint.outbound.is_open());
-            let close = close_by(role, CloseCode::INTERNAL_ERROR).len();
+            let close = close_for(role, ws_core::ProtocolError::PongTimeout).len();
             assert_eq!(writer(&mut endpoint, 156), (all - 1 + close, Some(5_156)));
             assert!(!endpoint.outbound.is_open());
             // The other side tells it.
