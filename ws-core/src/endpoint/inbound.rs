@@ -379,7 +379,7 @@ impl Inbound {
                 match assembly.next_piece() {
                     Ok(Some(place)) => return Some(Found::Place(place)),
                     Ok(None) => {}
-                    Err(error) => return Some(session.not_valid(error, out)),
+                    Err(error) => return Some(session.not_valid(error, out).into()),
                 }
             }
             let mut input = Input::new(assembly.buffer.unread());
@@ -408,7 +408,7 @@ impl Inbound {
                 Ok(Some(Ok(piece))) => match assembly.push(piece) {
                     Ok(Some(place)) => return Some(Found::Place(place)),
                     Ok(None) => {}
-                    Err(error) => return Some(session.not_valid(error, out)),
+                    Err(error) => return Some(session.not_valid(error, out).into()),
                 },
                 Ok(Some(Err(Found::Closed))) => {
                     session.peer_closed();
@@ -416,7 +416,7 @@ impl Inbound {
                 }
                 Ok(Some(Err(found))) => return Some(found),
                 Ok(None) => return session.idle(out),
-                Err(error) => return Some(session.broken(error, out)),
+                Err(error) => return Some(session.broken(error, out).into()),
             }
         }
     }
@@ -440,15 +440,15 @@ impl Inbound {
     pub(super) fn own_message(&mut self, whole: Whole, out: &mut Outbound) -> Next<'_> {
         match self.assembly.own(whole) {
             Ok(message) => Next::Event(Event::Message(message)),
-            Err(error) => {
-                let found = self.session.not_valid(error, out);
-                rare(found, Bytes::new).map_or_else(Next::Failed, Next::Event)
-            }
+            Err(error) => match self.session.not_valid(error, out) {
+                Ok(()) => Next::Event(Event::Closed),
+                Err(error) => Next::Failed(error),
+            },
         }
     }
 
     /// Turns a message that was found into an event that is lent.
-    #[inline]
+    #[inline(always)]
     pub(super) fn lend_message(
         &mut self,
         whole: Whole,
@@ -457,7 +457,7 @@ impl Inbound {
         let Self { assembly, session, .. } = self;
         match assembly.lend(whole) {
             Ok(message) => Ok(Event::Message(message)),
-            Err(error) => rare(session.not_valid(error, out), || &[][..]),
+            Err(error) => session.not_valid(error, out).map(|()| Event::Closed),
         }
     }
 
@@ -495,18 +495,25 @@ fn rare<M, B>(found: Found, control: impl FnOnce() -> B) -> Result<Event<M, B>, 
     })
 }
 
+/// The end of a connection, with or without a failure.
+impl From<Result<(), EndpointError>> for Found {
+    fn from(end: Result<(), EndpointError>) -> Self {
+        end.map_or_else(Self::Failed, |()| Self::Closed)
+    }
+}
+
 impl Session {
-    /// The peer broke the protocol, which fails the connection. It is an unclean end if our Close frame was sent before:
-    /// the application has done what it wanted to, and the peer cannot be told why.
+    /// Ends the connection, because the peer broke the protocol. This is a failure unless our Close frame was sent before.
+    /// Then it is an unclean end: the application has done what it wanted to, and the peer cannot be told why.
     #[cold]
-    fn broken(&mut self, error: ProtocolError, out: &mut Outbound) -> Found {
+    fn broken(&mut self, error: ProtocolError, out: &mut Outbound) -> Result<(), EndpointError> {
         if out.sender.ending.sent_close().is_none() {
             out.pump_failure(error);
-            return Found::Failed(self.failed(error.into()));
+            return Err(self.failed(error.into()));
         }
         out.pump();
         self.over();
-        Found::Closed
+        Ok(())
     }
 
     /// The connection has ended without a Close frame of the peer's.
@@ -526,7 +533,7 @@ impl Session {
 
     /// What was left to the endpoint to check is not valid: it is not text, or cannot be inflated.
     #[cold]
-    fn not_valid(&mut self, error: ProtocolError, out: &mut Outbound) -> Found {
+    fn not_valid(&mut self, error: ProtocolError, out: &mut Outbound) -> Result<(), EndpointError> {
         self.receiver.fail(&mut out.sender, error);
         self.broken(error, out)
     }
