@@ -272,8 +272,8 @@ impl Connector {
         self
     }
 
-    /// Sets a function that is called with each head and frame that is sent or received, such as `|trace|
-    /// eprintln!("{trace}")`. It runs on the thread that reads or writes.
+    /// Sets a function that is called with each head and frame that is sent or received. It runs on the thread that
+    /// reads or writes. For example, `|trace| eprintln!("{trace}")` prints them.
     #[must_use]
     pub fn trace(mut self, hook: impl Fn(&Trace<'_>) + Send + Sync + 'static) -> Self {
         self.trace = Some(Hook::new(hook));
@@ -305,6 +305,7 @@ impl Connector {
     /// - `Error::Tls` if the server's certificate is not trusted, or TLS fails for another reason.
     /// - [`Error::Refused`] if the server sends another response than 101.
     /// - [`Error::Handshake`] if the server's answer is not valid.
+    /// - [`Error::HandshakeEof`] if the stream ends during the opening handshake.
     /// - [`Error::Timeout`] if the time-out has passed.
     pub fn connect(&self, url: &str) -> Result<WebSocket> {
         let start = Instant::now();

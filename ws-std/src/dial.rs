@@ -206,7 +206,7 @@ mod tests {
 
     use super::*;
 
-    /// More than anything here takes unless it hangs.
+    /// Longer than anything here takes, unless it hangs.
     const LONG: Duration = Duration::from_secs(60);
 
     fn until(time: Duration) -> Option<Instant> {
@@ -217,7 +217,7 @@ mod tests {
         SocketAddr::from(([127, 0, 0, number], 1))
     }
 
-    /// By TCP, as `dial` does it.
+    /// Connects over TCP, as `dial` does.
     fn connect(addresses: &[SocketAddr], deadline: Option<Instant>) -> Result<TcpStream> {
         race(addresses.to_vec(), deadline, |address, left| match left {
             None => TcpStream::connect(address),
@@ -230,12 +230,13 @@ mod tests {
         (listener.local_addr().unwrap(), listener)
     }
 
-    /// Nobody listens there.
+    /// Returns an address on which nobody listens.
     fn closed() -> SocketAddr {
         listen().0
     }
 
-    /// An address that does not answer, because its queue is full with the one connection that it returns.
+    /// Returns an address that does not answer, because its queue is full with the one connection that this also
+    /// returns.
     #[cfg(target_os = "linux")]
     fn silent() -> (SocketAddr, TcpListener, TcpStream) {
         let (address, listener) = listen();
@@ -297,7 +298,7 @@ mod tests {
             assert_eq!(stream.peer_addr().unwrap(), live);
             assert!(begun.elapsed() >= ATTEMPT_DELAY, "{:?}", begun.elapsed());
         }
-        // The attempts that went on meanwhile succeed now, and are closed, as nobody wants them.
+        // The attempts that continued succeed only now, and are closed because nobody needs them.
         drop(queued);
         for _ in 0..3 {
             let mut accepted = hanging.accept().unwrap().0;
@@ -325,7 +326,7 @@ mod tests {
         let log = times.clone();
         let attempt = move |at: SocketAddr, _| {
             log.lock().unwrap().push((at, begun.elapsed()));
-            // The first hangs, the second fails at once, the third succeeds when there is a fourth.
+            // The first attempt hangs, the second fails at once, and the third succeeds after a fourth has begun.
             match at {
                 _ if at == address(1) => thread::sleep(LONG),
                 _ if at == address(2) => return Err(io::ErrorKind::ConnectionRefused.into()),

@@ -400,7 +400,7 @@ mod tests {
         }
     }
 
-    // However fast the proxy is.
+    // An answer that is read after the deadline does not count, however fast the proxy is.
     #[test]
     fn no_answer_counts_that_is_read_behind_the_deadline() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -418,7 +418,7 @@ mod tests {
         assert!(matches!(result, Err(Error::Timeout(Deadline::Handshake))), "{result:?}");
     }
 
-    /// The host of the proxy that this environment names for a URL.
+    /// Returns the host of the proxy that this environment names for a URL.
     fn chosen(variables: &[(&str, &str)], url: &str) -> Result<Option<String>, UrlError> {
         let environment = Environment::read(|name| {
             let variable = variables.iter().find(|(known, _)| *known == name);
@@ -446,11 +446,11 @@ mod tests {
         is(&all[1..], "ws://h", Some("d:1080"));
         is(&[("https_proxy", ""), ("HTTPS_PROXY", "c:3")], "wss://h", Some("c:3"));
         is(&all[1..2], "ws://h", None);
-        // In a CGI program it may be the request's.
+        // In a CGI program the variable may come from the request.
         let cgi = [all[0], ("REQUEST_METHOD", "GET")];
         is(&cgi, "ws://h", None);
         is(&[], "wss://h", None);
-        // One that is not valid is an error where it would be used.
+        // A URL that is not valid is an error only if the proxy is needed.
         let wrong = [("https_proxy", "https://p")];
         assert_eq!(chosen(&wrong, "wss://h"), Err(UrlError::ProxyScheme));
         is(&wrong, "ws://h", None);

@@ -208,8 +208,8 @@ impl ListenerBuilder {
         self
     }
 
-    /// Sets a function that is called with each head and frame that is sent or received, such as `|trace|
-    /// eprintln!("{trace}")`. It runs on the thread that reads or writes.
+    /// Sets a function that is called with each head and frame that is sent or received. It runs on the thread that
+    /// reads or writes. For example, `|trace| eprintln!("{trace}")` prints them.
     #[must_use]
     pub fn trace(mut self, hook: impl Fn(&Trace<'_>) + Send + Sync + 'static) -> Self {
         self.trace = Some(Hook::new(hook));

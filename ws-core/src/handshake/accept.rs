@@ -115,7 +115,7 @@ mod tests {
     use super::*;
     use base64::engine::{GeneralPurpose, GeneralPurposeConfig};
 
-    // RFC 6455 §1.3 and §4.2.2; further values from python's hashlib.
+    // RFC 6455 §1.3 and §4.2.2. The further values come from Python's hashlib.
     #[test]
     fn accept_key_vectors() {
         for (key, accept) in [
@@ -163,7 +163,7 @@ mod tests {
                 assert_eq!(is_valid_key(text), expected, "{text:?}");
             }
         }
-        // The last character before the padding may have any pad bits; padding of other lengths is refused.
+        // The last character before the padding can have any pad bits. Padding of another length is refused.
         assert!(is_valid_key("AQIDBAUGBwgJCgsMDQ4PEC=="));
         assert!(!is_valid_key("AQIDBAUGBwgJCgsMDQ4PECAB"));
         for text in ["", "==", "AQIDBAUGBwgJCgsMDQ4PEA=", "AQIDBAUGBwgJCgsMDQ4PEA===", "é"] {

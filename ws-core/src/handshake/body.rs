@@ -205,7 +205,7 @@ mod tests {
     use std::string::String;
     use std::vec::Vec;
 
-    /// Feeds a body in pieces of one size; gives the data, the bytes consumed and the end.
+    /// Feeds a body in pieces of one size, and returns the data, the number of consumed bytes and the end.
     fn read(
         length: BodyLength,
         bytes: &[u8],
@@ -248,7 +248,7 @@ mod tests {
             for piece in 1..=bytes.len() {
                 let outcome = read(length, bytes, piece);
                 if bytes == chunked {
-                    // "00A" is ten bytes: ", big worl", and then no CRLF comes.
+                    // "00A" means ten bytes, which are ", big worl". No CRLF follows them.
                     assert_eq!(outcome, Err(BodyError::Chunk));
                 } else {
                     assert_eq!(outcome, Ok((data.to_vec(), total, done)), "{length:?} {piece}");
@@ -352,7 +352,7 @@ mod tests {
     }
 
     proptest! {
-        // RFC 9112 §7.1: whatever the chunks, and however their bytes are cut, the data is what was sent.
+        // RFC 9112 §7.1: the data is what was sent, however it is chunked and however the bytes are cut.
         #[test]
         fn chunks_are_put_together_however_they_are_cut(
             chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..40), 0..6),
@@ -371,7 +371,7 @@ mod tests {
             prop_assert_eq!(read(BodyLength::Chunked, &wire, piece), expected);
         }
 
-        // Any bytes come to the same however they are cut, and no part is empty.
+        // The result for any bytes does not depend on how they are cut, and no part is empty.
         #[test]
         fn any_body_reads_the_same_however_it_is_cut(
             bytes in prop_oneof![

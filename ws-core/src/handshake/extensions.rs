@@ -226,7 +226,7 @@ mod tests {
     use std::string::{String, ToString};
     use std::vec::Vec;
 
-    /// The list in one canonical line: names, `;`, parameters, `|` between extensions.
+    /// Returns the list as one canonical line: names, `;`, parameters, and `|` between extensions.
     fn read(value: &str) -> Result<String, HandshakeError> {
         let list = Extensions::from_value(value);
         let count = list.validate()?;
@@ -286,7 +286,7 @@ mod tests {
         ] {
             assert_eq!(read(value), Err(HandshakeError::InvalidExtensions), "{value:?}");
         }
-        // A list needs one element: whether there is none is for the caller to judge.
+        // A valid list has at least one element, but the caller has to check that.
         assert_eq!(Extensions::from_value(" , ").validate(), Ok(0));
     }
 

@@ -232,7 +232,7 @@ mod tests {
     use std::string::String;
 
     proptest! {
-        // RFC 9112 §2.2: a byte at a time, no block is skipped.
+        // RFC 9112 §2.2. With one byte at a time, no block is skipped.
         #[test]
         fn blocks_come_to_the_same_as_their_bytes(
             lines in prop::collection::vec("[ -~\u{e9}\t]{0,90}(\r\n){1,2}", 0..6),

@@ -245,7 +245,7 @@ mod tests {
     use std::string::ToString;
 
     proptest! {
-        // RFC 4291 §2.2: what core's parser takes, too.
+        // RFC 4291 §2.2: `core`'s parser accepts the same texts.
         #[test]
         fn ipv6_addresses(
             text in prop_oneof![

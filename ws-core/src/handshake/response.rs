@@ -92,8 +92,9 @@ impl<'a> AcceptResponse<'a> {
     ///
     /// # Errors
     ///
-    /// [`OpenError`]. If `out` is too short, the error says how many bytes are needed, so that an empty slice asks
-    /// for the length. After an error the content of `out` is unspecified.
+    /// Returns an [`OpenError`] if a value is not valid or `out` is too short. In the second case the error contains the
+    /// length that is needed, so you can pass an empty slice to find out the length. After an error the content of `out`
+    /// is unspecified.
     pub fn write(&self, key: &str, out: &mut [u8]) -> Result<usize, OpenError> {
         self.write_accept(&accept_of(key)?, out)
     }
@@ -228,8 +229,9 @@ impl<'a> HttpResponse<'a> {
     ///
     /// # Errors
     ///
-    /// [`OpenError`]. If `out` is too short, the error says how many bytes are needed, so that an empty slice asks
-    /// for the length. After an error the content of `out` is unspecified.
+    /// Returns an [`OpenError`] if a value is not valid or `out` is too short. In the second case the error contains the
+    /// length that is needed, so you can pass an empty slice to find out the length. After an error the content of `out`
+    /// is unspecified.
     pub fn write_head(&self, out: &mut [u8]) -> Result<usize, OpenError> {
         let mut writer = Writer::new(out);
         put_head(&mut writer, self.status, self.body.len(), |writer| {
@@ -433,7 +435,7 @@ mod tests {
         }
     }
 
-    // RFC 6455 §4.2.2-4, §9: nor is an empty field legal.
+    // RFC 6455 §4.2.2-4, §9. An empty field is not valid either.
     #[test]
     fn server_no_unoffered_extension() {
         for accepted in ["c", "a, c", "A", "x"] {
