@@ -1,4 +1,4 @@
-//! The code that the examples share: command lines, the exit status, [applications](app), and the [events](events) that
+//! The code that the examples share: command lines, the exit status, [applications](app), and the [events] that
 //! pages and servers send each other.
 
 pub mod app;

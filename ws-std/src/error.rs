@@ -143,8 +143,8 @@ impl fmt::Display for Error {
             Self::Shutdown => f.write_str("the listener was shut down"),
             Self::Timeout(deadline) => f.write_str(match deadline {
                 Deadline::Handshake => "the opening handshake took too long",
-                Deadline::Read => "no message came in time",
-                Deadline::Write => "the peer did not take the data in time",
+                Deadline::Read => "no message arrived in time",
+                Deadline::Write => "the peer did not accept the data in time",
                 Deadline::Pong => "the peer did not answer a ping in time",
             }),
         }

@@ -276,7 +276,7 @@ impl HandshakeError {
                 "status line is not HTTP version and three-digit status (RFC 9112 §4)"
             }
             Self::UnsupportedResponseVersion => {
-                "response is not of HTTP/1.1 (RFC 6455 §4.2.2, RFC 9110 §15.2)"
+                "response is not HTTP/1.1 (RFC 6455 §4.2.2, RFC 9110 §15.2)"
             }
             Self::NotSwitchingProtocols => "status is not 101 (RFC 6455 §4.1)",
             Self::ResponseUpgrade => "Upgrade of the response is not websocket (RFC 6455 §4.1)",
@@ -301,7 +301,7 @@ impl HandshakeError {
             }
             #[cfg(feature = "deflate")]
             Self::UnofferedDeflateParameter => {
-                "permessage-deflate is not answered as it was offered (RFC 7692 §7.1)"
+                "parameters of permessage-deflate do not match the offer (RFC 7692 §7.1)"
             }
         }
     }
@@ -387,7 +387,9 @@ impl fmt::Display for OpenError {
             Self::UnofferedExtension => "extension was not offered (RFC 6455 §4.2.2)",
             Self::InvalidKey => "key is not 16 bytes in base64 (RFC 6455 §4.2.1)",
             Self::InvalidStatus => "status is not from 200 to 599 (RFC 9110 §15)",
-            Self::BodyNotAllowed => "body with a status that has none (RFC 9110 §15.3.5, §15.4.5)",
+            Self::BodyNotAllowed => {
+                "body with a status that does not allow one (RFC 9110 §15.3.5, §15.4.5)"
+            }
             Self::NoRequest => "no request waits for this answer",
             Self::Random => "the generator of random bytes has failed",
         })
