@@ -1,4 +1,4 @@
-"""Our client through foreign proxies, and our server behind them; started by conformance/proxies."""
+"""Tests our client through foreign proxies, and our server behind them. conformance/proxies runs this."""
 import os
 import pathlib
 import re
@@ -16,21 +16,21 @@ from harness import ROOT, Checks, Process, Run, closed_port, require, stop_at_ex
 import reverse
 
 CERTIFICATES = ROOT / "ws-std" / "tests" / "certificates"
-# Only squid knows this name: from its own file of hosts.
+# Only squid can resolve this name, with its own hosts file.
 NAME = "server.invalid"
-# Characters that are percent-encoded in a URL.
+# The password has characters that must be percent-encoded in a URL.
 USER, PASSWORD = "user", "p:a/s s"
 LOGIN = "user:p%3Aa%2Fs%20s@"
 WRONG = "user:wrong-password@"
 
 
 class Proxy(Process):
-    """A proxy on a port of its own, that asks for credentials or not."""
+    """A proxy on a port of its own. With `login`, it asks for credentials."""
 
     def __init__(self, name, login):
         self.port = closed_port()
         self.scheme = "socks5" if name == "microsocks" else "http"
-        # Below /tmp, because squid reads its files as another user.
+        # The folder is below /tmp, because squid reads its files as another user.
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="ws-proxies."))
         self.folder.chmod(0o755)
         command = getattr(self, name)(login)
@@ -52,7 +52,7 @@ class Proxy(Process):
 
     def tinyproxy(self, login):
         lines = ["Port %d" % self.port, "Listen 127.0.0.1", "Timeout 60", "MaxClients 20", "LogLevel Warning"]
-        # Its configuration cannot name a password with other characters than these.
+        # Its configuration does not allow a password with special characters.
         lines += ["BasicAuth user plain"] if login else []
         return ["tinyproxy", "-d", "-c", self.write("tinyproxy.conf", *lines)]
 
@@ -99,7 +99,7 @@ class Server(Process):
 
 
 class Client:
-    """`ws connect` through a proxy."""
+    """Runs `ws connect` through a proxy."""
 
     def __init__(self, programs):
         self.program = str(programs / "ws")
@@ -115,7 +115,7 @@ class Client:
         require(run.stdout.splitlines() == lines, "it prints %r" % run.stdout[:200])
 
     def pings(self, proxy, url):
-        """Keepalive goes through both ways, and so does the close code."""
+        """Pings, Pongs and close codes pass through the proxy in both directions."""
         process = Process([self.program, "connect", url, "--proxy", proxy, "--ping-interval", "100ms", "--trace", "--stay"],
                           "proxies.pings")
         try:
@@ -142,7 +142,7 @@ def proxy_checks(checks, client, name, plain, secure):
     asks, wrong, unreachable = {
         "microsocks": ("none of the authentication methods", "refused user and password", "refused: "),
         "squid": ("status 407, scheme Basic", "status 407, scheme Basic", "status 503 Service Unavailable"),
-        # It answers wrong credentials with 401.
+        # It answers 401 to wrong credentials.
         "tinyproxy": ("status 407, scheme Basic", "status 40[17]", "status 500 Unable to connect"),
     }[name]
     try:
@@ -159,11 +159,11 @@ def proxy_checks(checks, client, name, plain, secure):
             checks.run("squid: a name that only the proxy knows", client.echo, proxy.url(), plain.url(NAME))
         if name == "microsocks":
             checks.run("microsocks: socks5h is the same", client.echo, proxy.url().replace("socks5", "socks5h"), plain.url("localhost"))
-            checks.run("microsocks: asked by HTTP", client.refused, proxy.url().replace("socks5", "http"), plain.url("localhost"),
+            checks.run("microsocks: a client that speaks HTTP", client.refused, proxy.url().replace("socks5", "http"), plain.url("localhost"),
                        "is it a SOCKS proxy")
-        checks.run("%s: credentials that it does not ask for" % name, client.echo, proxy.url(login), plain.url("localhost"))
+        checks.run("%s: credentials that it does not need" % name, client.echo, proxy.url(login), plain.url("localhost"))
         checks.run("%s: idle pings, and the close code" % name, client.pings, proxy.url(), plain.url("localhost"))
-        checks.run("%s: a server that is not there" % name, client.refused, proxy.url(), "ws://127.0.0.1:%d/" % closed_port(), unreachable)
+        checks.run("%s: a server that does not listen" % name, client.refused, proxy.url(), "ws://127.0.0.1:%d/" % closed_port(), unreachable)
     finally:
         proxy.stop()
     try:
@@ -186,10 +186,10 @@ def main():
     names = sys.argv[2:] or [*forward, *reverse.NAMES]
     for name in names:
         if name not in (*forward, *reverse.NAMES):
-            sys.exit("proxies: no proxy of the name %s" % name)
+            sys.exit("proxies: there is no proxy named %s" % name)
     stop_at_exit()
     os.environ["SSL_CERT_FILE"] = str(CERTIFICATES / "ca.pem")
-    # Daemons are not on the path of every user.
+    # The daemons are in a directory that is not on the PATH of every user.
     os.environ["PATH"] += ":/usr/sbin"
     checks = Checks()
     plain = Server(programs)
@@ -198,7 +198,7 @@ def main():
         if name in forward:
             proxy_checks(checks, Client(programs), name, plain, secure)
     if not sys.argv[2:]:
-        checks.run("a server that speaks TLS, asked as an HTTP proxy", Client(programs).refused, "http://127.0.0.1:%d" % secure.port,
+        checks.run("a TLS server instead of an HTTP proxy", Client(programs).refused, "http://127.0.0.1:%d" % secure.port,
                    plain.url("localhost"), "it speaks TLS")
     for server in (plain, secure):
         server.stop()

@@ -1,4 +1,4 @@
-"""Foreign proxies in front of our server, with the configurations of docs/RECIPES.md; used by proxies.py."""
+"""Tests foreign proxies in front of our server, with the configurations of docs/RECIPES.md. proxies.py uses this."""
 import base64
 import os
 import pathlib
@@ -18,28 +18,28 @@ CERTIFICATES = ROOT / "ws-std" / "tests" / "certificates"
 CHAIN, KEY = CERTIFICATES / "server.pem", CERTIFICATES / "server.key"
 RECIPES = ROOT / "docs" / "RECIPES.md"
 NAMES = ("nginx", "apache", "haproxy", "caddy")
-# In the recipes.
+# The address of the server in the recipes.
 SERVER = "127.0.0.1:9001"
-# Of a proxy, in these checks: seconds until a silent connection ends.
+# The time-out of the proxies for silent connections in these checks, in seconds.
 IDLE = 1
 LARGE = 8 << 20
 
 
 def recipe(name):
-    """The configuration that the documentation shows for a proxy."""
+    """Returns the configuration that the documentation shows for a proxy."""
     found = re.findall(r"^```%s\n(.*?)^```$" % name, RECIPES.read_text(), re.M | re.S)
     require(len(found) == 1, "%d recipes for %s" % (len(found), name))
     return found[0]
 
 
 def changed(text, old, new):
-    """With another text in place of one that is there once."""
-    require(text.count(old) == 1, "%r is %d times in the recipe" % (old, text.count(old)))
+    """Returns the text with `old`, which must occur once, replaced by `new`."""
+    require(text.count(old) == 1, "%r occurs %d times in the recipe" % (old, text.count(old)))
     return text.replace(old, new)
 
 
 def without(text, start):
-    """Without the one line that begins so."""
+    """Returns the text without the line that begins with `start`. There must be exactly one."""
     lines = text.splitlines(True)
     left = [line for line in lines if not line.strip().startswith(start)]
     require(len(lines) - len(left) == 1, "%d lines begin with %r" % (len(lines) - len(left), start))
@@ -47,12 +47,12 @@ def without(text, start):
 
 
 class Reverse(Process):
-    """A proxy on a port of its own, in front of a server. `change` makes another configuration of the recipe."""
+    """A proxy on a port of its own, in front of a server. `change` edits the configuration of the recipe."""
 
     def __init__(self, name, server, secure=False, change=lambda text: text):
         self.port = closed_port()
         self.secure = secure
-        # Below /tmp, because apache serves as another user.
+        # The folder is below /tmp, because apache runs as another user.
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="ws-proxies."))
         self.folder.chmod(0o755)
         text = changed(change(recipe(name)), SERVER, "127.0.0.1:%d" % server)
@@ -95,7 +95,7 @@ class Reverse(Process):
             modules += ["socache_shmcb", "ssl"]
             tls = "SSLEngine on\nSSLCertificateFile %s\nSSLCertificateKeyFile %s\n" % (CHAIN, KEY)
         loads = "".join("LoadModule %s_module /usr/lib/apache2/modules/mod_%s.so\n" % (name, name) for name in modules)
-        # It must not serve as root.
+        # Apache must not run as root.
         user = "User www-data\nGroup www-data\n" if os.geteuid() == 0 else ""
         config = self.write("apache.conf", (
             "%s%sServerRoot %s\nDefaultRuntimeDir %s\nPidFile %s/pid\nErrorLog /dev/stderr\nServerName localhost\n"
@@ -114,7 +114,7 @@ class Reverse(Process):
 
     def caddy(self, text):
         scheme, tls = ("https", "    tls %s %s\n" % (CHAIN, KEY)) if self.secure else ("http", "")
-        # By itself it has no time-out of this kind.
+        # By default Caddy has no such time-out.
         timed = "reverse_proxy 127.0.0.1:\\1 {\n        transport http {\n            read_timeout %ds\n        }\n    }" % IDLE
         text = re.sub(r"reverse_proxy 127\.0\.0\.1:(\d+)$", timed, text, flags=re.M)
         text = changed(text, "www.example.com {\n", "%s://localhost:%d {\n    bind 127.0.0.1\n%s" % (scheme, self.port, tls))
@@ -134,7 +134,7 @@ class Reverse(Process):
 
 
 class Browser:
-    """What a page does, byte by byte: a request to a proxy, and its answer."""
+    """Sends a request to a proxy as a browser does, and reads the answer."""
 
     def __init__(self, proxy, *fields, upgrade=True):
         self.stream = socket.create_connection(("127.0.0.1", proxy.port), 10)
@@ -157,7 +157,7 @@ class Browser:
         self.status = int(head.split()[1])
 
     def rest(self):
-        """All that comes until the end."""
+        """Returns everything that arrives until the end of the stream."""
         parts = []
         while True:
             part = self.stream.recv(65536)
@@ -166,7 +166,7 @@ class Browser:
             parts.append(part)
 
     def close(self, code):
-        """Sends a Close frame; returns what comes until the end."""
+        """Sends a Close frame, and returns everything that arrives until the end of the stream."""
         payload = struct.pack(">H", code)
         self.stream.sendall(bytes([0x88, 0x80 | len(payload), 0, 0, 0, 0]) + payload)
         return self.rest()
@@ -196,8 +196,8 @@ class Reversed:
                 self.of_recipe(proxy)
             finally:
                 proxy.stop()
-        self.check("what a proxy says of a server that is down", self.down)
-        self.check("the client's address, whatever the client says", self.address)
+        self.check("the answer if the server is down", self.down)
+        self.check("the client's address, even if the client claims another one", self.address)
         for how, change, status in VARIANTS[self.name]:
             self.check("%s: %d for its page" % (how, status), self.page, change, status)
         for what, status in NEEDED[self.name]:
@@ -272,11 +272,11 @@ class Reversed:
             for client in (of_server, of_client, silent):
                 wait_for(lambda: "\nopen" in client.stderr(), "not open: " + client.stderr()[-300:])
             begin = time.monotonic()
-            wait_for(lambda: not silent.alive(), "a silent connection stays")
-            require("lost" in silent.stderr(), "the silent one says " + silent.stderr()[-300:])
+            wait_for(lambda: not silent.alive(), "a silent connection does not end")
+            require("lost" in silent.stderr(), "the client on the silent connection prints " + silent.stderr()[-300:])
             time.sleep(max(0, begin + 2.5 * IDLE - time.monotonic()))
             for client in (of_server, of_client):
-                require(client.alive(), "pings do not keep it: " + client.stderr()[-300:])
+                require(client.alive(), "pings do not keep the connection open: " + client.stderr()[-300:])
                 client.child.send_signal(signal.SIGINT)
                 require(client.child.wait(20) == 0, "status %s: %s" % (client.child.returncode, client.stderr()[-300:]))
                 require('< close, 2 bytes: 1000 ""' in client.stderr(), "no Close came back: " + client.stderr()[-300:])
@@ -307,23 +307,23 @@ class Reversed:
             found = re.findall(r"< (?:X-)?Forwarded(?:-For)?: (.*)", server.stderr(), re.I)
         finally:
             server.stop()
-        # None of them knows the other field.
-        require(sorted(found) == ["127.0.0.1", "for=192.0.2.3"], "the server is told %r" % found)
+        # Each proxy replaces only one of the two fields.
+        require(sorted(found) == ["127.0.0.1", "for=192.0.2.3"], "the server received %r" % found)
 
     def page(self, change, status):
-        """The proxy's own page opens its WebSocket."""
+        """Opens a WebSocket from the proxy's own page."""
         proxy = Reverse(self.name, self.server.port, change=change)
         try:
             with Browser(proxy, "Origin: " + proxy.origin()) as ws:
                 require(ws.status == status, "status %d" % ws.status)
-            # Programs send no Origin.
+            # Programs other than browsers send no Origin.
             with Browser(proxy) as ws:
                 require(ws.status == 101, "status %d without an Origin" % ws.status)
         finally:
             proxy.stop()
 
     def incomplete(self, what, status):
-        """What comes of a request whose upgrade does not arrive."""
+        """Checks the answer if the proxy does not pass the upgrade on."""
         proxy = Reverse(self.name, self.server.port, change=lambda text: re.sub("( |^ *)%s.*\\n" % what, "\\n", text, flags=re.M))
         try:
             run = Run([self.client, "connect", proxy.url()], 30, b"")
@@ -334,7 +334,7 @@ class Reversed:
 
 
 class Server(Process):
-    """One of our programs as a server on a free port."""
+    """One of our programs, running as a server on a free port."""
 
     def __init__(self, programs, program, *options):
         command = [str(programs / program), *(options[:1] if program == "ws" else ()), "127.0.0.1:0", *options[program == "ws":]]
@@ -352,7 +352,7 @@ def wait_for(condition, message):
         time.sleep(0.02)
 
 
-# The usual ways to set the Host, and what the server then says to the proxy's own page.
+# The usual ways to set the Host, and the status that the proxy's own page then gets.
 VARIANTS = {
     "nginx": [
         ("$http_host", lambda text: text, 101),
@@ -373,8 +373,8 @@ VARIANTS = {
 }
 
 
-# What is needed for the upgrade to arrive, and what becomes of a client without it: HTTP/1.0 knows no upgrade, so that the
-# server answers as it does any request; half of an upgrade is a mistake.
+# The settings that the upgrade needs, and the status that a client gets without each of them. HTTP/1.0 has no upgrade,
+# so the server answers as it answers any request. An incomplete upgrade request is an error.
 NEEDED = {
     "nginx": [("proxy_http_version", 200), ("proxy_set_header Upgrade", 400), ("proxy_set_header Connection", 400)],
     "apache": [("upgrade=websocket", 400)],

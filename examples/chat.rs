@@ -1,11 +1,11 @@
-//! A chat with names, rooms and a list of who is there.
+//! A chat with names, rooms and a list of the people who are connected.
 //!
 //! ```sh
 //! cargo run --release --example chat -- [ADDR]
 //! ```
 //!
-//! To start a program of your own, copy this file, `events.rs` and the files in `pages` that it includes. It depends on
-//! `ws-std`, on `serde_json`, and on `ctrlc` to close all connections at Ctrl-C.
+//! To start a program of your own, copy this file, `events.rs` and the files in `pages` that it includes. The program
+//! depends on `ws-std` and `serde_json`, and on `ctrlc` to close all connections at Ctrl-C.
 //!
 //! Every message is a named event, such as `{"event": "chat", "data": "Hello"}`:
 //!
@@ -17,8 +17,8 @@
 //! | `subscribe`, `unsubscribe` | a room | sends `subscribed` or `unsubscribed` to the sender |
 //! | `publish` | `{"room", "text"}` | sends `publish` to those who have subscribed to the room |
 //!
-//! A new client gets `welcome` with its id and with the people who are there. Then it gets `joined` and `left` for each who
-//! comes and goes, and `error` with a text when the server cannot do what it asks for.
+//! A new client receives `welcome` with its id and the people who are connected. Later it receives `joined` and `left`
+//! when somebody comes or goes, and `error` with a text when the server cannot do what it asks for.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
@@ -48,19 +48,20 @@ const PACE: Duration = Duration::from_millis(10);
 #[allow(dead_code, reason = "the demo has its own")]
 fn main() -> Result<(), Box<dyn Error>> {
     let config = Config::new()
-        .ping_interval(Some(Duration::from_secs(30))) // finds out who is gone without a word
+        .ping_interval(Some(Duration::from_secs(30))) // detects peers that are gone
         .max_message(64 * 1024);
     let builder = Listener::builder().config(config).max_connections(10_000);
     let listener = match std::env::args().nth(1) {
         Some(address) => builder.bind(&address)?,
-        // Only these names stand for this machine: a page of another name that leads here is not ours (DNS rebinding).
+        // Pages reach this machine only under these names. A request for another name is not from our page (DNS
+        // rebinding).
         None => builder.hosts(["localhost", "127.0.0.1"]).bind("127.0.0.1:9001")?,
     };
     let address = listener.local_addr()?;
     println!("listening on ws://{address}");
     eprintln!("open http://{address}/ in a browser; Ctrl-C ends the server");
 
-    // At Ctrl-C every page is told that the server is going away, and the loop below ends.
+    // At Ctrl-C every page receives a Close frame with 1001, "going away", and the loop below ends.
     let handle = listener.handle();
     ctrlc::set_handler(move || {
         handle.shutdown(Duration::from_secs(5));
@@ -78,7 +79,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Answers one request: the WebSocket, the page, or what the page includes.
+/// Answers one request: the WebSocket, the page, or a file that the page includes.
 fn serve(incoming: Incoming, chat: &Chat) -> ws_std::Result<()> {
     let request = incoming.request()?;
     let (kind, body) = match request.path() {
@@ -94,13 +95,13 @@ fn serve(incoming: Incoming, chat: &Chat) -> ws_std::Result<()> {
 #[derive(Debug, Default)]
 pub(crate) struct Chat {
     hub: Hub,
-    /// The people who are there. A change is made and announced under one lock, so everybody sees the same changes in the
-    /// same order. The lock is held while messages are queued, but never while they are written.
+    /// The people who are connected. A change is made and announced under one lock, so everybody sees the same changes
+    /// in the same order. The lock is held while messages are queued, but never while they are written.
     people: Mutex<BTreeMap<MemberId, Person>>,
 }
 
-/// The id tells connections apart, but it does not prove who somebody is, and anybody can take any name. A chat that has to
-/// know asks for a token or a cookie in the opening handshake.
+/// A person in the chat. The id distinguishes connections but does not prove who somebody is, and anybody can take any
+/// name. A chat that has to know this should ask for a token or a cookie in the opening handshake.
 #[derive(Debug)]
 struct Person {
     name: String,

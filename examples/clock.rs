@@ -22,7 +22,7 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    /// Starts to tick. The page shows these origins as the ones that are also admitted.
+    /// Starts to tick. The page lists these origins as further ones that are admitted.
     pub(crate) fn new(every: Duration, origins: Vec<String>) -> Result<Self, Box<dyn Error>> {
         let hub = Hub::new();
         let all = hub.clone();
@@ -40,7 +40,8 @@ impl App for Clock {
     }
 
     fn talk(&self, ws: WebSocket) -> ws_std::Result<()> {
-        // From now on it gets what the others get. What it says is read, as Pings and Close frames are, and ignored.
+        // From here on, the client receives the broadcasts. Its messages are ignored, but they must be read, and so
+        // must its Pings and Close frames.
         let mut member = self.hub.join(ws)?;
         while member.read()?.is_some() {}
         Ok(())

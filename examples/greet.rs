@@ -4,8 +4,8 @@
 //! cargo run --release --example greet -- [ADDR]
 //! ```
 //!
-//! To start a program of your own, copy this file and the files in `pages` that it includes. It depends on `ws-std`, and on
-//! `ctrlc` to close all connections at Ctrl-C.
+//! To start a program of your own, copy this file and the files in `pages` that it includes. The program depends on
+//! `ws-std`, and on `ctrlc` to close all connections at Ctrl-C.
 
 use std::error::Error;
 use std::thread;
@@ -22,14 +22,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     let builder = Listener::builder();
     let listener = match std::env::args().nth(1) {
         Some(address) => builder.bind(&address)?,
-        // Only these names stand for this machine: a page of another name that leads here is not ours (DNS rebinding).
+        // Pages reach this machine only under these names. A request for another name is not from our page (DNS
+        // rebinding).
         None => builder.hosts(["localhost", "127.0.0.1"]).bind("127.0.0.1:9001")?,
     };
     let address = listener.local_addr()?;
     println!("listening on ws://{address}");
     eprintln!("open http://{address}/ in a browser; Ctrl-C ends the server");
 
-    // At Ctrl-C every page is told that the server is going away, and the loop below ends.
+    // At Ctrl-C every page receives a Close frame with 1001, "going away", and the loop below ends.
     let handle = listener.handle();
     ctrlc::set_handler(move || {
         handle.shutdown(Duration::from_secs(5));
@@ -46,7 +47,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Answers one request: the WebSocket, the page, or what the page includes.
+/// Answers one request: the WebSocket, the page, or a file that the page includes.
 fn serve(incoming: Incoming) -> ws_std::Result<()> {
     let request = incoming.request()?;
     let (kind, body) = match request.path() {

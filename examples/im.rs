@@ -23,13 +23,13 @@ impl App for Im {
 
     fn talk(&self, ws: WebSocket) -> ws_std::Result<()> {
         let mut member = self.hub.join(ws)?;
-        // The id tells connections apart in the log. It does not say who somebody is.
+        // The id distinguishes connections in the log. It does not show who somebody is.
         let id = member.id();
         while let Some(message) = member.read()? {
             if let Err((code, reason)) = may_pass(&message) {
                 return member.close(code, reason).map(drop);
             }
-            // The text is escaped: a client must not write lines of its own into the log, or control the terminal.
+            // The text is escaped, so that a client cannot add lines to the log or control the terminal.
             eprintln!("{id}: {:?}", message.as_text().unwrap_or_default());
             self.hub.broadcast_except(id, message);
             thread::sleep(app::PACE);
@@ -49,7 +49,7 @@ impl App for Im {
         for (text, from) in [("from the first", 0), ("from the second", 1)] {
             clients[from].send(text)?;
             for (at, client) in clients.iter_mut().enumerate() {
-                // If the first client had received its own message, that would come before the second client's.
+                // If the first client received its own message, that would arrive before the second client's.
                 if at != from {
                     app::expect(client, text)?;
                 }
@@ -59,7 +59,7 @@ impl App for Im {
     }
 }
 
-/// Only texts that are not too long are passed on.
+/// Returns an error for a message that is not passed on: one that is not text or is too long.
 fn may_pass(message: &Message) -> Result<(), (CloseCode, &'static str)> {
     match message.as_text() {
         None => Err((CloseCode::UNSUPPORTED_DATA, "only text")),

@@ -13,11 +13,11 @@ use std::time::Duration;
 
 use ws_std::{CloseCode, Connector, HttpResponse, Incoming, Listener, Plain};
 
-/// Longer than any step takes.
+/// A time-out that is longer than any step takes.
 const PATIENCE: Duration = Duration::from_secs(10);
 const AGENT: &str = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) \
                      Chrome/141.0.0.0 Safari/537.36";
-/// What a browser sends for a `fetch` of a page, after Host, User-Agent and Referer.
+/// The fields that a browser sends for a `fetch` of a page, after Host, User-Agent and Referer.
 const FETCH: &str = "Connection: keep-alive\r\nsec-ch-ua-platform: \"Linux\"\r\n\
     sec-ch-ua: \"Chromium\";v=\"141\", \"Not?A_Brand\";v=\"8\"\r\nsec-ch-ua-mobile: ?0\r\n\
     Accept: */*\r\nSec-Fetch-Site: same-origin\r\nSec-Fetch-Mode: cors\r\nSec-Fetch-Dest: empty\r\n\
@@ -53,7 +53,7 @@ impl Write for Counted {
     }
 }
 
-/// The value that is polled and pushed: a number like the ticker's.
+/// Returns the value that is polled and pushed, a number like the ticker's.
 fn value(at: u64) -> String {
     (at % 1000).to_string()
 }

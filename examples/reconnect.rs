@@ -26,7 +26,7 @@ struct Link {
 enum State {
     Down,
     Up(Writer),
-    /// Closed, and not to be opened again.
+    /// The connection is closed and will not be opened again.
     Ending,
 }
 
@@ -68,7 +68,7 @@ fn program(mut args: Args) -> Result<(), Box<dyn std::error::Error>> {
         }
     }
     let url = url.ok_or(USAGE)?;
-    // A server that vanishes sends nothing, and neither does the network. Only Pings find it out.
+    // If the server or the network is gone, nothing arrives. Only Pings detect that.
     let config = Config::new().ping_interval(Some(ping_interval)).pong_timeout(Some(ping_interval));
     let connector = Connector::builder().config(config);
     thread::spawn(send_lines);
@@ -90,7 +90,8 @@ fn program(mut args: Args) -> Result<(), Box<dyn std::error::Error>> {
                     return Ok(say(format_args!("closed, {lost}"))?);
                 }
                 say(format_args!("lost, {lost}"))?;
-                // A server that accepts and then fails at once must not be asked more often because of that.
+                // The delay starts again only after a connection has lasted, so that a server that accepts and then
+                // fails at once is not asked more often.
                 if since.elapsed() > max {
                     attempts = 0;
                 }
@@ -105,7 +106,7 @@ fn program(mut args: Args) -> Result<(), Box<dyn std::error::Error>> {
     }
 }
 
-/// Prints what comes, up to the end of the connection. Returns why it ended.
+/// Prints what arrives until the connection ends, and returns why it ended.
 fn receive(reader: &mut Reader) -> String {
     loop {
         match reader.read() {
@@ -121,8 +122,8 @@ fn receive(reader: &mut Reader) -> String {
     }
 }
 
-/// Returns the pause before the next attempt. It is random, up to a bound that doubles each time. It begins at zero, so that
-/// clients that were lost together do not return together.
+/// Returns the pause before the next attempt. It is random, from zero to a maximum that doubles each time, so clients
+/// that were disconnected together do not come back together.
 fn pause(base: Duration, max: Duration, attempts: u32) -> Duration {
     let bound = base.saturating_mul(2_u32.saturating_pow(attempts)).min(max);
     // The standard library seeds each hasher at random, which is random enough for a delay.

@@ -17,17 +17,17 @@ use ws_std::{Hub, Member, WebSocket};
 
 const HOURS: std::ops::RangeInclusive<u64> = 9..=16;
 
-/// Everybody who reaches the server may book and cancel, under any name. A scheduler that needs to know who it is asks for a
-/// cookie or a token, in the opening handshake and with each `PUT` and `DELETE`.
+/// The scheduler. Anybody who reaches the server can book and cancel, under any name. A scheduler that has to know who
+/// somebody is should ask for a cookie or a token, in the opening handshake and with each `PUT` and `DELETE`.
 #[derive(Debug)]
 pub(crate) struct Scheduler {
     hub: Hub,
-    /// Each hour, and who has it. Changes are made and sent under one lock, and so is the state that a page gets when it
-    /// joins. So nobody misses a change, and an older state never follows a later one.
+    /// Each hour, and who has booked it. Changes are made and sent under one lock, and so is the state that a page
+    /// receives when it joins. So nobody misses a change, and an older state never follows a later one.
     slots: Mutex<BTreeMap<u64, Option<String>>>,
 }
 
-/// A text for whoever asked. If the request is refused, there is also an HTTP status.
+/// The text of the answer. A refusal also has an HTTP status.
 type Outcome = Result<String, (u16, String)>;
 
 impl Scheduler {
@@ -57,7 +57,8 @@ impl Scheduler {
         }
     }
 
-    /// Cancels an hour. `shown` is the name that the page has shown, because the hour may have another name by now.
+    /// Cancels an hour. `shown` is the name that the page shows. If another name has booked the hour by now, it is not
+    /// cancelled.
     fn cancel(&self, hour: u64, shown: Option<&str>) -> Outcome {
         let mut slots = lock(&self.slots);
         match slots.get_mut(&hour) {

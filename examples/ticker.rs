@@ -38,7 +38,7 @@ impl App for Ticker {
 
     fn talk(&self, ws: WebSocket) -> ws_std::Result<()> {
         let mut member = self.hub.join(ws)?;
-        // What it says is read, as Pings and Close frames are, and ignored.
+        // The client's messages are ignored, but they must be read, and so must its Pings and Close frames.
         while member.read()?.is_some() {}
         Ok(())
     }

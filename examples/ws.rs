@@ -5,8 +5,8 @@
 //! the connection was closed with 1000, 1001 or no code, and 1 otherwise.
 //! `wss://` needs a build with `--features rustls`. `--proxy` connects through an HTTP or SOCKS5 proxy.
 //!
-//! `serve` prints what clients say. With `--echo` it sends each message back, and with `--broadcast` it sends it to the others. Unless
-//! it echoes, it sends the lines of standard input to all clients.
+//! `serve` prints the messages of clients. With `--echo` it sends each message back, and with `--broadcast` it sends it
+//! to the others. Without `--echo` it also sends the lines of standard input to all clients.
 
 use std::error::Error;
 use std::io::{self, Write};
@@ -46,7 +46,7 @@ struct Options {
 
 impl Options {
     fn new() -> Self {
-        // A peer that vanishes sends nothing, and proxies end connections that are silent.
+        // Pings detect a peer that is gone, and keep proxies from ending a silent connection.
         let config = Config::new().ping_interval(Some(Duration::from_secs(30)));
         Self {
             config,
@@ -155,7 +155,7 @@ fn bytes(line: &str) -> Result<Vec<u8>, String> {
     Ok(digits.chunks_exact(2).map(|two| (two[0] << 4 | two[1]) as u8).collect())
 }
 
-/// What happens to the messages of clients, besides being printed.
+/// What the server does with the messages of clients, in addition to printing them.
 #[derive(Clone, Copy, PartialEq)]
 enum Mode {
     Print,
@@ -212,7 +212,7 @@ fn talk(incoming: Incoming, mode: Mode, hub: &Hub) -> ws_std::Result<()> {
     let mut ws = incoming.accept()?;
     eprintln!("{peer}: open");
     if mode == Mode::Echo {
-        // This does without the hub: a client that sends and does not read has to wait, and is not dropped.
+        // This does not use the hub, so a client that sends without reading has to wait instead of being dropped.
         while let Some(message) = ws.read()? {
             print(&message)?;
             ws.queue(message)?;
@@ -242,7 +242,7 @@ fn log(text: String) {
     let _ = io::stderr().write_all(text.as_bytes());
 }
 
-/// Returns a message on one line, without anything that would control the terminal.
+/// Returns a message as one line, without characters that control the terminal.
 fn shown(message: &Message) -> String {
     if let Some(text) = message.as_text() {
         return printable(text);

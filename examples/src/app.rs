@@ -1,4 +1,4 @@
-//! What the applications share: pages and WebSockets on one port, until Ctrl-C.
+//! The code that the applications share: pages and WebSockets on one port, until Ctrl-C.
 
 use std::error::Error;
 use std::io::{self, Read, Write};
@@ -19,50 +19,50 @@ use ws_std::{
 /// How long connections have to close when the program ends.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long an application waits between two messages of a client, where each goes to many. Nobody
-/// types faster, and what somebody floods us with waits in their own TCP.
+/// How long an application waits between two messages of one client, if each is sent to many. Nobody types faster, and
+/// whatever a client sends beyond that waits in its own TCP connection.
 pub const PACE: Duration = Duration::from_millis(10);
 
 /// A page, and the WebSockets that it opens.
 pub trait App: Send + Sync + 'static {
-    /// The page, in HTML. It finds its WebSocket at `ws`, relative to itself.
+    /// Returns the page, in HTML. It opens its WebSocket at `ws`, relative to its own URL.
     fn page(&self) -> &'static str;
 
     /// Talks to one client, on a thread of its own, until the connection is over.
     ///
     /// # Errors
     ///
-    /// As of the connection.
+    /// Returns an error if the connection fails.
     fn talk(&self, ws: WebSocket) -> ws_std::Result<()>;
 
-    /// Answers another request below the page; `None` is a 404. A HEAD is asked as a GET. What is not a GET
-    /// comes from a page of the same origin, or from no page at all.
+    /// Answers another request below the page. `None` means 404. For a HEAD request, `method` is `GET`. Requests with
+    /// other methods come from a page of the same origin, or not from a page.
     fn http(&self, _method: &str, _path: &str) -> Option<Answer> {
         None
     }
 
-    /// Talks to itself as a client would, at this URL.
+    /// Checks the application with a client that connects to this URL.
     ///
     /// # Errors
     ///
-    /// It does not do what it should.
+    /// Returns an error if the application does not do what it should.
     fn check(&self, url: &str) -> Result<(), Box<dyn Error>>;
 }
 
-/// What answers a request.
+/// The answer to a request.
 #[derive(Debug)]
 pub enum Answer {
     /// A status and a text.
     Text(u16, String),
-    /// 405: the path has these methods alone (RFC 9110 §15.5.6).
+    /// 405, because the path supports only these methods (RFC 9110 §15.5.6).
     Only(&'static str),
 }
 
-/// Applications and their paths: `""` is the root, `"/chat"` has its page at `/chat/`.
+/// Applications and their paths. `""` is the root, and `"/chat"` has its page at `/chat/`.
 pub type Apps = Vec<(&'static str, Arc<dyn App>)>;
 
-/// The settings that a server on the open net needs: dead peers are found out, messages and connections
-/// are limited. Long messages are compressed, those to many once for all.
+/// Returns the settings that a server on the internet needs: it detects dead peers, and limits messages and
+/// connections. Long messages are compressed, and a message to many clients is compressed only once.
 pub fn listener() -> ListenerBuilder {
     let config = Config::new().ping_interval(Some(Duration::from_secs(30))).max_message(64 * 1024);
     let deflate = DeflateConfig::new().server_no_context_takeover(true);
@@ -72,9 +72,9 @@ pub fn listener() -> ListenerBuilder {
         .max_connections(10_000)
 }
 
-/// Sets the hosts that a server answers to which listens on this address: those that `--host` names and, on a loopback
-/// address, the names of this machine. Otherwise a page of another site could reach it under a name of that site (DNS
-/// rebinding). On another address, without `--host`, it answers to every host.
+/// Sets the hosts that a server on this address answers to: those that `--host` names and, on a loopback address, the
+/// names of this machine. Otherwise a page of another site could reach the server under a name of that site (DNS
+/// rebinding). On other addresses, without `--host`, the server answers to every host.
 pub fn with_hosts(builder: ListenerBuilder, address: &str, named: &[String]) -> ListenerBuilder {
     let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
     let ip = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
@@ -84,7 +84,7 @@ pub fn with_hosts(builder: ListenerBuilder, address: &str, named: &[String]) -> 
     if hosts.is_empty() { builder } else { builder.hosts(hosts) }
 }
 
-/// A program that is one application, without options of its own.
+/// Runs a program with a single application that has no options of its own.
 pub fn main(name: &str, app: impl App) -> ExitCode {
     crate::run(name, format!("usage: {name} [ADDR] [--host HOST]... [--self-check]"), |mut args| {
         while let Some(arg) = args.next() {
@@ -94,11 +94,12 @@ pub fn main(name: &str, app: impl App) -> ExitCode {
     })
 }
 
-/// Serves applications until Ctrl-C, when all connections are closed; or has them check themselves.
+/// Serves applications until Ctrl-C, and then closes all connections. With `--self-check`, it checks the applications
+/// instead.
 ///
 /// # Errors
 ///
-/// The address cannot be listened on, or a check has failed.
+/// Returns an error if it is not possible to listen on the address, or if a check fails.
 pub fn run(args: &Args, builder: ListenerBuilder, apps: Apps) -> Result<(), Box<dyn Error>> {
     let address = if args.self_check() { "127.0.0.1:0" } else { args.address() };
     let builder = with_hosts(builder, address, args.hosts());
@@ -114,12 +115,12 @@ pub fn run(args: &Args, builder: ListenerBuilder, apps: Apps) -> Result<(), Box<
     for_each_client(listener, move |incoming| answer(incoming, &apps))
 }
 
-/// Calls something for each client, on a thread of its own, until the listener is shut down. What goes
-/// wrong is of one client, and is told on standard error.
+/// Calls a function for each client, on a thread of its own, until the listener is shut down. Errors of a client are
+/// printed on standard error.
 ///
 /// # Errors
 ///
-/// The listener has failed.
+/// Returns an error if the listener fails.
 pub fn for_each_client(
     listener: Listener,
     talk: impl Fn(Incoming) -> ws_std::Result<()> + Send + Sync + 'static,
@@ -140,11 +141,11 @@ pub fn for_each_client(
     Ok(())
 }
 
-/// At Ctrl-C, closes the connections of a listener and ends its loop; the second time, the program.
+/// Closes the connections of a listener and ends its loop when Ctrl-C is pressed. The second Ctrl-C ends the program.
 ///
 /// # Errors
 ///
-/// The signal has a handler already.
+/// Returns an error if the signal already has a handler.
 pub fn close_at_ctrl_c(listener: &Listener) -> Result<(), Box<dyn Error>> {
     let handle = listener.handle();
     let mut before = false;
@@ -157,11 +158,12 @@ pub fn close_at_ctrl_c(listener: &Listener) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Calls something for each message of a member, no faster than anybody types, to the end.
+/// Calls a function for each message of a member until the connection ends. It pauses for [`PACE`] between two
+/// messages.
 ///
 /// # Errors
 ///
-/// As of the connection.
+/// Returns an error if the connection fails.
 pub fn listen(member: &mut Member, mut take: impl FnMut(Message)) -> ws_std::Result<()> {
     while let Some(message) = member.read()? {
         take(message);
@@ -170,7 +172,7 @@ pub fn listen(member: &mut Member, mut take: impl FnMut(Message)) -> ws_std::Res
     Ok(())
 }
 
-/// Starts applications on a free port, and has each check itself.
+/// Starts applications on a free port, and checks each of them.
 fn self_check(listener: Listener, apps: Apps) -> Result<(), Box<dyn Error>> {
     let (address, handle) = (listener.local_addr()?, listener.handle());
     let apps = Arc::new(apps);
@@ -194,11 +196,11 @@ fn self_check(listener: Listener, apps: Apps) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// What plain HTTP finds at a path; for checks.
+/// Returns the text that plain HTTP finds at a path. This is for checks.
 ///
 /// # Errors
 ///
-/// There is nothing.
+/// Returns an error if there is no such text.
 pub fn get(address: SocketAddr, path: &str) -> Result<String, Box<dyn Error>> {
     match http("GET", &format!("http://{address}{path}"))? {
         (200, body) => Ok(body),
@@ -206,11 +208,11 @@ pub fn get(address: SocketAddr, path: &str) -> Result<String, Box<dyn Error>> {
     }
 }
 
-/// Asks by plain HTTP, without a body: the status and text of the answer; for checks.
+/// Sends a plain HTTP request without a body, and returns the status and the text of the answer. This is for checks.
 ///
 /// # Errors
 ///
-/// There is no answer.
+/// Returns an error if there is no answer.
 pub fn http(method: &str, url: &str) -> Result<(u16, String), Box<dyn Error>> {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let (address, path) = rest.split_once('/').unwrap_or((rest, ""));
@@ -224,11 +226,11 @@ pub fn http(method: &str, url: &str) -> Result<(u16, String), Box<dyn Error>> {
     Ok((status.ok_or("a response without a status")?, body.to_owned()))
 }
 
-/// Waits for a text; for checks.
+/// Waits for a certain text. This is for checks.
 ///
 /// # Errors
 ///
-/// Another message comes, or none.
+/// Returns an error if another message arrives, or none.
 pub fn expect(ws: &mut WebSocket, text: &str) -> Result<(), Box<dyn Error>> {
     match read_text(ws, PATIENCE)? {
         got if got == text => Ok(()),
@@ -236,11 +238,11 @@ pub fn expect(ws: &mut WebSocket, text: &str) -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// Waits for the next event, which has to have this name, and returns its data; for checks.
+/// Waits for the next event, which must have this name, and returns its data. This is for checks.
 ///
 /// # Errors
 ///
-/// Another event comes, or none.
+/// Returns an error if another event arrives, or none.
 pub fn expect_event(ws: &mut WebSocket, name: &str) -> Result<Value, Box<dyn Error>> {
     let text = read_text(ws, PATIENCE)?;
     match events::parse(Some(&text)) {
@@ -249,11 +251,11 @@ pub fn expect_event(ws: &mut WebSocket, name: &str) -> Result<Value, Box<dyn Err
     }
 }
 
-/// Waits for the next text; for checks.
+/// Waits for the next text, and returns it. This is for checks.
 ///
 /// # Errors
 ///
-/// There is none.
+/// Returns an error if no text arrives.
 pub fn read_text(ws: &mut WebSocket, patience: Duration) -> Result<String, Box<dyn Error>> {
     ws.set_read_timeout(Some(patience));
     match ws.read()? {
@@ -262,7 +264,7 @@ pub fn read_text(ws: &mut WebSocket, patience: Duration) -> Result<String, Box<d
     }
 }
 
-/// For checks: fails with `rule` where it does not hold.
+/// Returns an error with the text `rule` if the rule does not hold. This is for checks.
 ///
 /// # Errors
 ///
@@ -271,11 +273,11 @@ pub fn ensure(holds: bool, rule: &str) -> Result<(), Box<dyn Error>> {
     if holds { Ok(()) } else { Err(format!("it does not hold that {rule}").into()) }
 }
 
-/// Calls something at intervals, on a thread of its own, for as long as the program runs.
+/// Calls a function at intervals, on a thread of its own, for as long as the program runs.
 ///
 /// # Errors
 ///
-/// The interval is zero or more than a day, or the system has no thread.
+/// Returns an error if the interval is zero or more than a day, or if the thread cannot be started.
 pub fn at_intervals(
     every: Duration,
     mut call: impl FnMut() + Send + 'static,
@@ -287,7 +289,8 @@ pub fn at_intervals(
     thread::Builder::new().spawn(move || {
         let mut next = Instant::now();
         loop {
-            // From when it was due, so that nothing adds up; after a pause of the system nothing is made up for.
+            // The next call is due at an interval from when this one was due, so delays do not add up. Calls that are
+            // missed while the system sleeps are skipped.
             next = (next + every).max(Instant::now());
             thread::sleep(next.saturating_duration_since(Instant::now()));
             call();
@@ -296,18 +299,18 @@ pub fn at_intervals(
     Ok(())
 }
 
-/// Checks that all clients, one that comes late included, get the same texts at intervals; gives two.
+/// Checks that all clients receive the same texts at intervals, even one that connects late. Returns two of the texts.
 ///
 /// # Errors
 ///
-/// They do not.
+/// Returns an error if they do not.
 pub fn same_for_all(url: &str, every: Duration) -> Result<[String; 2], Box<dyn Error>> {
     let patience = every + PATIENCE;
     let mut early = ws_std::connect(url)?;
     read_text(&mut early, patience)?;
     let mut late = ws_std::connect(url)?;
     let last = [read_text(&mut late, patience)?, read_text(&mut late, patience)?];
-    // The other has got more by then.
+    // The early client has received more texts.
     let (mut all, begun) = (Vec::new(), Instant::now());
     while !all.ends_with(&last) {
         if begun.elapsed() > patience {
@@ -320,19 +323,19 @@ pub fn same_for_all(url: &str, every: Duration) -> Result<[String; 2], Box<dyn E
     Ok(last)
 }
 
-/// Answers one request: the WebSocket of an application, its page, or what else it has.
+/// Answers one request: the WebSocket of an application, its page, or another path that it has.
 fn answer(incoming: Incoming, apps: &Apps) -> ws_std::Result<()> {
     let request = incoming.request()?;
     let of = |(path, _): &&(&'static str, Arc<dyn App>)| below(request.path(), path).is_some();
-    // The root is below every path: the longest one counts.
+    // Every path is below the root, so the longest path that matches counts.
     let Some((path, app)) = apps.iter().filter(of).max_by_key(|(path, _)| path.len()) else {
         return request.reject(404);
     };
     let rest = below(request.path(), path).unwrap_or_default().to_owned();
-    // To a HEAD the answer is that to a GET; its body is left out where it is sent.
+    // The answer to a HEAD request is that to a GET request. The library does not send its body.
     let method = if request.method() == "HEAD" { "GET" } else { request.method() }.to_owned();
     match (method.as_str(), rest.as_str()) {
-        // What is no upgrade gets 426, and the log says why.
+        // A request that is not an upgrade gets 426, and the log says why.
         ("GET", "/ws") => app.talk(request.accept()?),
         ("GET", "/") => send(request, 200, "text/html", app.page()),
         ("GET", "") => {
@@ -340,9 +343,10 @@ fn answer(incoming: Incoming, apps: &Apps) -> ws_std::Result<()> {
             let headers = &[("Location", &*format!("{path}/"))];
             request.http(&HttpResponse::new(308).headers(headers))
         }
-        // A browser tells which page a request comes from: one elsewhere cannot change anything here
-        // with the user's rights. Other programs send no Origin, and need other proof. A page whose own name was
-        // made to point here, so that its Host and its Origin agree, is refused for its host: see `with_hosts`.
+        // A browser sends the origin of the page from which a request comes. A page of another origin must not change
+        // anything here with the user's rights. Other programs send no Origin, and would have to authenticate in
+        // another way. A page whose own name leads to this server has an Origin that agrees with its Host; it is
+        // refused because of the host, see `with_hosts`.
         (method, _) if method != "GET" && !is_own_page(&request) => {
             send(request, 403, "text/plain", "Not from a page of another origin.\n")
         }
@@ -359,18 +363,18 @@ fn answer(incoming: Incoming, apps: &Apps) -> ws_std::Result<()> {
     }
 }
 
-/// Whether a request is from a page of this server, or not from a page at all.
+/// Returns whether a request comes from a page of this server, or not from a page.
 fn is_own_page(request: &PendingRequest) -> bool {
     let host = request.host().unwrap_or_default();
     Origins::Same.check(request.origin(), host).is_ok()
 }
 
-/// What follows `path` in a request's path: nothing, or what begins with a slash.
+/// Returns the rest of a request's path after `path`, which is empty or begins with a slash.
 fn below<'r>(requested: &'r str, path: &str) -> Option<&'r str> {
     requested.strip_prefix(path).filter(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// What all pages take in, beside each of them: its type and its text.
+/// Returns the type and the text of a file that all pages include. Each page finds it relative to its own URL.
 pub fn shared(path: &str) -> Option<(&'static str, &'static str)> {
     match path {
         "/app.css" => Some(("text/css", include_str!("../pages/app.css"))),
@@ -379,16 +383,16 @@ pub fn shared(path: &str) -> Option<(&'static str, &'static str)> {
     }
 }
 
-/// Answers that a path has other methods (RFC 9110 §15.5.6).
+/// Answers that a path supports only these methods (RFC 9110 §15.5.6).
 fn only(request: PendingRequest, methods: &str) -> ws_std::Result<()> {
     request.http(&HttpResponse::new(405).headers(&[("Allow", methods)]))
 }
 
-/// Answers with a text of a type.
+/// Answers with a text of this content type.
 ///
 /// # Errors
 ///
-/// As of the connection.
+/// Returns an error if the connection fails.
 pub fn send(request: PendingRequest, status: u16, kind: &str, body: &str) -> ws_std::Result<()> {
     let headers = &[
         ("Content-Type", &*format!("{kind}; charset=utf-8")),

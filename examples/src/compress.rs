@@ -1,4 +1,4 @@
-//! The options of a command line that are about permessage-deflate.
+//! The command-line options for permessage-deflate.
 
 use std::error::Error;
 
@@ -6,16 +6,16 @@ use ws_std::deflate::{Compression, DeflateConfig, WindowBits};
 
 use crate::Args;
 
-/// `--deflate`, `--deflate-window BITS` and `--deflate-no-takeover`; each of them turns compression on.
+/// The options `--deflate`, `--deflate-window BITS` and `--deflate-no-takeover`. Each of them turns compression on.
 #[derive(Debug, Default)]
 pub struct Deflate(Option<DeflateConfig>);
 
 impl Deflate {
-    /// Takes one of them. Returns whether it was one.
+    /// Reads an argument if it is one of these options, and returns whether it is.
     ///
     /// # Errors
     ///
-    /// The value is not 8 to 15.
+    /// Returns an error if the window is not from 8 to 15.
     pub fn take(&mut self, arg: &str, args: &mut Args) -> Result<bool, Box<dyn Error>> {
         let config = self.0.unwrap_or_default();
         self.0 = Some(match arg {
@@ -34,7 +34,7 @@ impl Deflate {
         Ok(true)
     }
 
-    /// What they ask for, with a pool of its own.
+    /// Returns the settings, with a pool of their own, or `None` if there was no such option.
     pub fn compression(&self) -> Option<Compression> {
         self.0.map(|config| Compression::default().negotiation(config))
     }

@@ -1,5 +1,5 @@
-//! What the examples share: command lines, the way a program ends, [applications](app) and what
-//! their pages [tell each other](events).
+//! The code that the examples share: command lines, the exit status, [applications](app), and the [events] that
+//! pages and servers send each other.
 
 pub mod app;
 mod compress;
@@ -17,7 +17,7 @@ use ws_std::ws_core::handshake::{same_host, same_origin};
 
 pub use compress::Deflate;
 
-/// The arguments of a command line, first to last.
+/// The arguments of a command line, in order.
 #[derive(Debug)]
 pub struct Args {
     rest: std::vec::IntoIter<String>,
@@ -36,30 +36,30 @@ impl Iterator for Args {
 }
 
 impl Args {
-    /// The value that follows an option.
+    /// Returns the value after an option.
     ///
     /// # Errors
     ///
-    /// There is none.
+    /// Returns an error if there is no value.
     pub fn value(&mut self, option: &str) -> Result<String, Box<dyn Error>> {
         self.next().ok_or_else(|| format!("{option} needs a value; {}", self.usage).into())
     }
 
-    /// The number that follows an option.
+    /// Returns the number after an option.
     ///
     /// # Errors
     ///
-    /// There is none, or it is not one.
+    /// Returns an error if there is no value, or if it is not a number.
     pub fn number(&mut self, option: &str) -> Result<u64, Box<dyn Error>> {
         let value = self.value(option)?;
         value.parse().map_err(|_| format!("{option} {value:?}: not a whole number").into())
     }
 
-    /// The time that follows an option, such as `500ms`, `5s` or `1m`.
+    /// Returns the duration after an option, such as `500ms`, `5s` or `1m`.
     ///
     /// # Errors
     ///
-    /// There is none, or it is not one, or none that passes.
+    /// Returns an error if there is no value, or if it is not a duration, is zero, or is too long.
     pub fn duration(&mut self, option: &str) -> Result<Duration, Box<dyn Error>> {
         let value = self.value(option)?;
         let unit = value.trim_start_matches(|c: char| c.is_ascii_digit());
@@ -78,16 +78,17 @@ impl Args {
             .ok_or_else(|| format!("{option} {value:?}: not a time such as 500ms, 5s or 1m").into())
     }
 
-    /// The origin that follows an option, such as `https://example.com` (RFC 6454 §6.2).
+    /// Returns the origin after an option, such as `https://example.com` (RFC 6454 §6.2).
     ///
     /// # Errors
     ///
-    /// There is none, or it is not as browsers write them, so that it would never be let in.
+    /// Returns an error if there is no value, or if browsers do not write an origin like this, so that it would never
+    /// match.
     pub fn origin(&mut self, option: &str) -> Result<String, Box<dyn Error>> {
         let value = self.value(option)?;
         let is_scheme = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
         match value.split_once("://") {
-            // Of any scheme: whether that is a host and a port does not depend on it.
+            // The scheme can be any, because it does not matter for checking the host and the port.
             Some((scheme, host))
                 if scheme.starts_with(|c: char| c.is_ascii_alphabetic())
                     && scheme.chars().all(is_scheme)
@@ -101,11 +102,11 @@ impl Args {
         }
     }
 
-    /// The host that follows an option, such as `example.com` or `127.0.0.1:9001`.
+    /// Returns the host after an option, such as `example.com` or `127.0.0.1:9001`.
     ///
     /// # Errors
     ///
-    /// There is none, or it is not one, so that no request would ever be for it.
+    /// Returns an error if there is no value, or if it is not a host, so that no request would ever match.
     pub fn host(&mut self, option: &str) -> Result<String, Box<dyn Error>> {
         let value = self.value(option)?;
         if same_host(&value, &value) {
@@ -115,11 +116,11 @@ impl Args {
             .into())
     }
 
-    /// Takes an argument that every application has: its address, `--host` or `--self-check`.
+    /// Reads an argument that every application supports: its address, `--host` or `--self-check`.
     ///
     /// # Errors
     ///
-    /// It is none of them.
+    /// Returns an error for any other argument.
     pub fn common(&mut self, arg: String) -> Result<(), Box<dyn Error>> {
         match arg.as_str() {
             "--host" => {
@@ -133,28 +134,28 @@ impl Args {
         Ok(())
     }
 
-    /// The address to listen on.
+    /// Returns the address to listen on.
     pub fn address(&self) -> &str {
         self.address.as_deref().unwrap_or("127.0.0.1:9001")
     }
 
-    /// The hosts that `--host` names.
+    /// Returns the hosts that `--host` names.
     pub fn hosts(&self) -> &[String] {
         &self.hosts
     }
 
-    /// Whether the program is to check itself.
+    /// Returns whether `--self-check` was given.
     pub fn self_check(&self) -> bool {
         self.self_check
     }
 
-    /// The complaint about an argument that makes no sense.
+    /// Returns the error for an unexpected argument.
     pub fn unexpected(&self, arg: &str) -> Box<dyn Error> {
         format!("unexpected argument {arg:?}; {}", self.usage).into()
     }
 }
 
-/// Runs a program: a failure is one clear line on standard error and exit status 1.
+/// Runs a program. If it fails, this prints one line on standard error and returns exit status 1.
 pub fn run(
     name: &str,
     usage: impl Into<String>,
@@ -182,22 +183,22 @@ pub fn run(
     }
 }
 
-/// What a mutex guards. Nothing here leaves it half changed, whoever may have panicked.
+/// Locks a mutex, even if a thread has panicked while it held the lock. No code here leaves the value half changed.
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Prints a line on standard output, whose reader may be gone.
+/// Prints a line on standard output.
 ///
 /// # Errors
 ///
-/// It is.
+/// Returns an error if nobody reads standard output any more.
 pub fn say(line: impl Display) -> io::Result<()> {
     writeln!(io::stdout(), "{line}")
 }
 
-/// A peer's text for a terminal, on one line: what would steer the terminal, or turn the order of
-/// characters around, is escaped.
+/// Returns a peer's text for a terminal, on one line. Characters that control the terminal or change the direction of
+/// the text are escaped.
 pub fn printable(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for c in text.chars() {
@@ -210,22 +211,22 @@ pub fn printable(text: &str) -> String {
     line
 }
 
-/// The programs in the README are compiled with the tests.
+/// Compiles the programs in the README as tests.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 pub struct Readme;
 
-/// As are those in the guide for embedders.
+/// Compiles the programs in the guide for embedders as tests.
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/EMBEDDING.md")]
 pub struct Embedding;
 
-/// And those for programs that come from tungstenite.
+/// Compiles the programs in the guide for users of tungstenite as tests.
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/FROM_TUNGSTENITE.md")]
 pub struct FromTungstenite;
 
-/// And the recipes.
+/// Compiles the recipes as tests.
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/RECIPES.md")]
 pub struct Recipes;

@@ -1,4 +1,4 @@
-//! The client: how to open a WebSocket.
+//! The client: opening a WebSocket.
 
 use std::fmt;
 use std::io;
@@ -21,23 +21,31 @@ use crate::transport::{Stream, Transport};
 use crate::url::Url;
 use crate::{WRITE_TIMEOUT, random};
 
-/// How a client does TLS.
+/// The configuration of a client's TLS.
 #[cfg(feature = "rustls")]
 type TlsConfig = std::sync::Arc<rustls::ClientConfig>;
 #[cfg(not(feature = "rustls"))]
 type TlsConfig = std::convert::Infallible;
 
-/// Opens a WebSocket to a `ws://` URL or, with the feature `rustls`, a `wss://` URL, with the defaults
-/// of [`Connector`].
+/// Connects to a `ws://` URL or, with the feature `rustls`, a `wss://` URL, with the defaults of [`Connector`].
+///
+/// ```no_run
+/// let mut ws = ws_std::connect("ws://127.0.0.1:9001/chat")?;
+/// ws.send("hello")?;
+/// while let Some(message) = ws.read()? {
+///     println!("{message}");
+/// }
+/// # Ok::<(), ws_std::Error>(())
+/// ```
 ///
 /// # Errors
 ///
-/// As [`Connector::connect`].
+/// Returns the same errors as [`Connector::connect`].
 pub fn connect(url: &str) -> Result<WebSocket> {
     Connector::builder().connect(url)
 }
 
-/// How to open a WebSocket as a client.
+/// The settings with which a client opens WebSockets.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -66,7 +74,7 @@ pub struct Connector {
     trace: Option<Hook>,
 }
 
-/// Headers by their names: their values can be secrets.
+/// `Debug` shows only the names of headers, because their values may be secret.
 impl fmt::Debug for Connector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let headers: Vec<_> = self.headers.iter().map(|(name, _)| name).collect();
@@ -84,8 +92,8 @@ impl fmt::Debug for Connector {
 }
 
 impl Connector {
-    /// The defaults: no subprotocols, headers, Origin or proxy, 10 seconds until the connection is open, the
-    /// limits of [`Config::new`], 30 seconds for the peer to take what is written.
+    /// Returns the default settings: no subprotocols, headers, Origin or proxy, 10 seconds to connect and open the
+    /// WebSocket, the limits of [`Config::new`], and 30 seconds for the peer to accept written data.
     pub fn builder() -> Self {
         Self {
             protocols: Vec::new(),
@@ -102,42 +110,45 @@ impl Connector {
         }
     }
 
-    /// The subprotocols to offer, the preferred one first.
+    /// Sets the subprotocols to offer, in order of preference.
     #[must_use]
     pub fn protocols<S: Into<String>>(mut self, protocols: impl IntoIterator<Item = S>) -> Self {
         self.protocols = protocols.into_iter().map(Into::into).collect();
         self
     }
 
-    /// One more header. The handshake's own headers cannot be set.
+    /// Adds a header. The headers of the handshake itself cannot be set.
     #[must_use]
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
         self
     }
 
-    /// The Origin to send; only browsers have to.
+    /// Sets the `Origin` to send. Only browsers have to send one.
     #[must_use]
     pub fn origin(mut self, origin: impl Into<String>) -> Self {
         self.origin = Some(origin.into());
         self
     }
 
-    /// Connects through a proxy, which is named by its URL. By default there is none, and the environment is not
-    /// looked at.
+    /// Sets the URL of a proxy to connect through. By default no proxy is used, and the environment is not read.
     ///
-    /// - `http://[user:password@]host[:port]` asks an HTTP proxy by CONNECT, with credentials of the scheme
-    ///   `Basic`. The port is 80 if it is left out.
-    /// - `socks5://[user:password@]host[:port]` or `socks5h://…` is a SOCKS5 proxy. The port is 1080 if it is left
-    ///   out. Both schemes mean the same here. A user and a password are needed together.
+    /// - `http://[user:password@]host[:port]` is an HTTP proxy, which is asked with CONNECT and `Basic` credentials.
+    ///   The default port is 80.
+    /// - `socks5://[user:password@]host[:port]` or `socks5h://…` is a SOCKS5 proxy. Both schemes have the same meaning
+    ///   here. The default port is 1080. A user needs a password, and the other way round.
     ///
-    /// The proxy resolves the server's name. TLS to the server goes through the tunnel, so that the proxy cannot read
-    /// it, but the connection to the proxy itself has no TLS: whoever can read it sees the server's name, and the
-    /// credentials for the proxy. In a user and a password, characters such as `@` and `/` are percent-encoded.
-    /// A URL that is not valid is an error of [`connect`](Self::connect). A proxy that does not speak the protocol of its URL
-    /// is told from the first bytes that it sends. But an HTTP proxy that is asked by SOCKS5 usually waits for more and sends nothing,
-    /// so that only the [time-out](Self::handshake_timeout) ends it. A [trace](Self::trace) shows the handshake with
-    /// the proxy, but not the credentials.
+    /// In the user and the password, percent-encode characters such as `@` and `/`. If the URL is not valid,
+    /// [`connect`](Self::connect) returns an error.
+    ///
+    /// The proxy resolves the server's name. TLS to the server goes through the tunnel, so the proxy cannot read it.
+    /// The connection to the proxy itself has no TLS, so anyone who can read it sees the server's name and the
+    /// credentials for the proxy.
+    ///
+    /// If the proxy does not speak the protocol of its URL, the first bytes that it sends show that. However, an HTTP
+    /// proxy usually sends nothing to a SOCKS5 client and waits for more, so the attempt ends only with the
+    /// [time-out](Self::handshake_timeout). A [trace](Self::trace) shows the handshake with the proxy, but not the
+    /// credentials.
     ///
     /// ```no_run
     /// use ws_std::{Connector, Error, ProxyError};
@@ -156,19 +167,21 @@ impl Connector {
         self
     }
 
-    /// Connects through the proxy that the environment names for a server, if it does.
+    /// Uses the proxy that the environment variables name for a server, if there is one.
     ///
-    /// For `wss://` URLs it is in `https_proxy` or `HTTPS_PROXY`, for `ws://` URLs in `http_proxy`, and for both, if
-    /// these are not set, in `all_proxy` or `ALL_PROXY`. The upper-case `HTTP_PROXY` is not read, because in a CGI
-    /// program it comes from the request; nor is `http_proxy` while `REQUEST_METHOD` is set. The variables hold URLs as for [`proxy`](Self::proxy); a URL without a scheme
-    /// is one of an HTTP proxy. They are read now, by this call.
+    /// For `wss://` URLs this reads `https_proxy` or `HTTPS_PROXY`, and for `ws://` URLs `http_proxy`. If these are not
+    /// set, it reads `all_proxy` or `ALL_PROXY` for both. The variables contain URLs as for [`proxy`](Self::proxy), and
+    /// a URL without a scheme means an HTTP proxy. This call reads them, so later changes have no effect.
     ///
-    /// `no_proxy` or `NO_PROXY` lists the servers to connect to directly, with commas or spaces between them: a name,
-    /// which also stands for the names below it, an IP address, both with a port or without one, a network such as
-    /// `10.0.0.0/8`, or `*` for all.
+    /// The upper-case `HTTP_PROXY` is not read, because in a CGI program it comes from the request. For the same reason
+    /// `http_proxy` is not read if `REQUEST_METHOD` is set.
+    ///
+    /// `no_proxy` or `NO_PROXY` lists the servers to connect to directly, separated by commas or spaces. An entry is a
+    /// name, which includes its subdomains, an IP address, a network such as `10.0.0.0/8`, or `*` for all servers. A
+    /// name or an address can have a port.
     #[must_use]
     pub fn proxy_from_env(mut self) -> Self {
-        // What is not UTF-8 is no valid URL, and an error when it is needed.
+        // A value that is not UTF-8 is not a valid URL. It is an error when it is needed.
         let environment = Environment::read(|name| {
             std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
         });
@@ -176,15 +189,15 @@ impl Connector {
         self
     }
 
-    /// The limits and time-outs of the open connection.
+    /// Sets the limits and time-outs of the open connection.
     #[must_use]
     pub fn config(mut self, config: Config) -> Self {
         self.options = self.options.config(config);
         self
     }
 
-    /// Offers permessage-deflate (RFC 7692): see [`deflate`](crate::deflate). Default `None`: messages are not
-    /// compressed. The connections that this connector opens share the engines of its pool.
+    /// Offers permessage-deflate (RFC 7692); see [`deflate`](crate::deflate). The default is `None`: messages are not
+    /// compressed. All connections of this connector share the engines of its pool.
     #[cfg(feature = "deflate")]
     #[must_use]
     pub fn deflate(mut self, compression: impl Into<Option<crate::deflate::Compression>>) -> Self {
@@ -192,65 +205,66 @@ impl Connector {
         self
     }
 
-    /// The longest head of a response, in bytes. Default 16 KiB.
+    /// Sets the maximum length of a response's head in bytes. The default is 16 KiB.
     #[must_use]
     pub fn max_head(mut self, bytes: usize) -> Self {
         self.options = self.options.max_head(bytes);
         self
     }
 
-    /// The most header fields in a response. Default 100.
+    /// Sets the maximum number of header fields in a response. The default is 100.
     #[must_use]
     pub fn max_fields(mut self, fields: usize) -> Self {
         self.options = self.options.max_fields(fields);
         self
     }
 
-    /// How much of the body of a server's refusal is kept, in bytes; the rest is dropped. Default 64 KiB.
+    /// Sets how many bytes of the body of a server's refusal are kept. The rest is dropped. The default is 64 KiB.
     #[must_use]
     pub fn max_body(mut self, bytes: usize) -> Self {
         self.options = self.options.max_body(bytes);
         self
     }
 
-    /// How much output may wait before messages are not taken, in bytes. Default 16 MiB. A single message may be longer
-    /// when nothing else waits.
+    /// Sets how many bytes of output may wait before further messages are refused. The default is 16 MiB. A single
+    /// message may be longer if no other output waits.
     #[must_use]
     pub fn max_output(mut self, bytes: usize) -> Self {
         self.options = self.options.max_output(bytes);
         self
     }
 
-    /// How long it may take until the WebSocket is open: to look up the host's name, to connect to one of its
-    /// addresses, to get through the proxy, if there is one, and to do the opening handshake. Default 10 seconds; `None`
-    /// means for ever.
+    /// Sets how long connecting may take: resolving the host's name, connecting to one of its addresses, the handshake
+    /// with the proxy, if there is one, TLS, and the opening handshake. The default is 10 seconds. `None` means no
+    /// limit.
     ///
-    /// A lookup cannot be interrupted, so a thread does it while there is a time-out. If the time is over before the
-    /// system has answered, that thread goes on until it has.
+    /// Resolving a name cannot be interrupted, so a separate thread does it if there is a time-out. If the time-out
+    /// passes first, that thread continues until the system has answered.
     #[must_use]
     pub fn handshake_timeout(mut self, timeout: Option<Duration>) -> Self {
         self.handshake_timeout = timeout;
         self
     }
 
-    /// As [`WebSocket::set_read_timeout`].
+    /// Sets the [read time-out](WebSocket::set_read_timeout) of the WebSocket.
     #[must_use]
     pub fn read_timeout(mut self, timeout: Option<Duration>) -> Self {
         self.read_timeout = timeout;
         self
     }
 
-    /// As [`WebSocket::set_write_timeout`].
+    /// Sets the [write time-out](WebSocket::set_write_timeout) of the WebSocket.
     #[must_use]
     pub fn write_timeout(mut self, timeout: Option<Duration>) -> Self {
         self.write_timeout = timeout;
         self
     }
 
-    /// How TLS is done for `wss://` URLs: own roots, a client's certificate.
+    /// Sets the TLS configuration for `wss://` URLs, for example to use other root certificates or a client
+    /// certificate.
     ///
-    /// Without it, certificates are trusted as the platform does, by its own verifier or
-    /// with the roots that it has installed, TLS 1.2 and 1.3 are spoken, and ALPN offers `http/1.1`.
+    /// By default a client trusts the certificates that the platform trusts: it uses the platform's verifier or its
+    /// installed roots. It supports TLS 1.2 and 1.3, and offers `http/1.1` with ALPN.
     #[cfg(feature = "rustls")]
     #[must_use]
     pub fn tls(mut self, config: std::sync::Arc<rustls::ClientConfig>) -> Self {
@@ -258,40 +272,45 @@ impl Connector {
         self
     }
 
-    /// What is to be called with each head and frame that goes over the connection, on the thread that
-    /// reads or writes it, such as `|trace| eprintln!("{trace}")`.
+    /// Sets a function that is called with each head and frame that is sent or received. It runs on the thread that
+    /// reads or writes. For example, `|trace| eprintln!("{trace}")` prints them.
     #[must_use]
     pub fn trace(mut self, hook: impl Fn(&Trace<'_>) + Send + Sync + 'static) -> Self {
         self.trace = Some(Hook::new(hook));
         self
     }
 
-    /// Connects to a `ws://` URL or, with the feature `rustls`, a `wss://` URL and opens a WebSocket.
-    /// TCP_NODELAY is set. Nothing is sent to a `wss://` server before its certificate is verified.
+    /// Connects to a `ws://` URL or, with the feature `rustls`, a `wss://` URL, and opens a WebSocket.
     ///
-    /// If the host has several addresses, IPv6 and IPv4 are tried by turns, beginning with the first that the system
-    /// names. The next attempt begins when one has failed, or 250 milliseconds after the one before, which goes on
-    /// meanwhile; the first that succeeds is taken (RFC 8305). Each of these attempts has a thread, which ends with it. For a
-    /// host with a single address there is none. An IPv6 address may have a zone, as in `ws://[fe80::1%25eth0]/`
-    /// (RFC 6874).
+    /// TCP_NODELAY is set. The request is sent to a `wss://` server only after its certificate was verified.
     ///
-    /// Redirects are not followed and nothing is retried. One connection at a time to a host is for
-    /// the caller to keep, and how many are being opened at once is not limited here
-    /// (RFC 6455 §4.1). Who connects again does so after a random delay of up to 5 seconds, then
-    /// after twice as long each time, up to a bound (RFC 6455 §7.2.3).
+    /// If the host has several addresses, the client tries IPv6 and IPv4 addresses alternately, beginning with the
+    /// first address that the system returns. The next attempt begins when one has failed, or 250 milliseconds after
+    /// the previous one, which continues. The client uses the first attempt that succeeds (RFC 8305). Each of these
+    /// attempts has its own thread, which ends with the attempt. If there is a single address, there is no such thread.
+    /// An IPv6 address may have a zone, as in `ws://[fe80::1%25eth0]/` (RFC 6874).
+    ///
+    /// This method does not follow redirects and does not retry. The caller has to make sure that only one connection
+    /// to a host is being opened at a time; this crate does not limit how many connections are being opened (RFC 6455
+    /// §4.1). A program that connects again should do so after a random delay of up to 5 seconds, and double the delay
+    /// for each further attempt, up to a maximum (RFC 6455 §7.2.3).
     ///
     /// # Errors
     ///
-    /// [`Error::Url`], [`Error::Resolve`] when the host's name has no address, [`Error::Io`], which names each address
-    /// and what went wrong, when no address answers, [`Error::Refused`] with what the server
-    /// says instead, [`Error::Handshake`] when its answer is not valid, [`Error::Timeout`],
-    /// [`Error::Proxy`] when there is a proxy that does not let the connection through,
-    /// [`Error::Open`] for a header, subprotocol or credentials that are not valid, `Error::Tls` when the server's
-    /// certificate is not trusted or TLS fails otherwise.
+    /// - [`Error::Url`] if the URL is not valid.
+    /// - [`Error::Open`] if a header, a subprotocol or the credentials are not valid.
+    /// - [`Error::Resolve`] if the host's name has no address.
+    /// - [`Error::Io`] if no address can be connected to. The error names each address and why it failed.
+    /// - [`Error::Proxy`] if the proxy does not open a tunnel.
+    /// - `Error::Tls` if the server's certificate is not trusted, or TLS fails for another reason.
+    /// - [`Error::Refused`] if the server sends another response than 101.
+    /// - [`Error::Handshake`] if the server's answer is not valid.
+    /// - [`Error::HandshakeEof`] if the stream ends during the opening handshake.
+    /// - [`Error::Timeout`] if the time-out has passed.
     pub fn connect(&self, url: &str) -> Result<WebSocket> {
         let start = Instant::now();
         let url = Url::parse(url)?;
-        // What is wrong with the request comes up before a connection is made.
+        // An error in the request is found before a connection is made.
         let endpoint = self.endpoint(&url, start)?;
         let tls = self.tls_config(&url)?;
         let tcp = self.reach(&url, start)?;
@@ -300,8 +319,10 @@ impl Connector {
         self.open(endpoint, stream, start, peer)
     }
 
-    /// Opens a WebSocket over a stream of the caller's that leads to the URL's host. For a `wss://` URL, TLS is
-    /// done over the stream, exactly as [`connect`](Self::connect) does it. A proxy is not asked.
+    /// Opens a WebSocket over a stream that the caller has connected to the URL's host.
+    ///
+    /// For a `wss://` URL this method does the TLS handshake over the stream, exactly as [`connect`](Self::connect)
+    /// does. It does not use a proxy.
     ///
     /// ```no_run
     /// # #[cfg(unix)]
@@ -319,8 +340,8 @@ impl Connector {
     ///
     /// # Errors
     ///
-    /// As [`connect`](Self::connect). Without the feature `rustls`, a `wss://` URL is the error
-    /// [`UrlError::Tls`](crate::UrlError::Tls), and nothing is sent.
+    /// Returns the same errors as [`connect`](Self::connect), except for those of connecting. Without the feature
+    /// `rustls`, a `wss://` URL is the error [`UrlError::Tls`](crate::UrlError::Tls), and nothing is sent.
     pub fn connect_over<T: Transport>(&self, url: &str, stream: T) -> Result<WebSocket<Stream<T>>> {
         let start = Instant::now();
         let url = Url::parse(url)?;
@@ -330,12 +351,14 @@ impl Connector {
         self.open(endpoint, stream, start, None)
     }
 
-    /// As [`connect_over`](Self::connect_over), but the stream is encrypted already, such as a TLS stream of
-    /// another library: it is used as it is, whichever scheme the URL has.
+    /// Opens a WebSocket over a stream that is encrypted already, such as a TLS stream of another library.
+    ///
+    /// The stream is used as it is, whatever the scheme of the URL. Otherwise this is the same as
+    /// [`connect_over`](Self::connect_over).
     ///
     /// # Errors
     ///
-    /// As [`connect`](Self::connect), but none of TLS.
+    /// Returns the same errors as [`connect`](Self::connect), except for those of connecting and of TLS.
     pub fn connect_over_encrypted<T: Transport>(
         &self,
         url: &str,
@@ -356,12 +379,12 @@ impl Connector {
             .headers(&headers);
         let options = self.options.clone().handshake_timeout(self.handshake_timeout);
         let mut endpoint = Endpoint::client(&request, options, random::fill)?;
-        // Its time begins here, before the connection is made.
+        // The time-out begins here, before the connection is made.
         let _ = endpoint.next(|| ws_core::Instant::from_elapsed(start.elapsed()));
         Ok(endpoint)
     }
 
-    /// How TLS is done for a URL, if it asks for TLS.
+    /// Returns the TLS configuration for a URL, if its scheme is `wss`.
     #[cfg(feature = "rustls")]
     fn tls_config(&self, url: &Url<'_>) -> Result<Option<TlsConfig>> {
         match &self.tls {
@@ -376,7 +399,7 @@ impl Connector {
         if url.secure { Err(crate::UrlError::Tls.into()) } else { Ok(None) }
     }
 
-    /// The stream, or TLS over it.
+    /// Returns the stream, or TLS over it.
     #[cfg(feature = "rustls")]
     fn secure<T: Transport>(
         &self,
@@ -401,12 +424,12 @@ impl Connector {
         Ok(Stream::Plain(stream))
     }
 
-    /// What is left of the time to connect and to open the WebSocket.
+    /// Returns the time that is left to connect and to open the WebSocket.
     fn left(&self, start: Instant) -> Option<Duration> {
         self.handshake_timeout.map(|timeout| timeout.saturating_sub(start.elapsed()))
     }
 
-    /// A stream to the URL's host, through the proxy if there is one.
+    /// Connects to the URL's host, through the proxy if there is one.
     fn reach(&self, url: &Url<'_>, start: Instant) -> Result<TcpStream> {
         let deadline = self.handshake_timeout.and_then(|timeout| start.checked_add(timeout));
         let proxy = self.proxy.as_ref().map(|choice| choice.find(url)).transpose()?.flatten();
@@ -441,7 +464,7 @@ impl Connector {
             Ok(_) => Error::HandshakeEof,
             Err(error) => error,
         };
-        // The server has said what it had to say, and there is nothing to tell it.
+        // There is nothing more to read from the server or to send to it.
         driver.reset();
         Err(error)
     }

@@ -1,4 +1,4 @@
-//! Connecting by TCP: the lookup of a name, and the race between several addresses (RFC 8305).
+//! Connecting over TCP: resolving a name, and the race between several addresses (RFC 8305).
 
 use std::fmt;
 use std::io;
@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 use crate::error::{Deadline, Error, Result};
 use crate::url::Host;
 
-/// How long an attempt is alone before the next address is tried (RFC 8305 §5).
+/// How long to wait for an attempt before the next address is tried as well (RFC 8305 §5).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
-/// How many addresses an error lists.
+/// The most addresses that an error lists.
 const LISTED: usize = 8;
 
-/// Connects to a port of a host until a deadline, and sets TCP_NODELAY.
+/// Connects to a port of a host before a deadline, and sets TCP_NODELAY.
 pub(crate) fn dial(host: Host<'_>, port: u16, deadline: Option<Instant>) -> Result<TcpStream> {
     let addresses = match host.numeric(port) {
         Some(address) => vec![address],
@@ -30,7 +30,7 @@ pub(crate) fn dial(host: Host<'_>, port: u16, deadline: Option<Instant>) -> Resu
 }
 
 impl Host<'_> {
-    /// The address, if no lookup is needed.
+    /// Returns the address, if no lookup is needed.
     fn numeric(&self, port: u16) -> Option<SocketAddr> {
         match self.zone {
             None => Some(SocketAddr::new(self.name.parse::<IpAddr>().ok()?, port)),
@@ -42,21 +42,22 @@ impl Host<'_> {
     }
 }
 
-/// Looks up a name, or an IPv6 address with the name of its zone.
+/// Resolves a name, or an IPv6 address with the name of its zone.
 fn resolve(name: String, port: u16, deadline: Option<Instant>) -> Result<Vec<SocketAddr>> {
     let query = name.clone();
     let lookup = move || Ok((&*query, port).to_socket_addrs()?.collect::<Vec<_>>());
     match bounded(deadline, lookup)? {
         Ok(addresses) if !addresses.is_empty() => Ok(addresses),
         Ok(_) => {
-            let error = io::Error::new(io::ErrorKind::NotFound, "it has no address");
+            let error = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
             Err(Error::Resolve { name, error })
         }
         Err(error) => Err(Error::Resolve { name, error }),
     }
 }
 
-/// Makes a call that cannot be interrupted. If there is a deadline, a thread makes it, for which nobody waits after that.
+/// Makes a call that cannot be interrupted. If there is a deadline, a thread makes the call, and this function does not
+/// wait for it after the deadline.
 fn bounded<T: Send + 'static>(
     deadline: Option<Instant>,
     call: impl FnOnce() -> T + Send + 'static,
@@ -75,9 +76,10 @@ fn left(deadline: Instant) -> Duration {
     deadline.saturating_duration_since(Instant::now())
 }
 
-/// Whether a name that did not resolve may do so later. `std` does not tell the code of `getaddrinfo`, only its text,
-/// and many systems say of any name that it is not known while they have no network. glibc and musl do not: what they
-/// say of a name that does not exist is taken at its word.
+/// Returns whether a name that could not be resolved may be resolved later.
+///
+/// `std` exposes only the text of the error of `getaddrinfo`, not its code. Without a network, many systems report that
+/// any name is unknown. glibc and musl do not, so this function trusts them if they report that a name does not exist.
 pub(crate) fn may_resolve_later(error: &io::Error) -> bool {
     let text = error.to_string();
     let permanent = [
@@ -88,8 +90,8 @@ pub(crate) fn may_resolve_later(error: &io::Error) -> bool {
     !(cfg!(target_os = "linux") && permanent.iter().any(|permanent| text.ends_with(permanent)))
 }
 
-/// Families by turns, the one first that the resolver has put first, and each in the resolver's order (RFC 8305 §4).
-/// What the resolver names twice is there once.
+/// Sorts addresses so that the families alternate, beginning with the family of the resolver's first address (RFC 8305
+/// §4). Within each family the resolver's order stays. Repeated addresses are removed.
 fn interleave(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
     let (first, second): (Vec<_>, Vec<_>) =
@@ -109,11 +111,11 @@ fn interleave(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     }
 }
 
-/// Makes an attempt for each address until one succeeds. The next begins when one has failed, or 250 milliseconds after
-/// the one before, which goes on (RFC 8305 §5).
+/// Tries the addresses until an attempt succeeds. The next attempt begins when one has failed, or 250 milliseconds
+/// after the previous one, which continues (RFC 8305 §5).
 ///
-/// If there are several addresses, each attempt has a thread, which ends with it. What an attempt returns that is not
-/// the first to succeed is dropped by its thread.
+/// If there are several addresses, each attempt has its own thread, which ends with the attempt. Only the first success
+/// is returned; later ones are dropped.
 fn race<T: Send + 'static>(
     addresses: Vec<SocketAddr>,
     deadline: Option<Instant>,
@@ -142,7 +144,7 @@ fn race<T: Send + 'static>(
         if let Some(address) = rest.next() {
             let (attempt, sender) = (attempt.clone(), sender.clone());
             let thread = thread::Builder::new().spawn(move || {
-                // Nobody receives it when another attempt has won.
+                // This fails if another attempt was the first to succeed.
                 let _ = sender.send((address, attempt(address)));
             });
             match thread {
@@ -166,13 +168,13 @@ fn race<T: Send + 'static>(
                 running = running.saturating_sub(1);
                 failures.0.push((address, error));
             }
-            // The next address is due, or the deadline has come.
+            // It is time for the next address, or the deadline has passed.
             Err(_) => {}
         }
     }
 }
 
-/// The addresses that could not be connected to.
+/// The addresses for which the attempts failed, with the errors.
 #[derive(Debug)]
 struct Failures(Vec<(SocketAddr, io::Error)>);
 
@@ -204,7 +206,7 @@ mod tests {
 
     use super::*;
 
-    /// More than anything here takes unless it hangs.
+    /// Longer than anything here takes, unless it hangs.
     const LONG: Duration = Duration::from_secs(60);
 
     fn until(time: Duration) -> Option<Instant> {
@@ -215,7 +217,7 @@ mod tests {
         SocketAddr::from(([127, 0, 0, number], 1))
     }
 
-    /// By TCP, as `dial` does it.
+    /// Connects over TCP, as `dial` does.
     fn connect(addresses: &[SocketAddr], deadline: Option<Instant>) -> Result<TcpStream> {
         race(addresses.to_vec(), deadline, |address, left| match left {
             None => TcpStream::connect(address),
@@ -228,12 +230,13 @@ mod tests {
         (listener.local_addr().unwrap(), listener)
     }
 
-    /// Nobody listens there.
+    /// Returns an address on which nobody listens.
     fn closed() -> SocketAddr {
         listen().0
     }
 
-    /// An address that does not answer, because its queue is full with the one connection that it returns.
+    /// Returns an address that does not answer, because its queue is full with the one connection that this also
+    /// returns.
     #[cfg(target_os = "linux")]
     fn silent() -> (SocketAddr, TcpListener, TcpStream) {
         let (address, listener) = listen();
@@ -295,7 +298,7 @@ mod tests {
             assert_eq!(stream.peer_addr().unwrap(), live);
             assert!(begun.elapsed() >= ATTEMPT_DELAY, "{:?}", begun.elapsed());
         }
-        // The attempts that went on meanwhile succeed now, and are closed, as nobody wants them.
+        // The attempts that continued succeed only now, and are closed because nobody needs them.
         drop(queued);
         for _ in 0..3 {
             let mut accepted = hanging.accept().unwrap().0;
@@ -323,7 +326,7 @@ mod tests {
         let log = times.clone();
         let attempt = move |at: SocketAddr, _| {
             log.lock().unwrap().push((at, begun.elapsed()));
-            // The first hangs, the second fails at once, the third succeeds when there is a fourth.
+            // The first attempt hangs, the second fails at once, and the third succeeds after a fourth has begun.
             match at {
                 _ if at == address(1) => thread::sleep(LONG),
                 _ if at == address(2) => return Err(io::ErrorKind::ConnectionRefused.into()),

@@ -1,4 +1,4 @@
-//! What can go wrong, and what it becomes elsewhere.
+//! The errors of this crate, and their conversions from and to other errors.
 
 use std::{fmt, io};
 
@@ -13,87 +13,90 @@ use crate::dial::may_resolve_later;
 /// A result of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// What can go wrong on a WebSocket.
+/// Why an operation on a WebSocket failed.
 ///
-/// An end that the peer has begun is no error: [`read`](crate::WebSocket::read) then returns `None`.
+/// It is not an error if the peer closes the connection: [`read`](crate::WebSocket::read) then returns `None`.
 ///
-/// What is printed says all, the wrapped error included: its [`source`](std::error::Error::source) is that
-/// of the wrapped error. It becomes an [`io::Error`] of a kind that fits. It is [`Send`] and [`Sync`].
+/// `Display` includes the text of a wrapped error, so [`source`](std::error::Error::source) returns the source of the
+/// wrapped error. An `Error` can be converted to an [`io::Error`] of a suitable kind. It is [`Send`] and [`Sync`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
     /// The stream failed.
     Io(io::Error),
-    /// TLS failed, or a certificate or key of the caller's is not valid.
+    /// TLS failed, or the caller's certificate or key is not valid.
     #[cfg(feature = "rustls")]
     Tls(crate::TlsError),
     /// The URL is not valid.
     Url(UrlError),
-    /// A client cannot find out the address of a host, which is that of the URL or of the proxy.
+    /// A client cannot resolve the name of a host, which is the URL's host or the proxy.
     Resolve {
         /// The name that was looked up.
         name: String,
-        /// What the system says about it.
+        /// The error of the system.
         error: io::Error,
     },
-    /// A header, subprotocol or answer of the caller is not valid. A client has sent nothing then, a
-    /// server has answered with 500.
+    /// A header, subprotocol or answer of the caller is not valid. A client has sent nothing in this case, and a server
+    /// has answered with 500.
     Open(OpenError),
-    /// The peer's half of the opening handshake is not right. A server has answered with the
-    /// fitting status. What was seen of the peer comes with it.
+    /// The peer's part of the opening handshake is not valid. A server has answered with the matching status. The
+    /// failure contains what the peer sent.
     Handshake(Box<HandshakeFailure>),
-    /// The server does not open a WebSocket; it says this instead.
+    /// The server did not open a WebSocket but sent this response.
     Refused(Box<Response>),
-    /// The proxy does not open a tunnel to the server: it refuses, asks for credentials, or its answer is not
+    /// The proxy did not open a tunnel to the server. It refused, asked for credentials, or sent an answer that is not
     /// valid.
     Proxy(Box<ProxyError>),
-    /// A plain HTTP request, where a WebSocket was expected; it was answered with 426. This is an upgrade by HTTP/1.0, too,
-    /// which a proxy that is not set up for WebSockets sends: see [`Request::is_http10_upgrade`].
+    /// The client sent a plain HTTP request where a WebSocket was expected, and was answered with 426.
+    ///
+    /// An upgrade request of HTTP/1.0 is a plain request, too. A proxy that is not configured for WebSockets sends such
+    /// requests: see [`Request::is_http10_upgrade`].
     NotAnUpgrade(Request),
     /// The stream ended during the opening handshake.
     HandshakeEof,
-    /// The peer broke the protocol or a limit, and was told so by a Close frame.
+    /// The peer violated the protocol or exceeded a limit. It was sent a Close frame with the matching code.
     Protocol(ProtocolError),
     /// The message was not sent.
     Send(SendError),
-    /// The operating system's generator of random bytes has failed, without which a client sends nothing
-    /// (RFC 6455 §10.3).
+    /// The operating system's generator of random bytes failed. A client cannot send without it (RFC 6455 §10.3).
     Random,
-    /// More threads wait to send than [`MAX_WAITING`](crate::MAX_WAITING).
+    /// More than [`MAX_WAITING`](crate::MAX_WAITING) threads are waiting to send.
     Busy,
     /// A deadline has passed.
     Timeout(Deadline),
-    /// The listener had all the connections that it may have; the client was answered with 503.
+    /// The listener already had its maximum number of connections. The client was answered with 503.
     TooManyConnections,
     /// The listener was shut down, and its connections have ended.
     Shutdown,
 }
 
-/// Which deadline has passed.
+/// The deadline that has passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Deadline {
-    /// For the connection to be made and the opening handshake to be complete.
+    /// For connecting and completing the opening handshake.
     Handshake,
-    /// For the next message. Reading can go on.
+    /// For the next message. You can call `read` again.
     Read,
-    /// For the peer to take what is written.
+    /// For the peer to accept written data.
     Write,
     /// For the answer to a keepalive Ping.
     Pong,
 }
 
 impl Error {
-    /// Whether a client that connects again may have more luck: the stream failed, a deadline has passed, or
-    /// the server or the proxy refused with a status that says so (408, 429, 500 to 599; of SOCKS5, codes that
-    /// say that the server cannot be reached). It does so after a random
-    /// delay that grows (RFC 6455 §7.2.3). A name that cannot be [resolved](Self::Resolve) is transient, too, unless the
-    /// system says that there is no such name; only on Linux can that be told from a network that is down.
+    /// Returns whether a client may succeed if it connects again.
+    ///
+    /// This is `true` if the stream failed, if a deadline has passed, or if the server or the proxy refused with a
+    /// temporary status: 408, 429, 500 to 599, or a code of SOCKS5 that means that the server cannot be reached. It is
+    /// also `true` if a name could not be [resolved](Self::Resolve), unless the system reports that there is no such
+    /// name. Only Linux distinguishes that from a network that is down. A client should wait before it connects again,
+    /// for a random time that grows with each attempt (RFC 6455 §7.2.3).
     ///
     /// It is `false` for errors that would happen again, such as an [`Io`](Self::Io) of the kind
     /// [`InvalidData`](io::ErrorKind::InvalidData), [`Unsupported`](io::ErrorKind::Unsupported) or
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock). It is `false` for [`Busy`](Self::Busy) and
-    /// [`SendError::OutputFull`], too: the connection is as it was, and the message may be sent on it later.
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock). It is also `false` for [`Busy`](Self::Busy) and
+    /// [`SendError::OutputFull`], because the connection is still open and can send the message later.
     pub fn is_transient(&self) -> bool {
         use io::ErrorKind::{InvalidData, Unsupported, WouldBlock};
         match self {
@@ -127,21 +130,21 @@ impl fmt::Display for Error {
             Self::Refused(response) => write!(f, "the server refused: {response}"),
             Self::Proxy(error) => error.fmt(f),
             Self::NotAnUpgrade(request) if request.is_http10_upgrade() => f.write_str(
-                "an upgrade by HTTP/1.0, which has none: the proxy in front has to speak HTTP/1.1 to this server \
+                "an upgrade request of HTTP/1.0, which has no upgrades: the proxy has to use HTTP/1.1 to this server \
                  (nginx: proxy_http_version 1.1)",
             ),
             Self::NotAnUpgrade(_) => f.write_str("a plain HTTP request, not a WebSocket handshake"),
             Self::HandshakeEof => f.write_str("the connection ended during the opening handshake"),
             Self::Protocol(error) => error.fmt(f),
             Self::Send(error) => error.fmt(f),
-            Self::Random => f.write_str("the operating system gives no random bytes"),
+            Self::Random => f.write_str("the operating system returned no random bytes"),
             Self::Busy => f.write_str("too many threads wait to send"),
             Self::TooManyConnections => f.write_str("too many connections"),
             Self::Shutdown => f.write_str("the listener was shut down"),
             Self::Timeout(deadline) => f.write_str(match deadline {
                 Deadline::Handshake => "the opening handshake took too long",
-                Deadline::Read => "no message came in time",
-                Deadline::Write => "the peer did not take the data in time",
+                Deadline::Read => "no message arrived in time",
+                Deadline::Write => "the peer did not accept the data in time",
                 Deadline::Pong => "the peer did not answer a ping in time",
             }),
         }
@@ -173,7 +176,8 @@ impl std::error::Error for Error {
     }
 }
 
-/// One that was wrapped on the way, as by a reader or a writer of a message, is what it was.
+/// Converts an I/O error. If it wraps an [`Error`], for example one from a reader or writer of a message, this returns
+/// the wrapped error.
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Self {
         match error.downcast::<Self>() {
@@ -186,7 +190,7 @@ impl From<io::Error> for Error {
     }
 }
 
-/// An [`Error::Io`] is what it was; any other error is wrapped.
+/// Returns the error inside an [`Error::Io`], and wraps any other error.
 impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
         use io::ErrorKind::*;
@@ -226,7 +230,7 @@ impl From<UrlError> for Error {
     }
 }
 
-/// A failure of which only the rule is known.
+/// Returns a failure that only contains the broken rule.
 impl From<HandshakeError> for Error {
     fn from(error: HandshakeError) -> Self {
         Self::Handshake(Box::new(error.into()))

@@ -1,4 +1,4 @@
-//! Proxies: what a proxy's URL says, which proxy the environment names for a server, and the tunnel through it.
+//! Proxies: parsing their URLs, choosing one from the environment, and opening a tunnel through one.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -13,16 +13,16 @@ use crate::timed::{is_loss, is_timeout};
 use crate::trace::{Direction, Tracer};
 use crate::url::{Host, Url, UrlError, split_port};
 
-/// Which proxy a connector takes.
+/// Which proxy a connector uses.
 #[derive(Clone, Debug)]
 pub(crate) enum ProxyChoice {
-    /// Always the same. An error in its URL is told when it is to be used.
+    /// Always this one. An error in its URL is reported when the proxy is needed.
     Fixed(Result<Proxy, UrlError>),
     Environment(Environment),
 }
 
 impl ProxyChoice {
-    /// The proxy to take to a server, if any.
+    /// Returns the proxy for a server, if there is one.
     pub(crate) fn find(&self, url: &Url<'_>) -> Result<Option<&Proxy>, UrlError> {
         match self {
             Self::Fixed(proxy) => proxy.as_ref().map(Some).map_err(|error| *error),
@@ -31,11 +31,11 @@ impl ProxyChoice {
     }
 }
 
-/// What a proxy's URL says.
+/// The parts of a proxy's URL.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Proxy {
     protocol: Protocol,
-    /// As it is printed: with the zone of an IPv6 address.
+    /// The host as [`Host`] displays it, with the zone of an IPv6 address.
     host: String,
     pub(crate) port: u16,
     credentials: Option<(String, String)>,
@@ -47,7 +47,7 @@ enum Protocol {
     Socks5,
 }
 
-/// It shows that there are credentials, not what they are.
+/// `Debug` shows whether there are credentials, but not the credentials.
 impl fmt::Debug for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Proxy")
@@ -64,11 +64,11 @@ impl Proxy {
         let (scheme, rest) = url.split_once("://").ok_or(UrlError::ProxyScheme)?;
         let (protocol, default_port) = match scheme.to_ascii_lowercase().as_str() {
             "http" => (Protocol::Http, 80),
-            // The proxy resolves names for both: the library never does.
+            // The proxy resolves names for both schemes. The library never does.
             "socks5" | "socks5h" => (Protocol::Socks5, 1080),
             _ => return Err(UrlError::ProxyScheme),
         };
-        // It ends where that of any URL ends (RFC 3986 §3.2), and nothing but a slash may follow.
+        // The authority ends as in any URL (RFC 3986 §3.2). Only a slash may follow.
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, "" | "/") = rest.split_at(end) else { return Err(UrlError::Proxy) };
         let (user_info, host) = match authority.rsplit_once('@') {
@@ -94,7 +94,7 @@ impl Proxy {
         }
     }
 
-    /// The handshake that asks the proxy for a tunnel to a server.
+    /// Returns the handshake that asks the proxy for a tunnel to a server.
     pub(crate) fn handshake<'a>(&'a self, url: &Url<'a>) -> crate::Result<ProxyHandshake<'a>> {
         if url.host.zone.is_some() {
             return Err(UrlError::Zone.into());
@@ -108,7 +108,7 @@ impl Proxy {
     }
 }
 
-/// The text that a part of a URL stands for (RFC 3986 §2.1).
+/// Decodes the percent-encoding of a part of a URL (RFC 3986 §2.1).
 fn percent_decode(text: &str) -> Option<String> {
     let mut bytes = text.bytes();
     let mut decoded = Vec::new();
@@ -125,8 +125,8 @@ fn percent_decode(text: &str) -> Option<String> {
     String::from_utf8(decoded).ok()
 }
 
-/// Asks for the tunnel over a stream to the proxy, and reads no byte of what comes through it. `left` is the time
-/// until the deadline.
+/// Opens a tunnel over a stream to the proxy, without reading bytes that come through the tunnel. `left` returns the
+/// time until the deadline.
 pub(crate) fn open_tunnel(
     mut stream: &TcpStream,
     mut handshake: ProxyHandshake<'_>,
@@ -189,7 +189,7 @@ pub(crate) fn open_tunnel(
     }
 }
 
-/// What a trace shows of the handshake with a proxy.
+/// Passes the handshake with a proxy to a trace.
 struct Shown {
     tracer: Option<Box<Tracer>>,
     is_http: bool,
@@ -207,7 +207,7 @@ impl Shown {
             let shown = if is_password { request.get(..1).unwrap_or_default() } else { request };
             return tracer.socks5(Direction::Sent, shown);
         }
-        // It is text that this side has written.
+        // This side has written the request, so it is text.
         let head = String::from_utf8_lossy(request);
         let shown = match head.split_once("Authorization: Basic ") {
             Some((before, credentials)) => {
@@ -231,15 +231,15 @@ impl Shown {
     }
 }
 
-/// Makes a call that waits until the deadline at most; `None` when that has passed. A call that a signal ends is made
-/// again.
+/// Makes a call that waits at most until the deadline. Returns `None` if the deadline has passed. If a signal
+/// interrupts the call, this makes it again.
 fn wait(
     left: impl Fn() -> Option<Duration>,
     mut call: impl FnMut(Option<Duration>) -> io::Result<usize>,
 ) -> io::Result<Option<usize>> {
     loop {
         let left = left();
-        // Zero means for ever to a stream.
+        // A stream does not accept a time-out of zero.
         if left.is_some_and(|left| left.is_zero()) {
             return Ok(None);
         }
@@ -251,21 +251,21 @@ fn wait(
     }
 }
 
-/// What the environment says about proxies.
+/// The proxies that the environment names.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Environment {
     /// For `ws://`.
     http: Option<Result<Proxy, UrlError>>,
     /// For `wss://`.
     https: Option<Result<Proxy, UrlError>>,
-    /// For both, where there is no other.
+    /// For both schemes, if there is no other.
     all: Option<Result<Proxy, UrlError>>,
-    /// The servers that are connected to directly.
+    /// The servers to which the client connects directly.
     no_proxy: String,
 }
 
 impl Environment {
-    /// Reads variables by `variable`. Those that are empty are not set.
+    /// Reads variables with `variable`. Empty variables count as not set.
     pub(crate) fn read(variable: impl Fn(&str) -> Option<String>) -> Self {
         let first = |names: &[&str]| {
             let mut values = names.iter().filter_map(|name| variable(name));
@@ -273,13 +273,13 @@ impl Environment {
         };
         let proxy = |names: &[&str]| {
             let value = first(names)?;
-            // Most programs take a proxy without a scheme for one of HTTP.
+            // A proxy without a scheme is an HTTP proxy, as in most programs.
             let is_url = value.contains("://");
             Some(Proxy::parse(&if is_url { value } else { format!("http://{value}") }))
         };
         Self {
-            // Not HTTP_PROXY: a CGI program has the field `Proxy` of a request there. Where names of variables have no
-            // case, `http_proxy` is the same.
+            // This does not read HTTP_PROXY, which contains the field `Proxy` of the request in a CGI program. On
+            // systems where the names of variables are not case-sensitive, `http_proxy` is the same variable.
             http: if variable("REQUEST_METHOD").is_none() { proxy(&["http_proxy"]) } else { None },
             https: proxy(&["https_proxy", "HTTPS_PROXY"]),
             all: proxy(&["all_proxy", "ALL_PROXY"]),
@@ -297,7 +297,7 @@ impl Environment {
     }
 }
 
-/// Whether a list of servers that need no proxy has this one.
+/// Returns whether a `no_proxy` list contains a server.
 fn is_exempt(list: &str, host: &str, port: u16) -> bool {
     let mut entries = list.split([',', ' ']).filter(|entry| !entry.is_empty());
     entries.any(|entry| match host.parse() {
@@ -307,10 +307,10 @@ fn is_exempt(list: &str, host: &str, port: u16) -> bool {
     })
 }
 
-/// Whether an entry is this address, with its port or without one, or a network that has it.
+/// Returns whether an entry is this address, with this port or without a port, or a network that contains it.
 fn is_of_address(entry: &str, address: IpAddr, port: u16) -> bool {
     if let Some((network, bits)) = entry.split_once('/') {
-        // The bits that differ are behind the prefix.
+        // The addresses may only differ after the prefix.
         return match (network.parse(), address, bits.parse()) {
             (Ok(IpAddr::V4(network)), IpAddr::V4(address), Ok(bits @ 0..=32_u32)) => {
                 (u32::from(network) ^ u32::from(address)).leading_zeros() >= bits
@@ -326,7 +326,7 @@ fn is_of_address(entry: &str, address: IpAddr, port: u16) -> bool {
         || split_port(entry, port).is_ok_and(|(host, of)| of == port && is_address(host.name))
 }
 
-/// Whether an entry is this name or a domain above it, with its port or without one.
+/// Returns whether an entry is this name or a parent domain, with this port or without a port.
 fn is_of_name(entry: &str, host: &str, port: u16) -> bool {
     let entry = entry.strip_prefix('*').unwrap_or(entry);
     let entry = entry.strip_prefix('.').unwrap_or(entry);
@@ -400,7 +400,7 @@ mod tests {
         }
     }
 
-    // However fast the proxy is.
+    // An answer that is read after the deadline does not count, however fast the proxy is.
     #[test]
     fn no_answer_counts_that_is_read_behind_the_deadline() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -418,7 +418,7 @@ mod tests {
         assert!(matches!(result, Err(Error::Timeout(Deadline::Handshake))), "{result:?}");
     }
 
-    /// The host of the proxy that this environment names for a URL.
+    /// Returns the host of the proxy that this environment names for a URL.
     fn chosen(variables: &[(&str, &str)], url: &str) -> Result<Option<String>, UrlError> {
         let environment = Environment::read(|name| {
             let variable = variables.iter().find(|(known, _)| *known == name);
@@ -446,11 +446,11 @@ mod tests {
         is(&all[1..], "ws://h", Some("d:1080"));
         is(&[("https_proxy", ""), ("HTTPS_PROXY", "c:3")], "wss://h", Some("c:3"));
         is(&all[1..2], "ws://h", None);
-        // In a CGI program it may be the request's.
+        // In a CGI program the variable may come from the request.
         let cgi = [all[0], ("REQUEST_METHOD", "GET")];
         is(&cgi, "ws://h", None);
         is(&[], "wss://h", None);
-        // One that is not valid is an error where it would be used.
+        // A URL that is not valid is an error only if the proxy is needed.
         let wrong = [("https_proxy", "https://p")];
         assert_eq!(chosen(&wrong, "wss://h"), Err(UrlError::ProxyScheme));
         is(&wrong, "ws://h", None);

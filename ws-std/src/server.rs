@@ -1,4 +1,4 @@
-//! The server: a listener, its connections, and the requests that come over them.
+//! The server: a listener, its connections, and their requests.
 
 use std::fmt;
 use std::io;
@@ -39,12 +39,12 @@ use crate::transport::{Stream, Transport};
 ///
 /// # Errors
 ///
-/// The address cannot be listened on.
+/// Returns an [`Error::Io`] if it is not possible to listen on the address. The error names the address.
 pub fn listen(address: impl ToSocketAddrs) -> Result<Listener> {
     Listener::builder().bind(address)
 }
 
-/// How to listen for WebSockets.
+/// The settings with which a server listens for WebSockets.
 ///
 /// ```no_run
 /// use ws_std::{Config, Listener, Origins};
@@ -70,14 +70,14 @@ pub struct ListenerBuilder {
 }
 
 impl ListenerBuilder {
-    /// The limits and time-outs of the open connections.
+    /// Sets the limits and time-outs of the open connections.
     #[must_use]
     pub fn config(mut self, config: Config) -> Self {
         self.options = self.options.config(config);
         self
     }
 
-    /// Agrees to permessage-deflate (RFC 7692) when a client offers it: see [`deflate`](crate::deflate). Default
+    /// Accepts permessage-deflate (RFC 7692) if a client offers it; see [`deflate`](crate::deflate). The default is
     /// `None`: messages are not compressed. All connections of the listener share the engines of its pool.
     #[cfg(feature = "deflate")]
     #[must_use]
@@ -86,78 +86,83 @@ impl ListenerBuilder {
         self
     }
 
-    /// Which pages may connect. Default [`Origins::Same`].
+    /// Sets which pages may connect. The default is [`Origins::Same`].
     #[must_use]
     pub fn origins(mut self, origins: Origins) -> Self {
         self.options = self.options.origins(origins);
         self
     }
 
-    /// Which hosts are answered to, such as `localhost`, `127.0.0.1:9001` or `[::1]`; an entry without a port stands for
-    /// every port. A request for another host, for a WebSocket or not, is answered with 421. By default every host is
-    /// answered to.
+    /// Sets the hosts that the server answers to, such as `localhost`, `127.0.0.1:9001` or `[::1]`. An entry without a
+    /// port allows every port.
     ///
-    /// Set it on a server that browsers reach by an address of their own machine or of a private network, as
-    /// protection against DNS rebinding: [`Options::hosts`] says why.
+    /// Any request for another host is answered with 421. By default the server answers to every host.
+    ///
+    /// Set this on a server that browsers reach at an address of their own machine or of a private network. It protects
+    /// against DNS rebinding; see [`Options::hosts`].
     #[must_use]
     pub fn hosts<S: Into<String>>(mut self, hosts: impl IntoIterator<Item = S>) -> Self {
         self.options = self.options.hosts(hosts);
         self
     }
 
-    /// The subprotocols that the server speaks, the preferred one first. Of those that a client offers
-    /// the first of them is chosen; without one in common the connection has none.
+    /// Sets the subprotocols that the server supports, in order of preference. The server chooses the first one that
+    /// the client offers. If there is none, the connection has no subprotocol.
     #[must_use]
     pub fn protocols<S: Into<String>>(mut self, protocols: impl IntoIterator<Item = S>) -> Self {
         self.protocols = protocols.into_iter().map(Into::into).collect();
         self
     }
 
-    /// The longest head of a request, in bytes; a longer one is answered with 431 or 414. Default 16 KiB.
+    /// Sets the maximum length of a request's head in bytes. A longer head is answered with 431 or 414. The default is
+    /// 16 KiB.
     #[must_use]
     pub fn max_head(mut self, bytes: usize) -> Self {
         self.options = self.options.max_head(bytes);
         self
     }
 
-    /// The most header fields in a request; more are answered with 431. Default 100.
+    /// Sets the maximum number of header fields in a request. More are answered with 431. The default is 100.
     #[must_use]
     pub fn max_fields(mut self, fields: usize) -> Self {
         self.options = self.options.max_fields(fields);
         self
     }
 
-    /// How much output may wait before messages are not taken, in bytes. Default 16 MiB. A single message may be longer
-    /// when nothing else waits.
+    /// Sets how many bytes of output may wait before further messages are refused. The default is 16 MiB. A single
+    /// message may be longer if no other output waits.
     #[must_use]
     pub fn max_output(mut self, bytes: usize) -> Self {
         self.options = self.options.max_output(bytes);
         self
     }
 
-    /// How long a request may take to arrive as a whole. Default 10 seconds; `None` means for ever.
+    /// Sets how long a client may take for TLS and for sending its whole request. The default is 10 seconds. `None`
+    /// means no limit.
     #[must_use]
     pub fn handshake_timeout(mut self, timeout: Option<Duration>) -> Self {
         self.options = self.options.handshake_timeout(timeout);
         self
     }
 
-    /// As [`WebSocket::set_read_timeout`].
+    /// Sets the [read time-out](WebSocket::set_read_timeout) of the connections.
     #[must_use]
     pub fn read_timeout(mut self, timeout: Option<Duration>) -> Self {
         self.read_timeout = timeout;
         self
     }
 
-    /// As [`WebSocket::set_write_timeout`].
+    /// Sets the [write time-out](WebSocket::set_write_timeout) of the connections.
     #[must_use]
     pub fn write_timeout(mut self, timeout: Option<Duration>) -> Self {
         self.write_timeout = timeout;
         self
     }
 
-    /// Speaks TLS, and only TLS, with this configuration. The handshake is part of
-    /// [`Incoming::request`] and of its deadline. Pages from the same host have to have come over TLS, too.
+    /// Uses TLS with this configuration for all connections.
+    ///
+    /// The TLS handshake happens in [`Incoming::request`], within its deadline. A page from the same host may only
+    /// connect if it came over TLS, too.
     #[cfg(feature = "rustls")]
     #[must_use]
     pub fn tls(mut self, config: Arc<rustls::ServerConfig>) -> Self {
@@ -166,8 +171,8 @@ impl ListenerBuilder {
         self
     }
 
-    /// As [`tls`](Self::tls), with the defaults for one certificate: its chain, the server's own
-    /// first, and its private key (PKCS #8, PKCS #1 or SEC 1), as PEM.
+    /// Uses [`tls`](Self::tls) with a certificate and the default settings. `chain` contains the server's own
+    /// certificate first, and `key` its private key (PKCS #8, PKCS #1 or SEC 1). Both are PEM.
     ///
     /// ```no_run
     /// let listener = ws_std::Listener::builder()
@@ -178,42 +183,44 @@ impl ListenerBuilder {
     ///
     /// # Errors
     ///
-    /// [`Error::Tls`] when one of them is not valid, or the key is not that of the certificate.
+    /// Returns [`Error::Tls`] if the chain or the key is not valid, or if the key does not belong to the certificate.
     #[cfg(feature = "rustls")]
     pub fn certificate(self, chain: &[u8], key: &[u8]) -> Result<Self> {
         Ok(self.tls(crate::tls::server_from_pem(chain, key)?))
     }
 
-    /// Says that somebody else encrypts the streams: they are TLS streams of the caller's, or a proxy in front
-    /// of this server does TLS. A page from the same host may then connect only if it came over TLS, too, as
-    /// with the option `tls`. Default: they are not encrypted.
+    /// Declares that the streams are encrypted outside this crate, because they are TLS streams of the caller, or a
+    /// proxy in front of this server does TLS.
+    ///
+    /// A page from the same host may then only connect if it came over TLS, too, as with the option `tls`. By default
+    /// streams count as not encrypted.
     #[must_use]
     pub fn encrypted(mut self) -> Self {
         self.options = self.options.secure(true);
         self
     }
 
-    /// How many connections there may be at once, those that are being opened and plain HTTP requests
-    /// included. A client past it is answered with 503. Default: no limit but the system's.
+    /// Sets the maximum number of connections at the same time, including those that are being opened and plain HTTP
+    /// requests. A client beyond the limit is answered with 503. By default only the system limits the number.
     #[must_use]
     pub fn max_connections(mut self, count: usize) -> Self {
         self.max_connections = count;
         self
     }
 
-    /// What is to be called with each head and frame that goes over a connection, on the thread that
-    /// reads or writes it, such as `|trace| eprintln!("{trace}")`.
+    /// Sets a function that is called with each head and frame that is sent or received. It runs on the thread that
+    /// reads or writes. For example, `|trace| eprintln!("{trace}")` prints them.
     #[must_use]
     pub fn trace(mut self, hook: impl Fn(&Trace<'_>) + Send + Sync + 'static) -> Self {
         self.trace = Some(Hook::new(hook));
         self
     }
 
-    /// Listens on an address; port 0 takes a free one.
+    /// Listens on an address. Port 0 chooses a free port.
     ///
     /// # Errors
     ///
-    /// The address cannot be listened on, which the error names.
+    /// Returns an [`Error::Io`] if it is not possible to listen on the address. The error names the address.
     pub fn bind(self, address: impl ToSocketAddrs) -> Result<Listener> {
         let addresses: Vec<SocketAddr> = address.to_socket_addrs()?.collect();
         let tcp = TcpListener::bind(&addresses[..]).map_err(|error| {
@@ -223,20 +230,21 @@ impl ListenerBuilder {
         Ok(self.listen_on(tcp))
     }
 
-    /// Takes connections from a socket that is listening.
+    /// Accepts connections from a socket that is listening already.
     pub fn listen_on(self, tcp: TcpListener) -> Listener {
         let registry = Arc::new(Registry::new(self.max_connections, tcp));
         Listener { settings: Arc::new(self), registry }
     }
 
-    /// Reads a request from a stream of the caller's, as [`Incoming::request`] does from a connection of a
-    /// listener: an accepted [`TcpStream`](std::net::TcpStream), one whose PROXY protocol header was read,
-    /// a `UnixStream`, or one [in memory](crate::MemoryStream). It is the counterpart of
+    /// Reads a request from a stream of the caller, as [`Incoming::request`] does for a connection of a listener.
+    ///
+    /// The stream can be an accepted [`TcpStream`](std::net::TcpStream), possibly after you have read a header of the
+    /// PROXY protocol from it, a `UnixStream`, or a stream [in memory](crate::MemoryStream). This is the counterpart of
     /// [`Connector::connect_over`](crate::Connector::connect_over).
     ///
-    /// The options of the builder apply, but for [`max_connections`](Self::max_connections): the connection
-    /// belongs to no listener, and is not closed when one is shut down. With the option `tls`, the stream
-    /// carries TLS. Whether TCP_NODELAY is set is up to the caller.
+    /// All options of the builder apply except [`max_connections`](Self::max_connections). The connection does not
+    /// belong to a listener, so it stays open when a listener is shut down. With the option `tls`, this does the TLS
+    /// handshake over the stream. It does not set TCP_NODELAY.
     ///
     /// ```no_run
     /// # #[cfg(unix)]
@@ -264,12 +272,12 @@ impl ListenerBuilder {
     ///
     /// # Errors
     ///
-    /// As [`Incoming::request`], but for [`Error::TooManyConnections`].
+    /// Returns the same errors as [`Incoming::request`], except for [`Error::TooManyConnections`].
     pub fn request_over<T: Transport>(&self, stream: T) -> Result<PendingRequest<Stream<T>>> {
         Arc::new(self.clone()).request(stream, None, GoingAway::none())
     }
 
-    /// Reads the request that comes over a stream.
+    /// Reads a request from a stream.
     fn request<T: Transport>(
         self: Arc<Self>,
         stream: T,
@@ -295,7 +303,8 @@ impl ListenerBuilder {
         }
     }
 
-    /// What drives a connection that has come in. Not inlined: a thread that waits keeps the stack that was needed.
+    /// Returns the driver of an incoming connection. This is not inlined, because a thread that waits keeps the stack
+    /// that it has used.
     #[inline(never)]
     fn driver<T: Transport>(
         &self,
@@ -305,7 +314,7 @@ impl ListenerBuilder {
     ) -> Result<Box<Driver<Stream<T>>>> {
         let start = Instant::now();
         let mut endpoint = Endpoint::server(self.options.clone());
-        // Its time begins here, with the handshake of TLS.
+        // The time-out begins here, with the TLS handshake.
         let zero = ws_core::Instant::from_elapsed(Duration::ZERO);
         let until = endpoint.next(|| zero).until();
         let stream = self.open(stream, until.map(|until| until.saturating_since(zero)))?;
@@ -317,7 +326,7 @@ impl ListenerBuilder {
         Ok(Driver::boxed(endpoint, link))
     }
 
-    /// The stream of a connection; TLS has `timeout` for its handshake.
+    /// Returns the stream of a connection. A TLS handshake may take as long as `timeout`.
     #[cfg(feature = "rustls")]
     fn open<T: Transport>(&self, stream: T, timeout: Option<Duration>) -> Result<Stream<T>> {
         let Some(config) = &self.tls else { return Ok(Stream::Plain(stream)) };
@@ -330,10 +339,12 @@ impl ListenerBuilder {
     }
 }
 
-/// A listening socket: an iterator over the connections that come in, until it is
-/// [shut down](ListenerHandle::shutdown). It is [`Send`] and [`Sync`]: several threads may accept.
+/// A listening socket. It is an iterator over the incoming connections, which ends when the listener is [shut
+/// down](ListenerHandle::shutdown).
+///
+/// A listener is [`Send`] and [`Sync`], so several threads can accept connections.
 #[derive(Debug)]
-#[must_use = "nobody is accepted when this is dropped"]
+#[must_use = "no connection is accepted when this is dropped"]
 pub struct Listener {
     settings: Arc<ListenerBuilder>,
     registry: Arc<Registry>,
@@ -345,22 +356,23 @@ impl Drop for Listener {
     }
 }
 
-/// What other threads can do with a [`Listener`], such as one that waits for Ctrl-C. It is [`Send`] and
-/// [`Sync`].
+/// A handle with which another thread can shut down a [`Listener`], for example one that waits for Ctrl-C. It is
+/// [`Send`] and [`Sync`].
 #[derive(Clone, Debug)]
 pub struct ListenerHandle {
     registry: Arc<Registry>,
 }
 
 impl ListenerHandle {
-    /// Ends the listener and its connections, and returns at once.
+    /// Starts to shut down the listener and its connections, and returns at once.
     ///
-    /// No more connections are accepted: the socket is closed. Each that is open is closed with
-    /// [`CloseCode::GOING_AWAY`](crate::CloseCode::GOING_AWAY) (1001) as soon as it has read what had come,
-    /// and its `read` returns `None` when the peer has answered. A peer that sends on and on is read for
-    /// half of `time_limit`, and for five seconds at the most. After `time_limit` those that are left are
-    /// aborted. When all have ended, the listener's iterator ends, too: so a program whose accepting
-    /// loop is over can exit.
+    /// The socket is closed, so no more connections are accepted. Each open connection is closed with
+    /// [`CloseCode::GOING_AWAY`](crate::CloseCode::GOING_AWAY) (1001) once it has read the messages that were received
+    /// before. If the peer continues to send, it is read for half of `time_limit`, but at most for five seconds. A
+    /// connection's `read` returns `None` when the peer has answered the Close frame. After `time_limit` the remaining
+    /// connections are aborted.
+    ///
+    /// The listener's iterator ends when all connections have ended. So a program can exit after its accepting loop.
     ///
     /// ```no_run
     /// let listener = ws_std::listen("127.0.0.1:9001")?;
@@ -378,15 +390,15 @@ impl ListenerHandle {
         self.registry.stop(time_limit);
     }
 
-    /// How many connections there are.
+    /// Returns the number of connections.
     pub fn connections(&self) -> usize {
         self.registry.len()
     }
 }
 
 impl Listener {
-    /// The defaults: same-origin pages, no subprotocols, 10 seconds for the handshake, the limits
-    /// of [`Config::new`], 30 seconds for a peer to take what is written.
+    /// Returns the default settings: only same-origin pages may connect, no subprotocols, 10 seconds for the handshake,
+    /// the limits of [`Config::new`], and 30 seconds for a peer to accept written data.
     pub fn builder() -> ListenerBuilder {
         ListenerBuilder {
             options: Options::new(),
@@ -400,11 +412,11 @@ impl Listener {
         }
     }
 
-    /// The address that is listened on.
+    /// Returns the address that this listens on.
     ///
     /// # Errors
     ///
-    /// As of the socket.
+    /// Returns the error of the socket.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         match (self.registry.socket.get(), self.registry.address()) {
             (Some(tcp), _) => tcp.local_addr(),
@@ -412,19 +424,19 @@ impl Listener {
         }
     }
 
-    /// To shut it down, from another thread.
+    /// Returns a handle with which another thread can shut down the listener.
     pub fn handle(&self) -> ListenerHandle {
         ListenerHandle { registry: self.registry.clone() }
     }
 
-    /// Waits for the next connection. Nothing is read from it yet, so a slow client delays nobody.
+    /// Waits for the next connection. This reads nothing from the connection, so a slow client does not delay others.
     ///
-    /// While the system is short of file descriptors or memory it waits and tries again.
+    /// If the system runs out of file descriptors or memory, this waits and tries again.
     ///
     /// # Errors
     ///
-    /// The listening socket itself has failed; [`Error::Shutdown`] after
-    /// [`ListenerHandle::shutdown`].
+    /// Returns an error if the listening socket itself fails, and [`Error::Shutdown`] after
+    /// [`ListenerHandle::shutdown`], when all connections have ended.
     pub fn accept(&self) -> Result<Incoming> {
         let mut pause = Duration::from_millis(5);
         loop {
@@ -447,16 +459,16 @@ impl Listener {
     }
 }
 
-/// The connection was gone before it was accepted.
+/// Returns whether only one connection has failed, before it was accepted.
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::*;
     matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted | ConnectionRefused)
 }
 
-/// Trying again cannot help.
+/// Returns whether accepting can never succeed again.
 fn is_fatal(error: &io::Error) -> bool {
     use io::ErrorKind::*;
-    // EPERM and EOPNOTSUPP are of one connection (accept(2)). EBADF has no kind of its own.
+    // EPERM and EOPNOTSUPP concern only one connection (accept(2)). EBADF (9) has no `ErrorKind`.
     matches!(error.kind(), InvalidInput | NotConnected) || error.raw_os_error() == Some(9)
 }
 
@@ -471,7 +483,7 @@ impl Iterator for Listener {
     }
 }
 
-/// A TCP connection that was accepted and of which nothing was read.
+/// A TCP connection that was accepted, and from which nothing was read yet.
 #[derive(Debug)]
 #[must_use = "the client gets no answer when this is dropped"]
 pub struct Incoming {
@@ -482,18 +494,18 @@ pub struct Incoming {
 }
 
 impl Incoming {
-    /// The address of the client.
+    /// Returns the address of the client.
     pub fn peer_addr(&self) -> SocketAddr {
         self.peer
     }
 
-    /// Reads the request, which may ask for a WebSocket or be one of plain HTTP.
+    /// Reads the request, which is an upgrade request or a plain HTTP request.
     ///
     /// # Errors
     ///
-    /// A faulty request, which was answered with the fitting status; a time-out; a failed stream;
-    /// [`Error::TooManyConnections`];
-    /// with the feature `rustls`, `Error::Tls` when the client's handshake fails.
+    /// Returns an error if the request is not valid (it was answered with the matching status), after a time-out, and
+    /// if the stream fails. Returns [`Error::TooManyConnections`] if the listener already has its maximum number of
+    /// connections. With the feature `rustls`, returns `Error::Tls` if the TLS handshake fails.
     pub fn request(self) -> Result<PendingRequest> {
         let Self { tcp, slot, peer, settings } = self;
         tcp.set_nodelay(true)?;
@@ -505,18 +517,18 @@ impl Incoming {
         Ok(request)
     }
 
-    /// Reads the request and opens the WebSocket that it asks for, with a subprotocol that both sides speak.
+    /// Reads the request and opens the WebSocket, with a subprotocol that both sides support.
     ///
     /// # Errors
     ///
-    /// As [`request`](Self::request), and [`Error::NotAnUpgrade`] for a plain HTTP request, which is
-    /// answered with 426.
+    /// Returns the same errors as [`request`](Self::request). Returns [`Error::NotAnUpgrade`] for a plain HTTP request,
+    /// which is answered with 426.
     pub fn accept(self) -> Result<WebSocket> {
         self.request()?.accept()
     }
 }
 
-/// A request that waits for its answer.
+/// A request that waits for an answer.
 ///
 /// ```no_run
 /// # fn serve(incoming: ws_std::Incoming) -> ws_std::Result<()> {
@@ -535,7 +547,7 @@ impl Incoming {
 /// # }
 /// ```
 ///
-/// It is [`Send`], and not [`Sync`].
+/// It is [`Send`], but not [`Sync`].
 #[must_use = "the client gets no answer when this is dropped"]
 pub struct PendingRequest<T = Stream> {
     driver: Box<Driver<T>>,
@@ -555,45 +567,49 @@ impl<T: fmt::Debug> fmt::Debug for PendingRequest<T> {
 impl<T> std::ops::Deref for PendingRequest<T> {
     type Target = endpoint::Request;
 
-    /// The method, target and header fields.
+    /// Returns the method, the target and the header fields.
     fn deref(&self) -> &endpoint::Request {
         &self.head
     }
 }
 
 impl PendingRequest<Stream> {
-    /// The address of the client.
+    /// Returns the address of the client.
     ///
     /// # Errors
     ///
-    /// As of the stream, such as when the client is gone; [`Incoming::peer_addr`] always knows it.
+    /// Returns the error of the stream, for example if the client has disconnected. [`Incoming::peer_addr`] never
+    /// fails.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.stream().get_ref().peer_addr()
     }
 }
 
 impl<T: Transport> PendingRequest<T> {
-    /// The stream. To read from it or write to it breaks the connection.
+    /// Returns the stream. Reading from it or writing to it breaks the connection.
     pub fn stream(&self) -> &T {
         &self.driver.link.io.stream
     }
 
-    /// Opens the WebSocket, with a subprotocol that both sides speak.
+    /// Opens the WebSocket, with a subprotocol that both sides support.
     ///
     /// # Errors
     ///
-    /// [`Error::NotAnUpgrade`] for a plain HTTP request, which is answered with 426, or a failed stream.
+    /// Returns [`Error::NotAnUpgrade`] for a plain HTTP request, which is answered with 426, and an error if the stream
+    /// fails.
     pub fn accept(self) -> Result<WebSocket<T>> {
         self.accept_with(&AcceptResponse::new())
     }
 
-    /// Opens the WebSocket with an answer of the caller's, such as one with headers. The subprotocol is the one that
-    /// [`accept`](Self::accept) would choose, unless the answer sets another one that was offered, or `None`.
+    /// Opens the WebSocket with an answer of the caller, for example one with headers.
+    ///
+    /// The subprotocol is the one that [`accept`](Self::accept) would choose, unless the answer sets one that was
+    /// offered, or `None`.
     ///
     /// # Errors
     ///
-    /// As [`accept`](Self::accept), and [`Error::Open`] when the answer is not valid; the client
-    /// is then answered with 500.
+    /// Returns the same errors as [`accept`](Self::accept). Returns [`Error::Open`] if the answer is not valid; the
+    /// client is then answered with 500.
     pub fn accept_with(mut self, response: &AcceptResponse<'_>) -> Result<WebSocket<T>> {
         if !self.head.is_upgrade() {
             let text: &[u8] = match self.head.is_http10_upgrade() {
@@ -621,22 +637,22 @@ impl<T: Transport> PendingRequest<T> {
         }
     }
 
-    /// Refuses with a status, such as 401, 403, 404 or 503, and closes the connection.
+    /// Refuses the request with a status, such as 401, 403, 404 or 503, and closes the connection.
     ///
     /// # Errors
     ///
-    /// [`Error::Open`] for a status that is not 200–599, and the client is answered with 500; or a
-    /// failed stream.
+    /// Returns [`Error::Open`] if the status is not from 200 to 599; the client is then answered with 500. Returns an
+    /// error if the stream fails.
     pub fn reject(self, status: u16) -> Result<()> {
         self.http(&HttpResponse::new(status))
     }
 
-    /// Answers with an HTTP response, a page or a refusal with headers, and closes the connection.
+    /// Answers with an HTTP response, such as a page or a refusal with headers, and closes the connection.
     ///
     /// # Errors
     ///
-    /// [`Error::Open`] for a response that is not valid, and the client is answered with 500; or a
-    /// failed stream.
+    /// Returns [`Error::Open`] if the response is not valid; the client is then answered with 500. Returns an error if
+    /// the stream fails.
     pub fn http(mut self, response: &HttpResponse<'_>) -> Result<()> {
         let fault = HttpResponse::new(500);
         let answered = match self.driver.endpoint.outbound.respond(response) {

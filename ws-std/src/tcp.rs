@@ -1,14 +1,14 @@
-//! A TCP connection that several handles share, with time limits for reads and writes.
+//! A TCP connection with several handles, and with time limits for reads and writes.
 //!
-//! Linux and other Unix systems keep the time limits themselves: a blocked call ends when its time has passed,
-//! and a write tells how much it has taken. Windows leaves a socket in an unknown state when a call times out
-//! (`SO_SNDTIMEO` and `SO_RCVTIMEO`), and does not tell how much of a write was sent. So each call
-//! there first waits until the socket is ready, and then returns at once. That changes nothing that other handles of
-//! the socket see.
+//! On Linux and other Unix systems, the system enforces the time limits: a blocked call ends when its time has passed,
+//! and a write returns how many bytes were written. On Windows, a socket is in an unknown state after a call has timed
+//! out (`SO_SNDTIMEO` and `SO_RCVTIMEO`), and the system does not say how much of a write was sent. So there each call
+//! first waits until the socket is ready, and then does not block. This does not change the socket for its other
+//! handles.
 //!
-//! A read of a listener's connection ends soon after the listener has begun to shut down, as if its time limit had
-//! passed. Linux and Android wake it by an end of the stream, Windows by a socket of the listener's. Where nothing
-//! wakes it, or once it was woken, it waits for a short time only.
+//! When a listener begins to shut down, reads of its connections end soon, as if their time limits had passed. On Linux
+//! and Android, an end of the stream wakes a read, and on Windows a socket of the listener does. On other systems
+//! nothing wakes it. There, and after it was woken, a read waits only for a short time.
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -28,24 +28,24 @@ use crate::sync::lock;
 use crate::timed::is_timeout;
 use crate::transport::Transport;
 
-/// How long a read waits once the listener shuts down, at first; then longer each time, as there can be
-/// thousands.
+/// How long a read waits at first while the listener shuts down. It waits longer each time, because there can be
+/// thousands of connections.
 const RETRY_AFTER: Duration = Duration::from_millis(5);
-/// The longest wait of a read that nothing wakes when the listener shuts down.
+/// The longest wait of a read that is not woken when the listener shuts down.
 const MAX_RETRY_AFTER: Duration = Duration::from_millis(200);
 
-/// A TCP connection, whose handles share one file descriptor.
+/// A TCP connection. All its handles share one file descriptor.
 ///
-/// It is a [`TcpStream`] to look at. To read from it or write to it breaks the WebSocket.
+/// It dereferences to a [`TcpStream`]. Reading from it or writing to it breaks the WebSocket.
 #[derive(Clone, Debug)]
 pub struct Tcp {
     stream: Arc<TcpStream>,
     #[cfg(windows)]
     limits: Arc<ready::Limits>,
-    /// What the time limit for reads is to be. The socket's may be shorter.
+    /// The time limit for reads that was set. The socket's own limit may be shorter.
     #[cfg(not(windows))]
     read_timeout: Arc<Mutex<Option<Duration>>>,
-    /// Of a listener's connection.
+    /// The place of this connection, if it belongs to a listener.
     slot: Option<Arc<ConnectionSlot>>,
     retry_after: Duration,
 }
@@ -65,7 +65,7 @@ impl Tcp {
         }
     }
 
-    /// Waits until a read returns at once.
+    /// Waits until a read does not block.
     #[cfg(windows)]
     fn wait_to_read(&self) -> io::Result<()> {
         let slot = self.slot.as_deref().map(|slot| (slot, self.retry_after));
@@ -73,7 +73,7 @@ impl Tcp {
         result.map_err(|error| self.aborted(error))
     }
 
-    /// Sees to it that a read does not wait for too long, where nothing wakes it.
+    /// Makes sure that a read does not wait for too long if nothing wakes it.
     #[cfg(not(windows))]
     fn wait_to_read(&self) -> io::Result<()> {
         let is_stopping = self.slot.as_ref().is_some_and(|slot| slot.is_stopping());
@@ -88,7 +88,7 @@ impl Tcp {
         *lock(&self.read_timeout)
     }
 
-    /// Waits until a write returns at once; returns how long it may be.
+    /// Waits until a write does not block, and returns how many bytes it may have.
     fn wait_to_write(&self) -> io::Result<usize> {
         #[cfg(windows)]
         return self.limits.wait_to_write(&self.stream).map_err(|error| self.aborted(error));
@@ -96,7 +96,8 @@ impl Tcp {
         Ok(usize::MAX)
     }
 
-    /// What a wait has come to, which a shutdown of the socket by the listener does not end.
+    /// Returns the error of a wait. A wait does not end when the listener aborts the connection, so this checks for
+    /// that.
     #[cfg(windows)]
     fn aborted(&self, error: io::Error) -> io::Error {
         let is_aborted = self.slot.as_ref().is_some_and(|slot| slot.is_aborted());
@@ -123,14 +124,14 @@ impl Read for Tcp {
         let result = self.wait_to_read().and_then(|()| (&*self.stream).read(buffer));
         let Some(slot) = &self.slot else { return result };
         match result {
-            // The end is not the peer's, whose answer to the Close frame can still come.
+            // The listener has ended this side of the stream, so the peer's answer to the Close frame can still arrive.
             #[cfg(not(windows))]
             Ok(0) if slot.is_woken() => {
-                // The caller may have other things to do.
+                // Do not wait for longer than the caller has asked.
                 let wait = shorter(self.read_timeout(), Some(self.retry_after));
                 thread::sleep(wait.unwrap_or_default());
             }
-            // What was waited for may be longer than the wait: the caller looks at the time.
+            // The time limit of the caller may be longer than this wait, so the caller checks the time.
             #[cfg(not(windows))]
             Err(error) if is_timeout(&error) && !SHUTDOWN_WAKES_READS && !slot.is_stopping() => {
                 return Err(ErrorKind::Interrupted.into());
@@ -213,7 +214,7 @@ impl Transport for Tcp {
     }
 }
 
-/// The shorter of two time limits, if there is one.
+/// Returns the shorter of two time limits, if there is one.
 fn shorter(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {
     match (a, b) {
         (Some(a), Some(b)) => Some(a.min(b)),
@@ -221,7 +222,7 @@ fn shorter(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {
     }
 }
 
-/// Time limits by waiting until the socket is ready.
+/// Time limits that wait until the socket is ready.
 #[cfg(windows)]
 mod ready {
     use std::io::{self, ErrorKind};
@@ -238,11 +239,11 @@ mod ready {
 
     /// No time limit.
     const NONE: u64 = u64::MAX;
-    /// How long a socket is left alone whose peer has ended its side, because waiting ends at once then.
+    /// The pause before waiting again for a socket whose peer has ended its side, because waiting then returns at once.
     const HALF_CLOSED: Duration = Duration::from_millis(5);
     /// The longest write, in bytes.
     const MAX_WRITE: usize = 64 * 1024;
-    /// The longest write to a socket with the smallest buffer.
+    /// The longest write to a socket with the smallest buffer, in bytes.
     const MIN_WRITE: usize = 512;
 
     /// The time limits of all handles of a connection, in microseconds.
@@ -250,7 +251,7 @@ mod ready {
     pub(super) struct Limits {
         read: AtomicU64,
         write: AtomicU64,
-        /// A write as long as this fits into the send buffer of a socket that is ready: it does not block.
+        /// A write of this many bytes fits into the send buffer of a socket that is ready, so it does not block.
         most: usize,
     }
 
@@ -269,13 +270,14 @@ mod ready {
             self.write.store(micros(timeout), Ordering::Relaxed);
         }
 
-        /// `slot` is that of a listener's connection, and how long to wait once the listener shuts down.
+        /// Waits until a read does not block. `slot` is the place of a listener's connection, and how long to wait
+        /// while the listener shuts down.
         pub(super) fn wait_to_read(
             &self,
             stream: &TcpStream,
             slot: Option<(&ConnectionSlot, Duration)>,
         ) -> io::Result<()> {
-            // An end or a failure shows in the read.
+            // The read returns the end of the stream or the error.
             wait(stream, PollFlags::RDNORM, PollFlags::all(), &self.read, slot)
         }
 
@@ -290,7 +292,8 @@ mod ready {
         timeout.and_then(|timeout| u64::try_from(timeout.as_micros()).ok()).unwrap_or(NONE)
     }
 
-    /// Waits until the socket is as `ready` says, for a short time only once the listener of `slot` shuts down.
+    /// Waits until the socket has an event of `ready`. While the listener of `slot` shuts down, this waits only for a
+    /// short time.
     fn wait(
         stream: &TcpStream,
         asked: PollFlags,
@@ -309,7 +312,7 @@ mod ready {
                     waker = None;
                     Some(pause)
                 }
-                // Should it begin from here on, the waker has something to read from.
+                // If the shutdown begins after this point, the waker becomes readable.
                 Some(_) if waker.is_none() => Some(MAX_RETRY_AFTER),
                 _ => None,
             };
@@ -320,7 +323,7 @@ mod ready {
             let mut fds = [PollFd::new(stream, asked), stop];
             let count = if waker.is_some() { 2 } else { 1 };
             let asked_of = fds.get_mut(..count).unwrap_or_default();
-            // A signal is as good as a wait.
+            // An interruption by a signal counts as the end of the wait.
             let count = match poll(asked_of, timeout.as_ref()) {
                 Err(rustix::io::Errno::INTR) => 0,
                 result => result?,
@@ -334,7 +337,7 @@ mod ready {
                 return Err(ErrorKind::TimedOut.into());
             }
             if waker.is_some() && !stop.revents().is_empty() {
-                // Another has sent something to it, or it has failed: it wakes nobody any more.
+                // The waker has failed, or another program has sent something to it. It cannot be used any more.
                 waker = None;
             } else if count > 0 {
                 thread::sleep(left.map_or(HALF_CLOSED, |left| left.min(HALF_CLOSED)));
@@ -351,7 +354,7 @@ mod tests {
     use super::*;
     use crate::registry::Registry;
 
-    // Any program of the host can send to the waker before it is connected.
+    // Any program on the host can send to the waker before it is connected.
     #[test]
     fn a_waker_that_wakes_for_nothing_ends_no_read() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -1,26 +1,26 @@
-//! ws:// URLs (RFC 6455 §3), and what is wrong with a URL.
+//! Parsing `ws://` and `wss://` URLs (RFC 6455 §3), and the errors of URLs.
 
 use std::fmt;
 
-/// A WebSocket URL, taken apart.
+/// The parts of a WebSocket URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Url<'u> {
     pub(crate) secure: bool,
     pub(crate) host: Host<'u>,
     pub(crate) port: u16,
-    /// The value of the Host field.
+    /// The value of the `Host` field.
     pub(crate) authority: String,
-    /// Path and query.
+    /// The path and the query.
     pub(crate) resource_name: String,
 }
 
-/// The host of a URL; printed, an IPv6 address has its zone and no brackets.
+/// The host of a URL. `Display` shows an IPv6 address with its zone and without brackets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Host<'u> {
     /// A name or an address, without the brackets of an IPv6 address.
     pub(crate) name: &'u str,
-    /// The zone of an IPv6 address, by its number or its name (RFC 6874). It means something to this machine alone, so
-    /// that it is never sent.
+    /// The zone of an IPv6 address, as a number or a name (RFC 6874). It only has a meaning on this machine, so it is
+    /// never sent.
     pub(crate) zone: Option<&'u str>,
 }
 
@@ -31,31 +31,32 @@ impl fmt::Display for Host<'_> {
     }
 }
 
-/// What is wrong with a WebSocket URL (RFC 6455 §3) or a proxy's URL.
+/// Why a WebSocket URL (RFC 6455 §3) or the URL of a proxy is not valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum UrlError {
     /// The scheme is neither `ws` nor `wss`.
     Scheme,
-    /// The URL is `wss://`, which needs TLS: the feature `rustls`, or a TLS stream of the caller's in
+    /// The URL is `wss://`, which needs TLS. Use the feature `rustls`, or pass a TLS stream to
     /// [`Connector::connect_over_encrypted`](crate::Connector::connect_over_encrypted).
     Tls,
-    /// `user:password@` has no meaning in a WebSocket URL; send an Authorization header.
+    /// `user:password@` has no meaning in a WebSocket URL. Send an `Authorization` header instead.
     UserInfo,
     /// The host is missing or has characters that are not allowed.
     Host,
-    /// The zone of an IPv6 address is not written as in `[fe80::1%25eth0]` (RFC 6874 §2), with letters, digits and
-    /// `-._~`; or the connection goes through a proxy, which does not know the zones of this machine.
+    /// The zone of an IPv6 address is not valid, or the connection goes through a proxy, where the zones of this
+    /// machine have no meaning. A zone is written as in `[fe80::1%25eth0]` (RFC 6874 §2), and consists of letters,
+    /// digits and `-._~`.
     Zone,
     /// The port is not a number from 1 to 65535.
     Port,
-    /// A fragment (`#…`) must not be used; a literal `#` is written `%23`.
+    /// The URL has a fragment (`#…`), which is not allowed. Write a literal `#` as `%23`.
     Fragment,
-    /// The path or query has a character that has to be percent-encoded.
+    /// The path or query has a character that must be percent-encoded.
     Path,
     /// The scheme of a proxy's URL is not `http`, `socks5` or `socks5h`.
     ProxyScheme,
-    /// A proxy's URL has something else behind its scheme than `[user:password@]host[:port]`.
+    /// The proxy's URL is not `[user:password@]host[:port]` after the scheme.
     Proxy,
 }
 
@@ -82,8 +83,8 @@ impl fmt::Display for UrlError {
                  TLS to the proxy itself is not supported"
             }
             Self::Proxy => {
-                "the proxy's URL is not http://[user:password@]host[:port], \
-                 with other characters of user and password percent-encoded"
+                "the proxy's URL is not scheme://[user:password@]host[:port], \
+                 with special characters of user and password percent-encoded"
             }
         })
     }
@@ -124,7 +125,7 @@ impl<'u> Url<'u> {
     }
 }
 
-/// The host and the port, or the default of one that is left out.
+/// Splits an authority into the host and the port. If there is no port, it is `default`.
 pub(crate) fn split_port(authority: &str, default: u16) -> Result<(Host<'_>, u16), UrlError> {
     let (host, port) = match authority.strip_prefix('[') {
         Some(rest) => {
@@ -146,7 +147,7 @@ pub(crate) fn split_port(authority: &str, default: u16) -> Result<(Host<'_>, u16
                 Some((host, port)) => (host, Some(port)),
                 None => (authority, None),
             };
-            // A registered name (RFC 3986 §3.2.2) as far as names and addresses need it.
+            // A registered name (RFC 3986 §3.2.2), limited to the characters of host names and IPv4 addresses.
             let valid =
                 |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
             if host.is_empty() || !host.bytes().all(valid) {
@@ -165,7 +166,8 @@ pub(crate) fn split_port(authority: &str, default: u16) -> Result<(Host<'_>, u16
     Ok((host, port))
 }
 
-/// The zone that stands behind a `%` (RFC 6874 §2). What would have to be percent-encoded is in the name of no interface.
+/// Returns the zone from the text after a `%` (RFC 6874 §2). Names of interfaces do not contain characters that would
+/// have to be percent-encoded.
 fn zone_id(text: &str) -> Result<&str, UrlError> {
     let is_unreserved =
         |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
@@ -173,8 +175,8 @@ fn zone_id(text: &str) -> Result<&str, UrlError> {
     zone.filter(|zone| zone.bytes().all(is_unreserved)).ok_or(UrlError::Zone)
 }
 
-/// Whether a byte may be in a path or query (RFC 3986 §3.3, §3.4). Brackets may not, but browsers and
-/// servers let them, as in `?id[]=1`.
+/// Returns whether a byte is allowed in a path or query (RFC 3986 §3.3, §3.4). Brackets are accepted although the RFC
+/// forbids them, because browsers and servers accept them, as in `?id[]=1`.
 fn is_allowed(byte: u8) -> bool {
     byte.is_ascii_graphic()
         && !matches!(byte, b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}')

@@ -186,7 +186,7 @@ fn server_says_what_to_configure_for_an_upgrade_by_http10() {
     );
     assert_eq!(
         error.to_string(),
-        "an upgrade by HTTP/1.0, which has none: the proxy in front has to speak HTTP/1.1 to this server \
+        "an upgrade request of HTTP/1.0, which has no upgrades: the proxy has to use HTTP/1.1 to this server \
          (nginx: proxy_http_version 1.1)"
     );
     let Error::NotAnUpgrade(request) = error else { panic!("{error:?}") };

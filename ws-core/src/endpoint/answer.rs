@@ -1,7 +1,7 @@
-//! The sending side's part of the opening handshake: a client's request, and a server's answer.
+//! The sending side of the opening handshake: a client's request and a server's answer.
 //!
-//! A request that was parsed is left here by the receiving side, the application answers it, and the receiving
-//! side finds the answer when it is asked next.
+//! The receiving side stores a parsed request here, and the application answers it. When the receiving side is polled
+//! next, it finds the answer.
 
 use alloc::string::{String, ToString};
 
@@ -14,10 +14,10 @@ use crate::connection::ConnectionState;
 use crate::handshake::DeflateExtension;
 use crate::handshake::{AcceptResponse, HandshakeError, HttpResponse, OpenError};
 
-/// Most heads are shorter, in bytes.
+/// The usual maximum length of a head in bytes.
 const USUAL_HEAD: usize = 512;
 
-/// How a request was answered.
+/// The request that waits for an answer, or its answer.
 #[derive(Debug)]
 pub(super) enum Answer {
     None,
@@ -30,7 +30,8 @@ impl Outbound {
     ///
     /// # Errors
     ///
-    /// No such request waits, a subprotocol was not offered, or a header is not valid. Nothing was written.
+    /// Returns an error if no upgrade request is waiting, if the subprotocol was not offered, or if a header is not
+    /// valid. Nothing is written then.
     pub fn accept(&mut self, response: &AcceptResponse<'_>) -> Result<(), OpenError> {
         let request = self.request()?;
         let accept = *request.accept().ok_or(OpenError::NoRequest)?;
@@ -51,11 +52,11 @@ impl Outbound {
         Ok(())
     }
 
-    /// Answers a request, of either kind, with an HTTP response, body included, and ends.
+    /// Answers any request with an HTTP response, including its body, and ends the connection.
     ///
     /// # Errors
     ///
-    /// No request waits, or the response is not valid. Nothing was written.
+    /// Returns an error if no request is waiting or the response is not valid. Nothing is written then.
     pub fn respond(&mut self, response: &HttpResponse<'_>) -> Result<(), OpenError> {
         let request = self.request()?;
         let with_body = request.method() != "HEAD" && !matches!(response.status, 204 | 304);
@@ -68,7 +69,7 @@ impl Outbound {
         Ok(())
     }
 
-    /// The request that waits, if its client still does.
+    /// Returns the request that is waiting, unless the stream has failed or is no longer waited for.
     fn request(&self) -> Result<&Request, OpenError> {
         match &self.answer {
             Answer::Asked(request) if !self.is_given_up() => Ok(request),
@@ -76,13 +77,13 @@ impl Outbound {
         }
     }
 
-    /// A request has come, and waits for its answer.
+    /// Stores a request that was received and waits for its answer.
     pub(super) fn asked(&mut self, request: Request) {
         self.answer = Answer::Asked(request);
         self.sender.ending.set_state(ConnectionState::Asked);
     }
 
-    /// The client has ended its side of the stream, and waits for an answer that is no WebSocket.
+    /// Records that the client has ended its side of the stream and waits for a page.
     pub(super) fn half_closed(&mut self) {
         if self.sender.ending.state() == ConnectionState::Asked {
             self.sender.ending.set_state(ConnectionState::HalfClosed);
@@ -95,7 +96,8 @@ impl Outbound {
         self.sender.timers.opened();
     }
 
-    /// Ends without a WebSocket, or without any way to send; the first call counts.
+    /// Ends the connection if no WebSocket was opened, or if nothing can be sent any more. Only the first call has an
+    /// effect.
     pub(super) fn over(&mut self) {
         if self.sender.ending.state() != ConnectionState::Over {
             self.sender.ending.set_state(ConnectionState::Over);
@@ -104,7 +106,7 @@ impl Outbound {
         self.answer = Answer::None;
     }
 
-    /// Appends an HTTP head that `write` makes, given a slice that is long enough.
+    /// Appends the HTTP head that `write` writes into a slice.
     pub(super) fn head(
         &mut self,
         write: impl Fn(&mut [u8]) -> Result<usize, OpenError>,
@@ -112,7 +114,7 @@ impl Outbound {
         append_head(&mut self.output, write)
     }
 
-    /// Answers a faulty request, with a body if one may come.
+    /// Answers a faulty request. `with_body` is false if the method of the request is HEAD.
     pub(super) fn refuse(&mut self, error: HandshakeError, with_body: bool) {
         if self.role() == Role::Server && error.status().is_some() {
             let _ = match with_body {

@@ -1,6 +1,6 @@
-//! Requests and responses as an endpoint hands them out: owned, with what was checked already.
+//! The requests and responses in an endpoint's events. They own their bytes and were checked.
 //!
-//! The head's bytes are kept as they came, and everything in them is a place.
+//! The bytes of the head are kept as they were received, and every part is a range in them.
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -19,17 +19,17 @@ use crate::handshake::{
     accept_key, path, split_target,
 };
 
-/// A place in the bytes of a head.
+/// A range of bytes in a head.
 type Span = Range<usize>;
 
-/// The head of a request or response, and where its header fields lie. `Debug` shows their names alone.
+/// The head of a request or response, and where its fields are. `Debug` shows only their names.
 #[derive(Clone)]
 pub(super) struct Fields {
     head: Box<[u8]>,
     spans: Box<[(Span, Span)]>,
 }
 
-/// Where fields lie in a head.
+/// Returns where the fields are in a head.
 fn spans<'h>(
     head: &[u8],
     fields: impl Iterator<Item = (&'h str, &'h [u8])>,
@@ -42,17 +42,17 @@ impl Fields {
         self.head.get(span.clone()).unwrap_or_default()
     }
 
-    /// A part of the head that was found to be text when it was parsed.
+    /// Returns a part of the head that the parser has checked to be text.
     fn text(&self, span: &Span) -> &str {
         core::str::from_utf8(self.bytes(span)).unwrap_or_default()
     }
 
-    /// All fields in order: names as they were sent, values without the white space around them.
+    /// Returns all fields in order, as names and values.
     fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> + Clone {
         self.spans.iter().map(|(name, value)| (self.text(name), self.bytes(value)))
     }
 
-    /// The first value of a field whose value is text; names are compared without regard to case.
+    /// Returns the first value of a field that is UTF-8. The case of the name does not matter.
     fn get(&self, name: &str) -> Option<&str> {
         self.iter()
             .filter(|(found, _)| found.eq_ignore_ascii_case(name))
@@ -66,17 +66,19 @@ impl fmt::Debug for Fields {
     }
 }
 
-/// Where `part`, a piece of `whole`, lies in it.
+/// Returns where `part`, which is a slice of `whole`, is in it.
 fn span(whole: &[u8], part: &[u8]) -> Span {
     let start = (part.as_ptr() as usize).wrapping_sub(whole.as_ptr() as usize);
     start..start.wrapping_add(part.len())
 }
 
-/// A client's request; clones share its bytes. `Debug`, for a log, shows no query and no value of a field: they may be secret.
+/// A client's request. Clones share its bytes.
+///
+/// `Debug` shows neither the query nor the values of fields, because they may be secret.
 #[derive(Clone)]
 pub struct Request(Arc<Parsed>);
 
-/// A head, and where its parts lie.
+/// A head, and where its parts are.
 struct Parsed {
     fields: Fields,
     method: Span,
@@ -88,84 +90,87 @@ struct Parsed {
     upgrade: Option<Asked>,
 }
 
-/// What a request for a WebSocket asks for.
+/// The further parts of a request for a WebSocket.
 struct Asked {
-    /// What answers the key.
+    /// The `Sec-WebSocket-Accept` that answers the key.
     accept: Option<[u8; 28]>,
     subprotocols: Vec<Span>,
-    /// What this side agrees to, of what was offered.
+    /// The parameters that this side agrees to, if it accepts one of the client's offers.
     #[cfg(feature = "zlib-rs")]
     deflate: Option<DeflateParams>,
 }
 
 impl Request {
-    /// The method: `GET` when a WebSocket is asked for.
+    /// Returns the method, which is `GET` for an upgrade request.
     pub fn method(&self) -> &str {
         self.text(&self.0.method)
     }
 
-    /// The request target as it was sent, for example `/chat?room=1`.
+    /// Returns the request target as it was sent, for example `/chat?room=1`.
     pub fn target(&self) -> &str {
         self.text(&self.0.target)
     }
 
-    /// The target from its path on, also when it was sent as a whole URI. A path that is missing there is `/`.
+    /// Returns the path and query of the target, even if the target was sent as a whole URI. If the path is missing, it
+    /// is `/` (RFC 6455 §3).
     pub fn resource_name(&self) -> &str {
         self.text(&self.0.resource_name)
     }
 
-    /// The minor version of HTTP: 1 for HTTP/1.1.
+    /// Returns the minor version of HTTP: 1 for HTTP/1.1.
     pub fn minor_version(&self) -> u8 {
         self.0.minor_version
     }
 
-    /// Whether this is a plain request only because it is of HTTP/1.0, which has no upgrades: its `Upgrade` contains
-    /// `websocket`.
+    /// Returns whether the request has version HTTP/1.0 and its `Upgrade` contains `websocket`. Because HTTP/1.0 has no
+    /// upgrades, it is a plain request.
     ///
-    /// A proxy in between speaks HTTP/1.0 to the server. It has to be told otherwise: nginx by
+    /// The usual cause is a proxy that speaks HTTP/1.0 to the server. Configure it to use HTTP/1.1; in nginx, with
     /// `proxy_http_version 1.1`.
     pub fn is_http10_upgrade(&self) -> bool {
         self.0.is_http10_upgrade
     }
 
-    /// All header fields in order: names as they were sent, values without the white space around them.
+    /// Returns all fields in order, as names and values. Names are as they were sent; values have no white space around
+    /// them.
     pub fn fields(&self) -> impl Iterator<Item = (&str, &[u8])> + Clone {
         self.0.fields.iter()
     }
 
-    /// The first value of a header field that is text.
+    /// Returns the first value of a field that is UTF-8. The case of the name does not matter.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.0.fields.get(name)
     }
 
-    /// Whether a WebSocket is asked for.
+    /// Returns whether this is an upgrade request, which asks for a WebSocket.
     pub fn is_upgrade(&self) -> bool {
         self.0.upgrade.is_some()
     }
 
-    /// The host and port that the request goes to: those of the target if it has them, else those of `Host`.
+    /// Returns the host and optional port that the request is for: those of the target if it is a whole URI, otherwise
+    /// those of `Host`.
     pub fn host(&self) -> Option<&str> {
         self.0.host.as_ref().map(|span| self.text(span))
     }
 
-    /// The Origin: the page of a browser that asks. `None` does not come from a browser
-    /// (RFC 6455 §4.2.1).
+    /// Returns the `Origin`: the site of the page that sent the request. It is `None` only if the client is not a
+    /// browser (RFC 6455 §4.2.1).
     pub fn origin(&self) -> Option<&str> {
         self.header("origin")
     }
 
-    /// The subprotocols that the client offers, the one that it likes best first.
+    /// Returns the offered subprotocols in the client's order of preference.
     pub fn subprotocols(&self) -> impl Iterator<Item = &str> + Clone {
         let offers = self.0.upgrade.as_ref().map_or(&[][..], |asked| &asked.subprotocols);
         offers.iter().map(|span| self.text(span))
     }
 
-    /// What answers the key of a request for a WebSocket.
+    /// Returns the `Sec-WebSocket-Accept` that answers the key of an upgrade request.
     pub(super) fn accept(&self) -> Option<&[u8; 28]> {
         self.0.upgrade.as_ref()?.accept.as_ref()
     }
 
-    /// What this side agrees to, if permessage-deflate was offered.
+    /// Returns the parameters that this side agrees to, if a suitable permessage-deflate was offered.
     #[cfg(feature = "zlib-rs")]
     pub(super) fn deflate(&self) -> Option<DeflateParams> {
         self.0.upgrade.as_ref().and_then(|asked| asked.deflate)
@@ -175,8 +180,8 @@ impl Request {
         self.0.fields.text(span)
     }
 
-    /// Parses a head with at most `max_fields` fields, and checks what it asks for and where it comes from. What is wrong
-    /// with a request whose syntax is right comes beside it.
+    /// Parses a head with at most `max_fields` fields, and checks it as an upgrade request, including its host and
+    /// origin. If only the syntax is right, the result is the request together with the error.
     pub(super) fn parse(
         head: Box<[u8]>,
         max_fields: usize,
@@ -216,13 +221,13 @@ impl Request {
         let (method, target) = (place(parsed.method()), place(parsed.target()));
         let (host, resource_name) = (host.map(place), place(resource));
         let has_path = resource.starts_with('/') || resource_name == target;
-        // Without a path in the target, the resource name stands nowhere in the head.
+        // If the path is missing, the resource name with its `/` is not in the head.
         let longer = (!has_path).then(|| [&head, &b"/"[..], resource.as_bytes()].concat());
         let (minor_version, is_http10_upgrade) =
             (parsed.minor_version(), parsed.is_http10_upgrade());
         let count = parsed.fields().count();
         storage.truncate(count);
-        // They take as much memory as the fields, so that the memory of these is used again.
+        // A pair of spans has the size of a field, so the vector's memory is used again.
         let spans = spans(&head, storage.into_iter().map(|field| (field.name, field.value)));
         let (head, resource_name) = match longer {
             Some(longer) => {
@@ -257,7 +262,9 @@ impl fmt::Debug for Request {
     }
 }
 
-/// A server's response. `Debug`, for a log, shows no value of a field, and of the body its length.
+/// A server's response.
+///
+/// `Debug` shows neither the values of fields nor the body, but only their names and its length.
 #[derive(Clone)]
 pub struct Response {
     status: u16,
@@ -267,33 +274,34 @@ pub struct Response {
 }
 
 impl Response {
-    /// The status code.
+    /// Returns the status code.
     pub fn status(&self) -> u16 {
         self.status
     }
 
-    /// The reason phrase, for people.
+    /// Returns the reason phrase, which is meant for people.
     pub fn reason(&self) -> &str {
         &self.reason
     }
 
-    /// All header fields in order: names as they were sent, values without the white space around them.
+    /// Returns all fields in order, as names and values. Names are as they were sent; values have no white space around
+    /// them.
     pub fn fields(&self) -> impl Iterator<Item = (&str, &[u8])> + Clone {
         self.fields.iter()
     }
 
-    /// The first value of a header field that is text.
+    /// Returns the first value of a field that is UTF-8. The case of the name does not matter.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.fields.get(name)
     }
 
-    /// The body, as far as it came and up to [`Options::max_body`](super::Options::max_body); empty
-    /// when the WebSocket was opened.
+    /// Returns the part of the body that was received, up to [`Options::max_body`](super::Options::max_body). It is
+    /// empty if the WebSocket was opened.
     pub fn body(&self) -> &[u8] {
         &self.body
     }
 
-    /// The schemes of the challenges in a field, which begin with them (RFC 9110 §11.6.1). Their parameters are not shown.
+    /// Writes the scheme of each challenge in a field, without its parameters (RFC 9110 §11.6.1).
     fn fmt_challenge(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut separator = ", authentication by";
         for (_, value) in self.fields().filter(|(found, _)| found.eq_ignore_ascii_case(name)) {
@@ -319,9 +327,10 @@ impl Response {
     }
 }
 
-/// For a log: the status and the reason, the place that a redirect leads to, the schemes of an authentication challenge, and
-/// the start of a body that is text. What comes from the server is escaped and cut to 100 bytes; a query in `Location` is not
-/// shown.
+/// Shows the response for a log: the status and reason, the `Location` of a redirect, the schemes of an authentication
+/// challenge, and the start of the body if it is text.
+///
+/// Text from the server is escaped and cut to 100 bytes. A query in `Location` is not shown.
 impl fmt::Display for Response {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "status {}", self.status)?;
@@ -338,7 +347,7 @@ impl fmt::Display for Response {
         }
         let text = match core::str::from_utf8(&self.body) {
             Ok(text) => text,
-            // The end of what was kept can be inside a character.
+            // The body may have been cut inside a character.
             Err(error) if error.error_len().is_none() => {
                 let valid = self.body.get(..error.valid_up_to()).unwrap_or_default();
                 core::str::from_utf8(valid).unwrap_or_default()

@@ -1,7 +1,7 @@
-//! The opening handshake of an endpoint: heads, the application's answer, a refusal's body.
+//! The opening handshake of an endpoint: the heads, the application's answer and the body of a refusal.
 //!
-//! [`Inbound`] comes here while its phase is not `Open`. The answer to a request is given to the sending side,
-//! and found there when events are looked for next.
+//! [`Inbound`] calls this module until the connection is open. The application passes its answer to a request to the
+//! sending side, and the next search for events finds it there.
 
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
@@ -38,9 +38,9 @@ pub(super) enum HandshakeState {
     /// The body of a server's refusal is being received.
     Body(Box<Refusal>),
     Open,
-    /// Nothing more is told: what still arrives is of no interest (RFC 6455 §1.4).
+    /// No further events follow. Later bytes are ignored (RFC 6455 §1.4).
     Over,
-    /// As `Over`, after a fault of the peer's.
+    /// The same as `Over`, after an error of the peer.
     Failed(Box<HandshakeFailure>),
 }
 
@@ -48,9 +48,9 @@ pub(super) struct Opening {
     options: Options,
     first: FirstBytes,
     reader: HeadReader,
-    /// How many of the unread bytes the reader has seen.
+    /// How many of the unread bytes the reader has read.
     seen: usize,
-    /// On a client, what it has offered.
+    /// On a client, the key and the offered subprotocols.
     offer: Option<(ClientKey, Vec<String>)>,
 }
 
@@ -61,7 +61,7 @@ pub(super) struct Refusal {
     max: usize,
 }
 
-/// Not what was offered: people put tokens into subprotocols.
+/// `Debug` does not show the offered subprotocols, because some applications put tokens into them.
 impl fmt::Debug for Opening {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Opening")
@@ -100,7 +100,7 @@ impl Inbound {
     #[cold]
     pub(super) fn poll_opening(&mut self, out: &mut Outbound) -> Option<Found> {
         let late = out.is_opening_late();
-        // What has come of a refusal's body is what there is.
+        // When the deadline has passed, the body of a refusal ends with the bytes that were received.
         self.session.eof |= late && matches!(self.session.state, HandshakeState::Body(_));
         let state = core::mem::replace(&mut self.session.state, HandshakeState::Over);
         let result = match state {
@@ -135,7 +135,8 @@ impl Inbound {
         found
     }
 
-    /// What comes from here on may be compressed, as the sending side has agreed: nobody needs the settings any more.
+    /// From here on, received messages may be compressed. The sending side has agreed to that and no longer needs the
+    /// settings, so this takes them.
     #[cfg(feature = "zlib-rs")]
     pub(super) fn set_deflate(&mut self, params: &DeflateParams, out: &mut Outbound) {
         let Some(compression) = out.compression.take() else { return };
@@ -156,7 +157,7 @@ impl Inbound {
                 }
                 Ok(Some(Found::Open(subprotocol, None)))
             }
-            // Who asks for a page may have closed its side and still wait for the answer.
+            // A client that asks for a page can end its side and still wait for the answer.
             Answer::Asked(request) if self.session.eof && request.is_upgrade() => {
                 Err(EndpointError::HandshakeEof)
             }
@@ -168,7 +169,7 @@ impl Inbound {
                 }
                 Ok(None)
             }
-            // It was answered with a page, or not in time.
+            // The application answered with a page, or too late.
             Answer::Asked(_) | Answer::None => Ok(None),
         }
     }
@@ -255,7 +256,7 @@ impl Inbound {
                 response.body = Bytes::new();
                 return Ok(Some(Found::Open(subprotocol, Some(Box::new(response)))));
             }
-            // A body whose length is in doubt is not worth a second fault.
+            // If the length of the body is not valid, the refusal is reported without a body instead of a second error.
             let Ok(length) = parsed.body_length() else {
                 out.over();
                 return Ok(Some(Found::Refused(Box::new(response))));
@@ -301,7 +302,7 @@ impl Inbound {
 }
 
 impl Opening {
-    /// Passes bytes that have come to those who look for the end of the head.
+    /// Passes received bytes to the check of the first bytes and to the reader that finds the end of the head.
     fn push(&mut self, fresh: &[u8]) -> Result<Option<usize>, HandshakeError> {
         let room = self.options.max_head.saturating_sub(self.seen);
         self.first.push(fresh.get(..room).unwrap_or(fresh))?;
@@ -309,7 +310,7 @@ impl Opening {
     }
 }
 
-/// Why the handshake has failed, and what was seen of the peer where that is its fault.
+/// Why the handshake failed. If it is the peer's fault, this includes what the peer sent.
 struct Fault {
     error: EndpointError,
     failure: Option<Box<HandshakeFailure>>,
@@ -323,7 +324,7 @@ impl Fault {
         Self { error: failure.error.into(), failure: Some(Box::new(failure)), is_for_head }
     }
 
-    /// The fault when no more comes: `error`, unless what has come is no HTTP.
+    /// Returns the fault if no more bytes will come: `error`, unless the received bytes are not HTTP.
     fn at_end(first: FirstBytes, error: EndpointError) -> Self {
         match first.at_end() {
             Some(error) => Self::new(first_bytes(error, first), false),
@@ -338,13 +339,13 @@ impl From<EndpointError> for Fault {
     }
 }
 
-/// A failure with the first bytes, if they are what is wrong.
+/// Returns a failure. It contains the first bytes if they are the cause.
 fn first_bytes(error: HandshakeError, first: FirstBytes) -> HandshakeFailure {
     let first_bytes = (error == HandshakeError::NotHttp).then_some(first);
     HandshakeFailure { first_bytes, ..error.into() }
 }
 
-/// Whether a request's head has the method HEAD; empty lines may precede it.
+/// Returns whether the method of a request is HEAD. There may be empty lines before the request.
 fn is_for_head(head: &[u8]) -> bool {
     let mut head = head;
     while let Some(rest) = head.strip_prefix(b"\r\n") {

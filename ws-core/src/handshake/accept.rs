@@ -1,7 +1,7 @@
 //! The keys of the opening handshake: `Sec-WebSocket-Key` and `Sec-WebSocket-Accept`.
 //!
-//! A client makes a [`ClientKey`] and a server answers it with [`accept_key`], which hashes the key as it stands in the
-//! field and never decodes it. Whether a received key is valid is checked where a request is parsed.
+//! A client sends a [`ClientKey`], and a server answers it with [`accept_key`]. That function hashes the key exactly as
+//! it was sent and never decodes it. The parser of requests checks whether a received key is valid.
 
 use core::fmt;
 
@@ -9,12 +9,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha1::block_api::compress;
 
-/// What is hashed, the first of two blocks: room for the key, what a server appends to it (RFC 6455 §1.3), and the bit
-/// that ends a message (RFC 3174 §4).
+/// The first of the two blocks that are hashed: room for the key, the GUID that a server appends to it (RFC 6455 §1.3),
+/// and the bit that ends a message (RFC 3174 §4).
 // mutant: a GUID that is not the RFC's
 const BLOCK: [u8; 64] = *b"------------------------258EAFA5-E914-47DA-95CA-C5AB0DC85B11\x80\0\0\0";
 
-/// The length of the message in bits: what the other block ends with, after zeros.
+/// The length of the message in bits. The second block consists of zeros and, at its end, this number.
 const BITS: u16 = 60 * 8;
 
 /// A client's `Sec-WebSocket-Key`: 16 random bytes in base64, 24 characters (RFC 6455 §4.1).
@@ -32,16 +32,16 @@ const BITS: u16 = 60 * 8;
 pub struct ClientKey([u8; 24]);
 
 impl ClientKey {
-    /// Encodes a nonce and returns the key, whose pad bits are zero (RFC 6455 erratum 3150).
+    /// Encodes a nonce and returns the key. Its pad bits are zero (RFC 6455 erratum 3150).
     #[must_use]
     pub fn from_nonce(nonce: [u8; 16]) -> Self {
         let mut text = [b'='; 24];
-        // 16 bytes are always 24 characters, so that this cannot fail.
+        // 16 bytes always encode to 24 characters, so this cannot fail.
         let _ = STANDARD.encode_slice(nonce, &mut text);
         Self(text)
     }
 
-    /// Returns the 24 characters of the field's value.
+    /// Returns the value of the field, which has 24 characters.
     #[must_use]
     pub fn as_str(&self) -> &str {
         ascii(&self.0)
@@ -56,8 +56,9 @@ impl fmt::Debug for ClientKey {
 
 /// Returns the `Sec-WebSocket-Accept` that answers a key: base64(SHA-1(key ‖ GUID)) (RFC 6455 §4.2.2).
 ///
-/// The result is 28 ASCII characters. The key is taken as it stands in the field; it is not decoded. `None` means
-/// that it has not 24 bytes, as every valid key has. [`AcceptResponse`](super::AcceptResponse) calls this by itself.
+/// The result is 28 ASCII characters. The key is hashed exactly as it was sent and is not decoded. The function returns
+/// `None` if the key does not have 24 bytes, which every valid key has. [`AcceptResponse`](super::AcceptResponse) calls
+/// this function itself.
 ///
 /// ```
 /// let accept = ws_core::handshake::accept_key("dGhlIHNhbXBsZSBub25jZQ==");
@@ -67,12 +68,12 @@ impl fmt::Debug for ClientKey {
 pub fn accept_key(key: &str) -> Option<[u8; 28]> {
     let hash = hash(key.as_bytes().try_into().ok()?);
     let mut text = [b'='; 28];
-    // 20 bytes are always 28 characters, so that this cannot fail.
+    // 20 bytes always encode to 28 characters, so this cannot fail.
     let _ = STANDARD.encode_slice(hash, &mut text);
     Some(text)
 }
 
-/// The SHA-1 of a key and the GUID.
+/// Returns the SHA-1 of a key followed by the GUID.
 fn hash(key: &[u8; 24]) -> [u8; 20] {
     // RFC 3174 §6.1.
     let mut state = [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0];
@@ -89,14 +90,14 @@ fn hash(key: &[u8; 24]) -> [u8; 20] {
     hash
 }
 
-/// Whether a key is 24 characters of base64 that decode to exactly 16 bytes (RFC 6455 §4.2.1).
+/// Returns whether a key is 24 characters of base64 that decode to exactly 16 bytes (RFC 6455 §4.2.1).
 ///
-/// Pad bits that are not zero are allowed: the RFC's own sample had them before erratum 3150.
+/// Pad bits need not be zero, because those of the RFC's own sample were not before erratum 3150.
 pub(super) fn is_valid_key(key: &str) -> bool {
-    // 16 bytes are 22 characters (132 bits, the last four are padding) and two pad characters. With
-    // pad bits of any value allowed, every such text decodes, and nothing else does.
+    // 16 bytes encode to 22 characters (132 bits, of which the last four are padding) and two pad characters. Because
+    // pad bits of any value are allowed, every such text decodes, and no other text does.
     match key.as_bytes().split_at_checked(22) {
-        // Without a branch per byte, so that the compiler can compare many at once.
+        // There is no branch per byte, so the compiler can compare many bytes at once.
         Some((text, b"==")) => text.iter().fold(true, |valid, &byte| {
             valid & (byte.is_ascii_alphanumeric() | matches!(byte, b'+' | b'/'))
         }),
@@ -104,7 +105,7 @@ pub(super) fn is_valid_key(key: &str) -> bool {
     }
 }
 
-/// Base64 as text: it is ASCII, so that the fallback is never taken.
+/// Returns base64 as text. Base64 is ASCII, so the fallback is never used.
 pub(super) fn ascii(base64: &[u8]) -> &str {
     core::str::from_utf8(base64).unwrap_or_default()
 }
@@ -114,7 +115,7 @@ mod tests {
     use super::*;
     use base64::engine::{GeneralPurpose, GeneralPurposeConfig};
 
-    // RFC 6455 §1.3 and §4.2.2; further values from python's hashlib.
+    // RFC 6455 §1.3 and §4.2.2. The further values come from Python's hashlib.
     #[test]
     fn accept_key_vectors() {
         for (key, accept) in [
@@ -162,7 +163,7 @@ mod tests {
                 assert_eq!(is_valid_key(text), expected, "{text:?}");
             }
         }
-        // The last character before the padding may have any pad bits; padding of other lengths is refused.
+        // The last character before the padding can have any pad bits. Padding of another length is refused.
         assert!(is_valid_key("AQIDBAUGBwgJCgsMDQ4PEC=="));
         assert!(!is_valid_key("AQIDBAUGBwgJCgsMDQ4PECAB"));
         for text in ["", "==", "AQIDBAUGBwgJCgsMDQ4PEA=", "AQIDBAUGBwgJCgsMDQ4PEA===", "é"] {

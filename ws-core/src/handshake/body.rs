@@ -1,8 +1,8 @@
-//! The body of a response that opens no WebSocket: how long it is, and reading it (RFC 9112 §6, §7).
+//! The body of a response that does not open a WebSocket: its length, and a reader for it (RFC 9112 §6, §7).
 //!
-//! An endpoint calls this for the response that refuses its request. The reader keeps no bytes: it takes the framing
-//! away from what is fed to it, and its outcome does not depend on how the bytes are cut. What surrounds the
-//! chunks is bounded; the caller bounds the data.
+//! An endpoint reads the response that refuses its request with this module. The reader keeps no bytes. It removes the
+//! framing from the bytes that it is fed, and its result does not depend on how the bytes are cut. It limits chunk
+//! extensions and trailers; the caller limits the data.
 
 use super::client::ResponseHead;
 use super::error::HandshakeError;
@@ -25,20 +25,20 @@ pub(crate) enum BodyLength {
     UntilClose,
 }
 
-/// What is wrong with a body. An endpoint tells what has come of it, and no error.
+/// What is wrong with a body. An endpoint does not report this error; it returns the part of the body that it received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BodyError {
-    /// A `Content-Length` that is malformed, repeated, or given beside a `Transfer-Encoding`.
+    /// The `Content-Length` is malformed or repeated, or there is a `Transfer-Encoding` too.
     Length(HandshakeError),
-    /// A `Transfer-Encoding` that does not delimit the body (RFC 9112 §6.1).
+    /// The `Transfer-Encoding` does not delimit the body (RFC 9112 §6.1).
     TransferEncoding,
-    /// A chunk that is malformed (RFC 9112 §7.1).
+    /// A chunk is malformed (RFC 9112 §7.1).
     Chunk,
-    /// More than 16 KiB of chunk extensions and trailers (RFC 9112 §7.1.1, §7.1.2).
+    /// There are more than 16 KiB of chunk extensions and trailers (RFC 9112 §7.1.1, §7.1.2).
     Overhead,
 }
 
-/// Takes a body apart as it arrives, and owns none of its bytes.
+/// Decodes a body as it arrives, without keeping any of its bytes.
 #[derive(Clone, Debug)]
 pub(crate) struct BodyReader {
     state: State,
@@ -48,11 +48,11 @@ pub(crate) struct BodyReader {
 /// What [`BodyReader::feed`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BodyPart<'b> {
-    /// Bytes of the body, at least one. Feed what was not consumed.
+    /// At least one byte of the body. Feed the bytes that were not consumed again.
     Data(&'b [u8]),
-    /// All bytes were consumed and the body goes on.
+    /// All bytes were consumed, and the body is not complete.
     NeedMore,
-    /// The body is complete; what was not consumed does not belong to it.
+    /// The body is complete. Bytes that were not consumed do not belong to it.
     End,
 }
 
@@ -60,9 +60,9 @@ pub(crate) enum BodyPart<'b> {
 enum State {
     Length(u64),
     UntilClose,
-    /// In a chunk's size: its value and its digits so far.
+    /// In the size of a chunk: the value and the number of digits so far.
     Size(u64, u8),
-    /// After the size, in extensions that nobody reads.
+    /// In the extensions after the size, which are ignored.
     Extension(u64),
     SizeCr(u64),
     Chunk(u64),
@@ -77,7 +77,7 @@ enum State {
 }
 
 impl BodyReader {
-    /// Makes a reader for one body.
+    /// Returns a reader for one body.
     pub(crate) const fn new(length: BodyLength) -> Self {
         let state = match length {
             BodyLength::None | BodyLength::Length(0) => State::Done,
@@ -88,10 +88,10 @@ impl BodyReader {
         Self { state, overhead: 0 }
     }
 
-    /// Takes bytes that were not consumed before, and returns how many it consumed and what they were.
+    /// Reads bytes that were not consumed before, and returns how many it consumed and what they were.
     ///
-    /// Call it until it returns [`NeedMore`](BodyPart::NeedMore), [`End`](BodyPart::End) or an error, which each
-    /// further call returns again.
+    /// Call it until it returns [`NeedMore`](BodyPart::NeedMore), [`End`](BodyPart::End) or an error. After an error,
+    /// every further call returns the same error.
     pub(crate) fn feed<'b>(&mut self, bytes: &'b [u8]) -> Result<(usize, BodyPart<'b>), BodyError> {
         let mut rest = bytes;
         loop {
@@ -125,12 +125,12 @@ impl BodyReader {
         }
     }
 
-    /// One byte of what surrounds the chunks (RFC 9112 §7.1).
+    /// Reads one byte of the framing around the chunks (RFC 9112 §7.1).
     fn step(&mut self, byte: u8) -> Result<State, BodyError> {
         Ok(match (self.state, byte) {
             (State::Size(size, digits), _) if byte.is_ascii_hexdigit() => {
                 let digit = (byte as char).to_digit(16).unwrap_or(0);
-                // Sixteen digits are 64 bits.
+                // Sixteen digits are 64 bits, the most that fit.
                 if digits >= 16 {
                     return Err(BodyError::Chunk);
                 }
@@ -165,7 +165,7 @@ impl BodyReader {
 }
 
 impl ResponseHead<'_, '_> {
-    /// How long the body of this response is; a 1xx, 204 or 304 has none (RFC 9112 §6.3).
+    /// Returns how the end of this response's body is found. A 1xx, 204 or 304 has no body (RFC 9112 §6.3).
     pub(crate) fn body_length(&self) -> Result<BodyLength, BodyError> {
         if matches!(self.status, 100..=199 | 204 | 304) {
             return Ok(BodyLength::None);
@@ -205,7 +205,7 @@ mod tests {
     use std::string::String;
     use std::vec::Vec;
 
-    /// Feeds a body in pieces of one size; gives the data, the bytes consumed and the end.
+    /// Feeds a body in pieces of one size, and returns the data, the number of consumed bytes and the end.
     fn read(
         length: BodyLength,
         bytes: &[u8],
@@ -248,7 +248,7 @@ mod tests {
             for piece in 1..=bytes.len() {
                 let outcome = read(length, bytes, piece);
                 if bytes == chunked {
-                    // "00A" is ten bytes: ", big worl", and then no CRLF comes.
+                    // "00A" means ten bytes, which are ", big worl". No CRLF follows them.
                     assert_eq!(outcome, Err(BodyError::Chunk));
                 } else {
                     assert_eq!(outcome, Ok((data.to_vec(), total, done)), "{length:?} {piece}");
@@ -352,7 +352,7 @@ mod tests {
     }
 
     proptest! {
-        // RFC 9112 §7.1: whatever the chunks, and however their bytes are cut, the data is what was sent.
+        // RFC 9112 §7.1: the data is what was sent, however it is chunked and however the bytes are cut.
         #[test]
         fn chunks_are_put_together_however_they_are_cut(
             chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..40), 0..6),
@@ -371,7 +371,7 @@ mod tests {
             prop_assert_eq!(read(BodyLength::Chunked, &wire, piece), expected);
         }
 
-        // Any bytes come to the same however they are cut, and no part is empty.
+        // The result for any bytes does not depend on how they are cut, and no part is empty.
         #[test]
         fn any_body_reads_the_same_however_it_is_cut(
             bytes in prop_oneof![

@@ -1,8 +1,8 @@
-//! A client's half: writing the request, checking the response (RFC 6455 §4.1).
+//! The client's side of the opening handshake: writing the request and checking the response (RFC 6455 §4.1).
 //!
-//! [`ClientRequest`] writes nothing that a server would have to refuse, whatever the caller put into it.
-//! [`ResponseHead`] is syntax: any response of HTTP/1 that is well-formed; its `accept` is where the rules of
-//! RFC 6455 are. Endpoints call both, as do clients on slices of their own.
+//! [`ClientRequest`] checks what the caller sets, so it never writes a request that a server has to refuse.
+//! [`ResponseHead`] parses any well-formed response of HTTP/1, and its `accept` checks the rules of RFC 6455. Endpoints
+//! use both, and so can clients with buffers of their own.
 
 use super::accept::{ClientKey, accept_key};
 use super::error::{HandshakeError, OpenError};
@@ -16,13 +16,13 @@ use super::origin::Authority;
 use super::response::check_extensions;
 use super::writer::{Writer, check_value, one_of, put_headers, websocket_field};
 
-/// What a caller cannot set by `headers`, beside the fields of the handshake.
+/// The fields that a caller cannot set with `headers`, in addition to those of the handshake.
 const RESERVED: &[&str] =
     &["Host", "Upgrade", "Connection", "Origin", "Content-Length", "Transfer-Encoding"];
 
 /// The request that asks for a WebSocket (RFC 6455 §4.1).
 ///
-/// `Debug` shows no query, no subprotocol and no value of a header: they may be secret.
+/// `Debug` does not show the query, the subprotocols or the values of headers, because they may be secret.
 ///
 /// ```
 /// use ws_core::handshake::{ClientKey, ClientRequest};
@@ -46,35 +46,35 @@ pub struct ClientRequest<'a> {
 }
 
 impl<'a> ClientRequest<'a> {
-    /// Makes a request that offers nothing.
+    /// Returns a request that offers no subprotocol and no extension.
     ///
-    /// `host` is the value of `Host`: `host`, or `host:port` when the port is not the scheme's default; IPv6
-    /// addresses stand in brackets. `target` is the resource name: path and query, beginning with `/`, and
-    /// no fragment (RFC 6455 §3). [`write`](Self::write) checks both.
+    /// `host` is the value of `Host`: `host`, or `host:port` when the port is not the scheme's default. IPv6 addresses
+    /// are in brackets. `target` is the resource name: a path that begins with `/` and an optional query, without a
+    /// fragment (RFC 6455 §3). [`write`](Self::write) checks both.
     pub const fn new(host: &'a str, target: &'a str) -> Self {
         Self { host, target, origin: None, subprotocols: &[], extensions: None, headers: &[] }
     }
 
-    /// Sets the value of `Origin`, which only browsers need to send.
+    /// Sets the value of `Origin`. Only browsers have to send one.
     pub fn origin(mut self, origin: impl Into<Option<&'a str>>) -> Self {
         self.origin = origin.into();
         self
     }
 
-    /// Sets the subprotocols to offer, best first: tokens, none of them twice. With none, the request has no
-    /// `Sec-WebSocket-Protocol`.
+    /// Sets the subprotocols to offer, in order of preference. Each must be a token, and none may occur twice. Without
+    /// any, the request has no `Sec-WebSocket-Protocol`.
     pub const fn subprotocols(mut self, subprotocols: &'a [&'a str]) -> Self {
         self.subprotocols = subprotocols;
         self
     }
 
-    /// Sets the value of `Sec-WebSocket-Extensions`, for a caller that speaks the extensions itself.
+    /// Sets the value of `Sec-WebSocket-Extensions`, for a caller that implements the extensions itself.
     pub fn extensions(mut self, extensions: impl Into<Option<&'a str>>) -> Self {
         self.extensions = extensions.into();
         self
     }
 
-    /// Sets further headers, such as `Cookie` or `Authorization`, by name and value.
+    /// Sets further headers, such as `Cookie` or `Authorization`, as names and values.
     pub const fn headers(mut self, headers: &'a [(&'a str, &'a str)]) -> Self {
         self.headers = headers;
         self
@@ -84,8 +84,9 @@ impl<'a> ClientRequest<'a> {
     ///
     /// # Errors
     ///
-    /// [`OpenError`]. If `out` is too short, the error says how many bytes are needed, so that an empty slice asks
-    /// for the length. After an error the content of `out` is unspecified.
+    /// Returns an [`OpenError`] if a value is not valid or `out` is too short. In the second case the error contains
+    /// the length that is needed, so you can pass an empty slice to find out the length. After an error the content of
+    /// `out` is unspecified.
     pub fn write(&self, key: &ClientKey, out: &mut [u8]) -> Result<usize, OpenError> {
         if !is_valid_target(self.target) {
             return Err(OpenError::InvalidTarget);
@@ -134,9 +135,9 @@ impl<'a> ClientRequest<'a> {
     }
 }
 
-/// The head of a response, taken apart. It borrows the head's bytes and the slots that the caller lent.
+/// The parsed head of a response. It borrows the bytes of the head and the slots for its fields.
 ///
-/// `Debug` shows the names of the fields: values may be secret.
+/// `Debug` shows only the names of the fields, because the values may be secret.
 #[derive(Clone, Copy)]
 pub struct ResponseHead<'f, 'h> {
     pub(super) minor_version: u8,
@@ -147,13 +148,14 @@ pub struct ResponseHead<'f, 'h> {
 }
 
 impl<'f, 'h> ResponseHead<'f, 'h> {
-    /// Parses a head: the bytes up to and including its empty line, and nothing after them.
+    /// Parses a head. `head` ends with the empty line of the head, and nothing follows it.
     ///
-    /// The number of `slots` bounds the number of fields.
+    /// The head can have as many fields as there are `slots`.
     ///
     /// # Errors
     ///
-    /// Wrong syntax, [`TooManyFields`](HandshakeError::TooManyFields), or another version than HTTP/1.
+    /// Returns an error for wrong syntax, for more fields than slots
+    /// ([`TooManyFields`](HandshakeError::TooManyFields)), and for another version than HTTP/1.
     pub fn parse<const N: usize>(
         head: &'h [u8],
         slots: &'f mut FieldSlots<'h, N>,
@@ -161,7 +163,7 @@ impl<'f, 'h> ResponseHead<'f, 'h> {
         Self::parse_in(head, &mut slots.0)
     }
 
-    /// As [`parse`](Self::parse), with as many slots as a slice has.
+    /// Does the same as [`parse`](Self::parse), with the slots in a slice.
     pub(crate) fn parse_in(
         head: &'h [u8],
         slots: &'f mut [Field<'h>],
@@ -188,42 +190,44 @@ impl<'f, 'h> ResponseHead<'f, 'h> {
         self.status
     }
 
-    /// The reason phrase, possibly empty; it means nothing and need not be UTF-8.
+    /// Returns the reason phrase. It can be empty, has no meaning, and need not be UTF-8.
     #[cfg(any(feature = "endpoint", feature = "proxy"))]
     pub(crate) const fn reason(&self) -> &'h [u8] {
         self.reason
     }
 
-    /// Returns whether another response follows this one: it is a 1xx other than 101 (RFC 9110 §15.2).
+    /// Returns whether another response follows this one, because this is a 1xx other than 101 (RFC 9110 §15.2).
     #[must_use]
     pub const fn is_interim(&self) -> bool {
         matches!(self.status, 100 | 102..=199)
     }
 
-    /// Returns all fields in order: names as they were sent, values without the white space around them.
+    /// Returns all fields in order, as names and values. Names are as they were sent; values have no white space around
+    /// them.
     pub fn fields(&self) -> impl Iterator<Item = (&'h str, &'h [u8])> + Clone + use<'f, 'h> {
         pairs(self.fields)
     }
 
-    /// Returns the first value of a field; the name is compared without regard to case.
+    /// Returns the first value of a field. The case of the name does not matter.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&'h [u8]> {
         FieldValues::new(self.fields, name).next()
     }
 
-    /// Checks a 101 by every rule of RFC 6455 §4.1 and returns the subprotocol that the server has chosen.
+    /// Checks a 101 by every rule of RFC 6455 §4.1, and returns the subprotocol that the server has chosen.
     ///
-    /// Fields that speak of a body, such as `Content-Length`, do not matter: a 1xx ends at its empty line
-    /// (RFC 9112 §6.3).
+    /// Fields that describe a body, such as `Content-Length`, are ignored, because a 1xx ends at its empty line (RFC
+    /// 9112 §6.3).
     ///
-    /// `offered_subprotocols` and `offered_extensions` are what the request offered, the latter as
-    /// the value of its field. The response then has no extension of another name. Parameters are not checked here:
-    /// those of permessage-deflate are by `deflate`, which needs the feature of that name.
+    /// `offered_subprotocols` are the subprotocols that the request offered, and `offered_extensions` is the value of
+    /// its `Sec-WebSocket-Extensions`. The response may only name extensions that were offered. This method does not
+    /// check their parameters. `deflate`, which needs the feature of that name, checks those of permessage-deflate.
     ///
     /// # Errors
     ///
-    /// [`NotSwitchingProtocols`](HandshakeError::NotSwitchingProtocols) for another status, which is
-    /// not a fault, but for HTTP to handle; otherwise the rule that is broken.
+    /// Returns [`NotSwitchingProtocols`](HandshakeError::NotSwitchingProtocols) if the status is not 101. Such a
+    /// response is not faulty; it is an ordinary response of HTTP. Otherwise the error names the rule that the response
+    /// breaks.
     pub fn accept<'o>(
         &self,
         key: &ClientKey,
@@ -233,7 +237,7 @@ impl<'f, 'h> ResponseHead<'f, 'h> {
         if self.status != 101 {
             return Err(HandshakeError::NotSwitchingProtocols);
         }
-        // HTTP/1.0 knows neither 1xx nor Upgrade (RFC 9110 §15.2, §7.8).
+        // HTTP/1.0 has neither 1xx nor Upgrade (RFC 9110 §15.2, §7.8).
         if self.minor_version == 0 {
             return Err(HandshakeError::UnsupportedResponseVersion);
         }
@@ -274,7 +278,7 @@ impl<'f, 'h> ResponseHead<'f, 'h> {
         }
     }
 
-    /// The extensions of the answer.
+    /// Returns the extensions that the server has agreed to.
     pub(super) fn extensions(&self) -> Extensions<'f, 'h> {
         Extensions::new(self.fields)
     }
@@ -297,7 +301,7 @@ impl<'f, 'h> ResponseHead<'f, 'h> {
     }
 }
 
-/// `HTTP/d.d`, a space, three digits, and possibly a space and a reason (RFC 9112 §4).
+/// Splits a status line: `HTTP/d.d`, a space, three digits, and optionally a space and a reason (RFC 9112 §4).
 fn split_status_line(line: &[u8]) -> Option<(Result<u8, ()>, u16, &[u8])> {
     let (version, rest) = line.split_at_checked(8)?;
     let version = parse_http_version(version)?;
@@ -317,12 +321,13 @@ fn split_status_line(line: &[u8]) -> Option<(Result<u8, ()>, u16, &[u8])> {
     (status >= 100 && is_text).then_some((version, status, reason))
 }
 
-/// Path and query of a URI: begins with `/`, printable ASCII without space and `#`.
+/// Returns whether this is the path and query of a URI: printable ASCII that begins with `/`, without a space or `#`.
 fn is_valid_target(target: &str) -> bool {
     target.starts_with('/') && target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#')
 }
 
-/// A host and an optional port; unlike a server, a client does not write a colon without a port.
+/// Returns whether this is a host and an optional port. A server accepts a colon without a port, but a client does not
+/// send one.
 fn is_valid_host(host: &str) -> bool {
     !host.ends_with(':') && Authority::parse(host).is_some()
 }
@@ -331,7 +336,7 @@ fn is_valid_host(host: &str) -> bool {
 mod tests {
     use super::*;
 
-    // RFC 9112 §4: the reason is optional, and need not be UTF-8.
+    // RFC 9112 §4: the reason is optional and need not be UTF-8.
     #[test]
     fn reasons_are_what_follows_the_status() {
         for (line, reason) in [

@@ -1,10 +1,10 @@
-//! `Debug` of heads, for logs: names of fields without values, targets without queries, the subprotocols
-//! that are offered as a count. All of those carry passwords and tokens.
+//! `Debug` of heads, for logs. It shows the names of fields without their values, targets without their queries, and
+//! only the number of offered subprotocols, because all of these can contain passwords and tokens.
 //!
-//! What errors show of a peer goes through [`Quoted`] and [`QuotedUri`].
+//! Errors show text of a peer with [`Quoted`] and [`QuotedUri`].
 //!
-//! The types of `handshake` and the endpoint's requests and responses go to logs by these functions. Whoever adds a
-//! type that holds bytes of a head adds its `Debug` here.
+//! The types of `handshake` and the endpoint's requests and responses use this module. If you add a type that holds
+//! bytes of a head, implement its `Debug` here.
 
 use core::fmt;
 
@@ -12,7 +12,7 @@ use super::client::{ClientRequest, ResponseHead};
 use super::request::{RequestHead, Upgrade};
 use super::response::{AcceptResponse, HttpResponse};
 
-/// The names of fields.
+/// Shows the names of fields.
 pub(crate) struct Names<I>(pub(crate) I);
 
 impl<'n, I: Iterator<Item = (&'n str, V)> + Clone, V> fmt::Debug for Names<I> {
@@ -21,7 +21,7 @@ impl<'n, I: Iterator<Item = (&'n str, V)> + Clone, V> fmt::Debug for Names<I> {
     }
 }
 
-/// The path of a target. Of one that is a whole URI, which may have user information, nothing.
+/// Returns the path of a target, or `..` if the target is a whole URI, because that may contain user information.
 pub(crate) fn path(target: &str) -> &str {
     match target.split(['?', '#']).next() {
         Some(path) if path.starts_with('/') => path,
@@ -29,11 +29,11 @@ pub(crate) fn path(target: &str) -> &str {
     }
 }
 
-/// The most bytes of a peer's that an error shows of one value.
+/// The most bytes that an error shows of one value of a peer.
 #[cfg(feature = "endpoint")]
 const SHOWN: usize = 100;
 
-/// A peer's bytes in quotes, for a log or a terminal: what is not a printable character is escaped.
+/// Shows a peer's bytes in quotes, for a log or a terminal. Characters that are not printable are escaped.
 pub(crate) struct Quoted<'a>(pub(crate) &'a [u8]);
 
 impl fmt::Display for Quoted<'_> {
@@ -45,7 +45,7 @@ impl fmt::Display for Quoted<'_> {
     }
 }
 
-/// The start of a peer's text in quotes, escaped; an ellipsis follows where there is more.
+/// Shows the start of a peer's text in quotes, escaped. An ellipsis follows if the text is longer.
 #[cfg(feature = "endpoint")]
 pub(crate) struct QuotedStart<'a>(pub(crate) &'a str);
 
@@ -59,8 +59,8 @@ impl fmt::Display for QuotedStart<'_> {
     }
 }
 
-/// As [`QuotedStart`], for a URI or an origin of a peer's, without what may be secret: an ellipsis stands for the user
-/// information and what is before it, and for the query and the fragment.
+/// Shows the start of a peer's URI or origin like [`QuotedStart`], without the parts that may be secret. An ellipsis
+/// replaces everything up to the user information, and another one the query and the fragment.
 #[cfg(feature = "endpoint")]
 pub(crate) struct QuotedUri<'a>(pub(crate) &'a str);
 

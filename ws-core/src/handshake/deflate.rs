@@ -1,8 +1,8 @@
 //! The negotiation of permessage-deflate (RFC 7692 §7.1).
 //!
-//! A server goes through the client's offers and agrees to the first one that it can keep to. A client checks that the
-//! answer is one to something that it has offered. Both read the same four parameters; what differs is what each may
-//! say of them. The syntax was checked before, with that of the whole list.
+//! A server accepts the first of the client's offers that it can satisfy. A client checks that the answer matches one
+//! of its offers. Both sides use the same four parameters, but the values that they may send differ. The syntax was
+//! checked earlier, together with that of the whole list.
 
 use core::fmt;
 
@@ -16,9 +16,9 @@ use crate::deflate::{DeflateConfig, DeflateParams, UnlimitedClient, WindowBits};
 
 const NAME: &str = "permessage-deflate";
 
-/// An offer of permessage-deflate or the answer to one, as `Sec-WebSocket-Extensions` has it.
+/// An offer of permessage-deflate or the answer to one, as the value of `Sec-WebSocket-Extensions`.
 ///
-/// [`DeflateConfig::offer`] and [`DeflateParams::answer`] make it.
+/// [`DeflateConfig::offer`] and [`DeflateParams::answer`] return it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct DeflateExtension {
     text: [u8; Self::LONGEST.len()],
@@ -29,7 +29,7 @@ impl DeflateExtension {
     const LONGEST: &str = "permessage-deflate; server_no_context_takeover; client_no_context_takeover; \
         server_max_window_bits=15; client_max_window_bits=15";
 
-    /// Returns the text, for [`ClientRequest::extensions`](super::ClientRequest::extensions),
+    /// Returns the text to pass to [`ClientRequest::extensions`](super::ClientRequest::extensions),
     /// [`AcceptResponse::extensions`](super::AcceptResponse::extensions) and [`ResponseHead::accept`].
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -58,7 +58,7 @@ impl DeflateExtension {
                 writer.decimal(bits.bits().into());
             }
         }
-        // The longest one fits, so that this cannot fail.
+        // The longest text fits, so this cannot fail.
         let length = writer.finish().unwrap_or(0);
         Self { text, length }
     }
@@ -77,7 +77,7 @@ impl fmt::Debug for DeflateExtension {
 }
 
 impl DeflateConfig {
-    /// Returns a client's offer.
+    /// Returns the offer that a client sends.
     ///
     /// ```
     /// use ws_core::deflate::{DeflateConfig, WindowBits};
@@ -98,23 +98,23 @@ impl DeflateConfig {
             server_no_context_takeover: self.server_no_context_takeover,
             client_no_context_takeover: self.client_no_context_takeover,
             server_max_window_bits: self.server_max_window_bits.and_then(below_default),
-            // The name at least, because every window that a server may ask for can be kept to.
+            // The name is always sent, because this client can keep to every window that a server may ask for.
             client_max_window_bits: self.client_max_window_bits.or(BARE_IN_OFFER),
         };
         DeflateExtension::new(&offer, BARE_IN_OFFER)
     }
 
-    /// A server's answer to an offer; `None` declines it.
+    /// Returns the parameters with which a server accepts an offer, or `None` if it declines the offer.
     fn agree(&self, offer: DeflateParams) -> Option<DeflateParams> {
         let own = self.server_max_window_bits.unwrap_or(SERVER_DEFAULT);
         let limit = self.client_max_window_bits.unwrap_or(SERVER_DEFAULT);
         let mut agreed = DeflateParams {
             server_no_context_takeover: self.server_no_context_takeover
                 || offer.server_no_context_takeover,
-            // If the client does without anyway, there is nothing to keep its window for.
+            // If the client does not use its context, there is no reason to keep its window.
             client_no_context_takeover: self.client_no_context_takeover
                 || offer.client_no_context_takeover,
-            // An offer that has a value is accepted by one that is not larger, 15 included (RFC 7692 §7.1.2.1).
+            // An offer with a value, even 15, is accepted with a value that is not larger (RFC 7692 §7.1.2.1).
             server_max_window_bits: least(offer.server_max_window_bits, below_default(own)),
             client_max_window_bits: None,
         };
@@ -130,7 +130,7 @@ impl DeflateConfig {
 }
 
 impl DeflateParams {
-    /// Returns a server's answer that says what was agreed.
+    /// Returns the answer with which a server confirms what was agreed.
     #[must_use]
     pub fn answer(&self) -> DeflateExtension {
         DeflateExtension::new(self, BARE_IN_ANSWER)
@@ -138,12 +138,11 @@ impl DeflateParams {
 }
 
 impl Upgrade<'_, '_> {
-    /// Chooses among the client's offers of permessage-deflate: the first that this server can keep to, with the
-    /// server's own limits.
+    /// Accepts the first of the client's offers of permessage-deflate that this server can satisfy, and returns the
+    /// agreed parameters, which include the server's own limits.
     ///
-    /// An offer with a parameter that is unknown, repeated or has a value that it cannot have is passed over
-    /// (RFC 7692 §7). `None` means that nothing suitable was offered: messages are then uncompressed, and
-    /// the answer does not name the extension.
+    /// An offer is skipped if a parameter is unknown, is repeated or has an invalid value (RFC 7692 §7). `None` means
+    /// that no offer was suitable. Messages are then not compressed, and the answer does not name the extension.
     ///
     /// ```
     /// use ws_core::deflate::DeflateConfig;
@@ -172,13 +171,15 @@ impl Upgrade<'_, '_> {
 }
 
 impl ResponseHead<'_, '_> {
-    /// Returns what the server has agreed to of permessage-deflate, or `None` if messages are uncompressed.
+    /// Returns the parameters of permessage-deflate that the server has agreed to, or `None` if messages are not
+    /// compressed.
     ///
-    /// This is to be asked when [`accept`](Self::accept) has checked the response. `offered_extensions` is the same
-    /// as there: what the request offered, such as [`DeflateConfig::offer`]. Limits in the offer that are the client's
-    /// own decision hold even if the answer does not repeat them: `client_no_context_takeover`,
-    /// and the value of `client_max_window_bits`, which a server may ignore (RFC 7692 §7.1.2.2). The server may
-    /// restrict both sides further than was asked for.
+    /// Call this after [`accept`](Self::accept) has checked the response. Pass the same `offered_extensions`: the value
+    /// that the request offered, such as [`DeflateConfig::offer`].
+    ///
+    /// Two limits in the offer concern only the client, so they hold even if the answer does not repeat them:
+    /// `client_no_context_takeover`, and the value of `client_max_window_bits`, which a server may ignore (RFC 7692
+    /// §7.1.2.2). The server may restrict both sides further than the client asked.
     ///
     /// ```
     /// use ws_core::Role;
@@ -203,10 +204,10 @@ impl ResponseHead<'_, '_> {
     ///
     /// # Errors
     ///
-    /// [`RepeatedDeflate`](HandshakeError::RepeatedDeflate),
+    /// Returns [`RepeatedDeflate`](HandshakeError::RepeatedDeflate),
     /// [`InvalidDeflateParameter`](HandshakeError::InvalidDeflateParameter) or
-    /// [`UnofferedDeflateParameter`](HandshakeError::UnofferedDeflateParameter). The client fails the connection
-    /// (RFC 7692 §7.1).
+    /// [`UnofferedDeflateParameter`](HandshakeError::UnofferedDeflateParameter). The client then has to fail the
+    /// connection (RFC 7692 §7.1).
     pub fn deflate(
         &self,
         offered_extensions: Option<&str>,
@@ -225,12 +226,12 @@ impl ResponseHead<'_, '_> {
     }
 }
 
-/// What a client keeps to, if the answer is one to this offer.
+/// Returns the parameters that the client uses, if the answer matches this offer.
 fn accepted(offer: DeflateParams, answer: DeflateParams) -> Option<DeflateParams> {
-    // What the client has demanded is in the answer (RFC 7692 §7.1.1.1, §7.1.2.1).
+    // The answer must contain what the client demanded (RFC 7692 §7.1.1.1, §7.1.2.1).
     let is_kept = (answer.server_no_context_takeover || !offer.server_no_context_takeover)
         && offer.server_max_window_bits.is_none_or(|most| answer.window_bits(Role::Server) <= most);
-    // A window is asked for only of a client that can limit it (RFC 7692 §7.1.2.2).
+    // A server may limit the client's window only if the client has offered that (RFC 7692 §7.1.2.2).
     let is_possible =
         answer.client_max_window_bits.is_none() || offer.client_max_window_bits.is_some();
     (is_kept && is_possible).then(|| DeflateParams {
@@ -244,12 +245,12 @@ fn accepted(offer: DeflateParams, answer: DeflateParams) -> Option<DeflateParams
     })
 }
 
-/// What `client_max_window_bits` means without a value: in an offer, that any value will do.
+/// The meaning of `client_max_window_bits` without a value in an offer: the client accepts any value.
 const BARE_IN_OFFER: Option<WindowBits> = Some(WindowBits::MAX);
-/// In an answer it has a value (RFC 7692 §7.1.2.2).
+/// In an answer, `client_max_window_bits` must have a value (RFC 7692 §7.1.2.2).
 const BARE_IN_ANSWER: Option<WindowBits> = None;
 
-/// The windows that a server agrees to, unless others are set.
+/// The windows that a server agrees to by default.
 const SERVER_DEFAULT: WindowBits = match WindowBits::new(12) {
     Some(bits) => bits,
     None => WindowBits::MAX,
@@ -267,12 +268,12 @@ fn is_deflate(extension: &Extension<'_>) -> bool {
     extension.name() == NAME
 }
 
-/// The offers that are valid, in order.
+/// Returns the valid offers in order.
 fn offers<'h>(list: Extensions<'_, 'h>) -> impl Iterator<Item = DeflateParams> {
     list.filter(is_deflate).filter_map(|offer| read(offer, BARE_IN_OFFER))
 }
 
-/// The parameters, or `None` if one is unknown, repeated, or has a value that it cannot have (RFC 7692 §7.1).
+/// Returns the parameters, or `None` if one is unknown, is repeated or has an invalid value (RFC 7692 §7.1).
 fn read(extension: Extension<'_>, bare_client_bits: Option<WindowBits>) -> Option<DeflateParams> {
     let mut params = DeflateParams::default();
     for (name, value) in extension.params() {
@@ -299,7 +300,7 @@ fn read(extension: Extension<'_>, bare_client_bits: Option<WindowBits>) -> Optio
     Some(params)
 }
 
-/// A decimal number from 8 to 15 without leading zeros (RFC 7692 §7.1.2). Quotes around it were taken off.
+/// Parses a decimal number from 8 to 15 without leading zeros (RFC 7692 §7.1.2). Quotes around it were removed before.
 fn window_bits(value: ParamValue<'_>) -> Option<WindowBits> {
     let numbers = [
         (8, "8"),

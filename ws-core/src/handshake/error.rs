@@ -1,57 +1,57 @@
-//! What can be wrong with a handshake.
+//! The errors of the opening handshake.
 //!
-//! [`HandshakeError`] is the peer's fault and [`OpenError`] the caller's. Their texts name the rule that is broken and
-//! never show a byte of the peer's, so that they may be logged and sent. Both grow with the rules that are
-//! checked. What was seen of the peer is in the `HandshakeFailure` of an endpoint.
+//! A [`HandshakeError`] is the peer's fault, and an [`OpenError`] the caller's. Their texts name the rule that is
+//! broken. They never contain a byte from the peer, so they can be logged and sent. New rules add new variants. An
+//! endpoint's `HandshakeFailure` contains what the peer sent.
 
 use core::fmt;
 
-/// What was wrong with the peer's half of the opening handshake.
+/// Why the peer's part of the opening handshake is not valid.
 ///
-/// A server meets the variants that have a [`status`](Self::status) and answers with
-/// [`write_response`](Self::write_response); a client has nothing to answer and closes the connection.
+/// A server answers an error that has a [`status`](Self::status) with [`write_response`](Self::write_response). A
+/// client sends no answer; it closes the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum HandshakeError {
     // Peers that speak something else.
-    /// First bytes that are not HTTP, such as the greeting of another protocol. [`FirstBytes`](super::FirstBytes)
-    /// finds this and the next two.
+    /// The first bytes are not HTTP, but for example the greeting of another protocol.
+    /// [`FirstBytes`](super::FirstBytes) detects this error and the next two.
     NotHttp,
-    /// A TLS record where a plain request was expected. There is no answer that such a client would understand.
+    /// A TLS record came where a plain request was expected. There is no answer that such a client would understand.
     TlsRequest,
-    /// A TLS record where a plain response was expected: the server wants `wss://`.
+    /// A TLS record came where a plain response was expected, so the server probably expects `wss://`.
     TlsResponse,
 
     // Syntax of any head.
-    /// A CR that no LF follows.
+    /// A CR without an LF after it.
     BareCr,
-    /// An LF that no CR precedes.
+    /// An LF without a CR before it.
     BareLf,
     /// A NUL byte.
     Nul,
-    /// Bytes that do not end with the head's empty line.
+    /// The bytes do not end with the empty line of the head.
     IncompleteHead,
-    /// A field name that is not a token, a folded line, or white space before the colon.
+    /// A field name is not a token, a line is folded, or there is white space before the colon.
     InvalidFieldName,
     /// A control character in a field value.
     InvalidFieldValue,
-    /// More fields than the caller has room for.
+    /// There are more fields than the caller has room for.
     TooManyFields,
     /// A `Content-Length` that is not a decimal number.
     InvalidContentLength,
     /// More than one `Content-Length`.
     RepeatedContentLength,
-    /// `Content-Length` and `Transfer-Encoding` in one message.
+    /// Both `Content-Length` and `Transfer-Encoding` in one message.
     ContentLengthAndTransferEncoding,
     /// A `Sec-WebSocket-Extensions` that does not follow the grammar.
     InvalidExtensions,
 
     // Requests.
-    /// A request line that does not end within the limit.
+    /// The request line does not end within the limit.
     RequestLineTooLong,
-    /// A request head that does not end within the limit.
+    /// The head of the request does not end within the limit.
     HeadTooLarge,
-    /// A request line other than method, target and version with one space between.
+    /// The request line is not a method, a target and a version with one space between them.
     MalformedRequestLine,
     /// A major version of HTTP other than 1.
     UnsupportedHttpVersion,
@@ -61,17 +61,17 @@ pub enum HandshakeError {
     RepeatedHost,
     /// A `Host` that is not a host and an optional port.
     InvalidHost,
-    /// A host that the server does not answer to. Raised by the application's policy.
+    /// A host that the server does not answer to, according to the application's policy.
     HostNotAllowed,
     /// More than one `Origin`.
     RepeatedOrigin,
     /// An `Origin` with characters outside printable ASCII.
     InvalidOrigin,
-    /// An `Origin` that the server does not serve. Raised by the application's policy.
+    /// An `Origin` that is not allowed, according to the application's policy.
     OriginNotAllowed,
-    /// WebSocket fields in a request whose `Upgrade` lacks `websocket`.
+    /// The request has fields of the WebSocket handshake, but its `Upgrade` does not contain `websocket`.
     MissingUpgrade,
-    /// An upgrade by another method than GET.
+    /// An upgrade request with another method than GET.
     MethodNotAllowed,
     /// A `Connection` without the token `upgrade`.
     MissingConnectionUpgrade,
@@ -91,12 +91,12 @@ pub enum HandshakeError {
     InvalidKey,
     /// An upgrade request with a body.
     RequestBody,
-    /// A target that is neither a path nor an absolute http or ws URI, or has a fragment.
+    /// The target is neither a path nor an absolute http or ws URI, or it has a fragment.
     InvalidTarget,
-    /// A target whose percent-encoding is malformed, or does not stand for UTF-8. Raised when the application asks
-    /// for the decoded target.
+    /// The percent-encoding of the target is malformed, or the decoded bytes are not UTF-8. This is returned when the
+    /// application asks for the decoded target.
     InvalidEncoding,
-    /// A `Sec-WebSocket-Protocol` with an element that is not a token.
+    /// An element of `Sec-WebSocket-Protocol` is not a token.
     InvalidSubprotocol,
     /// A subprotocol that is offered twice.
     RepeatedSubprotocol,
@@ -104,17 +104,17 @@ pub enum HandshakeError {
     TooManySubprotocols,
 
     // Responses.
-    /// A response head that does not end within the limit.
+    /// The head of the response does not end within the limit.
     ResponseHeadTooLarge,
-    /// A status line other than version, three digits and an optional reason.
+    /// The status line is not a version, three digits and an optional reason.
     MalformedStatusLine,
-    /// A response of another version than HTTP/1, or a 101 of HTTP/1.0.
+    /// The response is not of HTTP/1, or it is a 101 of HTTP/1.0.
     UnsupportedResponseVersion,
     /// A status other than 101.
     NotSwitchingProtocols,
-    /// An `Upgrade` in the response that is not exactly `websocket`.
+    /// The `Upgrade` of the response is not exactly `websocket`.
     ResponseUpgrade,
-    /// A `Connection` in the response without the token `upgrade`.
+    /// The `Connection` of the response does not contain the token `upgrade`.
     ResponseConnection,
     /// No `Sec-WebSocket-Accept`.
     MissingAccept,
@@ -131,20 +131,22 @@ pub enum HandshakeError {
     /// More than one permessage-deflate in the response.
     #[cfg(feature = "deflate")]
     RepeatedDeflate,
-    /// A parameter of permessage-deflate that is unknown, is repeated, or has a value that it cannot have.
+    /// A parameter of permessage-deflate is unknown, is repeated or has an invalid value.
     #[cfg(feature = "deflate")]
     InvalidDeflateParameter,
-    /// Parameters of permessage-deflate that do not answer what was offered: one that was asked for is missing or
+    /// The parameters of permessage-deflate do not match the offer. Either a parameter that was asked for is missing or
     /// too large, or `client_max_window_bits` was not offered.
     #[cfg(feature = "deflate")]
     UnofferedDeflateParameter,
 }
 
 impl HandshakeError {
-    /// Returns the status code that a server answers with. `None` is for what only a client can find, and for
-    /// [`TlsRequest`](Self::TlsRequest), which a server does not answer.
+    /// Returns the status code that a server answers with.
     ///
-    /// Syntax that either side may find, such as a bare LF, has the code that a server answers with.
+    /// The result is `None` for errors that only a client can detect, and for [`TlsRequest`](Self::TlsRequest), which a
+    /// server does not answer.
+    ///
+    /// Errors that both sides can detect, such as a bare LF, have the code that a server answers with.
     #[must_use]
     pub const fn status(self) -> Option<u16> {
         Some(match self {
@@ -178,10 +180,10 @@ impl HandshakeError {
         })
     }
 
-    /// Returns the fields that belong into the answer beside its status, name and value.
+    /// Returns the fields that the answer needs in addition to its status, as names and values.
     ///
-    /// [`write_response`](Self::write_response) writes them by itself; another HTTP server, which writes the
-    /// answer, needs them from here. An [`HttpResponse`](super::HttpResponse) of the same status takes them, too.
+    /// [`write_response`](Self::write_response) writes them itself. Use this method if another HTTP server writes the
+    /// answer. You can also set them on an [`HttpResponse`](super::HttpResponse) of the same status.
     ///
     /// ```
     /// use ws_core::handshake::HandshakeError;
@@ -193,7 +195,7 @@ impl HandshakeError {
     pub const fn fields(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Self::MethodNotAllowed => &[("Allow", "GET")],
-            // RFC 6455 §4.4: the answer says which version would do.
+            // RFC 6455 §4.4: the answer names the supported version.
             Self::MissingVersion | Self::RepeatedVersion | Self::MalformedVersion => {
                 &[("Sec-WebSocket-Version", "13")]
             }
@@ -207,7 +209,7 @@ impl HandshakeError {
         }
     }
 
-    /// What was found and which rule it breaks; never a byte of the peer's.
+    /// Returns what was found and which rule it breaks. The text never contains a byte from the peer.
     pub(super) const fn text(self) -> &'static str {
         match self {
             Self::NotHttp => "the peer does not speak HTTP (RFC 9112 §2.1)",
@@ -274,7 +276,7 @@ impl HandshakeError {
                 "status line is not HTTP version and three-digit status (RFC 9112 §4)"
             }
             Self::UnsupportedResponseVersion => {
-                "response is not of HTTP/1.1 (RFC 6455 §4.2.2, RFC 9110 §15.2)"
+                "response is not HTTP/1.1 (RFC 6455 §4.2.2, RFC 9110 §15.2)"
             }
             Self::NotSwitchingProtocols => "status is not 101 (RFC 6455 §4.1)",
             Self::ResponseUpgrade => "Upgrade of the response is not websocket (RFC 6455 §4.1)",
@@ -299,7 +301,7 @@ impl HandshakeError {
             }
             #[cfg(feature = "deflate")]
             Self::UnofferedDeflateParameter => {
-                "permessage-deflate is not answered as it was offered (RFC 7692 §7.1)"
+                "parameters of permessage-deflate do not match the offer (RFC 7692 §7.1)"
             }
         }
     }
@@ -313,47 +315,48 @@ impl fmt::Display for HandshakeError {
 
 impl core::error::Error for HandshakeError {}
 
-/// Why this side's half of an opening handshake, or another head that the caller asks for, was not written.
-/// Nothing of it is to be sent.
+/// Why this side's part of an opening handshake, or another HTTP head, was not written.
+///
+/// Do not send what was written before the error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// The output is shorter than the head, which takes exactly `needed` bytes.
+    /// The output is shorter than the head, which has exactly `needed` bytes.
     BufferTooSmall {
         /// The length of the head in bytes.
         needed: usize,
     },
-    /// A header name that is not a token.
+    /// The name of a header is not a token.
     InvalidHeaderName,
-    /// A header value with CR, LF, NUL or another control character.
+    /// The value of a header contains CR, LF, NUL or another control character.
     InvalidHeaderValue,
-    /// A header that the library writes itself, or that would change what the message means. Its name is here;
-    /// `Sec-WebSocket-*` stands for those of the handshake.
+    /// A header that the library writes itself, or that would change the meaning of the message. This is its name, or
+    /// `Sec-WebSocket-*` for the fields of the handshake.
     ReservedHeader(&'static str),
-    /// A target that does not begin with `/`, or has a character that may not be in one.
+    /// The target does not begin with `/`, or has a character that is not allowed in a target.
     InvalidTarget,
-    /// A host that is not `host`, `host:port`, `[IPv6]` or `[IPv6]:port`.
+    /// The host is not `host`, `host:port`, `[IPv6]` or `[IPv6]:port`.
     InvalidHost,
     /// A user or password that cannot be sent to the proxy.
     #[cfg(feature = "proxy")]
     InvalidCredentials,
-    /// A subprotocol that is not a token, or is given twice.
+    /// A subprotocol is not a token, or was set twice.
     InvalidSubprotocol,
     /// A subprotocol that the client did not offer.
     UnofferedSubprotocol,
-    /// Extensions that do not follow the grammar of RFC 6455 §9.1.
+    /// The extensions do not follow the grammar of RFC 6455 §9.1.
     InvalidExtension,
     /// An extension that the client did not offer.
     UnofferedExtension,
-    /// A key that is not 16 bytes in base64.
+    /// The key is not 16 bytes in base64.
     InvalidKey,
-    /// A status outside 200 to 599, or an error that has none.
+    /// The status is not from 200 to 599, or the [`HandshakeError`] has no status.
     InvalidStatus,
-    /// A body with a status that has none: 204, 205 or 304.
+    /// A body with a status that does not allow one: 204, 205 or 304.
     BodyNotAllowed,
-    /// No request waits for this answer.
+    /// No request is waiting for an answer.
     NoRequest,
-    /// The generator of random bytes has failed.
+    /// The generator of random bytes failed.
     Random,
 }
 
@@ -384,7 +387,9 @@ impl fmt::Display for OpenError {
             Self::UnofferedExtension => "extension was not offered (RFC 6455 §4.2.2)",
             Self::InvalidKey => "key is not 16 bytes in base64 (RFC 6455 §4.2.1)",
             Self::InvalidStatus => "status is not from 200 to 599 (RFC 9110 §15)",
-            Self::BodyNotAllowed => "body with a status that has none (RFC 9110 §15.3.5, §15.4.5)",
+            Self::BodyNotAllowed => {
+                "body with a status that does not allow one (RFC 9110 §15.3.5, §15.4.5)"
+            }
             Self::NoRequest => "no request waits for this answer",
             Self::Random => "the generator of random bytes has failed",
         })

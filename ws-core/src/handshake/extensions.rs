@@ -6,19 +6,19 @@
 //! extension-param = token [ "=" (token | quoted-string) ]
 //! ```
 //!
-//! A quoted value must be a token once its escapes are gone. White space may stand around each
-//! separator, as the RFC's notation (RFC 2616 §2.1) implies.
+//! A quoted value must be a token after its escapes are removed. White space is allowed around each separator, as the
+//! RFC's notation (RFC 2616 §2.1) implies.
 //!
-//! The parser is lazy and copies nothing. The parsers of requests and responses validate whole lists with it, and
-//! the writers what the caller wants to send.
+//! The parser is lazy and copies nothing. The parsers of requests and responses validate whole lists with it. The
+//! writers validate the extensions that the caller sets.
 
 use super::error::HandshakeError;
 use super::fields::{Field, FieldValues};
 use super::lists::TOKEN;
 
-/// The extensions of a list, over all fields of that name, in order.
+/// Iterates over the extensions in all fields of that name, in order.
 ///
-/// Iteration over a list that was not validated ends before what is malformed.
+/// If the list was not validated, the iteration ends before the first malformed extension.
 #[derive(Clone)]
 pub(super) struct Extensions<'f, 'h> {
     values: FieldValues<'f, 'h>,
@@ -26,18 +26,18 @@ pub(super) struct Extensions<'f, 'h> {
 }
 
 impl<'f, 'h> Extensions<'f, 'h> {
-    /// The extensions of all fields of that name.
+    /// Returns the extensions of all fields of that name.
     pub(super) fn new(fields: &'f [Field<'h>]) -> Self {
         let values = FieldValues::new(fields, "Sec-WebSocket-Extensions");
         Self { values, rest: Cursor(&[]) }
     }
 
-    /// The extensions of one field value.
+    /// Returns the extensions of one field value.
     pub(super) fn from_value(value: &'h str) -> Self {
         Self { values: FieldValues::new(&[], ""), rest: Cursor(value.as_bytes()) }
     }
 
-    /// Checks what is left of the list and returns the number of its extensions.
+    /// Checks the rest of the list, and returns the number of its extensions.
     pub(super) fn validate(&self) -> Result<usize, HandshakeError> {
         let mut list = self.clone();
         let mut count = 0_usize;
@@ -69,7 +69,7 @@ impl<'h> Iterator for Extensions<'_, 'h> {
     }
 }
 
-/// One extension of a list: an offer in a request, an agreement in a response.
+/// One extension of a list. In a request it is an offer, and in a response it was accepted.
 #[derive(Clone, Copy)]
 pub(super) struct Extension<'h> {
     /// A token, hence ASCII.
@@ -78,12 +78,12 @@ pub(super) struct Extension<'h> {
 }
 
 impl<'h> Extension<'h> {
-    /// The extension's name, to be compared exactly.
+    /// Returns the name of the extension, which is case-sensitive.
     pub(super) fn name(&self) -> &'h str {
         ascii(self.name)
     }
 
-    /// The parameters in order, repeated ones included: names with optional values.
+    /// Returns the parameters in order, as names with optional values. Repeated ones are included.
     #[cfg_attr(
         not(any(test, feature = "deflate")),
         expect(dead_code, reason = "only the names count of extensions that the caller speaks")
@@ -102,12 +102,12 @@ impl<'h> Extension<'h> {
 /// The value of a parameter: a token, with or without quotes around it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ParamValue<'h> {
-    /// Token characters and the backslashes that escape them: a token itself has no backslash.
+    /// The characters of the token, and backslashes that escape them. A token itself cannot contain a backslash.
     raw: &'h [u8],
 }
 
 impl<'h> ParamValue<'h> {
-    /// The bytes of the value, escapes resolved. They are ASCII, and at least one.
+    /// Returns the bytes of the value without escapes. There is at least one, and all are ASCII.
     fn bytes(&self) -> impl Iterator<Item = u8> + Clone + use<'h> {
         self.raw.iter().copied().filter(|&byte| byte != b'\\')
     }
@@ -121,20 +121,21 @@ impl PartialEq<str> for ParamValue<'_> {
 
 struct Malformed;
 
-/// A parameter's name, a token, and its value.
+/// The name of a parameter, which is a token, and its value.
 type Param<'h> = (&'h [u8], Option<ParamValue<'h>>);
 
-/// What was checked to be made of token characters, as text. Not done while checking: it costs.
+/// Returns bytes as text that were checked to be token characters. The check itself does not do this, because it takes
+/// time.
 fn ascii(token: &[u8]) -> &str {
     core::str::from_utf8(token).unwrap_or_default()
 }
 
-/// Unread text of a list.
+/// The unread text of a list.
 #[derive(Clone, Copy)]
 struct Cursor<'h>(&'h [u8]);
 
 impl<'h> Cursor<'h> {
-    /// Takes the next extension with the comma behind it; `None` at the end.
+    /// Reads the next extension and the comma after it. Returns `None` at the end of the list.
     fn extension(&mut self) -> Result<Option<Extension<'h>>, Malformed> {
         // Empty elements are tolerated (RFC 9110 §5.6.1).
         self.skip_space();
@@ -155,7 +156,7 @@ impl<'h> Cursor<'h> {
         }
     }
 
-    /// Takes a semicolon and the parameter after it, and the white space around them.
+    /// Reads a semicolon, the parameter after it, and the white space around them.
     fn param(&mut self) -> Result<Option<Param<'h>>, Malformed> {
         self.skip_space();
         if !self.eat(b';') {
@@ -179,7 +180,7 @@ impl<'h> Cursor<'h> {
         if token.is_empty() { Err(Malformed) } else { Ok(token) }
     }
 
-    /// Takes the rest of a quoted string and its closing quote; the content must be a token.
+    /// Reads the rest of a quoted string and its closing quote. The content must be a token.
     fn quoted(&mut self) -> Result<&'h [u8], Malformed> {
         let start = *self;
         loop {
@@ -212,7 +213,7 @@ impl<'h> Cursor<'h> {
         }
     }
 
-    /// What lies between this cursor and a later one over the same text.
+    /// Returns the text between this cursor and a later one over the same text.
     fn before(self, later: Self) -> &'h [u8] {
         self.0.get(..self.0.len().saturating_sub(later.0.len())).unwrap_or_default()
     }
@@ -225,7 +226,7 @@ mod tests {
     use std::string::{String, ToString};
     use std::vec::Vec;
 
-    /// The list in one canonical line: names, `;`, parameters, `|` between extensions.
+    /// Returns the list as one canonical line: names, `;`, parameters, and `|` between extensions.
     fn read(value: &str) -> Result<String, HandshakeError> {
         let list = Extensions::from_value(value);
         let count = list.validate()?;
@@ -285,7 +286,7 @@ mod tests {
         ] {
             assert_eq!(read(value), Err(HandshakeError::InvalidExtensions), "{value:?}");
         }
-        // A list needs one element: whether there is none is for the caller to judge.
+        // A valid list has at least one element, but the caller has to check that.
         assert_eq!(Extensions::from_value(" , ").validate(), Ok(0));
     }
 

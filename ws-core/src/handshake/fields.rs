@@ -1,28 +1,28 @@
-//! The field section of a head (RFC 9112 §5), which `httparse` parses, and the look-up of fields in it.
+//! The field section of a head (RFC 9112 §5): parsing it with `httparse`, and finding fields in it.
 //!
-//! This module is the only one that knows `httparse`; its types do not leave the crate. A head borrows the slots
-//! that its fields were written to, and the slots bound how many fields it may have. The parsers of requests and
-//! responses call this module.
+//! Only this module uses `httparse`, and none of its types are public. A head borrows the slots that its fields were
+//! written to, and the number of slots limits the number of fields. The parsers of requests and responses use this
+//! module.
 
 use core::fmt;
 
 use super::error::HandshakeError;
 use crate::SHORT_CUTS;
 
-/// One field of a head: a name, and a value without the white space around it.
+/// One field of a head: its name, and its value without the white space around it.
 pub(crate) type Field<'h> = httparse::Header<'h>;
 
-/// What an array of [`Field`] is filled with before a parser writes to it.
+/// The initial value of the elements of an array of [`Field`].
 pub(crate) const EMPTY_FIELD: Field<'static> = httparse::EMPTY_HEADER;
 
 /// Room for the fields of one head, which [`RequestHead`](super::RequestHead) and
 /// [`ResponseHead`](super::ResponseHead) borrow.
 ///
-/// A head with more than `N` fields is refused. One slot takes four words of memory.
+/// A head with more than `N` fields is refused. One slot takes the memory of four `usize`.
 pub struct FieldSlots<'h, const N: usize>(pub(super) [Field<'h>; N]);
 
 impl<const N: usize> FieldSlots<'_, N> {
-    /// Returns slots that hold no field yet.
+    /// Returns empty slots.
     #[must_use]
     pub const fn new() -> Self {
         Self([EMPTY_FIELD; N])
@@ -35,14 +35,14 @@ impl<const N: usize> Default for FieldSlots<'_, N> {
     }
 }
 
-/// This does not show the fields, because they may hold secrets.
+/// `Debug` does not show the fields, because they may contain secrets.
 impl<const N: usize> fmt::Debug for FieldSlots<'_, N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "FieldSlots({N})")
     }
 }
 
-/// The values of all fields of one name, in order; the name is compared without regard to case.
+/// Iterates over the values of all fields of one name, in order. The case of the name does not matter.
 #[derive(Clone)]
 pub(super) struct FieldValues<'f, 'h> {
     fields: core::slice::Iter<'f, Field<'h>>,
@@ -68,14 +68,14 @@ impl<'h> Iterator for FieldValues<'_, 'h> {
     }
 }
 
-/// All fields in order, name and value.
+/// Returns all fields in order, as names and values.
 pub(super) fn pairs<'f, 'h>(
     fields: &'f [Field<'h>],
 ) -> impl Iterator<Item = (&'h str, &'h [u8])> + Clone + use<'f, 'h> {
     fields.iter().map(|field| (field.name, field.value))
 }
 
-/// Writes fields that somebody else has parsed to slots.
+/// Writes fields to the slots that another HTTP server has parsed.
 pub(super) fn put_fields<'f, 'h>(
     fields: impl IntoIterator<Item = (&'h str, &'h [u8])>,
     slots: &'f mut [Field<'h>],
@@ -88,7 +88,7 @@ pub(super) fn put_fields<'f, 'h>(
     Ok(slots.get(..count).unwrap_or_default())
 }
 
-/// A field that may come once: its first value, and whether another came.
+/// A field that is allowed once: its first value, and whether it is repeated.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Single<'h> {
     pub(super) first: Option<&'h [u8]>,
@@ -112,9 +112,9 @@ impl<'h> Single<'h> {
 
 /// Splits a head into its first line and the rest, which begins with the first field.
 ///
-/// Checks what `httparse` does not: it takes a bare LF as the end of a line.
+/// This refuses a bare LF, which `httparse` would accept as the end of a line.
 pub(super) fn split_start_line(head: &[u8]) -> Result<(&[u8], &[u8]), HandshakeError> {
-    // Branch-free, so that the compiler can compare many bytes at once.
+    // There is no branch per byte, so the compiler can compare many bytes at once.
     let followers = head.get(1..).unwrap_or_default();
     let bare = head
         .iter()
@@ -131,7 +131,7 @@ pub(super) fn split_start_line(head: &[u8]) -> Result<(&[u8], &[u8]), HandshakeE
     }
 }
 
-/// Parses the fields and the empty line, which must be all that is there.
+/// Parses the fields and the empty line. Nothing may follow them.
 pub(super) fn parse_fields<'f, 'h>(
     section: &'h [u8],
     slots: &'f mut [Field<'h>],
@@ -145,7 +145,7 @@ pub(super) fn parse_fields<'f, 'h>(
     }
 }
 
-/// The one value of `Content-Length`, if there is one.
+/// Returns the value of `Content-Length`, if there is one.
 pub(super) fn content_length(field: Single<'_>) -> Result<Option<u64>, HandshakeError> {
     let Some(value) = field.first else { return Ok(None) };
     if field.repeated {
@@ -154,7 +154,7 @@ pub(super) fn content_length(field: Single<'_>) -> Result<Option<u64>, Handshake
     decimal(value).map(Some).ok_or(HandshakeError::InvalidContentLength)
 }
 
-/// One or more decimal digits; `None` also for a number above 64 bits.
+/// Parses one or more decimal digits. Returns `None` for other text and for a number that does not fit in 64 bits.
 pub(super) fn decimal(text: &[u8]) -> Option<u64> {
     if text.is_empty() {
         return None;
@@ -165,7 +165,7 @@ pub(super) fn decimal(text: &[u8]) -> Option<u64> {
     })
 }
 
-/// The minor version of an `HTTP/d.d` text: `Some(Err(()))` for another major version than 1.
+/// Returns the minor version of a text such as `HTTP/1.1`, or `Some(Err(()))` if the major version is not 1.
 pub(super) fn parse_http_version(text: &[u8]) -> Option<Result<u8, ()>> {
     match text.strip_prefix(b"HTTP/")? {
         [major @ b'0'..=b'9', b'.', minor @ b'0'..=b'9'] => {

@@ -1,8 +1,8 @@
-//! Telling from its first bytes that a peer does not speak HTTP.
+//! Detecting a peer that does not speak HTTP from its first bytes.
 //!
-//! A head that never ends is refused at a limit or a deadline, which says nothing about the cause. The first bytes do:
-//! they are the greeting of another protocol, a TLS record or binary data. Endpoints call this before they read a head,
-//! as can drivers on slices of their own; one that has no memory for it goes without.
+//! A head that never ends is refused at a limit or a deadline, and such an error does not show the cause. The first
+//! bytes often do: they are the greeting of another protocol, a TLS record or binary data. Endpoints check them before
+//! they read a head. Drivers with buffers of their own can do the same, or omit the check to save memory.
 
 use core::fmt;
 
@@ -10,18 +10,20 @@ use super::debug::Quoted;
 use super::error::HandshakeError;
 use super::lists::TOKEN;
 
-/// How many bytes are kept to be shown.
+/// How many bytes are kept so that an error can show them.
 const SHOWN: usize = 24;
 
-/// What a status line begins with (RFC 9112 §4).
+/// The start of every status line (RFC 9112 §4).
 const STATUS_LINE: &[u8; 5] = b"HTTP/";
 
-/// Tells from the first bytes of a stream whether its peer speaks HTTP.
+/// Detects from the first bytes of a stream whether the peer speaks HTTP.
 ///
-/// Push what arrives to this before a [`HeadReader`](super::HeadReader) gets it. Text that cannot become HTTP is an
-/// error at the end of its line, or after 24 bytes, so that the error can show what it is; a byte that is not printable
-/// ASCII decides at once. The outcome does not depend on how the bytes are cut. `Display` shows the first 24 bytes in
-/// quotes, escaped; of a request, neither a query nor what follows `://`, because those can be secret.
+/// Push received bytes to this value before you push them to a [`HeadReader`](super::HeadReader). Text that cannot
+/// become HTTP is an error at the end of its line or after 24 bytes, so that the error can show the text. A byte that
+/// is not printable ASCII is an error at once. The result does not depend on how the bytes are cut.
+///
+/// `Display` shows the first 24 bytes in quotes, escaped. For a request it shows neither a query nor anything after
+/// `://`, because these can be secret.
 ///
 /// ```
 /// use ws_core::handshake::{FirstBytes, HandshakeError};
@@ -44,42 +46,42 @@ pub struct FirstBytes {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// Nothing but empty lines so far.
+    /// Only empty lines so far.
     Start,
     StartCr,
-    /// One byte that a TLS record can begin with.
+    /// After one byte with which a TLS record can begin.
     Tls,
-    /// In a method, or in what a status line begins with.
+    /// In a method, or in the start of a status line.
     Word,
-    /// Behind a method, and how many bytes of ` HTTP/1.1` came last.
+    /// After a method. The number is how many bytes of ` HTTP/1.1` came last.
     Line(u8),
-    /// This is no HTTP; the rest of the line shows what it is.
+    /// This is not HTTP. The rest of the line is kept for the error.
     Other,
-    /// It may be HTTP: the rest is for those who parse.
+    /// It may be HTTP. The parser checks the rest.
     Http,
     Failed(HandshakeError),
 }
 
 impl FirstBytes {
-    /// Returns the value that a server uses for one connection.
+    /// Returns a value for one connection of a server.
     #[must_use]
     pub const fn request() -> Self {
         Self { is_request: true, stage: Stage::Start, kept: [0; SHOWN], len: 0 }
     }
 
-    /// Returns the value that a client uses for one connection.
+    /// Returns a value for one connection of a client.
     #[must_use]
     pub const fn response() -> Self {
         Self { is_request: false, stage: Stage::Start, kept: [0; SHOWN], len: 0 }
     }
 
-    /// Takes the next bytes. Once the peer is known to speak HTTP, this does nothing.
+    /// Checks the next bytes. Once it is clear that the peer speaks HTTP, this does nothing.
     ///
     /// # Errors
     ///
-    /// [`TlsRequest`](HandshakeError::TlsRequest) or [`TlsResponse`](HandshakeError::TlsResponse) for a TLS record,
-    /// [`NotHttp`](HandshakeError::NotHttp) for anything else that is not HTTP. Each further call returns the same
-    /// error.
+    /// Returns [`TlsRequest`](HandshakeError::TlsRequest) or [`TlsResponse`](HandshakeError::TlsResponse) for a TLS
+    /// record, and [`NotHttp`](HandshakeError::NotHttp) for anything else that is not HTTP. Every further call returns
+    /// the same error.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), HandshakeError> {
         let usual = match self.is_request {
             true => bytes.first_chunk() == Some(b"GET "),
@@ -101,9 +103,9 @@ impl FirstBytes {
         }
     }
 
-    /// Returns what is wrong if no more bytes come, because the stream has ended or a deadline has passed.
+    /// Returns the error if no more bytes will come, because the stream has ended or a deadline has passed.
     ///
-    /// `None` means that the bytes may be the start of HTTP, or that none have come.
+    /// `None` means that the bytes can be the start of HTTP, or that none were received.
     #[must_use]
     pub const fn at_end(&self) -> Option<HandshakeError> {
         match self.stage {
@@ -117,11 +119,11 @@ impl FirstBytes {
         match (self.stage, byte) {
             (Stage::Start, b'\r') if self.is_request => Stage::StartCr,
             (Stage::StartCr, b'\n') => Stage::Start,
-            // What is wrong with these is for a `HeadReader` to say.
+            // A `HeadReader` finds what is wrong with these.
             (Stage::Start, b'\r' | b'\n') | (Stage::StartCr, _) => Stage::Http,
             (Stage::Line(matched), _) => self.step_in_line(matched, byte),
             (_, b'\r' | b'\n') => Stage::Failed(HandshakeError::NotHttp),
-            // The types of a record, and the major version of TLS (RFC 8446 §5.1).
+            // The types of a TLS record, and then the major version (RFC 8446 §5.1).
             (Stage::Start, 0x14..=0x17) => {
                 self.keep(byte);
                 Stage::Tls
@@ -142,27 +144,27 @@ impl FirstBytes {
         }
     }
 
-    /// A byte of the first word, which was kept.
+    /// Checks a byte of the first word. The byte is in `kept` already.
     fn step_in_word(&mut self, byte: u8) -> Stage {
         let word = self.as_bytes();
         match self.is_request {
             false if word == STATUS_LINE => Stage::Http,
             false if STATUS_LINE.starts_with(word) => Stage::Word,
             true if TOKEN.has(byte) => Stage::Word,
-            // What is wrong behind the usual method is for the parser to say.
+            // The parser finds what is wrong after the usual method.
             true if word == b"GET " => Stage::Http,
             true if byte == b' ' && self.len > 1 => Stage::Line(1),
             _ => self.other(),
         }
     }
 
-    /// A byte of a request line, which ends with the version.
+    /// Checks a byte of a request line, which ends with the version.
     fn step_in_line(&mut self, matched: u8, byte: u8) -> Stage {
         if byte.is_ascii_control() {
             return match (matched, byte) {
                 (9, _) => Stage::Http,
                 (_, b'\r') => Stage::Failed(HandshakeError::NotHttp),
-                // What is wrong with others is for a `HeadReader` and for the parser to say.
+                // A `HeadReader` and the parser find what is wrong with other lines.
                 _ => Stage::Http,
             };
         }
@@ -191,13 +193,13 @@ impl FirstBytes {
         }
     }
 
-    /// The first bytes, without empty lines before them.
+    /// Returns the first bytes, without the empty lines before them.
     fn as_bytes(&self) -> &[u8] {
         self.kept.get(..self.len).unwrap_or_default()
     }
 }
 
-/// This does not show the bytes: those of a request can hold secrets.
+/// `Debug` does not show the bytes, because those of a request can contain secrets.
 impl fmt::Debug for FirstBytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FirstBytes").field("stage", &self.stage).finish_non_exhaustive()

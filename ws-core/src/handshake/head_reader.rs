@@ -1,7 +1,7 @@
 //! Finding the end of a head in bytes that arrive in pieces.
 //!
-//! The reader looks at each byte once and keeps none of them: the caller has them in one buffer, because a head is
-//! parsed as a whole. Its outcome does not depend on how the bytes are cut. Servers and clients feed it before
+//! The reader looks at each byte once and keeps none of them. A head is parsed as a whole, so the caller collects the
+//! bytes in one buffer. The result does not depend on how the bytes are cut. Servers and clients use the reader before
 //! they parse, so that a head that never ends is refused at a limit.
 
 use super::error::HandshakeError;
@@ -9,33 +9,33 @@ use crate::SHORT_CUTS;
 
 /// Finds the empty line that ends a head.
 ///
-/// The reader looks at each byte once and keeps none of them. It refuses a bare CR, a bare LF and NUL as soon as
-/// it sees one (RFC 9112 §2.2, RFC 9110 §5.5). Empty lines before a request are skipped; they count toward
-/// the limit and toward the head. The outcome is the same however the bytes are cut.
+/// The reader looks at each byte once and keeps none of them. It refuses a bare CR, a bare LF or a NUL as soon as it
+/// sees one (RFC 9112 §2.2, RFC 9110 §5.5). It accepts empty lines before a request and counts them as part of the
+/// head. The result does not depend on how the bytes are cut.
 ///
 /// ```
 /// use ws_core::handshake::HeadReader;
 ///
 /// let mut reader = HeadReader::request(1024);
 /// assert_eq!(reader.push(b"GET / HTTP/1.1\r\nHost: a\r\n\r"), Ok(None));
-/// // The head has 27 bytes, one of these; the rest is the first frame.
+/// // The head has 27 bytes, of which one is here. The rest is the first frame.
 /// assert_eq!(reader.push(b"\n\x81\x00"), Ok(Some(27)));
 /// ```
 #[derive(Clone, Debug)]
 pub struct HeadReader {
-    /// Decides about empty lines before the head, and about the errors.
+    /// Whether empty lines before the head are allowed, and which errors are returned.
     is_request: bool,
     state: State,
-    /// How many lines have ended, empty ones not counted.
+    /// How many lines have ended, without empty ones.
     lines: usize,
     seen: usize,
     max_bytes: usize,
 }
 
-/// What the last byte was. "Line" is a line that has at least one byte.
+/// The kind of the last byte. Here a "line" has at least one byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// Nothing but empty lines so far.
+    /// Only empty lines so far.
     Lead,
     LeadCr,
     InLine,
@@ -47,7 +47,7 @@ enum State {
 }
 
 impl HeadReader {
-    /// Returns a server's reader, for the head of one request.
+    /// Returns a reader for the head of one request.
     ///
     /// The head may have `max_bytes` bytes, the empty line included.
     #[must_use]
@@ -55,7 +55,7 @@ impl HeadReader {
         Self::new(true, max_bytes)
     }
 
-    /// Returns a client's reader, for the head of one response.
+    /// Returns a reader for the head of one response.
     ///
     /// The head may have `max_bytes` bytes, the empty line included.
     #[must_use]
@@ -67,20 +67,20 @@ impl HeadReader {
         Self { is_request, state: State::Lead, lines: 0, seen: 0, max_bytes }
     }
 
-    /// Takes the next bytes, and returns the length of the whole head once it is complete.
+    /// Reads the next bytes, and returns the length of the whole head once it is complete.
     ///
-    /// The length counts from the first byte of the first call, empty lines before a request included. Bytes behind
-    /// it belong to what follows the head. `None` asks for more bytes; once the head is complete, each
-    /// further call returns its length again.
+    /// The length counts from the first byte of the first call and includes empty lines before a request. Later bytes
+    /// do not belong to the head. `None` means that more bytes are needed. Once the head is complete, every further
+    /// call returns the same length.
     ///
     /// # Errors
     ///
-    /// [`BareCr`](HandshakeError::BareCr), [`BareLf`](HandshakeError::BareLf),
-    /// [`Nul`](HandshakeError::Nul), and an error for a head that cannot fit: for a request,
-    /// [`RequestLineTooLong`](HandshakeError::RequestLineTooLong) when not even the first line has
-    /// ended, else [`HeadTooLarge`](HandshakeError::HeadTooLarge); for a response,
-    /// [`ResponseHeadTooLarge`](HandshakeError::ResponseHeadTooLarge). Each further call returns the
-    /// same error.
+    /// Returns [`BareCr`](HandshakeError::BareCr), [`BareLf`](HandshakeError::BareLf) or [`Nul`](HandshakeError::Nul),
+    /// or an error for a head that exceeds the limit. For a request, that is
+    /// [`RequestLineTooLong`](HandshakeError::RequestLineTooLong) if the first line has not ended, and otherwise
+    /// [`HeadTooLarge`](HandshakeError::HeadTooLarge). For a response, it is
+    /// [`ResponseHeadTooLarge`](HandshakeError::ResponseHeadTooLarge). Empty lines before a response are a
+    /// [`MalformedStatusLine`](HandshakeError::MalformedStatusLine). Every further call returns the same error.
     pub fn push(&mut self, bytes: &[u8]) -> Result<Option<usize>, HandshakeError> {
         if let State::Failed(error) = self.state {
             return Err(error);
@@ -89,7 +89,7 @@ impl HeadReader {
         Ok((self.state == State::Complete).then_some(self.seen))
     }
 
-    /// Goes through the bytes up to the end of the head; there is nothing to do once that was found.
+    /// Reads the bytes up to the end of the head. Does nothing if the head is complete.
     fn scan(&mut self, bytes: &[u8]) -> Result<(), HandshakeError> {
         let room = self.max_bytes.saturating_sub(self.seen);
         let window = bytes.get(..room).unwrap_or(bytes);
@@ -107,15 +107,15 @@ impl HeadReader {
         }
         let taken = window.len().saturating_sub(rest.len());
         self.seen = self.seen.saturating_add(taken);
-        // Without waiting for the byte too many: a head that fits would have ended.
+        // There is no need to wait for the first byte over the limit: a head that fits would have ended.
         if self.state != State::Complete && self.seen >= self.max_bytes {
             return Err(self.too_large());
         }
         Ok(())
     }
 
-    /// Skips blocks that are nothing but text and ends of lines, as `step` would byte by byte: without a branch for each
-    /// line, because no processor foresees where lines end.
+    /// Skips blocks that consist only of text and ends of lines, with the same result as `step` for each byte. There is
+    /// no branch for each line, because a processor cannot predict where lines end.
     fn skip_blocks<'b>(&mut self, text: &'b [u8]) -> &'b [u8] {
         let mut rest = text;
         let mut last = None;
@@ -165,7 +165,7 @@ impl HeadReader {
         }
     }
 
-    /// The fewest bytes that are still missing.
+    /// Returns how many bytes are missing at least.
     #[cfg(feature = "proxy")]
     pub(crate) const fn missing(&self) -> usize {
         match self.state {
@@ -179,19 +179,19 @@ impl HeadReader {
         }
     }
 
-    /// The most fields that the head can have.
+    /// Returns the number of lines after the first, which is the most fields that the head can have.
     #[cfg(feature = "endpoint")]
     pub(crate) const fn max_fields(&self) -> usize {
-        // The first line is none.
+        // The first line is not a field.
         self.lines.saturating_sub(1)
     }
 }
 
-/// How many bytes are looked at together.
+/// How many bytes are checked together.
 const BLOCK: usize = 64;
 
-/// How many lines end in a block, given the bytes that follow those in it; `None` if there is a NUL, a CR or LF that is
-/// not beside the other, or an empty line.
+/// Returns how many lines end in a block. `followers` are the bytes that follow each byte of the block. Returns `None`
+/// if the block contains a NUL, a CR or LF without the other, or an empty line.
 fn usual_lines(block: &[u8; BLOCK], followers: &[u8; BLOCK]) -> Option<usize> {
     let (mut unusual, mut lines) = (false, 0_u8);
     for (&byte, &follower) in block.iter().zip(followers) {
@@ -203,18 +203,18 @@ fn usual_lines(block: &[u8; BLOCK], followers: &[u8; BLOCK]) -> Option<usize> {
     (!unusual).then_some(usize::from(lines))
 }
 
-/// Skips to the first byte that may be CR, LF or NUL: the first one below 0x0e.
+/// Skips to the first byte below 0x0e, which may be CR, LF or NUL.
 fn skip_text(mut rest: &[u8]) -> &[u8] {
     const LOW: u64 = u64::from_ne_bytes([0x0e; 8]);
     const TOP: u64 = u64::from_ne_bytes([0x80; 8]);
     while SHORT_CUTS {
         let Some((word, tail)) = rest.split_first_chunk::<8>() else { break };
-        // Eight bytes at once: the subtraction sets the top bit of each byte below 0x0e. A borrow may
-        // set more of them, but only after the first, and the first is all that counts: in a
-        // little-endian word it is the lowest.
+        // This checks eight bytes at once. The subtraction sets the top bit of each byte below 0x0e. A borrow may set
+        // further top bits, but only after the first, and only the first matters. In a little-endian word the first
+        // byte is the lowest.
         let word = u64::from_le_bytes(*word);
         let marked = word.wrapping_sub(LOW) & TOP;
-        // In bytes that are not ASCII that bit may have stayed. Most words have none.
+        // In bytes that are not ASCII, the top bit may have been set before. Most words have no such bytes.
         if marked != 0 && marked & !word != 0 {
             let offset = ((marked & !word).trailing_zeros() / 8) as usize;
             return rest.get(offset..).unwrap_or_default();
@@ -232,7 +232,7 @@ mod tests {
     use std::string::String;
 
     proptest! {
-        // RFC 9112 §2.2: a byte at a time, no block is skipped.
+        // RFC 9112 §2.2. With one byte at a time, no block is skipped.
         #[test]
         fn blocks_come_to_the_same_as_their_bytes(
             lines in prop::collection::vec("[ -~\u{e9}\t]{0,90}(\r\n){1,2}", 0..6),

@@ -1,15 +1,15 @@
 //! Comma-separated lists over repeated fields, and tokens (RFC 9110 §5.6).
 //!
-//! Nothing here copies: elements are slices of the head that they stand in. The parsers of requests and responses
-//! call this module; applications call [`select_subprotocol`] alone.
+//! Nothing is copied: elements are slices of the head. The parsers of requests and responses use this module, and
+//! applications call [`select_subprotocol`].
 
 use super::fields::{Field, FieldValues};
 use crate::SHORT_CUTS;
 
-/// The elements of a comma list over all fields of one name, in order (RFC 9110 §5.6.1).
+/// Iterates over the elements of a comma-separated list in all fields of one name, in order (RFC 9110 §5.6.1).
 ///
-/// Elements come without the white space around them; empty ones are skipped. Quoted strings are not
-/// looked for: [`Extensions`](super::extensions::Extensions) does that.
+/// Elements have no white space around them, and empty ones are skipped. This does not parse quoted strings;
+/// [`Extensions`](super::extensions::Extensions) does.
 #[derive(Clone)]
 pub(super) struct ListElements<'f, 'h> {
     values: FieldValues<'f, 'h>,
@@ -40,8 +40,9 @@ impl<'h> Iterator for ListElements<'_, 'h> {
 
 /// Returns the first of the server's subprotocols, in the server's order of preference, that the client offers.
 ///
-/// Names are compared exactly. With `None`, the response has no `Sec-WebSocket-Protocol` (RFC 6455 §4.2.2), which is
-/// what [`AcceptResponse::subprotocol`](super::AcceptResponse::subprotocol) makes of it.
+/// The comparison is case-sensitive. Pass the result to
+/// [`AcceptResponse::subprotocol`](super::AcceptResponse::subprotocol). If it is `None`, the response has no
+/// `Sec-WebSocket-Protocol` (RFC 6455 §4.2.2).
 ///
 /// ```
 /// use ws_core::handshake::select_subprotocol;
@@ -61,17 +62,17 @@ where
     supported.iter().map(AsRef::as_ref).find(|name| offered.clone().any(|offer| offer == *name))
 }
 
-/// Whether a text is a token: one or more of the characters that RFC 9110 §5.6.2 allows.
+/// Returns whether a text is a token: one or more of the characters that RFC 9110 §5.6.2 allows.
 ///
 /// Field names, subprotocols and extension names are tokens.
 pub(super) fn is_token(text: &[u8]) -> bool {
     !text.is_empty() && TOKEN.prefix(text) == text.len()
 }
 
-/// Whether a comma list contains a token, compared without regard to ASCII case.
+/// Returns whether a comma-separated list contains a token. The case of ASCII letters does not matter.
 #[inline]
 pub(super) fn contains_token(list: &[u8], token: &str) -> bool {
-    // Most lists are this one element, and most are written as the RFC writes it.
+    // Most lists have only this element, and most clients write it as the RFC does.
     SHORT_CUTS && list == token.as_bytes() || has_element(list, token)
 }
 
@@ -84,15 +85,16 @@ fn has_element(mut list: &[u8], token: &str) -> bool {
     false
 }
 
-/// A set of bytes, as a look-up: names and values are checked byte by byte, and a chain of ranges is slower.
+/// A set of bytes as a lookup table. Names and values are checked byte by byte, and comparing with ranges would be
+/// slower.
 pub(crate) struct ByteSet([u8; 256 / PER_ENTRY]);
 
-/// How many bytes have their bits in one entry: only one, where there is memory for that.
+/// How many byte values share one entry of the table: one if there is enough memory, otherwise eight.
 const PER_ENTRY: usize = if SHORT_CUTS { 1 } else { 8 };
 
 #[allow(clippy::modulo_one, reason = "of eight where there is less memory")]
 impl ByteSet {
-    /// The letters, the digits, and these.
+    /// Returns the set of the ASCII letters, the ASCII digits, and `others`.
     #[allow(clippy::indexing_slicing, reason = "out of bounds, a constant does not compile")]
     pub(super) const fn alphanumeric_and(others: &[u8]) -> Self {
         let mut bits = [0; 256 / PER_ENTRY];
@@ -116,11 +118,11 @@ impl ByteSet {
         self.0.get(byte / PER_ENTRY).is_some_and(|bits| bits >> (byte % PER_ENTRY) & 1 != 0)
     }
 
-    /// How many bytes at the front are of the set.
+    /// Returns how many bytes at the start of the text are in the set.
     pub(crate) fn prefix(&self, text: &[u8]) -> usize {
         let mut rest = text;
         while SHORT_CUTS {
-            // One branch for each four bytes.
+            // This takes one branch for every four bytes.
             let Some((bytes, tail)) = rest.split_first_chunk::<4>() else { break };
             if !all_bytes(bytes, |byte| self.has(byte)) {
                 break;
@@ -135,7 +137,7 @@ impl ByteSet {
 /// The characters of a token (RFC 9110 §5.6.2).
 pub(crate) static TOKEN: ByteSet = ByteSet::alphanumeric_and(b"!#$%&'*+-.^_`|~");
 
-/// The text without spaces and tabs around it (RFC 9110 §5.6.3).
+/// Returns the text without the spaces and tabs around it (RFC 9110 §5.6.3).
 pub(super) fn trim(mut text: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', tail @ ..] = text {
         text = tail;
@@ -146,12 +148,12 @@ pub(super) fn trim(mut text: &[u8]) -> &[u8] {
     text
 }
 
-/// Cuts a text before the first of some ASCII characters; `None` without one.
+/// Splits a text before the first of some ASCII characters. Returns `None` if there is none.
 pub(super) fn split_at_first<'t>(text: &'t str, of: &[u8]) -> Option<(&'t str, &'t str)> {
     text.split_at_checked(text.bytes().position(|byte| of.contains(&byte))?)
 }
 
-/// Cuts the list before its first comma; the comma is dropped.
+/// Removes the first element and the comma after it from the list, and returns the element.
 fn take_element<'h>(list: &mut &'h [u8]) -> &'h [u8] {
     let comma = list.iter().position(|&byte| byte == b',').unwrap_or(list.len());
     let (element, tail) = list.split_at_checked(comma).unwrap_or((list, &[]));
@@ -159,7 +161,8 @@ fn take_element<'h>(list: &mut &'h [u8]) -> &'h [u8] {
     trim(element)
 }
 
-/// Whether all bytes pass. Most do: so it is done without a branch per byte where there is memory for that.
+/// Returns whether all bytes pass the test. Most do, so if there is enough memory for it, this does not branch for each
+/// byte.
 pub(super) fn all_bytes(bytes: &[u8], test: impl Fn(u8) -> bool) -> bool {
     if SHORT_CUTS {
         bytes.iter().fold(true, |all, &byte| all & test(byte))

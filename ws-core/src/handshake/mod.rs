@@ -1,17 +1,17 @@
-//! The opening handshake (RFC 6455 §4) on slices of the caller.
+//! The opening handshake (RFC 6455 §4), on buffers of the caller.
 //!
-//! Everything here is a pure function or a small value: nothing is buffered, nothing is allocated, and nothing is
-//! read or written. Two things meet in it: the HTTP/1.1 syntax that the handshake inherits (RFC 9110, RFC 9112)
-//! and the rules of RFC 6455 on top. An `Endpoint` calls all of it; so can a driver without an allocator.
+//! This module consists of pure functions and small values. It does no I/O, buffers nothing and allocates nothing. It
+//! implements the syntax of HTTP/1.1 that the handshake uses (RFC 9110, RFC 9112) and the rules of RFC 6455. An
+//! `Endpoint` does the whole handshake with it, and so can a driver without an allocator.
 //!
-//! # A server's way through
+//! # On a server
 //!
-//! 1. Push arriving bytes to a [`HeadReader`] until it says where the head ends; bytes after it
-//!    belong to the WebSocket stream. [`FirstBytes`] tells a client that does not speak HTTP before that.
-//! 2. [`RequestHead::parse`] the head, then ask for its [`upgrade`](RequestHead::upgrade): a plain HTTP request is
-//!    an ordinary outcome, and an error knows its own answer ([`HandshakeError::write_response`]).
-//! 3. Answer an [`Upgrade`] with an [`AcceptResponse`], anything else with an [`HttpResponse`]. With the feature
-//!    `deflate`, `Upgrade::deflate` chooses among the client's offers of permessage-deflate.
+//! 1. Push received bytes to a [`HeadReader`] until it returns the length of the head. The bytes after the head are the
+//!    first frames. [`FirstBytes`] detects a client that does not speak HTTP earlier.
+//! 2. Parse the head with [`RequestHead::parse`], and check it with [`upgrade`](RequestHead::upgrade). A plain HTTP
+//!    request is not an error. Answer an error with [`HandshakeError::write_response`].
+//! 3. Answer an [`Upgrade`] with an [`AcceptResponse`], and any other request with an [`HttpResponse`]. With the
+//!    feature `deflate`, `Upgrade::deflate` chooses among the client's offers of permessage-deflate.
 //!
 //! ```
 //! use ws_core::handshake::*;
@@ -35,13 +35,13 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # A client's way through
+//! # On a client
 //!
 //! 1. Write a [`ClientRequest`] with a fresh [`ClientKey`].
-//! 2. Push the response to a [`HeadReader`] and [`ResponseHead::parse`] the head; skip interim responses
+//! 2. Push received bytes to a [`HeadReader`], and parse the head with [`ResponseHead::parse`]. Skip interim responses
 //!    ([`ResponseHead::is_interim`]).
-//! 3. With status 101, [`ResponseHead::accept`] checks every rule, and with the feature `deflate`,
-//!    `ResponseHead::deflate` those of permessage-deflate. Other statuses are for the caller.
+//! 3. If the status is 101, check the response with [`ResponseHead::accept`] and, with the feature `deflate`, with
+//!    `ResponseHead::deflate`. The caller handles other statuses.
 //!
 //! ```
 //! use ws_core::handshake::*;
@@ -106,14 +106,14 @@ pub use response::{AcceptResponse, HttpResponse};
 #[cfg(feature = "proxy")]
 pub(crate) use writer::Writer;
 
-/// The advised limit on the size of a head: 16 KiB, start line and empty line included.
+/// The recommended limit on the size of a head: 16 KiB, including the start line and the empty line.
 pub const DEFAULT_MAX_HEAD: usize = 16 * 1024;
 
-/// The advised limit on the number of fields in a head.
+/// The recommended limit on the number of fields in a head.
 pub const DEFAULT_MAX_FIELDS: usize = 100;
 
-/// The most subprotocols that one request may offer; more are answered with 431.
+/// The most subprotocols that one request may offer. A server answers more with 431.
 ///
-/// A subprotocol must not be offered twice (RFC 6455 §4.1), and without memory of its own the
-/// check compares each with each: the limit keeps that work small.
+/// A subprotocol must not be offered twice (RFC 6455 §4.1). The check uses no memory and compares every pair, so this
+/// limit keeps the work small.
 pub const MAX_SUBPROTOCOLS: usize = 64;

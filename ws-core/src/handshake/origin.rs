@@ -1,8 +1,8 @@
 //! Hosts and origins (RFC 9110 §7.2, RFC 6454).
 //!
-//! Whatever is malformed is equal to nothing, so that a mistake refuses and never admits. Addresses are compared by
-//! value and names without regard to case. The parser of requests checks hosts with this module; servers
-//! call [`same_origin`], and endpoints by their list of origins.
+//! A malformed value is not equal to anything, so a mistake can only lead to a refusal. IPv6 addresses are compared by
+//! value, and the case of names does not matter. The parser of requests checks hosts with this module. Servers call
+//! [`same_origin`] directly, and endpoints compare with their list of origins.
 
 use super::fields::decimal;
 use super::lists::{ByteSet, split_at_first};
@@ -10,10 +10,10 @@ use crate::SHORT_CUTS;
 
 /// Returns whether an `Origin` names the same host and port as a `Host` field.
 ///
-/// A port that is left out is the default of the origin's scheme (80 for http, 443 for https), on
-/// both sides: a server behind a proxy cannot know the scheme that the browser used. Letters are
-/// compared without regard to case, IPv6 addresses by value. `null`, schemes other than http and
-/// https, and malformed values are never the same (RFC 6455 §10.2).
+/// If either value has no port, it has the default port of the origin's scheme (80 for http, 443 for https), because a
+/// server behind a proxy cannot know the scheme that the browser used. The case of letters does not matter, and IPv6
+/// addresses are compared by value. The result is `false` for `null`, for schemes other than http and https, and for
+/// malformed values (RFC 6455 §10.2).
 ///
 /// ```
 /// use ws_core::handshake::same_origin;
@@ -28,14 +28,14 @@ pub fn same_origin(origin: &str, host: &str) -> bool {
     default_port(scheme).is_some_and(|port| same_authority(authority, host, port))
 }
 
-/// Returns whether a `Host` names a host that is listed, such as `localhost`, `127.0.0.1:9001` or `[::1]`.
+/// Returns whether a `Host` field matches an entry of a list of hosts, such as `localhost`, `127.0.0.1:9001` or
+/// `[::1]`.
 ///
-/// An entry without a port stands for every port. One with a port stands for that port; a `Host` without a port has
-/// port 80 or 443. Letters are compared without regard to case, IPv6 addresses by value. Malformed values are never
-/// the same.
+/// An entry without a port matches every port. A `Host` without a port matches an entry with port 80 or 443. The case
+/// of letters does not matter, and IPv6 addresses are compared by value. Malformed values never match.
 ///
-/// A server that compares the host of each request with a list is protected against DNS rebinding: there, a page of
-/// another site reaches the server under a name of that site, so that its Origin and its Host agree.
+/// A server that compares the host of each request with a list is protected against DNS rebinding. In this attack, a
+/// page of another site reaches the server under a name of that site, so its Origin and Host agree.
 ///
 /// ```
 /// use ws_core::handshake::same_host;
@@ -58,8 +58,9 @@ pub fn same_host(listed: &str, host: &str) -> bool {
         }
 }
 
-/// Whether two origins are the same (RFC 6454 §5): scheme and host without regard to case, a port that
-/// is left out being the scheme's. Those of other schemes than http and https are compared as text.
+/// Returns whether two origins are the same (RFC 6454 §5). The case of scheme and host does not matter, and an origin
+/// without a port has the default port of the scheme. Origins of other schemes than http and https are compared as
+/// text.
 #[cfg(feature = "endpoint")]
 pub(crate) fn equal_origins(left: &str, right: &str) -> bool {
     if left.eq_ignore_ascii_case(right) {
@@ -96,13 +97,13 @@ fn same_authority(left: &str, right: &str, default_port: u16) -> bool {
     }
 }
 
-/// What stands before and after `://`.
+/// Returns the text before and after `://`.
 pub(super) fn split_scheme(text: &str) -> Option<(&str, &str)> {
     let (scheme, rest) = split_at_first(text, b":")?;
     Some((scheme, rest.strip_prefix("://")?))
 }
 
-/// A host and an optional port: what `Host` holds (RFC 9110 §7.2), without user information.
+/// A host and an optional port, as in `Host` (RFC 9110 §7.2), without user information.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Authority<'a> {
     pub(super) host: HostName<'a>,
@@ -148,8 +149,8 @@ impl HostName<'_> {
     }
 }
 
-/// Cuts a text behind a name: one or more unreserved characters, sub-delimiters and percent-encoded bytes
-/// (RFC 3986 §3.2.2).
+/// Splits a text after a name: one or more unreserved characters, sub-delimiters and percent-encoded bytes (RFC 3986
+/// §3.2.2).
 pub(crate) fn split_reg_name(text: &str) -> Option<(&str, &str)> {
     static REG_NAME: ByteSet = ByteSet::alphanumeric_and(b"-._~!$&'()*+,;=");
     let mut rest = text.as_bytes();
@@ -166,11 +167,11 @@ pub(crate) fn split_reg_name(text: &str) -> Option<(&str, &str)> {
     text.split_at_checked(length)
 }
 
-/// The groups of an IPv6 address in any of its forms (RFC 4291 §2.2), without a zone.
+/// Parses an IPv6 address in any of its forms (RFC 4291 §2.2), without a zone, and returns its groups.
 pub(crate) fn parse_ipv6(text: &[u8]) -> Option<[u16; 8]> {
     let mut groups = [0; 8];
     let mut count = 0_usize;
-    // How many groups stand before the `::`.
+    // How many groups are before the `::`.
     let mut gap = None;
     let mut rest = text;
     if let [b':', b':', tail @ ..] = rest {
@@ -207,7 +208,7 @@ pub(crate) fn parse_ipv6(text: &[u8]) -> Option<[u16; 8]> {
     }
     match gap {
         None if count == 8 => Some(groups),
-        // What stands behind the gap, of at least one group, moves to the end.
+        // The gap has at least one group. The groups after it move to the end.
         Some(gap) if count < 8 => {
             let mut to = groups.len();
             while count > gap {
@@ -222,7 +223,7 @@ pub(crate) fn parse_ipv6(text: &[u8]) -> Option<[u16; 8]> {
     }
 }
 
-/// An IPv4 address: four numbers up to 255 without leading zeros.
+/// Parses an IPv4 address: four numbers up to 255, without leading zeros.
 pub(crate) fn parse_ipv4(text: &[u8]) -> Option<u32> {
     let mut address = 0_u32;
     let mut count = 0_u8;
@@ -244,7 +245,7 @@ mod tests {
     use std::string::ToString;
 
     proptest! {
-        // RFC 4291 §2.2: what core's parser takes, too.
+        // RFC 4291 §2.2: `core`'s parser accepts the same texts.
         #[test]
         fn ipv6_addresses(
             text in prop_oneof![

@@ -1,8 +1,8 @@
-//! Reading a client's request (RFC 6455 §4.2.1).
+//! Parsing a client's request (RFC 6455 §4.2.1).
 //!
-//! [`RequestHead`] is syntax: any request of HTTP/1 that is well-formed. [`Upgrade`] is what the rules of RFC 6455 let
-//! through: it can be made here only, so that whoever has one need not check its values again. Servers call
-//! this with a whole head, which a [`HeadReader`](super::HeadReader) has found.
+//! A [`RequestHead`] is any well-formed request of HTTP/1. An [`Upgrade`] is a request that passed all checks of RFC
+//! 6455. Only this module can create one, so its values need not be checked again. A server passes a whole head, which
+//! it finds with a [`HeadReader`](super::HeadReader).
 
 use super::MAX_SUBPROTOCOLS;
 use super::accept::is_valid_key;
@@ -16,9 +16,9 @@ use super::lists::{ListElements, all_bytes, contains_token, is_token, split_at_f
 use super::origin::{Authority, split_scheme};
 use crate::SHORT_CUTS;
 
-/// The head of a request, taken apart. It borrows the head's bytes and the slots that the caller lent.
+/// The parsed head of a request. It borrows the bytes of the head and the slots for its fields.
 ///
-/// `Debug` shows the path and the names of the fields: values and queries may be secret.
+/// `Debug` shows only the path and the names of the fields, because the query and the values may be secret.
 #[derive(Clone, Copy)]
 pub struct RequestHead<'f, 'h> {
     pub(super) method: &'h str,
@@ -27,19 +27,20 @@ pub struct RequestHead<'f, 'h> {
     fields: &'f [Field<'h>],
 }
 
-/// A request for a WebSocket that keeps every rule of RFC 6455 §4.2.1.
+/// A request for a WebSocket that obeys every rule of RFC 6455 §4.2.1.
 ///
-/// [`RequestHead::upgrade`] returns it. `Debug` shows no key and no query.
+/// [`RequestHead::upgrade`] returns it. `Debug` shows neither the key nor the query.
 #[derive(Clone, Copy)]
 #[non_exhaustive]
 pub struct Upgrade<'f, 'h> {
     /// The `Sec-WebSocket-Key`, which [`AcceptResponse`](super::AcceptResponse) answers.
     pub key: &'h str,
-    /// The host and optional port that the request is for: of the target if that has one, else of `Host`.
+    /// The host and optional port that the request is for. They are those of the target if that is an absolute URI, and
+    /// otherwise those of `Host`.
     pub host: &'h str,
-    /// The `Origin`. Browsers always send one; other clients need not (RFC 6455 §4.2.1, §10.2).
+    /// The `Origin`. Browsers always send one, but other clients need not (RFC 6455 §4.2.1, §10.2).
     pub origin: Option<&'h str>,
-    /// What follows the authority of the target: a path and a query, of which either may be missing.
+    /// The part of the target after the authority: a path and a query. Both are optional.
     pub(crate) resource: &'h str,
     /// The fields from the first `Sec-WebSocket-Protocol` on.
     protocol: &'f [Field<'h>],
@@ -49,15 +50,16 @@ pub struct Upgrade<'f, 'h> {
 }
 
 impl<'f, 'h> RequestHead<'f, 'h> {
-    /// Parses a head: the bytes up to and including its empty line, and nothing after them.
+    /// Parses a head. `head` ends with the empty line of the head, and nothing follows it.
     ///
-    /// Empty lines before the request line are skipped (RFC 9112 §2.2). The number of `slots` bounds the number of
-    /// fields.
+    /// Empty lines before the request line are skipped (RFC 9112 §2.2). The head can have as many fields as there are
+    /// `slots`.
     ///
     /// # Errors
     ///
-    /// Wrong syntax (status 400), [`TooManyFields`](HandshakeError::TooManyFields) (431) and, when the
-    /// syntax is right, [`UnsupportedHttpVersion`](HandshakeError::UnsupportedHttpVersion) (505).
+    /// Returns an error for wrong syntax (status 400) and for more fields than slots
+    /// ([`TooManyFields`](HandshakeError::TooManyFields), 431). If the syntax is right but the version is not HTTP/1,
+    /// the error is [`UnsupportedHttpVersion`](HandshakeError::UnsupportedHttpVersion) (505).
     pub fn parse<const N: usize>(
         head: &'h [u8],
         slots: &'f mut FieldSlots<'h, N>,
@@ -65,7 +67,7 @@ impl<'f, 'h> RequestHead<'f, 'h> {
         Self::parse_in(head, &mut slots.0)
     }
 
-    /// As [`parse`](Self::parse), with as many slots as a slice has.
+    /// Does the same as [`parse`](Self::parse), with the slots in a slice.
     pub(crate) fn parse_in(
         head: &'h [u8],
         slots: &'f mut [Field<'h>],
@@ -83,11 +85,11 @@ impl<'f, 'h> RequestHead<'f, 'h> {
         }
     }
 
-    /// Makes the head of a request that another HTTP server has parsed.
+    /// Returns the head of a request that another HTTP server has parsed.
     ///
-    /// `minor_version` is 1 for HTTP/1.1. `fields` are all fields in order, values without the white space around
-    /// them; repeated ones are not to be joined. They are written to the `slots`. Here they come from a map such
-    /// as `http::HeaderMap`:
+    /// `minor_version` is 1 for HTTP/1.1. `fields` are all fields in order, and are written to the `slots`. Their
+    /// values must not have white space around them, and repeated fields must not be joined. In this example they come
+    /// from a map such as `http::HeaderMap`:
     ///
     /// ```
     /// use ws_core::handshake::{AcceptResponse, DEFAULT_MAX_FIELDS, FieldSlots, RequestHead};
@@ -114,10 +116,9 @@ impl<'f, 'h> RequestHead<'f, 'h> {
     ///
     /// # Errors
     ///
-    /// [`MalformedRequestLine`](HandshakeError::MalformedRequestLine) for a method that is not a token,
-    /// or a target that is empty or has other than visible characters;
-    /// [`TooManyFields`](HandshakeError::TooManyFields) for more fields than slots. [`upgrade`](Self::upgrade) checks
-    /// the fields themselves.
+    /// Returns [`MalformedRequestLine`](HandshakeError::MalformedRequestLine) if the method is not a token, or if the
+    /// target is empty or has characters that are not visible. Returns [`TooManyFields`](HandshakeError::TooManyFields)
+    /// for more fields than slots. This does not check the fields themselves; [`upgrade`](Self::upgrade) does.
     pub fn from_parts<const N: usize>(
         method: &'h str,
         target: &'h str,
@@ -131,7 +132,7 @@ impl<'f, 'h> RequestHead<'f, 'h> {
         Ok(Self { method, target, minor_version, fields: put_fields(fields, &mut slots.0)? })
     }
 
-    /// Returns the method as it was sent: methods are case-sensitive.
+    /// Returns the method, which is case-sensitive.
     #[must_use]
     pub const fn method(&self) -> &'h str {
         self.method
@@ -149,26 +150,28 @@ impl<'f, 'h> RequestHead<'f, 'h> {
         self.minor_version
     }
 
-    /// Returns all fields in order: names as they were sent, values without the white space around them.
+    /// Returns all fields in order, as names and values. Names are as they were sent; values have no white space around
+    /// them.
     pub fn fields(&self) -> impl Iterator<Item = (&'h str, &'h [u8])> + Clone + use<'f, 'h> {
         pairs(self.fields)
     }
 
-    /// Returns the first value of a field; the name is compared without regard to case.
+    /// Returns the first value of a field. The case of the name does not matter.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&'h [u8]> {
         FieldValues::new(self.fields, name).next()
     }
 
-    /// Checks whether the request asks for a WebSocket, by every rule of RFC 6455 §4.2.1.
+    /// Checks a request for a WebSocket by every rule of RFC 6455 §4.2.1, and returns it.
     ///
-    /// `None` is a plain HTTP request, which [`HttpResponse`](super::HttpResponse) answers: its `Upgrade` does not
-    /// contain `websocket`, or it is of HTTP/1.0, whose upgrades a server ignores (RFC 9110 §7.8). A proxy that speaks
-    /// HTTP/1.0 to its server sends such requests: see [`is_http10_upgrade`](Self::is_http10_upgrade).
+    /// `None` means that this is a plain HTTP request: its `Upgrade` does not contain `websocket`, or its version is
+    /// HTTP/1.0, for which a server ignores `Upgrade` (RFC 9110 §7.8). Answer it with an
+    /// [`HttpResponse`](super::HttpResponse). A proxy that speaks HTTP/1.0 to its server sends such requests: see
+    /// [`is_http10_upgrade`](Self::is_http10_upgrade).
     ///
     /// # Errors
     ///
-    /// The first rule that is broken, in this order: `Content-Length`, `Host`, `Upgrade`, method,
+    /// Returns the first rule that the request breaks, in this order: `Content-Length`, `Host`, `Upgrade`, method,
     /// `Connection`, version, key, body, target, `Origin`, subprotocols, extensions.
     pub fn upgrade(&self) -> Result<Option<Upgrade<'f, 'h>>, HandshakeError> {
         let found = Found::collect(self.fields);
@@ -201,7 +204,7 @@ impl<'f, 'h> RequestHead<'f, 'h> {
             split_target(self.target).ok_or(HandshakeError::InvalidTarget)?;
         let upgrade = Upgrade {
             key,
-            // A host in the target outranks the field (RFC 9112 §3.2.2).
+            // A host in the target takes precedence over the field (RFC 9112 §3.2.2).
             host: authority.unwrap_or(host),
             origin: check_origin(found.origin)?,
             resource,
@@ -217,9 +220,10 @@ impl<'f, 'h> RequestHead<'f, 'h> {
         Ok(Some(upgrade))
     }
 
-    /// Returns whether this is a plain request only because it is of HTTP/1.0: its `Upgrade` contains `websocket`.
+    /// Returns whether the request has version HTTP/1.0 and its `Upgrade` contains `websocket`. Because of the version
+    /// it is a plain request.
     ///
-    /// A proxy in between speaks HTTP/1.0 to the server. It has to be told otherwise: nginx by
+    /// The usual cause is a proxy that speaks HTTP/1.0 to the server. Configure it to use HTTP/1.1; in nginx, with
     /// `proxy_http_version 1.1`.
     #[must_use]
     pub fn is_http10_upgrade(&self) -> bool {
@@ -228,7 +232,7 @@ impl<'f, 'h> RequestHead<'f, 'h> {
                 .any(|value| contains_token(value, "websocket"))
     }
 
-    /// The host; `None` is possible for HTTP/1.0 only (RFC 9112 §3.2).
+    /// Returns the host. Only a request of HTTP/1.0 may have none (RFC 9112 §3.2).
     fn checked_host(&self, host: Single<'h>) -> Result<Option<&'h str>, HandshakeError> {
         if host.repeated {
             return Err(HandshakeError::RepeatedHost);
@@ -245,27 +249,27 @@ impl<'f, 'h> RequestHead<'f, 'h> {
 }
 
 impl<'f, 'h> Upgrade<'f, 'h> {
-    /// Returns the path that the request is for, which begins with `/`. With the query behind a `?`, it is the
-    /// resource name (RFC 6455 §3).
+    /// Returns the path that the request is for, which begins with `/`. The path and the query, with a `?` between
+    /// them, are the resource name (RFC 6455 §3).
     #[must_use]
     pub fn path(&self) -> &'h str {
         split_query(self.resource).0
     }
 
-    /// Returns the query, without the `?` before it.
+    /// Returns the query without the `?` before it, if there is one.
     #[must_use]
     pub fn query(&self) -> Option<&'h str> {
         split_query(self.resource).1
     }
 
-    /// Returns the offered subprotocols in the client's order of preference: tokens, none of them twice
+    /// Returns the offered subprotocols in the client's order of preference. Each is a token, and none occurs twice
     /// (RFC 6455 §11.3.4).
     pub fn subprotocols(&self) -> impl Iterator<Item = &'h str> + Clone + use<'f, 'h> {
-        // Offers were checked to be tokens, hence ASCII.
+        // The offers were checked to be tokens, which are ASCII.
         self.offers().map(|offer| core::str::from_utf8(offer).unwrap_or_default())
     }
 
-    /// The offered extensions, whose syntax was checked.
+    /// Returns the offered extensions. Their syntax was checked.
     #[cfg(feature = "deflate")]
     pub(super) fn extensions(&self) -> Extensions<'f, 'h> {
         Extensions::new(self.extensions)
@@ -276,7 +280,7 @@ impl<'f, 'h> Upgrade<'f, 'h> {
     }
 }
 
-/// The fields that decide, found in one pass.
+/// The fields that [`RequestHead::upgrade`] checks, found in one pass.
 #[derive(Default)]
 struct Found<'f, 'h> {
     host: Single<'h>,
@@ -297,9 +301,9 @@ impl<'f, 'h> Found<'f, 'h> {
         let mut rest = fields;
         while let [field, tail @ ..] = rest {
             let (name, value) = (field.name, field.value);
-            // Most clients write the names as the RFC does, and that comparison is the fast one.
+            // Most clients write the names as the RFC does, and that comparison is fast.
             let is = |known: &str| SHORT_CUTS && name == known || name.eq_ignore_ascii_case(known);
-            // Most fields of a browser's request are none of these: their length tells.
+            // Most fields of a browser's request are none of these, and comparing the length first shows that.
             match name.len() {
                 4 if is("Host") => found.host.add(value),
                 6 if is("Origin") => found.origin.add(value),
@@ -325,7 +329,7 @@ impl<'f, 'h> Found<'f, 'h> {
     }
 }
 
-/// Splits at the first and the last space; what `httparse` does not: it refuses HTTP/1.2.
+/// Splits the line at the first and the last space. `httparse` is not used, because it refuses HTTP/1.2.
 fn split_request_line(line: &[u8]) -> Result<(&str, &str, Result<u8, ()>), HandshakeError> {
     let split = || {
         let line = core::str::from_utf8(line).ok()?;
@@ -358,7 +362,7 @@ fn check_version(version: Single<'_>) -> Result<(), HandshakeError> {
     }
 }
 
-/// A number from 0 to 255 without leading zeros (RFC 6455 §4.3).
+/// Parses a number from 0 to 255 without leading zeros (RFC 6455 §4.3).
 fn parse_version(value: &[u8]) -> Option<u8> {
     match value {
         [b'0', _, ..] => None,
@@ -388,8 +392,8 @@ fn check_origin(origin: Single<'_>) -> Result<Option<&str>, HandshakeError> {
     core::str::from_utf8(value).map(Some).map_err(|_| HandshakeError::InvalidOrigin)
 }
 
-/// The authority of an absolute target, and what follows it (RFC 6455 §4.2.1, RFC 9112 §3.2). A path that is missing
-/// there stands for `/`.
+/// Splits a target into the authority, which only an absolute target has, and the rest (RFC 6455 §4.2.1, RFC 9112
+/// §3.2). If the path is missing, it is `/`.
 pub(crate) fn split_target(target: &str) -> Option<(Option<&str>, &str)> {
     if split_at_first(target, b"#").is_some() {
         return None;
@@ -406,7 +410,7 @@ pub(crate) fn split_target(target: &str) -> Option<(Option<&str>, &str)> {
     Some((Some(authority), resource))
 }
 
-/// A path and the query behind it. A path that is missing is `/` (RFC 9112 §3.2.1, RFC 6455 §3).
+/// Splits a resource into a path and a query. If the path is missing, it is `/` (RFC 9112 §3.2.1, RFC 6455 §3).
 pub(crate) fn split_query(resource: &str) -> (&str, Option<&str>) {
     let (path, query) = match resource.split_once('?') {
         Some((path, query)) => (path, Some(query)),
@@ -415,8 +419,8 @@ pub(crate) fn split_query(resource: &str) -> (&str, Option<&str>) {
     (if path.is_empty() { "/" } else { path }, query)
 }
 
-/// Each element is a token, none comes twice (RFC 6455 §4.1, §4.3). A list without elements offers nothing, as some
-/// clients send it.
+/// Checks that each element is a token and that none occurs twice (RFC 6455 §4.1, §4.3). Some clients send a list
+/// without elements, which offers nothing.
 fn check_subprotocols(offers: ListElements<'_, '_>) -> Result<(), HandshakeError> {
     for (index, offer) in offers.clone().enumerate() {
         if index >= MAX_SUBPROTOCOLS {

@@ -1,8 +1,8 @@
 //! Writing a server's answer (RFC 6455 §4.2.2, §4.4).
 //!
-//! Whatever the caller puts into an answer, what is written is one well-formed response or nothing: names and values
-//! are checked, and the fields that the library writes itself cannot be given. Endpoints call this, as do
-//! servers on slices of their own.
+//! The writers check names and values, and refuse the fields that the library writes itself. So they write one
+//! well-formed response or return an error, whatever the caller sets. Endpoints use this module, and so can servers
+//! with buffers of their own.
 
 use super::accept::{accept_key, ascii, is_valid_key};
 use super::error::{HandshakeError, OpenError};
@@ -10,12 +10,12 @@ use super::extensions::Extensions;
 use super::lists::is_token;
 use super::writer::{Writer, one_of, put_headers, websocket_field};
 
-/// What a caller cannot set by `headers`, whatever the answer is.
+/// The fields that a caller cannot set with `headers` in any answer.
 const RESERVED: &[&str] = &["Upgrade", "Connection", "Content-Length", "Transfer-Encoding"];
 
 /// The head of a 101: the answer that opens a WebSocket (RFC 6455 §4.2.2).
 ///
-/// `Debug` shows no value of a header: they may be secret.
+/// `Debug` does not show the values of headers, because they may be secret.
 ///
 /// ```
 /// use ws_core::handshake::AcceptResponse;
@@ -33,27 +33,27 @@ const RESERVED: &[&str] = &["Upgrade", "Connection", "Content-Length", "Transfer
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[must_use]
 pub struct AcceptResponse<'a> {
-    /// `None` where the caller has not chosen.
+    /// `None` if the caller has not set it.
     subprotocol: Option<Option<&'a str>>,
     pub(super) extensions: Option<&'a str>,
     pub(super) headers: &'a [(&'a str, &'a str)],
 }
 
 impl<'a> AcceptResponse<'a> {
-    /// Makes an answer that accepts no subprotocol and no extension.
+    /// Returns an answer that accepts no subprotocol and no extension.
     pub const fn new() -> Self {
         Self { subprotocol: None, extensions: None, headers: &[] }
     }
 
-    /// Sets the subprotocol to speak, which must be one that the client offered: the result of
-    /// [`select_subprotocol`](super::select_subprotocol), for example. `None` accepts none.
+    /// Sets the subprotocol, for example to the result of [`select_subprotocol`](super::select_subprotocol). The client
+    /// must have offered it. With `None`, the answer accepts no subprotocol.
     pub fn subprotocol(mut self, subprotocol: impl Into<Option<&'a str>>) -> Self {
         self.subprotocol = Some(subprotocol.into());
         self
     }
 
-    /// Sets the subprotocol unless [`subprotocol`](Self::subprotocol) has set it: for a server that
-    /// chooses one when the application does not.
+    /// Sets the subprotocol unless [`subprotocol`](Self::subprotocol) was called. A server uses this if it chooses a
+    /// subprotocol when the application does not.
     ///
     /// ```
     /// use ws_core::handshake::AcceptResponse;
@@ -68,37 +68,39 @@ impl<'a> AcceptResponse<'a> {
         self
     }
 
-    /// The subprotocol that the answer accepts.
+    /// Returns the subprotocol that the answer accepts.
     pub(crate) fn chosen_subprotocol(&self) -> Option<&'a str> {
         self.subprotocol.flatten()
     }
 
-    /// Sets the value of `Sec-WebSocket-Extensions`, for a caller that speaks the extensions itself. Each must be
-    /// one that the client offered.
+    /// Sets the value of `Sec-WebSocket-Extensions`, for a caller that implements the extensions itself. The client
+    /// must have offered each of them.
     pub fn extensions(mut self, extensions: impl Into<Option<&'a str>>) -> Self {
         self.extensions = extensions.into();
         self
     }
 
-    /// Sets further headers, such as `Set-Cookie`, by name and value.
+    /// Sets further headers, such as `Set-Cookie`, as names and values.
     pub const fn headers(mut self, headers: &'a [(&'a str, &'a str)]) -> Self {
         self.headers = headers;
         self
     }
 
-    /// Writes the head that answers a key, and returns its length in bytes.
+    /// Writes the head that answers a `Sec-WebSocket-Key`, and returns its length in bytes.
     ///
     /// This does not check whether the client offered what is accepted.
     ///
     /// # Errors
     ///
-    /// [`OpenError`]. If `out` is too short, the error says how many bytes are needed, so that an empty slice asks
-    /// for the length. After an error the content of `out` is unspecified.
+    /// Returns an [`OpenError`] if a value is not valid or `out` is too short. In the second case the error contains the
+    /// length that is needed, so you can pass an empty slice to find out the length. After an error the content of `out`
+    /// is unspecified.
     pub fn write(&self, key: &str, out: &mut [u8]) -> Result<usize, OpenError> {
         self.write_accept(&accept_of(key)?, out)
     }
 
-    /// As [`write`](Self::write), given what [`accept_key`] returned: to write a second time costs no hash.
+    /// Does the same as [`write`](Self::write) with the result of [`accept_key`], so that a second attempt need not
+    /// compute the hash again.
     pub(crate) fn write_accept(
         &self,
         accept: &[u8; 28],
@@ -116,14 +118,15 @@ impl<'a> AcceptResponse<'a> {
         writer.finish()
     }
 
-    /// Passes on the fields that answer a key, name and value: for another HTTP server, which
-    /// writes the status line itself. The status is 101.
+    /// Calls `field` with the name and value of each field that answers a `Sec-WebSocket-Key`.
+    ///
+    /// Use this if another HTTP server writes the response. Its status must be 101.
     ///
     /// This does not check whether the client offered what is accepted.
     ///
     /// # Errors
     ///
-    /// [`OpenError`]. What was passed on before an error is of no use.
+    /// Returns an [`OpenError`] if a value is not valid. Do not use the fields that `field` received before that.
     pub fn fields(&self, key: &str, mut field: impl FnMut(&str, &str)) -> Result<(), OpenError> {
         let accept = accept_of(key)?;
         field("Upgrade", "websocket");
@@ -132,7 +135,7 @@ impl<'a> AcceptResponse<'a> {
         self.put_more(field)
     }
 
-    /// The fields that not every answer has.
+    /// Passes on the optional fields.
     fn put_more(&self, mut field: impl FnMut(&str, &str)) -> Result<(), OpenError> {
         if let Some(subprotocol) = self.chosen_subprotocol() {
             if !is_token(subprotocol.as_bytes()) {
@@ -173,12 +176,13 @@ impl<'a> AcceptResponse<'a> {
     }
 }
 
-/// The head of an answer that opens no WebSocket: a refusal, a redirect or a page.
+/// A response that does not open a WebSocket, such as a refusal, a redirect or a page.
 ///
-/// The answer always ends the connection. A 405 without an `Allow` of the caller's gets `Allow: GET`; a 426
-/// gets `Upgrade: websocket`, `Connection: Upgrade, close` and `Sec-WebSocket-Version: 13`.
+/// The connection always ends after the response. A 405 gets `Allow: GET` unless the caller sets `Allow`. A 426 gets
+/// `Upgrade: websocket`, `Connection: Upgrade, close` and `Sec-WebSocket-Version: 13`.
 ///
-/// `Debug` shows no value of a header, and of the body its length: they may be secret.
+/// `Debug` shows neither the values of headers nor the body, because they may be secret. It shows the length of the
+/// body.
 ///
 /// ```
 /// use ws_core::handshake::HttpResponse;
@@ -201,12 +205,12 @@ pub struct HttpResponse<'a> {
 }
 
 impl<'a> HttpResponse<'a> {
-    /// Makes a response with a status code, which is to be from 200 to 599, and with an empty body.
+    /// Returns a response with a status code from 200 to 599 and an empty body.
     pub const fn new(status: u16) -> Self {
         Self { status, headers: &[], body: &[] }
     }
 
-    /// Sets further headers, such as `Content-Type` or `Location`, by name and value.
+    /// Sets further headers, such as `Content-Type` or `Location`, as names and values.
     pub const fn headers(mut self, headers: &'a [(&'a str, &'a str)]) -> Self {
         self.headers = headers;
         self
@@ -214,23 +218,24 @@ impl<'a> HttpResponse<'a> {
 
     /// Sets the body.
     ///
-    /// [`write_head`](Self::write_head) needs its length only: whoever calls that sends the body after the
-    /// head, but not after a HEAD request. An endpoint sends it by itself.
+    /// An endpoint sends the body itself. [`write_head`](Self::write_head) uses only its length: after calling it, send
+    /// the body yourself, unless the method of the request is HEAD.
     pub const fn body(mut self, body: &'a [u8]) -> Self {
         self.body = body;
         self
     }
 
-    /// Writes the head, not the body, and returns its length in bytes.
+    /// Writes the head without the body, and returns its length in bytes.
     ///
     /// # Errors
     ///
-    /// [`OpenError`]. If `out` is too short, the error says how many bytes are needed, so that an empty slice asks
-    /// for the length. After an error the content of `out` is unspecified.
+    /// Returns an [`OpenError`] if a value is not valid or `out` is too short. In the second case the error contains the
+    /// length that is needed, so you can pass an empty slice to find out the length. After an error the content of `out`
+    /// is unspecified.
     pub fn write_head(&self, out: &mut [u8]) -> Result<usize, OpenError> {
         let mut writer = Writer::new(out);
         put_head(&mut writer, self.status, self.body.len(), |writer| {
-            // Those of a refusal may be passed on: a 426 has them from its status.
+            // The caller may set the fields of a [`HandshakeError`], but `put_head` writes those of a 426.
             let own = HandshakeError::UnsupportedVersion.fields();
             let is_own = |header: &(&str, &str)| self.status == 426 && own.contains(header);
             let headers = self.headers.iter().copied().filter(|header| !is_own(header));
@@ -250,7 +255,7 @@ impl<'a> HttpResponse<'a> {
     }
 }
 
-/// 200 with an empty body.
+/// Returns a response with status 200 and an empty body.
 impl Default for HttpResponse<'_> {
     fn default() -> Self {
         Self::new(200)
@@ -260,21 +265,23 @@ impl Default for HttpResponse<'_> {
 impl HandshakeError {
     /// Writes the whole answer to a faulty request, head and body, and returns its length in bytes.
     ///
-    /// The body is one line that says what was wrong, and never shows a byte of the peer's. The connection
-    /// is to be closed after it. To a HEAD request, which gets no body, an [`HttpResponse`] with this error's
-    /// [`status`](Self::status) and [`fields`](Self::fields) is the answer.
+    /// The body is one line that describes the error. It never contains a byte from the peer. Close the connection
+    /// after you have sent the answer.
+    ///
+    /// The answer to a HEAD request must not have a body. Answer it with an [`HttpResponse`] with this error's
+    /// [`status`](Self::status) and [`fields`](Self::fields).
     ///
     /// # Errors
     ///
-    /// [`BufferTooSmall`](OpenError::BufferTooSmall) with the length needed, at most 512 bytes;
-    /// [`InvalidStatus`](OpenError::InvalidStatus) for an error without a
+    /// Returns [`BufferTooSmall`](OpenError::BufferTooSmall) with the length that is needed, which is at most 512
+    /// bytes. Returns [`InvalidStatus`](OpenError::InvalidStatus) if this error has no
     /// [`status`](HandshakeError::status).
     pub fn write_response(&self, out: &mut [u8]) -> Result<usize, OpenError> {
         self.write_answer(out, true)
     }
 
-    /// As [`write_response`](Self::write_response), for a request with the method HEAD: the length of a body, and
-    /// no body (RFC 9110 §9.3.2).
+    /// Writes the answer to a HEAD request: the same as [`write_response`](Self::write_response), but without the body
+    /// (RFC 9110 §9.3.2).
     #[cfg(feature = "endpoint")]
     pub(crate) fn write_response_head(&self, out: &mut [u8]) -> Result<usize, OpenError> {
         self.write_answer(out, false)
@@ -286,7 +293,7 @@ impl HandshakeError {
         let mut writer = Writer::new(out);
         put_head(&mut writer, status, text.len().saturating_add(1), |writer| {
             writer.field("Content-Type", "text/plain; charset=utf-8");
-            // A 426 has them from its status.
+            // `put_head` writes those of a 426.
             if status != 426 {
                 self.fields().iter().for_each(|(name, value)| writer.field(name, value));
             }
@@ -300,12 +307,12 @@ impl HandshakeError {
     }
 }
 
-/// The `Sec-WebSocket-Accept` for a key that the caller gave.
+/// Returns the `Sec-WebSocket-Accept` for a key, which this checks first.
 fn accept_of(key: &str) -> Result<[u8; 28], OpenError> {
     accept_key(key).filter(|_| is_valid_key(key)).ok_or(OpenError::InvalidKey)
 }
 
-/// Checks a value of `Sec-WebSocket-Extensions` that the caller gave; it leaves no room for CR or LF.
+/// Checks a value of `Sec-WebSocket-Extensions` that the caller has set. A valid value cannot contain CR or LF.
 pub(super) fn check_extensions(value: &str) -> Result<(), OpenError> {
     match Extensions::from_value(value).validate() {
         Ok(count) if count > 0 => Ok(()),
@@ -327,7 +334,7 @@ fn put_head(
     }
     writer.put("HTTP/1.1 ");
     writer.decimal(usize::from(status));
-    // The space stays where there is no reason (RFC 9112 §4).
+    // The space is required even without a reason (RFC 9112 §4).
     writer.put(" ");
     writer.put(reason_phrase(status));
     writer.put("\r\n");
@@ -339,7 +346,7 @@ fn put_head(
     } else {
         writer.field("Connection", "close");
     }
-    // RFC 9110 §8.6: none in a 204; in a 304 it would be that of a page that is not sent.
+    // RFC 9110 §8.6: a 204 must not have one, and in a 304 it would be the length of a page that is not sent.
     if !matches!(status, 204 | 304) {
         writer.put("Content-Length: ");
         writer.decimal(body_length);
@@ -350,7 +357,7 @@ fn put_head(
     Ok(())
 }
 
-/// The usual reason (RFC 9110 §15, RFC 6585); empty for a code without one.
+/// Returns the usual reason phrase (RFC 9110 §15, RFC 6585), or an empty one for other codes.
 const fn reason_phrase(status: u16) -> &'static str {
     match status {
         200 => "OK",
@@ -428,7 +435,7 @@ mod tests {
         }
     }
 
-    // RFC 6455 §4.2.2-4, §9: nor is an empty field legal.
+    // RFC 6455 §4.2.2-4, §9. An empty field is not valid either.
     #[test]
     fn server_no_unoffered_extension() {
         for accepted in ["c", "a, c", "A", "x"] {

@@ -1,14 +1,14 @@
-//! Writing heads into a slice of the caller, and checking what the caller puts into them.
+//! Writing heads into a buffer of the caller, and checking the headers that the caller sets.
 //!
-//! A writer that runs out of room goes on counting, so that an error can tell the length that is needed. Names and
-//! values are checked before they are written: no CR or LF of a caller's gets into a head. The writers of
-//! requests and responses call this module.
+//! A writer that runs out of room continues to count, so that the error can contain the length that is needed. Names
+//! and values are checked before they are written, so a caller cannot insert CR or LF into a head. The writers of
+//! requests and responses use this module.
 
 use super::error::OpenError;
 use super::lists::is_token;
 use crate::frame::copy;
 
-/// Copies what fits and counts everything, so that a failed write knows the length it needs.
+/// Copies what fits, and counts all bytes, so that the error of a failed write contains the length that is needed.
 pub(crate) struct Writer<'o> {
     out: &'o mut [u8],
     length: usize,
@@ -31,7 +31,7 @@ impl<'o> Writer<'o> {
         self.length = end;
     }
 
-    /// Writes a field. The caller has checked name and value.
+    /// Writes a field. The caller must have checked the name and the value.
     pub(super) fn field(&mut self, name: &str, value: &str) {
         self.put(name);
         self.put(": ");
@@ -64,7 +64,8 @@ impl<'o> Writer<'o> {
     }
 }
 
-/// Passes the caller's headers on, after checking each; `reserved` says which ones are ours.
+/// Checks each header of the caller and passes it to `field`. `reserved` returns a name for the headers that a caller
+/// cannot set.
 pub(super) fn put_headers<'a>(
     headers: impl Iterator<Item = (&'a str, &'a str)>,
     mut field: impl FnMut(&str, &str),
@@ -83,7 +84,7 @@ pub(super) fn put_headers<'a>(
     Ok(())
 }
 
-/// Refuses control characters, above all CR, LF and NUL; tabs are allowed (RFC 9110 §5.5).
+/// Refuses control characters, such as CR, LF and NUL, but allows tabs (RFC 9110 §5.5).
 pub(super) fn check_value(value: &str) -> Result<(), OpenError> {
     if value.bytes().any(|byte| byte.is_ascii_control() && byte != b'\t') {
         return Err(OpenError::InvalidHeaderValue);
@@ -91,12 +92,12 @@ pub(super) fn check_value(value: &str) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// The one of these names that a name is, without regard to case.
+/// Returns the element of `names` that equals `name`. The case does not matter.
 pub(super) fn one_of(name: &str, names: &[&'static str]) -> Option<&'static str> {
     names.iter().copied().find(|known| known.eq_ignore_ascii_case(name))
 }
 
-/// What stands for a name that belongs to the handshake: `Sec-WebSocket-…`.
+/// Returns `Sec-WebSocket-*` if the name begins with `Sec-WebSocket-`.
 pub(super) fn websocket_field(name: &str) -> Option<&'static str> {
     let start = name.get(..14)?;
     start.eq_ignore_ascii_case("Sec-WebSocket-").then_some("Sec-WebSocket-*")

@@ -1,31 +1,28 @@
-//! What can come of the handshake with a proxy.
+//! The errors of the handshake with a proxy.
 
 use core::fmt;
 
 use crate::frame::copy;
 use crate::handshake::{HandshakeError, OpenError};
 
-/// Why a proxy has not opened a tunnel.
+/// Why a proxy did not open a tunnel.
 ///
-/// What the proxy has said is shown escaped. The credentials that were given are not shown, unless the proxy repeats
-/// them.
+/// `Display` shows text from the proxy escaped. It does not show the credentials, unless the proxy repeats them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ProxyError {
-    /// The output has too little room for the request, of which nothing was written.
+    /// The output is too small for the request, and nothing was written.
     Open(OpenError),
-    /// The proxy has ended the stream before its answer was complete.
+    /// The proxy ended the stream before its answer was complete.
     Eof,
-    /// The answer to a CONNECT is not valid HTTP, or is too large.
+    /// The answer to CONNECT is not valid HTTP, or is too large.
     Head(HandshakeError),
-    /// The HTTP proxy asks for credentials, or does not accept those that were sent: status 407
-    /// (RFC 9110 §15.5.8).
+    /// The HTTP proxy asks for credentials, or refuses those that were sent: status 407 (RFC 9110 §15.5.8).
     AuthenticationRequired {
-        /// The schemes that `Proxy-Authenticate` names, such as `Basic`, with commas between them. `Basic` is the only one
-        /// that can be answered.
+        /// The schemes in `Proxy-Authenticate`, separated by commas. Only `Basic` is supported.
         schemes: Excerpt,
     },
-    /// The HTTP proxy has answered with another status.
+    /// The HTTP proxy answered with another status.
     Refused {
         /// The status code, from 100 to 999.
         status: u16,
@@ -34,24 +31,24 @@ pub enum ProxyError {
         /// The start of the body.
         body: Excerpt,
     },
-    /// The answer to a CONNECT does not begin with `HTTP/`, but with these bytes.
+    /// The answer to CONNECT does not begin with `HTTP/`, but with these bytes.
     NotHttp(Excerpt),
-    /// The first byte of an answer is not the version of SOCKS5, but this.
+    /// The first byte of an answer is not the version of SOCKS5, but this byte.
     NotSocks5(u8),
-    /// The SOCKS5 proxy asks for authentication of another kind than was offered: for credentials, if none were given
-    /// (RFC 1928 §3).
+    /// The SOCKS5 proxy accepts no authentication method that was offered. If no credentials were set, it may require
+    /// them (RFC 1928 §3).
     NoAcceptableMethod,
     /// The SOCKS5 proxy chose a method that was not offered (RFC 1928 §3).
     UnofferedMethod(u8),
-    /// The SOCKS5 proxy does not accept user and password (RFC 1929 §2).
+    /// The SOCKS5 proxy refused the user and password (RFC 1929 §2).
     CredentialsRefused,
-    /// The SOCKS5 proxy has refused the tunnel or failed to open it; the code is that of RFC 1928 §6.
+    /// The SOCKS5 proxy refused the tunnel or failed to open it. This is the reply code (RFC 1928 §6).
     Socks5Refused(u8),
-    /// An answer of the SOCKS5 proxy that does not follow RFC 1928 §6 or RFC 1929 §2.
+    /// An answer of the SOCKS5 proxy is malformed (RFC 1928 §6, RFC 1929 §2).
     MalformedReply,
 }
 
-/// The type of a TLS record that is an alert: what a TLS server says to those that do not speak TLS.
+/// The type of a TLS alert, which a TLS server sends to a client that does not speak TLS.
 const ALERT: u8 = 21;
 const TLS: &str = "; it speaks TLS, which is not supported to a proxy itself";
 
@@ -142,7 +139,7 @@ impl From<OpenError> for ProxyError {
     }
 }
 
-/// The start of something that a proxy said: at most 56 bytes.
+/// The start of a text from a proxy: at most 56 bytes.
 ///
 /// `Display` and `Debug` escape what is not printable ASCII.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -155,16 +152,16 @@ impl Excerpt {
     const MAX: usize = 56;
     pub(super) const EMPTY: Self = Self { bytes: [0; Self::MAX], length: 0 };
 
-    /// Returns the bytes as they came.
+    /// Returns the bytes as the proxy sent them.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         self.bytes.get(..usize::from(self.length)).unwrap_or_default()
     }
 
-    /// Appends what there is room for.
+    /// Appends as many bytes as there is room for.
     pub(super) fn push(&mut self, bytes: &[u8]) {
         let room = self.bytes.get_mut(usize::from(self.length)..).unwrap_or_default();
-        // At most 56 in all.
+        // The length is at most 56.
         self.length = self.length.saturating_add(copy(bytes, room) as u8);
     }
 

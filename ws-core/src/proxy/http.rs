@@ -1,4 +1,4 @@
-//! HTTP CONNECT (RFC 9110 §9.3.6), with the credentials of RFC 7617.
+//! HTTP CONNECT (RFC 9110 §9.3.6), with Basic credentials (RFC 7617).
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -11,13 +11,13 @@ use crate::handshake::{
     OpenError, ResponseHead, TOKEN, Writer,
 };
 
-/// How far the handshake is.
+/// The state of the handshake.
 #[derive(Clone, Debug)]
 pub(super) struct HttpConnect {
     state: State,
-    /// Where the head that is being read begins.
+    /// Where the head begins that is being read.
     start: usize,
-    /// How many of the received bytes were looked at.
+    /// How many of the received bytes were read.
     seen: usize,
 }
 
@@ -25,7 +25,7 @@ pub(super) struct HttpConnect {
 enum State {
     Request,
     Head(HeadReader),
-    /// The body of a refusal, of which the error shows the start.
+    /// The body of a refusal is being read. The error shows its start.
     Body {
         status: u16,
         reason: Excerpt,
@@ -34,7 +34,7 @@ enum State {
     },
 }
 
-/// Whether credentials can be sent (RFC 7617 §2).
+/// Checks that the credentials can be sent (RFC 7617 §2).
 pub(super) fn check(credentials: Option<(&str, &str)>) -> Result<(), OpenError> {
     let Some((user, password)) = credentials else { return Ok(()) };
     if user.contains(':') || user.chars().chain(password.chars()).any(char::is_control) {
@@ -127,7 +127,7 @@ fn write_request(
     writer.finish()
 }
 
-/// The target of a CONNECT always has a port (RFC 9112 §3.2.3).
+/// Writes the target of CONNECT, which always has a port (RFC 9112 §3.2.3).
 fn put_authority(writer: &mut Writer<'_>, target: &Target<'_>) {
     match target.host {
         Host::Name(text) | Host::Ipv4(_, text) => writer.put(text),
@@ -153,14 +153,14 @@ fn put_base64(writer: &mut Writer<'_>, mut bytes: impl Iterator<Item = u8>) {
             return;
         }
         let mut text = [b'='; 4];
-        // Up to three bytes are always four characters, so that this cannot fail.
+        // Up to three bytes always encode to four characters, so this cannot fail.
         let _ = STANDARD.encode_slice(group.get(..count).unwrap_or_default(), &mut text);
         writer.put_bytes(&text);
     }
 }
 
-/// Fails when the first bytes show that the peer does not speak HTTP: it may wait for more before it says anything that
-/// ends a line.
+/// Fails as soon as the first bytes show that the peer does not speak HTTP. Such a peer may wait for more bytes from us
+/// before it ends a line.
 fn check_start(head: &[u8]) -> Result<(), ProxyError> {
     const START: &[u8] = b"HTTP/";
     match head.iter().zip(START).position(|(byte, expected)| byte != expected) {
@@ -173,7 +173,7 @@ fn check_start(head: &[u8]) -> Result<(), ProxyError> {
     }
 }
 
-/// What a head says.
+/// What the head of a response means.
 enum Answer {
     /// Another head follows.
     Interim,
@@ -186,11 +186,11 @@ fn answer(head: &[u8]) -> Result<Answer, ProxyError> {
     let response = ResponseHead::parse(head, &mut slots).map_err(ProxyError::Head)?;
     match response.status() {
         _ if response.is_interim() => Ok(Answer::Interim),
-        // The tunnel begins behind the head: a length or a coding of a body is ignored (RFC 9110 §9.3.6).
+        // The tunnel begins after the head. Fields that describe a body are ignored (RFC 9110 §9.3.6).
         200..=299 => Ok(Answer::Open),
         407 => Err(ProxyError::AuthenticationRequired { schemes: schemes(&response) }),
         status => {
-            // Where the body ends cannot be told, its start is not, either.
+            // If the length of the body is not valid, the error does not show the body.
             let length = response.body_length().unwrap_or(BodyLength::None);
             let mut reason = Excerpt::EMPTY;
             reason.push(response.reason());
@@ -199,7 +199,7 @@ fn answer(head: &[u8]) -> Result<Answer, ProxyError> {
     }
 }
 
-/// The scheme of each challenge: a token in the list that no `=` follows (RFC 9110 §11.6.1).
+/// Returns the scheme of each challenge: a token in the list without a `=` after it (RFC 9110 §11.6.1).
 fn schemes(response: &ResponseHead<'_, '_>) -> Excerpt {
     let mut schemes = Excerpt::EMPTY;
     for (name, mut rest) in response.fields() {
@@ -224,7 +224,7 @@ fn schemes(response: &ResponseHead<'_, '_>) -> Excerpt {
     schemes
 }
 
-/// Cuts a list at its first comma that is not in a quoted string (RFC 9110 §5.6.1, §5.6.4).
+/// Splits a list at its first comma that is not in a quoted string (RFC 9110 §5.6.1, §5.6.4).
 fn split_element(list: &[u8]) -> (&[u8], &[u8]) {
     let (mut is_quoted, mut is_escaped) = (false, false);
     let comma = list.iter().position(|&byte| {

@@ -1,12 +1,12 @@
-//! The handshake with a proxy, before the connection to the server: HTTP CONNECT (RFC 9110 §9.3.6) and SOCKS5
-//! (RFC 1928).
+//! The handshake with a proxy, which opens a tunnel to the server: HTTP CONNECT (RFC 9110 §9.3.6) and SOCKS5 (RFC
+//! 1928).
 //!
-//! A proxy that agrees turns the stream into a tunnel to the server. TLS and the opening handshake then go through the
-//! tunnel as they would go over a connection of one's own. The proxy resolves the server's name. The stream to the
-//! proxy itself is not encrypted: whoever can read it sees the name of the server and the credentials for the proxy.
+//! If the proxy agrees, the stream becomes a tunnel to the server. TLS and the opening handshake then go through the
+//! tunnel as they would over a direct connection. The proxy resolves the server's name. The stream to the proxy itself
+//! is not encrypted, so anyone who can read it sees the server's name and the credentials for the proxy.
 //!
-//! [`ProxyHandshake`] is such a handshake. It reads no stream, knows no clock and needs no allocator. A driver asks
-//! [`next`](ProxyHandshake::next) in a loop, and does what the answer says:
+//! [`ProxyHandshake`] implements both. It does no I/O, has no clock and needs no allocator. A driver calls
+//! [`next`](ProxyHandshake::next) in a loop, and does what the result says:
 //!
 //! ```
 //! use std::io::{self, Read, Write};
@@ -23,7 +23,7 @@
 //!         match proxy.next(&received, &mut out)? {
 //!             ProxyStep::Write(length) => stream.write_all(&out[..length])?,
 //!             ProxyStep::Read(length) => {
-//!                 // No more than that, so that nothing is read that belongs to the tunnel.
+//!                 // Reading no more than that avoids reading bytes of the tunnel.
 //!                 match stream.take(length as u64).read_to_end(&mut received)? {
 //!                     0 => proxy.receive_eof(),
 //!                     _ => {}
@@ -65,50 +65,53 @@ use target::Target;
 
 /// A client's handshake with a proxy.
 ///
-/// `Debug` shows the server, and neither the user nor the password.
+/// `Debug` shows the server, but neither the user nor the password.
 #[derive(Clone)]
 pub struct ProxyHandshake<'a> {
     target: Target<'a>,
     credentials: Option<(&'a str, &'a str)>,
     protocol: Protocol,
-    /// No more bytes will come.
+    /// Whether no more bytes will come.
     ended: bool,
     outcome: Option<Result<usize, ProxyError>>,
 }
 
-/// The protocol that the proxy speaks, and how far its handshake is.
+/// The protocol that the proxy speaks, with the state of its handshake.
 #[derive(Clone, Debug)]
 enum Protocol {
     Http(HttpConnect),
     Socks5(Socks5),
 }
 
-/// What the driver of a [`ProxyHandshake`] has to do next.
+/// What a driver has to do next, as returned by [`ProxyHandshake::next`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProxyStep {
-    /// It writes the first so many bytes of its output to the proxy, all of them.
+    /// Write this many bytes from the start of the output to the proxy, all of them.
     Write(usize),
-    /// It reads from the proxy. At least so many bytes are still missing. If it reads no more than that at a time, it
-    /// never reads a byte of the tunnel. If it reads more, [`Open`](Self::Open) tells where the tunnel begins.
+    /// Read from the proxy. At least this many bytes are missing. If you never read more than that, you do not read
+    /// bytes of the tunnel. If you read more, [`Open`](Self::Open) contains where the tunnel begins.
     Read(usize),
-    /// The tunnel is open. This many of the received bytes came from the proxy; those behind them, if any, came through
-    /// the tunnel, and are the first that the server has sent.
+    /// The tunnel is open. This many of the received bytes came from the proxy. The bytes after them, if any, came
+    /// through the tunnel, and are the first bytes from the server.
     Open(usize),
 }
 
 impl<'a> ProxyHandshake<'a> {
-    /// Makes the handshake for HTTP CONNECT (RFC 9110 §9.3.6).
+    /// Returns a handshake that uses HTTP CONNECT (RFC 9110 §9.3.6).
     ///
-    /// The tunnel is to lead to `host` and `port`: a name, which the proxy resolves, or an IP address, with or without
-    /// the brackets of IPv6. The credentials are a user and a password, which go to the proxy without encryption
-    /// (`Basic`, RFC 7617). Interim responses are skipped. Any 2xx opens the tunnel, whatever its fields say of a body.
-    /// The heads may have [`DEFAULT_MAX_HEAD`](crate::handshake::DEFAULT_MAX_HEAD) bytes together, and each of them
+    /// The tunnel leads to `host` and `port`. The host is a name, which the proxy resolves, or an IP address. An IPv6
+    /// address may be in brackets. The credentials are a user and a password, and go to the proxy without encryption
+    /// (`Basic`, RFC 7617).
+    ///
+    /// Interim responses are skipped. Any 2xx opens the tunnel; fields that describe a body are ignored. All heads
+    /// together can have [`DEFAULT_MAX_HEAD`](crate::handshake::DEFAULT_MAX_HEAD) bytes, and each of them
     /// [`DEFAULT_MAX_FIELDS`](crate::handshake::DEFAULT_MAX_FIELDS) fields.
     ///
     /// # Errors
     ///
-    /// [`OpenError::InvalidHost`] for what is no host, a name of more than 255 bytes, or the port 0.
-    /// [`OpenError::InvalidCredentials`] for a control character, or a colon in the user.
+    /// Returns [`OpenError::InvalidHost`] if `host` is not a host or is a name of more than 255 bytes, or if the port
+    /// is 0. Returns [`OpenError::InvalidCredentials`] if the credentials contain a control character or the user
+    /// contains a colon.
     pub fn http(
         host: &'a str,
         port: u16,
@@ -118,16 +121,16 @@ impl<'a> ProxyHandshake<'a> {
         Self::new(host, port, credentials, Protocol::Http(HttpConnect::new()))
     }
 
-    /// Makes the handshake for SOCKS5 (RFC 1928).
+    /// Returns a handshake that uses SOCKS5 (RFC 1928).
     ///
-    /// The tunnel is to lead to `host` and `port`: a name, which the proxy resolves, or an IP address, with or without
-    /// the brackets of IPv6. With credentials, which are a user and a password, the proxy may ask for them
-    /// (RFC 1929) or not. They go to the proxy without encryption.
+    /// The tunnel leads to `host` and `port`. The host is a name, which the proxy resolves, or an IP address. An IPv6
+    /// address may be in brackets. The credentials are a user and a password. They are sent only if the proxy asks for
+    /// them (RFC 1929), and without encryption.
     ///
     /// # Errors
     ///
-    /// [`OpenError::InvalidHost`] for what is no host, a name of more than 255 bytes, or the port 0.
-    /// [`OpenError::InvalidCredentials`] for a user or a password that does not have 1 to 255 bytes.
+    /// Returns [`OpenError::InvalidHost`] if `host` is not a host or is a name of more than 255 bytes, or if the port
+    /// is 0. Returns [`OpenError::InvalidCredentials`] if the user or the password does not have 1 to 255 bytes.
     pub fn socks5(
         host: &'a str,
         port: u16,
@@ -149,14 +152,15 @@ impl<'a> ProxyHandshake<'a> {
 
     /// Returns what to do next.
     ///
-    /// `received` is all that has come from the proxy so far, from the first byte on. How it was cut changes nothing.
-    /// For HTTP it grows to 32 KiB and the bytes of one read at most, for SOCKS5 to 266 bytes. `out` takes what is to be
-    /// written: with a host and credentials of usual length, 1024 bytes suffice.
+    /// `received` contains all bytes from the proxy so far, from the first one on. The result does not depend on how
+    /// they were cut. For HTTP it can grow to 32 KiB plus the bytes of one read, and for SOCKS5 to 266 bytes. The bytes
+    /// to write are put into `out`. With a host and credentials of usual length, 1024 bytes are enough.
     ///
     /// # Errors
     ///
-    /// [`ProxyError`]: the proxy has refused, or its answer is not valid. Drop the stream then. Each further call
-    /// returns the same error, except for [`OpenError::BufferTooSmall`], after which a call with a longer `out` goes on.
+    /// Returns a [`ProxyError`] if the proxy refuses or its answer is not valid. Drop the stream then. Every further
+    /// call returns the same error. The exception is [`OpenError::BufferTooSmall`]: call this again with a longer
+    /// `out`.
     pub fn next(&mut self, received: &[u8], out: &mut [u8]) -> Result<ProxyStep, ProxyError> {
         if let Some(outcome) = self.outcome {
             return outcome.map(ProxyStep::Open);
@@ -179,10 +183,12 @@ impl<'a> ProxyHandshake<'a> {
         step
     }
 
-    /// Tells that nothing more will come: the proxy has ended the stream, or the driver no longer waits for it.
+    /// Reports that no more bytes will come, because the proxy has ended the stream or the driver no longer waits for
+    /// it.
     ///
-    /// The next answer that would be [`Read`](ProxyStep::Read) is an error: [`ProxyError::Refused`] with as much of the
-    /// body as has come, if the proxy has refused, otherwise [`ProxyError::Eof`].
+    /// After this, [`next`](Self::next) returns an error instead of [`Read`](ProxyStep::Read). If the proxy has
+    /// refused, the error is [`ProxyError::Refused`] with the part of the body that was received. Otherwise it is
+    /// [`ProxyError::Eof`].
     pub fn receive_eof(&mut self) {
         self.ended = true;
     }

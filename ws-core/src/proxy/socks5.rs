@@ -1,4 +1,4 @@
-//! SOCKS5 (RFC 1928), with user and password (RFC 1929).
+//! SOCKS5 (RFC 1928), with authentication by user and password (RFC 1929).
 
 use super::ProxyStep;
 use super::error::ProxyError;
@@ -6,7 +6,7 @@ use super::target::{Host, Target};
 use crate::handshake::{OpenError, Writer};
 
 const VERSION: u8 = 5;
-/// The version of the exchange of user and password.
+/// The version of the authentication by user and password.
 const PASSWORD_VERSION: u8 = 1;
 const NO_AUTHENTICATION: u8 = 0;
 const USERNAME_PASSWORD: u8 = 2;
@@ -16,11 +16,11 @@ const IPV4: u8 = 1;
 const DOMAIN: u8 = 3;
 const IPV6: u8 = 4;
 
-/// How far the handshake is.
+/// The state of the handshake.
 #[derive(Clone, Debug)]
 pub(super) struct Socks5 {
     state: State,
-    /// Where the answer that is being read begins.
+    /// Where the answer begins that is being read.
     start: usize,
 }
 
@@ -34,7 +34,7 @@ enum State {
     Reply,
 }
 
-/// Whether credentials can be sent (RFC 1929 §2).
+/// Checks that the credentials can be sent (RFC 1929 §2).
 pub(super) fn check(credentials: Option<(&str, &str)>) -> Result<(), OpenError> {
     let fits = |text: &str| (1..=255).contains(&text.len());
     match credentials {
@@ -115,7 +115,7 @@ impl Socks5 {
         }
     }
 
-    /// Goes on to `state` once there is room for what is to be written.
+    /// Writes a message and changes to `state`, unless `out` is too small.
     fn write(
         &mut self,
         out: &mut [u8],
@@ -135,13 +135,13 @@ impl Socks5 {
     }
 }
 
-/// Up to 255 bytes, with their number before them.
+/// Writes up to 255 bytes after their number.
 fn put_with_length(writer: &mut Writer<'_>, bytes: &[u8]) {
     writer.put_bytes(&[bytes.len() as u8]);
     writer.put_bytes(bytes);
 }
 
-/// RFC 1928 §4.
+/// Writes a CONNECT request (RFC 1928 §4).
 fn put_request(writer: &mut Writer<'_>, target: &Target<'_>) {
     writer.put_bytes(&[VERSION, CONNECT, 0]);
     match target.host {
@@ -161,9 +161,10 @@ fn put_request(writer: &mut Writer<'_>, target: &Target<'_>) {
     writer.put_bytes(&target.port.to_be_bytes());
 }
 
-/// The length of a reply, or the least that it can have as long as too little of it is there (RFC 1928 §6).
+/// Returns the length of a reply, or the least length that is possible if too few bytes were received (RFC 1928 §6).
 fn reply_length(reply: &[u8]) -> Result<usize, ProxyError> {
-    // Version, reply code, a reserved byte, the type of the address; two bytes of a port at the end.
+    // The version, the reply code, a reserved byte and the type of the address, and the two bytes of the port at the
+    // end.
     const AROUND: usize = 6;
     match reply {
         [version, ..] if *version != VERSION => Err(ProxyError::NotSocks5(*version)),
@@ -172,7 +173,7 @@ fn reply_length(reply: &[u8]) -> Result<usize, ProxyError> {
         [_, _, _, IPV4, ..] => Ok(AROUND + 4),
         [_, _, _, IPV6, ..] => Ok(AROUND + 16),
         [_, _, _, DOMAIN, length, ..] => Ok(usize::from(*length).saturating_add(AROUND + 1)),
-        // The shortest of all has an empty domain.
+        // The shortest reply has an empty domain.
         [] | [_] | [_, _] | [_, _, _] | [_, _, _, DOMAIN] => Ok(AROUND + 1),
         _ => Err(ProxyError::MalformedReply),
     }

@@ -1,11 +1,11 @@
-//! The server that a tunnel is to lead to.
+//! The server to which a tunnel leads.
 
 use crate::handshake::{parse_ipv4, parse_ipv6, split_reg_name};
 
-/// The longest name, which SOCKS5 bounds by a length of one byte (RFC 1928 §5).
+/// The longest name in bytes. SOCKS5 encodes the length in one byte (RFC 1928 §5).
 const MAX_NAME: usize = 255;
 
-/// A host and a port that can be written into any request.
+/// A host and a port that are valid in requests of both protocols.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Target<'a> {
     pub(super) host: Host<'a>,
