@@ -448,7 +448,7 @@ impl Inbound {
     }
 
     /// Turns a message that was found into an event that is lent.
-    #[inline(always)]
+    #[inline]
     pub(super) fn lend_message(
         &mut self,
         whole: Whole,
@@ -457,7 +457,7 @@ impl Inbound {
         let Self { assembly, session, .. } = self;
         match assembly.lend(whole) {
             Ok(message) => Ok(Event::Message(message)),
-            Err(error) => session.not_valid(error, out).map(|()| Event::Closed),
+            Err(error) => session.lent_not_valid(error, out),
         }
     }
 
@@ -536,6 +536,17 @@ impl Session {
     fn not_valid(&mut self, error: ProtocolError, out: &mut Outbound) -> Result<(), EndpointError> {
         self.receiver.fail(&mut out.sender, error);
         self.broken(error, out)
+    }
+
+    /// As [`not_valid`](Self::not_valid), as an event. It is apart to keep the path of valid messages short.
+    #[cold]
+    #[inline(never)]
+    fn lent_not_valid<'a>(
+        &mut self,
+        error: ProtocolError,
+        out: &mut Outbound,
+    ) -> Result<Lent<'a>, EndpointError> {
+        self.not_valid(error, out).map(|()| Event::Closed)
     }
 
     /// There is nothing more to parse: the connection may have come to an end.
