@@ -376,7 +376,7 @@ VARIANTS = {
 # The settings that the upgrade needs, and the status that a client gets without each of them. HTTP/1.0 has no upgrade,
 # so the server answers as it answers any request. An incomplete upgrade request is an error.
 NEEDED = {
-    "nginx": [("proxy_http_version", 200), ("proxy_set_header Upgrade", 400), ("proxy_set_header Connection", 400)],
+    "nginx": [("proxy_http_version", 426), ("proxy_set_header Upgrade", 400), ("proxy_set_header Connection", 400)],
     "apache": [("upgrade=websocket", 400)],
     "haproxy": [],
     "caddy": [],

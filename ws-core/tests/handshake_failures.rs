@@ -189,6 +189,12 @@ fn a_refusal_shows_what_helps_and_no_secret() {
             "",
             ", authentication by \"Basic\" or \"Bearer\"",
         ),
+        (
+            "401 x",
+            "WWW-Authenticate: Basic realm=\"hidden, Not\", charset=\"UTF-8\", Bearer x = y, , DPoP\r\n",
+            "",
+            ", authentication by \"Basic\" or \"Bearer\" or \"DPoP\"",
+        ),
         ("401 x", "WWW-Authenticate: \r\n", "", ""),
         ("407 x", "Proxy-Authenticate: NTLM\r\n", "", ", authentication by \"NTLM\""),
     ] {

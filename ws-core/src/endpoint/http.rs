@@ -16,7 +16,7 @@ use super::Options;
 use crate::deflate::DeflateParams;
 use crate::handshake::{
     EMPTY_FIELD, HandshakeError, Names, QuotedStart, QuotedUri, RequestHead, ResponseHead,
-    accept_key, path, split_target,
+    accept_key, challenge_schemes, path, split_target,
 };
 
 /// A range of bytes in a head.
@@ -304,14 +304,10 @@ impl Response {
     /// Writes the scheme of each challenge in a field, without its parameters (RFC 9110 §11.6.1).
     fn fmt_challenge(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut separator = ", authentication by";
-        for (_, value) in self.fields().filter(|(found, _)| found.eq_ignore_ascii_case(name)) {
-            let scheme = value.split(|byte| matches!(byte, b' ' | b',')).next().unwrap_or_default();
-            if let Some(scheme) =
-                core::str::from_utf8(scheme).ok().filter(|scheme| !scheme.is_empty())
-            {
-                write!(f, "{separator} {}", QuotedStart(scheme))?;
-                separator = " or";
-            }
+        let fields = self.fields().filter(|(found, _)| found.eq_ignore_ascii_case(name));
+        for scheme in fields.flat_map(|(_, value)| challenge_schemes(value)) {
+            write!(f, "{separator} {}", QuotedStart(scheme))?;
+            separator = " or";
         }
         Ok(())
     }

@@ -135,7 +135,7 @@ impl ByteSet {
 }
 
 /// The characters of a token (RFC 9110 §5.6.2).
-pub(crate) static TOKEN: ByteSet = ByteSet::alphanumeric_and(b"!#$%&'*+-.^_`|~");
+pub(super) static TOKEN: ByteSet = ByteSet::alphanumeric_and(b"!#$%&'*+-.^_`|~");
 
 /// Returns the text without the spaces and tabs around it (RFC 9110 §5.6.3).
 pub(super) fn trim(mut text: &[u8]) -> &[u8] {

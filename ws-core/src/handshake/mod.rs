@@ -60,6 +60,8 @@
 mod accept;
 #[cfg(any(feature = "endpoint", feature = "proxy"))]
 mod body;
+#[cfg(any(feature = "endpoint", feature = "proxy"))]
+mod challenges;
 mod client;
 mod debug;
 #[cfg(feature = "deflate")]
@@ -80,6 +82,8 @@ pub use accept::{ClientKey, accept_key};
 pub(crate) use body::BodyLength;
 #[cfg(any(feature = "endpoint", feature = "proxy"))]
 pub(crate) use body::{BodyPart, BodyReader};
+#[cfg(any(feature = "endpoint", feature = "proxy"))]
+pub(crate) use challenges::schemes as challenge_schemes;
 pub use client::{ClientRequest, ResponseHead};
 #[cfg(feature = "endpoint")]
 pub(crate) use debug::{Names, QuotedStart, QuotedUri, path};
@@ -91,8 +95,6 @@ pub(crate) use fields::EMPTY_FIELD;
 pub use fields::FieldSlots;
 pub use first_bytes::FirstBytes;
 pub use head_reader::HeadReader;
-#[cfg(feature = "proxy")]
-pub(crate) use lists::TOKEN;
 pub use lists::select_subprotocol;
 #[cfg(feature = "endpoint")]
 pub(crate) use origin::equal_origins;

@@ -8,7 +8,7 @@ use super::error::{Excerpt, ProxyError};
 use super::target::{Host, Target};
 use crate::handshake::{
     BodyLength, BodyPart, BodyReader, DEFAULT_MAX_FIELDS, DEFAULT_MAX_HEAD, FieldSlots, HeadReader,
-    OpenError, ResponseHead, TOKEN, Writer,
+    OpenError, ResponseHead, Writer, challenge_schemes,
 };
 
 /// The state of the handshake.
@@ -199,43 +199,16 @@ fn answer(head: &[u8]) -> Result<Answer, ProxyError> {
     }
 }
 
-/// Returns the scheme of each challenge: a token in the list without a `=` after it (RFC 9110 §11.6.1).
+/// Returns the schemes of all challenges, separated by commas.
 fn schemes(response: &ResponseHead<'_, '_>) -> Excerpt {
     let mut schemes = Excerpt::EMPTY;
-    for (name, mut rest) in response.fields() {
-        if !name.eq_ignore_ascii_case("proxy-authenticate") {
-            continue;
+    let fields = response.fields();
+    let challenges = fields.filter(|(name, _)| name.eq_ignore_ascii_case("proxy-authenticate"));
+    for scheme in challenges.flat_map(|(_, value)| challenge_schemes(value)) {
+        if !schemes.as_bytes().is_empty() {
+            schemes.push(b", ");
         }
-        while !rest.is_empty() {
-            let (element, tail) = split_element(rest);
-            rest = tail;
-            let element = element.trim_ascii_start();
-            let (token, parameters) =
-                element.split_at_checked(TOKEN.prefix(element)).unwrap_or_default();
-            if token.is_empty() || parameters.trim_ascii_start().starts_with(b"=") {
-                continue;
-            }
-            if !schemes.as_bytes().is_empty() {
-                schemes.push(b", ");
-            }
-            schemes.push(token);
-        }
+        schemes.push(scheme.as_bytes());
     }
     schemes
-}
-
-/// Splits a list at its first comma that is not in a quoted string (RFC 9110 §5.6.1, §5.6.4).
-fn split_element(list: &[u8]) -> (&[u8], &[u8]) {
-    let (mut is_quoted, mut is_escaped) = (false, false);
-    let comma = list.iter().position(|&byte| {
-        let was_escaped = core::mem::take(&mut is_escaped);
-        match byte {
-            b'"' if !was_escaped => is_quoted = !is_quoted,
-            b'\\' if !was_escaped => is_escaped = is_quoted,
-            _ => {}
-        }
-        byte == b',' && !is_quoted
-    });
-    let (element, tail) = list.split_at_checked(comma.unwrap_or(list.len())).unwrap_or_default();
-    (element, tail.get(1..).unwrap_or_default())
 }
