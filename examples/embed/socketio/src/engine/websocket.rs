@@ -1,0 +1,135 @@
+//! A session on a WebSocket, from the start or after an upgrade. Each packet is a message.
+
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
+use embed_hyper::{Asked, Opening, upgrade};
+use embed_tokio::WebSocket;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::timeout;
+use ws_core::endpoint::Event;
+use ws_core::{Config, Message};
+
+use super::packet::{PROBED, Packet};
+use super::session::Carrier;
+use super::{BAD_REQUEST, Engine, Refusal, Session};
+
+impl Engine {
+    pub(super) fn websocket(
+        &self,
+        mut request: Request,
+        session: Option<Session>,
+    ) -> Result<Response, Refusal> {
+        let (response, opening) = match upgrade(&mut request, &self.options().origins, &[]) {
+            Asked::WebSocket(response, opening) => (response, opening),
+            Asked::Refused(response) => return Ok(response.into_response()),
+            Asked::Plain => return Err(BAD_REQUEST),
+        };
+        // A session has one WebSocket at most.
+        if let Some(session) = &session
+            && !session.switch(Carrier::Polling, Carrier::Probed)
+        {
+            return Err(BAD_REQUEST);
+        }
+        let engine = self.clone();
+        tokio::spawn(async move {
+            let upgrading = session.clone();
+            // An error of the stream has ended the session, or the upgrade: nobody else has to know.
+            let _ = engine.run(opening, session).await;
+            if let Some(session) = upgrading {
+                session.cancel_upgrade();
+            }
+        });
+        Ok(response.into_response())
+    }
+
+    async fn run(&self, opening: Opening, session: Option<Session>) -> std::io::Result<()> {
+        let limit = self.options().max_payload as u64;
+        let config = Config::new().max_frame(limit).max_message(limit);
+        let mut ws = opening.open(config.into()).await?;
+        let session = match session {
+            None => self.open(Carrier::WebSocket),
+            Some(session) => {
+                let upgraded = tokio::select! {
+                    upgraded = timeout(self.options().upgrade_timeout, probe(&mut ws, &session)) => upgraded,
+                    () = session.ended() => return close(ws).await,
+                };
+                match upgraded {
+                    Ok(Some(())) => session,
+                    _ => {
+                        session.cancel_upgrade();
+                        return close(ws).await;
+                    }
+                }
+            }
+        };
+        tokio::select! {
+            reason = relay(&mut ws, &session) => session.abort(reason),
+            () = session.ended() => {}
+        }
+        for packet in session.take_last() {
+            ws.endpoint.outbound.queue(packet).map_err(std::io::Error::other)?;
+        }
+        close(ws).await
+    }
+}
+
+/// The three packets of an upgrade. `None` when the client sends anything else, or has gone.
+async fn probe<S>(ws: &mut WebSocket<S>, session: &Session) -> Option<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let Packet::Ping(text) = Packet::decode(message(ws).await?)? else { return None };
+    if text != "probe" {
+        return None;
+    }
+    // A poll that waits returns first: the client sends the upgrade packet when it has paused polling.
+    session.switch(Carrier::Probed, Carrier::Upgrading).then_some(())?;
+    ws.send(PROBED.into()).await.ok()?;
+    let Packet::Upgrade = Packet::decode(message(ws).await?)? else { return None };
+    session.switch(Carrier::Upgrading, Carrier::WebSocket).then_some(())
+}
+
+async fn message<S>(ws: &mut WebSocket<S>) -> Option<Message>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    loop {
+        if let Event::Message(message) = ws.event().await.ok()?? {
+            return Some(message);
+        }
+    }
+}
+
+/// Carries packets both ways until the client ends that. Returns why the session is over.
+async fn relay<S>(ws: &mut WebSocket<S>, session: &Session) -> &'static str
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    loop {
+        tokio::select! {
+            event = ws.event() => match event {
+                Ok(Some(Event::Message(message))) => {
+                    let Some(packet) = Packet::decode(message) else { return "parse error" };
+                    if session.receive(packet).await.is_err() {
+                        return "parse error";
+                    }
+                }
+                Ok(Some(Event::Closed) | None) => return "transport close",
+                Ok(Some(_)) => {}
+                Err(_) => return "transport error",
+            },
+            packets = session.take() => for packet in packets {
+                if ws.queue(packet).await.is_err() {
+                    return "transport close";
+                }
+            },
+        }
+    }
+}
+
+/// Starts the closing handshake behind what waits, and sees to its end.
+async fn close<S: AsyncRead + AsyncWrite + Unpin>(mut ws: WebSocket<S>) -> std::io::Result<()> {
+    let _ = ws.endpoint.outbound.start_close(None, ""); // the client may have done so before
+    while ws.event().await?.is_some() {}
+    Ok(())
+}
