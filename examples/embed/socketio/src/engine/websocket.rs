@@ -24,21 +24,9 @@ impl Engine {
             Asked::Refused(response) => return Ok(response.into_response()),
             Asked::Plain => return Err(BAD_REQUEST),
         };
-        // A session has one WebSocket at most.
-        if let Some(session) = &session
-            && !session.switch(Carrier::Polling, Carrier::Probed)
-        {
-            return Err(BAD_REQUEST);
-        }
         let engine = self.clone();
-        tokio::spawn(async move {
-            let upgrading = session.clone();
-            // An error of the stream has ended the session, or the upgrade: nobody else has to know.
-            let _ = engine.run(opening, session).await;
-            if let Some(session) = upgrading {
-                session.cancel_upgrade();
-            }
-        });
+        // An error of the stream has ended the session: nobody else has to know.
+        tokio::spawn(async move { drop(engine.run(opening, session).await) });
         Ok(response.into_response())
     }
 
@@ -48,19 +36,8 @@ impl Engine {
         let mut ws = opening.open(config.into()).await?;
         let session = match session {
             None => self.open(Carrier::WebSocket),
-            Some(session) => {
-                let upgraded = tokio::select! {
-                    upgraded = timeout(self.options().upgrade_timeout, probe(&mut ws, &session)) => upgraded,
-                    () = session.ended() => return close(ws).await,
-                };
-                match upgraded {
-                    Ok(Some(())) => session,
-                    _ => {
-                        session.cancel_upgrade();
-                        return close(ws).await;
-                    }
-                }
-            }
+            Some(session) if self.is_upgraded(&mut ws, &session).await => session,
+            Some(_) => return close(ws).await,
         };
         tokio::select! {
             reason = relay(&mut ws, &session) => session.abort(reason),
@@ -70,6 +47,26 @@ impl Engine {
             ws.endpoint.outbound.queue(packet).map_err(std::io::Error::other)?;
         }
         close(ws).await
+    }
+
+    /// Moves a session to a WebSocket. It stays where it is when the client does not do so in time, or has
+    /// a WebSocket already.
+    async fn is_upgraded<S>(&self, ws: &mut WebSocket<S>, session: &Session) -> bool
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        if !session.switch(Carrier::Polling, Carrier::Probed) {
+            return false;
+        }
+        let upgraded = tokio::select! {
+            upgraded = timeout(self.options().upgrade_timeout, probe(ws, session)) => upgraded,
+            () = session.ended() => Ok(None),
+        };
+        let done = matches!(upgraded, Ok(Some(())));
+        if !done {
+            session.cancel_upgrade();
+        }
+        done
     }
 }
 
