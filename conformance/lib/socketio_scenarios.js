@@ -168,11 +168,14 @@ globalThis.scenarios = (() => {
     async "disconnect by the client, of which the server says why"(connect) {
       const [socket, other] = await open(connect, 2);
       const { id } = socket;
-      const gone = new Promise((resolve) => other.on("gone", (who, why) => who === id && resolve(why)));
+      const heard = [];
+      for (const event of ["connect", "disconnect", "gone"]) other.on(event, (...args) => heard.push([event, ...args]));
+      const gone = () => heard.find(([event, who]) => event === "gone" && who === id);
       const reason = next(socket, "disconnect");
       socket.disconnect();
       same((await reason)[0], "io client disconnect");
-      const why = await gone;
+      await until("news of that", gone).catch((error) => { throw new Error(`${error.message}: ${JSON.stringify([id, heard])}`); });
+      const [, , why] = gone();
       require(["client namespace disconnect", "transport close"].includes(why), why);
     },
 
@@ -224,8 +227,9 @@ globalThis.scenarios = (() => {
 globalThis.kept = {
   async open(connect) {
     const socket = connect({ reconnectionDelay: 100, reconnectionDelayMax: 300, timeout: 2000 });
-    globalThis.keptSocket = { socket, log: [] };
-    socket.on("connect", () => globalThis.keptSocket.log.push("connect"));
-    socket.on("disconnect", (reason) => globalThis.keptSocket.log.push(reason));
+    const log = [];
+    globalThis.keptSocket = { socket, log };
+    socket.on("connect", () => log.push("connect"));
+    socket.on("disconnect", (reason) => log.push(reason));
   },
 };

@@ -143,6 +143,11 @@ impl Session {
         self.until(|state| state.phase != Phase::Open).await;
     }
 
+    /// Waits until it has ended, and nothing is left to fetch.
+    pub(super) async fn closed(&self) {
+        self.until(|state| state.phase == Phase::Closed).await;
+    }
+
     /// Sends a Ping at each interval until the session ends, and ends it when the Pong does not come in
     /// time. Returns when it is closed.
     pub(super) async fn heartbeat(&self, interval: Duration, pong: Duration) {
@@ -154,7 +159,7 @@ impl Session {
                 self.abort("ping timeout");
             }
         }
-        let _ = timeout(pong, self.until(|state| state.phase == Phase::Closed)).await;
+        let _ = timeout(pong, self.closed()).await;
         self.abort("transport close");
     }
 
@@ -195,12 +200,12 @@ impl Session {
                 return vec![NOOP.into()]; // what waits goes there
             }
             let mut packets = state.take();
-            if state.phase == Phase::Closing || packets.is_empty() && state.phase == Phase::Closed {
-                packets.push(CLOSE.into());
-                state.phase = Phase::Closed;
-            }
             if packets.is_empty() {
-                packets.push(NOOP.into());
+                // Behind what waited, not with it: the client drops what it gets together with a Close packet.
+                packets.push(if state.phase == Phase::Open { NOOP } else { CLOSE }.into());
+                if state.phase == Phase::Closing {
+                    state.phase = Phase::Closed;
+                }
             }
             packets
         });
@@ -243,7 +248,7 @@ impl Session {
     /// Goes on to the next carrier, if this is the one before it.
     pub(super) fn switch(&self, from: Carrier, to: Carrier) -> bool {
         self.change(|state| {
-            let fits = state.carrier == from && state.phase == Phase::Open;
+            let fits = state.carrier == from && state.phase != Phase::Closed;
             if fits {
                 state.carrier = to;
             }

@@ -60,7 +60,8 @@ impl Engine {
         }
         let upgraded = tokio::select! {
             upgraded = timeout(self.options().upgrade_timeout, probe(ws, session)) => upgraded,
-            () = session.ended() => Ok(None),
+            // A client that has paused polling gets the rest of a session that ends meanwhile.
+            () = session.closed() => Ok(None),
         };
         let done = matches!(upgraded, Ok(Some(())));
         if !done {
