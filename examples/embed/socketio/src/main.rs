@@ -17,7 +17,7 @@ use axum::http::header;
 use axum::response::Html;
 use axum::routing::get;
 use embed_socketio::Server;
-use embed_socketio::engine::{Engine, Options};
+use embed_socketio::engine::{Engine, Options, encode};
 use embed_socketio::serve::{client_script, serve};
 use tokio::net::TcpListener;
 use ws_core::endpoint::Origins;
@@ -132,7 +132,7 @@ async fn conformance(address: &str) -> Result {
     let echo = Engine::new(options.clone(), |session, mut incoming| {
         tokio::spawn(async move {
             while let Some(message) = incoming.recv().await {
-                session.send([message]);
+                session.send([encode(message)]);
             }
         });
     });

@@ -6,7 +6,7 @@ use axum::body::Bytes;
 use serde_json::Value;
 use ws_core::Message;
 
-use crate::engine::Malformed;
+use crate::engine::{self, Malformed};
 
 /// The most attachments of one packet.
 const MAX_ATTACHMENTS: usize = 100;
@@ -61,9 +61,15 @@ impl Deref for Args {
     }
 }
 
+impl From<Vec<Value>> for Args {
+    fn from(values: Vec<Value>) -> Self {
+        Self { values, attachments: Vec::new() }
+    }
+}
+
 impl<const N: usize> From<[Value; N]> for Args {
     fn from(values: [Value; N]) -> Self {
-        Self { values: values.into(), attachments: Vec::new() }
+        Vec::from(values).into()
     }
 }
 
@@ -122,19 +128,16 @@ pub(crate) enum Body {
 }
 
 impl Body {
-    /// The messages of this packet.
+    /// The packet, in those of Engine.IO.
     pub(crate) fn encode(&self, namespace: &str) -> Vec<Message> {
-        let (kind, id, data, attachments) = match self {
-            Self::Connect(data) => (0, None, data.as_ref().map(Value::to_string), &[][..]),
-            Self::Disconnect => (1, None, None, &[][..]),
-            Self::ConnectError(why) => (4, None, Some(why.to_string()), &[][..]),
-            Self::Event { name, args, ack } => {
-                (2, *ack, Some(array(Some(name), args)), &args.attachments[..])
-            }
-            Self::Ack { id, args } => {
-                (3, Some(*id), Some(array(None, args)), &args.attachments[..])
-            }
+        let (kind, id, data, args) = match self {
+            Self::Connect(data) => (0, None, data.as_ref().map(Value::to_string), None),
+            Self::Disconnect => (1, None, None, None),
+            Self::Event { name, args, ack } => (2, *ack, Some(array(Some(name), args)), Some(args)),
+            Self::Ack { id, args } => (3, Some(*id), Some(array(None, args)), Some(args)),
+            Self::ConnectError(why) => (4, None, Some(why.to_string()), None),
         };
+        let attachments = args.map_or(&[][..], |args| &args.attachments);
         let mut text = match attachments.len() {
             0 => kind.to_string(),
             count => format!("{}{count}-", kind + 3),
@@ -146,7 +149,7 @@ impl Body {
         text += &id.map(|id| id.to_string()).unwrap_or_default();
         text += &data.unwrap_or_default();
         let binary = attachments.iter().map(|bytes| Message::Binary(bytes.clone()));
-        std::iter::once(text.into()).chain(binary).collect()
+        std::iter::once(text.into()).chain(binary).map(engine::encode).collect()
     }
 }
 
@@ -169,18 +172,17 @@ impl Packet {
         let (kind, rest) = text.split_at_checked(1)?;
         let (attachments, rest) = match kind {
             "5" | "6" => {
-                rest.split_once('-').and_then(|(count, rest)| Some((digits(count)?, rest)))?
+                let (count, rest) = split_digits(rest);
+                (count.parse().ok().filter(|n| *n <= MAX_ATTACHMENTS)?, rest.strip_prefix('-')?)
             }
             _ => (0, rest),
         };
-        let attachments = usize::try_from(attachments).ok().filter(|n| *n <= MAX_ATTACHMENTS)?;
         let (namespace, rest) = match rest.starts_with('/') {
             true => rest.split_once(',').unwrap_or((rest, "")),
             false => ("/", rest),
         };
-        let (id, data) =
-            rest.split_at(rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len()));
-        let id = if id.is_empty() { None } else { Some(digits(id)?) };
+        let (id, data) = split_digits(rest);
+        let id = if id.is_empty() { None } else { Some(id.parse().ok()?) };
         let data: Option<Value> =
             if data.is_empty() { None } else { Some(serde_json::from_str(data).ok()?) };
         if matches!(kind, "5" | "6") && !all_attached(data.as_ref()?, attachments) {
@@ -195,10 +197,10 @@ impl Packet {
                     Value::Number(name) => name.to_string(),
                     _ => return None,
                 };
-                Body::Event { name, args: Args { values, attachments: Vec::new() }, ack }
+                Body::Event { name, args: values.into(), ack }
             }
             ("3" | "6", Some(id), Some(Value::Array(values))) => {
-                Body::Ack { id, args: Args { values, attachments: Vec::new() } }
+                Body::Ack { id, args: values.into() }
             }
             _ => return None,
         };
@@ -206,8 +208,8 @@ impl Packet {
     }
 }
 
-fn digits(text: &str) -> Option<u64> {
-    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
+fn split_digits(text: &str) -> (&str, &str) {
+    text.split_at(text.bytes().take_while(u8::is_ascii_digit).count())
 }
 
 /// Puts packets and their attachments together.
@@ -226,7 +228,7 @@ impl Decoder {
 
     /// The packet that is complete with this message, if one is.
     pub(crate) fn feed(&mut self, message: Message) -> Result<Option<Packet>, Malformed> {
-        let (mut packet, mut missing) = match (self.waiting.take(), &message) {
+        let (packet, missing) = match (self.waiting.take(), &message) {
             (None, Message::Text(text)) => Packet::decode(text).ok_or(Malformed)?,
             (Some((mut packet, missing)), Message::Binary(bytes)) => {
                 let attachments = packet.body.attachments().ok_or(Malformed)?;
@@ -238,9 +240,6 @@ impl Decoder {
             }
             _ => return Err(Malformed),
         };
-        if packet.body.attachments().is_none() {
-            missing = 0;
-        }
         if missing > 0 {
             self.waiting = Some((packet, missing));
             return Ok(None);
@@ -255,5 +254,81 @@ impl Body {
             Self::Event { args, .. } | Self::Ack { args, .. } => Some(&mut args.attachments),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn feed_all(messages: &[Message]) -> Result<Option<Packet>, Malformed> {
+        let mut decoder = Decoder::new(10);
+        let (last, first) = messages.split_last().unwrap();
+        for message in first {
+            assert_eq!(decoder.feed(message.clone())?, None);
+        }
+        decoder.feed(last.clone())
+    }
+
+    /// Without the digit of Engine.IO.
+    fn encode(body: &Body, namespace: &str) -> Vec<Message> {
+        let bare = |message: Message| match message.as_text() {
+            Some(text) => text.strip_prefix('4').unwrap().into(),
+            None => message,
+        };
+        body.encode(namespace).into_iter().map(bare).collect()
+    }
+
+    #[test]
+    fn packets_are_read_as_they_were_written() {
+        let event = |args, ack| Body::Event { name: "foo".into(), args, ack };
+        let mut binary = Args::from([json!(1)]);
+        let data = binary.attach(vec![1, 2]);
+        binary.push(json!({ "deep": [data] }));
+        let placeholder = r#"{"_placeholder":true,"num":0}"#;
+        for (namespace, body, text) in [
+            ("/", Body::Connect(None), "0"),
+            ("/admin", Body::Connect(Some(json!({ "token": 1 }))), r#"0/admin,{"token":1}"#),
+            ("/admin", Body::Disconnect, "1/admin,"),
+            ("/", event(().into(), None), r#"2["foo"]"#),
+            ("/admin", event("€,".into(), Some(12)), r#"2/admin,12["foo","€,"]"#),
+            ("/", Body::Ack { id: 0, args: ().into() }, "30[]"),
+            (
+                "/",
+                event(binary.clone(), None),
+                &format!(r#"51-["foo",1,{{"deep":[{placeholder}]}}]"#),
+            ),
+            (
+                "/a",
+                Body::Ack { id: 7, args: binary },
+                &format!(r#"61-/a,7[1,{{"deep":[{placeholder}]}}]"#),
+            ),
+        ] {
+            let messages = encode(&body, namespace);
+            assert_eq!(messages[0], text);
+            let packet = Packet { namespace: namespace.to_owned(), body };
+            assert_eq!(feed_all(&messages), Ok(Some(packet)), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_placeholder_in_a_text_event_is_only_an_object() {
+        let text = r#"2["foo",{"_placeholder":true,"num":9}]"#;
+        let Ok(Some(Packet { body: Body::Event { args, .. }, .. })) = feed_all(&[text.into()])
+        else {
+            panic!("no event");
+        };
+        assert_eq!(args.binary(&args[0]), None);
+    }
+
+    #[test]
+    fn attachments_are_bounded_together() {
+        let text = r#"52-["foo"]"#;
+        let five = Message::from(vec![0; 5]);
+        let six = Message::from(vec![0; 6]);
+        assert!(feed_all(&[text.into(), five.clone(), five.clone()]).unwrap().is_some());
+        assert_eq!(feed_all(&[text.into(), five, six]), Err(Malformed));
     }
 }

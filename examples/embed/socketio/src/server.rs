@@ -1,7 +1,6 @@
 //! What an application talks to: the server, its namespaces, and who gets an event.
 
 use std::collections::{HashMap, HashSet};
-use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,7 +18,7 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// A Socket.IO server. A clone is another handle of the same server.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Server {
     main: Namespace,
     named: Arc<Mutex<HashMap<String, Namespace>>>,
@@ -116,7 +115,7 @@ impl Namespace {
         }))
     }
 
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.0.name
     }
 
@@ -174,14 +173,8 @@ impl Namespace {
     }
 }
 
-impl fmt::Debug for Namespace {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Namespace").field(&self.name()).finish()
-    }
-}
-
 /// Who gets an event: everybody in a namespace, or only those in some rooms.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use = "nothing is sent before `emit`"]
 pub struct Broadcast {
     namespace: Namespace,

@@ -1,7 +1,6 @@
 //! One client in one namespace.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -169,24 +168,13 @@ impl Socket {
     }
 }
 
-impl fmt::Debug for Socket {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Socket").field(&self.id()).finish()
-    }
-}
-
 /// Acknowledges an event, if the client has asked for that.
-#[derive(Debug)]
 pub struct Ack {
     socket: Socket,
     id: Option<u64>,
 }
 
 impl Ack {
-    pub fn is_wanted(&self) -> bool {
-        self.id.is_some()
-    }
-
     pub fn send(self, args: impl Into<Args>) {
         if let Some(id) = self.id {
             self.socket.send(Body::Ack { id, args: args.into() });

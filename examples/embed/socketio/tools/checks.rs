@@ -74,8 +74,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let secret = io.of("/secret");
     secret.authorize(move |auth| if auth["token"] == "open" { Ok(()) } else { Err(refused()) });
     let options = Options {
-        ping_interval: Duration::from_millis(1000),
-        ping_timeout: Duration::from_millis(1000),
+        ping_interval: Duration::from_secs(2),
+        ping_timeout: Duration::from_secs(3),
         max_payload: 4 << 20,
         origins: Origins::Any,
         ..Options::default()

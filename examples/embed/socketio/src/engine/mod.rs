@@ -21,6 +21,7 @@ use tokio::sync::mpsc;
 use ws_core::Message;
 use ws_core::endpoint::Origins;
 
+pub use packet::encode;
 use session::Carrier;
 pub(crate) use session::Malformed;
 pub use session::Session;
@@ -113,7 +114,7 @@ impl Engine {
         let id = new_id();
         let (session, incoming) = Session::new(id.clone(), carrier, options.max_queue);
         let upgrades = if carrier == Carrier::Polling { vec!["websocket"] } else { vec![] };
-        session.send_packets([packet::open(&json!({
+        session.send([packet::open(&json!({
             "sid": id,
             "upgrades": upgrades,
             "pingInterval": options.ping_interval.as_millis() as u64,
@@ -219,7 +220,7 @@ impl Engine {
         }
         let body = tokio::select! {
             body = to_bytes(request.into_body(), limit) => body.map_err(|_| TOO_LARGE)?,
-            () = session.ended() => return Err(BAD_REQUEST),
+            () = session.closed() => return Err(BAD_REQUEST),
         };
         let text = std::str::from_utf8(&body).map_err(|_| BAD_REQUEST)?;
         for packet in packet::decode_payload(text).ok_or(BAD_REQUEST)? {

@@ -47,9 +47,9 @@ pub(super) fn open(handshake: &Value) -> Message {
     format!("0{handshake}").into()
 }
 
-/// A packet with data of the application.
-pub(super) fn message(data: Message) -> Message {
-    data.as_text().map(|text| format!("4{text}").into()).unwrap_or(data)
+/// The packet that carries a message of the application.
+pub fn encode(message: Message) -> Message {
+    message.as_text().map(|text| format!("4{text}").into()).unwrap_or(message)
 }
 
 pub(super) fn encode_payload(packets: &[Message]) -> String {
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn payload_of_text_and_binary_packets() {
-        let packets = [message("hello".into()), PING.into(), message(vec![1, 2, 3, 4].into())];
+        let packets = [encode("hello".into()), PING.into(), encode(vec![1, 2, 3, 4].into())];
         assert_eq!(encode_payload(&packets), "4hello\x1e2\x1ebAQIDBA==");
         let expected = [
             Packet::Message("€".into()),

@@ -1,7 +1,6 @@
 //! One session: what waits for the client, what carries it, and whether the client is still there.
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::mem;
 use std::sync::Arc;
 
@@ -87,13 +86,9 @@ impl Session {
         &self.0.id
     }
 
-    /// Sends messages, one directly behind the other. They are dropped when the session has ended. A client
-    /// that has left more unread than the queue may hold is closed.
-    pub fn send(&self, messages: impl IntoIterator<Item = Message>) {
-        self.send_packets(messages.into_iter().map(packet::message));
-    }
-
-    pub(super) fn send_packets(&self, packets: impl IntoIterator<Item = Message>) {
+    /// Sends packets, one directly behind the other. They are dropped when the session has ended. A client that
+    /// has left more unread than the queue may hold is closed.
+    pub fn send(&self, packets: impl IntoIterator<Item = Message>) {
         self.change(|state| {
             for packet in packets {
                 if state.phase != Phase::Open {
@@ -153,7 +148,7 @@ impl Session {
     pub(super) async fn heartbeat(&self, interval: Duration, pong: Duration) {
         while timeout(interval, self.ended()).await.is_err() {
             self.change(|state| state.pong_due = true);
-            self.send_packets([PING.into()]);
+            self.send([PING.into()]);
             let answered = self.until(|state| !state.pong_due || state.phase != Phase::Open);
             if timeout(pong, answered).await.is_err() {
                 self.abort("ping timeout");
@@ -263,12 +258,6 @@ impl Session {
                 state.carrier = Carrier::Polling;
             }
         });
-    }
-}
-
-impl fmt::Debug for Session {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Session").field(&self.id()).finish()
     }
 }
 
