@@ -36,6 +36,15 @@ struct Acks {
     waiting: HashMap<u64, oneshot::Sender<Args>>,
 }
 
+/// Whoever has asked for an acknowledgement, until the answer comes or nobody waits for it any more.
+struct Waiting(Socket, u64);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        lock(&self.0.0.acks).waiting.remove(&self.1);
+    }
+}
+
 /// The client has gone, or has not acknowledged in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoAck;
@@ -91,15 +100,20 @@ impl Socket {
         let (sender, receiver) = oneshot::channel();
         let id = {
             let mut acks = lock(&self.0.acks);
-            let id = acks.next;
             acks.next += 1;
-            // Whoever asked has given up, or waited too long.
-            acks.waiting.retain(|_, sender| !sender.is_closed());
-            acks.waiting.insert(id, sender);
+            let id = acks.next - 1;
+            if self.is_connected() {
+                acks.waiting.insert(id, sender);
+            }
             id
         };
         self.send(Body::Event { name: event.to_owned(), args: args.into(), ack: Some(id) });
-        async move { timeout(within, receiver).await.ok().and_then(Result::ok).ok_or(NoAck) }
+        let waiting = Waiting(self.clone(), id);
+        async move {
+            let answer = timeout(within, receiver).await;
+            drop(waiting);
+            answer.ok().and_then(Result::ok).ok_or(NoAck)
+        }
     }
 
     /// Everybody else in the namespace.
