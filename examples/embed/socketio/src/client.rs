@@ -2,14 +2,15 @@
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::sync::mpsc::Receiver;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout;
 use ws_core::Message;
 
-use crate::engine::{Malformed, Session};
+use crate::engine::{Malformed, OnMessage, Session};
 use crate::packet::{Body, Decoder, Packet};
 use crate::server::{Refused, Server};
 use crate::socket::Socket;
@@ -20,32 +21,38 @@ pub(crate) struct Client {
     decoder: Decoder,
     /// By the name of the namespace. Those that the server has disconnected stay.
     sockets: HashMap<String, Socket>,
-    has_connected: bool,
+    has_connected: Arc<AtomicBool>,
 }
 
 impl Client {
-    pub(crate) fn new(server: Server, session: Session, max_binary: usize) -> Self {
+    /// What is done with the messages of a session. A client that breaks the protocol is closed, and so is one that
+    /// has connected to no namespace within `connect`.
+    pub(crate) fn start(
+        server: Server,
+        session: Session,
+        max_binary: usize,
+        connect: Duration,
+    ) -> OnMessage {
+        let has_connected = Arc::new(AtomicBool::new(false));
+        let (late, connected) = (session.clone(), has_connected.clone());
+        tokio::spawn(async move {
+            if timeout(connect, late.ended()).await.is_err() && !connected.load(SeqCst) {
+                late.close("connect timeout");
+            }
+        });
         let (decoder, sockets) = (Decoder::new(max_binary), HashMap::new());
-        Self { server, session, decoder, sockets, has_connected: false }
+        let mut client = Self { server, session, decoder, sockets, has_connected };
+        Box::new(move |message| match message {
+            Some(message) => {
+                if client.receive(message).is_err() {
+                    client.session.close("parse error");
+                }
+            }
+            None => client.end(),
+        })
     }
 
-    /// Runs until the session is over. A client that breaks the protocol is closed, and so is one that has
-    /// connected to no namespace in time.
-    pub(crate) async fn run(mut self, mut incoming: Receiver<Message>, connect: Duration) {
-        let deadline = Instant::now() + connect;
-        loop {
-            let message = if self.has_connected {
-                incoming.recv().await
-            } else {
-                timeout_at(deadline, incoming.recv()).await.unwrap_or(None)
-            };
-            let Some(message) = message else { break };
-            if self.receive(message).is_err() {
-                self.session.close("parse error");
-                break;
-            }
-        }
-        self.session.close("connect timeout"); // unless it has ended by itself
+    fn end(&self) {
         for socket in self.sockets.values() {
             let _ = guarded(|| socket.end(self.session.reason()));
         }
@@ -84,7 +91,7 @@ impl Client {
             self.refuse(name, &why);
             return Ok(());
         }
-        self.has_connected = true;
+        self.has_connected.store(true, SeqCst);
         let socket = Socket::new(namespace.clone(), self.session.clone());
         self.sockets.insert(name.to_owned(), socket.clone());
         socket.send(Body::Connect(Some(json!({ "sid": socket.id() }))));

@@ -30,6 +30,13 @@ pub mod serve;
 mod server;
 mod socket;
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 pub use packet::Args;
 pub use server::{Broadcast, Namespace, Refused, Server};
 pub use socket::{Ack, NoAck, Socket};
+
+/// A lock that stays usable when a handler has panicked.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -72,7 +72,8 @@ fn page(html: String) -> Router {
     Router::new().route("/", get(Html(html))).route("/app.css", get(css))
 }
 
-#[tokio::main]
+// One thread is plenty, and takes what comes in the order in which it comes.
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> Result {
     let args = arguments()?;
     if args.app == "--conformance" {
@@ -129,12 +130,9 @@ async fn conformance(address: &str) -> Result {
         origins: Origins::Any,
         ..Options::default()
     };
-    let echo = Engine::new(options.clone(), |session, mut incoming| {
-        tokio::spawn(async move {
-            while let Some(message) = incoming.recv().await {
-                session.send([encode(message)]);
-            }
-        });
+    let echo = Engine::new(options.clone(), |session| {
+        let session = session.clone();
+        Box::new(move |message| session.send(message.map(encode)))
     });
     let io = Server::default();
     for namespace in [io.of("/"), io.of("/custom")] {

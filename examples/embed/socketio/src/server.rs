@@ -1,7 +1,7 @@
 //! What an application talks to: the server, its namespaces, and who gets an event.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
@@ -9,13 +9,9 @@ use serde_json::{Value, json};
 
 use crate::client::Client;
 use crate::engine::{Engine, Options};
+use crate::lock;
 use crate::packet::{Args, Body};
 use crate::socket::Socket;
-
-/// A lock that a panic of a handler leaves usable: it is never held while a handler runs.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// A Socket.IO server. A clone is another handle of the same server.
 #[derive(Clone)]
@@ -63,8 +59,8 @@ impl Server {
     pub fn router(&self, options: Options, connect: Duration) -> Router {
         let server = self.clone();
         let max_binary = options.max_payload.saturating_mul(10);
-        let engine = Engine::new(options, move |session, incoming| {
-            tokio::spawn(Client::new(server.clone(), session, max_binary).run(incoming, connect));
+        let engine = Engine::new(options, move |session| {
+            Client::start(server.clone(), session.clone(), max_binary, connect)
         });
         engine.router("/socket.io/")
     }

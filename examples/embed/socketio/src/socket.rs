@@ -9,8 +9,9 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::engine::{Session, new_id};
+use crate::lock;
 use crate::packet::{Args, Body};
-use crate::server::{Broadcast, Namespace, lock};
+use crate::server::{Broadcast, Namespace};
 
 type OnEvent = dyn Fn(&Socket, Args, Ack) + Send + Sync;
 type OnDisconnect = dyn FnOnce(&Socket, &str) + Send;

@@ -5,7 +5,7 @@ mod session;
 mod websocket;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
@@ -17,14 +17,15 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::json;
-use tokio::sync::mpsc;
-use ws_core::Message;
+use tokio::time::Instant;
 use ws_core::endpoint::Origins;
 
 pub use packet::encode;
 use session::Carrier;
+
+use crate::lock;
 pub(crate) use session::Malformed;
-pub use session::Session;
+pub use session::{OnMessage, Session};
 
 /// Limits and time-outs. The defaults are those of the original server.
 #[derive(Clone, Debug)]
@@ -73,7 +74,7 @@ impl IntoResponse for Refusal {
     }
 }
 
-type OnSession = dyn Fn(Session, mpsc::Receiver<Message>) + Send + Sync;
+type OnSession = dyn Fn(&Session) -> OnMessage + Send + Sync;
 
 /// A server of sessions. A clone is another handle of the same server.
 #[derive(Clone)]
@@ -86,11 +87,10 @@ struct Inner {
 }
 
 impl Engine {
-    /// `on_session` is called for each new session. It must not wait, and spawns a task that reads the messages of the
-    /// client until the receiver returns `None`: then the session is over.
+    /// `on_session` is called for each new session, and returns what is done with its messages.
     pub fn new(
         options: Options,
-        on_session: impl Fn(Session, mpsc::Receiver<Message>) + Send + Sync + 'static,
+        on_session: impl Fn(&Session) -> OnMessage + Send + Sync + 'static,
     ) -> Self {
         let on_session = Box::new(on_session);
         Self(Arc::new(Inner { options, sessions: Mutex::default(), on_session }))
@@ -106,13 +106,13 @@ impl Engine {
     }
 
     fn find(&self, sid: &str) -> Option<Session> {
-        self.0.sessions.lock().unwrap_or_else(PoisonError::into_inner).get(sid).cloned()
+        lock(&self.0.sessions).get(sid).cloned()
     }
 
     fn open(&self, carrier: Carrier) -> Session {
         let options = self.options();
         let id = new_id();
-        let (session, incoming) = Session::new(id.clone(), carrier, options.max_queue);
+        let session = Session::new(id.clone(), carrier, options.max_queue);
         let upgrades = if carrier == Carrier::Polling { vec!["websocket"] } else { vec![] };
         session.send([packet::open(&json!({
             "sid": id,
@@ -121,15 +121,13 @@ impl Engine {
             "pingTimeout": options.ping_timeout.as_millis() as u64,
             "maxPayload": options.max_payload,
         }))]);
-        let sessions = &self.0.sessions;
-        sessions.lock().unwrap_or_else(PoisonError::into_inner).insert(id, session.clone());
-        (self.0.on_session)(session.clone(), incoming);
-        let (engine, beating) = (self.clone(), session.clone());
+        session.listen((self.0.on_session)(&session));
+        lock(&self.0.sessions).insert(id, session.clone());
+        let (engine, beating, start) = (self.clone(), session.clone(), Instant::now());
         tokio::spawn(async move {
             let options = engine.options();
-            beating.heartbeat(options.ping_interval, options.ping_timeout).await;
-            let sessions = &engine.0.sessions;
-            sessions.lock().unwrap_or_else(PoisonError::into_inner).remove(beating.id());
+            beating.heartbeat(start, options.ping_interval, options.ping_timeout).await;
+            lock(&engine.0.sessions).remove(beating.id());
         });
         session
     }
@@ -224,7 +222,7 @@ impl Engine {
         };
         let text = std::str::from_utf8(&body).map_err(|_| BAD_REQUEST)?;
         for packet in packet::decode_payload(text).ok_or(BAD_REQUEST)? {
-            session.receive(packet).await.map_err(|Malformed| BAD_REQUEST)?;
+            session.receive(packet).map_err(|Malformed| BAD_REQUEST)?;
         }
         post.finish();
         // Not as plain text, in which a browser that expects XML sees an error.

@@ -2,16 +2,14 @@
 
 use std::collections::VecDeque;
 use std::mem;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use tokio::sync::{mpsc, watch};
-use tokio::time::{Duration, timeout};
+use tokio::sync::watch;
+use tokio::time::{Duration, Instant, timeout_at};
 use ws_core::Message;
 
 use super::packet::{self, CLOSE, NOOP, PING, Packet};
-
-/// How many received messages wait for the application. The transport waits for room.
-const INCOMING: usize = 8;
+use crate::lock;
 
 /// Which transport the packets to the client go by.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -41,16 +39,21 @@ struct State {
     reason: &'static str,
     polling: bool,
     posting: bool,
-    pong_due: bool,
-    /// Until the session ends.
-    incoming: Option<mpsc::Sender<Message>>,
+    /// When a Pong has to be there.
+    pong_due: Option<Instant>,
 }
 
 struct Inner {
     id: String,
     max_queue: usize,
     state: watch::Sender<State>,
+    /// Until the session ends.
+    on_message: Mutex<Option<OnMessage>>,
 }
+
+/// What the application does with each message of a client, and with `None` when the session has ended. It must not
+/// wait: the next message is read when it has returned.
+pub type OnMessage = Box<dyn FnMut(Option<Message>) + Send>;
 
 /// A client's session. A clone is another handle of the same session.
 #[derive(Clone)]
@@ -61,12 +64,7 @@ pub struct Session(Arc<Inner>);
 pub(crate) struct Malformed;
 
 impl Session {
-    pub(super) fn new(
-        id: String,
-        carrier: Carrier,
-        max_queue: usize,
-    ) -> (Self, mpsc::Receiver<Message>) {
-        let (incoming, receiver) = mpsc::channel(INCOMING);
+    pub(super) fn new(id: String, carrier: Carrier, max_queue: usize) -> Self {
         let state = watch::Sender::new(State {
             queue: VecDeque::new(),
             bytes: 0,
@@ -75,10 +73,13 @@ impl Session {
             reason: "",
             polling: false,
             posting: false,
-            pong_due: false,
-            incoming: Some(incoming),
+            pong_due: None,
         });
-        (Self(Arc::new(Inner { id, max_queue, state })), receiver)
+        Self(Arc::new(Inner { id, max_queue, state, on_message: Mutex::default() }))
+    }
+
+    pub(super) fn listen(&self, on_message: OnMessage) {
+        *lock(&self.0.on_message) = Some(on_message);
     }
 
     /// The id that the client shows with each request.
@@ -134,7 +135,7 @@ impl Session {
     }
 
     /// Waits until the application or the client has ended the session.
-    pub(super) async fn ended(&self) {
+    pub(crate) async fn ended(&self) {
         self.until(|state| state.phase != Phase::Open).await;
     }
 
@@ -144,31 +145,37 @@ impl Session {
     }
 
     /// Sends a Ping at each interval until the session ends, and ends it when the Pong does not come in
-    /// time. Returns when it is closed.
-    pub(super) async fn heartbeat(&self, interval: Duration, pong: Duration) {
-        while timeout(interval, self.ended()).await.is_err() {
-            self.change(|state| state.pong_due = true);
+    /// time. Tells the application of the end, and returns when nothing is left to fetch.
+    pub(super) async fn heartbeat(&self, start: Instant, interval: Duration, pong: Duration) {
+        let mut due = start + interval;
+        while timeout_at(due, self.ended()).await.is_err() {
+            self.change(|state| state.pong_due = Some(due + pong));
             self.send([PING.into()]);
-            let answered = self.until(|state| !state.pong_due || state.phase != Phase::Open);
-            if timeout(pong, answered).await.is_err() {
+            let answered =
+                self.until(|state| state.pong_due.is_none() || state.phase != Phase::Open);
+            if timeout_at(due + pong, answered).await.is_err() {
                 self.abort("ping timeout");
             }
+            due = Instant::now() + interval;
         }
-        let _ = timeout(pong, self.closed()).await;
+        if let Some(mut on_message) = lock(&self.0.on_message).take() {
+            on_message(None);
+        }
+        let _ = timeout_at(Instant::now() + pong, self.closed()).await;
         self.abort("transport close");
     }
 
-    /// Does what a packet of the client says, once there is room for it.
-    pub(super) async fn receive(&self, packet: Packet) -> Result<(), Malformed> {
+    /// Does what a packet of the client says.
+    pub(super) fn receive(&self, packet: Packet) -> Result<(), Malformed> {
         match packet {
             Packet::Message(message) => {
-                let incoming = self.0.state.borrow().incoming.clone();
-                if let Some(incoming) = incoming {
-                    // The application does not listen any more when it fails.
-                    let _ = incoming.send(message).await;
+                let mut on_message = lock(&self.0.on_message);
+                let is_open = self.0.state.borrow().phase == Phase::Open;
+                if let Some(on_message) = on_message.as_mut().filter(|_| is_open) {
+                    on_message(Some(message));
                 }
             }
-            Packet::Pong => self.change(|state| state.pong_due = false),
+            Packet::Pong => self.change(|state| state.pong_due = None),
             // A pending poll ends with a Noop: the client knows.
             Packet::Close => self.change(|state| {
                 state.close("transport close");
@@ -214,6 +221,10 @@ impl Session {
 
     fn request(&self, slot: fn(&mut State) -> &mut bool) -> Option<Request<'_>> {
         let first = self.change(|state| {
+            // Timers may be late by some milliseconds.
+            if state.pong_due.is_some_and(|due| due <= Instant::now()) {
+                state.close("ping timeout");
+            }
             if state.carrier == Carrier::WebSocket || state.phase == Phase::Closed {
                 return false;
             }
@@ -269,7 +280,6 @@ impl State {
 
     fn end(&mut self, phase: Phase, reason: &'static str) {
         self.phase = phase;
-        self.incoming = None; // the application hears the end
         if self.reason.is_empty() {
             self.reason = reason;
         }

@@ -108,7 +108,7 @@ where
             event = ws.event() => match event {
                 Ok(Some(Event::Message(message))) => {
                     let Some(packet) = Packet::decode(message) else { return "parse error" };
-                    if session.receive(packet).await.is_err() {
+                    if session.receive(packet).is_err() {
                         return "parse error";
                     }
                 }
