@@ -187,9 +187,10 @@ globalThis.scenarios = (() => {
       same((await reason)[0], "io server disconnect");
       same(socket.connected, false);
       const [closed] = await open(connect, 1, "/", { reconnection: false });
-      const [last, end] = [next(closed, "last"), next(closed, "disconnect")];
-      closed.emit("close me");
-      same(await last, ["words"]);
+      const [last, end] = [collect(closed, "last", 12), next(closed, "disconnect")];
+      const words = "words".repeat(200000);
+      closed.emit("close me", words);
+      require((await last).every(([text]) => text === words), "other words");
       same((await end)[0], "transport close");
       same(await ask(other, "ack", 1), [1]);
     },

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo run --release -p embed-socketio -- clock|ticker|chat|im [ADDR] [--every MS] [--sockets ADDR] [--client FILE]
-//! cargo run --release -p embed-socketio -- --conformance
+//! cargo run --release -p embed-socketio -- --conformance [ADDR]
 //! ```
 
 mod apps;
@@ -25,7 +25,7 @@ use ws_core::endpoint::Origins;
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
 const USAGE: &str = "usage: embed-socketio clock|ticker|chat|im [ADDR] [--every MILLISECONDS] [--sockets ADDR] [--client FILE]
-       embed-socketio --conformance";
+       embed-socketio --conformance [ADDR]";
 /// As the original server has it.
 const CONNECT: Duration = Duration::from_secs(45);
 

@@ -49,8 +49,10 @@ fn commands(io: &Server, socket: &Socket) {
     socket.on("others", |socket, args, _| socket.broadcast().emit("others", args));
     socket.on("panic", |_, _, _| panic!("as the client has asked"));
     socket.on("disconnect me", |socket, _, _| socket.disconnect());
-    socket.on("close me", |socket, _, _| {
-        socket.emit("last", "words");
+    socket.on("close me", |socket, args, _| {
+        for _ in 0..12 {
+            socket.emit("last", args.clone());
+        }
         socket.close();
     });
     // Everybody hears why somebody has gone.

@@ -237,18 +237,10 @@ impl Session {
         first.then_some(Request { session: self, slot, done: false })
     }
 
-    /// What waits for the WebSocket, as soon as something does.
+    /// What waits for the WebSocket, as soon as something does. Nothing, when the session has ended.
     pub(super) async fn take(&self) -> Vec<Message> {
-        self.until(|state| !state.queue.is_empty()).await;
+        self.until(|state| !state.queue.is_empty() || state.phase != Phase::Open).await;
         self.change(State::take)
-    }
-
-    /// What the WebSocket sends before it closes.
-    pub(super) fn take_last(&self) -> Vec<Message> {
-        self.change(|state| match mem::replace(&mut state.phase, Phase::Closed) {
-            Phase::Closed => Vec::new(),
-            _ => state.take(),
-        })
     }
 
     /// Goes on to the next carrier, if this is the one before it.

@@ -3,8 +3,8 @@
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use embed_hyper::{Asked, Opening, upgrade};
-use embed_tokio::WebSocket;
-use tokio::io::{AsyncRead, AsyncWrite};
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
 use tokio::time::timeout;
 use ws_core::endpoint::Event;
 use ws_core::{Config, Message};
@@ -12,6 +12,8 @@ use ws_core::{Config, Message};
 use super::packet::{PROBED, Packet};
 use super::session::Carrier;
 use super::{BAD_REQUEST, Engine, Refusal, Session};
+
+type WebSocket = embed_tokio::WebSocket<TokioIo<Upgraded>>;
 
 impl Engine {
     pub(super) fn websocket(
@@ -41,20 +43,14 @@ impl Engine {
         };
         tokio::select! {
             reason = relay(&mut ws, &session) => session.abort(reason),
-            () = session.ended() => {}
-        }
-        for packet in session.take_last() {
-            ws.endpoint.outbound.queue(packet).map_err(std::io::Error::other)?;
+            () = session.closed() => {}
         }
         close(ws).await
     }
 
     /// Moves a session to a WebSocket. It stays where it is when the client does not do so in time, or has
     /// a WebSocket already.
-    async fn is_upgraded<S>(&self, ws: &mut WebSocket<S>, session: &Session) -> bool
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
+    async fn is_upgraded(&self, ws: &mut WebSocket, session: &Session) -> bool {
         if !session.switch(Carrier::Polling, Carrier::Probed) {
             return false;
         }
@@ -72,10 +68,7 @@ impl Engine {
 }
 
 /// The three packets of an upgrade. `None` when the client sends anything else, or has gone.
-async fn probe<S>(ws: &mut WebSocket<S>, session: &Session) -> Option<()>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
+async fn probe(ws: &mut WebSocket, session: &Session) -> Option<()> {
     let Packet::Ping(text) = Packet::decode(message(ws).await?)? else { return None };
     if text != "probe" {
         return None;
@@ -87,10 +80,7 @@ where
     session.switch(Carrier::Upgrading, Carrier::WebSocket).then_some(())
 }
 
-async fn message<S>(ws: &mut WebSocket<S>) -> Option<Message>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
+async fn message(ws: &mut WebSocket) -> Option<Message> {
     loop {
         if let Event::Message(message) = ws.event().await.ok()?? {
             return Some(message);
@@ -98,11 +88,8 @@ where
     }
 }
 
-/// Carries packets both ways until the client ends that. Returns why the session is over.
-async fn relay<S>(ws: &mut WebSocket<S>, session: &Session) -> &'static str
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
+/// Carries packets both ways until either side ends that. Returns why the session is over.
+async fn relay(ws: &mut WebSocket, session: &Session) -> &'static str {
     loop {
         tokio::select! {
             event = ws.event() => match event {
@@ -116,17 +103,22 @@ where
                 Ok(Some(_)) => {}
                 Err(_) => return "transport error",
             },
-            packets = session.take() => for packet in packets {
-                if ws.queue(packet).await.is_err() {
-                    return "transport close";
+            packets = session.take() => {
+                if packets.is_empty() {
+                    return "transport close"; // the application has closed the session
                 }
-            },
+                for packet in packets {
+                    if ws.queue(packet).await.is_err() {
+                        return "transport error";
+                    }
+                }
+            }
         }
     }
 }
 
 /// Starts the closing handshake behind what waits, and sees to its end.
-async fn close<S: AsyncRead + AsyncWrite + Unpin>(mut ws: WebSocket<S>) -> std::io::Result<()> {
+async fn close(mut ws: WebSocket) -> std::io::Result<()> {
     let _ = ws.endpoint.outbound.start_close(None, ""); // the client may have done so before
     while ws.event().await?.is_some() {}
     Ok(())
