@@ -147,6 +147,7 @@ export async function protocol(server) {
   await engine("a second POST at a time is refused, and ends the session", async () => {
     const polling = await Polling.open("engine.io");
     const slow = http.request(path("engine.io", `${POLLING}&sid=${polling.sid}`), { method: "POST", headers: { "Content-Length": 10 } });
+    slow.on("error", () => {});
     const answer = once(slow, "response");
     slow.write("4abc");
     await sleep(20);

@@ -106,6 +106,24 @@ async fn a_client_that_is_gone_without_a_word_is_found_by_the_heartbeat() {
 }
 
 #[tokio::test]
+async fn an_application_hears_why_a_client_has_gone() {
+    let io = Server::default();
+    let (_connected, mut gone) = watch(&io);
+    let address = start(&io, Options::default()).await;
+    for (body, status, reason) in [
+        ("41", 200, "client namespace disconnect"),
+        ("1", 200, "transport close"),
+        ("42{}", 200, "parse error"),
+        ("x", 400, "parse error"),
+        ("2", 400, "parse error"),
+    ] {
+        let client = Client::connect(address, "40").await;
+        let response = ask(address, "POST", &format!("&sid={}", client.sid), body).await;
+        assert_eq!((response.0, next(&mut gone).await.as_str()), (status, reason), "{body}");
+    }
+}
+
+#[tokio::test]
 async fn a_client_that_reads_nothing_is_closed_when_its_queue_is_full() {
     let io = Server::default();
     let (mut connected, mut gone) = watch(&io);

@@ -220,14 +220,22 @@ impl Engine {
             body = to_bytes(request.into_body(), limit) => body.map_err(|_| TOO_LARGE)?,
             () = session.closed() => return Err(BAD_REQUEST),
         };
-        let text = std::str::from_utf8(&body).map_err(|_| BAD_REQUEST)?;
-        for packet in packet::decode_payload(text).ok_or(BAD_REQUEST)? {
-            session.receive(packet).map_err(|Malformed| BAD_REQUEST)?;
+        if receive(session, &body).is_none() {
+            session.abort("parse error");
+            return Err(BAD_REQUEST);
         }
         post.finish();
         // Not as plain text, in which a browser that expects XML sees an error.
         Ok(([(header::CONTENT_TYPE, "text/html")], "ok").into_response())
     }
+}
+
+/// Does what the packets in a body say, if all of it is well-formed.
+fn receive(session: &Session, body: &[u8]) -> Option<()> {
+    for packet in packet::decode_payload(std::str::from_utf8(body).ok()?)? {
+        session.receive(packet).ok()?;
+    }
+    Some(())
 }
 
 async fn poll(session: &Session) -> Result<Response, Refusal> {
