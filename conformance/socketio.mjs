@@ -160,7 +160,7 @@ async function origins() {
 
 // What every page of a program owes.
 async function everyPage(name, server, pages, works) {
-  await check(`${name}: has upgraded to a WebSocket in all tabs`, () => all(pages, (page) => until("WebSocket", () => page.heard.length > 0)));
+  await check(`${name}: has upgraded to a WebSocket in all tabs`, async () => { await all(pages, (page) => until("upgrade", () => page.heard.length > 0)); });
   await check(`${name}: looks right on a phone in the dark, and beside it`, () => looks(`socketio-${name}`, pages));
   await check(`${name}: comes back after the server is killed and restarted`, async () => {
     await server.signal("SIGKILL");
@@ -183,16 +183,19 @@ async function everyPage(name, server, pages, works) {
 
 const program = (...args) => Server.start("embed-socketio", ...args, FREE, "--client", script("socket.io-client"));
 
+// A probe is no event.
+const hasUpgraded = (page) => until("event by WebSocket", () => page.heard.some((packet) => packet.startsWith("42")));
+
 // Until all tabs have a WebSocket: events that came together by long-polling are shown as one. What they have
 // shown until then is forgotten.
 async function upgraded(pages) {
-  await all(pages, (page) => until("WebSocket", () => page.heard.length > 0));
+  await all(pages, hasUpgraded);
   await all(pages, (page) => page.evaluate(() => { window.seen.values.splice(0, Infinity, { text: "" }); }));
 }
 
 async function clock() {
   const server = await program("clock", "--sockets", "127.0.0.1:0");
-  const sockets = /^sockets on (.*)$/m.exec(server.output)[1];
+  const [, sockets] = await server.says(/^sockets on (.*)$/m);
   server.args[server.args.indexOf("127.0.0.1:0")] = sockets.slice("http://".length);
   const pages = await tabs(server.url, 2);
   await check("clock: both tabs show the same time at the same moment, every 5 seconds, by sockets of another port", async () => {
