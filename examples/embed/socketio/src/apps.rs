@@ -1,0 +1,79 @@
+//! The servers of the tutorials.
+
+use std::hash::{BuildHasher, RandomState};
+use std::time::{Duration, SystemTime};
+
+use embed_socketio::{Args, Server};
+use serde_json::{Value, json};
+use tokio::time::{MissedTickBehavior, interval};
+
+/// Sends the time to everybody, in milliseconds since 1970.
+pub fn clock(io: &Server, every: Duration) {
+    at_intervals(io, every, "time", || {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        json!(now.as_millis() as u64)
+    });
+}
+
+/// Sends a number to everybody, another one each time: one of the 999 that it is not.
+pub fn ticker(io: &Server, every: Duration) {
+    let (random, mut count, mut value) = (RandomState::new(), 0_u64, 0);
+    at_intervals(io, every, "stock price update", move || {
+        count += 1;
+        value = (value + 1 + random.hash_one(count) % 999) % 1000;
+        json!(value)
+    });
+}
+
+fn at_intervals(
+    io: &Server,
+    every: Duration,
+    event: &'static str,
+    mut value: impl FnMut() -> Value + Send + 'static,
+) {
+    let io = io.clone();
+    tokio::spawn(async move {
+        let mut ticks = interval(every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        loop {
+            ticks.tick().await;
+            io.emit(event, value());
+        }
+    });
+}
+
+/// Sends messages to everybody, and who is typing to everybody else.
+pub fn chat(io: &Server) {
+    let all = io.clone();
+    io.on_connect(move |socket, _| {
+        println!("Made socket connection {}", socket.id());
+        let all = all.clone();
+        socket.on("chat", move |_, args, _| {
+            if let Some([handle, message]) = texts(&args, ["handle", "message"]) {
+                all.emit("chat", json!({ "handle": handle, "message": message }));
+            }
+        });
+        socket.on("typing", |socket, args, _| {
+            if let Some(handle) = args.first().and_then(Value::as_str) {
+                socket.broadcast().emit("typing", handle);
+            }
+        });
+    });
+}
+
+/// Sends a message to everybody but the one who wrote it.
+pub fn im(io: &Server) {
+    io.on_connect(|socket, _| {
+        socket.on("message", |socket, args, _| {
+            if let Some(text) = args.first().and_then(Value::as_str) {
+                socket.broadcast().emit("message", text);
+            }
+        });
+    });
+}
+
+/// These texts of the first argument. What others get from a page is what pages send.
+fn texts<'a, const N: usize>(args: &'a Args, keys: [&str; N]) -> Option<[&'a str; N]> {
+    let found: Vec<_> = keys.iter().map_while(|key| args.first()?.get(key)?.as_str()).collect();
+    found.try_into().ok()
+}

@@ -1,0 +1,110 @@
+//! One client, in all its namespaces.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::timeout;
+use ws_core::Message;
+
+use crate::engine::{Malformed, OnMessage, Session};
+use crate::packet::{Body, Decoder, Packet};
+use crate::server::{Refused, Server};
+use crate::socket::Socket;
+
+pub(crate) struct Client {
+    server: Server,
+    session: Session,
+    decoder: Decoder,
+    /// By the name of the namespace. Those that the server has disconnected stay.
+    sockets: HashMap<String, Socket>,
+    has_connected: Arc<AtomicBool>,
+}
+
+impl Client {
+    /// What is done with the messages of a session. A client that breaks the protocol is closed, and so is one that
+    /// has connected to no namespace within `connect`.
+    pub(crate) fn start(
+        server: Server,
+        session: Session,
+        max_binary: usize,
+        connect: Duration,
+    ) -> OnMessage {
+        let has_connected = Arc::new(AtomicBool::new(false));
+        let (late, connected) = (session.clone(), has_connected.clone());
+        tokio::spawn(async move {
+            if timeout(connect, late.ended()).await.is_err() && !connected.load(SeqCst) {
+                late.close("connect timeout");
+            }
+        });
+        let (decoder, sockets) = (Decoder::new(max_binary), HashMap::new());
+        let mut client = Self { server, session, decoder, sockets, has_connected };
+        Box::new(move |message| match message {
+            Some(message) => {
+                if client.receive(message).is_err() {
+                    client.session.close("parse error");
+                }
+            }
+            None => client.end(),
+        })
+    }
+
+    fn end(&self) {
+        for socket in self.sockets.values() {
+            let _ = guarded(|| socket.end(self.session.reason()));
+        }
+    }
+
+    fn receive(&mut self, message: Message) -> Result<(), Malformed> {
+        let Some(Packet { namespace, body }) = self.decoder.feed(message)? else { return Ok(()) };
+        if let Body::Connect(auth) = body {
+            return self.connect(&namespace, auth.unwrap_or_else(|| json!({})));
+        }
+        let socket = self.sockets.get(&namespace).ok_or(Malformed)?.clone();
+        if !socket.is_connected() {
+            return Ok(()); // the client had not heard of that yet
+        }
+        if body == Body::Disconnect {
+            self.sockets.remove(&namespace);
+            return guarded(|| socket.end("client namespace disconnect"));
+        }
+        guarded(|| socket.receive(body))
+    }
+
+    fn connect(&mut self, name: &str, auth: Value) -> Result<(), Malformed> {
+        if self.sockets.get(name).is_some_and(Socket::is_connected) {
+            return Err(Malformed);
+        }
+        let Some(namespace) = self.server.find(name) else {
+            self.refuse(
+                name,
+                &Refused { message: "Invalid namespace".to_owned(), data: Value::Null },
+            );
+            return Ok(());
+        };
+        let mut allowed = Ok(());
+        guarded(|| allowed = namespace.may_connect(&auth))?;
+        if let Err(why) = allowed {
+            self.refuse(name, &why);
+            return Ok(());
+        }
+        self.has_connected.store(true, SeqCst);
+        let socket = Socket::new(namespace.clone(), self.session.clone());
+        self.sockets.insert(name.to_owned(), socket.clone());
+        socket.send(Body::Connect(Some(json!({ "sid": socket.id() }))));
+        namespace.insert(&socket);
+        guarded(|| namespace.connected(&socket, &auth))
+    }
+
+    fn refuse(&self, namespace: &str, why: &Refused) {
+        self.session.send(Body::ConnectError(why.payload()).encode(namespace));
+    }
+}
+
+/// A handler that panics costs its own client the connection, and nobody else anything.
+fn guarded(handler: impl FnOnce()) -> Result<(), Malformed> {
+    catch_unwind(AssertUnwindSafe(handler)).map_err(|_| Malformed)
+}

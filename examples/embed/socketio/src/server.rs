@@ -1,0 +1,205 @@
+//! What an application talks to: the server, its namespaces, and who gets an event.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use serde_json::{Value, json};
+
+use crate::client::Client;
+use crate::engine::{Engine, Options};
+use crate::lock;
+use crate::packet::{Args, Body};
+use crate::socket::Socket;
+
+/// A Socket.IO server. A clone is another handle of the same server.
+#[derive(Clone)]
+pub struct Server {
+    main: Namespace,
+    named: Arc<Mutex<HashMap<String, Namespace>>>,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self { main: Namespace::new("/"), named: Arc::default() }
+    }
+}
+
+impl Server {
+    /// A namespace, which is there from now on. The main one, `/`, always is.
+    pub fn of(&self, name: &str) -> Namespace {
+        let name = format!("/{}", name.strip_prefix('/').unwrap_or(name));
+        self.find(&name).unwrap_or_else(|| {
+            lock(&self.named).entry(name).or_insert_with_key(|name| Namespace::new(name)).clone()
+        })
+    }
+
+    pub(crate) fn find(&self, name: &str) -> Option<Namespace> {
+        if name == "/" { Some(self.main.clone()) } else { lock(&self.named).get(name).cloned() }
+    }
+
+    /// [`Namespace::on_connect`] of the main namespace.
+    pub fn on_connect(&self, handler: impl Fn(&Socket, &Value) + Send + Sync + 'static) {
+        self.main.on_connect(handler);
+    }
+
+    /// Sends an event to everybody in the main namespace.
+    pub fn emit(&self, event: &str, args: impl Into<Args>) {
+        self.main.emit(event, args);
+    }
+
+    /// Everybody in a room of the main namespace.
+    pub fn to(&self, room: &str) -> Broadcast {
+        self.main.to(room)
+    }
+
+    /// Routes for the server at `/socket.io/`. A client that has connected to no namespace within `connect` is
+    /// closed; the original server waits for 45 seconds.
+    pub fn router(&self, options: Options, connect: Duration) -> Router {
+        let server = self.clone();
+        let max_binary = options.max_payload.saturating_mul(10);
+        let engine = Engine::new(options, move |session| {
+            Client::start(server.clone(), session.clone(), max_binary, connect)
+        });
+        engine.router("/socket.io/")
+    }
+}
+
+/// Why a client may not connect: the message of the client's `connect_error`, and its `data` if not null.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    pub message: String,
+    pub data: Value,
+}
+
+impl Refused {
+    pub(crate) fn payload(&self) -> Value {
+        match &self.data {
+            Value::Null => json!({ "message": self.message }),
+            data => json!({ "message": self.message, "data": data }),
+        }
+    }
+}
+
+type Authorize = dyn Fn(&Value) -> Result<(), Refused> + Send + Sync;
+type OnConnect = dyn Fn(&Socket, &Value) + Send + Sync;
+
+/// A namespace. A clone is another handle of the same namespace.
+#[derive(Clone)]
+pub struct Namespace(Arc<Inner>);
+
+struct Inner {
+    name: String,
+    authorize: Mutex<Option<Arc<Authorize>>>,
+    on_connect: Mutex<Option<Arc<OnConnect>>>,
+    members: Mutex<HashMap<String, Member>>,
+}
+
+struct Member {
+    socket: Socket,
+    rooms: HashSet<String>,
+}
+
+impl Namespace {
+    fn new(name: &str) -> Self {
+        Self(Arc::new(Inner {
+            name: name.to_owned(),
+            authorize: Mutex::default(),
+            on_connect: Mutex::default(),
+            members: Mutex::default(),
+        }))
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// `check` decides who may connect, by the payload that the client sends: an object, empty if it sends none.
+    pub fn authorize(&self, check: impl Fn(&Value) -> Result<(), Refused> + Send + Sync + 'static) {
+        *lock(&self.0.authorize) = Some(Arc::new(check));
+    }
+
+    /// `handler` is called with each client that has connected, and the payload that it has sent. Like all handlers it
+    /// must not block: it spawns a task for what takes long.
+    pub fn on_connect(&self, handler: impl Fn(&Socket, &Value) + Send + Sync + 'static) {
+        *lock(&self.0.on_connect) = Some(Arc::new(handler));
+    }
+
+    /// Sends an event to everybody here.
+    pub fn emit(&self, event: &str, args: impl Into<Args>) {
+        self.all().emit(event, args);
+    }
+
+    /// Everybody in a room, or the one whose id it is.
+    pub fn to(&self, room: &str) -> Broadcast {
+        self.all().to(room)
+    }
+
+    pub(crate) fn all(&self) -> Broadcast {
+        Broadcast { namespace: self.clone(), rooms: Vec::new(), except: None }
+    }
+
+    pub(crate) fn may_connect(&self, auth: &Value) -> Result<(), Refused> {
+        let authorize = lock(&self.0.authorize).clone();
+        authorize.map_or(Ok(()), |authorize| authorize(auth))
+    }
+
+    pub(crate) fn connected(&self, socket: &Socket, auth: &Value) {
+        let handler = lock(&self.0.on_connect).clone();
+        if let Some(handler) = handler {
+            handler(socket, auth);
+        }
+    }
+
+    pub(crate) fn insert(&self, socket: &Socket) {
+        let member = Member { socket: socket.clone(), rooms: HashSet::new() };
+        lock(&self.0.members).insert(socket.id().to_owned(), member);
+    }
+
+    pub(crate) fn remove(&self, id: &str) {
+        lock(&self.0.members).remove(id);
+    }
+
+    /// Calls `change` with the rooms of a socket that is here.
+    pub(crate) fn change_rooms(&self, id: &str, change: impl FnOnce(&mut HashSet<String>) -> bool) {
+        if let Some(member) = lock(&self.0.members).get_mut(id) {
+            change(&mut member.rooms);
+        }
+    }
+}
+
+/// Who gets an event: everybody in a namespace, or only those in some rooms.
+#[derive(Clone)]
+#[must_use = "nothing is sent before `emit`"]
+pub struct Broadcast {
+    namespace: Namespace,
+    rooms: Vec<String>,
+    except: Option<String>,
+}
+
+impl Broadcast {
+    /// Those in this room, too: who is in two of the rooms gets the event once.
+    pub fn to(mut self, room: &str) -> Self {
+        self.rooms.push(room.to_owned());
+        self
+    }
+
+    pub(crate) fn except(mut self, id: &str) -> Self {
+        self.except = Some(id.to_owned());
+        self
+    }
+
+    /// Sends an event. It is encoded once, and everybody gets all events in the same order.
+    pub fn emit(&self, event: &str, args: impl Into<Args>) {
+        let body = Body::Event { name: event.to_owned(), args: args.into(), ack: None };
+        let messages = body.encode(self.namespace.name());
+        for (id, member) in lock(&self.namespace.0.members).iter() {
+            let inside = |room: &String| room == id || member.rooms.contains(room);
+            let meant = self.rooms.is_empty() || self.rooms.iter().any(inside);
+            if meant && self.except.as_ref() != Some(id) {
+                member.socket.session().send(messages.iter().cloned());
+            }
+        }
+    }
+}
