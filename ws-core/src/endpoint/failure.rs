@@ -1,4 +1,4 @@
-//! What was seen of a peer whose half of the opening handshake was not right: for logs, and for people.
+//! What is known about a peer whose half of the opening handshake is invalid, for logs and error messages.
 
 use alloc::boxed::Box;
 use core::fmt;
@@ -6,12 +6,12 @@ use core::fmt;
 use super::http::{Request, Response};
 use crate::handshake::{FirstBytes, HandshakeError, QuotedStart, QuotedUri};
 
-/// Why an opening handshake has failed, with what was seen of the peer.
+/// Why an opening handshake has failed, and what is known about the peer.
 ///
-/// `Display` says which rule is broken, and shows what helps to find the cause: the Origin and the host that were
-/// refused, the subprotocol that was not offered, the first bytes of a peer that does not speak HTTP. What comes from the peer
-/// is escaped and cut to 100 bytes. Secrets (cookies, credentials, queries) are not shown, and neither does `Debug`
-/// show them.
+/// `Display` names the rule that is broken, and shows what helps to find the cause: the Origin and the host that were
+/// refused, the subprotocol that was not offered, or the first bytes of a peer that does not speak HTTP. Bytes from the
+/// peer are escaped and cut to 100 bytes. Neither `Display` nor `Debug` shows secrets, such as cookies, credentials and
+/// queries.
 ///
 /// [`Inbound::handshake_failure`](super::Inbound::handshake_failure) returns it.
 #[derive(Clone, Debug)]
@@ -19,16 +19,16 @@ use crate::handshake::{FirstBytes, HandshakeError, QuotedStart, QuotedUri};
 pub struct HandshakeFailure {
     /// The rule that is broken.
     pub error: HandshakeError,
-    /// On a server, the request, if its syntax is right. Its [`is_upgrade`](Request::is_upgrade) is `false`.
+    /// On a server, the request, if its syntax is valid. Its [`is_upgrade`](Request::is_upgrade) is `false`.
     pub request: Option<Request>,
-    /// On a client, the response, if its syntax is right.
+    /// On a client, the response, if its syntax is valid.
     pub response: Option<Box<Response>>,
     /// The first bytes of a peer that does not speak HTTP.
     pub first_bytes: Option<FirstBytes>,
 }
 
 impl From<HandshakeError> for HandshakeFailure {
-    /// A failure of which only the rule is known.
+    /// Returns a failure of which only the broken rule is known.
     fn from(error: HandshakeError) -> Self {
         Self { error, request: None, response: None, first_bytes: None }
     }

@@ -66,8 +66,8 @@ impl CloseCode {
 
     /// Returns whether an endpoint of this role may send this code.
     ///
-    /// The codes that may be sent are 1000–1003, 1007–1014 and 3000–4999 (RFC 6455 §7.4.1, §7.4.2, IANA). Only a client may
-    /// send 1010.
+    /// The codes that may be sent are 1000–1003, 1007–1014 and 3000–4999 (RFC 6455 §7.4.1, §7.4.2, IANA). Only a client
+    /// may send 1010.
     #[must_use]
     pub const fn may_be_sent(self, role: crate::Role) -> bool {
         self.may_be_received()
