@@ -33,7 +33,7 @@ use crate::{Config, Instant, ProtocolError, Role};
 /// use ws_core::{Config, Connection, Input, Instant, Step};
 ///
 /// let mut server = Connection::server(Config::new());
-/// let now = || Instant::from_millis(0); // yours: what a clock says
+/// let now = || Instant::from_millis(0); // yours: the time of a clock
 /// // RFC 6455 §5.7: a masked "Hello", then a Close frame.
 /// let mut received = *b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58\x88\x80\0\0\0\0";
 /// let mut input = Input::new(&mut received);
@@ -71,7 +71,7 @@ pub struct Connection {
 
 /// What a driver of a [`Connection`] has to do next.
 ///
-/// This enum is exhaustive on purpose: a driver that ignored a new step would loop forever.
+/// This enum is exhaustive on purpose: a driver that ignored a new step would loop for ever.
 #[derive(Debug)]
 #[must_use = "the driver has to do what it says"]
 pub enum Step<'i> {
@@ -137,7 +137,7 @@ impl Connection {
     /// more input is parsed, because the connection has room for one Pong only.
     ///
     /// It calls `clock` at most once, and only when there is nothing left to report. The first time that `clock`
-    /// returns starts all timeouts. An event between two calls of `clock` counts as having happened at the later one.
+    /// returns starts all time-outs. An event between two calls of `clock` counts as having happened at the later one.
     #[inline(always)]
     pub fn next<'i>(&mut self, input: &mut Input<'i>, clock: impl FnOnce() -> Instant) -> Step<'i> {
         self.receiver.next(&mut self.sender, input, clock)

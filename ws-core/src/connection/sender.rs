@@ -1,6 +1,6 @@
 //! The sending half, which builds frames and enforces what may be sent when.
 //!
-//! It also owns the state that both halves update: the state of the connection ([`Ending`]) and its timeouts
+//! It also owns the state that both halves update: the state of the connection ([`Ending`]) and its time-outs
 //! ([`Timers`]). A Pong or Close frame that the receiving half owes the peer is kept here until [`Sender::transmit`]
 //! encodes it between two data frames.
 

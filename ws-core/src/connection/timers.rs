@@ -1,7 +1,7 @@
-//! The timeouts of a connection, in one list of deadlines.
+//! The time-outs of a connection, in one list of deadlines.
 //!
 //! An event only sets a *mark*, which is one bit. The marks become times the next time that the driver's clock is read.
-//! Sending and receiving therefore never read a clock, and no timeout counts from a time that was read long before the
+//! Sending and receiving therefore never read a clock, and no time-out counts from a time that was read long before the
 //! event. [`Sender`](super::Sender) owns the timers and is the only one that acts on a passed deadline.
 
 #[cfg(feature = "endpoint")]
@@ -124,7 +124,7 @@ impl Timers {
         self.opening_timeout = millis;
     }
 
-    /// The connection opens, and its timeouts start.
+    /// The connection opens, and its time-outs start.
     #[cfg(feature = "endpoint")]
     pub(crate) fn opened(&mut self) {
         self.marks |= RECEIVED | DATA;
@@ -161,14 +161,14 @@ impl Timers {
         }
     }
 
-    /// Only output is left. The time for it is what remains of the close timeout, or a timeout that starts here.
+    /// Only output is left. The time for it is what remains of the close time-out, or a time-out that starts here.
     pub(crate) fn begin_draining(&mut self) {
         if !self.is_closing || self.close_timeout == 0 {
             self.restart_closing();
         }
     }
 
-    /// Closing has reached another step, which has a timeout of its own.
+    /// Closing has reached another step, which has a time-out of its own.
     pub(crate) fn restart_closing(&mut self) {
         self.is_closing = true;
         self.marks |= CLOSING;
@@ -192,7 +192,7 @@ impl Timers {
             self.now = now;
         }
         if back > SKEW {
-            // The clock has wrapped, so elapsed times are not known any more. All timeouts start again.
+            // The clock has wrapped, so elapsed times are not known any more. All time-outs start again.
             self.marks |= RECEIVED | DATA | CLOSING;
             #[cfg(feature = "endpoint")]
             {
@@ -348,7 +348,7 @@ impl Timers {
         }
     }
 
-    /// Postpones a deadline that has passed, and returns whether it did. It postpones by an eighth of the timeout, at
+    /// Postpones a deadline that has passed, and returns whether it did. It postpones by an eighth of the time-out, at
     /// most a second, and once until something arrives.
     fn put_off(&mut self, due: Due, at: Instant, unparsed: bool) -> bool {
         let (grace, timeout, since) = match due {
@@ -370,7 +370,7 @@ impl Timers {
     }
 
     /// How long output has to have been waiting before a write counts as a sign of life, in milliseconds: an eighth of
-    /// the shorter of the timeouts for the Pong and for closing.
+    /// the shorter of the time-outs for the Pong and for closing.
     #[cfg(feature = "endpoint")]
     fn share(&self) -> u32 {
         let shorter = match (self.pong_timeout, self.close_timeout) {

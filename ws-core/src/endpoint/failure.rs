@@ -45,15 +45,17 @@ impl fmt::Display for HandshakeFailure {
                 let host = QuotedStart(request.host().unwrap_or_default());
                 write!(
                     f,
-                    ": Origin is {origin} and Host is {host}; `origins` admits pages of other origins, and a proxy \
-                     in front has to pass Host on as it is"
+                    ": Origin is {origin} and Host is {host}; to admit pages of other origins, set `origins`; a \
+                     proxy in front of the server must pass Host on unchanged"
                 )
             }
             (HandshakeError::HostNotAllowed, Some(request), ..) => match request.host() {
                 Some(host) => {
-                    write!(f, ": {}; `hosts` names those that it answers to", QuotedStart(host))
+                    write!(f, ": {}; `hosts` lists the hosts that it answers to", QuotedStart(host))
                 }
-                None => f.write_str(": there is none; `hosts` names those that it answers to"),
+                None => f.write_str(
+                    ": the request has no host; `hosts` lists the hosts that it answers to",
+                ),
             },
             (HandshakeError::UnofferedSubprotocol, _, Some(response), _) => {
                 let chosen = response.header("sec-websocket-protocol").unwrap_or_default();

@@ -67,7 +67,7 @@ const HOLD: usize = 64 * 1024;
 ///       Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n\
 ///       \x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58";
 /// let (mut read, mut written) = (&received[..], Vec::new());
-/// let now = || Instant::from_millis(0); // yours: what a clock says
+/// let now = || Instant::from_millis(0); // yours: the time of a clock
 /// loop {
 ///     match server.next(now) {
 ///         Next::Event(Event::Request(_)) => server.outbound.accept(&AcceptResponse::new())?,
@@ -135,7 +135,7 @@ impl Endpoint {
     /// assert!(output.chunk().starts_with(b"GET /chat HTTP/1.1\r\nHost: example.com\r\n"));
     /// let count = output.len();
     /// output.advance(count); // it was written to the stream
-    /// // No answer comes in 10 seconds.
+    /// // No answer arrives within 10 seconds.
     /// let deadline = until.expect("a handshake has a deadline");
     /// let next = client.next(|| deadline);
     /// assert!(matches!(next, Next::Failed(EndpointError::HandshakeTimeout)));
@@ -218,7 +218,7 @@ impl Endpoint {
     /// held back, so that the endpoint still reads from a peer that writes before it reads.
     ///
     /// It calls `clock` at most once, and only when there is nothing left to report. The first time that `clock`
-    /// returns starts all timeouts. What happens between two calls of `clock` counts as having happened at the later
+    /// returns starts all time-outs. What happens between two calls of `clock` counts as having happened at the later
     /// one. If `clock` returns a time up to a minute before the latest one, the latest one is used.
     pub fn next(&mut self, clock: impl FnOnce() -> Instant) -> Next<'_> {
         if let Some(whole) = self.whole_message() {
@@ -236,13 +236,13 @@ impl Endpoint {
     /// ```
     /// # use ws_core::endpoint::{Endpoint, Event, Next};
     /// # use ws_core::{Instant, SendError};
-    /// /// Echoes what has come; returns whether the connection goes on.
+    /// /// Echoes the messages that have arrived. Returns whether the connection goes on.
     /// fn echo(endpoint: &mut Endpoint, now: Instant) -> Result<bool, SendError> {
     ///     loop {
     ///         match endpoint.next_ref(|| now) {
     ///             Next::Event((Event::Message(message), out)) => out.queue_ref(message)?,
     ///             Next::Event(_) | Next::Failed(_) => {}
-    ///             next => return Ok(!matches!(next, Next::Done)), // yours: to write, to read, to wait
+    ///             next => return Ok(!matches!(next, Next::Done)), // yours: write, read or wait
     ///         }
     ///     }
     /// }

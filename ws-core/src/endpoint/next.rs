@@ -9,7 +9,7 @@ use crate::Instant;
 /// correct if each arm of its `match` is correct. `Event` and `Failed` are returned once. Every other value is returned
 /// again until the driver has done it, or until there is no more reason for it.
 ///
-/// The enum is exhaustive on purpose: a driver that ignored a new variant would loop forever.
+/// The enum is exhaustive on purpose: a driver that ignored a new variant would loop for ever.
 ///
 /// ```
 /// use std::io::{self, Read, Write};

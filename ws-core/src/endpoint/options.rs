@@ -1,4 +1,4 @@
-//! The limits, timeouts and policies of an endpoint, and the origins that a server admits.
+//! The limits, time-outs and policies of an endpoint, and the origins that a server admits.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -11,7 +11,7 @@ use crate::handshake::{
 };
 use crate::{Config, time};
 
-/// The limits, timeouts and policies of an [`Endpoint`](crate::Endpoint). Those of the open connection are in its
+/// The limits, time-outs and policies of an [`Endpoint`](crate::Endpoint). Those of the open connection are in its
 /// [`Config`].
 ///
 /// ```
@@ -54,7 +54,7 @@ impl Options {
         }
     }
 
-    /// Sets the limits and timeouts of the open connection.
+    /// Sets the limits and time-outs of the open connection.
     #[must_use]
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;

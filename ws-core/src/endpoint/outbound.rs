@@ -402,7 +402,7 @@ impl Outbound {
     /// ws.outbound.take_output(&mut batch);
     /// ws.outbound.queue("goes with the next batch")?;
     /// while !batch.is_empty() {
-    ///     let count = batch.chunk().len(); // of what stream.write(batch.chunk()) has taken
+    ///     let count = batch.chunk().len(); // yours: stream.write(batch.chunk())?
     ///     batch.advance(count);
     ///     ws.outbound.written(count);
     /// }
