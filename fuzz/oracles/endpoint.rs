@@ -91,7 +91,7 @@ fn run(setup: &Setup<'_>, options: Options, streaming: bool, pieces: &[&[u8]]) -
         let mut rest = *piece;
         while !rest.is_empty() {
             let taken = endpoint.inbound.receive(rest);
-            assert_ne!(taken, 0, "no room although all events were told");
+            assert_ne!(taken, 0, "no room although all events were reported");
             rest = &rest[taken..];
             run_on(&mut endpoint, setup.flag(3), &mut outcome, &mut open);
         }

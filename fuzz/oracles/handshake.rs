@@ -76,7 +76,7 @@ fn read_head(role: Role, max: usize, pieces: &[&[u8]]) -> Result<Option<usize>, 
         match reader.push(piece) {
             Ok(None) => before += piece.len(),
             Ok(Some(len)) => {
-                assert!((before + 1..=before + piece.len()).contains(&len), "told at once");
+                assert!((before + 1..=before + piece.len()).contains(&len), "reported late");
                 assert_eq!(reader.push(b"\0more"), Ok(Some(len)), "after the head");
                 return Ok(Some(len));
             }
@@ -358,7 +358,7 @@ impl Record {
             let mut rest = *piece;
             while !rest.is_empty() {
                 let taken = endpoint.inbound.receive(rest);
-                assert_ne!(taken, 0, "no room although all events were told");
+                assert_ne!(taken, 0, "no room although all events were reported");
                 rest = &rest[taken..];
                 loop {
                     let told = match endpoint.next(|| START) {
