@@ -161,7 +161,7 @@ impl<T: Transport> Link<T> {
         self.shutdown_write(Some(self.io.clock.now()));
     }
 
-    /// Shuts down the write side once, by `until` at the latest. That also bounds the last bytes of TLS.
+    /// Shuts down the write side once. For TLS, which writes a last record, it waits until `until` at most.
     pub(crate) fn shutdown_write(&mut self, until: Option<ws_core::Instant>) {
         if self.write_side.shut_down.swap(true, Ordering::Relaxed) {
             return;

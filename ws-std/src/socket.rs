@@ -101,8 +101,12 @@ impl<T: Transport> WebSocket<T> {
     ///
     /// # Errors
     ///
-    /// An error if the peer broke the protocol, the stream failed, or a deadline has passed. After [`Error::Timeout`]
-    /// with [`Deadline::Read`] nothing has changed: call `read` again to go on waiting.
+    /// - [`Error::Protocol`] if the peer broke the protocol;
+    /// - [`Error::Io`] if the stream failed;
+    /// - [`Error::Random`] if a client got no random bytes;
+    /// - [`Error::Timeout`] with [`Deadline::Pong`] if the peer did not answer a keepalive Ping, or with
+    ///   [`Deadline::Read`] if no message arrived in time. After the latter nothing has changed: call `read` again to
+    ///   go on waiting.
     pub fn read(&mut self) -> Result<Option<Message>> {
         if !self.driver.has_message() && !self.wait_for_message()? {
             return Ok(None);
@@ -178,7 +182,7 @@ impl<T: Transport> WebSocket<T> {
     /// Returns the next message if it has arrived, without waiting for it. It returns `None` if no whole message has
     /// arrived yet or if the connection is over; [`close_info`](Self::close_info) distinguishes the two.
     ///
-    /// Call it repeatedly, for example in each round of a game loop. Like `read`, it also answers Pings, keeps the
+    /// Call it repeatedly, for example in each round of a game loop. Like `read`, it also answers Pings, enforces the
     /// time-outs, and writes as much of the queue as the stream accepts.
     ///
     /// ```no_run

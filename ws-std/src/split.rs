@@ -215,9 +215,9 @@ impl<T: Transport> Writer<T> {
     /// The errors of [`WebSocket::send`], and [`Error::Busy`](crate::Error::Busy) if [`MAX_WAITING`] threads are
     /// waiting, in which case nothing was sent.
     ///
-    /// After a time-out, the next send writes the rest of the message, or the reader does when it next handles output.
-    /// The reader does so soon if it has had output to write meanwhile, and otherwise within
-    /// [`Config::close_timeout`](crate::Config::close_timeout), and at most five seconds.
+    /// After a time-out, the next send writes the rest of the message, or else the reader does. The reader does so soon
+    /// if it was active in the meantime. Otherwise it does so within the shorter of
+    /// [`Config::close_timeout`](crate::Config::close_timeout) and five seconds.
     ///
     /// Threads that send at the same time write each other's messages. If the peer closes in the middle of one, the
     /// threads that are still waiting for their turn get [`SendError::Closing`], even if another thread has already
@@ -321,8 +321,8 @@ impl<T: Transport> Writer<T> {
     }
 
     /// Starts the closing handshake as [`start_close`](Self::start_close) does, but writes nothing and never blocks.
-    /// The Close frame follows the waiting output. It is written by the next [`flush`](Self::flush) or send of any
-    /// thread, or by the reader within [`Config::close_timeout`](crate::Config::close_timeout), and at most five
+    /// The Close frame follows the waiting output. The next [`flush`](Self::flush) or send of any thread writes it, or
+    /// else the reader does, within the shorter of [`Config::close_timeout`](crate::Config::close_timeout) and five
     /// seconds.
     ///
     /// # Errors

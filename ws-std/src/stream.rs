@@ -171,7 +171,8 @@ impl<T: Transport> MessageWriter<'_, T> {
             match driver.endpoint.outbound.queue_fragment(self.kind, bytes, last) {
                 Ok(()) => break,
                 Err(SendError::OutputFull) if !last => driver.flush()?,
-                // Retry after a time-out, because returning it would mean that the message is complete.
+                // If the flush times out, this returns `OutputFull`: a time-out would mean that the message is
+                // complete.
                 Err(error) => make_room(error, || driver.flush())?,
             }
         }

@@ -318,8 +318,8 @@ impl Receiver {
         self.whole_of::<false>(kind, input, check)
     }
 
-    /// As [`whole`](Self::whole), for a compressed message. It is apart, because it would slow down the fast path of
-    /// other messages.
+    /// As [`whole`](Self::whole), for a compressed message. It is a separate function, because it would slow down the
+    /// fast path of other messages.
     #[inline]
     fn whole_compressed<'i>(
         &self,

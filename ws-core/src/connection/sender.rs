@@ -269,7 +269,7 @@ impl Sender {
         SHORT_CUTS && len < self.short_below as usize
     }
 
-    /// Encodes a whole uncompressed message whose payload has at most 65,535 bytes. The caller has checked the state
+    /// Encodes a whole uncompressed message whose payload has fewer than 65,535 bytes. The caller has checked the state
     /// and the key. Returns `None` for any other frame, or if `out` is too small.
     #[inline(always)]
     fn put_short(
@@ -607,9 +607,9 @@ impl Sender {
     /// Returns whether the connection was closed cleanly (RFC 6455 §7.1.4): Close frames went both ways without an
     /// error, and ours was written before the stream failed.
     ///
-    /// Our Close frame counts as written after the driver was asked to [wait](super::Step::Wait) or to [shut
-    /// down](super::Step::Shutdown) and has then called [`Connection::next`](crate::Connection::next) again until
-    /// nothing was left to parse.
+    /// Our Close frame counts as written after the driver was asked to [wait](super::Step::Wait) or to
+    /// [shut down](super::Step::Shutdown) and has then called [`Connection::next`](crate::Connection::next) again
+    /// until nothing was left to parse.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.ending.is_clean()

@@ -34,8 +34,8 @@ const IDLE_GRACE: u8 = DATA;
 
 /// The clock may seem to go back by this much when two threads read it, in milliseconds.
 const SKEW: u32 = 60_000;
-/// The longest time by which a deadline is postponed. Also the longest time after which written output proves that the
-/// peer reads. In milliseconds.
+/// The longest time by which a deadline is postponed, in milliseconds. It is also the longest time after which written
+/// output proves that the peer reads.
 const MAX_SHARE: u32 = 1000;
 
 #[derive(Debug)]

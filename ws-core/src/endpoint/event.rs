@@ -93,7 +93,7 @@ impl CloseInfo {
 }
 
 /// Shows the peer's code and its reason, escaped, for a log. If the peer has sent no Close frame, it shows the code
-/// that this side sent.
+/// that this side sent, if any.
 impl fmt::Display for CloseInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.code, self.sent) {

@@ -89,8 +89,8 @@ impl Inbound {
         }
     }
 
-    /// As [`next`](Self::next), but messages and payloads are lent from the buffer into which they were read or
-    /// inflated.
+    /// Returns what to do next, as [`next`](Self::next) does, but lends messages and payloads from the buffer into
+    /// which they were read or inflated.
     #[inline]
     pub fn next_ref(
         &mut self,

@@ -230,8 +230,9 @@ impl Endpoint {
         }
     }
 
-    /// As [`next`](Self::next), but messages are lent from the buffer into which they were read or inflated, without an
-    /// allocation or a copy. The event comes with the sending side, so that a lent message can be answered.
+    /// Returns what the driver has to do next, as [`next`](Self::next) does, but lends messages from the buffer into
+    /// which they were read or inflated, without an allocation or a copy. The event comes with the sending side, so
+    /// that a lent message can be answered.
     ///
     /// ```
     /// # use ws_core::endpoint::{Endpoint, Event, Next};
@@ -267,9 +268,9 @@ impl Endpoint {
         }
     }
 
-    /// As [`next`](Self::next), but it returns neither an event nor a failure. It is meant for flushing. [`Next::Wait`]
-    /// means that all output is written or taken, and [`Next::Done`] that the stream accepts no more.
-    /// [`Outbound::has_dropped`] returns whether output was dropped instead of written.
+    /// Returns what the driver has to do next to flush the output. It is like [`next`](Self::next), but returns neither
+    /// an event nor a failure. [`Next::Wait`] means that all output is written or taken, and [`Next::Done`] that the
+    /// stream accepts no more. [`Outbound::has_dropped`] returns whether output was dropped instead of written.
     ///
     /// While the stream accepts no output, the driver has to read into the side that [`Next::Write`] contains. What it
     /// reads is parsed up to the next event, which [`next`](Self::next) returns.

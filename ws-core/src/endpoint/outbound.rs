@@ -184,7 +184,7 @@ impl Outbound {
         self.put(DataFrame::new(kind), source).map_err(|error| Unsent { error, message })
     }
 
-    /// As [`queue`](Self::queue), for a borrowed message, whose payload is copied into the output.
+    /// Puts a borrowed message into the output, as [`queue`](Self::queue) does. The payload is copied.
     ///
     /// # Errors
     ///
@@ -221,7 +221,7 @@ impl Outbound {
         self.put(DataFrame::new(kind), Source::Copied(payload))
     }
 
-    /// As [`queue_ref`](Self::queue_ref), for a driver that writes at once.
+    /// Puts a borrowed message into the output and lets the driver write it at once.
     ///
     /// `write` gets two arguments: the waiting output, which ends with the header of the message, and the payload that
     /// follows. It returns the number of bytes that the stream has accepted, counted from the front of the output. Only
@@ -261,9 +261,9 @@ impl Outbound {
         Ok(())
     }
 
-    /// As [`queue`](Self::queue), for a message that was encoded before. A server shares its bytes with all other
-    /// receivers. If it is compressed, connections with the same window and no context takeover share the compressed
-    /// bytes. The first of them compresses the message, at its own level.
+    /// Puts a message that was encoded before into the output. A server shares its bytes with all other receivers. If
+    /// it is compressed, connections with the same window and no context takeover share the compressed bytes. The first
+    /// of them compresses the message, at its own level.
     ///
     /// # Errors
     ///

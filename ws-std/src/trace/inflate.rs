@@ -1,7 +1,7 @@
 //! Inflates compressed messages for a trace.
 //!
-//! It does not need to know what was agreed on: RSV1 marks a compressed message, and the largest window also inflates
-//! messages of smaller windows, with or without context takeover.
+//! This module does not need to know what was agreed on: RSV1 marks a compressed message, and the largest window also
+//! inflates messages of smaller windows, with or without context takeover.
 
 use std::fmt;
 
