@@ -49,6 +49,20 @@ pub struct Reader<T: Transport = Stream> {
 /// The stream is closed when the reader and all writers have been dropped. A writer that is kept holds the file
 /// descriptor and a place of [`ListenerBuilder::max_connections`](crate::ListenerBuilder::max_connections), even if it
 /// can no longer send.
+///
+/// ```
+/// let (client, mut server) = ws_std::pair()?;
+/// let (_reader, writer) = client.split()?;
+/// let threads = ["red", "blue"].map(|name| {
+///     let writer = writer.clone();
+///     std::thread::spawn(move || writer.send(name))
+/// });
+/// for thread in threads {
+///     thread.join().unwrap()?;
+///     assert!(server.read()?.is_some());
+/// }
+/// # Ok::<(), ws_std::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Writer<T: Transport = Stream> {
     shared: Arc<SharedWriter<T>>,

@@ -22,6 +22,19 @@ use crate::{CloseCode, Config, Instant, MaskingKey, MessageKind, Role, SHORT_CUT
 ///
 /// It encodes frames into the caller's buffers. The caller has to write them to the stream in the order in which they
 /// were encoded.
+///
+/// ```
+/// use ws_core::{CloseCode, Config, Connection, DataFrame, MaskingKey};
+///
+/// let mut client = Connection::client(Config::new());
+/// let random = || Some(MaskingKey::new([0x37, 0xfa, 0x21, 0x3d])); // yours: unpredictable bytes
+/// let mut out = [0; 64];
+/// let mut len = client.sender.encode(DataFrame::TEXT, b"Hello", random(), &mut out)?;
+/// assert_eq!(out[..len], *b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58"); // RFC 6455 §5.7
+/// len += client.sender.start_close(CloseCode::NORMAL, "bye", random(), &mut out[len..])?;
+/// assert!(len == 22 && !client.sender.is_open());
+/// # Ok::<(), ws_core::SendError>(())
+/// ```
 pub struct Sender {
     pub(crate) ending: Ending,
     pub(crate) timers: Timers,

@@ -61,6 +61,18 @@ pub enum Event<M = Message, B = Bytes> {
 ///
 /// If this side has failed the connection, `code` is 1006, because no Close frame of the peer is read after that.
 /// `sent` is then the code of the failure, such as 1009 for a message over the limit.
+///
+/// ```
+/// use ws_core::CloseCode;
+/// use ws_core::endpoint::CloseInfo;
+///
+/// /// Returns whether a client should connect again.
+/// fn is_worth_a_retry(info: &CloseInfo) -> bool {
+///     matches!(info.code, CloseCode::GOING_AWAY | CloseCode::SERVICE_RESTART)
+///         || info.code == CloseCode::ABNORMAL && info.sent.is_none()
+/// }
+/// # assert!(is_worth_a_retry(&CloseInfo::abnormal()));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct CloseInfo {

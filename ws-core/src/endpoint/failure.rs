@@ -14,6 +14,20 @@ use crate::handshake::{FirstBytes, HandshakeError, QuotedStart, QuotedUri};
 /// queries.
 ///
 /// [`Inbound::handshake_failure`](super::Inbound::handshake_failure) returns it.
+///
+/// ```
+/// use ws_core::endpoint::{Endpoint, Next, Options};
+/// use ws_core::{Instant, handshake::HandshakeError};
+///
+/// let mut server = Endpoint::server(Options::new());
+/// let received = b"SSH-2.0-OpenSSH_9.2\r\n";
+/// assert_eq!(server.inbound.receive(received), received.len());
+/// assert!(matches!(server.next(|| Instant::from_millis(0)), Next::Failed(_)));
+/// let failure = server.inbound.handshake_failure().ok_or("the peer does not speak HTTP")?;
+/// assert_eq!(failure.error, HandshakeError::NotHttp);
+/// eprintln!("{failure}");
+/// # Ok::<(), &str>(())
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct HandshakeFailure {

@@ -21,6 +21,17 @@ use crate::message::MessageRef;
 use crate::{CloseCode, Instant, ProtocolError};
 
 /// The receiving side of an [`Endpoint`](crate::Endpoint): bytes in, events out.
+///
+/// ```
+/// use ws_core::endpoint::{Endpoint, Event, Next};
+/// use ws_core::{Config, Instant};
+///
+/// let Endpoint { mut inbound, mut outbound, .. } = Endpoint::server_after_handshake(Config::new(), b"");
+/// let received = b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58"; // RFC 6455 §5.7
+/// assert_eq!(inbound.receive(received), received.len());
+/// let next = inbound.next(&mut outbound, || Instant::from_millis(0));
+/// assert!(matches!(next, Next::Event(Event::Message(message)) if message == "Hello"));
+/// ```
 #[derive(Debug)]
 pub struct Inbound {
     pub(super) assembly: Assembly,

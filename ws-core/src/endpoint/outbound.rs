@@ -37,6 +37,17 @@ const KEYS: usize = 256;
 pub(super) type Random = Box<dyn FnMut(&mut [u8]) -> bool + Send>;
 
 /// The sending side of an [`Endpoint`](crate::Endpoint): messages in, output out.
+///
+/// ```
+/// use ws_core::{CloseCode, Config, Endpoint};
+///
+/// let mut ws = Endpoint::server_after_handshake(Config::new(), b"");
+/// ws.outbound.queue("Hello")?;
+/// ws.outbound.start_close(CloseCode::NORMAL, "bye")?;
+/// assert_eq!(ws.outbound.waiting(), 14); // two frames with headers of 2 bytes
+/// assert!(!ws.outbound.is_open());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Outbound {
     pub(super) sender: Sender,
