@@ -10,14 +10,15 @@ mod strict;
 use engines::{Engine, Setup, in_pool, inflate, next_message};
 use strict::Strict;
 
-/// The longest messages that a setup can choose. They are short, so that a decompression bomb does not slow the fuzzer down.
+/// The longest messages that a setup can choose. They are short, so that a decompression bomb does not slow the fuzzer
+/// down.
 const LIMITS: [u64; 4] = [1 << 20, 10, 300, 5000];
 
 /// Inflates the payloads of messages. The input is a setup and the payloads.
 ///
-/// Bits 0 and 1 of the flags choose a limit, and bits 2 to 4 a limit of the ratio. Bit 5 means no context takeover. Bits 6 and 7
-/// are the number of messages that have a byte for their length, which the last one never has. Then follow the sizes of the
-/// pieces and of the room for output.
+/// Bits 0 and 1 of the flags choose a limit, and bits 2 to 4 a limit of the ratio. Bit 5 means no context takeover.
+/// Bits 6 and 7 are the number of messages that have a byte for their length, which the last one never has. Then follow
+/// the sizes of the pieces and of the room for output.
 pub(crate) fn inflate_any(data: &[u8]) {
     let Some((&[flags, cut, room], mut rest)) = data.split_first_chunk::<3>() else { return };
     let mut setup = Setup::new(15);
@@ -42,7 +43,7 @@ pub(crate) fn inflate_any(data: &[u8]) {
         assert_eq!(inflate(Engine::Slice, setup, &messages), outcomes, "in pieces of {size}");
     }
 
-    // Another connection takes the engine away after each message.
+    // Another connection uses the engine after each message.
     let pool = Pool::with_engines(1.try_into().unwrap());
     let [mut ours, mut other] = [(); 2].map(|()| inflater(&pool, setup));
     for (message, outcome) in messages.iter().zip(&outcomes) {
@@ -59,7 +60,8 @@ pub(crate) fn inflate_any(data: &[u8]) {
         }
     }
 
-    // With a smaller window, the engine without an allocator accepts no more than the other one, and the same bytes.
+    // With a smaller window, the engine without an allocator accepts no more than the other engine, and returns the
+    // same bytes.
     let small = Setup { bits: WindowBits::new(8 + cut % 7).unwrap(), ..setup };
     let wide = in_pool(&Pool::new(), small, &messages);
     for (narrow, wide) in inflate(Engine::Slice, small, &messages).iter().zip(&wide) {
@@ -74,8 +76,8 @@ fn pieces(payload: &[u8], size: usize) -> Vec<&[u8]> {
     if payload.is_empty() { vec![payload] } else { payload.chunks(size).collect() }
 }
 
-/// Compresses messages and inflates them again. The input is settings and messages. Each message is two bytes, which say how it
-/// is sent and its length, and a part of the input that is repeated.
+/// Compresses messages and inflates them again. The input is settings and messages. A message is two bytes, which are
+/// how it is sent and its length, and a part of the input, which is repeated.
 pub(crate) fn round_trip(data: &[u8]) {
     let Some((&[bits, levels, cut, room], mut rest)) = data.split_first_chunk::<4>() else {
         return;

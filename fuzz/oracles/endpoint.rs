@@ -1,9 +1,9 @@
-//! `Endpoint` after the opening handshake. The input is the same as for `receive`, and whole messages come out.
+//! `Endpoint` after the opening handshake. The input is the same as for `receive`.
 //!
-//! Bit 0 of the flags makes it a client, bit 2 sets low limits, bit 3 lends messages, and bit 4 passes the
-//! first piece together with the handshake. Bit 1 agrees on permessage-deflate: windows are kept unless bit 5 is
-//! set, and bit 6 makes them small. There is no model for compressed messages. Instead, the outcome has to be the same if
-//! messages are reported in pieces.
+//! Bit 0 of the flags makes it a client, bit 2 sets low limits, bit 3 lends messages, and bit 4 passes the first piece
+//! together with the handshake. Bit 1 agrees on permessage-deflate. The windows are then kept between messages unless
+//! bit 5 is set, and bit 6 makes them small. There is no model for compressed messages. Instead, the outcome has to be
+//! the same if messages are reported in pieces.
 
 #[cfg(feature = "zlib-rs")]
 use std::sync::LazyLock;
@@ -91,7 +91,7 @@ fn run(setup: &Setup<'_>, options: Options, streaming: bool, pieces: &[&[u8]]) -
         let mut rest = *piece;
         while !rest.is_empty() {
             let taken = endpoint.inbound.receive(rest);
-            assert_ne!(taken, 0, "no room although all events were told");
+            assert_ne!(taken, 0, "no room although all events were reported");
             rest = &rest[taken..];
             run_on(&mut endpoint, setup.flag(3), &mut outcome, &mut open);
         }
@@ -101,7 +101,8 @@ fn run(setup: &Setup<'_>, options: Options, streaming: bool, pieces: &[&[u8]]) -
     assert_eq!(endpoint.outbound.is_open(), !ended);
     assert_eq!(endpoint.close_info().is_some(), ended);
 
-    // The end of the stream is reported, unless the connection had ended before. Then it is shut down, and it is over.
+    // The end of the stream is reported, unless the connection has ended before. Then the stream is shut down, and the
+    // connection is over.
     endpoint.inbound.receive_eof();
     if !ended {
         assert!(matches!(endpoint.next(|| START), Next::Event(Event::Closed)));
@@ -161,7 +162,7 @@ struct Open {
     bytes: Vec<u8>,
 }
 
-/// The content of an answer.
+/// The payload of an answer.
 enum Answer {
     Nothing,
     Written,

@@ -68,7 +68,7 @@ fn reader(role: Role, max: usize) -> HeadReader {
     }
 }
 
-/// Returns the length of the head. Each byte is looked at once, and what follows the head stays untouched.
+/// Returns the length of the head. Each byte is examined once, and the bytes after the head stay untouched.
 fn read_head(role: Role, max: usize, pieces: &[&[u8]]) -> Result<Option<usize>, HandshakeError> {
     let mut reader = reader(role, max);
     let mut before = 0;
@@ -76,7 +76,7 @@ fn read_head(role: Role, max: usize, pieces: &[&[u8]]) -> Result<Option<usize>, 
         match reader.push(piece) {
             Ok(None) => before += piece.len(),
             Ok(Some(len)) => {
-                assert!((before + 1..=before + piece.len()).contains(&len), "told at once");
+                assert!((before + 1..=before + piece.len()).contains(&len), "reported late");
                 assert_eq!(reader.push(b"\0more"), Ok(Some(len)), "after the head");
                 return Ok(Some(len));
             }
@@ -141,7 +141,7 @@ fn nonce(key: &str) -> Option<[u8; 16]> {
     let mut number = 0_u128;
     for (index, byte) in text.bytes().enumerate() {
         let digit = digits.iter().position(|&digit| digit == byte)? as u128;
-        // Only two bits of the last digit are part of the bytes.
+        // Only two bits of the last digit belong to the 16 bytes.
         number = if index < 21 { number << 6 | digit } else { number << 2 | digit >> 4 };
     }
     Some(number.to_be_bytes())
@@ -203,7 +203,7 @@ fn check_refusal(error: HandshakeError) {
     check_http(&answer, status, true);
 }
 
-/// Returns what a function writes. It has to fit into the room that the function asks for, and into no less.
+/// Returns what a function writes. The output has to fit into the room that the function asks for, and into no less.
 fn written(write: impl Fn(&mut [u8]) -> Result<usize, OpenError>) -> Vec<u8> {
     let Err(OpenError::BufferTooSmall { needed }) = write(&mut []) else {
         panic!("it fits into nothing")
@@ -214,7 +214,7 @@ fn written(write: impl Fn(&mut [u8]) -> Result<usize, OpenError>) -> Vec<u8> {
     out
 }
 
-/// Checks that these bytes are one complete HTTP response with this status, which ends the connection, and nothing after it. The
+/// Checks that these bytes are exactly one complete HTTP response with this status, which ends the connection. The
 /// refusal of a request with the method HEAD has the length of a body, but no body.
 fn check_http(bytes: &[u8], status: u16, with_body: bool) {
     let end = read_head(Role::Client, DEFAULT_MAX_HEAD, &[bytes]);
@@ -244,7 +244,7 @@ fn check_response(response: &ResponseHead<'_, '_>) {
     }
 }
 
-/// What an endpoint has reported, in words, and what it has sent.
+/// What an endpoint has reported, as text, and what it has sent.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Record {
     events: Vec<String>,
@@ -358,7 +358,7 @@ impl Record {
             let mut rest = *piece;
             while !rest.is_empty() {
                 let taken = endpoint.inbound.receive(rest);
-                assert_ne!(taken, 0, "no room although all events were told");
+                assert_ne!(taken, 0, "no room although all events were reported");
                 rest = &rest[taken..];
                 loop {
                     let told = match endpoint.next(|| START) {
@@ -382,7 +382,8 @@ impl Record {
         self.events.push(format!("{told:?} {close:?}"));
     }
 
-    /// Ends the stream. At most one more thing is reported, nothing is sent, and then the connection is over.
+    /// Ends the stream. At most one more event or failure is reported, nothing is sent, and then the connection is
+    /// over.
     fn finish(&mut self, endpoint: &mut Endpoint) {
         endpoint.inbound.receive_eof();
         let told = match endpoint.next(|| START) {

@@ -1,4 +1,4 @@
-//! What must hold for any input, as functions of the fuzzer's bytes that panic if it does not.
+//! Properties that hold for any input, as functions of the fuzzer's bytes. They panic if a property does not hold.
 //!
 //! The fuzz targets call them with inputs from the fuzzer, and `ws-core/tests/replay_corpus.rs` calls them with the
 //! committed corpora.
@@ -11,7 +11,7 @@ mod model;
 #[cfg(feature = "proxy")]
 pub(crate) mod proxy;
 pub(crate) mod receive;
-// The names of what is seen are those of the tests.
+// The oracles describe events with the types of the tests.
 #[path = "../../ws-core/tests/common/seen.rs"]
 mod seen;
 
@@ -20,7 +20,7 @@ use ws_core::{Instant, MaskingKey, Role};
 /// The masking key of every frame that a client sends here.
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
-/// The time whenever the clock is asked. Nothing depends on it.
+/// The time that the clock always shows. Nothing depends on it.
 const START: Instant = Instant::from_millis(0);
 
 /// The first bytes of an input to all targets but `frame`: the setup, and how the rest is cut.

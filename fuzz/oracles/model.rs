@@ -10,7 +10,7 @@ use super::seen::*;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Outcome {
     pub(crate) seen: Vec<Seen>,
-    /// Everything that is sent if each reply leaves before the next frame is looked at.
+    /// Everything that is sent if each reply is written before the next frame is parsed.
     pub(crate) output: Vec<u8>,
 }
 
@@ -21,12 +21,12 @@ impl Outcome {
     }
 }
 
-/// What a receiver reports besides if it works chunk by chunk.
+/// What a receiver also reports if it works chunk by chunk.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Places {
     /// How many bytes were consumed when each message, Ping and Pong was reported.
     pub(crate) ends: Vec<usize>,
-    /// What has arrived of an incomplete message, if the connection is open.
+    /// The part of an incomplete message that has arrived, if the connection is open.
     pub(crate) partial: Vec<u8>,
 }
 
@@ -98,7 +98,7 @@ impl Model {
         (outcome, places)
     }
 
-    /// As [`expect`](Self::expect), of an endpoint, whose Close frame says why the connection has failed.
+    /// As [`expect`](Self::expect), for an endpoint, whose Close frame has the reason of the failure.
     pub(crate) fn expect_reasons(&self, stream: &[u8]) -> Outcome {
         let mut outcome = self.expect(stream).0;
         if let Some(Seen::Failed(error)) = outcome.seen.last() {
@@ -109,7 +109,7 @@ impl Model {
         outcome
     }
 
-    /// The next frame: its length and what is told at its end; `None` when it is not complete.
+    /// Returns the length of the next frame and what is reported at its end, or `None` if the frame is incomplete.
     fn frame(
         &self,
         bytes: &[u8],
@@ -244,7 +244,8 @@ fn control(header: &Header, payload: Vec<u8>) -> Result<Seen, ProtocolError> {
     })
 }
 
-/// The Close frame of an endpoint for an error: the code, and the words without the section and the peer's numbers.
+/// Returns the Close frame that an endpoint sends for an error. It has the code, and the text of the error without the
+/// section and the peer's numbers.
 pub(crate) fn close_for(role: Role, error: ProtocolError) -> Vec<u8> {
     let text = error.to_string();
     let reason = match error {
@@ -256,7 +257,7 @@ pub(crate) fn close_for(role: Role, error: ProtocolError) -> Vec<u8> {
     sent_by(role, 0x88, &[&code, reason.as_bytes()].concat())
 }
 
-/// A short frame as `role` sends it.
+/// Returns a short frame as `role` sends it.
 fn sent_by(role: Role, first: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![first, payload.len() as u8];
     if role == Role::Client {

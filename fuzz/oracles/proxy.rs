@@ -1,6 +1,6 @@
-//! The handshake with a proxy: the input is a setup and what the proxy sends, followed by what comes through the tunnel.
+//! The handshake with a proxy. The input is a setup and what the proxy sends, followed by the bytes of the tunnel.
 //!
-//! Flags: bit 0 makes it one of SOCKS5, bit 1 has credentials, bits 2 and 3 choose the server.
+//! Bit 0 of the flags makes it a SOCKS5 proxy, bit 1 adds credentials, and bits 2 and 3 choose the server.
 
 use ws_core::handshake::OpenError;
 use ws_core::proxy::{ProxyError, ProxyHandshake, ProxyStep};
@@ -8,11 +8,11 @@ use ws_core::proxy::{ProxyError, ProxyHandshake, ProxyStep};
 use super::{Setup, same_for_all_cuts};
 
 const HOSTS: [&str; 4] = ["server.example", "127.0.0.1", "::1", "[2001:db8::1]"];
-/// What the documentation says is received at most before the last read.
+/// The documented limits of what is received before the last read, in bytes.
 const MAX_HTTP: usize = 32 * 1024;
 const MAX_SOCKS5: usize = 266;
 
-/// All that was written, and how many bytes came from the proxy, or why there is no tunnel.
+/// Everything that was written, and how many bytes the proxy sent, or why there is no tunnel.
 type Outcome = (Vec<u8>, Result<usize, ProxyError>);
 
 pub(crate) fn check(data: &[u8]) {
@@ -23,7 +23,7 @@ pub(crate) fn check(data: &[u8]) {
         play(&setup, |_| pieces.next().map_or(&[], |piece| *piece)).0
     });
 
-    // Whoever reads as much as is asked for leaves the tunnel's bytes in the stream.
+    // A driver that reads only as much as it is asked to leaves the bytes of the tunnel in the stream.
     let mut rest = stream;
     let (exact, received) = play(&setup, |missing| {
         let (piece, tail) = rest.split_at(missing.min(rest.len()));
@@ -34,7 +34,7 @@ pub(crate) fn check(data: &[u8]) {
 
     let (_, Ok(length)) = outcome else { return };
     assert_eq!(length, received, "bytes of the tunnel were asked for");
-    // What comes through the tunnel changes nothing, and no byte of the answer is superfluous.
+    // The bytes of the tunnel change nothing, and no byte of the answer is superfluous.
     let of = |answer: &[u8]| {
         let mut answer = Some(answer);
         play(&setup, |_| answer.take().unwrap_or_default()).0
@@ -43,7 +43,8 @@ pub(crate) fn check(data: &[u8]) {
     assert!(of(&stream[..length - 1]).1.is_err(), "opened too early");
 }
 
-/// Plays the handshake with a proxy whose bytes `read` returns, none at the end; returns how many were read, too.
+/// Runs the handshake with a proxy. `read` returns the proxy's bytes, and none at the end. Returns the outcome, and how
+/// many bytes were read.
 fn play<'b>(setup: &Setup<'_>, mut read: impl FnMut(usize) -> &'b [u8]) -> (Outcome, usize) {
     let credentials = setup.flag(1).then_some(("user", "pass"));
     let host = HOSTS[usize::from(setup.flags >> 2 & 3)];
@@ -56,7 +57,7 @@ fn play<'b>(setup: &Setup<'_>, mut read: impl FnMut(usize) -> &'b [u8]) -> (Outc
     let mut ended = false;
     let mut out = [0; 256];
     loop {
-        // Too short an output changes nothing.
+        // An output that is too short changes nothing.
         let early = proxy.clone().next(&received, &mut []);
         let result = proxy.next(&received, &mut out);
         match result {

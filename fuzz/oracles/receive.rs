@@ -142,6 +142,6 @@ impl Record {
 fn transmit(connection: &mut Connection, role: Role) -> Vec<u8> {
     let mut frame = [0; 131];
     let len = connection.sender.transmit(&mut frame, key(role)).expect("room and a key");
-    assert_ne!(len, 0, "it is told to send, and gives nothing");
+    assert_ne!(len, 0, "it asked to transmit, but encoded nothing");
     frame[..len].to_vec()
 }

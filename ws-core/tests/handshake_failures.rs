@@ -39,7 +39,8 @@ fn request(host: &str, more: &str) -> String {
 #[test]
 fn a_refused_origin_is_shown_with_the_host_and_what_to_change() {
     const RULE: &str = "Origin is not allowed here (RFC 6455 §10.2)";
-    const ADVICE: &str = "`origins` admits pages of other origins, and a proxy in front has to pass Host on as it is";
+    const ADVICE: &str = "to admit pages of other origins, set `origins`; a proxy in front of the server must \
+        pass Host on unchanged";
     for (origin, shown) in [
         ("https://chat.example", "\"https://chat.example\""),
         ("null", "\"null\""),
@@ -97,7 +98,10 @@ fn a_server_answers_to_the_hosts_that_it_was_told() {
             [(options(), page(host)), (options(), rebound.clone()), (origin, rebound)]
         {
             let (text, line) = refused(options, &request, HostNotAllowed);
-            assert_eq!(text, format!("{RULE}: \"{host}\"; `hosts` names those that it answers to"));
+            assert_eq!(
+                text,
+                format!("{RULE}: \"{host}\"; `hosts` lists the hosts that it answers to")
+            );
             assert_eq!(line, "HTTP/1.1 421 Misdirected Request");
         }
     }
@@ -109,7 +113,10 @@ fn a_server_answers_to_the_hosts_that_it_was_told() {
     assert!(matches!(events[0], Seen::Http(..)));
     // Without a host there is none that is listed. An empty list admits none; no list, every one.
     let (text, _) = refused(options(), "GET / HTTP/1.0\r\n\r\n", HostNotAllowed);
-    assert_eq!(text, format!("{RULE}: there is none; `hosts` names those that it answers to"));
+    assert_eq!(
+        text,
+        format!("{RULE}: the request has no host; `hosts` lists the hosts that it answers to")
+    );
     refused(Options::new().hosts::<&str>([]), REQUEST, HostNotAllowed);
     assert_eq!(asked(Options::new(), "GET / HTTP/1.0\r\n\r\n").1.len(), 1);
     // What is faulty is refused as such.

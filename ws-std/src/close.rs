@@ -1,11 +1,11 @@
-//! The one ending of a stream: what is left is written, the write side is shut down, and the peer's end awaited.
+//! Ends a stream: writes the remaining output, shuts down the write side, and waits for the peer to end its side.
 //!
-//! What still comes is read and dropped, for to close a stream with unread bytes would destroy what the peer has not
-//! read yet. All of it is bounded by the deadlines of the endpoint and by [`CloseLimits`]. The write side is shut down
+//! Bytes that still arrive are read and dropped, because closing a stream with unread bytes would destroy what the peer
+//! has not read yet. The deadlines of the endpoint and [`CloseLimits`] bound all of it. The write side is shut down
 //! once, whichever handle of the stream does it.
 //!
-//! It is done in steps ([`CloseUntil`]): a read that has found the end of the connection only writes and shuts down. The
-//! wait for the peer is left to the next call, or to the drop of the socket.
+//! It happens in steps ([`CloseUntil`]). A read that has found the end of the connection only writes and shuts down.
+//! The next call, or the drop of the socket, waits for the peer.
 
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -19,9 +19,9 @@ use crate::sending::{Pause, Sending, Written};
 use crate::timed::Filled;
 use crate::transport::Transport;
 
-/// How often a call that must not wait reads from the stream at the most.
+/// How many times a call that must not wait reads from the stream at most.
 pub(crate) const READS_AT_ONCE: usize = 64;
-/// The most that is read and dropped while waiting for the peer to close the stream.
+/// How many bytes are read and dropped at most while waiting for the peer to end the stream.
 const MAX_DISCARD: usize = 64 << 20;
 /// How long the end of a stream may take when no other limit is set.
 pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -29,30 +29,30 @@ pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the end of a stream may take.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct CloseLimits {
-    /// As a whole, beside the deadlines of the endpoint.
+    /// The limit for the whole, in addition to the deadlines of the endpoint.
     pub(crate) total: Option<Duration>,
-    /// How long a peer may be silent.
+    /// How long the peer may be silent.
     pub(crate) quiet: Option<Duration>,
-    /// Whether the write side is shut down as soon as all is written, whoever's turn it is.
+    /// Whether to shut down the write side as soon as everything is written, whichever side's turn it is.
     pub(crate) shut_down: bool,
 }
 
-/// How far one call takes the ending.
+/// When one call of [`Link::close`] returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CloseUntil {
-    /// As far as it goes without waiting.
+    /// As soon as it would have to wait.
     Blocked,
-    /// All is written, and the write side shut down if it is this side's turn.
+    /// When everything is written, and the write side is shut down if it is this side's turn.
     Written,
-    /// The stream has ended.
+    /// When the stream has ended.
     Ended,
 }
 
-/// What is known of an ending from one step to the next.
+/// The state of an ending from one step to the next.
 #[derive(Debug)]
 pub(crate) struct Closing {
     began: Instant,
-    /// How much more is read and dropped.
+    /// How many more bytes are read and dropped.
     left: usize,
     eof: bool,
 }
@@ -64,8 +64,8 @@ impl Closing {
 }
 
 impl<T: Transport> Link<T> {
-    /// Ends the stream within `limits`, or as far as it is asked to; returns whether the stream has ended. A stream
-    /// without time-outs is not waited for.
+    /// Ends the stream within `limits`, or continues until `goal`. Returns whether the stream has ended. It does not
+    /// wait for a stream without time-outs.
     pub(crate) fn close(
         &mut self,
         sending: &mut impl Sending,
@@ -78,7 +78,7 @@ impl<T: Transport> Link<T> {
         let by = limits.total.and_then(|total| began.checked_add(total));
         let mut pause = Pause::default();
         let mut scratch = Vec::new();
-        // A peer that sends without end does not keep a call that must not wait.
+        // The limit keeps a peer that sends without end from blocking a call that must not wait.
         let mut reads = 0..READS_AT_ONCE;
         loop {
             // mutant: the last Close frame stays unwritten
@@ -103,7 +103,7 @@ impl<T: Transport> Link<T> {
                 Next::Done => None,
                 next => Some(next.until()),
             });
-            // Nobody waits for what is left.
+            // The endpoint no longer waits for the rest.
             let Some(until) = next else { break };
             let until = until.map(|until| clock.left_until(until));
             let until = match (until, by) {
@@ -141,7 +141,7 @@ impl<T: Transport> Link<T> {
                     *left = left.saturating_sub(count);
                     pause = Pause::default();
                 }
-                // The peer's end may not show, because the listener has ended the stream for reading.
+                // The peer's end may go unnoticed, because the listener has ended the stream for reading.
                 Ok((_, Filled::TimedOut)) if self.going_away.is_stopping() && !blocked => break,
                 Ok((_, Filled::TimedOut)) if limits.quiet.is_some() && !blocked => break,
                 Ok((_, Filled::TimedOut)) if goal == CloseUntil::Blocked => return false,
@@ -154,14 +154,14 @@ impl<T: Transport> Link<T> {
         true
     }
 
-    /// Ends the stream at once: nobody has to be told, and what is left is dropped.
+    /// Ends the stream at once, without notifying the peer. The remaining output is dropped.
     pub(crate) fn reset(&mut self, sending: &mut impl Sending) {
         sending.with(Outbound::receive_reset);
         self.batch = Batch::default();
         self.shutdown_write(Some(self.io.clock.now()));
     }
 
-    /// Shuts the write side down once, until a time at the latest. What TLS has to say then takes no longer.
+    /// Shuts down the write side once. For TLS, which writes a last record, it waits until `until` at most.
     pub(crate) fn shutdown_write(&mut self, until: Option<ws_core::Instant>) {
         if self.write_side.shut_down.swap(true, Ordering::Relaxed) {
             return;

@@ -1,10 +1,10 @@
-//! The read loop: where an application's read waits.
+//! The read loop, in which an application's read waits.
 //!
-//! It serves a whole [`WebSocket`](crate::WebSocket) and, after `split`, the [`Reader`](crate::Reader). What is
-//! owed to the peer is written before a wait, as far as the stream takes it at once, and tried again after a pause
-//! while it takes nothing. It is never a condition of reading. When the connection is over or has failed, the read
-//! loop writes the last output and shuts down the write side. The next read, or the drop of the socket, waits for the peer
-//! to end the stream.
+//! It serves a whole [`WebSocket`](crate::WebSocket) and, after `split`, the [`Reader`](crate::Reader). Before it
+//! waits, it writes as much of the output as the stream accepts at once. While the stream accepts nothing, it tries
+//! again after a pause. Reading never depends on that. When the connection is over or has failed, the read loop writes
+//! the last output and shuts down the write side. The next read, or the drop of the socket, waits for the peer to end
+//! the stream.
 
 use std::fmt;
 use std::io;
@@ -31,13 +31,13 @@ pub(crate) struct Driver<T> {
 }
 
 impl<T: Transport> Driver<T> {
-    /// On the heap, since it is large, and handed on from call to call.
+    /// Returns a boxed driver, because a driver is large and moves from call to call.
     #[inline(never)]
     pub(crate) fn boxed(endpoint: Endpoint, link: Link<T>) -> Box<Self> {
         Box::new(Self { endpoint, link, state: ReadState::default() })
     }
 
-    /// Whether a message has come that can be told without further ado, as mostly when many come at once.
+    /// Returns whether a message can be returned at once, which is usual when many arrive together.
     #[inline]
     pub(crate) fn has_message(&mut self) -> bool {
         let Self { endpoint, link, .. } = self;
@@ -49,8 +49,7 @@ impl<T: Transport> Driver<T> {
         self.link.flush(&mut self.endpoint)
     }
 
-    /// The next event other than a Ping or Pong, waiting for it until `deadline`; `None` when the
-    /// connection is over.
+    /// Waits until `deadline` for the next event other than a Ping or Pong. Returns `None` when the connection is over.
     pub(crate) fn event(&mut self, deadline: Option<ws_core::Instant>) -> Result<Option<Event>> {
         match self.read(deadline, false)? {
             Got::Event(event) => Ok(Some(event)),
@@ -58,12 +57,12 @@ impl<T: Transport> Driver<T> {
         }
     }
 
-    /// As [`event`](Self::event). With `lend`, a message is left to be lent.
+    /// As [`event`](Self::event). If `lend` is set, a message is not returned but left to be lent.
     pub(crate) fn read(&mut self, deadline: Option<ws_core::Instant>, lend: bool) -> Result<Got> {
         self.reading(|mut reading| reading.event(deadline, lend))
     }
 
-    /// The next event of the opening handshake; the stream is left as it is.
+    /// Returns the next event of the opening handshake. It does not end the stream.
     pub(crate) fn opening_event(&mut self) -> Result<Option<Event>> {
         match self.reading(|mut reading| reading.next(None, false))? {
             Got::Event(event) => Ok(Some(event)),
@@ -77,13 +76,13 @@ impl<T: Transport> Driver<T> {
         read(Reading { inbound, sending: outbound, link, state, defer_close: &|| false })
     }
 
-    /// Ends the stream: the output is written, the write side shut down when that is our part, and the
-    /// peer's end awaited within the limits of the closing handshake.
+    /// Ends the stream: writes the output, shuts down the write side if that is our part, and waits for the peer to end
+    /// its side, within the limits of the closing handshake.
     pub(crate) fn finish(&mut self) {
         self.state.finish(&mut self.link, &mut self.endpoint.outbound, CloseLimits::default());
     }
 
-    /// Ends the stream at once: nobody has to be told.
+    /// Ends the stream at once, without notifying the peer.
     pub(crate) fn reset(&mut self) {
         if !self.state.is_finished() {
             self.state.end = StreamEnd::Ended;
@@ -92,7 +91,7 @@ impl<T: Transport> Driver<T> {
     }
 }
 
-/// The driver of a socket. When it is dropped after the end of the connection, it ends the stream, which waits for the
+/// The driver of a socket. If it is dropped after the end of the connection, it ends the stream, which may wait for the
 /// peer.
 #[derive(Debug)]
 pub(crate) struct SocketDriver<T: Transport>(Option<Box<Driver<T>>>);
@@ -102,7 +101,7 @@ impl<T: Transport> SocketDriver<T> {
         Self(Some(driver))
     }
 
-    /// The driver, without an end of the stream.
+    /// Returns the driver without ending the stream.
     #[cfg_attr(not(test), expect(clippy::expect_used, reason = "what takes it consumes this"))]
     pub(crate) fn into_inner(mut self) -> Box<Driver<T>> {
         self.0.take().expect("it is taken once")
@@ -135,20 +134,22 @@ impl<T: Transport> Drop for SocketDriver<T> {
     }
 }
 
-/// What the read loop keeps from one call to the next.
+/// The state that the read loop keeps from one call to the next.
 #[derive(Debug, Default)]
 pub(crate) struct ReadState {
     end: StreamEnd,
-    /// In the middle of a streamed message that came too late, or that the application wants no more of.
+    /// Whether the rest of a streamed message is skipped, because the message began too late or the application has
+    /// dropped its reader.
     pub(crate) skipping: bool,
-    /// What is to be called with the payload of each Pong.
+    /// The function that is called with the payload of each Pong.
     pub(crate) on_pong: Option<PongHook>,
-    /// When a stream that took nothing is written to again. Reading does not wait for it.
+    /// When to write again to a stream that accepted nothing. Reading does not wait for it.
     write_at: Option<Instant>,
     write_pause: Pause,
 }
 
-/// Calls `read` in a mode in which nothing waits, again and again while it reads something and that is no message.
+/// Calls `read` in a mode in which nothing waits. Calls it again while it has read bytes but has not returned a
+/// message.
 pub(crate) fn try_read<O, T: Transport>(
     owner: &mut O,
     link: fn(&mut O) -> &mut Link<T>,
@@ -160,7 +161,7 @@ pub(crate) fn try_read<O, T: Transport>(
     }
     let owner = AtOnce::begin(owner, link);
     let mut result = Ok(None);
-    // A long message takes several reads. A peer that sends without end does not keep us.
+    // A long message takes several reads. The limit keeps a peer that sends without end from blocking the call.
     for _ in 0..READS_AT_ONCE {
         link(owner.owner).has_read = false;
         result = match read(owner.owner) {
@@ -174,7 +175,7 @@ pub(crate) fn try_read<O, T: Transport>(
     result
 }
 
-/// A link that does not wait until this is dropped, be it because a hook of the application's has panicked.
+/// Keeps a link from waiting until this is dropped, even if a hook of the application panics.
 struct AtOnce<'o, O, T> {
     owner: &'o mut O,
     link: fn(&mut O) -> &mut Link<T>,
@@ -198,19 +199,19 @@ impl<O, T> Drop for AtOnce<'_, O, T> {
     }
 }
 
-/// How far the end of the stream has got.
+/// The progress of ending the stream.
 #[derive(Debug, Default)]
 enum StreamEnd {
     #[default]
     No,
-    /// The connection is over; the peer may not have ended the stream yet.
+    /// The connection is over, but the peer may not have ended the stream yet.
     Closing(Closing),
     Ended,
 }
 
 impl ReadState {
-    /// The connection is over: writes what is left, and shuts down the write side if it is this side's turn. The wait for
-    /// the peer is left to [`finish`](Self::finish).
+    /// Ends the connection: writes the remaining output, and shuts down the write side if it is this side's turn.
+    /// [`finish`](Self::finish) waits for the peer.
     pub(crate) fn end<T: Transport>(&mut self, link: &mut Link<T>, sending: &mut impl Sending) {
         let goal = if link.io.at_once { CloseUntil::Blocked } else { CloseUntil::Written };
         self.close(link, sending, CloseLimits::default(), goal);
@@ -244,7 +245,7 @@ impl ReadState {
         }
     }
 
-    /// Whether the connection is over, and the stream may not have ended.
+    /// Returns whether the connection is over, but the stream may not have ended.
     pub(crate) fn is_over(&self) -> bool {
         matches!(self.end, StreamEnd::Closing(_))
     }
@@ -254,7 +255,7 @@ impl ReadState {
     }
 }
 
-/// What an application wants to be called with the payload of each Pong.
+/// The application's function for the payload of each Pong.
 pub(crate) struct PongHook(pub(crate) Box<OnPong>);
 
 type OnPong = dyn FnMut(&[u8]) + Send + Sync;
@@ -265,17 +266,17 @@ impl fmt::Debug for PongHook {
     }
 }
 
-/// What reading has come to.
+/// The result of reading.
 #[derive(Debug)]
 pub(crate) enum Got {
     Event(Event),
-    /// A message that [`Inbound::next_ref`] tells.
+    /// A message, which [`Inbound::next_ref`] returns.
     Message,
     /// The connection is over.
     Over,
 }
 
-/// The receiving side of an endpoint, and what the read loop needs beside it.
+/// The receiving side of an endpoint, and everything else that the read loop needs.
 pub(crate) struct Reading<'r, T, S> {
     pub(crate) inbound: &'r mut Inbound,
     pub(crate) sending: &'r mut S,
@@ -286,9 +287,9 @@ pub(crate) struct Reading<'r, T, S> {
 }
 
 impl<T: Transport, S: Sending> Reading<'_, T, S> {
-    /// The next event other than a Ping or Pong, waiting for it until `deadline`. With `lend`, a message is
-    /// left to be lent. When the connection is over or has failed, the last output is written, and the write side shut down
-    /// if it is this side's turn. The next call waits for the peer's end of the stream.
+    /// Waits until `deadline` for the next event other than a Ping or Pong. If `lend` is set, a message is not returned
+    /// but left to be lent. When the connection is over or has failed, it writes the last output, and shuts down the
+    /// write side if it is this side's turn. The next call waits for the peer to end the stream.
     pub(crate) fn event(&mut self, deadline: Option<ws_core::Instant>, lend: bool) -> Result<Got> {
         if self.state.is_over() {
             self.state.finish(self.link, self.sending, CloseLimits::default());
@@ -308,7 +309,7 @@ impl<T: Transport, S: Sending> Reading<'_, T, S> {
         result
     }
 
-    /// As [`event`](Self::event), but the stream is left as it is.
+    /// As [`event`](Self::event), but it does not end the stream.
     fn next(&mut self, deadline: Option<ws_core::Instant>, lend: bool) -> Result<Got> {
         let clock = self.link.io.clock;
         let mut late = false;
@@ -334,7 +335,7 @@ impl<T: Transport, S: Sending> Reading<'_, T, S> {
                 }
                 Next::Done => return Ok(Got::Over),
                 Next::Wait { read, until } => (until, read.is_some()),
-                // The receiving side tells nothing else.
+                // The receiving side returns nothing else.
                 next => (next.until(), false),
             };
             if late {
@@ -346,12 +347,12 @@ impl<T: Transport, S: Sending> Reading<'_, T, S> {
         }
     }
 
-    /// Starts the closing handshake when it is time to, because the listener shuts down.
+    /// Starts the closing handshake if the listener is shutting down and it is time to.
     fn start_going_away(&mut self) {
         if self.link.going_away.is_due(self.defer_close) {
             match self.sending.with(|out| out.start_close(CloseCode::GOING_AWAY, "")) {
                 Ok(()) => self.link.going_away.started(),
-                // What is not open yet has nobody to tell.
+                // Before the connection is open, no Close frame can be sent.
                 Err(SendError::NotOpen) => self.inbound.receive_eof(),
                 Err(_) => {}
             }
@@ -378,8 +379,8 @@ impl<T: Transport, S: Sending> Reading<'_, T, S> {
         }
     }
 
-    /// Writes as far as the stream takes it at once; returns after how long it is to be tried again. It is not
-    /// tried with each read, because a write that waits, however briefly, holds up a peer that only sends.
+    /// Writes as much output as the stream accepts at once. Returns the pause after which to try again, if any. It does
+    /// not try with each read, because even a short wait for a write slows down a peer that only sends.
     fn write_what_waits(&mut self) -> Result<Option<Duration>> {
         if let Some(at) = self.state.write_at {
             let left = at.saturating_duration_since(Instant::now());
@@ -389,7 +390,7 @@ impl<T: Transport, S: Sending> Reading<'_, T, S> {
         }
         let written = match self.sending.try_write(self.link) {
             Ok(written) => written,
-            // A peer that is gone may have said something before.
+            // A peer that has gone may have sent something before, so reading goes on.
             Err(Error::Io(_)) => Written::Over,
             Err(error) => return Err(error),
         };
@@ -400,7 +401,7 @@ impl<T: Transport, S: Sending> Reading<'_, T, S> {
         }
         match written {
             Written::All | Written::Over => Ok(None),
-            // They may leave what they cannot write, and nothing wakes a read then.
+            // Other threads may leave output that they cannot write, and nothing would wake a read then.
             Written::Others => Ok(Some(MAX_IDLE_WAIT)),
             Written::Part | Written::Nothing => {
                 let pause = state.write_pause.next();

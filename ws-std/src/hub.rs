@@ -1,6 +1,6 @@
 //! A hub: connections that receive each other's messages.
 //!
-//! Nothing else in this crate needs it. It uses the public interface only, with one exception,
+//! Nothing else in this crate depends on this module. It uses the public interface only, with one exception,
 //! `Reader::read_deferring_close`: when a listener shuts down, the hub writes a member's queue before the Close frame.
 //! Apart from that, an application could have its own hub.
 
@@ -24,19 +24,20 @@ const QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A group of connections that receive each other's messages: a chat, a ticker, or a page that several people edit.
 ///
-/// Each member has a bounded queue, and a thread that writes it. [`join`](Self::join) starts the thread, and it ends when the
-/// member leaves. A broadcast encodes the message once, puts it into the queues, and waits for nobody: no lock is held
-/// while anything is written. All members receive the messages in the same order.
+/// Each member has a bounded queue, and a thread that writes it. [`join`](Self::join) starts the thread, which ends
+/// when the member leaves. A broadcast encodes the message once, adds it to the queues, and never waits: no lock is
+/// held while anything is written. All members receive the messages in the same order.
 ///
-/// A member whose queue is full is too slow. It leaves the hub at once, its queue is dropped, and its connection is closed
-/// with [`CloseCode::TRY_AGAIN_LATER`] (1013).
+/// A member whose queue is full is too slow. It leaves the hub at once, its queue is dropped, and its connection is
+/// closed with [`CloseCode::TRY_AGAIN_LATER`] (1013).
 ///
 /// If permessage-deflate was agreed on, a message is compressed once for all members that have the same window and no
-/// context takeover. For each other member, that member's thread compresses it. The limits of a queue count uncompressed
-/// bytes. If a socket had compression turned off by `set_compression` before it joined, its messages are sent uncompressed.
+/// context takeover. For each other member, that member's thread compresses it. The limits of a queue count
+/// uncompressed bytes. If `set_compression` turned compression off for a socket before it joined, its messages are sent
+/// uncompressed.
 ///
-/// When the listener is [shut down](crate::ListenerHandle::shutdown), each member leaves the hub, too. Its queue is still written
-/// before its Close frame (1001), for half of the remaining time and at most five seconds.
+/// When the listener is [shut down](crate::ListenerHandle::shutdown), each member leaves the hub too. Its queue is
+/// still written before its Close frame (1001), within half of the remaining time and at most five seconds.
 ///
 /// A hub is [`Send`] and [`Sync`], and a clone is another handle of the same hub.
 ///
@@ -72,7 +73,8 @@ struct Members {
     queues: BTreeMap<MemberId, Arc<Queue>>,
 }
 
-/// The unique name of a [`Member`] in its [`Hub`]. It is never used again, and says nothing about the person behind it.
+/// The unique number of a [`Member`] in its [`Hub`]. It is never used again, and reveals nothing about the person
+/// behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MemberId(u64);
 
@@ -95,8 +97,8 @@ impl Hub {
         Self::with_limits(1024, 1 << 20)
     }
 
-    /// Returns a hub with these limits for the queue of each member. A message that is larger than `max_bytes` is queued only if
-    /// nothing else waits.
+    /// Returns a hub with these limits for the queue of each member. A message that is larger than `max_bytes` is
+    /// queued only if nothing else is waiting.
     pub fn with_limits(max_messages: usize, max_bytes: usize) -> Self {
         Self { shared: Arc::new(HubState { members: Mutex::default(), max_messages, max_bytes }) }
     }
@@ -129,18 +131,20 @@ impl Hub {
         Ok(member)
     }
 
-    /// Sends a message to all members. Returns to how many: a member whose queue is full does not count, and leaves the hub.
+    /// Sends a message to all members. Returns the number of members for which it was queued. A member whose queue is
+    /// full does not count, and leaves the hub.
     pub fn broadcast(&self, message: impl Into<Message>) -> usize {
         self.broadcast_where(|_| true, message)
     }
 
-    /// Sends a message to all members but one, such as its sender. Returns to how many, like [`broadcast`](Self::broadcast).
+    /// Sends a message to all members but one, such as its sender. Returns the number of members for which it was
+    /// queued, like [`broadcast`](Self::broadcast).
     pub fn broadcast_except(&self, id: MemberId, message: impl Into<Message>) -> usize {
         self.broadcast_where(|member| member != id, message)
     }
 
-    /// Sends a message to the members for which `choose` returns `true`, such as those of a room. Returns to how many, like
-    /// [`broadcast`](Self::broadcast).
+    /// Sends a message to the members for which `choose` returns `true`, such as those of a room. Returns the number of
+    /// members for which it was queued, like [`broadcast`](Self::broadcast).
     ///
     /// `choose` runs while the hub is locked, so it must not call the hub.
     pub fn broadcast_where(
@@ -179,14 +183,14 @@ impl Hub {
     ///
     /// If the code or the reason cannot be sent, the Close frame has [`CloseCode::INTERNAL_ERROR`] (1011) instead.
     ///
-    /// When the queue's five seconds and [`Config::close_timeout`](crate::Config::close_timeout) (five seconds
-    /// without one) have passed, the connection ends even if the peer still takes what waits.
+    /// The connection ends when the queue's five seconds and [`Config::close_timeout`](crate::Config::close_timeout)
+    /// (five seconds if that is not set) have passed, even if the peer still accepts output.
     pub fn start_close(&self, id: MemberId, code: impl Into<CloseCode>, reason: &str) -> bool {
         let code = code.into();
         let queue = self.shared.members().queues.remove(&id);
         if let Some(queue) = &queue {
             let busy = queue.backlog().bytes > 0;
-            // Pongs may wait, too, which the hub does not know about.
+            // Pongs may be waiting too, which the hub does not know about.
             queue.connection.end_within(QUEUE_TIMEOUT);
             queue.end(End::Close(code, reason.to_owned()));
             if busy {
@@ -217,7 +221,7 @@ impl Hub {
         while let Some(batch) = queue.next(written) {
             written = batch.iter().map(|message| message.frame().len()).sum();
             if writer.send_prepared_batch(&batch).is_err() {
-                // The stream takes nothing. The reader sees the connection end.
+                // The stream accepts nothing. The reader sees the connection end.
                 self.shared.members().queues.remove(&id);
                 queue.too_slow();
                 break;
@@ -263,10 +267,10 @@ trait Connection: Send + Sync {
     /// Like [`Writer::end_within`].
     fn end_within(&self, time: Duration);
 
-    /// As [`Writer::ping`].
+    /// Like [`Writer::ping`].
     fn ping(&self, payload: &[u8]) -> Result<()>;
 
-    /// As [`Writer::pong`].
+    /// Like [`Writer::pong`].
     fn pong(&self, payload: &[u8]) -> Result<()>;
 }
 
@@ -291,7 +295,7 @@ impl<T: Transport + Send> Connection for Writer<T> {
 #[derive(Debug)]
 struct Backlog {
     messages: VecDeque<PreparedMessage>,
-    /// The bytes of the messages that wait, and of those that are being written.
+    /// The bytes of the waiting messages, and of those that are being written.
     bytes: usize,
     end: End,
 }
@@ -321,7 +325,7 @@ impl Queue {
         self.backlog.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a message. Returns whether it was taken; if not, the member has left.
+    /// Adds a message. Returns whether it was added; if not, the member has left.
     fn push(&self, message: &PreparedMessage, limits: &HubState) -> bool {
         let mut backlog = self.backlog();
         if !matches!(backlog.end, End::No) {
@@ -340,7 +344,7 @@ impl Queue {
         true
     }
 
-    /// Starts the closing handshake after a time limit, even if the peer does not take the queue.
+    /// Starts the closing handshake after a time limit, even if the peer does not accept the queue.
     fn close_later(self: &Arc<Self>, code: CloseCode, reason: String) {
         let queue = Arc::downgrade(self);
         // If no thread can be started, only the write time-out limits it.
@@ -376,7 +380,8 @@ impl Queue {
         self.changed.notify_one();
     }
 
-    /// Waits for messages to write, and returns `None` at the end. `written` is the size of those that were written just now.
+    /// Waits for messages to write, and returns `None` at the end. `written` is the size of those that were written
+    /// just now.
     fn next(&self, written: usize) -> Option<VecDeque<PreparedMessage>> {
         let mut backlog = self.backlog();
         backlog.bytes = backlog.bytes.saturating_sub(written);
@@ -394,7 +399,8 @@ impl Queue {
 
 /// A connection in a [`Hub`], with its receiving half.
 ///
-/// When it is dropped, it leaves the hub and the connection is closed, as by a [`Reader`]: that may wait.
+/// When the member is dropped, it leaves the hub, and its connection is closed as by a dropped [`Reader`], which may
+/// wait for the peer.
 #[derive(Debug)]
 #[must_use = "the connection leaves the hub and is closed when this is dropped"]
 pub struct Member<T: Transport = Stream> {
@@ -406,7 +412,7 @@ pub struct Member<T: Transport = Stream> {
 }
 
 impl<T: Transport> Member<T> {
-    /// Returns its name in the hub.
+    /// Returns the number of this member in the hub.
     pub fn id(&self) -> MemberId {
         self.id
     }
@@ -416,12 +422,13 @@ impl<T: Transport> Member<T> {
         &self.hub
     }
 
-    /// Returns the client's request. On a client there is none.
+    /// Returns the client's request, or `None` on a client.
     pub fn request(&self) -> Option<&Request> {
         self.request.as_ref()
     }
 
-    /// Returns the stream, for its addresses and options: `member.stream().get_ref().peer_addr()` on a server's connection.
+    /// Returns the stream, for its addresses and options: `member.stream().get_ref().peer_addr()` on a server's
+    /// connection.
     pub fn stream(&self) -> &T {
         self.reader.stream()
     }
@@ -433,8 +440,8 @@ impl<T: Transport> Member<T> {
 
     /// Waits for the next message, like [`WebSocket::read`].
     ///
-    /// Once the member has left the hub, because it was closed or too slow, its messages are dropped: a peer that does not read
-    /// cannot go on sending.
+    /// Once the member has left the hub, because it was closed or too slow, its messages are dropped, so that a peer
+    /// that does not read cannot go on sending.
     ///
     /// # Errors
     ///
@@ -443,11 +450,11 @@ impl<T: Transport> Member<T> {
         self.read_by(Reader::read_deferring_close)
     }
 
-    /// As [`read`](Self::read), but it never waits: see [`WebSocket::try_read`].
+    /// Returns the next message if it has arrived, without waiting, like [`WebSocket::try_read`].
     ///
     /// # Errors
     ///
-    /// As [`WebSocket::try_read`].
+    /// The same as for [`WebSocket::try_read`].
     pub fn try_read(&mut self) -> Result<Option<Message>> {
         self.read_by(Reader::try_read_deferring_close)
     }
@@ -470,39 +477,39 @@ impl<T: Transport> Member<T> {
         }
     }
 
-    /// Sends a Ping to this member, ahead of the messages in its queue, as [`WebSocket::ping`].
+    /// Sends a Ping to this member, ahead of the messages in its queue, like [`WebSocket::ping`].
     ///
     /// # Errors
     ///
-    /// As [`WebSocket::send`].
+    /// The same as for [`WebSocket::send`].
     pub fn ping(&self, payload: &[u8]) -> Result<()> {
         self.queue.connection.ping(payload)
     }
 
-    /// Sends a Pong that the peer has not asked for, as [`WebSocket::pong`].
+    /// Sends an unsolicited Pong to this member, ahead of the messages in its queue, like [`WebSocket::pong`].
     ///
     /// # Errors
     ///
-    /// As [`WebSocket::send`].
+    /// The same as for [`WebSocket::send`].
     pub fn pong(&self, payload: &[u8]) -> Result<()> {
         self.queue.connection.pong(payload)
     }
 
-    /// As [`WebSocket::on_pong`].
+    /// Sets a function that is called with the payload of each Pong, like [`WebSocket::on_pong`].
     pub fn on_pong(&mut self, hook: impl FnMut(&[u8]) + Send + Sync + 'static) {
         self.reader.on_pong(hook);
     }
 
-    /// Leaves the hub, closes the connection after what waits for it, as [`Hub::start_close`], and waits until the
-    /// peer has answered and has ended the stream; messages that still come are dropped.
+    /// Leaves the hub, closes the connection once its queue is written, like [`Hub::start_close`], and waits until the
+    /// peer has answered and has ended the stream. Messages that still arrive are dropped.
     ///
     /// # Errors
     ///
-    /// As [`read`](Self::read).
+    /// The same as for [`read`](Self::read).
     pub fn close(&mut self, code: impl Into<CloseCode>, reason: &str) -> Result<CloseInfo> {
         self.hub.start_close(self.id, code, reason);
         while self.read()?.is_some() {}
-        // It waits for the end of the stream.
+        // This call waits for the end of the stream.
         self.read()?;
         Ok(self.close_info().unwrap_or_else(CloseInfo::abnormal))
     }

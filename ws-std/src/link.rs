@@ -1,7 +1,8 @@
-//! A stream that an endpoint is driven over: what all of its handles share, and how bytes get into the endpoint.
+//! A stream over which an endpoint is driven. This module has what all handles of the stream share, and reads bytes
+//! into the endpoint.
 //!
-//! The module [`write`](crate::write) writes the output, and [`close`](crate::close) ends the stream. A whole
-//! socket has one link. After `split`, the reader has a link that reads, and the writers share one that writes.
+//! The module [`write`](crate::write) writes the output, and [`close`](crate::close) ends the stream. A whole socket
+//! has one link. After `split`, the reader has a link that reads, and the writers share a link that writes.
 
 use std::io;
 use std::mem;
@@ -28,7 +29,7 @@ pub(crate) struct Link<T> {
     pub(crate) write_side: Arc<WriteSide>,
     /// How the connection ends if its listener shuts down.
     pub(crate) going_away: GoingAway,
-    /// Whether the latest read has brought something.
+    /// Whether the latest read returned any bytes.
     pub(crate) has_read: bool,
 }
 
@@ -85,7 +86,7 @@ impl<T: Transport> Link<T> {
         inbound: &mut Inbound,
         deadline: Option<ws_core::Instant>,
     ) -> Result<Filled> {
-        // This is checked before the read, because a read that began before the shutdown may have left something behind.
+        // This is checked before the read, because a read that began before the shutdown may have left bytes unread.
         let stopping = self.going_away.is_stopping();
         let (count, filled) = self.io.read(inbound.read_buf(), deadline)?;
         inbound.filled(count);

@@ -1,4 +1,4 @@
-//! A stream in memory, and a client and a server over it, to test the protocol of an application.
+//! A stream in memory, and a client and a server over it, for testing the protocol of an application.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
@@ -14,11 +14,11 @@ use crate::socket::WebSocket;
 use crate::sync::lock;
 use crate::transport::{Stream, Transport};
 
-/// Returns a client and a server that are connected in memory, to test the protocol of an application without a
+/// Returns a client and a server that are connected in memory, for testing the protocol of an application without a
 /// socket. Both have the default options.
 ///
-/// The opening handshake is already done, for the URL `ws://localhost/`. For another URL, or for headers, subprotocols or
-/// limits, pass the two ends of [`MemoryStream::pair`] to [`Connector::connect_over`] and
+/// The opening handshake is already done, for the URL `ws://localhost/`. For another URL, or for headers, subprotocols
+/// or limits, pass the two ends of [`MemoryStream::pair`] to [`Connector::connect_over`] and
 /// [`ListenerBuilder::request_over`](crate::ListenerBuilder::request_over). Call these in two threads, because
 /// `connect_over` waits for the answer.
 ///
@@ -54,15 +54,15 @@ use crate::transport::{Stream, Transport};
 /// # Ok::<(), ws_std::Error>(())
 /// ```
 ///
-/// One thread can also play both sides in turn, because a write over this stream never waits. Only the end of
-/// a connection may take both sides at the same time: [`WebSocket::close`] waits for the peer's answer, so use
-/// [`start_close`](WebSocket::start_close) and read. To drop a server that has read `None` waits until the client has ended
-/// the stream, so drop the client first. Each waits for [`close_timeout`](crate::Config::close_timeout) at the most.
+/// One thread can also play both sides in turn, because a write over this stream never waits. Only the end of a
+/// connection needs both sides at the same time. [`WebSocket::close`] waits for the peer's answer, so use
+/// [`start_close`](WebSocket::start_close) and read. Dropping a server that has read `None` waits until the client has
+/// ended the stream, so drop the client first. Each waits for at most [`close_timeout`](crate::Config::close_timeout).
 ///
 /// # Errors
 ///
-/// [`Error::Random`](crate::Error::Random) or [`Error::Io`](crate::Error::Io) if the operating system has no random bytes
-/// or cannot start a thread.
+/// [`Error::Random`](crate::Error::Random) or [`Error::Io`](crate::Error::Io) if the operating system has no random
+/// bytes or cannot start a thread.
 #[expect(clippy::type_complexity, reason = "a pair of sockets")]
 pub fn pair() -> Result<(WebSocket<Stream<MemoryStream>>, WebSocket<Stream<MemoryStream>>)> {
     let (near, far) = MemoryStream::pair();
@@ -79,8 +79,8 @@ pub fn pair() -> Result<(WebSocket<Stream<MemoryStream>>, WebSocket<Stream<Memor
 
 /// One end of a stream in memory.
 ///
-/// One end reads what the other writes. The stream takes everything that is written, so a write never waits. To
-/// test what happens if a peer takes nothing, use sockets.
+/// One end reads what the other writes. The stream accepts everything that is written, so a write never waits. To test
+/// a peer that accepts nothing, use sockets.
 ///
 /// When an end and all its clones are dropped, the other end reads what was written and then the end of the stream. Its
 /// writes fail with [`BrokenPipe`](ErrorKind::BrokenPipe).
@@ -121,7 +121,7 @@ struct Pipe {
 #[derive(Debug, Default)]
 struct PipeState {
     bytes: VecDeque<u8>,
-    /// Whether one of the ends no longer uses it.
+    /// Whether either end has stopped using this direction.
     closed: bool,
 }
 

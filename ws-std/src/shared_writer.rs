@@ -1,11 +1,12 @@
 //! The sending side of a connection that was split: the output, and the stream to write it to.
 //!
-//! The output is behind a mutex that is held only to encode or to parse, never while the stream is read or written.
-//! A second lock is for writing to the stream. Its holder writes the output that waits. After it has released the lock, it
+//! The output is behind a mutex, which is held only to encode or to parse, never while the stream is read or written. A
+//! second lock protects writing to the stream. Its holder writes the waiting output. After it has released the lock, it
 //! tries once more to write what others have added in the meantime.
 //!
-//! The reader never waits for that lock. While a writer holds it, the reader leaves what it owes in the output, and comes back
-//! soon. A blocked writer looks at the time at least every 50 milliseconds, so it ends when the connection does.
+//! The reader never waits for that lock. While a writer holds it, the reader leaves what it owes to the peer in the
+//! output, and tries again soon. A blocked writer checks the deadlines at least every 50 milliseconds, so it ends when
+//! the connection does.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock};
@@ -39,9 +40,9 @@ pub(crate) struct SharedWriter<T> {
     close_left: AtomicBool,
     /// The number of writes that have timed out.
     timeouts: AtomicUsize,
-    /// When the connection ends at the latest, even if the peer still takes output.
+    /// When the connection ends at the latest, even if the peer still accepts output.
     end_by: OnceLock<Instant>,
-    /// How long the reader may wait before it looks at the sending side again.
+    /// How long the reader may wait before it checks the sending side again.
     recheck_interval: Duration,
 }
 
@@ -64,14 +65,14 @@ impl<T: Transport> SharedWriter<T> {
         lock(&self.outbound)
     }
 
-    /// Queues output and writes it. Then also writes what the reader has left to this thread: the reader saw the slot before it was
-    /// given up, so what it owes is in the output by now.
+    /// Queues output and writes it. Then also writes what the reader has left to this thread. The reader saw the slot
+    /// before it was freed, so what it owes is in the output by now.
     pub(crate) fn send(&self, queue: impl FnOnce() -> Result<()>) -> Result<()> {
         let slot = self.enter()?;
         let result = queue().and_then(|()| self.flush());
         drop(slot);
         if matches!(result, Err(Error::Timeout(_) | Error::Send(SendError::OutputFull))) {
-            // The stream takes nothing at the moment.
+            // The stream accepts nothing at the moment.
             let _ = self.try_write(false);
         } else {
             self.write_rest();
@@ -79,7 +80,7 @@ impl<T: Transport> SharedWriter<T> {
         result
     }
 
-    /// Adds something to the output. While there is no room for it, writes what waits.
+    /// Adds something to the output. While there is no room for it, writes the waiting output.
     pub(crate) fn queue(
         &self,
         mut queue: impl FnMut(&mut Outbound) -> std::result::Result<(), SendError>,
@@ -103,7 +104,7 @@ impl<T: Transport> SharedWriter<T> {
             }
             thread::sleep(MIN_WAIT);
         }
-        // The thread that holds the stream for longer sees this when it is done, unless it has just finished.
+        // A thread that holds the stream for longer sees this flag when it is done, unless it has just finished.
         self.close_left.store(true, Ordering::SeqCst);
         self.write_rest();
         Ok(())
@@ -117,11 +118,11 @@ impl<T: Transport> SharedWriter<T> {
         }
     }
 
-    /// Writes the output that waits. Waits for the stream while another thread holds it.
+    /// Writes the waiting output. Waits for the stream while another thread holds it.
     fn flush(&self) -> Result<()> {
         let timeouts = self.timeouts.load(Ordering::Relaxed);
         let side = lock(&self.stream);
-        // The peer has already let another thread time out, and does not get as much time again.
+        // Another thread has already timed out on this peer, which does not get as much time again.
         if self.timeouts.load(Ordering::Relaxed) != timeouts {
             return Err(Error::Timeout(Deadline::Write));
         }
@@ -136,9 +137,9 @@ impl<T: Transport> SharedWriter<T> {
         })
     }
 
-    /// Writes output as far as the stream takes it at once, if nobody else is about to: the reader must not
-    /// wait behind the messages of others. They look at the output again when they are done. With `at_once`, nothing waits
-    /// for the stream, not even for a millisecond.
+    /// Writes as much output as the stream accepts at once, unless another thread is about to write: the reader must
+    /// not wait behind the messages of others. Those threads check the output again when they are done. If `at_once` is
+    /// set, nothing waits for the stream, not even for a millisecond.
     fn try_write(&self, at_once: bool) -> Result<Written> {
         if self.waiting.load(Ordering::Relaxed) > 0 {
             return Ok(Written::Others);
@@ -150,7 +151,8 @@ impl<T: Transport> SharedWriter<T> {
             side.io.at_once = false;
             drop(side);
             let written = written?;
-            // Somebody may have found the stream taken between the last look at the output and its release.
+            // Another thread may have found the stream locked between the last check of the output and the release of
+            // the lock.
             if written != Written::All || self.outbound().waiting() == 0 {
                 return Ok(written);
             }
@@ -159,8 +161,8 @@ impl<T: Transport> SharedWriter<T> {
 
     /// Writes what others have left to the holder of the stream, unless another thread holds it by now.
     ///
-    /// This is tried once, because the reader or the next sender will continue. Only a Close frame that was left is
-    /// written in any case, because nobody may come after it.
+    /// It tries once, because the reader or the next sender will continue. Only a Close frame that was left to this
+    /// thread is always written, because no other thread may come after it.
     fn write_rest(&self) {
         if self.close_left.load(Ordering::SeqCst) {
             // If another thread holds the stream, it does this in turn.
@@ -172,8 +174,8 @@ impl<T: Transport> SharedWriter<T> {
         let _ = self.try_write(false);
     }
 
-    /// Returns the stream for writing, unless another thread holds it. That thread looks at the output again after it has released
-    /// the stream.
+    /// Returns the stream for writing, unless another thread holds it. That thread checks the output again after it has
+    /// released the stream.
     fn try_stream(&self) -> Option<MutexGuard<'_, Link<T>>> {
         try_lock(&self.stream)
     }

@@ -23,25 +23,25 @@ use crate::transport::{Stream, Transport};
 /// Queued bytes beyond this are written without waiting for more.
 pub(crate) const FLUSH_THRESHOLD: usize = 64 * 1024;
 
-/// Lent payloads from this size on are written without being copied, if it is time to write.
+/// Lent payloads of at least this many bytes are written without being copied when output has to be written anyway.
 const WRITTEN_AT_ONCE: usize = 16 * 1024;
 
 /// An open WebSocket on a blocking stream.
 ///
-/// [`read`](Self::read) and [`send`](Self::send) do what their names say; Pings are answered and Close
-/// frames returned while reading. For messages without a copy see [`read_ref`](Self::read_ref),
-/// for reading and writing at the same time [`split`](Self::split).
+/// [`read`](Self::read) returns the next message, and [`send`](Self::send) sends one. Pings and Close frames are
+/// answered while reading. [`read_ref`](Self::read_ref) lends messages without a copy, and [`split`](Self::split)
+/// returns two halves that read and write at the same time.
 ///
-/// To drop an open connection ends the stream without a Close frame, and what is queued is lost: call
+/// Dropping an open connection ends the stream without a Close frame, and queued messages are lost. Call
 /// [`close`](Self::close) first.
 ///
-/// When [`read`](Self::read) has returned `None`, the Close frames have gone both ways, but the peer may not have ended
-/// the TCP connection yet. A server ends it first, and a client waits for that (RFC 6455 §7.1.1). The socket does so when it
-/// is dropped, or in the next `read` or `close`. **To drop it may therefore wait** for the peer, for
-/// [`Config::close_timeout`](crate::Config::close_timeout) at the most (5 seconds by default). The same holds after a
-/// protocol error. Drop the socket soon: the peer may be waiting, too.
+/// When [`read`](Self::read) has returned `None`, Close frames have gone both ways, but the peer may not have ended the
+/// TCP connection yet. A server ends it first, and a client waits for that (RFC 6455 §7.1.1). The socket does its part
+/// when it is dropped, or in the next `read` or `close`. **Dropping it may therefore wait** for the peer, for at most
+/// [`Config::close_timeout`](crate::Config::close_timeout) (5 seconds by default). The same applies after a protocol
+/// error. Drop the socket soon, because the peer may be waiting too.
 ///
-/// It is [`Send`] where the stream is, and not [`Sync`]: several threads share it by [`split`](Self::split).
+/// It is [`Send`] if the stream is, and not [`Sync`]. Several threads can share it after a [`split`](Self::split).
 ///
 /// ```no_run
 /// let mut ws = ws_std::connect("ws://127.0.0.1:9001/")?;
@@ -57,7 +57,7 @@ pub struct WebSocket<T: Transport = Stream> {
     pub(crate) subprotocol: Option<String>,
     pub(crate) request: Option<Request>,
     pub(crate) response: Option<Box<Response>>,
-    /// A message was begun by `write_stream` and not finished.
+    /// Whether `write_stream` has begun a message that is not finished.
     pub(crate) unfinished: bool,
 }
 
@@ -85,24 +85,28 @@ impl<T: Transport> WebSocket<T> {
         Self { driver, subprotocol, request, response, unfinished: false }
     }
 
-    /// A WebSocket whose opening handshake was done elsewhere, as by an HTTP server:
-    /// [`Endpoint::server_after_handshake`] takes what was read after the request.
+    /// Returns a WebSocket whose opening handshake was done elsewhere, for example by an HTTP server. Pass what was
+    /// read after the request to [`Endpoint::server_after_handshake`].
     pub fn from_endpoint(endpoint: Endpoint, stream: T) -> Self {
         let mut link = Link::new(stream, Instant::now());
         link.write_timeout = Some(WRITE_TIMEOUT);
         Self::new(Driver::boxed(endpoint, link), None, None, None)
     }
 
-    /// The next message; waits for it, and writes what is queued before it waits. `None` means that
-    /// the connection is over: [`close_info`](Self::close_info) tells how. The Close frames have gone both ways then,
-    /// unless the stream ended before. To call `read` once more waits until the peer has ended the stream, as dropping
-    /// the socket does.
+    /// Waits for the next message and returns it. Queued messages are written before it waits.
+    ///
+    /// It returns `None` when the connection is over; [`close_info`](Self::close_info) then returns how it ended. Close
+    /// frames have gone both ways by then, unless the stream ended before. Another call of `read` waits until the peer
+    /// has ended the stream, as dropping the socket does.
     ///
     /// # Errors
     ///
-    /// The peer broke the protocol, the stream failed, or a deadline has passed:
-    /// [`Error::Timeout`] with [`Deadline::Read`] leaves all as
-    /// it is, read again to wait on.
+    /// - [`Error::Protocol`] if the peer broke the protocol;
+    /// - [`Error::Io`] if the stream failed;
+    /// - [`Error::Random`] if a client got no random bytes;
+    /// - [`Error::Timeout`] with [`Deadline::Pong`] if the peer did not answer a keepalive Ping, or with
+    ///   [`Deadline::Read`] if no message arrived in time. After the latter nothing has changed: call `read` again to
+    ///   go on waiting.
     pub fn read(&mut self) -> Result<Option<Message>> {
         if !self.driver.has_message() && !self.wait_for_message()? {
             return Ok(None);
@@ -115,7 +119,7 @@ impl<T: Transport> WebSocket<T> {
                 state.end(link, &mut endpoint.outbound);
                 Err(error.into())
             }
-            // What was taken for a message is not text, after our own Close frame.
+            // The supposed message is not valid UTF-8, and our Close frame was sent before.
             _ => {
                 state.end(link, &mut endpoint.outbound);
                 Ok(None)
@@ -123,7 +127,7 @@ impl<T: Transport> WebSocket<T> {
         }
     }
 
-    /// Waits until the next thing to tell is a message; `false` means that the connection is over.
+    /// Waits until the next event is a message. Returns `false` if the connection is over.
     #[inline(never)]
     fn wait_for_message(&mut self) -> Result<bool> {
         let deadline = self.driver.link.deadline();
@@ -136,8 +140,8 @@ impl<T: Transport> WebSocket<T> {
         }
     }
 
-    /// As [`read`](Self::read), but the message is lent from the read buffer: no copy, no allocation.
-    /// The [`Replier`] that comes along sends while the message is held.
+    /// Waits for the next message and lends it from the read buffer, without a copy or an allocation. Otherwise it is
+    /// like [`read`](Self::read). The [`Replier`] that comes with the message can send while the message is borrowed.
     ///
     /// ```no_run
     /// # fn echo(mut ws: ws_std::WebSocket) -> ws_std::Result<()> {
@@ -150,7 +154,7 @@ impl<T: Transport> WebSocket<T> {
     ///
     /// # Errors
     ///
-    /// As [`read`](Self::read).
+    /// The errors of [`read`](Self::read).
     pub fn read_ref(&mut self) -> Result<Option<(MessageRef<'_>, Replier<'_, T>)>> {
         if !self.driver.has_message() && !self.wait_for_message()? {
             return Ok(None);
@@ -175,11 +179,11 @@ impl<T: Transport> WebSocket<T> {
         }
     }
 
-    /// As [`read`](Self::read), but it never waits: it takes what has come. `None` means that there is no whole message
-    /// yet or that the connection is over, which [`close_info`](Self::close_info) tells.
+    /// Returns the next message if it has arrived, without waiting for it. It returns `None` if no whole message has
+    /// arrived yet or if the connection is over; [`close_info`](Self::close_info) distinguishes the two.
     ///
-    /// Call it again and again, as in each round of a game's loop: like `read`, it also answers Pings, keeps
-    /// the time-outs, and writes what is queued as far as the stream takes it.
+    /// Call it repeatedly, for example in each round of a game loop. Like `read`, it also answers Pings, enforces the
+    /// time-outs, and writes as much of the queue as the stream accepts.
     ///
     /// ```no_run
     /// # fn round(ws: &mut ws_std::WebSocket) -> ws_std::Result<bool> {
@@ -191,45 +195,45 @@ impl<T: Transport> WebSocket<T> {
     /// # }
     /// ```
     ///
-    /// Once the connection is over, each call goes on with its end without waiting. To drop the socket may wait for the
-    /// peer then: see [`WebSocket`].
+    /// Once the connection is over, each call continues to end the stream without waiting. Dropping the socket may then
+    /// wait for the peer; see [`WebSocket`].
     ///
-    /// Nothing waits over TCP, Unix sockets and TLS over these. Over TCP on Windows, and over a [`Transport`] without
-    /// [`set_nonblocking`](Transport::set_nonblocking), a read or a write may take a millisecond.
+    /// A call never blocks over TCP, Unix sockets and TLS over these. Over TCP on Windows, and over a [`Transport`]
+    /// without [`set_nonblocking`](Transport::set_nonblocking), a read or a write may take a millisecond.
     /// [`queue`](Self::queue) itself writes when 64 KiB are queued, within the write time-out.
     ///
     /// # Errors
     ///
-    /// As [`read`](Self::read), but for the time-out. [`Error::Io`] of the kind
-    /// [`Unsupported`](io::ErrorKind::Unsupported) over a stream without time-outs, such as
-    /// [`Plain`](crate::Plain).
+    /// The errors of [`read`](Self::read) except the read time-out, and [`Error::Io`] of the kind
+    /// [`Unsupported`](io::ErrorKind::Unsupported) over a stream without time-outs, such as [`Plain`](crate::Plain).
     pub fn try_read(&mut self) -> Result<Option<Message>> {
         driver::try_read(self, |ws| &mut ws.driver.link, Self::read)
     }
 
-    /// Sends a message; it is on the wire when this returns.
+    /// Sends a message. When this returns, the message has been written to the stream.
     ///
-    /// To answer what is read, [`queue`](Self::queue) pays one write for many messages.
+    /// To answer messages while reading, prefer [`queue`](Self::queue), which needs one write for many messages.
     ///
     /// # Errors
     ///
-    /// [`Error::Send`] when the connection is closing, or the peer has closed before it has
-    /// got the message as a whole, [`Error::Io`], or
-    /// [`Error::Timeout`] with [`Deadline::Write`]: the message
-    /// was taken, and the rest goes out with the next write. When 16 MiB wait by then (the option `max_output` of
-    /// either builder), messages are not taken: [`SendError::OutputFull`].
+    /// - [`Error::Send`] if the connection is closing, or if the peer has closed before it received the whole message;
+    /// - [`Error::Io`] if the stream has failed;
+    /// - [`Error::Timeout`] with [`Deadline::Write`]: the message was accepted, and the next write sends the rest of
+    ///   it.
+    ///
+    /// If 16 MiB are waiting by then (the option `max_output` of either builder), further messages are refused with
+    /// [`SendError::OutputFull`].
     pub fn send(&mut self, message: impl Into<Message>) -> Result<()> {
         self.queue(message)?;
         self.driver.flush()
     }
 
-    /// Queues a message: it leaves with the next [`send`](Self::send), [`flush`](Self::flush) or
-    /// [`close`](Self::close), with the next [`read`](Self::read) that has to wait, or when
-    /// 64 KiB are queued.
+    /// Queues a message. It is written by the next [`send`](Self::send), [`flush`](Self::flush) or
+    /// [`close`](Self::close), by the next [`read`](Self::read) that has to wait, or when 64 KiB are queued.
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send).
+    /// The errors of [`send`](Self::send).
     pub fn queue(&mut self, message: impl Into<Message>) -> Result<()> {
         let Driver { endpoint, link, .. } = &mut *self.driver;
         if let Err(Unsent { error, message, .. }) = endpoint.outbound.queue(message) {
@@ -240,52 +244,53 @@ impl<T: Transport> WebSocket<T> {
         flush_long(link, endpoint)
     }
 
-    /// Queues a message that was encoded before, as for many receivers.
+    /// Queues a message that was encoded before, for example for many receivers.
     ///
     /// # Errors
     ///
-    /// As [`queue`](Self::queue).
+    /// The errors of [`queue`](Self::queue).
     pub fn queue_prepared(&mut self, message: &PreparedMessage) -> Result<()> {
         let Driver { endpoint, link, .. } = &mut *self.driver;
         link.queue(endpoint, |out| out.queue_prepared(message))?;
         flush_long(link, endpoint)
     }
 
-    /// Writes all that is queued.
+    /// Writes everything that is queued.
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send).
+    /// The errors of [`send`](Self::send).
     pub fn flush(&mut self) -> Result<()> {
         self.driver.flush()
     }
 
-    /// Sends a Ping with up to 125 bytes, which the peer's Pong brings back: see [`on_pong`](Self::on_pong).
+    /// Sends a Ping with a payload of up to 125 bytes, which the peer's Pong returns; see [`on_pong`](Self::on_pong)
+    /// (RFC 6455 §5.5.2).
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send).
+    /// The errors of [`send`](Self::send).
     pub fn ping(&mut self, payload: &[u8]) -> Result<()> {
         self.driver.endpoint.outbound.ping(payload)?;
         self.driver.flush()
     }
 
-    /// Sends a Pong with up to 125 bytes that the peer has not asked for, as a sign of life
-    /// (RFC 6455 §5.5.3). Pings are answered without it.
+    /// Sends an unsolicited Pong with a payload of up to 125 bytes, as a sign of life (RFC 6455 §5.5.3). Pings are
+    /// answered without it.
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send).
+    /// The errors of [`send`](Self::send).
     pub fn pong(&mut self, payload: &[u8]) -> Result<()> {
         self.driver.endpoint.outbound.pong(payload)?;
         self.driver.flush()
     }
 
-    /// Sets what is to be called with the payload of each Pong, on the thread that reads, while it reads. It
-    /// stays with the [`Reader`](crate::Reader) after a [`split`](Self::split).
+    /// Sets a function that is called with the payload of each Pong. The thread that reads calls it, while it reads.
+    /// After a [`split`](Self::split) it belongs to the [`Reader`](crate::Reader).
     ///
-    /// A Pong carries the payload of the Ping that it answers. If several Pings wait, the peer may answer only
-    /// the latest (RFC 6455 §5.5.3). Keepalive Pings have no payload. So a round trip can be measured:
+    /// A Pong has the payload of the Ping that it answers. If several Pings are waiting, the peer may answer only the
+    /// latest (RFC 6455 §5.5.3). Keepalive Pings have no payload. A round trip can be measured like this:
     ///
     /// ```no_run
     /// use std::time::{Duration, Instant};
@@ -308,23 +313,23 @@ impl<T: Transport> WebSocket<T> {
         self.driver.state.on_pong = Some(PongHook(Box::new(hook)));
     }
 
-    /// Starts the closing handshake and goes on: [`read`](Self::read) the peer's last messages until
-    /// it returns `None`.
+    /// Starts the closing handshake and returns (RFC 6455 §7.1.2). Then [`read`](Self::read) the peer's last messages
+    /// until `read` returns `None`.
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send), and [`Error::Send`] for a code or reason that is not allowed.
+    /// The errors of [`send`](Self::send), and [`Error::Send`] for a code or reason that is not allowed.
     pub fn start_close(&mut self, code: impl Into<CloseCode>, reason: &str) -> Result<()> {
         self.driver.endpoint.outbound.start_close(code, reason)?;
         self.driver.flush()
     }
 
-    /// Closes the connection and waits until the peer has answered and has ended the stream, for
-    /// [`Config::close_timeout`](ws_core::Config::close_timeout) at the most; messages that still come
-    /// are dropped. If the connection is over already, it only waits for the end of the stream. To go on reading,
-    /// use [`start_close`](Self::start_close).
+    /// Closes the connection and waits until the peer has answered and has ended the stream (RFC 6455 §7.1.1). It waits
+    /// for at most [`Config::close_timeout`](ws_core::Config::close_timeout), and drops the messages that still arrive.
+    /// If the connection is over already, it only waits for the end of the stream. To go on reading, use
+    /// [`start_close`](Self::start_close).
     ///
-    /// The code is a [`CloseCode`], a number, or `None` for a Close frame without one.
+    /// The code is a [`CloseCode`], a number, or `None` for a Close frame without a code.
     ///
     /// ```no_run
     /// # fn done(mut ws: ws_std::WebSocket) -> ws_std::Result<()> {
@@ -336,8 +341,8 @@ impl<T: Transport> WebSocket<T> {
     ///
     /// # Errors
     ///
-    /// As [`start_close`](Self::start_close) for a code or reason that is not allowed: nothing has happened then. After any
-    /// other error the connection is given up.
+    /// The errors of [`start_close`](Self::start_close) for a code or reason that is not allowed, in which case nothing
+    /// was sent. Any other error ends the connection.
     pub fn close(&mut self, code: impl Into<CloseCode>, reason: &str) -> Result<CloseInfo> {
         if self.driver.endpoint.close_info().is_none() {
             match self.driver.endpoint.outbound.start_close(code, reason) {
@@ -359,80 +364,83 @@ impl<T: Transport> WebSocket<T> {
         Ok(self.close_info().unwrap_or_else(CloseInfo::abnormal))
     }
 
-    /// How the connection ended, once it has: code, reason, whether cleanly and who began.
+    /// Returns how the connection ended, or `None` if it has not ended: the codes, the reason, whether it was closed
+    /// cleanly, and which side closed first.
     pub fn close_info(&self) -> Option<CloseInfo> {
         self.driver.endpoint.close_info()
     }
 
-    /// Whether messages can be sent.
+    /// Returns whether messages can be sent.
     pub fn is_open(&self) -> bool {
         self.driver.endpoint.outbound.is_open()
     }
 
-    /// The subprotocol in use.
+    /// Returns the subprotocol in use.
     pub fn subprotocol(&self) -> Option<&str> {
         self.subprotocol.as_deref()
     }
 
-    /// The client's request, on a server.
+    /// Returns the client's request, on a server.
     pub fn request(&self) -> Option<&Request> {
         self.request.as_ref()
     }
 
-    /// The server's response, on a client.
+    /// Returns the server's response, on a client.
     pub fn response(&self) -> Option<&Response> {
         self.response.as_deref()
     }
 
-    /// What was agreed about permessage-deflate. `None` means that messages are not compressed: this side does not
-    /// want it, or the peer does not.
+    /// Returns what was agreed about permessage-deflate. `None` means that messages are not compressed, because this
+    /// side or the peer does not support it or has not enabled it.
     #[cfg(feature = "deflate")]
     pub fn deflate(&self) -> Option<DeflateParams> {
         self.driver.endpoint.outbound.deflate()
     }
 
-    /// Whether messages that begin from now on are compressed, if that was agreed. Default `true`.
+    /// Sets whether messages that begin from now on are compressed, if permessage-deflate was agreed on. Default:
+    /// `true`.
     ///
-    /// Turn it off for a message that holds a secret beside text that an attacker can choose, and for what is
-    /// compressed already, such as pictures.
+    /// Turn it off for a message that contains a secret beside text that an attacker can choose, and for content that
+    /// is compressed already, such as pictures.
     #[cfg(feature = "deflate")]
     pub fn set_compression(&mut self, compress: bool) {
         self.driver.endpoint.outbound.set_compression(compress);
     }
 
-    /// Changes [`Config::max_message`](ws_core::Config::max_message), in bytes, such as when a peer has logged in. It
-    /// counts from the next frame that is read; messages that were read ahead by then are within the earlier limit.
-    /// [`Config::max_frame`](ws_core::Config::max_frame) stays as it is.
+    /// Changes [`Config::max_message`](ws_core::Config::max_message), in bytes, for example after a peer has logged in.
+    ///
+    /// The new limit applies from the next frame that is parsed. Messages that were parsed before are within the
+    /// earlier limit. [`Config::max_frame`](ws_core::Config::max_frame) does not change.
     pub fn set_max_message(&mut self, bytes: u64) {
         self.driver.endpoint.inbound.set_max_message(bytes);
     }
 
-    /// How long [`read`](Self::read) waits for a message. Default `None`: for ever.
+    /// Sets how long [`read`](Self::read) waits for a message. Default: `None`, which means for ever.
     pub fn set_read_timeout(&mut self, timeout: Option<Duration>) {
         self.driver.link.read_timeout = timeout;
     }
 
-    /// How long a write waits for the peer to take what is written. Default 30 seconds.
+    /// Sets how long a write waits for the peer to accept output. Default: 30 seconds. `None` means for ever.
     pub fn set_write_timeout(&mut self, timeout: Option<Duration>) {
         self.driver.link.write_timeout = timeout;
     }
 
-    /// The stream. To read from it or write to it breaks the connection.
+    /// Returns the stream. Reading from it or writing to it breaks the connection.
     pub fn stream(&self) -> &T {
         &self.driver.link.io.stream
     }
 
-    /// The stream, to change its options. To read from it or write to it breaks the connection.
+    /// Returns the stream, to change its options. Reading from it or writing to it breaks the connection.
     pub fn stream_mut(&mut self) -> &mut T {
         &mut self.driver.link.io.stream
     }
 
-    /// Takes the stream and drops the WebSocket. Nothing is sent and nobody is waited for: call
+    /// Returns the stream and drops the WebSocket. It sends nothing and does not wait for the peer: call
     /// [`close`](Self::close) before, or at least [`flush`](Self::flush).
     ///
-    /// What was queued and is not written is lost. So are bytes that were read ahead, up to 64 KiB or a
-    /// message that has not come as a whole: the stream goes on at a place that is known only when the peer has sent
-    /// nothing behind the last message that was read. The stream is blocking and without time-outs.
+    /// Queued messages that are not written are lost. Bytes that were read ahead are lost too, which are up to 64 KiB
+    /// or an incomplete message. The position in the stream is therefore known only if the peer has sent nothing after
+    /// the last message that was read. The stream is blocking and has no time-outs.
     pub fn into_inner(self) -> T {
         let stream = self.driver.into_inner().link.io.stream;
         let _ = stream.set_read_timeout(None);
@@ -442,26 +450,26 @@ impl<T: Transport> WebSocket<T> {
 }
 
 impl WebSocket<Stream> {
-    /// The address of the peer; of the proxy, if one was used.
+    /// Returns the address of the peer, or that of the proxy if one was used.
     ///
     /// # Errors
     ///
-    /// As of the stream.
+    /// The error of the stream.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.stream().get_ref().peer_addr()
     }
 
-    /// The address of this side.
+    /// Returns the address of this side.
     ///
     /// # Errors
     ///
-    /// As of the stream.
+    /// The error of the stream.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.stream().get_ref().local_addr()
     }
 }
 
-/// The sending side of a [`WebSocket`] while a message of it is lent.
+/// The sending side of a [`WebSocket`] while one of its messages is lent.
 #[derive(Debug)]
 pub struct Replier<'w, T> {
     outbound: &'w mut Outbound,
@@ -469,29 +477,29 @@ pub struct Replier<'w, T> {
 }
 
 impl<T: Transport> Replier<'_, T> {
-    /// As [`WebSocket::send`]; the payload is copied once, into the output. Of a long one, a server copies only what the
-    /// stream does not take at once.
+    /// Sends a message, as [`WebSocket::send`] does, but the payload is copied once, into the output. If the payload is
+    /// long, a server copies only what the stream does not accept at once.
     ///
     /// # Errors
     ///
-    /// As [`WebSocket::send`].
+    /// The errors of [`WebSocket::send`].
     pub fn send<'m>(&mut self, message: impl Into<MessageRef<'m>>) -> Result<()> {
         self.put(message.into(), 0)?;
         self.link.flush(self.outbound)
     }
 
-    /// As [`WebSocket::queue`]; the payload is copied once, into the output. Of a long one that makes 64 KiB of output, a
-    /// server copies only what the stream does not take at once.
+    /// Queues a message, as [`WebSocket::queue`] does, but the payload is copied once, into the output. If the payload
+    /// is long and the output reaches 64 KiB with it, a server copies only what the stream does not accept at once.
     ///
     /// # Errors
     ///
-    /// As [`WebSocket::send`].
+    /// The errors of [`WebSocket::send`].
     pub fn queue<'m>(&mut self, message: impl Into<MessageRef<'m>>) -> Result<()> {
         self.put(message.into(), FLUSH_THRESHOLD)?;
         flush_long(self.link, self.outbound)
     }
 
-    /// Queues a message, or writes it at once if it is long and then makes it so much that waits.
+    /// Queues a message. If the message is long and the output reaches `much` bytes with it, writes it at once.
     #[inline]
     fn put(&mut self, message: MessageRef<'_>, much: usize) -> Result<()> {
         let len = message.len();
@@ -506,24 +514,24 @@ impl<T: Transport> Replier<'_, T> {
         }
     }
 
-    /// As [`WebSocket::start_close`].
+    /// Starts the closing handshake, as [`WebSocket::start_close`] does.
     ///
     /// # Errors
     ///
-    /// As [`WebSocket::start_close`].
+    /// The errors of [`WebSocket::start_close`].
     pub fn start_close(&mut self, code: impl Into<CloseCode>, reason: &str) -> Result<()> {
         self.outbound.start_close(code, reason)?;
         self.link.flush(self.outbound)
     }
 
-    /// As [`WebSocket::set_compression`].
+    /// Sets whether messages are compressed, as [`WebSocket::set_compression`] does.
     #[cfg(feature = "deflate")]
     pub fn set_compression(&mut self, compress: bool) {
         self.outbound.set_compression(compress);
     }
 }
 
-/// The message of an event, taken out of it, so that nothing is left to be dropped.
+/// Takes the message out of an event, so that nothing is left to be dropped.
 #[inline]
 fn message_of<M, B>(event: Event<M, B>) -> Option<M> {
     match event {
@@ -532,7 +540,7 @@ fn message_of<M, B>(event: Event<M, B>) -> Option<M> {
     }
 }
 
-/// Queues a message, which is still there if that fails.
+/// Queues a message, which is put back into `message` if that fails.
 pub(crate) fn queue_or_keep(
     out: &mut Outbound,
     message: &mut Option<Message>,
@@ -544,7 +552,7 @@ pub(crate) fn queue_or_keep(
     })
 }
 
-/// Writes what is queued when it is much.
+/// Writes the queue if it is long.
 #[inline]
 fn flush_long<T: Transport>(link: &mut Link<T>, sending: &mut impl Sending) -> Result<()> {
     if sending.with(|out| out.waiting()) >= FLUSH_THRESHOLD { link.flush(sending) } else { Ok(()) }

@@ -1,6 +1,7 @@
 //! Reading and writing at the same time, from several threads.
 //!
-//! The receiving side belongs to the reader alone; [`SharedWriter`] is the sending side, which all share.
+//! The receiving side belongs to the reader alone. All writers and the reader share the sending side, which is
+//! [`SharedWriter`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,22 +17,23 @@ use crate::shared_writer::SharedWriter;
 use crate::socket::{WebSocket, queue_or_keep};
 use crate::transport::{Stream, Transport};
 
-/// How many threads may wait to send on one connection; more get [`Error::Busy`](crate::Error::Busy).
+/// How many threads may wait to send on one connection. Any more get [`Error::Busy`](crate::Error::Busy).
 pub const MAX_WAITING: usize = 64;
 
-/// How long the ending may take when the reader is dropped.
+/// How long the closing handshake may take when the reader is dropped.
 const DROP_TIMEOUT: Duration = Duration::from_secs(2);
-/// A peer that has sent nothing for so long is not waited for then.
+/// How long the dropped reader waits for a peer that sends nothing.
 const MAX_SILENCE: Duration = Duration::from_millis(100);
 
 /// The receiving half of a [`WebSocket`] after [`split`](WebSocket::split).
 ///
-/// It answers Pings and Close frames, and keeps the time-outs, while it reads; so keep it reading. When
-/// it is dropped, the connection is closed with 1001, which takes two seconds at the most; a thread
-/// that is still blocked in [`Writer::send`] then fails. When [`read`](Self::read) has returned `None` before, to drop it
-/// may wait for the peer to end the stream, as with a whole [`WebSocket`].
+/// It answers Pings and Close frames, and keeps the time-outs, while it reads. So keep reading.
 ///
-/// It is [`Send`] and [`Sync`] where the stream is.
+/// Dropping it closes the connection with 1001, which takes at most two seconds. A thread that is still blocked in
+/// [`Writer::send`] then gets an error. If [`read`](Self::read) has returned `None` before, dropping the reader may
+/// wait for the peer to end the stream, as with a whole [`WebSocket`].
+///
+/// It is [`Send`] and [`Sync`] if the stream is.
 #[derive(Debug)]
 #[must_use = "the connection is closed when this is dropped"]
 pub struct Reader<T: Transport = Stream> {
@@ -41,12 +43,26 @@ pub struct Reader<T: Transport = Stream> {
     state: ReadState,
 }
 
-/// The sending half of a [`WebSocket`] after [`split`](WebSocket::split); clone it for each
-/// thread that sends. It is [`Send`] and [`Sync`] where the stream is [`Send`].
+/// The sending half of a [`WebSocket`] after [`split`](WebSocket::split). Clone it for each thread that sends. It is
+/// [`Send`] and [`Sync`] if the stream is [`Send`].
 ///
-/// The stream is closed when the reader and all writers are dropped: a writer that is kept, even if it can
-/// send no more, holds the file descriptor and a place of
-/// [`ListenerBuilder::max_connections`](crate::ListenerBuilder::max_connections).
+/// The stream is closed when the reader and all writers have been dropped. A writer that is kept holds the file
+/// descriptor and a place of [`ListenerBuilder::max_connections`](crate::ListenerBuilder::max_connections), even if it
+/// can no longer send.
+///
+/// ```
+/// let (client, mut server) = ws_std::pair()?;
+/// let (_reader, writer) = client.split()?;
+/// let threads = ["red", "blue"].map(|name| {
+///     let writer = writer.clone();
+///     std::thread::spawn(move || writer.send(name))
+/// });
+/// for thread in threads {
+///     thread.join().unwrap()?;
+///     assert!(server.read()?.is_some());
+/// }
+/// # Ok::<(), ws_std::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Writer<T: Transport = Stream> {
     shared: Arc<SharedWriter<T>>,
@@ -66,10 +82,10 @@ impl<T: Transport> Clone for Writer<T> {
 }
 
 impl<T: Transport> WebSocket<T> {
-    /// Splits the connection into a half that reads and one that writes, for threads of their own.
+    /// Splits the connection into a half that reads and a half that writes, for different threads.
     ///
-    /// Send from other threads than the one that reads: when both peers stop reading until they
-    /// have written, each waits for the other until the write time-out ends it.
+    /// Do not send from the thread that reads. If both peers stop reading while they write, each waits for the other
+    /// until the write time-out.
     ///
     /// ```no_run
     /// let (mut reader, writer) = ws_std::connect("ws://127.0.0.1:9001/")?.split()?;
@@ -85,14 +101,14 @@ impl<T: Transport> WebSocket<T> {
     /// # Ok::<(), ws_std::Error>(())
     /// ```
     ///
-    /// What the opening handshake has agreed upon, as [`subprotocol`](Self::subprotocol), is to be
-    /// taken before. So is the write time-out, which is that of all writers then. The reader has whole messages only:
-    /// neither [`read_ref`](Self::read_ref) nor [`read_stream`](Self::read_stream). To drop the last [`Writer`] changes
-    /// nothing for the reader.
+    /// Before the split, read what the opening handshake has agreed on, such as the [`subprotocol`](Self::subprotocol),
+    /// and set the write time-out, which then applies to all writers. The reader returns whole messages only: it has
+    /// neither [`read_ref`](Self::read_ref) nor [`read_stream`](Self::read_stream). Dropping the last [`Writer`]
+    /// changes nothing for the reader.
     ///
     /// # Errors
     ///
-    /// The stream has no second handle.
+    /// [`Error::Io`](crate::Error::Io) if the stream cannot have a second handle.
     pub fn split(self) -> Result<(Reader<T>, Writer<T>)> {
         let Driver { endpoint, mut link, state } = *self.driver.into_inner();
         let write = link.split()?;
@@ -110,22 +126,22 @@ impl<T: Transport> WebSocket<T> {
 }
 
 impl<T: Transport> Reader<T> {
-    /// As [`WebSocket::stream`].
+    /// Returns the stream, as [`WebSocket::stream`] does.
     pub fn stream(&self) -> &T {
         &self.link.io.stream
     }
 
-    /// As [`WebSocket::read`].
+    /// Waits for the next message and returns it, as [`WebSocket::read`] does.
     ///
     /// # Errors
     ///
-    /// As [`WebSocket::read`].
+    /// The errors of [`WebSocket::read`].
     pub fn read(&mut self) -> Result<Option<Message>> {
         self.read_deferring_close(&|| false)
     }
 
-    /// As [`read`](Self::read). When the listener shuts down, `defer_close` may see to it that the closing
-    /// handshake is started after what waits to be sent, and returns whether it does. It has a time for that.
+    /// As [`read`](Self::read), except when the listener shuts down. `defer_close` may then arrange for the closing
+    /// handshake to start after the queue is written, within a time limit. It returns whether it does.
     pub(crate) fn read_deferring_close(
         &mut self,
         defer_close: &dyn Fn() -> bool,
@@ -143,16 +159,17 @@ impl<T: Transport> Reader<T> {
         }
     }
 
-    /// As [`WebSocket::try_read`]. If a [`Writer`] writes at the moment, what this half owes is left to it.
+    /// Returns the next message if it has arrived, as [`WebSocket::try_read`] does. If a [`Writer`] is writing at the
+    /// moment, it also writes what this half owes to the peer.
     ///
     /// # Errors
     ///
-    /// As [`WebSocket::try_read`].
+    /// The errors of [`WebSocket::try_read`].
     pub fn try_read(&mut self) -> Result<Option<Message>> {
         driver::try_read(self, |reader| &mut reader.link, Self::read)
     }
 
-    /// As [`try_read`](Self::try_read), see [`read_deferring_close`](Self::read_deferring_close).
+    /// As [`try_read`](Self::try_read); see [`read_deferring_close`](Self::read_deferring_close).
     pub(crate) fn try_read_deferring_close(
         &mut self,
         defer_close: &dyn Fn() -> bool,
@@ -164,22 +181,22 @@ impl<T: Transport> Reader<T> {
         )
     }
 
-    /// As [`WebSocket::on_pong`].
+    /// Sets a function that is called with the payload of each Pong, as [`WebSocket::on_pong`] does.
     pub fn on_pong(&mut self, hook: impl FnMut(&[u8]) + Send + Sync + 'static) {
         self.state.on_pong = Some(PongHook(Box::new(hook)));
     }
 
-    /// As [`WebSocket::close_info`].
+    /// Returns how the connection ended, as [`WebSocket::close_info`] does.
     pub fn close_info(&self) -> Option<CloseInfo> {
         self.inbound.close_info(&self.shared.outbound())
     }
 
-    /// As [`WebSocket::set_max_message`].
+    /// Changes the limit of messages, as [`WebSocket::set_max_message`] does.
     pub fn set_max_message(&mut self, bytes: u64) {
         self.inbound.set_max_message(bytes);
     }
 
-    /// As [`WebSocket::set_read_timeout`].
+    /// Sets how long [`read`](Self::read) waits, as [`WebSocket::set_read_timeout`] does.
     pub fn set_read_timeout(&mut self, timeout: Option<Duration>) {
         self.link.read_timeout = timeout;
     }
@@ -191,7 +208,7 @@ impl<T: Transport> Drop for Reader<T> {
             self.state.finish(&mut self.link, &mut &*self.shared, CloseLimits::default());
         } else if !self.state.is_finished() {
             let _ = self.shared.outbound().start_close(CloseCode::GOING_AWAY, "");
-            // Nobody is left to see the peer agree.
+            // Nobody is left to read the peer's answer.
             let limits = CloseLimits {
                 total: Some(DROP_TIMEOUT),
                 quiet: Some(MAX_SILENCE),
@@ -203,31 +220,31 @@ impl<T: Transport> Drop for Reader<T> {
 }
 
 impl<T: Transport> Writer<T> {
-    /// Sends a message; it is on the wire when this returns.
+    /// Sends a message. When this returns, the message has been written to the stream.
     ///
-    /// While others send on the same connection it waits for its turn.
+    /// While other threads send on the same connection, it waits for its turn.
     ///
     /// # Errors
     ///
-    /// As [`WebSocket::send`], and [`Error::Busy`](crate::Error::Busy) when [`MAX_WAITING`] threads wait:
-    /// nothing was sent.
+    /// The errors of [`WebSocket::send`], and [`Error::Busy`](crate::Error::Busy) if [`MAX_WAITING`] threads are
+    /// waiting, in which case nothing was sent.
     ///
-    /// What is left after a time-out goes out with the next send, or when the reader comes back to it. That is
-    /// soon if the reader has had something to do meanwhile, and otherwise within
-    /// [`Config::close_timeout`](crate::Config::close_timeout) and five seconds at the most.
+    /// After a time-out, the next send writes the rest of the message, or else the reader does. The reader does so soon
+    /// if it was active in the meantime. Otherwise it does so within the shorter of
+    /// [`Config::close_timeout`](crate::Config::close_timeout) and five seconds.
     ///
-    /// Threads that send at the same time write each other's messages. When the peer closes in the middle of
-    /// one, those that are still waiting for their turn get [`SendError::Closing`],
-    /// even if another has written theirs before.
+    /// Threads that send at the same time write each other's messages. If the peer closes in the middle of one, the
+    /// threads that are still waiting for their turn get [`SendError::Closing`], even if another thread has already
+    /// written their messages.
     pub fn send(&self, message: impl Into<Message>) -> Result<()> {
         self.send_batch([message])
     }
 
-    /// Sends several messages with as few writes as possible; they are on the wire when this returns.
+    /// Sends several messages with as few writes as possible. When this returns, they have been written to the stream.
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send); the messages before the one that failed may be sent.
+    /// The errors of [`send`](Self::send). The messages before the one that failed may have been sent.
     pub fn send_batch<M: Into<Message>>(
         &self,
         messages: impl IntoIterator<Item = M>,
@@ -241,11 +258,11 @@ impl<T: Transport> Writer<T> {
         })
     }
 
-    /// Sends a message that was encoded before, as for many receivers.
+    /// Sends a message that was encoded before, for example for many receivers.
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send).
+    /// The errors of [`send`](Self::send).
     pub fn send_prepared(&self, message: &PreparedMessage) -> Result<()> {
         self.send_prepared_batch([message])
     }
@@ -254,7 +271,7 @@ impl<T: Transport> Writer<T> {
     ///
     /// # Errors
     ///
-    /// As [`send_batch`](Self::send_batch).
+    /// The errors of [`send_batch`](Self::send_batch).
     pub fn send_prepared_batch<'m>(
         &self,
         messages: impl IntoIterator<Item = &'m PreparedMessage>,
@@ -266,7 +283,8 @@ impl<T: Transport> Writer<T> {
         })
     }
 
-    /// Puts a message of this writer into the output. The lock covers the setting and the message.
+    /// Puts a message of this writer into the output. The compression setting and the message are applied under one
+    /// lock.
     fn queue(
         &self,
         mut queue: impl FnMut(&mut Outbound) -> std::result::Result<(), SendError>,
@@ -278,75 +296,76 @@ impl<T: Transport> Writer<T> {
         })
     }
 
-    /// As [`WebSocket::set_compression`], for the messages of this writer and of its later clones. Other writers
-    /// are not affected. A writer begins with what was set before the split.
+    /// Sets whether messages are compressed, as [`WebSocket::set_compression`] does, for the messages of this writer
+    /// and of its later clones. Other writers are not affected. A writer starts with the setting from before the split.
     #[cfg(feature = "deflate")]
     pub fn set_compression(&mut self, compress: bool) {
         self.compress = compress;
     }
 
-    /// Sends a Ping with up to 125 bytes.
+    /// Sends a Ping with a payload of up to 125 bytes (RFC 6455 §5.5.2).
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send).
+    /// The errors of [`send`](Self::send).
     pub fn ping(&self, payload: &[u8]) -> Result<()> {
         self.shared.send(|| Ok(self.shared.outbound().ping(payload)?))
     }
 
-    /// As [`WebSocket::pong`].
+    /// Sends an unsolicited Pong, as [`WebSocket::pong`] does.
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send).
+    /// The errors of [`send`](Self::send).
     pub fn pong(&self, payload: &[u8]) -> Result<()> {
         self.shared.send(|| Ok(self.shared.outbound().pong(payload)?))
     }
 
-    /// Starts the closing handshake; the [`Reader`] sees its end, within
-    /// [`Config::close_timeout`](crate::Config::close_timeout). The Close frame follows what others send at
-    /// the moment, and does not wait for them.
+    /// Starts the closing handshake (RFC 6455 §7.1.2). The [`Reader`] completes it, within
+    /// [`Config::close_timeout`](crate::Config::close_timeout). The Close frame follows what other threads are sending
+    /// at the moment, and does not wait for them.
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send), and [`Error::Send`](crate::Error::Send) for a code or reason that is not allowed.
+    /// The errors of [`send`](Self::send), and [`Error::Send`](crate::Error::Send) for a code or reason that is not
+    /// allowed.
     pub fn start_close(&self, code: impl Into<CloseCode>, reason: &str) -> Result<()> {
         self.shared.outbound().start_close(code, reason)?;
         self.shared.write_close()
     }
 
-    /// Starts the closing handshake as [`start_close`](Self::start_close) does, but writes nothing and waits for
-    /// nobody: the Close frame goes out behind what waits, with the next [`flush`](Self::flush) or send of any
-    /// thread, or when the reader looks, within [`Config::close_timeout`](crate::Config::close_timeout) and five seconds at
-    /// the most.
+    /// Starts the closing handshake as [`start_close`](Self::start_close) does, but writes nothing and never blocks.
+    /// The Close frame follows the waiting output. The next [`flush`](Self::flush) or send of any thread writes it, or
+    /// else the reader does, within the shorter of [`Config::close_timeout`](crate::Config::close_timeout) and five
+    /// seconds.
     ///
     /// # Errors
     ///
-    /// [`Error::Send`](crate::Error::Send) when the connection is closing, and for a code or reason that is not
-    /// allowed.
+    /// [`Error::Send`](crate::Error::Send) if the connection is closing, or for a code or reason that is not allowed.
     pub fn queue_close(&self, code: impl Into<CloseCode>, reason: &str) -> Result<()> {
         Ok(self.shared.outbound().start_close(code, reason)?)
     }
 
-    /// Writes what waits to be sent.
+    /// Writes everything that is queued.
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send).
+    /// The errors of [`send`](Self::send).
     pub fn flush(&self) -> Result<()> {
         self.shared.send(|| Ok(()))
     }
 
-    /// Ends the connection when this time and [`Config::close_timeout`](crate::Config::close_timeout) (five
-    /// seconds without one) have passed, even if the peer still takes what waits. It changes nothing else: start the
-    /// closing handshake, too. The first call counts.
+    /// Limits the time that the connection may still last, even if the peer still accepts output. The limit is `time`
+    /// plus [`Config::close_timeout`](crate::Config::close_timeout), or plus five seconds if that is not set. The call
+    /// changes nothing else, so start the closing handshake too. Only the first call has an effect.
     ///
-    /// Without it, a peer that takes a little now and then stays until it has taken everything.
+    /// Without this limit, a peer that accepts a little output now and then keeps the connection until it has received
+    /// everything.
     pub fn end_within(&self, time: Duration) {
         self.shared.end_within(time);
     }
 
-    /// Whether messages can be sent.
+    /// Returns whether messages can be sent.
     pub fn is_open(&self) -> bool {
         self.shared.outbound().is_open()
     }

@@ -26,9 +26,9 @@ pub struct MessageReader<'w, T: Transport = Stream> {
 /// A message that is written piece by piece. [`WebSocket::write_stream`] returns it.
 ///
 /// Each write becomes a fragment, so write large pieces or use a [`io::BufWriter`]. Text is cut between characters,
-/// because some peers check each fragment: if a write ends inside a character, up to three bytes are kept until the next
-/// write. Call [`finish`](Self::finish): without it the message stays open for good, and all that can still be done is
-/// to close the connection.
+/// because some peers check each fragment. If a write ends inside a character, up to three bytes are held back until
+/// the next write. Call [`finish`](Self::finish): without it the message stays open for good, and the only thing left
+/// to do is to close the connection.
 #[derive(Debug)]
 #[must_use = "the message stays open unless it is finished"]
 pub struct MessageWriter<'w, T: Transport = Stream> {
@@ -42,7 +42,8 @@ pub struct MessageWriter<'w, T: Transport = Stream> {
 impl<T: Transport> WebSocket<T> {
     /// Waits for the next message, which is then read as it arrives. Returns `None` when the connection is over.
     ///
-    /// The message need not fit in memory, but [`Config::max_message`](crate::Config::max_message) still limits its length.
+    /// The message need not fit in memory, but [`Config::max_message`](crate::Config::max_message) still limits its
+    /// length.
     ///
     /// ```no_run
     /// # fn save(mut ws: ws_std::WebSocket) -> Result<(), Box<dyn std::error::Error>> {
@@ -62,7 +63,7 @@ impl<T: Transport> WebSocket<T> {
         loop {
             match self.driver.event(deadline) {
                 Ok(Some(Event::Chunk { kind, bytes, start: true, end, .. })) => {
-                    // The message is skipped, unless the reader asks for it.
+                    // The rest of the message is skipped unless the `MessageReader` asks for it.
                     self.driver.state.skipping = !end;
                     self.driver.endpoint.inbound.set_streaming(false);
                     return Ok(Some(MessageReader { ws: self, kind, chunk: bytes, ended: end }));
@@ -145,9 +146,9 @@ impl<T: Transport> MessageWriter<'_, T> {
     ///
     /// # Errors
     ///
-    /// The same as for [`WebSocket::send`]. After a time-out the message is complete, and the next write sends the rest of it.
-    /// After [`SendError::OutputFull`] it is not complete, and stays open. If text ends inside a character, the error is
-    /// [`Error::Io`](crate::Error::Io) of the kind [`io::ErrorKind::InvalidData`].
+    /// The same as for [`WebSocket::send`]. After a time-out the message is complete, and the next write sends the rest
+    /// of it. After [`SendError::OutputFull`] it is not complete, and stays open. If text ends inside a character, the
+    /// error is [`Error::Io`](crate::Error::Io) of the kind [`io::ErrorKind::InvalidData`].
     pub fn finish(mut self) -> Result<()> {
         if self.kind == MessageKind::Text && self.utf8.finish().is_err() {
             return Err(io::Error::from(io::ErrorKind::InvalidData).into());
@@ -161,7 +162,8 @@ impl<T: Transport> MessageWriter<'_, T> {
             return Err(SendError::MessageOpen.into());
         }
         let driver = &mut self.ws.driver;
-        // The last fragment is queued before the flush: if `finish` times out, the caller has no writer to try again with.
+        // The last fragment is queued before the flush: if `finish` times out, the caller has no writer to try again
+        // with.
         if !last && driver.endpoint.outbound.waiting() >= FLUSH_THRESHOLD {
             driver.flush()?;
         }
@@ -169,7 +171,8 @@ impl<T: Transport> MessageWriter<'_, T> {
             match driver.endpoint.outbound.queue_fragment(self.kind, bytes, last) {
                 Ok(()) => break,
                 Err(SendError::OutputFull) if !last => driver.flush()?,
-                // Returning the time-out would say that the message is complete.
+                // If the flush times out, this returns `OutputFull`: a time-out would mean that the message is
+                // complete.
                 Err(error) => make_room(error, || driver.flush())?,
             }
         }
@@ -179,8 +182,8 @@ impl<T: Transport> MessageWriter<'_, T> {
 }
 
 impl<T: Transport> Write for MessageWriter<'_, T> {
-    /// Queues a fragment; [`io::ErrorKind::InvalidData`] for text that is not UTF-8. A write may end inside a
-    /// character. After a time-out nothing was taken: write the same again.
+    /// Queues a fragment. A write may end inside a character. Returns [`io::ErrorKind::InvalidData`] for text that is
+    /// not UTF-8. After a time-out nothing was accepted, so write the same bytes again.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let bytes = bytes.get(..FLUSH_THRESHOLD).unwrap_or(bytes);
         if bytes.is_empty() {

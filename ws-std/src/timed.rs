@@ -1,9 +1,9 @@
 //! A stream whose reads and writes wait for a bounded time.
 //!
-//! It knows no endpoint: [`Link`](crate::link::Link) moves bytes between the two. This module sets the stream's time-outs, only
-//! when they change. It tells errors that end the stream from those that only end a wait, and shows the tracer what is
-//! read and written. It never retries without waiting, because with a non-blocking stream that would keep a
-//! processor busy.
+//! This module does not know the endpoint: [`Link`](crate::link::Link) moves bytes between the two. It sets the
+//! stream's time-outs, and only when they change. It distinguishes errors that end the stream from those that only end
+//! a wait, and passes the tracer what is read and written. It never retries without waiting, because that would keep a
+//! processor busy over a non-blocking stream.
 
 use std::io::{self, IoSlice};
 use std::thread;
@@ -15,10 +15,11 @@ use crate::transport::Transport;
 
 /// The shortest time-out, because zero would mean no time-out.
 pub(crate) const MIN_WAIT: Duration = Duration::from_millis(1);
-/// A call that returns faster than this has not waited. A system call that waits takes longer, even if it wakes up early.
+/// A call that returns faster than this has not waited. A system call that waits takes longer, even if it wakes up
+/// early.
 const AT_ONCE: Duration = Duration::from_micros(250);
 
-/// The clock that an endpoint asks: the time since its connection began.
+/// The clock of an endpoint: the time since its connection began.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock(Instant);
 
@@ -40,32 +41,33 @@ impl Clock {
     }
 }
 
-/// A stream, and what is known about how it waits.
+/// A stream, and what is known about how its calls wait.
 #[derive(Debug)]
 pub(crate) struct Timed<T> {
     pub(crate) stream: T,
     pub(crate) clock: Clock,
-    /// Shows what is read and written.
+    /// Traces what is read and written.
     pub(crate) tracer: Option<Box<Tracer>>,
     /// The time-outs that were last set, if any.
     set_read: Option<Option<Duration>>,
     set_write: Option<Duration>,
     /// Whether the stream has no time-outs.
     timeless: bool,
-    /// Nothing waits: neither a read whose deadline has come, nor a write.
+    /// Whether nothing may wait: neither a read whose deadline has passed, nor a write.
     pub(crate) at_once: bool,
     blocking: Blocking,
-    /// Whether the hook for traces has panicked. The bytes that it was called for are lost, so the stream can no longer be used.
+    /// Whether the hook for traces has panicked. The bytes that it was called for are lost, so the stream can no longer
+    /// be used.
     panicked: bool,
 }
 
-/// What is known about how the stream waits.
+/// Whether the calls of the stream wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Blocking {
     Unknown,
-    /// A write has returned without having written anything, and how long it took was not measured.
+    /// A write has returned without writing anything, and its duration was not measured.
     Suspect,
-    /// The stream waits: a call that returns with nothing has waited.
+    /// The stream is blocking: a call that returned without a result has waited.
     Waits,
 }
 
@@ -73,9 +75,9 @@ enum Blocking {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Attempt<R> {
     Done(R),
-    /// The peer has taken some of the bytes that the stream holds back.
+    /// The peer has received some of the bytes that the stream holds back.
     Progress,
-    /// The stream takes nothing at the moment.
+    /// The stream accepts nothing at the moment.
     Nothing,
 }
 
@@ -124,7 +126,7 @@ impl<T: Transport> Timed<T> {
     ///
     /// # Errors
     ///
-    /// Nothing more can be written.
+    /// An error means that nothing more can be written.
     pub(crate) fn write(
         &mut self,
         slices: &[IoSlice<'_>],
@@ -135,7 +137,7 @@ impl<T: Transport> Timed<T> {
             result => result,
         })?;
         if let (Attempt::Done(written), Some(tracer)) = (attempt, &mut self.tracer) {
-            // If the hook panics, nobody must write the same bytes again.
+            // If the hook panics, the same bytes must not be written again.
             self.panicked = true;
             let mut left = written;
             for slice in slices {
@@ -183,7 +185,7 @@ impl<T: Transport> Timed<T> {
             Err(error) if is_indeterminate(&error) => Err(error.into()),
             Err(error) if self.at_once && is_timeout(&error) => Ok(Attempt::Nothing),
             Err(error) if is_timeout(&error) || error.kind() == io::ErrorKind::Interrupted => {
-                // The stream may be non-blocking. Asking it again and again would keep a processor busy.
+                // The stream may be non-blocking. Trying again and again would keep a processor busy.
                 if begun.is_some_and(|begun| begun.elapsed() >= AT_ONCE) {
                     self.blocking = Blocking::Waits;
                 }
@@ -201,7 +203,8 @@ impl<T: Transport> Timed<T> {
     ///
     /// # Errors
     ///
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if the stream is non-blocking, or another error that does not end the stream.
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if the stream is non-blocking, or another error that does not end the
+    /// stream.
     pub(crate) fn read(
         &mut self,
         buffer: &mut [u8],
@@ -257,7 +260,7 @@ impl<T: Transport> Timed<T> {
         }
     }
 
-    /// Reads from the stream. If `at_once` is set and the deadline has come, it does not wait.
+    /// Reads from the stream. If `at_once` is set and the deadline has passed, it does not wait.
     fn read_stream(
         &mut self,
         buffer: &mut [u8],
@@ -269,8 +272,8 @@ impl<T: Transport> Timed<T> {
         self.without_waiting(|stream| stream.read(buffer), |count| *count > 0)
     }
 
-    /// Reads or writes without waiting. What `has_moved` bytes is not lost when the mode of the stream cannot be restored:
-    /// the next call shows that.
+    /// Reads or writes without waiting. If `has_moved` returns `true`, the result is returned even if the mode of the
+    /// stream cannot be restored, so that its bytes are not lost. The next call then fails.
     fn without_waiting<R>(
         &mut self,
         call: impl FnOnce(&mut T) -> io::Result<R>,
@@ -285,13 +288,13 @@ impl<T: Transport> Timed<T> {
                 }
                 result
             }
-            // It waits for as long as its shortest time-out.
+            // Such a stream waits for as long as its shortest time-out.
             Err(error) if error.kind() == io::ErrorKind::Unsupported => call(&mut self.stream),
             Err(error) => Err(error),
         }
     }
 
-    /// Returns whether a read ends in time. A stream without time-outs may block for ever.
+    /// Returns whether a read returns by the deadline. A stream without time-outs may block for ever.
     pub(crate) fn can_read_until(&mut self, deadline: Option<ws_core::Instant>) -> bool {
         self.set_read_timeout(deadline).is_ok() && !self.timeless
     }
@@ -300,7 +303,7 @@ impl<T: Transport> Timed<T> {
     pub(crate) fn shutdown_write(&mut self, wait: Duration) {
         let wait = if self.at_once { MIN_WAIT } else { wait.max(MIN_WAIT) };
         let _ = self.set_write_timeout(wait);
-        // The peer may be gone by now.
+        // The peer may have gone by now.
         let _ = if self.at_once {
             self.without_waiting(T::shutdown_write, |()| true)
         } else {

@@ -1,10 +1,10 @@
-//! Tracing: a hook that sees each head and each frame that goes over a connection.
+//! Tracing: a hook that is called for each head and each frame of a connection.
 //!
-//! The tracer follows the bytes of both directions outside of the endpoint, so that it shows what went over the
-//! stream, faults included. It keeps at most one head, or one frame with the first [`TRACED_PAYLOAD`] bytes of
-//! its payload, for each direction.
+//! The tracer follows the bytes of both directions outside the endpoint, so that it shows what was on the stream,
+//! faults included. For each direction it keeps at most one head, or one frame with the first [`TRACED_PAYLOAD`] bytes
+//! of its payload.
 //!
-//! Nothing else depends on it: [`Timed`](crate::timed::Timed) shows the bytes to the tracer, if there is one.
+//! Nothing else depends on it: [`Timed`](crate::timed::Timed) passes the bytes to the tracer, if there is one.
 
 #[cfg(feature = "deflate")]
 mod inflate;
@@ -27,19 +27,21 @@ use crate::sync::lock;
 /// How much of a payload a trace shows, in bytes.
 pub const TRACED_PAYLOAD: usize = 1024;
 
-/// How much of what is no frame a trace shows, in bytes.
+/// How much of bytes that are not a valid frame a trace shows, in bytes.
 const FAULT: usize = 64;
-/// What an answer of a server that speaks HTTP begins with.
+/// The first bytes of an HTTP response.
 const HTTP: &[u8] = b"HTTP/";
 
-/// A head that is longer is not followed.
+/// The longest head that is traced, in bytes. After a longer one, nothing more of that direction is traced.
 const MAX_HEAD: usize = 64 * 1024;
 
-/// Something that has gone over a connection; printed, it is one line per line of a head, and one per frame.
+/// Something that was sent or received on a connection. `Display` shows one line for each line of a head, and one line
+/// for a frame.
 ///
-/// A compressed message is shown twice: its frames as they are on the wire, then what it was before.
+/// A compressed message is shown twice: first its frames as they were transmitted, then its inflated content.
 ///
-/// Heads can hold secrets, such as cookies. A thread that panics, be it in the hook, tells nothing more.
+/// Heads can contain secrets, such as cookies. While a thread panics, even if it was the hook that panicked, it does
+/// not call the hook.
 ///
 /// ```no_run
 /// let mut ws = ws_std::Connector::builder()
@@ -59,13 +61,13 @@ const MAX_HEAD: usize = 64 * 1024;
 pub struct Trace<'a> {
     /// The other end, if it has an address.
     pub peer: Option<SocketAddr>,
-    /// Which way it went.
+    /// The direction in which it went.
     pub direction: Direction,
-    /// What it was.
+    /// What was sent or received.
     pub what: Traced<'a>,
 }
 
-/// Which way something went, seen from here.
+/// The direction in which something went, seen from this side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
     /// To the peer.
@@ -74,22 +76,22 @@ pub enum Direction {
     Received,
 }
 
-/// What a [`Trace`] is of.
+/// What a [`Trace`] shows.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Traced<'a> {
     /// The head of a request or response, up to and including its empty line.
     Head(&'a [u8]),
-    /// A message of the handshake with a SOCKS5 proxy. Of the message with user and password, only the first byte is
-    /// there, the version of that exchange.
+    /// A message of the handshake with a SOCKS5 proxy (RFC 1928). Of the message with the user and the password, only
+    /// the first byte is shown, which is the version of that exchange (RFC 1929).
     Socks5(&'a [u8]),
-    /// A frame: its header, and the payload without its mask, of which the first
-    /// [`TRACED_PAYLOAD`] bytes are there.
+    /// A frame: its header, and the first [`TRACED_PAYLOAD`] bytes of its payload, unmasked.
     Frame(FrameHeader, &'a [u8]),
-    /// What a compressed message was before, behind its last frame: its kind, its length, and the first
-    /// [`TRACED_PAYLOAD`] bytes. To know it costs time and up to 32 KiB of memory for each direction.
+    /// The inflated content of a compressed message, after its last frame: its kind, its length, and the first
+    /// [`TRACED_PAYLOAD`] bytes. Inflating for the trace costs time, and up to 32 KiB of memory for each direction.
     Inflated(MessageKind, u64, &'a [u8]),
-    /// Bytes that are no frame, with the first of them that have come, up to 64. What follows is not looked at.
+    /// Bytes that are not a valid frame: the error, and up to 64 of them, as far as they have arrived. Nothing more of
+    /// that direction is traced.
     Fault(ProtocolError, &'a [u8]),
 }
 
@@ -170,7 +172,7 @@ fn fmt_len(len: u64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     write!(f, "{len} byte{}", if len == 1 { "" } else { "s" })
 }
 
-/// As text where that is what it is, otherwise in hexadecimal.
+/// Shows text as text, and everything else in hexadecimal.
 fn fmt_payload(
     is_binary: bool,
     len: u64,
@@ -201,11 +203,11 @@ fn fmt_payload(
     }
 }
 
-/// What looks on.
+/// The application's hook.
 #[derive(Clone)]
 pub(crate) struct Hook {
     call: Arc<dyn Fn(&Trace<'_>) + Send + Sync>,
-    /// Of its own: the connections find theirs as if nobody looked on.
+    /// A pool for the trace alone, so that tracing does not affect the engines of the connections.
     #[cfg(feature = "deflate")]
     pool: Pool,
 }
@@ -239,11 +241,11 @@ pub(crate) struct Tracer {
 struct Side {
     direction: Direction,
     syntax: Syntax,
-    /// What has come of a head or of a frame that is to be told.
+    /// The bytes of an incomplete head or frame.
     held: Vec<u8>,
-    /// How much of a payload is still to pass by.
+    /// How many bytes of a payload still follow and are not shown.
     skip: u64,
-    /// Shared by the tracers of both halves of a connection, of which one sees this direction.
+    /// Shared by the tracers of both halves of a split connection, of which only one sees this direction.
     #[cfg(feature = "deflate")]
     inflating: Arc<Mutex<inflate::Inflating>>,
 }
@@ -252,12 +254,12 @@ struct Side {
 enum Syntax {
     Head,
     Frames,
-    /// Not followed.
+    /// Not traced.
     Other,
 }
 
 impl Tracer {
-    /// From the opening handshake on, if there is a hook.
+    /// Returns a tracer that starts with the opening handshake, if there is a hook.
     pub(crate) fn boxed(hook: Option<&Hook>, peer: Option<SocketAddr>) -> Option<Box<Self>> {
         let hook = hook?.clone();
         let side = |direction| Side {
@@ -272,7 +274,7 @@ impl Tracer {
         Some(Box::new(Self { hook, peer, sent, received }))
     }
 
-    /// Shows a message of the handshake with a proxy.
+    /// Traces a message of the handshake with a SOCKS5 proxy.
     pub(crate) fn socks5(&self, direction: Direction, message: &[u8]) {
         let side = match direction {
             Direction::Sent => &self.sent,
@@ -320,9 +322,9 @@ impl Side {
         }
     }
 
-    /// Takes bytes of a head; returns those after it.
+    /// Consumes bytes of a head. Returns those that follow it.
     fn head<'b>(&mut self, bytes: &'b [u8], hook: &Hook, peer: Option<SocketAddr>) -> &'b [u8] {
-        // The end may have begun before.
+        // The empty line may have begun in earlier bytes.
         let before = self.held.len();
         self.held.extend_from_slice(bytes);
         let from = before.saturating_sub(3);
@@ -344,7 +346,7 @@ impl Side {
         end.checked_sub(before).and_then(|taken| bytes.get(taken..)).unwrap_or_default()
     }
 
-    /// Takes bytes of a frame; returns those after what is told of it.
+    /// Consumes bytes of a frame. Returns those that follow the part that is shown.
     fn frame<'b>(&mut self, bytes: &'b [u8], hook: &Hook, peer: Option<SocketAddr>) -> &'b [u8] {
         let before = self.held.len();
         let most = TRACED_PAYLOAD.saturating_add(MAX_HEADER_LEN);
@@ -395,7 +397,7 @@ impl Side {
     }
 
     fn tell(&self, what: Traced<'_>, hook: &Hook, peer: Option<SocketAddr>) {
-        // A half that is dropped still writes. A second panic would end the process.
+        // A half that is dropped during a panic still writes. A second panic would end the process.
         if thread::panicking() {
             return;
         }
@@ -403,7 +405,7 @@ impl Side {
     }
 }
 
-/// What follows a head: frames behind a request for a WebSocket and behind a 101, another head behind an
+/// Returns what follows a head: frames after a request for a WebSocket and after a 101, and another head after an
 /// interim response.
 fn after(head: &[u8]) -> Syntax {
     let text = String::from_utf8_lossy(head).to_ascii_lowercase();
@@ -429,7 +431,7 @@ mod tests {
 
     const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: WebSocket\r\n\r\n";
 
-    /// What is told of these bytes, cut into pieces of this size.
+    /// Returns the lines of the trace for these bytes, cut into pieces of this size.
     fn told(bytes: &[u8], size: usize) -> Vec<String> {
         let lines = Arc::new(Mutex::new(Vec::new()));
         let log = lines.clone();
@@ -468,7 +470,7 @@ mod tests {
                 vec!["< binary, RSV1, 3 bytes: 007fff".into(), "< binary, 0 bytes".into()],
             ),
             (b"\x81\x03\xff\x1b[", vec!["< text, 3 bytes: ff1b5b".into()]),
-            // A terminal is not to be written to by a peer.
+            // A peer must not be able to send control characters to a terminal.
             (b"\x81\x04\x1b[2J", vec!["< text, 4 bytes: \"\\u{1b}[2J\"".into()]),
             (
                 &[b"\x81\x7e\x0b\xb8", long.as_bytes(), b"\x81\x01y"].concat(),
@@ -494,7 +496,7 @@ mod tests {
         let long = "y".repeat(61);
         let cases = [
             (&b"\x83\x00\x1b["[..], format!("{fault}: \"\\x83"), "\\x00\\x1b[\"".to_owned()),
-            // A bare "H" is a fragmented control frame: what it really is shows a little later.
+            // A single "H" is a fragmented control frame. A little later it turns out to be HTTP.
             (
                 b"HTTP/1.1 400 Bad Request\r\n\r\n",
                 "the peer sent HTTP: \"HTTP/".into(),
@@ -511,7 +513,7 @@ mod tests {
             for size in [1, 2, 3, 7, 100, 5000] {
                 let told = told(&bytes, size);
                 assert_eq!((told.len(), &*told[1]), (3, "< text, 2 bytes: \"ok\""), "{told:?}");
-                // It shows what has come by then.
+                // The trace shows what has arrived by then.
                 let line = told[2].strip_prefix("< no frame: ").unwrap();
                 let shown = line.strip_prefix(&start).and_then(|shown| shown.strip_suffix('"'));
                 assert!(shown.is_some_and(|shown| rest.starts_with(shown)), "{line}");
@@ -556,7 +558,7 @@ mod tests {
                 ],
             ),
             (b"\xc2\x01\x00", &["binary, RSV1, 1 byte: 00", "inflated, 0 bytes"]),
-            // Behind one that is not valid nothing is known.
+            // After an invalid message, nothing can be inflated.
             (
                 b"\xc2\x01\xff\xc1\x07\xf2\x48\xcd\xc9\xc9\x07\x00",
                 &["binary, RSV1, 1 byte: ff", "text, RSV1, 7 bytes: f248cdc9c90700"],

@@ -1,11 +1,11 @@
-//! The one write loop.
+//! The write loop.
 //!
-//! Output is taken from the endpoint in batches, so that the endpoint is not locked during a system call. Each
-//! wait is short, so that deadlines are kept and progress is seen: a blocking write ends after some milliseconds
-//! and returns how much the stream has taken.
+//! Output is taken from the endpoint in batches, so that the endpoint is not locked during a system call. Each wait is
+//! short, so that deadlines are kept and progress is seen: a blocking write ends after some milliseconds and returns
+//! how much the stream has accepted.
 //!
-//! A flush writes the output that waits when it begins, within the write time-out. Applications that send use it.
-//! The read loop, before it waits, and the end of the connection write only as much as the stream takes at
+//! A flush writes the output that is waiting when it begins, within the write time-out. It serves applications that
+//! send. The read loop, before it waits, and the end of the connection write only as much as the stream accepts at
 //! once.
 
 use std::io::{self, IoSlice};
@@ -23,25 +23,25 @@ use crate::sending::{Pause, Sending, Written, make_room};
 use crate::timed::{Attempt, Filled, MIN_WAIT};
 use crate::transport::Transport;
 
-/// How long a write waits that must not keep others from reading.
+/// How long a write waits if it must not keep others from reading.
 const MIN_WRITE_WAIT: Duration = MIN_WAIT;
-/// How long to keep writing to a stream that takes some output, but not all, before it is read again.
+/// How long to keep writing to a stream that accepts some output, but not all, before reading from it again.
 const MAX_WRITE_TURN: Duration = Duration::from_millis(10);
 
 /// How long to keep writing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum WriteUntil {
-    /// Until the stream takes nothing at the moment.
+    /// Until the stream accepts nothing at the moment.
     Blocked,
-    /// Until the write time-out has passed, counted from when the stream first takes nothing.
+    /// Until the write time-out has passed, counted from when the stream first accepts nothing.
     Timeout,
 }
 
-/// What is left to do for a side that writes.
+/// What is left for the sending side to do.
 enum Task {
     /// Only a flush.
     Flush,
-    /// Write the batch that was taken. With `all`, no output waits behind it.
+    /// Write the batch that was taken. If `all` is set, no output is waiting behind it.
     Write { all: bool },
     /// Nothing, because the connection is over for the sending side.
     Over,
@@ -52,25 +52,25 @@ enum Task {
 struct Moved {
     /// How many bytes of output are now written and flushed.
     count: usize,
-    /// Whether the stream has taken everything that it was given.
+    /// Whether the stream has accepted everything that it was given.
     whole: bool,
 }
 
 impl<T: Transport> Link<T> {
-    /// Writes the output that waits, within the write time-out. Output that others add behind it is written as far as the stream
-    /// takes it at once, and does not count.
+    /// Writes the waiting output, within the write time-out. Output that others add behind it does not count: as much
+    /// of it is written as the stream accepts at once.
     pub(crate) fn flush(&mut self, sending: &mut impl Sending) -> Result<()> {
         let mut flushed = false;
         let written = self.write_out(sending, WriteUntil::Timeout, &mut flushed);
         if flushed { Ok(()) } else { written?.outcome(sending) }
     }
 
-    /// Writes as much output as the stream takes at once.
+    /// Writes as much output as the stream accepts at once.
     pub(crate) fn write_now(&mut self, sending: &mut impl Sending) -> Result<Written> {
         self.write_out(sending, WriteUntil::Blocked, &mut false)
     }
 
-    /// Adds something to the output. While there is no room for it, writes what waits.
+    /// Adds something to the output. While there is no room for it, writes the waiting output.
     #[inline]
     pub(crate) fn queue(
         &mut self,
@@ -83,8 +83,8 @@ impl<T: Transport> Link<T> {
         }
     }
 
-    /// Like [`queue`](Self::queue), for a lent message. It is written once, together with the output that waits, and only what the
-    /// stream does not take is copied.
+    /// Like [`queue`](Self::queue), for a lent message. It is written once, together with the waiting output, and only
+    /// what the stream does not accept is copied.
     pub(crate) fn queue_and_write(
         &mut self,
         sending: &mut Outbound,
@@ -127,24 +127,24 @@ impl<T: Transport> Link<T> {
         }
     }
 
-    /// Writes output, and shuts down the write side when it is time to. While the stream takes nothing, a
-    /// holder of both sides reads, because the peer may be waiting for exactly that.
+    /// Writes output, and shuts down the write side when it is time to. While the stream accepts nothing, a holder of
+    /// both sides reads, because the peer may be waiting for that.
     ///
-    /// Sets `flushed` once everything is written that waited at the beginning, or soon after. From then on, the rest is written only
-    /// as far as the stream takes it at once.
+    /// Sets `flushed` once everything that was waiting at the beginning is written, or soon after. From then on, it
+    /// writes only as much as the stream accepts at once.
     fn write_out(
         &mut self,
         sending: &mut impl Sending,
         mut until: WriteUntil,
         flushed: &mut bool,
     ) -> Result<Written> {
-        // Whether everything that waited at the beginning is in the stream or in the batch.
+        // Whether everything that was waiting at the beginning is in the stream or in the batch.
         let mut is_taken = until == WriteUntil::Timeout && {
             let taken = self.batch.in_flight();
             sending.with(|out| out.waiting() == taken && !out.has_dropped())
         };
-        // Set when the stream first takes nothing: the time by which it has to take the output that waits then, and how much of
-        // that is left. Output that others add in the meantime has its own time.
+        // Set when the stream first accepts nothing: the time by which it has to accept the output that is waiting
+        // then, and how much of that output is left. Output that others add in the meantime has its own time.
         let mut limit: Option<(Instant, usize)> = None;
         let mut begun = None;
         let mut pause = Pause::default();
@@ -197,7 +197,7 @@ impl<T: Transport> Link<T> {
                     }
                     continue;
                 }
-                // Whoever reads must not be kept by a peer that takes a little at a time, on and on.
+                // A peer that accepts a little at a time, on and on, must not keep the caller from reading.
                 let begun = begun.get_or_insert_with(Instant::now);
                 if !self.io.at_once && begun.elapsed() < MAX_WRITE_TURN {
                     continue;
@@ -216,8 +216,7 @@ impl<T: Transport> Link<T> {
         }
     }
 
-    /// Reads once if the holder has both sides, and returns whether it has. If something came, resets
-    /// `pause`.
+    /// Reads once if the holder has both sides. Returns whether it has. If bytes arrived, resets `pause`.
     fn read_instead(
         &mut self,
         sending: &mut impl Sending,
@@ -266,12 +265,12 @@ impl<T: Transport> Link<T> {
         }
     }
 
-    /// Does what is due while a batch waits. Returns whether nobody will take the batch.
+    /// Acts on passed deadlines while a batch is waiting. Returns whether the batch cannot be written any more.
     fn act_on_deadlines(&mut self, sending: &mut impl Sending) -> bool {
         let now = self.io.clock.now();
         let shutdown = sending.with(|out| match out.next(|| now) {
             Next::Shutdown { until, .. } => Some(until),
-            // What the stream holds back is dropped, too.
+            // The bytes that the stream holds back are dropped too.
             Next::Done => Some(Some(now)),
             _ => None,
         });
@@ -288,7 +287,7 @@ impl<T: Transport> Link<T> {
         timeout.unwrap_or_else(|| far(now))
     }
 
-    /// Writes some of the batch, for at most `wait`. Returns `None` if the stream takes nothing in that time.
+    /// Writes some of the batch, for at most `wait`. Returns `None` if the stream accepts nothing in that time.
     fn write(&mut self, sending: &mut impl Sending, wait: Duration) -> Result<Option<Moved>> {
         self.check_write_side()?;
         let mut slices = [IoSlice::new(&[]); SLICES];

@@ -143,8 +143,8 @@ fn server_shows_origin_and_host_of_a_page_from_elsewhere() {
     assert_eq!(
         error.to_string(),
         "not a valid WebSocket handshake: Origin is not allowed here (RFC 6455 §10.2): Origin is \
-         \"https://chat.example\" and Host is \"example.com\"; `origins` admits pages of other origins, and a \
-         proxy in front has to pass Host on as it is"
+         \"https://chat.example\" and Host is \"example.com\"; to admit pages of other origins, set `origins`; a \
+         proxy in front of the server must pass Host on unchanged"
     );
     assert!(!format!("{error:?}").contains("hidden"));
     let request = failure(error, OriginNotAllowed).request.expect("its syntax is right");

@@ -1,8 +1,8 @@
-//! Which data frame is to be sent.
+//! The kind of a data frame and its place in its message.
 
 use crate::MessageKind;
 
-/// Which data frame is to be sent: its kind and its place in its message.
+/// The data frame to send: the kind of its message, and whether it is the message's last frame.
 ///
 /// ```
 /// use ws_core::DataFrame;
@@ -12,8 +12,8 @@ use crate::MessageKind;
 /// # assert_ne!(whole, first_of_several);
 /// ```
 ///
-/// The fragments of a message all have its kind here; that all but the first go out as
-/// continuation frames is seen to by the connection (RFC 6455 §5.4).
+/// All fragments of a message have the kind of the message. The connection sends all but the first of them as
+/// continuation frames (RFC 6455 §5.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct DataFrame {
     pub(crate) kind: MessageKind,
@@ -24,18 +24,18 @@ pub struct DataFrame {
 impl DataFrame {
     /// The last or only frame of a text message.
     ///
-    /// That a message's frames together are UTF-8 is up to the caller (RFC 6455 §5.6).
+    /// The caller must ensure that the payloads of the message's frames together are valid UTF-8 (RFC 6455 §5.6).
     pub const TEXT: Self = Self::new(MessageKind::Text);
     /// The last or only frame of a binary message.
     pub const BINARY: Self = Self::new(MessageKind::Binary);
 
-    /// The last or only frame of a message of this kind.
+    /// Returns the last or only frame of a message of this kind.
     #[inline]
     pub const fn new(kind: MessageKind) -> Self {
         Self { kind, fin: true, compressed: false }
     }
 
-    /// The same, but more frames of the message follow.
+    /// Returns this frame as one that is followed by more frames of the same message.
     #[inline]
     #[must_use]
     pub const fn more(mut self) -> Self {
@@ -43,7 +43,7 @@ impl DataFrame {
         self
     }
 
-    /// The same, marked as the first frame of a compressed message (RFC 7692 §6).
+    /// Returns this frame, marked as the first frame of a compressed message if `compressed` is true (RFC 7692 §6).
     #[inline]
     #[must_use]
     pub const fn compressed(mut self, compressed: bool) -> Self {

@@ -1,8 +1,8 @@
-//! Where a connection stands between its opening and its end: who closed, what was sent, what is awaited,
-//! and when the stream may be dropped (RFC 6455 §7.1).
+//! The state of a connection from its opening to its end: who closed, what was sent, what is awaited, and when the
+//! stream may be dropped (RFC 6455 §7.1).
 //!
-//! This is the only place that knows. [`Sender`](super::Sender) owns it, because most of it is about what
-//! is still to be sent; the receiving half reports to the sender.
+//! No other module keeps this state. [`Sender`](super::Sender) owns it, because most of it depends on what still has to
+//! be sent. The receiving half reports to the sender.
 
 use super::timers::Stage;
 use crate::{CloseCode, Role, SHORT_CUTS};
@@ -10,24 +10,24 @@ use crate::{CloseCode, Role, SHORT_CUTS};
 #[derive(Debug)]
 pub(crate) struct Ending {
     role: Role,
-    /// What [`can_send`](Self::can_send) says, noted whenever it may change: it is asked for each message.
+    /// The result of [`can_send`](Self::can_send), stored after each change because it is needed for each message.
     open: bool,
     state: ConnectionState,
     /// Our Close frame.
     close: CloseFrameState,
-    /// The peer's Close frame has been parsed.
+    /// Whether the peer's Close frame has been parsed.
     peer_closed: bool,
-    /// The connection has failed: a Close frame says why, and the peer's is not awaited.
+    /// Whether the connection has failed. Our Close frame then carries the reason, and the peer's is not awaited.
     failed: bool,
-    /// Our Close frame was sent before the peer's had come.
+    /// Whether our Close frame was sent before the peer's arrived.
     closed_first: bool,
-    /// The stream has taken all of our Close frame.
+    /// Whether our Close frame has been written to the stream completely.
     close_written: bool,
-    /// The connection or its stream had failed before the Close frames had gone both ways.
+    /// Whether the connection or its stream failed before Close frames had gone both ways.
     unclean: bool,
-    /// The driver was told to write what was encoded, our Close frame included.
+    /// Whether the driver was asked to write all encoded bytes, and our Close frame is among them.
     told_to_write: bool,
-    /// The peer was found not to answer a Ping.
+    /// Whether the peer has failed to answer a Ping in time.
     lost: bool,
     stream: StreamState,
     shutdown: ShutdownState,
@@ -38,15 +38,15 @@ pub(crate) enum ConnectionState {
     /// The opening handshake is not complete.
     #[cfg(feature = "endpoint")]
     Opening,
-    /// A request waits for its answer.
+    /// A request is waiting for the application's answer.
     #[cfg(feature = "endpoint")]
     Asked,
-    /// So does one whose client has ended its side of the stream.
+    /// As `Asked`, but the client has ended its side of the stream.
     #[cfg(feature = "endpoint")]
     HalfClosed,
-    /// The WebSocket is open, or was.
+    /// The opening handshake has succeeded. The WebSocket is open, or was.
     Open,
-    /// There is none, and there will be none: an HTTP response was the last, or nothing can be sent.
+    /// There will be no WebSocket: an HTTP response was the last output, or nothing can be sent.
     #[cfg(feature = "endpoint")]
     Over,
 }
@@ -54,41 +54,41 @@ pub(crate) enum ConnectionState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CloseFrameState {
     No,
-    /// It follows messages that wait to be sent.
+    /// It follows messages that are still to be sent.
     #[cfg(feature = "endpoint")]
     Queued,
     Due(CloseCode),
     Sent(CloseCode),
 }
 
-/// What has become of the stream.
+/// The state of the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StreamState {
     Open,
-    /// The peer has ended it.
+    /// The peer has ended its side.
     Ended,
-    /// The peer did not answer a Ping; what is left is written as far as it takes that.
+    /// The peer did not answer a Ping. The remaining output is still written, as long as the stream accepts it.
     Lost,
-    /// The peer is not waited for any longer, and nothing more is written.
+    /// The connection no longer waits for the peer, and nothing more is written.
     GivenUp,
-    /// It has failed: nothing can be written.
+    /// The stream has failed, so nothing can be written.
     Reset,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ShutdownState {
     No,
-    /// It was told for the last time.
+    /// The driver was asked for the last time.
     Tried,
     Confirmed,
 }
 
-/// What is left to do when nothing waits to be written.
+/// What is left to do when there is no output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rest {
     /// Shut down the write side of the stream.
     Shutdown,
-    /// The same, without waiting for it: it is tried once.
+    /// Shut it down without waiting. This is asked for once.
     LastShutdown,
     Wait,
     Done,
@@ -134,7 +134,7 @@ impl Ending {
         self.close
     }
 
-    /// The code of our Close frame, once it is encoded.
+    /// The code of our Close frame, after it was encoded.
     pub(crate) const fn sent_close(&self) -> Option<CloseCode> {
         match self.close {
             CloseFrameState::Sent(code) => Some(code),
@@ -177,26 +177,26 @@ impl Ending {
         }
     }
 
-    /// Whether the stream has ended, or is not waited for any longer.
+    /// Whether the stream has ended, or the connection no longer waits for the peer.
     #[inline]
     pub(crate) fn has_ended(&self) -> bool {
         self.stream != StreamState::Open
     }
 
-    /// Whether what waits to be written is of no use any more.
+    /// Whether the remaining output is to be dropped.
     #[inline]
     pub(crate) fn drops_output(&self) -> bool {
         matches!(self.stream, StreamState::GivenUp | StreamState::Reset)
     }
 
-    /// Whether the peer's Close frame has come, or the connection has failed: what of our messages was not
-    /// begun is not sent any more.
+    /// Whether messages that have not been started must not be sent any more, because the peer's Close frame has
+    /// arrived or the connection has failed.
     #[cfg(feature = "endpoint")]
     pub(crate) const fn cuts_messages(&self) -> bool {
         self.peer_closed || self.failed
     }
 
-    /// A Close frame with this code is owed, unless one was sent.
+    /// Makes a Close frame with this code due, unless one is due or was sent already.
     pub(crate) fn close_due(&mut self, code: CloseCode) {
         let owed = match self.close {
             CloseFrameState::No => true,
@@ -235,7 +235,7 @@ impl Ending {
         self.note_open();
     }
 
-    /// The stream is in this state from now on; the first end counts, but giving up and a reset come after it.
+    /// Changes the state of the stream. The first end counts, except that `GivenUp` and `Reset` replace earlier ends.
     pub(crate) fn end(&mut self, stream: StreamState) {
         let more = match stream {
             StreamState::Reset => true,
@@ -249,12 +249,12 @@ impl Ending {
         }
     }
 
-    /// Whether the peer was found not to answer a Ping, whatever has become of the stream since.
+    /// Whether the peer has failed to answer a Ping in time, whatever the state of the stream is.
     pub(crate) const fn is_lost(&self) -> bool {
         self.lost
     }
 
-    /// The stream has taken all that was to be written.
+    /// The stream has accepted all output.
     #[inline]
     pub(crate) fn all_written(&mut self) {
         if self.sent_close().is_some() && !self.drops_output() {
@@ -262,12 +262,12 @@ impl Ending {
         }
     }
 
-    /// The driver is told to write all that was encoded. When it asks again it has done so.
+    /// The driver is asked to write all encoded bytes. It has done so when it calls again.
     pub(crate) fn tell_to_write(&mut self) {
         self.told_to_write = self.sent_close().is_some();
     }
 
-    /// The driver asks again.
+    /// The driver has called again.
     pub(crate) fn asked(&mut self) {
         if self.told_to_write {
             self.all_written();
@@ -290,7 +290,7 @@ impl Ending {
         }
     }
 
-    /// What is left to do when nothing waits to be written.
+    /// Returns what is left to do when there is no output.
     pub(crate) fn rest(&mut self) -> Rest {
         let ended = self.has_ended();
         if self.wants_shutdown() {
@@ -305,8 +305,8 @@ impl Ending {
         if ended { Rest::Done } else { Rest::Wait }
     }
 
-    /// Whether it is this side's turn to end the stream: a server's when Close frames went both ways, a
-    /// client's when the server has ended it, and either's after a failure (RFC 6455 §7.1.1, §7.1.7).
+    /// Whether this side has to shut down its side of the stream. A server does so when Close frames have gone both
+    /// ways, a client when the server has ended the stream, and either after a failure (RFC 6455 §7.1.1, §7.1.7).
     fn wants_shutdown(&self) -> bool {
         if self.shutdown == ShutdownState::Confirmed || self.stream == StreamState::Reset {
             return false;

@@ -1,9 +1,9 @@
-//! Bytes that were read, and pieces of messages that lie among them.
+//! Received bytes, and the pieces of messages in them.
 
 use crate::MessageKind;
 use crate::connection::DataFrame;
 
-/// Bytes that were read from the stream and how many of them are used up.
+/// Bytes that were read from the stream, and the number of them that the connection has consumed.
 ///
 /// ```
 /// let mut buffer = [0; 1024];
@@ -18,31 +18,31 @@ pub struct Input<'i> {
 }
 
 impl<'i> Input<'i> {
-    /// All of `bytes`, unread.
+    /// Returns an input of which no byte has been consumed.
     #[inline]
     pub const fn new(bytes: &'i mut [u8]) -> Self {
         Self { rest: bytes, consumed: 0 }
     }
 
-    /// How many bytes are used up.
+    /// Returns the number of bytes that have been consumed.
     #[inline]
     pub const fn consumed(&self) -> usize {
         self.consumed
     }
 
-    /// The bytes that are not used up.
+    /// Returns the bytes that have not been consumed.
     #[inline]
     pub const fn remaining(&self) -> &[u8] {
         self.rest
     }
 
-    /// Whether all bytes are used up.
+    /// Returns whether all bytes have been consumed.
     #[inline]
     pub const fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
 
-    /// Takes up to `len` bytes.
+    /// Consumes and returns the next `len` bytes, or returns none if there are fewer.
     #[inline]
     pub(crate) fn take(&mut self, len: usize) -> &'i mut [u8] {
         let rest = core::mem::take(&mut self.rest);
@@ -52,7 +52,7 @@ impl<'i> Input<'i> {
         taken
     }
 
-    /// Takes `len` bytes after `before` others, all of which are there.
+    /// Skips `before` bytes, then consumes and returns the next `len` bytes, all of which have to be there.
     #[inline(always)]
     pub(crate) fn take_after(&mut self, before: usize, len: usize) -> Option<&'i mut [u8]> {
         let (_, rest) = core::mem::take(&mut self.rest).split_at_mut_checked(before)?;
@@ -68,11 +68,11 @@ impl<'i> Input<'i> {
     }
 }
 
-/// A piece of a message, unmasked, in the buffer that the driver has read into.
+/// A piece of a message, unmasked in the buffer that the driver has read into.
 ///
-/// A frame that arrives in several reads gives several chunks; an empty frame gives one empty chunk.
-/// The text of a chunk can end inside a character: the whole message is UTF-8, and the error comes
-/// as early as it is certain.
+/// A frame that arrives in several reads is returned as several chunks. An empty frame is returned as one empty chunk.
+/// A chunk of text can end inside a character. The connection checks the UTF-8 of the whole message, and fails at the
+/// first byte that makes the text invalid.
 #[derive(Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Chunk<'i> {
@@ -80,16 +80,16 @@ pub struct Chunk<'i> {
     pub bytes: &'i mut [u8],
     /// The kind of the message.
     pub kind: MessageKind,
-    /// Whether the message starts here.
+    /// Whether this is the first chunk of the message.
     pub start: bool,
-    /// Whether the message ends here.
+    /// Whether this is the last chunk of the message.
     pub end: bool,
-    /// Whether the message is compressed: see [`Connection::with_compression`](crate::Connection::with_compression).
+    /// Whether the message is compressed; see [`Connection::with_compression`](crate::Connection::with_compression).
     pub compressed: bool,
 }
 
 impl Chunk<'_> {
-    /// The frame with which this chunk is sent on, as a fragment of a message of the same kind.
+    /// Returns the data frame with which to forward this chunk: a fragment of a message of the same kind.
     #[inline]
     pub const fn frame(&self) -> DataFrame {
         let frame = DataFrame::new(self.kind).compressed(self.compressed && self.start);

@@ -1,9 +1,9 @@
-//! The state of an open connection: every rule after the opening handshake, without I/O, a clock
-//! or an allocator.
+//! An open connection. This module enforces every rule after the opening handshake, without I/O, a clock or an
+//! allocator.
 //!
-//! A driver asks one question in a loop, [`Connection::next`], and does what the answer, a [`Step`], says.
-//! Bytes that were read lie in an [`Input`]; payloads are unmasked there and handed out as [`Chunk`]s. Frames
-//! are built by the [`Sender`], which is a field of the connection.
+//! A driver calls [`Connection::next`] in a loop and does what the returned [`Step`] asks for. The bytes it has read
+//! are in an [`Input`]. Payloads are unmasked in that buffer and returned as [`Chunk`]s. The connection's [`Sender`]
+//! builds frames.
 
 mod data_frame;
 mod ending;
@@ -33,7 +33,7 @@ use crate::{Config, Instant, ProtocolError, Role};
 /// use ws_core::{Config, Connection, Input, Instant, Step};
 ///
 /// let mut server = Connection::server(Config::new());
-/// let now = || Instant::from_millis(0); // yours: what a clock says
+/// let now = || Instant::from_millis(0); // yours: the time of a clock
 /// // RFC 6455 §5.7: a masked "Hello", then a Close frame.
 /// let mut received = *b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58\x88\x80\0\0\0\0";
 /// let mut input = Input::new(&mut received);
@@ -58,68 +58,71 @@ use crate::{Config, Instant, ProtocolError, Role};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// The two halves are fields, so that one can be used while the other is borrowed, or be moved elsewhere. What
-/// each does is documented there.
+/// The two halves are public fields, so that a driver can use one while the other is borrowed, or move them to
+/// different owners. See [`Receiver`] and [`Sender`] for what each does.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Connection {
-    /// Takes bytes.
+    /// The receiving half, which parses frames.
     pub receiver: Receiver,
-    /// Builds frames.
+    /// The sending half, which builds frames.
     pub sender: Sender,
 }
 
 /// What a driver of a [`Connection`] has to do next.
 ///
-/// It is exhaustive on purpose: a driver that leaves out an arm would loop for ever.
+/// This enum is exhaustive on purpose: a driver that ignored a new step would loop for ever.
 #[derive(Debug)]
 #[must_use = "the driver has to do what it says"]
 pub enum Step<'i> {
-    /// A piece of a message has come.
+    /// A piece of a message has arrived.
     Data(Chunk<'i>),
-    /// A Ping has come; its payload is [`Receiver::control_payload`]. The Pong that answers it is owed.
+    /// A Ping has arrived, and its payload is [`Receiver::control_payload`]. The Pong that answers it is queued.
     Ping,
-    /// A Pong has come; its payload is [`Receiver::control_payload`].
+    /// A Pong has arrived, and its payload is [`Receiver::control_payload`].
     Pong,
-    /// The peer's Close frame has come: [`Receiver::close_frame`]. No message follows.
+    /// The peer's Close frame has arrived; see [`Receiver::close_frame`]. No more messages follow.
     Close,
-    /// The connection has failed. This is told once; go on asking, because the peer is told next.
+    /// The connection has failed. The failure is reported once. Keep calling [`Connection::next`], because the next
+    /// steps send a Close frame to the peer.
     Failed(ProtocolError),
-    /// Call [`Sender::transmit`] and write what it has encoded.
+    /// Call [`Sender::transmit`] and write the bytes that it encodes.
     Transmit,
-    /// Write all that was encoded, shut down the write side of the stream, and call [`Sender::shut_down`]. The
-    /// shutdown may take until this time; a write that fails is told by [`Sender::receive_reset`].
+    /// Write all encoded bytes, shut down the write side of the stream, and call [`Sender::shut_down`]. The deadline is
+    /// the time by which the shutdown has to be complete; there is none if it is `None`. If a write fails, call
+    /// [`Sender::receive_reset`].
     Shutdown(Option<Instant>),
-    /// Write all that was encoded, then wait for bytes, at most until this time. All input is used up.
+    /// Write all encoded bytes, then wait for more input until this deadline, or without a deadline if it is `None`.
+    /// All input has been consumed.
     ///
-    /// [`Receiver::receive_eof`] tells that there will be no more, [`Sender::receive_reset`] that the
-    /// stream has failed.
+    /// Call [`Receiver::receive_eof`] when the peer has ended the stream, and [`Sender::receive_reset`] when the stream
+    /// has failed.
     Wait(Option<Instant>),
     /// Drop the stream.
     Done,
 }
 
 impl Connection {
-    /// The server's side.
+    /// Returns the server's side of a connection.
     pub const fn server(config: Config) -> Self {
         Self::new(Role::Server, config)
     }
 
-    /// The client's side.
+    /// Returns the client's side of a connection.
     pub const fn client(config: Config) -> Self {
         Self::new(Role::Client, config)
     }
 
-    /// The side of `role`.
+    /// Returns the side of a connection that has this role.
     pub const fn new(role: Role, config: Config) -> Self {
         Self::with_compression(role, config, false)
     }
 
-    /// The side of `role`, where a compression of messages that uses RSV1 was negotiated if `negotiated`
-    /// (RFC 7692 §6).
+    /// Returns the side of a connection that has this role. `negotiated` is whether the opening handshake negotiated a
+    /// compression of messages that uses RSV1 (RFC 7692 §6).
     ///
-    /// Compressed chunks are handed out as they are, marked as such. To inflate them, to limit the result and
-    /// to check its UTF-8 is up to the layer above, which reports a fault by [`Receiver::fail`].
+    /// Compressed chunks are returned as they arrive, with [`Chunk::compressed`] set. The layer above inflates them,
+    /// limits the inflated size and checks the UTF-8 of the result. It reports an error with [`Receiver::fail`].
     pub const fn with_compression(role: Role, config: Config, negotiated: bool) -> Self {
         Self {
             receiver: Receiver::new(role, config, negotiated),
@@ -127,14 +130,14 @@ impl Connection {
         }
     }
 
-    /// What to do next. Ask again when it is done.
+    /// Returns what the driver has to do next. Call it again when that is done.
     ///
-    /// Bytes are taken from `input` until something is to be told. A chunk borrows the buffer of the input
-    /// alone, so that the connection can be used while it is held. Frames that are owed to the peer come
-    /// before what is parsed, because there is room for one Pong.
+    /// It consumes bytes from `input` until there is something to report. A chunk borrows only the buffer of the input,
+    /// so the connection can be used while the driver holds the chunk. Frames that are owed to the peer are sent before
+    /// more input is parsed, because the connection has room for one Pong only.
     ///
-    /// `clock` is called at most once, and only when nothing is left to tell. Its first answer starts all
-    /// time-outs; what happens between two answers counts from the later one.
+    /// It calls `clock` at most once, and only when there is nothing left to report. The first time that `clock`
+    /// returns starts all time-outs. An event between two calls of `clock` counts as having happened at the later one.
     #[inline(always)]
     pub fn next<'i>(&mut self, input: &mut Input<'i>, clock: impl FnOnce() -> Instant) -> Step<'i> {
         self.receiver.next(&mut self.sender, input, clock)

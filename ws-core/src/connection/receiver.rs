@@ -1,9 +1,9 @@
-//! The receiving half: bytes in, frames out, with every rule about what a peer may send.
+//! The receiving half, which parses frames and enforces every rule about what a peer may send.
 //!
-//! A header is checked byte by byte as far as it has come, so that the first error is the same whatever the
-//! chunking. What it finds takes effect on the [`Sender`] at once: a Pong that is owed, the peer's Close, a
-//! failure. [`Receiver::whole`] is a short way for what most messages are, and the second home of the header
-//! rules: both ways have to agree for every header, which `both_ways_agree` tests.
+//! A header is checked byte by byte as it arrives, so that the first error is the same whatever the chunking. What a
+//! frame changes takes effect on the [`Sender`] at once: a Pong that is owed, the peer's Close frame, a failure.
+//! [`Receiver::whole`] is a fast path for most messages, and the second place that has the rules of a header. Both
+//! paths have to agree for every header, which `both_ways_agree` tests.
 
 use core::fmt;
 
@@ -17,38 +17,38 @@ use crate::frame::{
 use crate::utf8::{self, Utf8Validator};
 use crate::{Config, Instant, MaskingKey, MessageKind, ProtocolError, Role, SHORT_CUTS};
 
-/// Bytes that are unmasked and validated in one go, so that they are still in the cache for the
-/// second pass.
+/// How many bytes are unmasked and then validated at a time, so that they are still in the cache for the validation.
 const HOT: usize = 16 * 1024;
 
-/// The receiving half of a [`Connection`](crate::Connection): frames in, events out.
+/// The receiving half of a [`Connection`](crate::Connection), which parses frames.
 pub struct Receiver {
     role: Role,
     compression: bool,
     max_frame: u64,
     max_message: u64,
     state: ParseState,
-    /// The start of a header that did not arrive in one piece.
+    /// The first bytes of a header that did not arrive in one piece.
     spill: [u8; MAX_HEADER_LEN],
     spilled: u8,
-    /// The frame whose payload is being received.
+    /// The masking state of the frame whose payload is being received.
     masker: Masker,
     left: u64,
     fin: bool,
-    /// The control frame that is being received, if it is one.
+    /// The opcode of the frame that is being received, if it is a control frame.
     control_opcode: Option<OpCode>,
     control: [u8; MAX_CONTROL_PAYLOAD],
     control_len: u8,
-    /// The message that is open.
+    /// The kind of the message whose last frame has not ended yet.
     message: Option<MessageKind>,
     message_len: u64,
     at_start: bool,
     compressed: bool,
     utf8: Utf8Validator,
-    /// The peer has ended its side of the stream.
+    /// Whether the peer has ended its side of the stream.
     stream_ended: bool,
-    /// A message takes the short way if its payload has fewer bytes than this; 0 if none can begin now. It is computed by
-    /// [`note_short`](Self::note_short) after each change of what it depends on, because it is asked for each message.
+    /// A message takes the fast path if its payload has fewer bytes than this. It is 0 if no message can begin.
+    /// [`note_short`](Self::note_short) computes it after each change of the fields that it depends on, because it is
+    /// needed for each message.
     short_below: u16,
 }
 
@@ -56,16 +56,16 @@ pub struct Receiver {
 enum ParseState {
     Header,
     Payload,
-    /// The peer's Close frame has come; it is in the control slot.
+    /// The peer's Close frame has arrived, and `control` holds its payload.
     CloseReceived,
     Failed {
         close_received: bool,
     },
-    /// The stream has come to its end without either.
+    /// The stream has ended without a Close frame or a failure.
     Over,
 }
 
-/// What a step of parsing has found.
+/// What one step of parsing has found.
 #[derive(Debug)]
 pub(crate) enum Frame<'i> {
     Data(Chunk<'i>),
@@ -74,7 +74,7 @@ pub(crate) enum Frame<'i> {
     Close,
 }
 
-/// What is left to do when all that came is parsed.
+/// What is left to do when all received bytes are parsed.
 enum Left {
     /// The peer did not answer a Ping.
     Failed,
@@ -82,11 +82,11 @@ enum Left {
     Rest(Rest),
 }
 
-/// Who checks the text of a message that lies in one chunk.
+/// Who checks the UTF-8 of a message that lies in one chunk.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TextCheck {
     Here,
-    /// The caller makes a `str` of it anyway, which checks it, and reports by [`Receiver::fail`].
+    /// The caller converts the chunk to a `str`, which checks it, and reports an error with [`Receiver::fail`].
     #[cfg(feature = "endpoint")]
     CallerForWholeMessages,
 }
@@ -123,7 +123,7 @@ impl Receiver {
         self.compression = true;
     }
 
-    /// From the next frame on, messages may be this long.
+    /// Changes the limit of a message, which takes effect with the next frame.
     #[cfg(feature = "endpoint")]
     pub(crate) fn set_max_message(&mut self, bytes: u64) {
         self.max_message = bytes;
@@ -135,7 +135,7 @@ impl Receiver {
         self.max_message
     }
 
-    /// As [`Connection::next`](crate::Connection::next), for the halves of a connection.
+    /// Returns what the driver has to do next, as [`Connection::next`](crate::Connection::next) does for both halves.
     #[inline(always)]
     pub fn next<'i>(
         &mut self,
@@ -164,7 +164,7 @@ impl Receiver {
         }
     }
 
-    /// What to do when all that came is parsed.
+    /// Returns what to do when all received bytes are parsed.
     #[inline(never)]
     fn rest(&mut self, sender: &mut Sender, now: Instant) -> Left {
         sender.ending.asked();
@@ -186,7 +186,7 @@ impl Receiver {
         Left::Rest(rest)
     }
 
-    /// It is over, whatever is told from now on.
+    /// The connection is over, whatever the driver calls from now on.
     fn finish(&mut self, sender: &mut Sender) {
         if matches!(self.state, ParseState::Header | ParseState::Payload) {
             self.state = ParseState::Over;
@@ -195,7 +195,7 @@ impl Receiver {
         sender.ending.end(StreamState::GivenUp);
     }
 
-    /// Whether the peer was found not to answer a Ping, which has not been told yet.
+    /// Returns whether the peer has failed to answer a Ping in time and this has not been reported yet.
     pub(crate) fn is_lost(&mut self, sender: &Sender) -> bool {
         let lost = sender.ending.is_lost() && !matches!(self.state, ParseState::Failed { .. });
         if lost {
@@ -204,7 +204,7 @@ impl Receiver {
         lost
     }
 
-    /// Parses up to the next thing to tell, the short way if it can.
+    /// Parses up to the next thing to report, on the fast path if possible.
     #[inline(always)]
     fn find<'i>(
         &mut self,
@@ -222,10 +222,10 @@ impl Receiver {
         }
     }
 
-    /// Parses up to the next thing to tell; `None` means that all bytes were taken and more are needed. Not
-    /// inlined, so that the short cut before it stays short.
+    /// Parses up to the next thing to report. `None` means that all bytes were consumed and more are needed. It is not
+    /// inlined, so that the code of the fast path before it stays small.
     ///
-    /// After a Close frame or an error all bytes are taken and nothing is told (RFC 6455 §5.5.1, §7.1.7).
+    /// After a Close frame or an error, all bytes are consumed and nothing is reported (RFC 6455 §5.5.1, §7.1.7).
     #[inline(never)]
     pub(crate) fn receive<'i>(
         &mut self,
@@ -298,8 +298,9 @@ impl Receiver {
         error
     }
 
-    /// Takes what most messages are: one frame, all of it there and of a length that stays in the cache.
-    /// No state changes. All else, and a header that breaks a rule, is left to the long way.
+    /// Parses what most messages are: one frame that has arrived as a whole and is short enough to stay in the cache.
+    /// The parser's state does not change. Everything else, and a header that breaks a rule, is left to the general
+    /// path.
     #[inline(always)]
     pub(crate) fn whole<'i>(
         &self,
@@ -317,7 +318,8 @@ impl Receiver {
         self.whole_of::<false>(kind, input, check)
     }
 
-    /// As [`whole`](Self::whole), for a compressed message. The short way of the others would be longer with it.
+    /// As [`whole`](Self::whole), for a compressed message. It is a separate function, because it would slow down the
+    /// fast path of other messages.
     #[inline]
     fn whole_compressed<'i>(
         &self,
@@ -361,7 +363,7 @@ impl Receiver {
         let (key, rest) = if masked { rest.split_first_chunk()? } else { (&[0; 4], rest) };
         debug_assert_eq!(self.short_below, self.short_bound());
         let bound = if COMPRESSED && self.short_below != 0 {
-            // What a compressed message comes to is counted as it is inflated.
+            // The size of a compressed message is counted while it is inflated.
             short_bound(self.max_frame, u64::MAX)
         } else {
             self.short_below
@@ -383,11 +385,11 @@ impl Receiver {
         Some(Ok(Chunk { bytes, kind, start: true, end: true, compressed: COMPRESSED }))
     }
 
-    /// Reads a header; `false` means that more bytes are needed and all were taken.
+    /// Parses a header. Returns `false` if more bytes are needed and all were consumed.
     #[inline(never)]
     fn header(&mut self, input: &mut Input<'_>) -> Result<bool, ProtocolError> {
         loop {
-            // It may lie in the input as a whole.
+            // The header may be complete in the input.
             let whole = SHORT_CUTS && self.spilled == 0;
             let spill = self.spill;
             let bytes = if whole {
@@ -402,14 +404,14 @@ impl Receiver {
                 self.spilled = 0;
                 return Ok(true);
             }
-            // If not: byte by byte.
+            // If it is not, it is parsed byte by byte.
             if !self.spill(input) {
                 return Ok(false);
             }
         }
     }
 
-    /// Keeps one more byte of a header; `false` if there is none.
+    /// Stores one more byte of a header. Returns `false` if there is none.
     #[cold]
     fn spill(&mut self, input: &mut Input<'_>) -> bool {
         let [byte] = input.take(1) else { return false };
@@ -419,8 +421,8 @@ impl Receiver {
         true
     }
 
-    /// Checks as much of a header as is there, in the order of its bytes, so that the error is the
-    /// same however they arrive. A complete one opens its frame; its length is returned.
+    /// Checks the bytes of a header that have arrived, in their order, so that the error is the same whatever the
+    /// chunking. A complete header starts its frame, and its length is returned.
     #[inline]
     fn parse(&mut self, bytes: &[u8]) -> Result<Option<usize>, ProtocolError> {
         let Some((&first, rest)) = bytes.split_first() else { return Ok(None) };
@@ -459,7 +461,7 @@ impl Receiver {
                 return Err(ProtocolError::FrameTooLarge);
             }
             let before = if opcode == OpCode::Continuation { self.message_len } else { 0 };
-            // Both are below 2^63. What a compressed message comes to is counted as it is inflated.
+            // Both are below 2^63. The size of a compressed message is counted while it is inflated.
             message_len = before.saturating_add(len);
             let compressed = rsv1 || opcode == OpCode::Continuation && self.compressed;
             // mutant: the limit of a message counts one frame only
@@ -519,7 +521,7 @@ impl Receiver {
         let frame_ends = self.left == 0;
         let end = frame_ends && self.fin;
         let start = core::mem::take(&mut self.at_start);
-        // A message is open whenever a data frame is.
+        // A message is always open while a data frame is.
         let kind = self.message.unwrap_or(MessageKind::Binary);
 
         let text = kind == MessageKind::Text && !self.compressed;
@@ -592,9 +594,10 @@ impl Receiver {
         }
     }
 
-    /// Fails the connection with `error`, which a layer above has found. The ending is that of an error that is
-    /// found here, except that no [`Step::Failed`] follows: the caller knows. It has no effect when the connection
-    /// has failed before.
+    /// Fails the connection with `error`, which a layer above has found (RFC 6455 §7.1.7).
+    ///
+    /// The connection ends as it does after an error of its own, except that no [`Step::Failed`] follows, because the
+    /// caller knows the error. The call has no effect if the connection has failed before.
     pub fn fail(&mut self, sender: &mut Sender, error: ProtocolError) {
         if self.set_failed() {
             sender.fail(error.close_code());
@@ -611,20 +614,20 @@ impl Receiver {
         true
     }
 
-    /// Tells that the peer has ended its side of the stream, or that the stream was lost. What has come
-    /// before is still told.
+    /// Records that the peer has ended its side of the stream, or that the stream was lost. What was received before is
+    /// still reported.
     pub fn receive_eof(&mut self) {
         self.stream_ended = true;
     }
 
-    /// The payload of the Ping, Pong or Close frame that was told last, until the next call of
+    /// Returns the payload of the Ping, Pong or Close frame that was reported last. It is valid until the next call of
     /// [`next`](Self::next).
     #[inline]
     pub fn control_payload(&self) -> &[u8] {
         self.control.get(..usize::from(self.control_len)).unwrap_or_default()
     }
 
-    /// The Close frame that the peer has sent, if it has.
+    /// Returns the Close frame of the peer, if it has arrived.
     pub fn close_frame(&self) -> Option<CloseFrame<'_>> {
         match self.state {
             ParseState::CloseReceived | ParseState::Failed { close_received: true } => {
@@ -634,15 +637,15 @@ impl Receiver {
         }
     }
 
-    /// How many bytes of payload the frame that is being received still lacks: for an echo or a relay that
-    /// sends frames on as they come.
+    /// Returns the number of bytes that are missing from the payload of the frame that is being received. An echo or a
+    /// relay needs it to forward frames while they arrive.
     #[must_use]
     pub fn payload_left(&self) -> u64 {
         if self.state == ParseState::Payload { self.left } else { 0 }
     }
 }
 
-/// What [`Receiver::short_below`] is while a message may begin: payloads up to [`HOT`] stay in the cache.
+/// The value of [`Receiver::short_below`] while a message can begin. Payloads of up to [`HOT`] bytes stay in the cache.
 const fn short_bound(max_frame: u64, max_message: u64) -> u16 {
     if !SHORT_CUTS {
         return 0;
@@ -652,7 +655,7 @@ const fn short_bound(max_frame: u64, max_message: u64) -> u16 {
     (most as u16).saturating_add(1)
 }
 
-/// Where it stands. Neither payloads nor masking keys are shown.
+/// Shows the state, but neither payloads nor masking keys.
 impl fmt::Debug for Receiver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Receiver")

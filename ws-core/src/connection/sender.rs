@@ -1,8 +1,8 @@
-//! The sending half: it builds frames, and knows what may be sent when.
+//! The sending half, which builds frames and enforces what may be sent when.
 //!
-//! It also owns what both halves report to: where the connection stands ([`Ending`]) and the time-outs
-//! ([`Timers`]). Everything that the receiving half owes the peer, a Pong, a Close frame, waits here until
-//! [`Sender::transmit`] encodes it, between data frames and never inside one.
+//! It also owns the state that both halves update: the state of the connection ([`Ending`]) and its time-outs
+//! ([`Timers`]). A Pong or Close frame that the receiving half owes the peer is kept here until [`Sender::transmit`]
+//! encodes it between two data frames.
 
 use core::fmt;
 use core::ops::Range;
@@ -18,38 +18,51 @@ use crate::frame::{
 };
 use crate::{CloseCode, Config, Instant, MaskingKey, MessageKind, Role, SHORT_CUTS, SendError};
 
-/// The sending half of a [`Connection`](crate::Connection): it builds frames and keeps the rules
-/// about what may be sent when.
+/// The sending half of a [`Connection`](crate::Connection), which builds frames and enforces what may be sent when.
 ///
-/// Frames are encoded into buffers of the caller, who writes them in the order in which they were encoded.
+/// It encodes frames into the caller's buffers. The caller has to write them to the stream in the order in which they
+/// were encoded.
+///
+/// ```
+/// use ws_core::{CloseCode, Config, Connection, DataFrame, MaskingKey};
+///
+/// let mut client = Connection::client(Config::new());
+/// let random = || Some(MaskingKey::new([0x37, 0xfa, 0x21, 0x3d])); // yours: unpredictable bytes
+/// let mut out = [0; 64];
+/// let mut len = client.sender.encode(DataFrame::TEXT, b"Hello", random(), &mut out)?;
+/// assert_eq!(out[..len], *b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58"); // RFC 6455 §5.7
+/// len += client.sender.start_close(CloseCode::NORMAL, "bye", random(), &mut out[len..])?;
+/// assert!(len == 22 && !client.sender.is_open());
+/// # Ok::<(), ws_core::SendError>(())
+/// ```
 pub struct Sender {
     pub(crate) ending: Ending,
     pub(crate) timers: Timers,
     compression: bool,
     max_outgoing_frame: u64,
-    /// The message of which more fragments are to come.
+    /// The kind of the message that is being sent in fragments.
     message: Option<MessageKind>,
-    /// The frame whose payload is not complete.
+    /// The masking state of the frame whose payload is being sent.
     masker: Masker,
     payload_left: u64,
-    /// A message takes the short way if its payload has fewer bytes than this; 0 if none can begin now. It is computed by
-    /// [`set_payload_left`](Self::set_payload_left) after each change of what it depends on, because it is asked for each
-    /// message.
+    /// A message takes the fast path if its payload has fewer bytes than this. It is 0 if no message can begin.
+    /// [`set_payload_left`](Self::set_payload_left) computes it after each change of the fields that it depends on,
+    /// because it is needed for each message.
     short_below: u16,
     pong: [u8; MAX_CONTROL_PAYLOAD],
     pong_len: Option<u8>,
     ping_due: bool,
 }
 
-/// What a look at the time may act on.
+/// What the caller of [`Sender::look`] knows about received bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Look {
-    /// All bytes that came are parsed.
+    /// All received bytes have been parsed.
     Parsed,
-    /// Some are not.
+    /// Some received bytes have not been parsed.
     #[cfg(feature = "endpoint")]
     Unparsed,
-    /// The looker only writes, and knows nothing about what has come.
+    /// The caller only writes, and does not know what has arrived.
     #[cfg(feature = "endpoint")]
     Writer,
 }
@@ -77,11 +90,12 @@ impl Sender {
         self.compression = true;
     }
 
-    /// The head of a data frame with a payload of `len` bytes.
+    /// Returns the encoded header of a data frame with a payload of `len` bytes.
     ///
-    /// The payload is then due: it passes through [`mask_payload`](Self::mask_payload) on a client
-    /// and is accounted for by that or by [`payload_written`](Self::payload_written) on a server. Until
-    /// then nothing else may be sent. A client takes a fresh `key` for each frame, a server none.
+    /// The payload has to follow, and nothing else can be sent before it is complete. A client masks the payload with
+    /// [`mask_payload`](Self::mask_payload). A server passes it to the same method, or reports its length with
+    /// [`payload_written`](Self::payload_written). A client passes a fresh `key` for each frame, and a server passes
+    /// `None`.
     ///
     /// # Errors
     ///
@@ -118,7 +132,7 @@ impl Sender {
         Ok(())
     }
 
-    /// Whether data frames and Pings may be sent at all.
+    /// Returns an error if data frames and Pings must not be sent in this state.
     #[inline]
     pub(crate) fn check_open(&self) -> Result<(), SendError> {
         if self.ending.is_open() { Ok(()) } else { Err(self.why_not_open()) }
@@ -142,7 +156,7 @@ impl Sender {
         }
     }
 
-    /// The header of a frame that was checked; its payload is due.
+    /// Starts a frame that has been checked and returns its header. The payload has to follow.
     #[inline]
     fn start(&mut self, frame: DataFrame, len: u64, key: Option<MaskingKey>) -> FrameHeader {
         let opcode = match (self.message, frame.kind) {
@@ -165,13 +179,14 @@ impl Sender {
         }
     }
 
-    /// Masks the next bytes of the frame's payload in place, which then are to be written.
+    /// Masks the next bytes of the frame's payload in place. The caller then has to write them to the stream.
     ///
-    /// On a server it leaves them as they are.
+    /// On a server the bytes stay unchanged.
     ///
     /// # Errors
     ///
-    /// [`SendError::PayloadTooLong`]: more than [`head`](Self::head) was told.
+    /// [`SendError::PayloadTooLong`] if the payload is longer than the length that [`head`](Self::head) was called
+    /// with.
     #[inline]
     pub fn mask_payload(&mut self, payload: &mut [u8]) -> Result<(), SendError> {
         self.account(payload.len() as u64)?;
@@ -181,12 +196,12 @@ impl Sender {
         Ok(())
     }
 
-    /// Tells that `len` more bytes of the frame's payload are written, or certain to be.
+    /// Records that `len` more bytes of the frame's payload have been written, or are certain to be.
     ///
     /// # Errors
     ///
-    /// [`SendError::PayloadTooLong`], or [`SendError::PayloadUnmasked`] on a client, whose payload has
-    /// to pass through [`mask_payload`](Self::mask_payload).
+    /// [`SendError::PayloadTooLong`], or [`SendError::PayloadUnmasked`] on a client, which has to pass its payload to
+    /// [`mask_payload`](Self::mask_payload).
     #[inline]
     pub fn payload_written(&mut self, len: u64) -> Result<(), SendError> {
         if self.ending.role() == Role::Client {
@@ -218,12 +233,12 @@ impl Sender {
         Ok(())
     }
 
-    /// Encodes a whole data frame into `out`, copying and masking in one pass; returns its length.
+    /// Encodes a whole data frame into `out` and returns its length. It copies and masks the payload in one pass.
     ///
     /// # Errors
     ///
-    /// As [`head`](Self::head), and [`SendError::BufferTooSmall`]: the payload and a header of 2 to
-    /// 14 bytes have to fit.
+    /// The errors of [`head`](Self::head), and [`SendError::BufferTooSmall`] if the payload and its header, which has 2
+    /// to 14 bytes, do not fit into `out`.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     #[cfg_attr(not(target_pointer_width = "64"), inline)]
     pub fn encode(
@@ -233,7 +248,7 @@ impl Sender {
         key: Option<MaskingKey>,
         out: &mut [u8],
     ) -> Result<usize, SendError> {
-        // What most frames are is found out first.
+        // Most frames are short, so that case is tried first.
         let checked = SHORT_CUTS
             && self.ending.is_open()
             && (self.ending.role() == Role::Client) == key.is_some();
@@ -260,15 +275,15 @@ impl Sender {
         Ok(self.put_any(frame, payload, key, out))
     }
 
-    /// Whether a message of `len` bytes that is not compressed takes the short way.
+    /// Whether an uncompressed message of `len` bytes takes the fast path.
     #[inline]
     pub(crate) const fn is_short(&self, len: usize) -> bool {
         debug_assert!(!SHORT_CUTS || self.short_below == self.short_bound());
         SHORT_CUTS && len < self.short_below as usize
     }
 
-    /// Encodes a whole message that is shorter than 65,535 bytes and not compressed, if it was checked; `None` if it is
-    /// something else, or when `out` is too small.
+    /// Encodes a whole uncompressed message whose payload has fewer than 65,535 bytes. The caller has checked the state
+    /// and the key. Returns `None` for any other frame, or if `out` is too small.
     #[inline(always)]
     fn put_short(
         &mut self,
@@ -285,9 +300,9 @@ impl Sender {
             MessageKind::Text => 0x81,
             MessageKind::Binary => 0x82,
         };
-        // The bound is at most 65,535, so that the length fits.
+        // `short_below` is at most 65,535, so the length fits.
         let word_len = len as u16;
-        // Two ways from here, and not one that asks three times whether there is a key.
+        // Two separate branches save asking three times whether there is a key.
         let len = match key {
             None => {
                 let (word, header) = short_header(first, word_len);
@@ -306,14 +321,15 @@ impl Sender {
         Some(len)
     }
 
-    /// Makes a frame of the payload where it lies in `buffer`: it is masked in place and the header is
-    /// put right before it. Returns where the frame lies.
+    /// Encodes a whole data frame in place: it masks the payload in `buffer` and puts the header right before it.
+    /// Returns the range of the frame.
     ///
     /// # Errors
     ///
-    /// As [`head`](Self::head); [`SendError::NoHeadroom`] when fewer bytes precede the payload than the
-    /// header takes (14 always suffice); [`SendError::BufferTooSmall`] when the range does not lie in the
-    /// buffer.
+    /// The errors of [`head`](Self::head), and:
+    ///
+    /// - [`SendError::NoHeadroom`] if fewer bytes precede the payload than the header needs; 14 bytes always suffice;
+    /// - [`SendError::BufferTooSmall`] if the range does not lie in the buffer.
     #[inline]
     pub fn encode_in_place(
         &mut self,
@@ -342,11 +358,11 @@ impl Sender {
         Ok(start..end)
     }
 
-    /// Appends a whole data frame to `out`.
+    /// Encodes a whole data frame and appends it to `out`.
     ///
     /// # Errors
     ///
-    /// As [`head`](Self::head).
+    /// The errors of [`head`](Self::head).
     #[cfg(feature = "alloc")]
     #[inline]
     pub fn encode_vec(
@@ -365,7 +381,7 @@ impl Sender {
         Ok(())
     }
 
-    /// As [`encode`](Self::encode), for a frame that was checked, and an output that has room for it.
+    /// Encodes a whole data frame that has been checked into an output that has room for it. Returns its length.
     #[cfg(feature = "alloc")]
     #[inline]
     pub(crate) fn put(
@@ -395,12 +411,12 @@ impl Sender {
         put(&header, payload, out)
     }
 
-    /// Encodes a Ping into `out`; returns its length, at most 131 bytes.
+    /// Encodes a Ping into `out` and returns its length, which is at most 131 bytes (RFC 6455 §5.5.2).
     ///
     /// # Errors
     ///
     /// [`SendError::Closing`], [`SendError::PayloadPending`], [`SendError::ControlTooLong`],
-    /// [`SendError::BufferTooSmall`], or an error about the key as in [`head`](Self::head).
+    /// [`SendError::BufferTooSmall`], or an error about the key as for [`head`](Self::head).
     pub fn ping(
         &mut self,
         payload: &[u8],
@@ -410,11 +426,11 @@ impl Sender {
         self.user_control(OpCode::Ping, payload, key, out)
     }
 
-    /// Encodes an unsolicited Pong into `out`; returns its length (RFC 6455 §5.5.3).
+    /// Encodes an unsolicited Pong into `out` and returns its length, which is at most 131 bytes (RFC 6455 §5.5.3).
     ///
     /// # Errors
     ///
-    /// As [`ping`](Self::ping).
+    /// The errors of [`ping`](Self::ping).
     pub fn pong(
         &mut self,
         payload: &[u8],
@@ -435,17 +451,17 @@ impl Sender {
         self.control(opcode, payload, key, out)
     }
 
-    /// Encodes a Close frame into `out`, at most 131 bytes; returns its length. With `None` or
-    /// [`CloseCode::NO_STATUS`] as the code, its body is empty, and so has the reason to be.
+    /// Encodes a Close frame into `out` and returns its length, which is at most 131 bytes (RFC 6455 §5.5.1). If `code`
+    /// is `None` or [`CloseCode::NO_STATUS`], the body of the frame is empty, and the reason has to be empty too.
     ///
-    /// It goes out after all that was encoded before, and nothing goes out after it; a pong that is
-    /// still pending is dropped. The peer's messages are received until its Close frame comes.
+    /// The Close frame follows everything that was encoded before it, and nothing can be sent after it. A Pong that was
+    /// still owed is dropped. Messages of the peer are received until its Close frame arrives.
     ///
     /// # Errors
     ///
-    /// [`SendError::Closing`] when a Close frame was sent or is due, [`SendError::PayloadPending`],
-    /// [`SendError::InvalidCloseCode`], [`SendError::ReasonTooLong`],
-    /// [`SendError::ReasonWithoutCode`], [`SendError::BufferTooSmall`], or an error about the key.
+    /// [`SendError::Closing`] if a Close frame was sent or is due, [`SendError::PayloadPending`],
+    /// [`SendError::InvalidCloseCode`], [`SendError::ReasonTooLong`], [`SendError::ReasonWithoutCode`],
+    /// [`SendError::BufferTooSmall`], or an error about the key.
     pub fn start_close(
         &mut self,
         code: impl Into<CloseCode>,
@@ -458,7 +474,7 @@ impl Sender {
         self.encode_close(code, reason, key, out)
     }
 
-    /// Encodes a Close frame that was checked.
+    /// Encodes a Close frame whose code and reason have been checked.
     pub(crate) fn encode_close(
         &mut self,
         code: CloseCode,
@@ -501,7 +517,7 @@ impl Sender {
         self.timers.begin_closing();
     }
 
-    /// Encodes a control frame, between data frames.
+    /// Encodes a control frame, unless the payload of a data frame is incomplete.
     fn control(
         &self,
         opcode: OpCode,
@@ -525,16 +541,16 @@ impl Sender {
         Ok(put(&header, payload, out))
     }
 
-    /// Encodes the next control frame that is owed to the peer: a Pong, a keepalive Ping or a Close frame.
-    /// Returns its length, or 0 when none is owed or the payload of a data frame is not complete.
+    /// Encodes the next control frame that is owed to the peer: a Pong, a keepalive Ping or a Close frame. Returns its
+    /// length, or 0 if none is owed or the payload of a data frame is incomplete.
     ///
-    /// [`Step::Transmit`](super::Step::Transmit) asks for it. A client passes a fresh key each time; 131 bytes
-    /// of output always suffice.
+    /// Call it for [`Step::Transmit`](super::Step::Transmit). A client passes a fresh key each time. An output of 131
+    /// bytes always suffices.
     ///
     /// # Errors
     ///
-    /// [`SendError::BufferTooSmall`], [`SendError::MaskingKeyMissing`] or
-    /// [`SendError::MaskingKeyUnexpected`]; the frame stays owed.
+    /// [`SendError::BufferTooSmall`], [`SendError::MaskingKeyMissing`] or [`SendError::MaskingKeyUnexpected`]. The
+    /// frame is still owed after an error.
     #[must_use = "the bytes have to be written to the stream"]
     pub fn transmit(
         &mut self,
@@ -583,40 +599,42 @@ impl Sender {
                 || matches!(self.ending.close(), CloseFrameState::Due(_)))
     }
 
-    /// Confirms that the driver has shut down the write side of the stream, or has tried to.
+    /// Records that the driver has shut down the write side of the stream, or has tried to.
     pub fn shut_down(&mut self) {
         self.ending.shut_down();
     }
 
-    /// Tells that the stream has failed, by a reset or otherwise: nothing more can be written.
+    /// Records that the stream has failed, by a reset or otherwise, so that nothing more can be written.
     ///
-    /// What has come before is still told; then [`Step::Done`](super::Step::Done) follows.
+    /// What was received before the failure is still reported. Then [`Step::Done`](super::Step::Done) follows.
     pub fn receive_reset(&mut self) {
         self.ending.end(StreamState::Reset);
     }
 
-    /// Whether data frames can be sent.
+    /// Returns whether data frames can be sent.
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.ending.is_open()
     }
 
-    /// Whether the connection was closed cleanly (RFC 6455 §7.1.4): Close frames went both ways without an
-    /// error, and ours was written before the stream failed. It counts as written when the driver was told to
-    /// [wait](super::Step::Wait) or to [shut down](super::Step::Shutdown), and then asks again until nothing is left to
-    /// parse.
+    /// Returns whether the connection was closed cleanly (RFC 6455 §7.1.4): Close frames went both ways without an
+    /// error, and ours was written before the stream failed.
+    ///
+    /// Our Close frame counts as written after the driver was asked to [wait](super::Step::Wait) or to
+    /// [shut down](super::Step::Shutdown) and has then called [`Connection::next`](crate::Connection::next) again
+    /// until nothing was left to parse.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.ending.is_clean()
     }
 
-    /// Whether this side sent its Close frame before the peer's had come.
+    /// Returns whether this side sent its Close frame before the peer's arrived.
     #[must_use]
     pub fn closed_first(&self) -> bool {
         self.ending.closed_first()
     }
 
-    /// The peer's Ping has come: the Pong answers the latest one (RFC 6455 §5.5.3).
+    /// The peer's Ping has arrived. A Pong answers the latest one (RFC 6455 §5.5.3).
     pub(crate) fn pong_due(&mut self, payload: &[u8]) {
         if self.ending.sent_close().is_some() {
             return;
@@ -628,7 +646,7 @@ impl Sender {
         }
     }
 
-    /// The peer's Close frame has come, and is answered unless one was sent before.
+    /// The peer's Close frame has arrived. It is answered unless we sent one before.
     pub(crate) fn peer_closed(&mut self, code: CloseCode) {
         self.ending.peer_closed();
         self.close_due(code);
@@ -654,8 +672,8 @@ impl Sender {
         }
     }
 
-    /// Tells the time, and does what is due. `waiting` tells whether there is output. Of what is due,
-    /// a deadline of the opening handshake is left to the caller.
+    /// Takes the time of the driver's clock and acts on the deadline that has passed, which it returns. `waiting` is
+    /// whether there is output. The caller acts on the deadline of the opening handshake itself.
     pub(crate) fn look(&mut self, now: Instant, _waiting: bool, look: Look) -> Option<Due> {
         self.timers.answer(now);
         #[cfg(feature = "endpoint")]
@@ -664,7 +682,7 @@ impl Sender {
         let stage = self.ending.stage();
         #[cfg(feature = "endpoint")]
         if look == Look::Writer && !stuck && stage == Stage::Open {
-            // Whoever reads looks at the rest: what is waited for may have come.
+            // The driver that reads handles the other deadlines, because the awaited frames may have arrived.
             self.ping_due |= self.timers.ping_is_due();
             return self.ping_due.then_some(Due::Ping);
         }
@@ -685,26 +703,26 @@ impl Sender {
         due
     }
 
-    /// The first deadline.
+    /// Returns the next deadline.
     #[inline]
     pub(crate) fn until(&self) -> Option<Instant> {
         self.timers.next(self.ending.stage())
     }
 
-    /// The longest payload of a data frame that is sent.
+    /// The longest payload of an outgoing data frame, in bytes.
     #[cfg(feature = "endpoint")]
     pub(crate) const fn max_outgoing_frame(&self) -> u64 {
         self.max_outgoing_frame
     }
 
-    /// The message of which more fragments are to come.
+    /// The kind of the message that is being sent in fragments.
     #[cfg(feature = "endpoint")]
     pub(crate) const fn open_message(&self) -> Option<MessageKind> {
         self.message
     }
 
-    /// The head of a fragment of a message that was taken before the connection began to close, and whose
-    /// payload is written with it.
+    /// Returns the encoded header of a fragment. Its message was accepted before the connection began to close, and the
+    /// caller writes the payload together with the header.
     #[cfg(feature = "endpoint")]
     pub(crate) fn fragment(
         &mut self,
@@ -717,7 +735,7 @@ impl Sender {
         header.encode()
     }
 
-    /// A Close frame is to follow messages that wait.
+    /// A Close frame will follow the queued messages.
     #[cfg(feature = "endpoint")]
     pub(crate) fn close_queued(&mut self) {
         self.ending.close_queued();
@@ -730,7 +748,7 @@ impl Sender {
         matches!(self.ending.close(), CloseFrameState::Due(_))
     }
 
-    /// The code of the Close frame that is owed, if that comes next.
+    /// The code of the Close frame that is owed, if it is the next frame to send.
     #[cfg(feature = "endpoint")]
     pub(crate) const fn next_close(&self) -> Option<CloseCode> {
         match self.ending.close() {
@@ -740,7 +758,7 @@ impl Sender {
     }
 }
 
-/// Where it stands. Neither payloads nor masking keys are shown.
+/// Shows the state, but neither payloads nor masking keys.
 impl fmt::Debug for Sender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sender")
@@ -754,7 +772,8 @@ impl fmt::Debug for Sender {
     }
 }
 
-/// What [`Sender::short_below`] is while a message may begin. The header of a short one fills a word.
+/// The value of [`Sender::short_below`] while a message can begin. The length has to fit into 16 bits, so that the
+/// header fills a word.
 const fn short_bound(max_outgoing_frame: u64) -> u16 {
     if !SHORT_CUTS {
         return 0;
@@ -764,7 +783,7 @@ const fn short_bound(max_outgoing_frame: u64) -> u16 {
     most.saturating_add(1)
 }
 
-/// The length of the header of a frame with `len` bytes of payload.
+/// Returns the length of the header of a frame with `len` bytes of payload.
 #[inline]
 const fn header_len(len: usize, key: Option<MaskingKey>) -> usize {
     let base: usize = match len {
@@ -775,7 +794,7 @@ const fn header_len(len: usize, key: Option<MaskingKey>) -> usize {
     if key.is_some() { base.saturating_add(4) } else { base }
 }
 
-/// Puts a header that fills a word into the output. Returns the frame's length, and where its payload goes.
+/// Writes a header that fills a word into the output. Returns the frame's length, and the place of its payload.
 #[inline(always)]
 fn place(word: [u8; 8], header: usize, len: usize, out: &mut [u8]) -> Option<(usize, &mut [u8])> {
     let out = out.get_mut(..header.wrapping_add(len))?;
@@ -783,7 +802,7 @@ fn place(word: [u8; 8], header: usize, len: usize, out: &mut [u8]) -> Option<(us
     Some((out.len(), out.get_mut(header..)?))
 }
 
-/// Writes a frame into an output that has room for it.
+/// Writes a frame into an output that has room for it, and returns its length.
 #[inline]
 fn put(header: &FrameHeader, payload: &[u8], out: &mut [u8]) -> usize {
     let len = copy(&header.encode(), out);

@@ -1,22 +1,21 @@
-//! Time: every time-out of a connection, in one list of deadlines.
+//! The time-outs of a connection, in one list of deadlines.
 //!
-//! What happens is only *marked* here, which costs a bit. The marks become times when the driver's clock
-//! answers next, so that nothing that is sent or received needs a look at a clock, and nothing counts
-//! from a time that was told long before it happened. [`Sender`](super::Sender) owns the timers, and is
-//! the only one that acts on what is due.
+//! An event only sets a *mark*, which is one bit. The marks become times the next time that the driver's clock is read.
+//! Sending and receiving therefore never read a clock, and no time-out counts from a time that was read long before the
+//! event. [`Sender`](super::Sender) owns the timers and is the only one that acts on a passed deadline.
 
 #[cfg(feature = "endpoint")]
 use core::time::Duration;
 
 use crate::{Config, Instant};
 
-/// Bytes have come.
+/// Bytes have arrived.
 const RECEIVED: u8 = 1;
 /// A data frame was sent or received.
 const DATA: u8 = 1 << 1;
-/// The keepalive Ping went out.
+/// The keepalive Ping was sent.
 const PING: u8 = 1 << 2;
-/// The closing handshake began, or the peer took some of what goes before its end.
+/// The closing handshake began, or the peer took some of the output that precedes its end.
 const CLOSING: u8 = 1 << 3;
 /// Output was written.
 #[cfg(feature = "endpoint")]
@@ -24,17 +23,19 @@ const WRITTEN: u8 = 1 << 4;
 /// All output was written.
 #[cfg(feature = "endpoint")]
 const EMPTIED: u8 = 1 << 5;
-/// The clock has not answered yet.
+/// The clock has not been read yet.
 const UNSTARTED: u8 = 1 << 6;
 
-/// The deadline of the Pong was put off, while all of these are set: each of the marks gives the grace back.
+/// All of these bits are set in `graces` while the deadline for the Pong is postponed. Each of the marks allows it to
+/// be postponed again.
 const PONG_GRACE: u8 = RECEIVED | PING;
-/// So was the deadline of the next data frame.
+/// The same for the deadline for the next data frame.
 const IDLE_GRACE: u8 = DATA;
 
-/// A clock that two threads look at may seem to go back by this much, in milliseconds.
+/// The clock may seem to go back by this much when two threads read it, in milliseconds.
 const SKEW: u32 = 60_000;
-/// The longest grace, and the time after which written output shows that the peer reads, in milliseconds.
+/// The longest time by which a deadline is postponed, in milliseconds. It is also the longest time after which written
+/// output proves that the peer reads.
 const MAX_SHARE: u32 = 1000;
 
 #[derive(Debug)]
@@ -45,7 +46,7 @@ pub(crate) struct Timers {
     close_timeout: u32,
     #[cfg(feature = "endpoint")]
     opening_timeout: u32,
-    /// The latest answer of the clock.
+    /// The time at which the clock was last read.
     now: Instant,
     received: Instant,
     data: Instant,
@@ -53,17 +54,17 @@ pub(crate) struct Timers {
     is_closing: bool,
     marks: u8,
     graces: u8,
-    /// The deadlines of this stage were looked at since the clock's latest answer, and none had passed. What has happened
-    /// since can only have put them off.
+    /// The stage whose deadlines were checked since the clock was last read, if none of them had passed. Later events
+    /// can only have moved them further away.
     looked: Option<Stage>,
-    /// When the keepalive Ping went out that nothing has followed yet.
+    /// When the keepalive Ping was sent, if nothing has arrived since.
     ping: Option<Instant>,
-    /// Since when there has always been output that waits.
+    /// Since when there has been unwritten output without a break.
     #[cfg(feature = "endpoint")]
     backlog: Option<Instant>,
 }
 
-/// Which deadlines run.
+/// The part of a connection's life, which decides what deadlines run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
     /// The opening handshake is being received.
@@ -72,11 +73,11 @@ pub(crate) enum Stage {
     /// A request waits for the application's answer.
     #[cfg(feature = "endpoint")]
     Answering,
-    /// Messages go both ways.
+    /// Messages can go both ways.
     Open,
-    /// The peer's part of the ending is awaited.
+    /// The connection is waiting for the peer to do its part of the closing handshake.
     Closing,
-    /// Only output is left.
+    /// The stream has ended, and only output is left.
     Draining,
 }
 
@@ -86,11 +87,11 @@ pub(crate) enum Due {
     #[cfg(feature = "endpoint")]
     Opening,
     Ping,
-    /// No data frame has come or gone for too long.
+    /// No data frame was sent or received for too long.
     Idle,
-    /// No Pong has come.
+    /// No Pong has arrived in time.
     Lost,
-    /// The peer has not done its part of the ending, or has not taken what is left of the output.
+    /// The peer has not done its part of the closing handshake in time, or has not taken the remaining output.
     GiveUp,
 }
 
@@ -123,7 +124,7 @@ impl Timers {
         self.opening_timeout = millis;
     }
 
-    /// The connection opens: its time-outs count from here.
+    /// The connection opens, and its time-outs start.
     #[cfg(feature = "endpoint")]
     pub(crate) fn opened(&mut self) {
         self.marks |= RECEIVED | DATA;
@@ -139,10 +140,10 @@ impl Timers {
         self.marks |= DATA;
     }
 
-    /// Some of a payload has been written. Until it ends, neither a Ping nor a Close frame can go out.
+    /// Part of a payload was written. Neither a Ping nor a Close frame can be sent before its end.
     #[inline]
     pub(crate) fn sent_payload(&mut self, ping_waits: bool) {
-        // Before closing has begun, it has no time.
+        // The mark `CLOSING` has no effect before closing begins.
         self.marks |= DATA | CLOSING;
         if ping_waits {
             self.marks |= PING;
@@ -153,34 +154,34 @@ impl Timers {
         self.marks |= PING;
     }
 
-    /// The ending begins; the first call counts.
+    /// Closing begins. Only the first call has an effect.
     pub(crate) fn begin_closing(&mut self) {
         if !self.is_closing {
             self.restart_closing();
         }
     }
 
-    /// Only output is left. What bounds that is the time for closing, or one that starts here.
+    /// Only output is left. The time for it is what remains of the close time-out, or a time-out that starts here.
     pub(crate) fn begin_draining(&mut self) {
         if !self.is_closing || self.close_timeout == 0 {
             self.restart_closing();
         }
     }
 
-    /// The ending has reached another step, which has its own time.
+    /// Closing has reached another step, which has a time-out of its own.
     pub(crate) fn restart_closing(&mut self) {
         self.is_closing = true;
         self.marks |= CLOSING;
     }
 
-    /// The stream has taken output; `all` of it, if nothing waits any more.
+    /// The stream has accepted output. `all` is whether no output is left.
     #[cfg(feature = "endpoint")]
     #[inline]
     pub(crate) fn written(&mut self, all: bool) {
         self.marks |= if all { WRITTEN | EMPTIED } else { WRITTEN };
     }
 
-    /// The clock answers.
+    /// The clock was read.
     pub(crate) fn answer(&mut self, now: Instant) {
         if now != self.now {
             self.looked = None;
@@ -191,7 +192,7 @@ impl Timers {
             self.now = now;
         }
         if back > SKEW {
-            // It has wrapped. How long ago things were is not known any more: all time-outs start again.
+            // The clock has wrapped, so elapsed times are not known any more. All time-outs start again.
             self.marks |= RECEIVED | DATA | CLOSING;
             #[cfg(feature = "endpoint")]
             {
@@ -200,14 +201,15 @@ impl Timers {
         }
     }
 
-    /// Looks at what was written since the clock's answer before; returns whether there was output then, and none
-    /// of it was. `waiting` tells whether there is output, `is_open` whether the connection is open.
+    /// Notes what was written since the clock was last read. Returns whether there was output at that time of which
+    /// nothing was written. `waiting` is whether there is output, and `is_open` whether the connection is open.
     #[cfg(feature = "endpoint")]
     pub(crate) fn look_at_output(&mut self, waiting: bool, is_open: impl FnOnce() -> bool) -> bool {
         let written = self.marks & WRITTEN != 0;
         let since = self.backlog;
         if written && since.is_some_and(|since| self.now.millis_since(since) >= self.share()) {
-            // The peer reads: it cannot answer yet what lies behind, and what it reads is no silence.
+            // The peer reads. It cannot yet answer what is further back in the output, so its silence does not count
+            // against it.
             self.marks |= if is_open() { RECEIVED | DATA } else { RECEIVED };
             if self.is_closing {
                 self.marks |= CLOSING;
@@ -247,8 +249,9 @@ impl Timers {
         }
     }
 
-    /// What is due, at the clock's latest answer. The deadlines of the Pong and of data are put off once
-    /// when the driver comes late, or when bytes are `unparsed`: what they wait for may have come.
+    /// Returns the first deadline that has passed at the time of the clock. The deadlines for the Pong and for data are
+    /// postponed once if the driver calls late or if received bytes are `unparsed`, because the awaited frame may have
+    /// arrived.
     #[inline]
     pub(crate) fn due(&mut self, stage: Stage, unparsed: bool) -> Option<Due> {
         if self.looked == Some(stage) {
@@ -276,7 +279,7 @@ impl Timers {
         None
     }
 
-    /// The first deadline.
+    /// Returns the next deadline.
     pub(crate) fn next(&self, stage: Stage) -> Option<Instant> {
         let mut next: Option<Instant> = None;
         let _: Option<()> = self.find(stage, |_, at| {
@@ -290,14 +293,15 @@ impl Timers {
         next
     }
 
-    /// When a side that only writes has something to do on an open connection: a keepalive Ping loses nobody.
+    /// Returns when an open connection has to send a keepalive Ping. The next deadline of a driver that only writes is
+    /// this one, because such a driver does not decide that the peer is lost.
     #[cfg(feature = "endpoint")]
     pub(crate) fn next_ping(&self) -> Option<Instant> {
         let at = self.received.plus_millis(self.ping_interval);
         (self.ping_interval != 0 && self.ping.is_none()).then_some(at)
     }
 
-    /// Whether a keepalive Ping is due; it is sent then.
+    /// Returns whether a keepalive Ping is due. If it is, the caller sends it.
     #[cfg(feature = "endpoint")]
     pub(crate) fn ping_is_due(&mut self) -> bool {
         let due = self.next_ping().is_some_and(|at| at.has_come(self.now));
@@ -317,7 +321,7 @@ impl Timers {
         self.now
     }
 
-    /// Passes each deadline that runs to `pick`, until that has found what it looks for.
+    /// Passes each running deadline to `pick` until `pick` returns a value.
     #[inline]
     fn find<T>(&self, stage: Stage, mut pick: impl FnMut(Due, Instant) -> Option<T>) -> Option<T> {
         let mut look = |due: Due, since: Instant, timeout: u32| {
@@ -344,8 +348,8 @@ impl Timers {
         }
     }
 
-    /// Whether a deadline that has passed is put off: by an eighth of its time-out, at most a second, and
-    /// once until something comes.
+    /// Postpones a deadline that has passed, and returns whether it did. It postpones by an eighth of the time-out, at
+    /// most a second, and once until something arrives.
     fn put_off(&mut self, due: Due, at: Instant, unparsed: bool) -> bool {
         let (grace, timeout, since) = match due {
             Due::Lost => (PONG_GRACE, self.pong_timeout, &mut self.received),
@@ -365,8 +369,8 @@ impl Timers {
         true
     }
 
-    /// How long output has to have waited before its being written is a sign of life: an eighth of the
-    /// shorter of the time-outs for the Pong and for closing.
+    /// How long output has to have been waiting before a write counts as a sign of life, in milliseconds: an eighth of
+    /// the shorter of the time-outs for the Pong and for closing.
     #[cfg(feature = "endpoint")]
     fn share(&self) -> u32 {
         let shorter = match (self.pong_timeout, self.close_timeout) {

@@ -1,9 +1,10 @@
-//! How messages are put together: which message is open, where its bytes lie, and which of them have to be kept.
+//! Puts messages together. This module knows which message is open, where its bytes lie, and which of them have to be
+//! kept.
 //!
-//! [`Inbound`](super::Inbound) pushes each piece of a payload here as soon as it is parsed, and gets a [`Place`] back when
-//! there is something to report. A place is valid until the next piece is pushed or the buffer is read into. It is
-//! then turned into a message that is lent or owned. At that point the text of a message in one piece is checked. Text in several
-//! pieces was checked by the receiving half, piece by piece, and nothing changes it in the buffer afterwards.
+//! [`Inbound`](super::Inbound) pushes each piece of a payload as soon as it is parsed, and gets a [`Place`] back if
+//! there is something to report. A place is valid until the next piece is pushed or the buffer is read into. It is then
+//! turned into a message that is lent or owned. The text of a message in one piece is checked at that point. The
+//! receiving half has checked text in several pieces piece by piece, and nothing changes it in the buffer afterwards.
 
 #[cfg(feature = "zlib-rs")]
 use alloc::boxed::Box;
@@ -46,7 +47,7 @@ pub(super) struct Piece {
 #[derive(Debug)]
 pub(super) enum Place {
     Message(Whole),
-    /// A piece. `start` and `end` say whether the message starts and ends with it.
+    /// A piece of a message. `start` and `end` say whether the message starts and ends with it.
     Chunk {
         kind: MessageKind,
         range: Range<usize>,
@@ -61,7 +62,7 @@ pub(super) enum Place {
 pub(super) struct Whole {
     pub(super) kind: MessageKind,
     pub(super) range: Range<usize>,
-    /// Whether the text was checked as it came, because it came in several pieces or was inflated.
+    /// Whether the text was checked as it arrived, because it arrived in several pieces or was inflated.
     pub(super) checked: bool,
     /// Whether it was compressed, and lies in the memory that it was inflated to.
     pub(super) inflated: bool,
@@ -198,8 +199,8 @@ impl Assembly {
     }
 }
 
-/// Returns the text of a message that was checked as its pieces came. A second check would cost as much as everything else that
-/// is done to the message.
+/// Returns the text of a message that was checked as its pieces arrived. A second check would cost as much as all other
+/// work on the message.
 #[inline]
 fn lend_checked(bytes: &[u8]) -> &str {
     debug_assert!(core::str::from_utf8(bytes).is_ok());

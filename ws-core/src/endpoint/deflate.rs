@@ -1,7 +1,7 @@
 //! permessage-deflate in an endpoint (RFC 7692): what is agreed, and how messages pass through the engines.
 //!
-//! [`Inflating`] belongs to the receiving side, and [`Deflating`] to the sending side. Between two messages each keeps only
-//! the last window of plaintext of its direction.
+//! [`Inflating`] belongs to the receiving side, and [`Deflating`] to the sending side. Between two messages each keeps
+//! only the last window of plaintext of its direction.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -23,8 +23,9 @@ use crate::{DataFrame, MessageKind, PreparedMessage, ProtocolError, Role, SendEr
 
 /// The default for the shortest message that is compressed, in bytes.
 const LEAST: usize = 64;
-/// The first room for an inflated message, and the most that one piece of a streamed message takes, in bytes.
+/// The initial room for an inflated message, in bytes.
 const FIRST: usize = 1024;
+/// The longest piece of a streamed message that is inflated, in bytes.
 const PIECE: usize = 16 * 1024;
 /// Messages of at least this many bytes are handed over with their memory instead of being copied.
 const HAND_OVER: usize = 4 * 1024;
@@ -35,11 +36,11 @@ const HAND_OVER: usize = 4 * 1024;
 /// [`least`](Self::least) bytes is compressed if that makes it shorter. A message that is sent piece by piece is always
 /// compressed, because its length is not known at the start.
 ///
-/// Compression costs time for each message, and memory for each connection: the windows, which are 4 KiB for each direction
-/// with 12 bits. All connections share the engines of a [`Pool`].
+/// Compression costs time for each message, and memory for each connection: the windows, which are 4 KiB for each
+/// direction with 12 bits. All connections share the engines of a [`Pool`].
 ///
-/// Do not compress secrets together with text that an attacker can choose: the length of the result shows how much the two
-/// have in common (RFC 7692 §8). Turn compression off for such messages with
+/// Do not compress secrets together with text that an attacker can choose: the length of the result shows how much the
+/// two have in common (RFC 7692 §8). Turn compression off for such messages with
 /// [`Outbound::set_compression`](super::Outbound::set_compression).
 ///
 /// ```
@@ -110,8 +111,8 @@ impl Compression {
         self
     }
 
-    /// Sets how many times longer than its payload a received message may become, as for [`Limits::max_ratio`]. Default: `None`, any
-    /// ratio. [`Config::max_message`](crate::Config::max_message) limits the message in any case.
+    /// Sets how many times longer than its payload a received message may become, as for [`Limits::max_ratio`].
+    /// Default: `None`, any ratio. [`Config::max_message`](crate::Config::max_message) limits the message in any case.
     #[must_use]
     pub fn max_ratio(mut self, ratio: Option<u32>) -> Self {
         self.max_ratio = ratio;
@@ -119,8 +120,8 @@ impl Compression {
     }
 
     /// Sets what was agreed in an opening handshake that was done elsewhere, for
-    /// [`Endpoint::server_after_handshake`](crate::Endpoint::server_after_handshake) and
-    /// similar constructors. Without it, their messages are not compressed. An endpoint that does the handshake itself ignores it.
+    /// [`Endpoint::server_after_handshake`](crate::Endpoint::server_after_handshake) and similar constructors. Without
+    /// it, their messages are not compressed. An endpoint that does the handshake itself ignores it.
     #[must_use]
     pub fn agreed(mut self, params: DeflateParams) -> Self {
         self.agreed = Some(params);
@@ -191,14 +192,14 @@ impl fmt::Debug for Compression {
 pub(super) struct Inflating {
     inflater: Inflater,
     text: Utf8Validator,
-    /// The open message as far as it is inflated, and room behind it, which was initialised when it was allocated.
+    /// The inflated part of the open message, and room behind it, which was initialised when it was allocated.
     plain: Vec<u8>,
     end: usize,
     /// Whether a message has begun and not ended.
     open: bool,
     /// A part of a payload that is not completely inflated.
     pending: Option<Pending>,
-    /// The room that the longest message needs, including one byte more, so that its end is seen.
+    /// The room that the longest message needs, plus one byte, so that its end is detected.
     most: usize,
 }
 
@@ -259,7 +260,8 @@ impl Inflating {
         self.plain.resize(len, 0);
     }
 
-    /// Adds a part of a payload, at `range`, whose message is reported in pieces. [`next_piece`](Self::next_piece) inflates it.
+    /// Adds a part of a payload, at `range`, whose message is reported in pieces. [`next_piece`](Self::next_piece)
+    /// inflates it.
     pub(super) fn push_pending(&mut self, range: Range<usize>, piece: Piece) {
         self.pending = Some(Pending { payload: range, piece });
     }
@@ -307,7 +309,8 @@ impl Inflating {
         self.plain.get(range).unwrap_or_default()
     }
 
-    /// Returns the inflated message as owned bytes. If it is long and fills at least half of the memory, it keeps that memory.
+    /// Returns the inflated message as owned bytes. If it is long and fills at least half of the memory, it keeps that
+    /// memory.
     pub(super) fn take(&mut self, range: Range<usize>) -> Bytes {
         let len = range.len();
         if len < HAND_OVER || len < self.plain.capacity() / 2 {
@@ -398,10 +401,11 @@ impl Outbound {
         self.deflating.as_ref().map(|deflating| deflating.params)
     }
 
-    /// Sets whether messages that begin from now on are compressed, if permessage-deflate was agreed on. Default: `true`.
+    /// Sets whether messages that begin from now on are compressed, if permessage-deflate was agreed on. Default:
+    /// `true`.
     ///
-    /// Turn it off for a secret that is sent beside text that an attacker can choose, and for content that is compressed already. It
-    /// can also be set before the connection is open.
+    /// Turn it off for a secret that is sent beside text that an attacker can choose, and for content that is
+    /// compressed already. It can also be set before the connection is open.
     pub fn set_compression(&mut self, compress: bool) {
         self.compresses = compress;
         if let Some(deflating) = &mut self.deflating {
@@ -409,13 +413,14 @@ impl Outbound {
         }
     }
 
-    /// Returns whether messages that begin from now on are compressed, as far as [`Compression`] includes them.
+    /// Returns whether messages that begin from now on are compressed. [`Compression::least`] still applies.
     #[must_use]
     pub fn is_compressing(&self) -> bool {
         self.deflating.as_ref().is_some_and(|deflating| deflating.is_on)
     }
 
-    /// Compresses a message that was checked and puts it into the output. Returns `None` if it is to be sent uncompressed.
+    /// Compresses a message that was checked and puts it into the output. Returns `None` if it is to be sent
+    /// uncompressed.
     #[inline]
     pub(super) fn put_compressed(
         &mut self,
@@ -426,8 +431,8 @@ impl Outbound {
         Some(self.put_owned(DataFrame::new(kind).compressed(true), compressed))
     }
 
-    /// Like [`put_compressed`](Self::put_compressed), for a message with many receivers. It is compressed once for all of them
-    /// that have the same window and no context takeover.
+    /// Like [`put_compressed`](Self::put_compressed), for a message with many receivers. It is compressed once for all
+    /// of them that have the same window and no context takeover.
     pub(super) fn put_prepared(
         &mut self,
         prepared: &PreparedMessage,
@@ -448,7 +453,8 @@ impl Outbound {
         frame: DataFrame,
         payload: Vec<u8>,
     ) -> Result<(), SendError> {
-        // The memory was allocated for the uncompressed message. Output may take at most twice the memory that it counts.
+        // The memory was allocated for the uncompressed message. Output may take at most twice the memory that it
+        // counts.
         let roomy = payload.capacity() / 2 > payload.len();
         if payload.len() < SHARE || roomy || self.role() == Role::Client {
             self.put(frame, Source::Copied(&payload))

@@ -1,4 +1,4 @@
-//! The events of an endpoint, owned or lent, and its errors.
+//! The events of an endpoint, which are owned or lent, and its errors.
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -12,8 +12,8 @@ use crate::{CloseCode, Message, MessageKind, ProtocolError, SendError};
 
 /// What has happened on an [`Endpoint`](crate::Endpoint), for its driver to react to.
 ///
-/// Messages and payloads are owned, unless [`next_ref`](crate::Endpoint::next_ref) lends them from the buffer: then `M` is
-/// [`MessageRef`](crate::message::MessageRef), and `B` is a slice. Rare contents are boxed to keep an event small.
+/// Messages and payloads are owned, unless [`next_ref`](crate::Endpoint::next_ref) lends them from the buffer: then `M`
+/// is [`MessageRef`](crate::message::MessageRef), and `B` is a slice. Rare contents are boxed to keep an event small.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event<M = Message, B = Bytes> {
@@ -51,31 +51,43 @@ pub enum Event<M = Message, B = Bytes> {
     Ping(B),
     /// A Pong with its payload.
     Pong(B),
-    /// The peer's Close frame has come, or the stream has ended without one;
+    /// The peer's Close frame has arrived, or the stream has ended without one;
     /// [`close_info`](crate::Endpoint::close_info) returns which. It is the last event.
     Closed,
 }
 
-/// How a connection ended (RFC 6455 §7.1.4–§7.1.7): what the peer said, in `code` and `reason`, and what this side said,
-/// in `sent`.
+/// How a connection ended (RFC 6455 §7.1.4–§7.1.7). `code` and `reason` are what the peer sent, and `sent` is the code
+/// that this side sent.
 ///
-/// A connection that this side has failed has the code 1006, because no Close frame of the peer's is looked at any more,
-/// and in `sent` the code that says why, such as 1009 for a message over the limit.
+/// If this side has failed the connection, `code` is 1006, because no Close frame of the peer is read after that.
+/// `sent` is then the code of the failure, such as 1009 for a message over the limit.
+///
+/// ```
+/// use ws_core::CloseCode;
+/// use ws_core::endpoint::CloseInfo;
+///
+/// /// Returns whether a client should connect again.
+/// fn is_worth_a_retry(info: &CloseInfo) -> bool {
+///     matches!(info.code, CloseCode::GOING_AWAY | CloseCode::SERVICE_RESTART)
+///         || info.code == CloseCode::ABNORMAL && info.sent.is_none()
+/// }
+/// # assert!(is_worth_a_retry(&CloseInfo::abnormal()));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct CloseInfo {
-    /// The code of the peer's Close frame. It is [`CloseCode::NO_STATUS`] if the frame contained no code, and
-    /// [`CloseCode::ABNORMAL`] if no Close frame came.
+    /// The code of the peer's Close frame. It is [`CloseCode::NO_STATUS`] if the frame has no code, and
+    /// [`CloseCode::ABNORMAL`] if no Close frame has arrived.
     pub code: CloseCode,
     /// The reason in the peer's Close frame. Do not show it to end users (RFC 6455 §5.5.1).
     pub reason: String,
-    /// The code of the Close frame that this side sent, [`CloseCode::NO_STATUS`] if that had none; `None` when this side
-    /// sent no Close frame.
+    /// The code of the Close frame that this side sent. It is [`CloseCode::NO_STATUS`] if that frame has no code, and
+    /// `None` if this side has sent no Close frame.
     pub sent: Option<CloseCode>,
-    /// Whether the connection was closed cleanly (RFC 6455 §7.1.4): the peer's Close frame has been parsed, and
-    /// ours was taken whole by the stream. A stream that fails before that is never closed cleanly.
+    /// Whether the connection was closed cleanly (RFC 6455 §7.1.4): the peer's Close frame has been parsed, and ours
+    /// was written to the stream completely. If the stream fails before that, the connection was not closed cleanly.
     pub clean: bool,
-    /// Whether this side sent its Close frame before the peer's frame came.
+    /// Whether this side sent its Close frame before the peer's arrived.
     pub by_us: bool,
 }
 
@@ -92,7 +104,8 @@ impl CloseInfo {
     }
 }
 
-/// For a log: the peer's code and its reason, escaped; without a Close frame of the peer's, the code that this side sent.
+/// Shows the peer's code and its reason, escaped, for a log. If the peer has sent no Close frame, it shows the code
+/// that this side sent, if any.
 impl fmt::Display for CloseInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.code, self.sent) {
@@ -107,7 +120,7 @@ impl fmt::Display for CloseInfo {
 
 /// Why an [`Endpoint`](crate::Endpoint) has failed.
 ///
-/// If the peer can still be told, the output contains a Close frame or an HTTP response.
+/// If the peer can still be notified, the output contains a Close frame or an HTTP response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum EndpointError {

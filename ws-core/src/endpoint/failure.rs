@@ -1,4 +1,4 @@
-//! What was seen of a peer whose half of the opening handshake was not right: for logs, and for people.
+//! What is known about a peer whose half of the opening handshake is invalid, for logs and error messages.
 
 use alloc::boxed::Box;
 use core::fmt;
@@ -6,29 +6,43 @@ use core::fmt;
 use super::http::{Request, Response};
 use crate::handshake::{FirstBytes, HandshakeError, QuotedStart, QuotedUri};
 
-/// Why an opening handshake has failed, with what was seen of the peer.
+/// Why an opening handshake has failed, and what is known about the peer.
 ///
-/// `Display` says which rule is broken, and shows what helps to find the cause: the Origin and the host that were
-/// refused, the subprotocol that was not offered, the first bytes of a peer that does not speak HTTP. What comes from the peer
-/// is escaped and cut to 100 bytes. Secrets (cookies, credentials, queries) are not shown, and neither does `Debug`
-/// show them.
+/// `Display` names the rule that is broken, and shows what helps to find the cause: the Origin and the host that were
+/// refused, the subprotocol that was not offered, or the first bytes of a peer that does not speak HTTP. Bytes from the
+/// peer are escaped and cut to 100 bytes. Neither `Display` nor `Debug` shows secrets, such as cookies, credentials and
+/// queries.
 ///
 /// [`Inbound::handshake_failure`](super::Inbound::handshake_failure) returns it.
+///
+/// ```
+/// use ws_core::endpoint::{Endpoint, Next, Options};
+/// use ws_core::{Instant, handshake::HandshakeError};
+///
+/// let mut server = Endpoint::server(Options::new());
+/// let received = b"SSH-2.0-OpenSSH_9.2\r\n";
+/// assert_eq!(server.inbound.receive(received), received.len());
+/// assert!(matches!(server.next(|| Instant::from_millis(0)), Next::Failed(_)));
+/// let failure = server.inbound.handshake_failure().ok_or("the peer does not speak HTTP")?;
+/// assert_eq!(failure.error, HandshakeError::NotHttp);
+/// eprintln!("{failure}");
+/// # Ok::<(), &str>(())
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct HandshakeFailure {
     /// The rule that is broken.
     pub error: HandshakeError,
-    /// On a server, the request, if its syntax is right. Its [`is_upgrade`](Request::is_upgrade) is `false`.
+    /// On a server, the request, if its syntax is valid. Its [`is_upgrade`](Request::is_upgrade) is `false`.
     pub request: Option<Request>,
-    /// On a client, the response, if its syntax is right.
+    /// On a client, the response, if its syntax is valid.
     pub response: Option<Box<Response>>,
     /// The first bytes of a peer that does not speak HTTP.
     pub first_bytes: Option<FirstBytes>,
 }
 
 impl From<HandshakeError> for HandshakeFailure {
-    /// A failure of which only the rule is known.
+    /// Returns a failure of which only the broken rule is known.
     fn from(error: HandshakeError) -> Self {
         Self { error, request: None, response: None, first_bytes: None }
     }
@@ -45,15 +59,17 @@ impl fmt::Display for HandshakeFailure {
                 let host = QuotedStart(request.host().unwrap_or_default());
                 write!(
                     f,
-                    ": Origin is {origin} and Host is {host}; `origins` admits pages of other origins, and a proxy \
-                     in front has to pass Host on as it is"
+                    ": Origin is {origin} and Host is {host}; to admit pages of other origins, set `origins`; a \
+                     proxy in front of the server must pass Host on unchanged"
                 )
             }
             (HandshakeError::HostNotAllowed, Some(request), ..) => match request.host() {
                 Some(host) => {
-                    write!(f, ": {}; `hosts` names those that it answers to", QuotedStart(host))
+                    write!(f, ": {}; `hosts` lists the hosts that it answers to", QuotedStart(host))
                 }
-                None => f.write_str(": there is none; `hosts` names those that it answers to"),
+                None => f.write_str(
+                    ": the request has no host; `hosts` lists the hosts that it answers to",
+                ),
             },
             (HandshakeError::UnofferedSubprotocol, _, Some(response), _) => {
                 let chosen = response.header("sec-websocket-protocol").unwrap_or_default();

@@ -1,8 +1,8 @@
 //! The receiving side of an endpoint: bytes in, events out.
 //!
-//! What was parsed comes to [`Found`], which says where a message lies, and is turned into an event that is
-//! owned or lent. An event may be found before it is told: it is *held* then, and nothing behind it is parsed.
-//! Everything else about the connection lies in [`Session`], so that it can change while a message is lent.
+//! The parser returns a [`Found`], which contains the place of a message in the buffer. It is then turned into an event
+//! that is owned or lent. If an event is found before it may be reported, it is *held*, and nothing behind it is
+//! parsed. The rest of the state is in [`Session`], so that it can change while a message is lent.
 
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
@@ -21,11 +21,22 @@ use crate::message::MessageRef;
 use crate::{CloseCode, Instant, ProtocolError};
 
 /// The receiving side of an [`Endpoint`](crate::Endpoint): bytes in, events out.
+///
+/// ```
+/// use ws_core::endpoint::{Endpoint, Event, Next};
+/// use ws_core::{Config, Instant};
+///
+/// let Endpoint { mut inbound, mut outbound, .. } = Endpoint::server_after_handshake(Config::new(), b"");
+/// let received = b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58"; // RFC 6455 §5.7
+/// assert_eq!(inbound.receive(received), received.len());
+/// let next = inbound.next(&mut outbound, || Instant::from_millis(0));
+/// assert!(matches!(next, Next::Event(Event::Message(message)) if message == "Hello"));
+/// ```
 #[derive(Debug)]
 pub struct Inbound {
     pub(super) assembly: Assembly,
     pub(super) session: Session,
-    /// What was found and is not told yet.
+    /// What was found and has not been reported yet.
     held: Option<Found>,
 }
 
@@ -34,14 +45,14 @@ pub struct Inbound {
 pub(super) struct Session {
     pub(super) receiver: Receiver,
     pub(super) state: HandshakeState,
-    /// The peer has ended its side of the stream.
+    /// Whether the peer has ended its side of the stream.
     pub(super) eof: bool,
-    /// How the connection was closed; whether cleanly, and by whom, the sending side knows.
+    /// How the connection was closed. The sending side knows whether it was closed cleanly and which side closed first.
     close: Option<Box<CloseInfo>>,
     failure: Option<EndpointError>,
 }
 
-/// Something to tell.
+/// Something to report.
 #[derive(Debug)]
 pub(super) enum Found {
     Request(Request),
@@ -63,11 +74,12 @@ impl Inbound {
         Self { assembly: Assembly::new(), session, held: None }
     }
 
-    /// What to do next, for a side that only reads: [`Next::Event`], [`Next::Failed`], [`Next::Wait`] and
-    /// [`Next::Done`], which means that nothing more comes.
+    /// Returns what to do next, for a driver that only reads: [`Next::Event`], [`Next::Failed`], [`Next::Wait`] or
+    /// [`Next::Done`], which means that nothing more will arrive.
     ///
-    /// Pongs and Close frames that are owed to the peer go to `out`; its own [`next`](Outbound::next) says when to
-    /// write them. `out` is borrowed for this call only. `clock` is called at most once, and only when nothing is left to tell.
+    /// Pongs and Close frames that are owed to the peer go into `out`, whose own [`next`](Outbound::next) returns when
+    /// to write them. It borrows `out` for this call only. It calls `clock` at most once, and only when there is
+    /// nothing left to report.
     #[inline]
     pub fn next(&mut self, out: &mut Outbound, clock: impl FnOnce() -> Instant) -> Next<'_> {
         match self.held_message() {
@@ -88,7 +100,8 @@ impl Inbound {
         }
     }
 
-    /// As [`next`](Self::next), but messages and payloads are lent from where they were read, or inflated.
+    /// Returns what to do next, as [`next`](Self::next) does, but lends messages and payloads from the buffer into
+    /// which they were read or inflated.
     #[inline]
     pub fn next_ref(
         &mut self,
@@ -125,15 +138,15 @@ impl Inbound {
         Next::Wait { read: self.reader(), until }
     }
 
-    /// Whether the next event is a message. It is found, but not told: [`next_ref`](Self::next_ref) does
-    /// that.
+    /// Returns whether the next event is a message. The message is found but not returned: [`next_ref`](Self::next_ref)
+    /// returns it.
     ///
-    /// The borrow checker lets no function return a message that was lent inside a loop. Such a function asks
-    /// this in its loop, and for the message after it.
+    /// The borrow checker does not let a function return a message that was lent inside a loop. Such a function calls
+    /// `has_message` in its loop, and `next_ref` after it.
     #[inline]
     pub fn has_message(&mut self, out: &mut Outbound) -> bool {
         if let Some(whole) = self.whole_message(out) {
-            // Nothing was held, or it would not have been looked for.
+            // Nothing was held, because otherwise no message would have been looked for.
             core::mem::forget(self.held.replace(Found::Place(Place::Message(whole))));
             return true;
         }
@@ -143,18 +156,18 @@ impl Inbound {
         matches!(self.held, Some(Found::Place(Place::Message(_))))
     }
 
-    /// Takes what [`has_message`](Self::has_message) has found.
+    /// Takes the message that [`has_message`](Self::has_message) has found.
     #[inline]
     fn held_message(&mut self) -> Option<Whole> {
         let Some(Found::Place(Place::Message(whole))) = &self.held else { return None };
         let whole = whole.clone();
-        // It owns nothing.
+        // The value that is forgotten owns nothing.
         core::mem::forget(self.held.take());
         Some(whole)
     }
 
-    /// Copies as many bytes from `bytes` as there is room for, and returns how many. The rest is passed
-    /// again when all events are told; while a request waits for its answer there may be no room at all.
+    /// Copies as many bytes from `bytes` as there is room for, and returns how many. Pass the rest again after all
+    /// events have been returned. While a request waits for its answer, there may be no room at all.
     #[must_use = "the bytes that were not taken have to be passed again"]
     pub fn receive(&mut self, bytes: &[u8]) -> usize {
         let free = self.read_buf();
@@ -166,8 +179,8 @@ impl Inbound {
         count
     }
 
-    /// Room to read into, without the copy that [`receive`](Self::receive) makes. It is not empty when
-    /// [`Next`] has given `read`.
+    /// Returns the room to read into, which saves the copy that [`receive`](Self::receive) makes. It is not empty if
+    /// [`Next`] contained `read`.
     pub fn read_buf(&mut self) -> &mut [u8] {
         if !self.has_room() {
             self.assembly.buffer.withdraw();
@@ -176,28 +189,30 @@ impl Inbound {
         self.assembly.buffer.spare(self.session.receiver.payload_left())
     }
 
-    /// Tells that the first `count` bytes of [`read_buf`](Self::read_buf) were filled.
+    /// Reports that the first `count` bytes of [`read_buf`](Self::read_buf) were filled.
     pub fn filled(&mut self, count: usize) {
         self.assembly.buffer.filled(count);
     }
 
-    /// Tells that the peer has ended its side of the stream, or that the stream was lost while reading. Events
-    /// that came before are still told.
+    /// Reports that the peer has ended its side of the stream, or that the stream was lost while reading. Events that
+    /// arrived before are still returned.
     pub fn receive_eof(&mut self) {
         self.session.eof = true;
     }
 
-    /// Whether messages are told in pieces as they arrive, [`Event::Chunk`], instead of whole: for
-    /// messages that need not fit in memory. It takes effect with the next message that starts; their
-    /// length is still bounded by [`Config::max_message`](crate::Config::max_message).
+    /// Sets whether messages are reported in pieces as they arrive, as [`Event::Chunk`], instead of whole. It is meant
+    /// for messages that need not fit in memory. The setting takes effect with the next message that starts.
+    /// [`Config::max_message`](crate::Config::max_message) still limits the length of messages.
     pub fn set_streaming(&mut self, streaming: bool) {
         self.assembly.streaming = streaming;
     }
 
-    /// Changes [`Config::max_message`](crate::Config::max_message), in bytes: so that a peer may send long
-    /// messages only when it has logged in, for example. It counts from the next frame that begins, and for what of
-    /// a compressed message is inflated from now on; what is parsed already is told. [`Config::max_frame`](crate::Config::max_frame)
-    /// stays as it is.
+    /// Changes [`Config::max_message`](crate::Config::max_message), in bytes, for example so that a peer may send long
+    /// messages only after it has logged in.
+    ///
+    /// The new limit applies to frames that begin from now on, and to the part of a compressed message that is inflated
+    /// from now on. What is parsed already is still reported. [`Config::max_frame`](crate::Config::max_frame) does not
+    /// change.
     pub fn set_max_message(&mut self, bytes: u64) {
         self.session.receiver.set_max_message(bytes);
         #[cfg(feature = "zlib-rs")]
@@ -206,8 +221,8 @@ impl Inbound {
         }
     }
 
-    /// How the connection was closed, once it was; `None` when it has never been open. Whether it was closed
-    /// cleanly, and by which side first, is known to `out`, and may change until all is written.
+    /// Returns how the connection was closed, or `None` if it is still open or was never open. `out` knows whether it
+    /// was closed cleanly and which side closed first. This may change until all output is written.
     #[must_use]
     pub fn close_info(&self, out: &Outbound) -> Option<CloseInfo> {
         let info = self.session.close.as_deref()?;
@@ -216,14 +231,15 @@ impl Inbound {
         Some(CloseInfo { sent, clean, by_us, ..info.clone() })
     }
 
-    /// The error that [`Next::Failed`] has told, for a driver that reports it when the peer was told.
+    /// Returns the error that [`Next::Failed`] has returned, for a driver that reports it after the peer has been
+    /// notified.
     #[must_use]
     pub fn failure(&self) -> Option<EndpointError> {
         self.session.failure
     }
 
-    /// What was seen of a peer whose half of the opening handshake is not right: for a log, once [`Next::Failed`] has told
-    /// [`EndpointError::Handshake`].
+    /// Returns what is known about a peer whose half of the opening handshake is invalid, for a log. It is present
+    /// after [`Next::Failed`] has returned [`EndpointError::Handshake`].
     #[must_use]
     pub fn handshake_failure(&self) -> Option<&HandshakeFailure> {
         match &self.session.state {
@@ -232,7 +248,7 @@ impl Inbound {
         }
     }
 
-    /// Takes all of `bytes`, whatever their number.
+    /// Copies all of `bytes` into the buffer, whatever their number.
     pub(super) fn preload(&mut self, bytes: &[u8]) {
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -247,7 +263,7 @@ impl Inbound {
         }
     }
 
-    /// Whether the buffer may move: no message that is held lies there.
+    /// Returns whether the content of the buffer may move, because no held event refers to it.
     fn is_movable(&self) -> bool {
         !matches!(self.held, Some(Found::Place(_))) && !self.assembly.is_pending()
     }
@@ -272,20 +288,19 @@ impl Inbound {
     }
 
     fn has_room(&self) -> bool {
-        // A head is bounded by its own limit, which may be larger.
+        // The head of a request or response has its own limit, which may be larger.
         let head = matches!(self.session.state, HandshakeState::Head(_));
         (head || self.assembly.buffer.has_room())
             && self.held.is_none()
             && !self.assembly.is_pending()
     }
 
-    /// This side, if it can take more bytes.
+    /// Returns this side if it has room for more bytes.
     pub(super) fn reader(&mut self) -> Option<&mut Self> {
         (!self.session.eof && self.has_room()).then_some(self)
     }
 
-    /// The next message, if it is one that [`Receiver::whole`] takes; the rest is left to
-    /// [`find`](Self::find).
+    /// Returns the next message if [`Receiver::whole`] finds one. Everything else is left to [`find`](Self::find).
     #[inline]
     pub(super) fn whole_message(&mut self, out: &mut Outbound) -> Option<Whole> {
         let Self { assembly, session, held } = self;
@@ -303,7 +318,7 @@ impl Inbound {
         Some(Whole { kind, range, checked: false, inflated: false })
     }
 
-    /// What is to be told next, if that is known already.
+    /// Returns what to report next, if that is known without the clock.
     #[inline]
     pub(super) fn find(&mut self, out: &mut Outbound) -> Option<Found> {
         if self.held.is_some() {
@@ -315,7 +330,7 @@ impl Inbound {
         }
     }
 
-    /// As [`find`](Self::find), when no whole message was found.
+    /// As [`find`](Self::find), after no whole message was found.
     #[inline(never)]
     pub(super) fn find_other(&mut self, out: &mut Outbound) -> Option<Found> {
         if self.held.is_some() {
@@ -324,7 +339,7 @@ impl Inbound {
         if self.is_quiet(out) { None } else { self.parse(out) }
     }
 
-    /// Whether nothing has come, neither bytes nor an end: the usual case between two messages.
+    /// Returns whether neither bytes nor an end have arrived, which is the usual case between two messages.
     #[inline]
     fn is_quiet(&self, out: &Outbound) -> bool {
         let Self { assembly, session, .. } = self;
@@ -335,7 +350,7 @@ impl Inbound {
             && out.is_sound()
     }
 
-    /// Finds what is to be told next, and holds it.
+    /// Finds what to report next, and holds it.
     #[inline]
     pub(super) fn hold(&mut self, out: &mut Outbound) {
         if self.held.is_none() {
@@ -343,23 +358,24 @@ impl Inbound {
         }
     }
 
-    /// Tells the time when all is parsed; returns what that brings to tell.
+    /// Takes the time of the driver's clock when everything is parsed. Returns what to report because of it.
     #[inline(never)]
     pub(super) fn find_due(&mut self, out: &mut Outbound, now: Instant) -> Option<Found> {
         if self.look(out, now) { self.find(out) } else { None }
     }
 
-    /// Tells the time, and does what is due. Returns whether there may be something to tell.
+    /// Takes the time of the driver's clock and acts on the deadline that has passed. Returns whether there may be
+    /// something to report.
     #[inline]
     pub(super) fn look(&mut self, out: &mut Outbound, now: Instant) -> bool {
-        // Bytes may lie behind what is held.
+        // Unparsed bytes may follow the held event.
         let look = if self.held.is_some() { Look::Unparsed } else { Look::Parsed };
         out.idle = false;
         let due = out.look(now, look);
         if self.held.is_none() {
             self.assembly.release_inflated();
         }
-        // Nothing has come for a while.
+        // Nothing has arrived for a while.
         if due == Some(Due::Ping) && self.is_movable() {
             self.assembly.buffer.shrink();
         }
@@ -367,7 +383,7 @@ impl Inbound {
     }
 
     fn parse(&mut self, out: &mut Outbound) -> Option<Found> {
-        // Nothing more comes out of a stream that has failed.
+        // A stream that has failed delivers nothing more.
         self.session.eof |= out.is_reset();
         if !matches!(self.session.state, HandshakeState::Open) {
             return self.poll_opening(out);
@@ -421,7 +437,7 @@ impl Inbound {
         }
     }
 
-    /// Turns what was found into an event of its own.
+    /// Turns what was found into an owned event.
     #[inline(never)]
     pub(super) fn own(&mut self, found: Found, out: &mut Outbound) -> Next<'_> {
         let Self { assembly, session, .. } = self;
@@ -435,7 +451,7 @@ impl Inbound {
         event.map_or_else(Next::Failed, Next::Event)
     }
 
-    /// Turns a message that was found into an event of its own.
+    /// Turns a message that was found into an owned event.
     #[inline]
     pub(super) fn own_message(&mut self, whole: Whole, out: &mut Outbound) -> Next<'_> {
         match self.assembly.own(whole) {
@@ -447,7 +463,7 @@ impl Inbound {
         }
     }
 
-    /// Turns a message that was found into an event that is lent.
+    /// Turns a message that was found into a lent event.
     #[inline]
     pub(super) fn lend_message(
         &mut self,
@@ -461,7 +477,7 @@ impl Inbound {
         }
     }
 
-    /// Turns what was found into an event that is lent.
+    /// Turns what was found into a lent event.
     #[inline]
     pub(super) fn lend(
         &mut self,
@@ -481,7 +497,7 @@ impl Inbound {
     }
 }
 
-/// An event without a message.
+/// Returns an event without a message.
 fn rare<M, B>(found: Found, control: impl FnOnce() -> B) -> Result<Event<M, B>, EndpointError> {
     Ok(match found {
         Found::Ping => Event::Ping(control()),
@@ -516,13 +532,13 @@ impl Session {
         Ok(())
     }
 
-    /// The connection has ended without a Close frame of the peer's.
+    /// The connection has ended without a Close frame from the peer.
     fn over(&mut self) {
         self.ended(CloseCode::ABNORMAL, "");
         self.state = HandshakeState::Over;
     }
 
-    /// The one way in which a connection fails here: what tells the peer is in the output already.
+    /// Every failure of the connection passes through here. What notifies the peer is in the output already.
     pub(super) fn failed(&mut self, error: EndpointError) -> EndpointError {
         if matches!(self.state, HandshakeState::Open) {
             self.ended(CloseCode::ABNORMAL, "");
@@ -531,7 +547,7 @@ impl Session {
         *self.failure.insert(error)
     }
 
-    /// What was left to the endpoint to check is not valid: it is not text, or cannot be inflated.
+    /// A payload that the endpoint checks itself is invalid: it is not UTF-8, or cannot be inflated.
     #[cold]
     fn not_valid(&mut self, error: ProtocolError, out: &mut Outbound) -> Result<(), EndpointError> {
         self.receiver.fail(&mut out.sender, error);
@@ -549,7 +565,7 @@ impl Session {
         self.not_valid(error, out).map(|()| Event::Closed)
     }
 
-    /// There is nothing more to parse: the connection may have come to an end.
+    /// There is nothing more to parse, so the connection may have ended.
     #[cold]
     fn idle(&mut self, out: &mut Outbound) -> Option<Found> {
         if out.random_failed() {
@@ -569,7 +585,7 @@ impl Session {
         Some(Found::Closed)
     }
 
-    /// The peer's Close frame has come.
+    /// The peer's Close frame has arrived.
     #[cold]
     fn peer_closed(&mut self) {
         let (code, reason) = match self.receiver.close_frame() {
@@ -580,7 +596,7 @@ impl Session {
         self.state = HandshakeState::Over;
     }
 
-    /// Notes how the connection has ended; the first answer stays.
+    /// Records how the connection has ended. Only the first call has an effect.
     fn ended(&mut self, code: CloseCode, reason: &str) {
         self.close.get_or_insert_with(|| {
             Box::new(CloseInfo { code, reason: reason.into(), ..CloseInfo::abnormal() })

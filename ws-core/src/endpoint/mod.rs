@@ -1,8 +1,8 @@
-//! A whole WebSocket endpoint without I/O: opening handshake, messages, buffers.
+//! A complete WebSocket endpoint without I/O: the opening handshake, messages and buffers.
 //!
-//! [`Endpoint`] is what a driver for some kind of stream is built on. The driver asks one question in a loop,
-//! [`Endpoint::next`], and does what the answer, [`Next`], says. Any call may be the last for a while: nothing
-//! is lost when a driver is cancelled between two.
+//! [`Endpoint`] is the base of a driver for any kind of stream. The driver calls [`Endpoint::next`] in a loop, and does
+//! what the returned [`Next`] asks for. It may stop after any call and go on later: nothing is lost when a driver is
+//! cancelled between two calls.
 
 mod answer;
 mod assembly;
@@ -47,14 +47,14 @@ use crate::{Connection, Instant, Role};
 use assembly::Whole;
 use inbound::Found;
 
-/// While so much output waits, in bytes, no further event is told.
+/// While at least this much output is waiting, in bytes, no further event is reported.
 const HOLD: usize = 64 * 1024;
 
 /// One side of a WebSocket connection, from its opening handshake to its end, without I/O.
 ///
-/// It owns its buffers. Memory follows what has arrived, never what a peer declares. It can be moved to
-/// another thread, but not be shared between threads: it is [`Send`] and not [`Sync`], because a client's
-/// random generator is so.
+/// An endpoint owns its buffers. Their size follows the bytes that have arrived, never a length that a peer declares.
+/// An endpoint can be moved to another thread, but not be shared between threads: it is [`Send`] and not [`Sync`],
+/// because the random generator of a client need not be [`Sync`].
 ///
 /// ```
 /// use ws_core::endpoint::{Endpoint, Event, Next, Options};
@@ -67,7 +67,7 @@ const HOLD: usize = 64 * 1024;
 ///       Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n\
 ///       \x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58";
 /// let (mut read, mut written) = (&received[..], Vec::new());
-/// let now = || Instant::from_millis(0); // yours: what a clock says
+/// let now = || Instant::from_millis(0); // yours: the time of a clock
 /// loop {
 ///     match server.next(now) {
 ///         Next::Event(Event::Request(_)) => server.outbound.accept(&AcceptResponse::new())?,
@@ -92,19 +92,19 @@ const HOLD: usize = 64 * 1024;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// The two sides are fields, so that one can be used while the other is borrowed, or be moved to another
-/// thread. What each does is documented there.
+/// The two sides are public fields, so that a driver can use one while the other is borrowed, or move them to different
+/// threads. See [`Inbound`] and [`Outbound`] for what each does.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Endpoint {
-    /// Takes bytes, and knows how the connection has ended.
+    /// The receiving side, which parses received bytes and knows how the connection has ended.
     pub inbound: Inbound,
-    /// Takes messages, and answers requests.
+    /// The sending side, which takes messages and answers requests.
     pub outbound: Outbound,
 }
 
 impl Endpoint {
-    /// A server that waits for a request.
+    /// Returns a server that waits for a request.
     pub fn server(options: impl Into<Options>) -> Self {
         let options = options.into();
         let (receiver, mut sender) = halves(Role::Server, &options);
@@ -113,11 +113,11 @@ impl Endpoint {
         Self { inbound: Inbound::opening(receiver, options, None), outbound }
     }
 
-    /// A client whose request is in the output.
+    /// Returns a client whose request is in the output.
     ///
-    /// `random` fills bytes from a cryptographic random generator: the key of the handshake and
-    /// the masking keys, which must not be foreseeable (RFC 6455 §10.3). It returns whether it could. If not,
-    /// the connection fails with [`EndpointError::Random`].
+    /// `random` fills its argument with bytes from a cryptographic random generator, and returns whether it succeeded.
+    /// The bytes become the key of the handshake and the masking keys, which must be unpredictable (RFC 6455 §10.3). If
+    /// `random` fails, the connection fails with [`EndpointError::Random`].
     ///
     /// ```
     /// use ws_core::endpoint::{Endpoint, EndpointError, Next};
@@ -135,7 +135,7 @@ impl Endpoint {
     /// assert!(output.chunk().starts_with(b"GET /chat HTTP/1.1\r\nHost: example.com\r\n"));
     /// let count = output.len();
     /// output.advance(count); // it was written to the stream
-    /// // No answer comes in 10 seconds.
+    /// // No answer arrives within 10 seconds.
     /// let deadline = until.expect("a handshake has a deadline");
     /// let next = client.next(|| deadline);
     /// assert!(matches!(next, Next::Failed(EndpointError::HandshakeTimeout)));
@@ -144,8 +144,8 @@ impl Endpoint {
     ///
     /// # Errors
     ///
-    /// Something in the request is not valid, or it has `extensions`, which are not for the caller to offer;
-    /// or `random` has failed.
+    /// An [`OpenError`] says what in the request is invalid. It is [`OpenError::InvalidExtension`] if the request has
+    /// `extensions`, which only the endpoint may offer, and [`OpenError::Random`] if `random` fails.
     pub fn client(
         request: &ClientRequest<'_>,
         options: impl Into<Options>,
@@ -172,14 +172,15 @@ impl Endpoint {
         Ok(Self { inbound: Inbound::opening(receiver, options, Some((key, offered))), outbound })
     }
 
-    /// A server whose opening handshake was done elsewhere, as by an HTTP server; `leftover` is what
-    /// was read after the request's head. It is open from the start: no [`Event::Open`] is told.
+    /// Returns a server whose opening handshake was done elsewhere, for example by an HTTP server. `leftover` is what
+    /// was read after the head of the request. The connection is open from the start, so no [`Event::Open`] is
+    /// returned.
     pub fn server_after_handshake(options: impl Into<Options>, leftover: &[u8]) -> Self {
         Self::after_handshake(Role::Server, options.into(), None, leftover)
     }
 
-    /// A client whose opening handshake was done elsewhere; `leftover` is what was read after the
-    /// response's head.
+    /// Returns a client whose opening handshake was done elsewhere. `leftover` is what was read after the head of the
+    /// response. The connection is open from the start, so no [`Event::Open`] is returned.
     pub fn client_after_handshake(
         options: impl Into<Options>,
         random: impl FnMut(&mut [u8]) -> bool + Send + 'static,
@@ -210,15 +211,15 @@ impl Endpoint {
         Self { inbound, outbound }
     }
 
-    /// What to do next. Do what the answer says, then ask again.
+    /// Returns what the driver has to do next. Do that, then call it again.
     ///
-    /// What is parsed comes first, then what is due, then output, the end of the stream, and waiting. From
-    /// 64 KiB of waiting output on, no further event is told until less waits; one event is parsed ahead and
-    /// held back, so that a peer that writes before it reads is read from.
+    /// The order is: events that have been parsed, deadlines that have passed, output, the end of the stream, and
+    /// waiting. While 64 KiB or more of output is waiting, no further event is returned. One more event is parsed and
+    /// held back, so that the endpoint still reads from a peer that writes before it reads.
     ///
-    /// `clock` is called at most once, and only when nothing is left to tell. Its first answer starts all
-    /// time-outs; what happens between two answers counts from the later one. A time up to a minute before
-    /// the latest counts as the latest.
+    /// It calls `clock` at most once, and only when there is nothing left to report. The first time that `clock`
+    /// returns starts all time-outs. What happens between two calls of `clock` counts as having happened at the later
+    /// one. If `clock` returns a time up to a minute before the latest one, the latest one is used.
     pub fn next(&mut self, clock: impl FnOnce() -> Instant) -> Next<'_> {
         if let Some(whole) = self.whole_message() {
             return self.inbound.own_message(whole, &mut self.outbound);
@@ -229,19 +230,20 @@ impl Endpoint {
         }
     }
 
-    /// As [`next`](Self::next), but messages are lent from where they were read, or inflated: no allocation, no copy. The
-    /// sending side comes along, so that what is lent can be answered.
+    /// Returns what the driver has to do next, as [`next`](Self::next) does, but lends messages from the buffer into
+    /// which they were read or inflated, without an allocation or a copy. The event comes with the sending side, so
+    /// that a lent message can be answered.
     ///
     /// ```
     /// # use ws_core::endpoint::{Endpoint, Event, Next};
     /// # use ws_core::{Instant, SendError};
-    /// /// Echoes what has come; returns whether the connection goes on.
+    /// /// Echoes the messages that have arrived. Returns whether the connection goes on.
     /// fn echo(endpoint: &mut Endpoint, now: Instant) -> Result<bool, SendError> {
     ///     loop {
     ///         match endpoint.next_ref(|| now) {
     ///             Next::Event((Event::Message(message), out)) => out.queue_ref(message)?,
     ///             Next::Event(_) | Next::Failed(_) => {}
-    ///             next => return Ok(!matches!(next, Next::Done)), // yours: to write, to read, to wait
+    ///             next => return Ok(!matches!(next, Next::Done)), // yours: write, read or wait
     ///         }
     ///     }
     /// }
@@ -266,15 +268,16 @@ impl Endpoint {
         }
     }
 
-    /// As [`next`](Self::next), but no event and no failure is told: for a flush. [`Next::Wait`] means that
-    /// all is written or taken, [`Next::Done`] that nobody takes it any more. Whether something was dropped instead
-    /// of written, [`Outbound::has_dropped`] tells.
+    /// Returns what the driver has to do next to flush the output. It is like [`next`](Self::next), but returns neither
+    /// an event nor a failure. [`Next::Wait`] means that all output is written or taken, and [`Next::Done`] that the
+    /// stream accepts no more. [`Outbound::has_dropped`] returns whether output was dropped instead of written.
     ///
-    /// While the stream takes nothing, the answer says where to read to. What is read is parsed up to the
-    /// next event, which [`next`](Self::next) tells.
+    /// While the stream accepts no output, the driver has to read into the side that [`Next::Write`] contains. What it
+    /// reads is parsed up to the next event, which [`next`](Self::next) returns.
     pub fn next_write(&mut self, clock: impl FnOnce() -> Instant) -> Next<'_> {
         self.inbound.hold(&mut self.outbound);
-        // Asked again with all written: the stream holds some of it back, and was read from meanwhile.
+        // The driver calls again although everything is written: the stream holds some output back, and the driver has
+        // read from it in the meantime.
         let idle = self.outbound.waiting() == 0;
         let again = core::mem::replace(&mut self.outbound.idle, idle) && idle;
         let look = if again { Look::Unparsed } else { Look::Writer };
@@ -282,7 +285,7 @@ impl Endpoint {
         self.outbound.rest(Some(&mut self.inbound))
     }
 
-    /// The next message, if it is to be told and one that the short way finds.
+    /// Returns the next message if it may be reported and the fast path finds it.
     #[inline]
     fn whole_message(&mut self) -> Option<Whole> {
         if self.outbound.waiting() < HOLD {
@@ -292,7 +295,7 @@ impl Endpoint {
         }
     }
 
-    /// What is to be told next when no whole message was found; the clock is asked if that is nothing.
+    /// Returns what to report next if no whole message was found. It reads the clock only if there is nothing parsed.
     #[inline]
     fn find_other(&mut self, clock: impl FnOnce() -> Instant) -> Option<Found> {
         match self.find_parsed() {
@@ -301,7 +304,7 @@ impl Endpoint {
         }
     }
 
-    /// What was parsed, unless the output is in its way. It may be what drops the output.
+    /// Returns what was parsed, unless too much output is waiting. What is parsed may drop that output.
     #[inline(never)]
     fn find_parsed(&mut self) -> Option<Found> {
         if self.outbound.waiting() >= HOLD {
@@ -318,17 +321,20 @@ impl Endpoint {
         if self.inbound.look(&mut self.outbound, now) { self.find_parsed() } else { None }
     }
 
-    /// How the connection was closed, once it was; `None` when it has never been open.
+    /// Returns how the connection was closed, or `None` if it is still open or was never open.
     ///
-    /// [`CloseInfo::clean`] may change until all is written.
+    /// [`CloseInfo::clean`] may change until all output is written.
     #[must_use]
     pub fn close_info(&self) -> Option<CloseInfo> {
         self.inbound.close_info(&self.outbound)
     }
 
-    /// Lets go of buffers that hold nothing: for a driver with many idle connections, when they do not
-    /// [share](Self::with_buffers) them. Without it a connection keeps about 64 KiB for each direction, as much
-    /// again after long messages that it has given away, or 1 MiB after a message that needed that; one that needs less than a quarter of it, or a keepalive Ping, lets go of what is beyond 64 KiB.
+    /// Frees the buffers that hold nothing. It is meant for a driver with many idle connections that do not
+    /// [share](Self::with_buffers) buffers.
+    ///
+    /// Otherwise a connection keeps about 64 KiB for each direction. It keeps as much again after long messages that it
+    /// has handed over, or 1 MiB after a message that needed it. Anything beyond 64 KiB is freed when less than a
+    /// quarter of it is needed, or when a keepalive Ping is due.
     pub fn release_buffers(&mut self) {
         self.inbound.release();
         self.outbound.output.release();

@@ -1,15 +1,15 @@
-//! The answer to the one question of a driver: what to do next.
+//! What a driver has to do next.
 
 use super::{EndpointError, Event, Inbound, Outbound, Pending};
 use crate::Instant;
 
 /// What a driver has to do next.
 ///
-/// A driver asks an [`Endpoint`](crate::Endpoint) in a loop, and does what each answer says. It is correct if each arm of
-/// its `match` is correct. `Event` and `Failed` are returned once. Every other answer is returned again until it is done, or
-/// until its reason is gone.
+/// A driver calls [`Endpoint::next`](crate::Endpoint::next) in a loop, and does what each returned value says. It is
+/// correct if each arm of its `match` is correct. `Event` and `Failed` are returned once. Every other value is returned
+/// again until the driver has done it, or until there is no more reason for it.
 ///
-/// The enum is exhaustive on purpose: a driver that left out an arm would loop for ever.
+/// The enum is exhaustive on purpose: a driver that ignored a new variant would loop for ever.
 ///
 /// ```
 /// use std::io::{self, Read, Write};
@@ -47,32 +47,33 @@ use crate::Instant;
 pub enum Next<'a, E = Event> {
     /// React to the event.
     Event(E),
-    /// The connection has failed. Keep asking, because next the peer is told.
+    /// The connection has failed. Call again, because the next steps report the failure to the peer.
     Failed(EndpointError),
-    /// Write once, and [`advance`](Pending::advance) by what was written. If the stream takes nothing at the
-    /// moment, or another write is in progress, wait until it can be written or read, and read into `read` if that is present.
+    /// Write once, and [`advance`](Pending::advance) by the number of bytes that the stream has accepted. If the stream
+    /// accepts nothing at the moment, or another write is in progress, wait until the stream can be written or read,
+    /// and read into `read` if it is present.
     Write {
         /// What to write.
         output: Pending<'a>,
-        /// Where to read to while the stream takes nothing.
+        /// Where to read to while the stream accepts nothing.
         read: Option<&'a mut Inbound>,
-        /// The latest time to ask again.
+        /// The time at which to call again at the latest.
         until: Option<Instant>,
     },
     /// Shut down the write side of the stream. Then call [`shut_down`](Outbound::shut_down), whether or not that has
     /// worked.
     Shutdown {
-        /// The side to confirm it to.
+        /// The side on which to confirm the shutdown.
         side: &'a mut Outbound,
-        /// The latest time to ask again. If it has already come, try to shut down without waiting.
+        /// The time at which to call again at the latest. If it has already passed, try to shut down without waiting.
         until: Option<Instant>,
     },
     /// Flush a stream that holds data back. Then read into `read` if that is present, or wait.
     Wait {
-        /// Where to read to. If it is absent, there is nothing to read or no room: wait for a write in progress, for the application,
-        /// or for the time.
+        /// Where to read to. If it is absent, there is nothing to read or no room. Wait for a write in progress, for
+        /// the application, or until the time.
         read: Option<&'a mut Inbound>,
-        /// The latest time to ask again.
+        /// The time at which to call again at the latest.
         until: Option<Instant>,
     },
     /// Drop the stream.
@@ -80,7 +81,7 @@ pub enum Next<'a, E = Event> {
 }
 
 impl<E> Next<'_, E> {
-    /// Returns the latest time to ask again, from any answer.
+    /// Returns the time at which to call again at the latest, from any variant.
     pub fn until(&self) -> Option<Instant> {
         match self {
             Self::Write { until, .. } | Self::Shutdown { until, .. } | Self::Wait { until, .. } => {

@@ -1,4 +1,4 @@
-//! Limits, time-outs and policies of an endpoint, and the origins that a server admits.
+//! The limits, time-outs and policies of an endpoint, and the origins that a server admits.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -11,7 +11,7 @@ use crate::handshake::{
 };
 use crate::{Config, time};
 
-/// Limits, time-outs and policies of an [`Endpoint`](crate::Endpoint). Those of the open connection are in its
+/// The limits, time-outs and policies of an [`Endpoint`](crate::Endpoint). Those of the open connection are in its
 /// [`Config`].
 ///
 /// ```
@@ -36,8 +36,8 @@ pub struct Options {
 }
 
 impl Options {
-    /// Returns the defaults: a head of at most 16 KiB with 100 fields, at most 64 KiB of the body of a refusal, 16 MiB of waiting
-    /// output, 10 seconds for the opening handshake, pages of the same origin only, and every host.
+    /// Returns the defaults: a head of at most 16 KiB with 100 fields, at most 64 KiB of the body of a refusal, 16 MiB
+    /// of waiting output, 10 seconds for the opening handshake, pages of the same origin only, and every host.
     pub fn new() -> Self {
         Self {
             config: Config::new(),
@@ -61,7 +61,8 @@ impl Options {
         self
     }
 
-    /// Sets the longest head of a request or response, in bytes. A server answers a longer one with 431 or 414. Default: 16 KiB.
+    /// Sets the longest head of a request or response, in bytes. A server answers a longer one with 431 or 414.
+    /// Default: 16 KiB.
     #[must_use]
     pub fn max_head(mut self, bytes: usize) -> Self {
         self.max_head = bytes;
@@ -109,15 +110,15 @@ impl Options {
         self
     }
 
-    /// Sets the hosts that a server answers to, such as `localhost`, `127.0.0.1:9001` or `[::1]`. A request for another
-    /// host, whether it asks for a WebSocket or not, gets 421. By default every host is answered to; an empty list
-    /// admits none.
+    /// Sets the hosts that a server answers to, such as `localhost`, `127.0.0.1:9001` or `[::1]`. The server answers
+    /// any other request with 421, whether it asks for a WebSocket or not. By default it answers requests for every
+    /// host. With an empty list it answers none.
     ///
-    /// They are compared as [`same_host`] does: an entry without a port stands for every port.
+    /// Hosts are compared as in [`same_host`]. An entry without a port matches every port.
     ///
-    /// This protects a server that browsers reach by an address of a private network or of their own machine, such as
-    /// 127.0.0.1, against DNS rebinding: a page of another site, whose name its owner has made to stand for that
-    /// address, sends that name as the host, and an Origin that agrees with it.
+    /// The list protects a server against DNS rebinding if browsers reach it at an address of a private network or of
+    /// their own machine, such as 127.0.0.1. In that attack, a page of another site has a host name that its owner has
+    /// resolved to that address. The browser then sends that name as Host, and an Origin that agrees with it.
     ///
     /// ```
     /// use ws_core::endpoint::Options;
@@ -131,7 +132,7 @@ impl Options {
         self
     }
 
-    /// Whether requests for a host are answered; those for none are not, where there is a list.
+    /// Checks whether the server answers requests for a host. If there is a list, a request without a host is refused.
     pub(super) fn check_host(&self, host: Option<&str>) -> Result<(), HandshakeError> {
         let Some(hosts) = &self.hosts else { return Ok(()) };
         match host {
@@ -150,8 +151,8 @@ impl Options {
 
     /// Sets whether the stream of a server is under TLS. Default: `false`.
     ///
-    /// If so, pages from the server's own host are admitted only if they came over TLS, too: `https://host` is, and `http://host`,
-    /// which anybody on the network path can change, is not.
+    /// If it is, pages from the server's own host are admitted only if they were loaded over TLS too: `https://host` is
+    /// admitted, and `http://host`, which anybody on the network path can change, is not.
     #[must_use]
     pub fn secure(mut self, secure: bool) -> Self {
         self.secure = secure;
@@ -190,9 +191,9 @@ impl From<Config> for Options {
 pub enum Origins {
     /// Only pages from the host and port that the request is for.
     Same,
-    /// Those, and pages from these origins. An origin is a scheme, a host, and a port unless it is the default port of the
-    /// scheme, such as `https://example.com` or `http://localhost:8080`. An entry with a path, even a trailing slash, never
-    /// matches a browser.
+    /// Those, and pages from these origins. An origin is a scheme, a host, and a port unless it is the default port of
+    /// the scheme, such as `https://example.com` or `http://localhost:8080`. An entry with a path, even a trailing
+    /// slash, never matches a browser.
     ///
     /// Origins are compared as by [`same_origin`]: scheme and host are case-insensitive, and `https://host:443` equals
     /// `https://host`. For schemes other than http and https, and for `null`, the texts are compared
@@ -205,8 +206,8 @@ pub enum Origins {
 impl Origins {
     /// Checks the Origin of a request against the host that the request is for.
     ///
-    /// [`Endpoint`](super::Endpoint) does this by itself. If another HTTP server has parsed the request, its handler has to do
-    /// it.
+    /// [`Endpoint`](super::Endpoint) does this by itself. If another HTTP server has parsed the request, its handler
+    /// has to do it.
     ///
     /// # Errors
     ///
@@ -215,8 +216,8 @@ impl Origins {
         self.check_secure(origin, host, false)
     }
 
-    /// Like [`check`](Self::check). If `secure` is set, a page counts as one from the same host only if it came over TLS, as for
-    /// [`Options::secure`].
+    /// Like [`check`](Self::check). If `secure` is set, a page counts as one from the same host only if it came over
+    /// TLS, as for [`Options::secure`].
     ///
     /// # Errors
     ///

@@ -1,8 +1,8 @@
 //! The sending side of an endpoint: messages in, output out.
 //!
-//! There is one way for a message into the output, [`Outbound::put`]: once it is checked, it is encoded, or
-//! put into the [`Queue`] when it has to be cut into fragments. `queue_ref` has a short way to what encodes it. Control frames that are owed are encoded by
-//! [`Outbound::pump`] whenever the output has room for them.
+//! Every message goes into the output through [`Outbound::put`]. After the checks it encodes the message, or puts it
+//! into the [`Queue`] if it has to be cut into fragments. `queue_ref` has a fast path to the encoder.
+//! [`Outbound::pump`] encodes the control frames that are owed whenever the output has room for them.
 
 use alloc::boxed::Box;
 use alloc::string::ToString;
@@ -28,32 +28,43 @@ use crate::{
     SendError,
 };
 
-/// Room for any control frame: a header of 2 bytes, a key of 4, the payload.
+/// The room that any control frame needs: a header of 2 bytes, a key of 4 and the payload.
 const CONTROL: usize = 6 + MAX_CONTROL_PAYLOAD;
-/// Bytes of masking keys that are made at once.
+/// How many bytes of masking keys are generated at once.
 const KEYS: usize = 256;
 
-/// Fills bytes from a cryptographic random generator; returns whether it could.
+/// Fills its argument with bytes from a cryptographic random generator. Returns whether it succeeded.
 pub(super) type Random = Box<dyn FnMut(&mut [u8]) -> bool + Send>;
 
 /// The sending side of an [`Endpoint`](crate::Endpoint): messages in, output out.
+///
+/// ```
+/// use ws_core::{CloseCode, Config, Endpoint};
+///
+/// let mut ws = Endpoint::server_after_handshake(Config::new(), b"");
+/// ws.outbound.queue("Hello")?;
+/// ws.outbound.start_close(CloseCode::NORMAL, "bye")?;
+/// assert_eq!(ws.outbound.waiting(), 14); // two frames with headers of 2 bytes
+/// assert!(!ws.outbound.is_open());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Outbound {
     pub(super) sender: Sender,
     pub(super) output: Output,
-    /// Messages that are yet to be cut into fragments.
+    /// Messages that still have to be cut into fragments.
     queue: Option<Box<Queue>>,
     keys: Option<Box<Keys>>,
-    /// How permessage-deflate is used, if it may be, until it is agreed on.
+    /// How to use permessage-deflate, if it is allowed and until it is agreed on.
     #[cfg(feature = "zlib-rs")]
     pub(super) compression: Option<Box<Compression>>,
-    /// If it was agreed on.
+    /// The compression of messages, if permessage-deflate was agreed on.
     #[cfg(feature = "zlib-rs")]
     pub(super) deflating: Option<Box<Deflating>>,
-    /// Whether messages that begin from now on are compressed, if it was.
+    /// Whether messages that begin from now on are compressed, if permessage-deflate was agreed on.
     #[cfg(feature = "zlib-rs")]
     pub(super) compresses: bool,
-    /// What is left of the text that was put in piece by piece.
+    /// The incomplete character at the end of the text that is being sent piece by piece.
     pieces: TextPieces,
     max_output: usize,
     /// How many bytes of output the driver has taken and not written yet.
@@ -62,7 +73,7 @@ pub struct Outbound {
     random_failed: bool,
     opening_late: bool,
     dropped: bool,
-    /// `next_write` found nothing to write when it was asked last, and no side that reads has asked since.
+    /// Whether the last call of `next_write` found nothing to write, and the receiving side has not been used since.
     pub(super) idle: bool,
 }
 
@@ -94,12 +105,12 @@ impl fmt::Debug for Keys {
     }
 }
 
-/// A message on its way into the output. A client masks its payload, so that it copies all of them.
+/// The payload of a message for the output. A client masks its payloads, so it copies all of them.
 pub(super) enum Source<'m> {
     Copied(&'m [u8]),
-    /// Of a server.
+    /// A payload that a server shares.
     Shared(Bytes),
-    /// Of a server: a frame, of which so many bytes are the header.
+    /// A prepared frame of a server, whose header has `head` bytes.
     Prepared {
         wire: &'m Bytes,
         head: usize,
@@ -142,15 +153,16 @@ impl Outbound {
         }
     }
 
-    /// What to do next, for a side that only writes: [`Next::Write`], [`Next::Shutdown`], [`Next::Wait`],
-    /// which means that all is written or taken, and [`Next::Done`], which means that nobody takes it any more. Whether
-    /// something was dropped instead of written, [`has_dropped`](Self::has_dropped) tells.
+    /// Returns what to do next, for a driver that only writes. [`Next::Write`] and [`Next::Shutdown`] have their usual
+    /// meaning. [`Next::Wait`] means that all output is written or taken, and [`Next::Done`] that the stream accepts no
+    /// more. [`has_dropped`](Self::has_dropped) returns whether output was dropped instead of written.
     ///
-    /// `clock` is called once. Of what is due, this side does what does not depend on what may have come; while all is
-    /// written, the time of its [`Next::Wait`] is that of the next Ping, or of the ending.
+    /// It calls `clock` once. It acts only on passed deadlines that do not depend on what the peer may have sent. If
+    /// everything is written, the time of [`Next::Wait`] is that of the next Ping, or of the next deadline of the
+    /// closing handshake.
     pub fn next(&mut self, clock: impl FnOnce() -> Instant) -> Next<'_> {
         self.look(clock(), Look::Writer);
-        // With nothing to write, an open connection's other deadlines are for the side that reads.
+        // With nothing to write, the receiving side handles the other deadlines of an open connection.
         let idle = self.waiting() == 0 && self.sender.is_open();
         let ping = self.sender.timers.next_ping();
         match self.rest(None) {
@@ -159,13 +171,13 @@ impl Outbound {
         }
     }
 
-    /// Puts a message, text or binary, into the output. A driver writes it when it is told to.
+    /// Puts a text or binary message into the output. [`Next::Write`] then asks the driver to write it.
     ///
     /// # Errors
     ///
-    /// The message back, with the reason: [`SendError::NotOpen`], [`SendError::Closing`],
-    /// [`SendError::OutputFull`] (write some of the output, then try again),
-    /// [`SendError::MessageOpen`] after [`queue_fragment`](Self::queue_fragment), or [`SendError::Random`].
+    /// An [`Unsent`] with the message and the reason: [`SendError::NotOpen`], [`SendError::Closing`],
+    /// [`SendError::OutputFull`] (write some of the output, then try again), [`SendError::MessageOpen`] after
+    /// [`queue_fragment`](Self::queue_fragment), or [`SendError::Random`].
     pub fn queue(&mut self, message: impl Into<Message>) -> Result<(), Unsent> {
         let message = message.into();
         if message.len() < SHARE || self.role() == Role::Client {
@@ -183,11 +195,11 @@ impl Outbound {
         self.put(DataFrame::new(kind), source).map_err(|error| Unsent { error, message })
     }
 
-    /// As [`queue`](Self::queue), for a message that somebody else holds: its payload is copied into the output.
+    /// Puts a borrowed message into the output, as [`queue`](Self::queue) does. The payload is copied.
     ///
     /// # Errors
     ///
-    /// As [`queue`](Self::queue).
+    /// The errors of [`queue`](Self::queue), without the message.
     #[inline]
     pub fn queue_ref<'m>(&mut self, message: impl Into<MessageRef<'m>>) -> Result<(), SendError> {
         let message = message.into();
@@ -199,7 +211,7 @@ impl Outbound {
         self.queue_any(kind, payload)
     }
 
-    /// Whether a message of `len` bytes is one short frame that follows what waits.
+    /// Returns whether a message of `len` bytes is one short frame that can be encoded at once.
     #[inline]
     fn is_short(&self, len: usize) -> bool {
         #[cfg(feature = "zlib-rs")]
@@ -209,7 +221,7 @@ impl Outbound {
         self.queue.is_none() && self.sender.is_short(len)
     }
 
-    /// Puts a message for which there is room into the output, whatever it is.
+    /// Puts any message for which there is room into the output.
     #[inline(never)]
     fn queue_any(&mut self, kind: MessageKind, payload: &[u8]) -> Result<(), SendError> {
         self.check_message()?;
@@ -220,17 +232,20 @@ impl Outbound {
         self.put(DataFrame::new(kind), Source::Copied(payload))
     }
 
-    /// As [`queue_ref`](Self::queue_ref), for a driver that writes at once. `write` gets the output that waits, with the head
-    /// of the message at its end, and the payload that follows. It returns how many bytes of both the stream has taken, from
-    /// the front, and only the rest is copied. What was taken counts as output until [`written`](Self::written) is told.
-    /// `write` must not unwind: the head of the message would be left without its payload.
+    /// Puts a borrowed message into the output and lets the driver write it at once.
     ///
-    /// It is not called for a payload that is compressed or has to be copied: to be masked, to be cut, or to follow what
-    /// waits to be cut or was taken by [`take_output`](Self::take_output) and is not written yet.
+    /// `write` gets two arguments: the waiting output, which ends with the header of the message, and the payload that
+    /// follows. It returns the number of bytes that the stream has accepted, counted from the front of the output. Only
+    /// the rest is copied. The accepted bytes count as output until [`written`](Self::written) is called. `write` must
+    /// not unwind, because that would leave the header of the message without its payload.
+    ///
+    /// `write` is not called if the payload is compressed or has to be copied. A payload is copied if it has to be
+    /// masked or cut, or if it follows output that is waiting to be cut or that [`take_output`](Self::take_output) has
+    /// taken and the stream has not accepted.
     ///
     /// # Errors
     ///
-    /// As [`queue`](Self::queue).
+    /// The errors of [`queue`](Self::queue), without the message.
     pub fn queue_and_write<'m>(
         &mut self,
         message: impl Into<MessageRef<'m>>,
@@ -257,13 +272,13 @@ impl Outbound {
         Ok(())
     }
 
-    /// As [`queue`](Self::queue), for a message that was encoded before: a server shares its bytes with all
-    /// other receivers. Compressed, it is shared by those with the same window and no context takeover: the first of
-    /// them compresses it, at its level.
+    /// Puts a message that was encoded before into the output. A server shares its bytes with all other receivers. If
+    /// it is compressed, connections with the same window and no context takeover share the compressed bytes. The first
+    /// of them compresses the message, at its own level.
     ///
     /// # Errors
     ///
-    /// As [`queue`](Self::queue); the caller still has the message.
+    /// The errors of [`queue`](Self::queue), without the message.
     pub fn queue_prepared(&mut self, prepared: &PreparedMessage) -> Result<(), SendError> {
         let message = prepared.message();
         if self.role() == Role::Client {
@@ -279,16 +294,16 @@ impl Outbound {
         self.put(DataFrame::new(message.kind()), Source::Prepared { wire, head })
     }
 
-    /// Puts one piece of a message into the output, as a fragment; `last` completes the message.
+    /// Puts one piece of a message into the output, as a fragment (RFC 6455 §5.4). `last` completes the message.
     ///
-    /// Text must be UTF-8 as a whole, but a piece may end inside a character. The fragments end between characters
-    /// nevertheless, because some peers check each of them: up to three bytes of a piece are kept until the next one. A
-    /// piece that only adds to these sends nothing. Compressed text is cut at the same places.
+    /// Text must be UTF-8 as a whole, but a piece may end inside a character. The fragments always end between
+    /// characters, because some peers check each of them. Up to three bytes of a piece are therefore held back until
+    /// the next one. A piece that only adds to these bytes sends nothing. Compressed text is cut at the same places.
     ///
     /// # Errors
     ///
-    /// As [`queue`](Self::queue), and [`SendError::MessageOpen`] when the message that is open is of
-    /// the other kind.
+    /// The errors of [`queue`](Self::queue), and [`SendError::MessageOpen`] if the message that is open is of the other
+    /// kind.
     pub fn queue_fragment(
         &mut self,
         kind: MessageKind,
@@ -305,7 +320,7 @@ impl Outbound {
         }
         let mut pieces = self.pieces;
         let characters = pieces.push(payload, last);
-        // The first fragment opens the message, if only for what is kept.
+        // The first fragment is sent even if it is empty, because it opens the message.
         if !characters.is_empty() || payload.is_empty() || open.is_none() || last {
             self.put_piece(kind, &characters, open.is_none(), last)?;
         }
@@ -330,36 +345,37 @@ impl Outbound {
         self.put(frame(kind, last), Source::Copied(payload))
     }
 
-    /// Puts a Ping into the output, ahead of messages that are yet to be cut into fragments.
+    /// Puts a Ping into the output, ahead of messages that still have to be cut into fragments (RFC 6455 §5.5.2).
     ///
     /// # Errors
     ///
-    /// [`SendError::ControlTooLong`] over 125 bytes, or as [`queue`](Self::queue).
+    /// [`SendError::ControlTooLong`] if the payload has more than 125 bytes, or the errors of [`queue`](Self::queue).
     pub fn ping(&mut self, payload: &[u8]) -> Result<(), SendError> {
         self.check_room(payload.len())?;
         let key = self.key()?;
         self.control(|sender, out| sender.ping(payload, key, out))
     }
 
-    /// Puts a Pong that nobody asked for into the output, as [`ping`](Self::ping); Pings are answered without it.
+    /// Puts an unsolicited Pong into the output, ahead of messages that still have to be cut into fragments (RFC 6455
+    /// §5.5.3). Pings are answered without it.
     ///
     /// # Errors
     ///
-    /// As [`ping`](Self::ping).
+    /// The errors of [`ping`](Self::ping).
     pub fn pong(&mut self, payload: &[u8]) -> Result<(), SendError> {
         self.check_room(payload.len())?;
         let key = self.key()?;
         self.control(|sender, out| sender.pong(payload, key, out))
     }
 
-    /// Starts the closing handshake. The Close frame follows all messages that were queued. With `None` or
-    /// [`CloseCode::NO_STATUS`] as the code, it has an empty body, and the reason must be empty.
+    /// Starts the closing handshake (RFC 6455 §7.1.2). The Close frame follows all queued messages. If `code` is `None`
+    /// or [`CloseCode::NO_STATUS`], the frame has an empty body, and the reason must be empty.
     ///
     /// # Errors
     ///
-    /// [`SendError::InvalidCloseCode`], [`SendError::ReasonTooLong`],
-    /// [`SendError::ReasonWithoutCode`], [`SendError::Closing`] when it was started before,
-    /// [`SendError::NotOpen`], [`SendError::Random`].
+    /// [`SendError::InvalidCloseCode`], [`SendError::ReasonTooLong`], [`SendError::ReasonWithoutCode`],
+    /// [`SendError::Closing`] if the closing handshake was started before, [`SendError::NotOpen`], or
+    /// [`SendError::Random`].
     pub fn start_close(
         &mut self,
         code: impl Into<CloseCode>,
@@ -380,12 +396,12 @@ impl Outbound {
         self.control(|sender, out| sender.encode_close(code, reason, key, out))
     }
 
-    /// Moves all output into `batch`, if that is empty. This is for a driver that uses the endpoint while a write
-    /// runs: one that writes in another task, or whose stream takes ownership of the bytes.
+    /// Moves all output into `batch` if `batch` is empty. It is meant for a driver that uses the endpoint while a write
+    /// is in progress, because it writes in another task or because its stream takes ownership of the bytes.
     ///
-    /// It still counts as output until [`written`](Self::written) tells that the stream has taken it. When
-    /// the stream has failed, tell [`receive_reset`](Self::receive_reset). When [`Next::Done`] comes while some
-    /// is left, nobody waits for that any more.
+    /// The batch counts as output until [`written`](Self::written) reports that the stream has accepted it. If the
+    /// stream fails, call [`receive_reset`](Self::receive_reset). If [`Next::Done`] is returned while some of the batch
+    /// is left, drop the rest.
     ///
     /// ```
     /// use ws_core::endpoint::{Endpoint, Output};
@@ -397,7 +413,7 @@ impl Outbound {
     /// ws.outbound.take_output(&mut batch);
     /// ws.outbound.queue("goes with the next batch")?;
     /// while !batch.is_empty() {
-    ///     let count = batch.chunk().len(); // of what stream.write(batch.chunk()) has taken
+    ///     let count = batch.chunk().len(); // yours: stream.write(batch.chunk())?
     ///     batch.advance(count);
     ///     ws.outbound.written(count);
     /// }
@@ -412,22 +428,22 @@ impl Outbound {
         }
     }
 
-    /// Tells that the stream has taken `count` more bytes of what [`take_output`](Self::take_output) has
-    /// moved. Tell it after each write, because a peer that takes its output slowly is alive.
+    /// Reports that the stream has accepted `count` more bytes of what [`take_output`](Self::take_output) has moved.
+    /// Call it after each write, because a peer that takes its output slowly is alive.
     pub fn written(&mut self, count: usize) {
         let count = count.min(self.in_flight);
         self.in_flight = self.in_flight.saturating_sub(count);
         self.note_written(count);
     }
 
-    /// As [`written`](Self::written), of output that was not taken.
+    /// As [`written`](Self::written), for output that was not taken.
     pub(super) fn advance(&mut self, count: usize) {
         let count = count.min(self.output.len());
         self.output.advance(count);
         self.note_written(count);
     }
 
-    /// A write of nothing shows nothing.
+    /// Records a write. A write of zero bytes is no sign of life.
     fn note_written(&mut self, count: usize) {
         if count == 0 {
             return;
@@ -444,23 +460,23 @@ impl Outbound {
         self.sender.shut_down();
     }
 
-    /// Tells that the stream has failed, by a reset or otherwise: nothing more can be read or written.
+    /// Reports that the stream has failed, by a reset or otherwise, so that nothing more can be read or written.
     ///
-    /// What came before is still told by the receiving side; output is dropped.
+    /// The receiving side still returns the events that were received before. The output is dropped.
     pub fn receive_reset(&mut self) {
         self.sender.receive_reset();
         self.drop_output();
     }
 
-    /// Whether output was dropped that had been queued: because the stream has failed, the peer was given up or
-    /// has closed before the end of a message, or the random generator has failed. A flush that ends without it
-    /// has written everything.
+    /// Returns whether queued output was dropped. This happens if the stream has failed, the connection no longer waits
+    /// for the peer, the peer has closed before the end of a message, or the random generator has failed. If it is
+    /// `false` after a flush, everything was written.
     #[must_use]
     pub fn has_dropped(&self) -> bool {
         self.dropped
     }
 
-    /// How many bytes are not written yet, those included that the driver has taken.
+    /// Returns the number of bytes that are not written yet, including those that the driver has taken.
     #[inline]
     pub fn waiting(&self) -> usize {
         let waiting = self.output.len().saturating_add(self.in_flight);
@@ -470,14 +486,14 @@ impl Outbound {
         }
     }
 
-    /// [`Config::close_timeout`](crate::Config::close_timeout). A reader that cannot be woken when a writer
-    /// starts the closing handshake looks again within this time.
+    /// Returns [`Config::close_timeout`](crate::Config::close_timeout). If a reader cannot be woken when a writer
+    /// starts the closing handshake, it has to call its `next` again within this time.
     #[must_use]
     pub fn close_timeout(&self) -> Option<Duration> {
         self.sender.timers.close_timeout()
     }
 
-    /// Whether messages can be sent.
+    /// Returns whether messages can be sent.
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.sender.is_open()
@@ -505,7 +521,7 @@ impl Outbound {
         self.random_failed
     }
 
-    /// Whether there is neither an end of the stream nor a failure to tell.
+    /// Returns whether there is neither an end of the stream nor a failure to report.
     #[inline]
     pub(super) fn is_sound(&self) -> bool {
         !self.sender.ending.has_ended() && !self.random_failed
@@ -517,7 +533,7 @@ impl Outbound {
         self.check_message()
     }
 
-    /// Whether another message may begin.
+    /// Returns an error if another message must not begin yet.
     #[inline]
     fn check_message(&self) -> Result<(), SendError> {
         if self.open_message().is_some() { Err(SendError::MessageOpen) } else { Ok(()) }
@@ -533,7 +549,7 @@ impl Outbound {
         Ok(())
     }
 
-    /// The message of which the application has more pieces to come.
+    /// Returns the kind of the message of which the application will send more pieces.
     #[inline]
     fn open_message(&self) -> Option<MessageKind> {
         match &self.queue {
@@ -542,7 +558,7 @@ impl Outbound {
         }
     }
 
-    /// Puts a message that was checked, or a piece of one, into the output.
+    /// Puts a message, or a piece of one, into the output. It has been checked.
     pub(super) fn put(&mut self, frame: DataFrame, source: Source<'_>) -> Result<(), SendError> {
         let len = source.len() as u64;
         let fits = len <= self.sender.max_outgoing_frame();
@@ -569,7 +585,7 @@ impl Outbound {
         }
     }
 
-    /// Encodes a frame: its payload is copied, and masked on the way.
+    /// Encodes a frame, copying its payload and masking it on the way.
     #[inline]
     fn encode(&mut self, frame: DataFrame, payload: &[u8]) -> Result<(), SendError> {
         let key = self.key()?;
@@ -601,8 +617,9 @@ impl Outbound {
         queue.push(frame, payload);
     }
 
-    /// Encodes control frames that are owed, as long as the output has room, a Close frame always; then, if
-    /// the output was empty before, the next fragment, so that no flood of Pings holds it up.
+    /// Encodes the control frames that are owed, as long as the output has room. A Close frame is always encoded. If
+    /// the output was empty before, it then encodes the next fragment, so that a flood of Pings does not hold messages
+    /// up.
     #[inline]
     pub(super) fn pump(&mut self) {
         if self.sender.wants_transmit() || self.queue.is_some() {
@@ -610,7 +627,8 @@ impl Outbound {
         }
     }
 
-    /// As [`pump`](Self::pump), after the connection has failed: the Close frame says why, unless another was owed.
+    /// As [`pump`](Self::pump), after the connection has failed. The Close frame has the reason of the failure, unless
+    /// another Close frame was owed.
     #[cold]
     pub(super) fn pump_failure(&mut self, error: ProtocolError) {
         let owed = self.sender.ending.close() == CloseFrameState::Due(error.close_code());
@@ -620,7 +638,7 @@ impl Outbound {
     #[cold]
     fn pump_all(&mut self, reason: &str) {
         let ending = &self.sender.ending;
-        // Of messages that wait, no further fragment is begun (RFC 6455 §5.5.1).
+        // No further fragment of a queued message is started (RFC 6455 §5.5.1).
         if ending.cuts_messages() || ending.drops_output() || self.random_failed {
             self.drop_queue();
         }
@@ -628,7 +646,7 @@ impl Outbound {
         while !self.random_failed && (self.transmits(reason) || self.cuts(&mut drained)) {}
     }
 
-    /// Encodes the next control frame that is owed, if it may go out now. A Close frame has this reason.
+    /// Encodes the next control frame that is owed, if it may be sent at this point. A Close frame gets this reason.
     fn transmits(&mut self, reason: &str) -> bool {
         let close = self.sender.next_close();
         // A Close frame follows the messages.
@@ -637,7 +655,8 @@ impl Outbound {
             return false;
         }
         let waiting = self.waiting();
-        // Between the fragments of a message that is longer than that, one goes out all the same.
+        // If nothing is encoded, a control frame is sent even if a message longer than the limit is waiting, so that it
+        // can go between the fragments of that message.
         let encoded = self.output.len().saturating_add(self.in_flight);
         let full = encoded != 0 && waiting >= self.max_output;
         if full && (behind || !self.sender.owes_close()) {
@@ -651,7 +670,7 @@ impl Outbound {
         .is_ok()
     }
 
-    /// Encodes the next fragment, or the Close frame behind all, if the output was `drained`.
+    /// If the output was `drained`, encodes the next fragment, or the Close frame that follows the queue.
     fn cuts(&mut self, drained: &mut bool) -> bool {
         if !*drained {
             return false;
@@ -697,10 +716,10 @@ impl Outbound {
         result
     }
 
-    /// Tells the time, and does what is due.
+    /// Takes the time of the driver's clock and acts on the deadline that has passed, which it returns.
     #[inline]
     pub(super) fn look(&mut self, now: Instant, look: Look) -> Option<Due> {
-        // What is encoded counts from now, and what fails is told before the output.
+        // Encode first: what is encoded counts from now, and a failure is reported before the output.
         self.pump();
         let waiting = self.waiting() != 0;
         let due = self.sender.look(now, waiting, look);
@@ -721,12 +740,12 @@ impl Outbound {
         due
     }
 
-    /// What is left to do when there is nothing to tell.
+    /// Returns what is left to do when there is nothing to report.
     pub(super) fn rest<'a, E>(
         &'a mut self,
         inbound: Option<&'a mut super::Inbound>,
     ) -> Next<'a, E> {
-        // What was encoded since the clock has answered counts from there.
+        // The time for what was encoded since the clock was read counts from that time.
         self.sender.timers.apply();
         let until = self.sender.until();
         if !self.output.is_empty() {
@@ -748,7 +767,7 @@ impl Outbound {
         }
     }
 
-    /// Of messages that wait, no further fragment is begun.
+    /// Drops the queue, so that no further fragment of a queued message is started.
     fn drop_queue(&mut self) {
         self.dropped |= self.queue.take().is_some_and(|queue| queue.has_messages());
     }
@@ -760,7 +779,7 @@ impl Outbound {
         self.in_flight = 0;
     }
 
-    /// Whether the time for the opening handshake has passed before its end.
+    /// Returns whether the deadline of the opening handshake has passed before its end.
     pub(super) fn is_opening_late(&self) -> bool {
         self.opening_late
     }
@@ -769,7 +788,7 @@ impl Outbound {
         self.sender.ending.stream() == StreamState::Reset
     }
 
-    /// Whether the stream has failed, or is not waited for any longer.
+    /// Returns whether the stream has failed, or the connection no longer waits for the peer.
     pub(super) fn is_given_up(&self) -> bool {
         self.sender.ending.drops_output()
     }

@@ -1,6 +1,6 @@
-//! The output: bytes that wait to be written to the stream.
+//! The output: bytes that have to be written to the stream.
 //!
-//! [`Outbound`] appends to it. A driver either sees it as [`Pending`], which reports to the endpoint what was
+//! [`Outbound`] appends to it. A driver either borrows it as [`Pending`], which reports to the endpoint what was
 //! written, or takes a batch of it with [`take_output`](super::Outbound::take_output).
 
 use alloc::collections::VecDeque;
@@ -15,19 +15,19 @@ use crate::frame::copy;
 
 /// Payloads of at least this many bytes are shared instead of copied into the output.
 pub(super) const SHARE: usize = 4096;
-/// A larger buffer is freed when everything is written, unless at least a quarter of it was needed. This size is enough for as
-/// much output as stops further events, plus one more payload that is not shared.
+/// A larger buffer is freed when everything is written, unless at least a quarter of it was needed. This size holds the
+/// output that stops further events, plus one more payload that is not shared.
 const KEEP: usize = HOLD + 2 * SHARE;
-/// A buffer larger than this is freed in any case. So there is room for another message of 1 MiB.
+/// A buffer larger than this is freed in any case. It has room for another message of 1 MiB.
 const KEEP_LONG: usize = 1024 * 1024 + KEEP;
-/// A longer list of shared payloads is freed, too.
+/// A list of shared payloads with a larger capacity is freed too.
 const KEEP_SEGMENTS: usize = 256;
 
-/// Bytes that wait to be written to the stream, as a queue of segments.
+/// Bytes that have to be written to the stream, as a queue of segments.
 ///
-/// It is a [`Buf`]. Write [`chunk`](Output::chunk), or everything that [`slices`](Output::slices) returns, and
-/// [`advance`](Output::advance) by what was written. A driver that writes while the endpoint is in use has
-/// an `Output` of its own, which [`Outbound::take_output`] fills.
+/// It is a [`Buf`]. Write [`chunk`](Output::chunk), or everything that [`slices`](Output::slices) returns, then
+/// [`advance`](Output::advance) by the number of bytes that were written. A driver that writes while the endpoint is in
+/// use has an `Output` of its own, which [`Outbound::take_output`] fills.
 #[derive(Default)]
 pub struct Output {
     /// Headers, small payloads and masked payloads, one after the other, and room behind them, which was
@@ -43,19 +43,19 @@ pub struct Output {
 }
 
 impl Output {
-    /// Returns the number of bytes that wait.
+    /// Returns the number of waiting bytes.
     #[inline]
     pub fn len(&self) -> usize {
         self.end.wrapping_sub(self.written).saturating_add(self.shared_len)
     }
 
-    /// Returns whether nothing waits.
+    /// Returns whether the output is empty.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.written == self.end && self.shared.is_empty()
     }
 
-    /// Returns the first segment, which is empty only if nothing waits.
+    /// Returns the first segment, which is empty only if the output is.
     #[inline]
     pub fn chunk(&self) -> &[u8] {
         self.slices().next().unwrap_or_default()
@@ -174,7 +174,7 @@ impl Output {
     }
 
     fn reset(&mut self) {
-        // If the buffer was empty, that says nothing about how much is needed.
+        // An empty buffer says nothing about how much is needed.
         let needed = self.end == 0 || self.end >= self.copied.len() / 4;
         if self.copied.len() > if needed { KEEP_LONG } else { KEEP } {
             self.copied = Vec::new();
@@ -192,7 +192,7 @@ impl Output {
         }
     }
 
-    /// Returns the shared memory. Output that still waits moves into memory of its own, no larger than necessary.
+    /// Returns the shared memory. Output that is still waiting moves into memory of its own, no larger than necessary.
     pub(super) fn give_back(&mut self, shared: &mut Vec<u8>) {
         if self.is_empty() {
             self.shrink();
@@ -265,13 +265,13 @@ impl Buf for Output {
 
 /// The output of an endpoint, to be written to the stream: [`Next::Write`](super::Next::Write).
 ///
-/// It dereferences to [`Output`], and is a [`Buf`]. Write some of it, then [`advance`](Self::advance) by what the
-/// stream has taken.
+/// It dereferences to [`Output`], and is a [`Buf`]. Write some of it, then [`advance`](Self::advance) by the number of
+/// bytes that the stream has accepted.
 #[derive(Debug)]
 pub struct Pending<'a>(pub(super) &'a mut Outbound);
 
 impl Pending<'_> {
-    /// Reports that the stream has taken `count` more bytes.
+    /// Reports that the stream has accepted `count` more bytes.
     pub fn advance(&mut self, count: usize) {
         self.0.advance(count);
     }

@@ -1,4 +1,5 @@
-//! Messages that are cut into fragments while the output drains, so that control frames can be sent between them.
+//! Messages that are cut into fragments while the output drains, so that control frames can be sent between the
+//! fragments.
 //!
 //! A message longer than [`Config::max_outgoing_frame`](crate::Config::max_outgoing_frame) waits here, and so does
 //! everything that is sent after it. [`Outbound`](super::Outbound) takes the next fragment when the output is
@@ -14,7 +15,7 @@ use crate::{CloseCode, DataFrame, MessageKind};
 
 pub(super) struct Queue {
     waiting: VecDeque<Uncut>,
-    /// The bytes that wait: the payloads, and the memory that each of them takes besides.
+    /// The number of waiting bytes: the payloads, and the memory that each of them takes besides.
     len: usize,
     /// The kind of the message of which the application will send more pieces.
     pub(super) open: Option<MessageKind>,
@@ -52,13 +53,13 @@ impl Queue {
         Self { waiting: VecDeque::new(), len: 0, open, close: None }
     }
 
-    /// Returns the number of bytes that wait, which is at least one if any frame does. Many short messages take more memory
-    /// than their payloads, so each of them counts [`COST`] bytes more.
+    /// Returns the number of waiting bytes, which is at least one if any frame is waiting. Many short messages take
+    /// more memory than their payloads, so each of them counts [`COST`] bytes more.
     pub(super) fn len(&self) -> usize {
         self.len.saturating_add(usize::from(self.close.is_some()))
     }
 
-    /// Returns whether any frame of a message waits.
+    /// Returns whether any frame of a message is waiting.
     pub(super) fn has_messages(&self) -> bool {
         !self.waiting.is_empty()
     }

@@ -14,23 +14,23 @@ const MIN_READ: usize = 4 * 1024;
 /// The most that is read at once, unless a single frame is longer. A frame with 64 KiB of payload and its header fits,
 /// so that it need not be moved to make room for its last bytes.
 const MAX_READ: usize = 64 * 1024 + MAX_HEADER_LEN;
-/// The size up to which the buffer of a message longer than [`MAX_READ`] is kept for the next one: a message of 1 MiB
-/// behind others. It is freed when less than a quarter of it is needed, or when
-/// the peer is silent until a keepalive Ping or its Pong is due.
+/// The size up to which the buffer of a message longer than [`MAX_READ`] is kept for the next one. It has room for a
+/// message of 1 MiB behind others. It is freed when less than a quarter of it is needed, or when the peer is silent
+/// until a keepalive Ping or its Pong is due.
 const KEEP_LONG: usize = 1024 * 1024 + MAX_READ;
 /// Payloads of at least this many bytes are handed over with their buffer instead of being copied.
 const HAND_OVER: usize = 4 * 1024;
-/// Reads into an empty buffer begin at least this many bytes after the start of a page. Large allocations begin 16 bytes after
-/// it, and the memory that the kernel copies from begins right there. On some processors such a copy takes ten times as
-/// long.
+/// Reads into an empty buffer begin at least this many bytes after the start of a page. Large allocations begin 16
+/// bytes after it, and the memory that the kernel copies from begins right there. On some processors such a copy takes
+/// ten times as long.
 const MARGIN: usize = 64;
 const PAGE: usize = 4096;
 
-/// Bytes in this order: the room in front (see [`front`]), the message that is being put together, a gap where headers were, bytes
-/// that are not parsed yet, and free space. All of it is initialised once per allocation.
+/// The memory holds, in this order: the room in front (see [`front`]), the message that is being put together, a gap
+/// where headers were, bytes that are not parsed yet, and free space. All of it is initialised once per allocation.
 ///
-/// A message of one frame lies in one piece, as it came. The payloads of further fragments are moved up behind the earlier
-/// ones.
+/// A message of one frame lies in one piece, as it arrived. The payloads of further frames are moved up behind the
+/// earlier ones.
 pub(super) struct ReadBuffer {
     data: Vec<u8>,
     message: Option<Range<usize>>,
@@ -40,7 +40,8 @@ pub(super) struct ReadBuffer {
     offered: usize,
     /// Whether the memory is shared with other connections, and has to be returned.
     lent: bool,
-    /// The memory that was last handed over with a message. It is used again when nobody has that message any more.
+    /// The memory that was last handed over with a message. It is used again after the last owner of that message has
+    /// dropped it.
     handed_over: Option<Box<Bytes>>,
 }
 
@@ -121,8 +122,8 @@ impl ReadBuffer {
         self.data.get(message).unwrap_or_default()
     }
 
-    /// Returns a complete message as owned bytes. A large one that fills at least half of the buffer takes the buffer along
-    /// instead of being copied. So it keeps at most twice its size alive.
+    /// Returns a complete message as owned bytes. A large message that fills at least half of the buffer takes the
+    /// buffer along instead of being copied, so it keeps at most twice its size alive.
     #[inline]
     pub(super) fn take(&mut self, message: Range<usize>) -> Bytes {
         if message.len() < HAND_OVER {
@@ -140,7 +141,7 @@ impl ReadBuffer {
         }
         let len = self.unread_len().max(self.read_size);
         let next = match self.handed_over.take() {
-            // That memory is used again where it is, and need not be zeroed.
+            // That memory is used again, and need not be zeroed.
             Some(before) if before.is_unique() && before.len() == with_margin(len) => {
                 (*before).into()
             }
@@ -174,7 +175,7 @@ impl ReadBuffer {
                 true => more,
                 false => self.read_size.max(self.end / 4),
             };
-            // The content keeps its place in the buffer. The next time there is as much room behind the front.
+            // The content keeps its place in the buffer. Next time there is as much room behind the front.
             let len = with_margin(self.end.saturating_add(more));
             self.data.reserve_exact(len.saturating_sub(self.data.len()));
             self.data.resize(len, 0);
@@ -202,7 +203,7 @@ impl ReadBuffer {
     /// Starts at the front again if nothing is held. A buffer that is larger than recently needed is freed.
     fn forget_parsed(&mut self) {
         if self.message.is_none() && self.start == self.end {
-            // If nothing has come since the last time, that says nothing about how much is needed.
+            // If nothing has arrived since the last time, `end` says nothing about how much is needed.
             let needed = self.end == front(&self.data) || self.end >= self.data.len() / 4;
             let keep = with_margin(if needed { KEEP_LONG } else { MAX_READ });
             if self.data.len() > keep || self.data.len() < with_margin(self.read_size) {
@@ -241,7 +242,8 @@ impl ReadBuffer {
         }
     }
 
-    /// Takes shared memory to work in and moves the content there, unless the content is long enough for memory of its own.
+    /// Takes shared memory to work in and moves the content there, unless the content is long enough for memory of its
+    /// own.
     pub(super) fn lend(&mut self, shared: &mut Vec<u8>) {
         if self.lent || self.offered != 0 || self.held() > HAND_OVER {
             return;

@@ -18,8 +18,8 @@ pub struct Buffers {
 }
 
 impl Buffers {
-    /// Returns buffers that are allocated when they are first used: 64 KiB to read, and as much as is needed to write, of
-    /// which up to 64 KiB are kept.
+    /// Returns buffers that are allocated when they are first used: 64 KiB to read, and as much as is needed to write,
+    /// of which up to 64 KiB are kept.
     pub const fn new() -> Self {
         Self { read: Vec::new(), output: Vec::new() }
     }
@@ -65,8 +65,8 @@ impl Drop for WithBuffers<'_> {
 }
 
 impl Endpoint {
-    /// Lends the endpoint buffers that it shares with others, until the result is dropped. This is for an event loop with many
-    /// connections: wrap each visit to a connection in one call.
+    /// Lends the endpoint buffers that it shares with others, until the result is dropped. This is for an event loop
+    /// with many connections: wrap each visit to a connection in one call.
     ///
     /// ```
     /// use ws_core::endpoint::{Buffers, Endpoint, Event, Next};
@@ -93,8 +93,8 @@ impl Endpoint {
     /// ```
     ///
     /// Bytes that were read into [`read_buf`](super::Inbound::read_buf) are lost unless
-    /// [`filled`](super::Inbound::filled) reports them before the result is dropped. As long as a message of more than 4 KiB is
-    /// incomplete, it is put together in memory of its own.
+    /// [`filled`](super::Inbound::filled) reports them before the result is dropped. As long as a message of more than
+    /// 4 KiB is incomplete, it is put together in memory of its own.
     pub fn with_buffers<'a>(
         &'a mut self,
         buffers: &'a mut Buffers,

@@ -1,4 +1,5 @@
-//! Text that is sent piece by piece: each fragment ends between two characters (RFC 6455 §5.6 lets it end anywhere).
+//! Text that is sent piece by piece. Each fragment ends between two characters, although RFC 6455 §5.6 lets it end
+//! anywhere.
 
 use alloc::borrow::Cow;
 use core::fmt;
@@ -8,8 +9,8 @@ use core::fmt;
 pub(super) struct TextPieces([u8; 3]);
 
 impl TextPieces {
-    /// Returns what of the text can be sent now that `piece` has come: all whole characters, or everything with the
-    /// `last` piece. What is not UTF-8 is not kept.
+    /// Returns the text that can be sent when `piece` is added: all complete characters, or everything if `piece` is
+    /// the `last` one. Bytes that are not UTF-8 are not held back.
     pub(super) fn push<'p>(&mut self, piece: &'p [u8], last: bool) -> Cow<'p, [u8]> {
         let kept = self.0.split(|byte| *byte == 0).next().unwrap_or_default();
         let mut text = match kept {
@@ -29,7 +30,7 @@ impl TextPieces {
     }
 }
 
-/// How many bytes at the end of a text belong to a character that goes on behind it: at most three.
+/// Returns how many bytes at the end of a text belong to an incomplete character: at most three.
 fn unfinished(text: &[u8]) -> usize {
     let end = text.len().saturating_sub(3);
     let tail = text.get(end..).unwrap_or_default();
@@ -44,7 +45,7 @@ fn unfinished(text: &[u8]) -> usize {
     if len < needed { len } else { 0 }
 }
 
-/// How much there is, not what: it may be secret.
+/// Shows the number of bytes only, because the content may be secret.
 impl fmt::Debug for TextPieces {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "TextPieces({})", self.0.iter().filter(|byte| **byte != 0).count())

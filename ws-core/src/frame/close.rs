@@ -14,6 +14,16 @@ pub const MAX_REASON_LEN: usize = 123;
 /// Any `u16` is a value; [`may_be_sent`](Self::may_be_sent) returns which of them the protocol allows in a Close frame.
 /// Whatever asks for a code takes `impl Into<CloseCode>`: a constant, a number such as `4000`, or `None` for a Close
 /// frame without a code.
+///
+/// ```
+/// use ws_core::{CloseCode, Role};
+///
+/// assert_eq!(CloseCode::NORMAL.get(), 1000);
+/// assert_eq!(CloseCode::from(4000), CloseCode::new(4000));
+/// assert_eq!(CloseCode::from(None), CloseCode::NO_STATUS);
+/// assert!(CloseCode::GOING_AWAY.may_be_sent(Role::Server));
+/// assert!(!CloseCode::ABNORMAL.may_be_sent(Role::Server));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CloseCode(u16);
 
@@ -66,8 +76,8 @@ impl CloseCode {
 
     /// Returns whether an endpoint of this role may send this code.
     ///
-    /// The codes that may be sent are 1000–1003, 1007–1014 and 3000–4999 (RFC 6455 §7.4.1, §7.4.2, IANA). Only a client may
-    /// send 1010.
+    /// The codes that may be sent are 1000–1003, 1007–1014 and 3000–4999 (RFC 6455 §7.4.1, §7.4.2, IANA). Only a client
+    /// may send 1010.
     #[must_use]
     pub const fn may_be_sent(self, role: crate::Role) -> bool {
         self.may_be_received()

@@ -1,7 +1,7 @@
-//! What compressed messages were before, for a trace.
+//! Inflates compressed messages for a trace.
 //!
-//! It needs to know nothing of what was agreed: RSV1 marks a compressed message, and the largest window inflates those of
-//! smaller ones, with context takeover or without.
+//! This module does not need to know what was agreed on: RSV1 marks a compressed message, and the largest window also
+//! inflates messages of smaller windows, with or without context takeover.
 
 use std::fmt;
 
@@ -17,17 +17,18 @@ const PIECE: usize = 4096;
 /// The compressed messages of one direction.
 pub(super) struct Inflating {
     pool: Pool,
-    /// Once a compressed message has come.
+    /// Present once a compressed message has been seen.
     inflater: Option<Inflater>,
-    /// The compressed message that passes by.
+    /// The compressed message that is being transmitted.
     open: Option<Inflated>,
-    /// Something could not be inflated, so that what follows cannot be, either.
+    /// Whether something could not be inflated, in which case what follows cannot be inflated either.
     failed: bool,
-    /// Of the data frame that passes by: whether it ends its message, and what is still to come.
+    /// Whether the current data frame ends its message.
     fin: bool,
+    /// How many bytes of its payload are still to come.
     left: u64,
     key: Option<MaskingKey>,
-    /// How far into the key the next byte is.
+    /// The position of the next byte in the masking key.
     phase: usize,
 }
 
@@ -52,17 +53,17 @@ impl Inflating {
         }
     }
 
-    /// A frame begins; `payload` is the start of its payload, without the mask. Returns the message that ends with it.
+    /// Starts a frame. `payload` is the start of its payload, unmasked. Returns the message that ends with it.
     pub(super) fn frame(&mut self, header: &FrameHeader, payload: &[u8]) -> Option<Inflated> {
         let kind = match header.opcode {
             OpCode::Text => Some(MessageKind::Text),
             OpCode::Binary => Some(MessageKind::Binary),
             OpCode::Continuation => None,
-            // Between the fragments of a message.
+            // A control frame, which may come between the fragments of a message.
             _ => return None,
         };
         if let Some(kind) = kind {
-            // A message in the middle of another is against the protocol.
+            // A message inside another one is a protocol error.
             self.failed |= self.open.is_some();
             let is_compressed = header.rsv1 && !self.failed;
             self.open = is_compressed.then(|| Inflated { kind, len: 0, start: Vec::new() });
@@ -72,7 +73,7 @@ impl Inflating {
         self.inflate(payload)
     }
 
-    /// More of the payload of the frame, as it is on the wire. Returns the message that ends with it.
+    /// Adds more of the frame's payload, as transmitted. Returns the message that ends with it.
     pub(super) fn more(&mut self, wire: &[u8]) -> Option<Inflated> {
         self.open.as_ref()?;
         let mut ended = None;
@@ -120,7 +121,7 @@ impl Inflating {
     }
 }
 
-/// What passes by can be secret.
+/// Shows no content, because it may be secret.
 impl fmt::Debug for Inflating {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Inflating").field("left", &self.left).finish_non_exhaustive()

@@ -1,12 +1,11 @@
-//! The short way of receiving ([`Receiver::whole`]) and the long way decide alike for every
-//! header.
+//! The fast path of receiving ([`Receiver::whole`]) and the general path accept and reject the same frames.
 
 use std::vec::Vec;
 
 use super::*;
 use crate::Connection;
 
-/// Of a chunk or a control frame, which has no kind: whether it starts and ends a message, and its bytes.
+/// A chunk or a control frame, which has no kind.
 #[derive(Debug, PartialEq, Eq)]
 struct Seen {
     kind: Option<MessageKind>,
@@ -16,18 +15,19 @@ struct Seen {
     bytes: Vec<u8>,
 }
 
-/// Where bytes come in.
+/// The state in which bytes arrive.
 #[derive(Clone, Copy, Debug)]
 struct Setup {
     role: Role,
-    /// Whether a message is open, and whether that is compressed.
+    /// Whether the open message is compressed, if a message is open.
     open: Option<bool>,
-    /// Whether a compression was negotiated.
+    /// Whether the handshake negotiated compression.
     compression: bool,
     config: Config,
 }
 
-/// What comes of bytes: chunks and control frames, the error, what is owed, and how far they were taken.
+/// The result of parsing bytes: chunks and control frames, the error, the frames that are owed, and the number of bytes
+/// that the payload lacks.
 #[derive(Debug, PartialEq, Eq)]
 struct Outcome {
     seen: Vec<Seen>,
@@ -38,11 +38,11 @@ struct Outcome {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
-    /// As a driver does it: the short way where it can be gone.
+    /// As a driver does it: the fast path where it applies.
     Short,
-    /// Never the short way.
+    /// Never the fast path.
     Long,
-    /// Never the short way, because no frame is there as a whole.
+    /// Never the fast path, because no frame is there as a whole.
     ByteByByte,
 }
 
@@ -61,7 +61,7 @@ fn outcome(setup: Setup, bytes: &[u8], way: Way) -> Outcome {
     }
     let mut outcome = Outcome { seen: Vec::new(), error: None, owed: Vec::new(), left: 0 };
     let mut bytes = Vec::from(bytes);
-    // `receive` has the short way of compressed messages: it cannot be gone when the first byte comes alone.
+    // `receive` has a fast path for compressed messages, which cannot be taken when the first byte arrives alone.
     let first = usize::from(compression && way == Way::Long);
     let size = if way == Way::ByteByByte { 1 } else { bytes.len() };
     let (first, rest) = bytes.split_at_mut(first);
@@ -104,7 +104,7 @@ impl Outcome {
             self.seen.push(Seen { kind: None, compressed: false, start: true, end: true, bytes });
             return;
         };
-        // Chunks of one message are put together.
+        // Join the chunks of one message.
         match self.seen.last_mut() {
             Some(last) if !start && !last.end => {
                 assert_eq!((last.kind, last.compressed), (Some(kind), compressed));
@@ -119,7 +119,7 @@ impl Outcome {
     }
 }
 
-/// A frame with these first two bytes, and another one behind it that shows what state it has left.
+/// Returns a frame with these first two bytes, and a Ping behind it that shows the state after the frame.
 fn stream(role: Role, first: u8, second: u8, len: u64, payload: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::from([first, second]);
     match second & 0x7f {
@@ -141,7 +141,7 @@ fn agree(setup: Setup, bytes: &[u8]) {
     let long = run(Way::Long);
     let what = || std::format!("{setup:?}, {:02x?}", &bytes[..bytes.len().min(20)]);
     assert!(run(Way::Short) == long, "the short way, {}", what());
-    // More of a message that turns out to be wrong may have been told.
+    // Byte by byte, chunks of an invalid message may have been reported before the error.
     let mut single = run(Way::ByteByByte);
     if single.error.is_some() && single.seen.last().is_some_and(|last| !last.end) {
         single.seen.pop();
@@ -151,8 +151,8 @@ fn agree(setup: Setup, bytes: &[u8]) {
 
 const ROLES: [Role; 2] = [Role::Server, Role::Client];
 
-// Every pair of first bytes, which are all there is to a header but its length and its key. The limits
-// lie among the short lengths.
+// Every pair of first bytes. Apart from them, a header has only its length and its key. The limits are within the range
+// of short lengths.
 #[test]
 fn both_ways_agree() {
     let config = Config::new().max_frame(100).max_message(90);
@@ -176,7 +176,7 @@ fn both_ways_agree() {
     }
 }
 
-// Lengths of every form around every limit, of text and of binary, complete and not.
+// Every form of length around every limit, for text and binary messages, complete and incomplete.
 #[test]
 fn both_ways_agree_about_lengths() {
     let hot = HOT as u64;
@@ -205,7 +205,7 @@ fn both_ways_agree_about_lengths() {
     }
 }
 
-// What is text, at each place of a short payload and at both ends of a long one.
+// Valid and invalid UTF-8 at each place of a short payload and at both ends of a long one.
 #[test]
 fn both_ways_agree_about_text() {
     let bad =
@@ -233,8 +233,8 @@ fn both_ways_agree_about_text() {
     }
 }
 
-// RFC 7692 §6: the length of what is compressed is bounded by the limit of a frame, not by that of a message, and it is
-// no text yet
+// RFC 7692 §6: the length of a compressed payload is bounded by the limit of a frame, not by that of a message, and it
+// is not text yet.
 #[test]
 fn both_ways_take_a_compressed_message_as_it_is() {
     let payload = [0xff; HOT + 1];
