@@ -25,7 +25,7 @@ const KEEP_SEGMENTS: usize = 256;
 
 /// Bytes that have to be written to the stream, as a queue of segments.
 ///
-/// It is a [`Buf`]. Write [`chunk`](Output::chunk), or everything that [`slices`](Output::slices) returns, then
+/// It implements `bytes::Buf`. Write [`chunk`](Output::chunk), or everything that [`slices`](Output::slices) returns, then
 /// [`advance`](Output::advance) by the number of bytes that were written. A driver that writes while the endpoint is in
 /// use has an `Output` of its own, which [`Outbound::take_output`] fills.
 #[derive(Default)]
@@ -265,7 +265,7 @@ impl Buf for Output {
 
 /// The output of an endpoint, to be written to the stream: [`Next::Write`](super::Next::Write).
 ///
-/// It dereferences to [`Output`], and is a [`Buf`]. Write some of it, then [`advance`](Self::advance) by the number of
+/// It dereferences to [`Output`], and implements `bytes::Buf`. Write some of it, then [`advance`](Self::advance) by the number of
 /// bytes that the stream has accepted.
 #[derive(Debug)]
 pub struct Pending<'a>(pub(super) &'a mut Outbound);
