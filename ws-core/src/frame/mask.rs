@@ -40,9 +40,20 @@ impl MaskingKey {
         self.0
     }
 
-    /// Returns the key for the rest of the payload from `offset` bytes on.
+    /// Returns the key for the rest of the payload, from `offset` bytes on, so that a payload can be unmasked in pieces.
+    ///
+    /// ```
+    /// use ws_core::frame::{MaskingKey, mask};
+    ///
+    /// let key = MaskingKey::new([0x37, 0xfa, 0x21, 0x3d]);
+    /// let (mut first, mut rest) = ([0x7f, 0x9f], [0x4d, 0x51, 0x58]);
+    /// mask(&mut first, key);
+    /// mask(&mut rest, key.advance(first.len()));
+    /// assert_eq!([&first[..], &rest].concat(), b"Hello");
+    /// ```
     #[inline]
-    pub(crate) const fn advance(self, offset: usize) -> Self {
+    #[must_use]
+    pub const fn advance(self, offset: usize) -> Self {
         let bits = ((offset & 3) as u32).wrapping_mul(8);
         // mutant: the mask's phase runs backwards
         Self(u32::from_le_bytes(self.0).rotate_right(bits).to_le_bytes())
@@ -57,7 +68,8 @@ impl core::fmt::Debug for MaskingKey {
 
 /// Masks or unmasks `payload` in place. The first byte of `payload` must be the first byte of the frame's payload.
 ///
-/// For a payload that is written in pieces, use [`Sender::mask_payload`](crate::connection::Sender::mask_payload).
+/// For the later pieces of a payload, [`advance`](MaskingKey::advance) the key.
+/// [`Sender::mask_payload`](crate::connection::Sender::mask_payload) keeps the position for a payload that is sent.
 ///
 /// ```
 /// use ws_core::frame::{MaskingKey, mask};
