@@ -383,7 +383,7 @@ fn servers_on_loopback_answer_to_the_names_of_this_machine() {
             assert_eq!(status(host), "421", "{name} {host}");
         }
         let said = server.stop();
-        let refusal = "this server does not answer to the host (RFC 9110 §15.5.20): \"evil.example\"; `hosts` names";
+        let refusal = "this server does not answer to the host (RFC 9110 §15.5.20): \"evil.example\"; `hosts` lists";
         assert!(said.contains(refusal), "{name}: {said}");
     }
     for host in ["", "http://a.example", "a.example/", "a b", "u@a.example", "::1"] {

@@ -1,4 +1,5 @@
 //! Text that is sent in pieces: the fragments end between characters, wherever the pieces do.
+#![cfg(feature = "endpoint")]
 
 mod common;
 mod ends;

@@ -62,6 +62,18 @@ fn a_refused_origin_is_shown_with_the_host_and_what_to_change() {
     }
 }
 
+// RFC 6454 §4: the scheme is a part of the origin.
+#[test]
+fn a_page_without_tls_is_told_that_only_the_scheme_is_wrong() {
+    let request = request("example.com", "Origin: http://example.com\r\n");
+    let (text, _) = refused(Options::new().secure(true), &request, OriginNotAllowed);
+    assert_eq!(
+        text,
+        "Origin is not allowed here (RFC 6455 §10.2): Origin is \"http://example.com\" and Host is \"example.com\"; \
+         this server is reached over TLS, so its pages have to come over https"
+    );
+}
+
 // RFC 9110 §15.5.20: Misdirected Request, for a WebSocket and for a page.
 #[test]
 fn a_server_answers_to_the_hosts_that_it_was_told() {
@@ -161,6 +173,9 @@ fn a_subprotocol_that_was_not_offered_is_shown_with_its_response() {
             answered(&with(&format!("Sec-WebSocket-Protocol: {value}")), UnofferedSubprotocol);
         assert_eq!(text, format!("subprotocol was not offered (RFC 6455 §4.1): {shown}"));
     }
+    // What was offered may be a token.
+    let text = answered(&with("Sec-WebSocket-Protocol: chat, b,chat"), UnofferedSubprotocol);
+    assert_eq!(text, "subprotocol was not offered (RFC 6455 §4.1): \"…, b, …\"");
     let text = answered(&with("Sec-WebSocket-Extensions: x"), UnofferedExtension);
     assert_eq!(text, "extension was not offered (RFC 6455 §4.1)");
     let text = answered(&with("Y: z").replace("s3pP", "S3pP"), WrongAccept);

@@ -20,7 +20,7 @@ use crate::timed::Filled;
 use crate::transport::Transport;
 
 /// How many times a call that must not wait reads from the stream at most.
-pub(crate) const READS_AT_ONCE: usize = 64;
+pub(crate) const READS_AT_ONCE: usize = 8;
 /// How many bytes are read and dropped at most while waiting for the peer to end the stream.
 const MAX_DISCARD: usize = 64 << 20;
 /// How long the end of a stream may take when no other limit is set.

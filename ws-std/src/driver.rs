@@ -129,7 +129,10 @@ impl<T: Transport> DerefMut for SocketDriver<T> {
 impl<T: Transport> Drop for SocketDriver<T> {
     fn drop(&mut self) {
         if let Some(driver) = self.0.as_mut().filter(|driver| driver.state.is_over()) {
-            driver.finish();
+            let Driver { endpoint, link, state } = &mut **driver;
+            let total = endpoint.outbound.close_timeout().unwrap_or(crate::close::CLOSE_TIMEOUT);
+            let limits = CloseLimits { total: Some(total), ..CloseLimits::default() };
+            state.finish(link, &mut endpoint.outbound, limits);
         }
     }
 }

@@ -447,7 +447,7 @@ impl<T: Transport> Member<T> {
     ///
     /// The same as for [`WebSocket::read`].
     pub fn read(&mut self) -> Result<Option<Message>> {
-        self.read_by(Reader::read_deferring_close)
+        self.read_by(true, Reader::read_deferring_close)
     }
 
     /// Returns the next message if it has arrived, without waiting, like [`WebSocket::try_read`].
@@ -456,11 +456,12 @@ impl<T: Transport> Member<T> {
     ///
     /// The same as for [`WebSocket::try_read`].
     pub fn try_read(&mut self) -> Result<Option<Message>> {
-        self.read_by(Reader::try_read_deferring_close)
+        self.read_by(false, Reader::try_read_deferring_close)
     }
 
     fn read_by(
         &mut self,
+        waits: bool,
         read: impl Fn(&mut Reader<T>, &dyn Fn() -> bool) -> Result<Option<Message>>,
     ) -> Result<Option<Message>> {
         let Self { id, reader, queue, hub, .. } = self;
@@ -471,7 +472,8 @@ impl<T: Transport> Member<T> {
         };
         loop {
             match read(reader, &defer_close)? {
-                Some(_) if queue.is_out() => {}
+                Some(_) if queue.is_out() && waits => {}
+                Some(_) if queue.is_out() => return Ok(None),
                 result => return Ok(result),
             }
         }
@@ -508,6 +510,7 @@ impl<T: Transport> Member<T> {
     /// The same as for [`read`](Self::read).
     pub fn close(&mut self, code: impl Into<CloseCode>, reason: &str) -> Result<CloseInfo> {
         self.hub.start_close(self.id, code, reason);
+        self.reader.set_read_timeout(None);
         while self.read()?.is_some() {}
         // This call waits for the end of the stream.
         self.read()?;

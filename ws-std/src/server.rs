@@ -222,7 +222,13 @@ impl ListenerBuilder {
     ///
     /// Returns an [`Error::Io`] if it is not possible to listen on the address. The error names the address.
     pub fn bind(self, address: impl ToSocketAddrs) -> Result<Listener> {
-        let addresses: Vec<SocketAddr> = address.to_socket_addrs()?.collect();
+        let addresses: Vec<SocketAddr> = address
+            .to_socket_addrs()
+            .map_err(|error| {
+                let text = format!("the address to listen on cannot be looked up: {error}");
+                io::Error::new(error.kind(), text)
+            })?
+            .collect();
         let tcp = TcpListener::bind(&addresses[..]).map_err(|error| {
             let names: Vec<String> = addresses.iter().map(SocketAddr::to_string).collect();
             io::Error::new(error.kind(), format!("{}: {error}", names.join(", ")))

@@ -325,7 +325,8 @@ impl<T: Transport> WebSocket<T> {
     }
 
     /// Closes the connection and waits until the peer has answered and has ended the stream (RFC 6455 §7.1.1). It waits
-    /// for at most [`Config::close_timeout`](ws_core::Config::close_timeout), and drops the messages that still arrive.
+    /// for at most [`Config::close_timeout`](ws_core::Config::close_timeout), which starts again whenever the peer takes
+    /// more of the output that is still to be written. Messages that still arrive are dropped.
     /// If the connection is over already, it only waits for the end of the stream. To go on reading, use
     /// [`start_close`](Self::start_close).
     ///

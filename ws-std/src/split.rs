@@ -205,7 +205,9 @@ impl<T: Transport> Reader<T> {
 impl<T: Transport> Drop for Reader<T> {
     fn drop(&mut self) {
         if self.state.is_over() {
-            self.state.finish(&mut self.link, &mut &*self.shared, CloseLimits::default());
+            let total = self.shared.outbound().close_timeout().unwrap_or(DROP_TIMEOUT);
+            let limits = CloseLimits { total: Some(total), ..CloseLimits::default() };
+            self.state.finish(&mut self.link, &mut &*self.shared, limits);
         } else if !self.state.is_finished() {
             let _ = self.shared.outbound().start_close(CloseCode::GOING_AWAY, "");
             // Nobody is left to read the peer's answer.

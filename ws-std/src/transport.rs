@@ -104,8 +104,10 @@ pub trait Transport: Read + Write {
     /// Turns non-blocking mode on or off. In this mode a read without data returns an error of the kind
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) at once.
     ///
-    /// [`WebSocket::try_read`](crate::WebSocket::try_read) turns it on for a single read. If the stream does not support
-    /// it, which is the default, that read waits for a millisecond.
+    /// [`WebSocket::try_read`](crate::WebSocket::try_read) turns it on for a single read, write or shutdown, and then off
+    /// again. If the stream does not support it, which is the default, that call waits for a millisecond. If the handles
+    /// of a split connection share the mode, a write of another thread may meanwhile return
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock), and is tried again.
     ///
     /// # Errors
     ///

@@ -2,7 +2,8 @@
 
 mod common;
 
-use std::net::TcpListener;
+use std::io::Read;
+use std::net::{Shutdown, TcpListener};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -122,6 +123,47 @@ fn a_drop_waits_for_no_longer_than_the_close_timeout() {
     let (ws, _) = reads_to_the_end(ws, 0);
     drop(ws);
     assert!((timeout..SOON).contains(&begun.elapsed()), "{:?}", begun.elapsed());
+}
+
+// The peer goes on taking output, which puts off the end of a read, but not that of a drop.
+#[test]
+fn a_drop_does_not_wait_for_a_peer_that_takes_output_slowly() {
+    let timeout = Duration::from_millis(300);
+    let config = Config::new().close_timeout(Some(timeout));
+    let builder = || Listener::builder().config(config).write_timeout(Some(timeout / 10));
+    let ended = |client: &mut Raw, mut try_read: Box<dyn FnMut() -> bool + '_>| {
+        client.write(&masked(CLOSE, b""));
+        while !try_read() {
+            thread::yield_now();
+        }
+        let mut stream = client.stream.try_clone().unwrap();
+        thread::spawn(move || {
+            let mut buffer = [0; 40_000];
+            while matches!(stream.read(&mut buffer), Ok(1..)) {
+                thread::sleep(timeout / 10);
+            }
+        })
+    };
+    let (mut ws, mut client) = open(builder());
+    assert!(ws.send(vec![0; 12 << 20]).is_err());
+    let peer = ended(&mut client, Box::new(|| ws.try_read().is_ok() && ws.close_info().is_some()));
+    let begun = Instant::now();
+    drop(ws);
+    assert!(begun.elapsed() < 4 * timeout, "{:?}", begun.elapsed());
+    client.stream.shutdown(Shutdown::Both).unwrap();
+    peer.join().unwrap();
+
+    let (mut ws, mut client) = open(builder());
+    assert!(ws.send(vec![0; 12 << 20]).is_err());
+    let (mut reader, writer) = ws.split().unwrap();
+    let peer =
+        ended(&mut client, Box::new(|| reader.try_read().is_ok() && reader.close_info().is_some()));
+    let begun = Instant::now();
+    drop(reader);
+    assert!(begun.elapsed() < 4 * timeout, "{:?}", begun.elapsed());
+    client.stream.shutdown(Shutdown::Both).unwrap();
+    peer.join().unwrap();
+    drop(writer);
 }
 
 #[test]

@@ -270,6 +270,22 @@ fn a_member_leaves_by_being_dropped() {
 }
 
 // What waits for it comes before the Close frame, and what its peer still says is dropped.
+// As `WebSocket::close`, which does not obey the time-out of a read either.
+#[test]
+fn a_member_waits_for_the_peer_to_close_whatever_the_time_out_of_a_read_is() {
+    let (ws, mut client) = open(Listener::builder().read_timeout(Some(Duration::from_millis(1))));
+    let mut member = Hub::new().join(ws).unwrap();
+    let peer = thread::spawn(move || {
+        let close = client.frame();
+        thread::sleep(Duration::from_millis(50));
+        client.write(&masked(CLOSE, &close.payload));
+        client.read_to_the_end()
+    });
+    let how = member.close(1000, "bye").unwrap();
+    assert!(how.clean, "{how:?}");
+    finish(peer).unwrap();
+}
+
 #[test]
 fn a_member_closes_its_connection() {
     let cases = [

@@ -376,3 +376,81 @@ fn a_writer_is_not_disturbed_by_a_reader_that_tries() {
     drop(finish(echoing));
     assert_eq!(count, MESSAGES);
 }
+
+/// A stream that always has the same bytes once more.
+#[derive(Clone, Debug)]
+struct Flood {
+    frame: Arc<[u8]>,
+    at: usize,
+    read: Arc<AtomicUsize>,
+}
+
+impl Flood {
+    /// A server that such a stream leads to, and how much it has read.
+    fn server(frame: Vec<u8>) -> (WebSocket<Self>, Arc<AtomicUsize>) {
+        let read = Arc::new(AtomicUsize::new(0));
+        (server(Self { frame: frame.into(), at: 0, read: read.clone() }), read)
+    }
+}
+
+impl Read for Flood {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        for byte in &mut *buffer {
+            *byte = self.frame[self.at];
+            self.at = (self.at + 1) % self.frame.len();
+        }
+        self.read.fetch_add(buffer.len(), SeqCst);
+        Ok(buffer.len())
+    }
+}
+
+impl Write for Flood {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Transport for Flood {
+    fn set_read_timeout(&self, _: Option<Duration>) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn set_write_timeout(&self, _: Option<Duration>) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn set_nonblocking(&self, _: bool) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn try_clone(&self) -> io::Result<Self> {
+        Ok(self.clone())
+    }
+}
+
+#[test]
+fn one_try_read_reads_a_bounded_amount() {
+    let (mut ws, read) = Flood::server(masked(PING, b""));
+    assert_eq!(ws.try_read().unwrap(), None);
+    assert!(read.load(SeqCst) <= 8 * 64 * 1024, "{}", read.load(SeqCst));
+}
+
+#[test]
+fn try_read_of_a_member_that_has_left_does_not_wait_for_a_peer_that_floods() {
+    let (ws, read) = Flood::server(masked(TEXT, b"hello"));
+    let hub = Hub::new();
+    let mut member = hub.join(ws).unwrap();
+    assert!(hub.start_close(member.id(), 1000, ""));
+    for calls in 1..=10 {
+        assert_eq!(member.try_read().unwrap(), None);
+        assert!(read.load(SeqCst) <= calls * 8 * 64 * 1024, "{}", read.load(SeqCst));
+    }
+}

@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use core::fmt;
 
 use super::http::{Request, Response};
-use crate::handshake::{FirstBytes, HandshakeError, QuotedStart, QuotedUri};
+use crate::handshake::{FirstBytes, HandshakeError, QuotedStart, QuotedUri, same_origin};
 
 /// Why an opening handshake has failed, and what is known about the peer.
 ///
@@ -39,29 +39,34 @@ pub struct HandshakeFailure {
     pub response: Option<Box<Response>>,
     /// The first bytes of a peer that does not speak HTTP.
     pub first_bytes: Option<FirstBytes>,
+    /// On a client, the subprotocols of the response, with `…` for those that the request offered: people put tokens there.
+    pub(super) unoffered: Option<Box<str>>,
 }
 
 impl From<HandshakeError> for HandshakeFailure {
     /// Returns a failure of which only the broken rule is known.
     fn from(error: HandshakeError) -> Self {
-        Self { error, request: None, response: None, first_bytes: None }
+        Self { error, request: None, response: None, first_bytes: None, unoffered: None }
     }
 }
 
 impl fmt::Display for HandshakeFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.error.fmt(f)?;
-        let Self { error, request, response, first_bytes } = self;
-        match (error, request, response, first_bytes) {
+        let Self { error, request, unoffered, first_bytes, .. } = self;
+        match (error, request, unoffered, first_bytes) {
             (HandshakeError::NotHttp, _, _, Some(first)) => write!(f, ": it begins with {first}"),
             (HandshakeError::OriginNotAllowed, Some(request), ..) => {
                 let origin = QuotedUri(request.origin().unwrap_or_default());
-                let host = QuotedStart(request.host().unwrap_or_default());
-                write!(
-                    f,
-                    ": Origin is {origin} and Host is {host}; to admit pages of other origins, set `origins`; a \
-                     proxy in front of the server must pass Host on unchanged"
-                )
+                let host = request.host().unwrap_or_default();
+                let is_same = same_origin(request.origin().unwrap_or_default(), host);
+                write!(f, ": Origin is {origin} and Host is {}; ", QuotedStart(host))?;
+                f.write_str(if is_same {
+                    "this server is reached over TLS, so its pages have to come over https"
+                } else {
+                    "to admit pages of other origins, set `origins`; a proxy in front of the server must pass Host on \
+                     unchanged"
+                })
             }
             (HandshakeError::HostNotAllowed, Some(request), ..) => match request.host() {
                 Some(host) => {
@@ -71,9 +76,8 @@ impl fmt::Display for HandshakeFailure {
                     ": the request has no host; `hosts` lists the hosts that it answers to",
                 ),
             },
-            (HandshakeError::UnofferedSubprotocol, _, Some(response), _) => {
-                let chosen = response.header("sec-websocket-protocol").unwrap_or_default();
-                write!(f, ": {}", QuotedStart(chosen))
+            (HandshakeError::UnofferedSubprotocol, _, Some(unoffered), _) => {
+                write!(f, ": {}", QuotedStart(unoffered))
             }
             _ => Ok(()),
         }

@@ -19,6 +19,9 @@ use crate::handshake::{
     accept_key, challenge_schemes, path, split_target,
 };
 
+/// How many schemes of an authentication challenge are shown.
+const MOST_SCHEMES: usize = 8;
+
 /// A range of bytes in a head.
 type Span = Range<usize>;
 
@@ -305,7 +308,7 @@ impl Response {
     fn fmt_challenge(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut separator = ", authentication by";
         let fields = self.fields().filter(|(found, _)| found.eq_ignore_ascii_case(name));
-        for scheme in fields.flat_map(|(_, value)| challenge_schemes(value)) {
+        for scheme in fields.flat_map(|(_, value)| challenge_schemes(value)).take(MOST_SCHEMES) {
             write!(f, "{separator} {}", QuotedStart(scheme))?;
             separator = " or";
         }

@@ -234,7 +234,7 @@ impl Inbound {
                 let extensions = offer.as_ref().map(DeflateExtension::as_str);
                 #[cfg(not(feature = "zlib-rs"))]
                 let extensions = None;
-                let accepted = parsed.accept(key, offered, extensions);
+                let accepted = parsed.accept(key, offered.clone(), extensions);
                 #[cfg(feature = "zlib-rs")]
                 let accepted = accepted.and_then(|accepted| {
                     if let Some(params) = parsed.deflate(extensions)? {
@@ -246,8 +246,9 @@ impl Inbound {
                 let subprotocol = match accepted {
                     Ok(accepted) => accepted.map(ToString::to_string),
                     Err(error) => {
+                        let unoffered = unoffered(&response, offered);
                         let response = Some(Box::new(response));
-                        let failure = HandshakeFailure { response, ..error.into() };
+                        let failure = HandshakeFailure { response, unoffered, ..error.into() };
                         return Err(Fault::new(failure, false));
                     }
                 };
@@ -337,6 +338,17 @@ impl From<EndpointError> for Fault {
     fn from(error: EndpointError) -> Self {
         Self { error, failure: None, is_for_head: false }
     }
+}
+
+/// Returns the subprotocols of a response, with `…` for those that were offered.
+fn unoffered<'o>(
+    response: &Response,
+    offered: impl Iterator<Item = &'o str> + Clone,
+) -> Option<Box<str>> {
+    let chosen = response.header("sec-websocket-protocol")?;
+    let shown = chosen.split(',').map(str::trim);
+    let shown = shown.map(|name| if offered.clone().any(|own| own == name) { "…" } else { name });
+    Some(shown.collect::<Vec<_>>().join(", ").into())
 }
 
 /// Returns a failure. It contains the first bytes if they are the cause.

@@ -22,8 +22,8 @@ const STATUS_LINE: &[u8; 5] = b"HTTP/";
 /// become HTTP is an error at the end of its line or after 24 bytes, so that the error can show the text. A byte that
 /// is not printable ASCII is an error at once. The result does not depend on how the bytes are cut.
 ///
-/// `Display` shows the first 24 bytes in quotes, escaped. For a request it shows neither a query nor anything after
-/// `://`, because these can be secret.
+/// `Display` shows the first 24 bytes in quotes, escaped. For a request it shows only the first word, and
+/// nothing after a `?` or a `:`, because the rest can be secret.
 ///
 /// ```
 /// use ws_core::handshake::{FirstBytes, HandshakeError};
@@ -209,12 +209,11 @@ impl fmt::Debug for FirstBytes {
 impl fmt::Display for FirstBytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bytes = self.as_bytes();
-        let is_secret = |at: &usize| {
-            let rest = bytes.get(*at..).unwrap_or_default();
-            self.is_request && (rest.starts_with(b"?") || rest.starts_with(b"://"))
-        };
-        match (0..bytes.len()).find(is_secret) {
-            Some(at) => write!(f, "{}…", Quoted(bytes.get(..at).unwrap_or_default())),
+        // What follows may be a password, as in `PASS`, or a query.
+        let end =
+            bytes.iter().position(|byte| self.is_request && matches!(byte, b' ' | b'?' | b':'));
+        match end.and_then(|end| bytes.get(..end)) {
+            Some(word) => write!(f, "{}…", Quoted(word)),
             None => Quoted(bytes).fmt(f),
         }
     }
