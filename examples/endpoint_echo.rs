@@ -11,9 +11,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ws_core::endpoint::{Event, Inbound, Next};
+use ws_core::endpoint::{Event, Inbound, Next, Options};
 use ws_core::handshake::{AcceptResponse, HttpResponse};
-use ws_core::{CloseCode, Config, Endpoint};
+use ws_core::{CloseCode, Endpoint};
 
 /// Set when Ctrl-C is pressed. Each connection then starts the closing handshake.
 static STOPPING: AtomicBool = AtomicBool::new(false);
@@ -24,7 +24,12 @@ const LOOK: Duration = Duration::from_millis(200);
 
 fn serve(mut stream: TcpStream) -> Result<(), Box<dyn Error>> {
     let start = Instant::now();
-    let mut ws = Endpoint::server(Config::default());
+    let mut options = Options::new();
+    if stream.local_addr()?.ip().is_loopback() {
+        // A page of any other name that leads here is not ours (DNS rebinding).
+        options = options.hosts(["localhost", "127.0.0.1", "[::1]"]);
+    }
+    let mut ws = Endpoint::server(options);
     stream.set_read_timeout(Some(LOOK))?;
     stream.set_write_timeout(Some(LOOK))?;
     loop {
