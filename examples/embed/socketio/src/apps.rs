@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, SystemTime};
 
-use embed_socketio::{Args, Server};
+use embed_socketio::Server;
 use serde_json::{Value, json};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -49,7 +49,8 @@ pub fn chat(io: &Server) {
         println!("Made socket connection {}", socket.id());
         let all = all.clone();
         socket.on("chat", move |_, args, _| {
-            if let Some([handle, message]) = texts(&args, ["handle", "message"]) {
+            let text = |key| args.first()?.get(key)?.as_str();
+            if let (Some(handle), Some(message)) = (text("handle"), text("message")) {
                 all.emit("chat", json!({ "handle": handle, "message": message }));
             }
         });
@@ -70,10 +71,4 @@ pub fn im(io: &Server) {
             }
         });
     });
-}
-
-/// These texts of the first argument. What others get from a page is what pages send.
-fn texts<'a, const N: usize>(args: &'a Args, keys: [&str; N]) -> Option<[&'a str; N]> {
-    let found: Vec<_> = keys.iter().map_while(|key| args.first()?.get(key)?.as_str()).collect();
-    found.try_into().ok()
 }

@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 use ws_core::Message;
 
-use crate::engine::{Malformed, OnMessage, Session};
-use crate::packet::{Body, Decoder, Packet};
-use crate::server::{Refused, Server};
+use crate::engine::{OnMessage, Session};
+use crate::packet::{Body, Decoder, Malformed, Packet};
+use crate::server::{Namespace, Refused, Server};
 use crate::socket::Socket;
 
 pub(crate) struct Client {
@@ -78,19 +78,16 @@ impl Client {
         if self.sockets.get(name).is_some_and(Socket::is_connected) {
             return Err(Malformed);
         }
-        let Some(namespace) = self.server.find(name) else {
-            self.refuse(
-                name,
-                &Refused { message: "Invalid namespace".to_owned(), data: Value::Null },
-            );
-            return Ok(());
+        let unknown = Refused { message: "Invalid namespace".to_owned(), data: Value::Null };
+        let namespace = self.server.find(name).ok_or(unknown);
+        let check = |namespace: Namespace| namespace.may_connect(&auth).map(|()| namespace);
+        let namespace = match guarded(|| namespace.and_then(check))? {
+            Ok(namespace) => namespace,
+            Err(why) => {
+                self.session.send(Body::ConnectError(why.payload()).encode(name));
+                return Ok(());
+            }
         };
-        let mut allowed = Ok(());
-        guarded(|| allowed = namespace.may_connect(&auth))?;
-        if let Err(why) = allowed {
-            self.refuse(name, &why);
-            return Ok(());
-        }
         self.has_connected.store(true, SeqCst);
         let socket = Socket::new(namespace.clone(), self.session.clone());
         self.sockets.insert(name.to_owned(), socket.clone());
@@ -98,13 +95,9 @@ impl Client {
         namespace.insert(&socket);
         guarded(|| namespace.connected(&socket, &auth))
     }
-
-    fn refuse(&self, namespace: &str, why: &Refused) {
-        self.session.send(Body::ConnectError(why.payload()).encode(namespace));
-    }
 }
 
 /// A handler that panics costs its own client the connection, and nobody else anything.
-fn guarded(handler: impl FnOnce()) -> Result<(), Malformed> {
+fn guarded<T>(handler: impl FnOnce() -> T) -> Result<T, Malformed> {
     catch_unwind(AssertUnwindSafe(handler)).map_err(|_| Malformed)
 }

@@ -2,8 +2,6 @@
 //!
 //! ```no_run
 //! # async fn example() {
-//! use std::time::Duration;
-//!
 //! use embed_socketio::Server;
 //! use embed_socketio::engine::Options;
 //!
@@ -19,7 +17,7 @@
 //!         ack.send("done");
 //!     });
 //! });
-//! let _router = io.router(Options::default(), Duration::from_secs(45));
+//! let _router = io.router(Options::default());
 //! # }
 //! ```
 

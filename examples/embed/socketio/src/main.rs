@@ -26,8 +26,6 @@ type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
 const USAGE: &str = "usage: embed-socketio clock|ticker|chat|im [ADDR] [--every MILLISECONDS] [--sockets ADDR] [--client FILE]
        embed-socketio --conformance [ADDR]";
-/// As the original server has it.
-const CONNECT: Duration = Duration::from_secs(45);
 
 struct Arguments {
     app: String,
@@ -82,30 +80,24 @@ async fn main() -> Result {
     let io = Server::default();
     let millis = |default| args.every.unwrap_or(Duration::from_millis(default));
     let html = match args.app.as_str() {
-        "clock" => {
-            apps::clock(&io, millis(5000));
-            include_str!("../pages/clock.html")
-        }
-        "ticker" => {
-            apps::ticker(&io, millis(1000));
-            include_str!("../pages/ticker.html")
-        }
-        "chat" => {
-            apps::chat(&io);
-            include_str!("../pages/chat.html")
-        }
-        "im" => {
-            apps::im(&io);
-            include_str!("../pages/im.html")
-        }
+        "clock" => include_str!("../pages/clock.html"),
+        "ticker" => include_str!("../pages/ticker.html"),
+        "chat" => include_str!("../pages/chat.html"),
+        "im" => include_str!("../pages/im.html"),
         _ => return Err(USAGE.into()),
     };
+    match args.app.as_str() {
+        "clock" => apps::clock(&io, millis(5000)),
+        "ticker" => apps::ticker(&io, millis(1000)),
+        "chat" => apps::chat(&io),
+        _ => apps::im(&io),
+    }
     let script = client_script(args.client.as_deref())?;
     let (listener, address) = listen(&args.address).await?;
     let mut options = Options { max_payload: 100_000, ..Options::default() };
     if args.app != "clock" {
         println!("listening on http://{address}");
-        let app = io.router(options, CONNECT).merge(script).merge(page(html.to_owned()));
+        let app = io.router(options).merge(script).merge(page(html.to_owned()));
         return Ok(serve(listener, app).await?);
     }
     // Another port is another origin: the sockets let in what the page's server serves.
@@ -114,10 +106,8 @@ async fn main() -> Result {
     options.origins = Origins::List(names.map(|name| format!("http://{name}")).to_vec());
     let html = html.replace("http://127.0.0.1:3001", &format!("http://{theirs}"));
     println!("listening on http://{address}\nsockets on http://{theirs}");
-    let (page, sockets) = tokio::join!(
-        serve(listener, page(html)),
-        serve(sockets, io.router(options, CONNECT).merge(script))
-    );
+    let (page, sockets) =
+        tokio::join!(serve(listener, page(html)), serve(sockets, io.router(options).merge(script)));
     Ok(page.and(sockets)?)
 }
 
@@ -126,6 +116,7 @@ async fn conformance(address: &str) -> Result {
     let options = Options {
         ping_interval: Duration::from_millis(300),
         ping_timeout: Duration::from_millis(200),
+        connect_timeout: Duration::from_millis(1500),
         max_payload: 1_000_000,
         origins: Origins::Any,
         ..Options::default()
@@ -137,12 +128,16 @@ async fn conformance(address: &str) -> Result {
     let io = Server::default();
     for namespace in [io.of("/"), io.of("/custom")] {
         namespace.on_connect(|socket, auth| {
-            socket.emit("auth", auth.clone());
+            let (late, auth) = (socket.clone(), auth.clone());
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                late.emit("auth", auth);
+            });
             socket.on("message", |socket, args, _| socket.emit("message-back", args));
             socket.on("message-with-ack", |_, args, ack| ack.send(args));
         });
     }
-    let app = echo.router("/engine.io/").merge(io.router(options, Duration::from_secs(1)));
+    let app = echo.router("/engine.io/").merge(io.router(options));
     let (listener, address) = listen(address).await?;
     // `localhost` may be either; not every machine has the second.
     if let Ok((second, _)) = listen(&format!("[::1]:{}", address.port())).await {

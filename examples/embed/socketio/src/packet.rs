@@ -6,7 +6,11 @@ use axum::body::Bytes;
 use serde_json::Value;
 use ws_core::Message;
 
-use crate::engine::{self, Malformed};
+use crate::engine;
+
+/// A client has broken the protocol.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Malformed;
 
 /// The most attachments of one packet.
 const MAX_ATTACHMENTS: usize = 100;

@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use axum::Router;
 use serde_json::{Value, json};
@@ -14,50 +13,38 @@ use crate::packet::{Args, Body};
 use crate::socket::Socket;
 
 /// A Socket.IO server. A clone is another handle of the same server.
-#[derive(Clone)]
-pub struct Server {
-    main: Namespace,
-    named: Arc<Mutex<HashMap<String, Namespace>>>,
-}
-
-impl Default for Server {
-    fn default() -> Self {
-        Self { main: Namespace::new("/"), named: Arc::default() }
-    }
-}
+#[derive(Clone, Default)]
+pub struct Server(Arc<Mutex<HashMap<String, Namespace>>>);
 
 impl Server {
     /// A namespace, which is there from now on. The main one, `/`, always is.
     pub fn of(&self, name: &str) -> Namespace {
         let name = format!("/{}", name.strip_prefix('/').unwrap_or(name));
-        self.find(&name).unwrap_or_else(|| {
-            lock(&self.named).entry(name).or_insert_with_key(|name| Namespace::new(name)).clone()
-        })
+        lock(&self.0).entry(name).or_insert_with_key(|name| Namespace::new(name)).clone()
     }
 
     pub(crate) fn find(&self, name: &str) -> Option<Namespace> {
-        if name == "/" { Some(self.main.clone()) } else { lock(&self.named).get(name).cloned() }
+        if name == "/" { Some(self.of(name)) } else { lock(&self.0).get(name).cloned() }
     }
 
     /// [`Namespace::on_connect`] of the main namespace.
     pub fn on_connect(&self, handler: impl Fn(&Socket, &Value) + Send + Sync + 'static) {
-        self.main.on_connect(handler);
+        self.of("/").on_connect(handler);
     }
 
     /// Sends an event to everybody in the main namespace.
     pub fn emit(&self, event: &str, args: impl Into<Args>) {
-        self.main.emit(event, args);
+        self.of("/").emit(event, args);
     }
 
     /// Everybody in a room of the main namespace.
     pub fn to(&self, room: &str) -> Broadcast {
-        self.main.to(room)
+        self.of("/").to(room)
     }
 
-    /// Routes for the server at `/socket.io/`. A client that has connected to no namespace within `connect` is
-    /// closed; the original server waits for 45 seconds.
-    pub fn router(&self, options: Options, connect: Duration) -> Router {
-        let server = self.clone();
+    /// Routes for the server at `/socket.io/`.
+    pub fn router(&self, options: Options) -> Router {
+        let (server, connect) = (self.clone(), options.connect_timeout);
         let max_binary = options.max_payload.saturating_mul(10);
         let engine = Engine::new(options, move |session| {
             Client::start(server.clone(), session.clone(), max_binary, connect)
@@ -91,8 +78,8 @@ pub struct Namespace(Arc<Inner>);
 
 struct Inner {
     name: String,
-    authorize: Mutex<Option<Arc<Authorize>>>,
-    on_connect: Mutex<Option<Arc<OnConnect>>>,
+    authorize: Mutex<Arc<Authorize>>,
+    on_connect: Mutex<Arc<OnConnect>>,
     members: Mutex<HashMap<String, Member>>,
 }
 
@@ -105,8 +92,8 @@ impl Namespace {
     fn new(name: &str) -> Self {
         Self(Arc::new(Inner {
             name: name.to_owned(),
-            authorize: Mutex::default(),
-            on_connect: Mutex::default(),
+            authorize: Mutex::new(Arc::new(|_| Ok(()))),
+            on_connect: Mutex::new(Arc::new(|_, _| ())),
             members: Mutex::default(),
         }))
     }
@@ -117,13 +104,13 @@ impl Namespace {
 
     /// `check` decides who may connect, by the payload that the client sends: an object, empty if it sends none.
     pub fn authorize(&self, check: impl Fn(&Value) -> Result<(), Refused> + Send + Sync + 'static) {
-        *lock(&self.0.authorize) = Some(Arc::new(check));
+        *lock(&self.0.authorize) = Arc::new(check);
     }
 
     /// `handler` is called with each client that has connected, and the payload that it has sent. Like all handlers it
     /// must not block: it spawns a task for what takes long.
     pub fn on_connect(&self, handler: impl Fn(&Socket, &Value) + Send + Sync + 'static) {
-        *lock(&self.0.on_connect) = Some(Arc::new(handler));
+        *lock(&self.0.on_connect) = Arc::new(handler);
     }
 
     /// Sends an event to everybody here.
@@ -142,14 +129,12 @@ impl Namespace {
 
     pub(crate) fn may_connect(&self, auth: &Value) -> Result<(), Refused> {
         let authorize = lock(&self.0.authorize).clone();
-        authorize.map_or(Ok(()), |authorize| authorize(auth))
+        authorize(auth)
     }
 
     pub(crate) fn connected(&self, socket: &Socket, auth: &Value) {
         let handler = lock(&self.0.on_connect).clone();
-        if let Some(handler) = handler {
-            handler(socket, auth);
-        }
+        handler(socket, auth);
     }
 
     pub(crate) fn insert(&self, socket: &Socket) {

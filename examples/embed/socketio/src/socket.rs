@@ -143,6 +143,7 @@ impl Socket {
 
     /// Ends the connection to all namespaces.
     pub fn close(&self) {
+        self.disconnect();
         self.0.session.close("server namespace disconnect");
     }
 

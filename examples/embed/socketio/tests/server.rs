@@ -74,7 +74,7 @@ impl Client {
 async fn start(io: &Server, options: Options) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::spawn(serve(listener, io.router(options, LONG)));
+    tokio::spawn(serve(listener, io.router(options)));
     address
 }
 

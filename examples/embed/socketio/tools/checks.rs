@@ -84,6 +84,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let listener = TcpListener::bind(&address).await?;
     println!("listening on http://{}", listener.local_addr()?);
-    let app = io.router(options, Duration::from_secs(2)).merge(client_script(None)?);
+    let app = io.router(options).merge(client_script(None)?);
     Ok(serve(listener, app).await?)
 }

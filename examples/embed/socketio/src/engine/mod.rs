@@ -24,7 +24,6 @@ pub use packet::encode;
 use session::Carrier;
 
 use crate::lock;
-pub(crate) use session::Malformed;
 pub use session::{OnMessage, Session};
 
 /// Limits and time-outs. The defaults are those of the original server.
@@ -35,6 +34,8 @@ pub struct Options {
     pub ping_timeout: Duration,
     /// How long a client may take to change to a WebSocket that it has opened.
     pub upgrade_timeout: Duration,
+    /// How long a client may take to connect to its first namespace.
+    pub connect_timeout: Duration,
     /// The longest body of a POST request and the longest WebSocket message, in bytes.
     pub max_payload: usize,
     /// A client that leaves more than this unread, in bytes, is closed with the next message to it.
@@ -49,6 +50,7 @@ impl Default for Options {
             ping_interval: Duration::from_secs(25),
             ping_timeout: Duration::from_secs(20),
             upgrade_timeout: Duration::from_secs(10),
+            connect_timeout: Duration::from_secs(45),
             max_payload: 1_000_000,
             max_queue: 16 << 20,
             origins: Origins::Same,
@@ -233,7 +235,7 @@ impl Engine {
 /// Does what the packets in a body say, if all of it is well-formed.
 fn receive(session: &Session, body: &[u8]) -> Option<()> {
     for packet in packet::decode_payload(std::str::from_utf8(body).ok()?)? {
-        session.receive(packet).ok()?;
+        session.receive(packet)?;
     }
     Some(())
 }

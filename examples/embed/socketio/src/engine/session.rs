@@ -59,10 +59,6 @@ pub type OnMessage = Box<dyn FnMut(Option<Message>) + Send>;
 #[derive(Clone)]
 pub struct Session(Arc<Inner>);
 
-/// The client has broken the protocol.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Malformed;
-
 impl Session {
     pub(super) fn new(id: String, carrier: Carrier, max_queue: usize) -> Self {
         let state = watch::Sender::new(State {
@@ -98,7 +94,7 @@ impl Session {
                 if state.bytes > self.0.max_queue {
                     return state.close("transport error");
                 }
-                state.bytes += packet.len() + 1;
+                state.bytes += packet.len() + size_of::<Message>();
                 state.queue.push_back(packet);
             }
         });
@@ -165,8 +161,8 @@ impl Session {
         self.abort("transport close");
     }
 
-    /// Does what a packet of the client says.
-    pub(super) fn receive(&self, packet: Packet) -> Result<(), Malformed> {
+    /// Does what a packet of the client says. `None` when a client may not send it here.
+    pub(super) fn receive(&self, packet: Packet) -> Option<()> {
         match packet {
             Packet::Message(message) => {
                 let mut on_message = lock(&self.0.on_message);
@@ -182,9 +178,9 @@ impl Session {
                 state.queue.push_back(NOOP.into());
             }),
             Packet::Noop => {}
-            Packet::Ping(_) | Packet::Upgrade => return Err(Malformed),
+            Packet::Ping(_) | Packet::Upgrade => return None,
         }
-        Ok(())
+        Some(())
     }
 
     /// The body of the response to a poll: what waits, as soon as something does. `None` refuses the poll.
@@ -267,7 +263,7 @@ impl Session {
 impl State {
     fn take(&mut self) -> Vec<Message> {
         self.bytes = 0;
-        self.queue.drain(..).collect()
+        mem::take(&mut self.queue).into()
     }
 
     fn end(&mut self, phase: Phase, reason: &'static str) {

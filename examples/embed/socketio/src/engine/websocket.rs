@@ -94,8 +94,7 @@ async fn relay(ws: &mut WebSocket, session: &Session) -> &'static str {
         tokio::select! {
             event = ws.event() => match event {
                 Ok(Some(Event::Message(message))) => {
-                    let Some(packet) = Packet::decode(message) else { return "parse error" };
-                    if session.receive(packet).is_err() {
+                    if Packet::decode(message).and_then(|packet| session.receive(packet)).is_none() {
                         return "parse error";
                     }
                 }
