@@ -13,6 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ws_core::endpoint::{Endpoint, Event, Inbound, Next, Outbound};
+use ws_core::handshake::HttpResponse;
 use ws_core::{CloseCode, Message, SendError};
 
 use crate::close::{CloseLimits, CloseUntil, Closing, READS_AT_ONCE};
@@ -89,10 +90,25 @@ impl<T: Transport> Driver<T> {
             self.link.reset(&mut self.endpoint.outbound);
         }
     }
+
+    /// Tells the peer that this side has failed: with status 500 if a request waits for its answer, or else with a
+    /// Close frame with 1011. It writes what the stream accepts at once, and waits for nothing.
+    fn end_in_panic(&mut self) {
+        let Self { endpoint: Endpoint { outbound, .. }, link, state } = self;
+        // A write to a stream without time-outs might block for ever.
+        if state.is_finished() || !link.io.can_read_until(Some(link.io.clock.now())) {
+            return;
+        }
+        if outbound.start_close(CloseCode::INTERNAL_ERROR, "").is_err() {
+            let _ = outbound.respond(&HttpResponse::new(500));
+        }
+        link.io.at_once = true;
+        state.finish(link, outbound, CloseLimits { shut_down: true, ..CloseLimits::default() });
+    }
 }
 
-/// The driver of a socket. If it is dropped after the end of the connection, it ends the stream, which may wait for the
-/// peer.
+/// The driver of a socket, or of a request that waits for its answer. If it is dropped after the end of the connection, it
+/// ends the stream, which may wait for the peer. If it is dropped before, because its thread panics, it tells the peer.
 #[derive(Debug)]
 pub(crate) struct SocketDriver<T: Transport>(Option<Box<Driver<T>>>);
 
@@ -128,8 +144,10 @@ impl<T: Transport> DerefMut for SocketDriver<T> {
 
 impl<T: Transport> Drop for SocketDriver<T> {
     fn drop(&mut self) {
-        if let Some(driver) = self.0.as_mut().filter(|driver| driver.state.is_over()) {
-            driver.finish();
+        match &mut self.0 {
+            Some(driver) if driver.state.is_over() => driver.finish(),
+            Some(driver) if thread::panicking() => driver.end_in_panic(),
+            _ => {}
         }
     }
 }

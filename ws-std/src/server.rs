@@ -12,7 +12,7 @@ use ws_core::endpoint::{self, Endpoint, Event, Options, Origins};
 use ws_core::handshake::{AcceptResponse, HttpResponse, select_subprotocol};
 
 use crate::WRITE_TIMEOUT;
-use crate::driver::Driver;
+use crate::driver::{Driver, SocketDriver};
 use crate::error::{Deadline, Error, Result};
 use crate::going_away::GoingAway;
 use crate::link::Link;
@@ -287,7 +287,7 @@ impl ListenerBuilder {
         let mut driver = self.driver(stream, peer, going_away)?;
         match driver.opening_event() {
             Ok(Some(Event::Request(head) | Event::Http(head))) => {
-                Ok(PendingRequest { driver, head, settings: self })
+                Ok(PendingRequest { driver: SocketDriver::new(driver), head, settings: self })
             }
             Ok(_) => Err(Error::HandshakeEof),
             Err(error @ Error::Timeout(Deadline::Handshake)) => {
@@ -547,15 +547,17 @@ impl Incoming {
 /// # }
 /// ```
 ///
+/// If it is dropped because its thread panics, the client is answered with 500, without waiting.
+///
 /// It is [`Send`], but not [`Sync`].
 #[must_use = "the client gets no answer when this is dropped"]
-pub struct PendingRequest<T = Stream> {
-    driver: Box<Driver<T>>,
+pub struct PendingRequest<T: Transport = Stream> {
+    driver: SocketDriver<T>,
     head: endpoint::Request,
     settings: Arc<ListenerBuilder>,
 }
 
-impl<T: fmt::Debug> fmt::Debug for PendingRequest<T> {
+impl<T: Transport + fmt::Debug> fmt::Debug for PendingRequest<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PendingRequest")
             .field("stream", &self.driver.link.io.stream)
@@ -564,7 +566,7 @@ impl<T: fmt::Debug> fmt::Debug for PendingRequest<T> {
     }
 }
 
-impl<T> std::ops::Deref for PendingRequest<T> {
+impl<T: Transport> std::ops::Deref for PendingRequest<T> {
     type Target = endpoint::Request;
 
     /// Returns the method, the target and the header fields.
@@ -631,7 +633,8 @@ impl<T: Transport> PendingRequest<T> {
         self.driver.flush()?;
         match self.driver.event(None)? {
             Some(Event::Open { subprotocol, .. }) => {
-                Ok(WebSocket::new(self.driver, subprotocol, Some(self.head), None))
+                let driver = self.driver.into_inner();
+                Ok(WebSocket::new(driver, subprotocol, Some(self.head), None))
             }
             _ => Err(Error::HandshakeEof),
         }

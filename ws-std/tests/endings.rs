@@ -293,22 +293,6 @@ fn a_panic_of_the_trace_hook_ends_the_connection() {
     within(move || assert_eq!(reader.read().unwrap(), None));
 }
 
-// Ended by whoever drops the reader while it unwinds.
-#[test]
-fn a_thread_that_panics_ends_its_connection() {
-    let (ws, mut client) = open(Listener::builder());
-    let (reader, _writer) = ws.split().unwrap();
-    let begun = Instant::now();
-    let panicked = thread::spawn(move || {
-        let _reader = reader;
-        panic!("the application");
-    });
-    client.expect(CLOSE, &close(1001, ""));
-    drop(client);
-    assert!(panicked.join().is_err());
-    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
-}
-
 // A stream in non-blocking mode is not supported; it must not keep a processor busy, nor lose anything.
 #[test]
 fn a_stream_that_does_not_block_times_out_and_is_resumed() {
