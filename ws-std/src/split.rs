@@ -209,11 +209,8 @@ impl<T: Transport> Drop for Reader<T> {
         if self.state.is_over() {
             self.state.finish(&mut self.link, &mut &*self.shared, CloseLimits::default());
         } else if !self.state.is_finished() {
-            let code = if thread::panicking() {
-                CloseCode::INTERNAL_ERROR
-            } else {
-                CloseCode::GOING_AWAY
-            };
+            let code =
+                if thread::panicking() { CloseCode::INTERNAL_ERROR } else { CloseCode::GOING_AWAY };
             let _ = self.shared.outbound().start_close(code, "");
             // Nobody is left to read the peer's answer.
             let limits = CloseLimits {

@@ -9,9 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::*;
-use ws_std::{
-    CloseCode, Hub, Listener, MemoryStream, Message, Plain, Transport, WebSocket, pair,
-};
+use ws_std::{CloseCode, Hub, Listener, MemoryStream, Message, Plain, Transport, WebSocket, pair};
 
 /// What ends a thread that panics. A second panic would end the whole process.
 fn panic_with<T: Send + 'static>(held: T) -> Duration {
@@ -49,7 +47,10 @@ fn unread_messages_do_not_destroy_the_close_frame() {
 fn a_client_sends_it_too() {
     let (client, mut server) = pair().unwrap();
     panic_with(client);
-    assert_eq!(within(move || server.read().map(|_| server.close_info())).unwrap().unwrap().code, CloseCode::INTERNAL_ERROR);
+    assert_eq!(
+        within(move || server.read().map(|_| server.close_info())).unwrap().unwrap().code,
+        CloseCode::INTERNAL_ERROR
+    );
 }
 
 #[test]
@@ -132,9 +133,8 @@ fn a_member_closes_with_1011_and_the_others_go_on() {
 
 #[test]
 fn a_request_that_waits_for_an_answer_gets_500() {
-    let (address, server) = serve(Listener::builder(), |incoming| {
-        panic_with(incoming.request().unwrap())
-    });
+    let (address, server) =
+        serve(Listener::builder(), |incoming| panic_with(incoming.request().unwrap()));
     let mut client = Raw::connect(address);
     client.write(REQUEST.as_bytes());
     let head = client.head();
@@ -143,7 +143,8 @@ fn a_request_that_waits_for_an_answer_gets_500() {
     finish(server);
 
     // The ordinary drop answers nothing.
-    let (address, server) = serve(Listener::builder(), |incoming| drop(incoming.request().unwrap()));
+    let (address, server) =
+        serve(Listener::builder(), |incoming| drop(incoming.request().unwrap()));
     let mut client = Raw::connect(address);
     client.write(REQUEST.as_bytes());
     assert_eq!(client.read_to_the_end().unwrap(), b"");
