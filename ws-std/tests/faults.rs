@@ -26,5 +26,5 @@ fn a_call_that_fails_ends_the_connection_and_nothing_is_wrong() {
 
 #[test]
 fn short_and_interrupted_reads_and_writes_lose_nothing() {
-    again_and_again(&settings());
+    again_and_again(&settings(), &AGAIN);
 }
