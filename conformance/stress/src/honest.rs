@@ -29,7 +29,8 @@ impl Honest {
             .map(|n| {
                 let (connector, url, stop) = (connector.clone(), url.to_owned(), stop.clone());
                 thread::spawn(move || {
-                    talk(&connector, &url, n as u64, &stop).map_err(|error| format!("honest: {error}"))
+                    talk(&connector, &url, n as u64, &stop)
+                        .map_err(|error| format!("honest: {error}"))
                 })
             })
             .collect();

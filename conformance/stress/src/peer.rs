@@ -115,7 +115,9 @@ impl Peer {
         loop {
             let (first, payload) = self.frame()?;
             if first == CLOSE {
-                return Ok(payload.get(..2).map_or(1005, |code| u16::from_be_bytes([code[0], code[1]])));
+                return Ok(payload
+                    .get(..2)
+                    .map_or(1005, |code| u16::from_be_bytes([code[0], code[1]])));
             }
         }
     }
@@ -133,7 +135,10 @@ impl Peer {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Ok(_) => return Err(format!("still open after {most:?}")),
                 Err(error)
-                    if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) =>
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+                    ) =>
                 {
                     return Err(format!("still open after {most:?}"));
                 }

@@ -34,7 +34,7 @@ fn builder(tls: bool) -> ListenerBuilder {
         .close_timeout(Some(CLOSING));
     let builder = Listener::builder()
         .config(config)
-        .deflate(ws_std::deflate::Compression::new())
+        .deflate(ws_std::deflate::Compression::new(&ws_std::deflate::Pool::new()))
         .handshake_timeout(Some(HANDSHAKE))
         .write_timeout(Some(PING));
     if !tls {
@@ -62,22 +62,23 @@ pub fn serve(arguments: &[String]) {
         rustix::net::listen(tcp.as_fd(), backlog).expect("a longer backlog");
     }
     let listener = builder.listen_on(tcp);
-    println!("{}", listener.local_addr().expect("an address"));
     let handle = listener.handle();
-    // Without a thread of its own for this, the number of threads at the start would not be the one at the end.
     thread::spawn(move || {
         let mut byte = [0];
         let _ = std::io::stdin().read(&mut byte);
         handle.shutdown(SHUTDOWN);
     });
     let hub = Hub::with_limits(1024, 1 << 20);
+    // The thread above counts among those at the start.
     while thread_count() < 2 {
         thread::yield_now();
     }
+    println!("{}", listener.local_addr().expect("an address"));
     for incoming in listener {
         let Ok(incoming) = incoming else { continue };
         let hub = hub.clone();
-        let _ = thread::Builder::new().stack_size(192 * 1024).spawn(move || handle_one(incoming, &hub));
+        let _ =
+            thread::Builder::new().stack_size(192 * 1024).spawn(move || handle_one(incoming, &hub));
     }
 }
 

@@ -4,9 +4,8 @@
 //! `attack [NAME]...` runs all checks, or those whose names are given.
 
 use std::io::Write;
-use std::net::TcpStream;
 use std::process::ExitCode;
-use std::sync::Mutex;
+use std::sync::{Barrier, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -264,10 +263,7 @@ fn tls_garbage() -> Outcome {
     attack?;
     let latency = latency?;
     let settled = server.settle(HANDSHAKE + SLACK)?;
-    Ok(format!(
-        "{COUNT} broken; {latency}; nothing left after {:.1} s",
-        settled.as_secs_f64()
-    ))
+    Ok(format!("{COUNT} broken; {latency}; nothing left after {:.1} s", settled.as_secs_f64()))
 }
 
 /// More connections than the server has descriptors: who is connected is served, and when some leave, others are.
@@ -431,46 +427,32 @@ fn burst_longer_backlog() -> Outcome {
     connects(&["--backlog", "4096"])
 }
 
-/// A thousand connects at once, and the opening handshake of each.
+/// A thousand clients that connect at the same moment, and the opening handshake of each.
 fn connects(arguments: &[&str]) -> Outcome {
     const COUNT: usize = 1000;
-    const THREADS: usize = 100;
     let server = Server::start(arguments, None);
-    let times = Mutex::new(Vec::new());
-    let peers = Mutex::new(Vec::new());
-    let begun = Instant::now();
-    // Non-blocking connects all leave before the first is waited for.
-    crowd(COUNT, THREADS, |_| {
+    let (connects, opens) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
+    let start = Barrier::new(COUNT);
+    crowd(COUNT, COUNT, |_| {
+        start.wait();
         let begun = Instant::now();
-        let tcp = TcpStream::connect(server.address).map_err(|error| error.to_string())?;
-        times.lock().expect("a lock").push(begun.elapsed());
-        peers.lock().expect("a lock").push(Peer { tcp });
-        Ok(())
-    })?;
-    let connected = begun.elapsed();
-    let mut times = times.into_inner().expect("a lock");
-    times.sort();
-    let late = times.iter().filter(|time| **time > Duration::from_millis(500)).count();
-    let mut peers = peers.into_inner().expect("a lock");
-    for peer in &mut peers {
+        let mut peer = connect(&server)?;
+        connects.lock().expect("a lock").push(begun.elapsed());
         peer.tcp.write_all(&request("/")).map_err(|error| error.to_string())?;
-    }
-    for peer in &mut peers {
-        let head = peer.head().map_err(|error| error.to_string())?;
-        if !head.starts_with("HTTP/1.1 101 ") {
-            return Err(head);
-        }
-    }
-    drop(peers);
+        let head = peer.head().map_err(|error| format!("no answer: {error}"))?;
+        opens.lock().expect("a lock").push(begun.elapsed());
+        if head.starts_with("HTTP/1.1 101 ") { Ok(()) } else { Err(head) }
+    })?;
     server.settle(HANDSHAKE + SLACK)?;
-    let ms = |at: usize| times[(COUNT - 1) * at / 100].as_secs_f64() * 1e3;
-    Ok(format!(
-        "{COUNT} connects of {THREADS} threads in {:.2} s: median {:.1} ms, p99 {:.1} ms, longest {:.1} ms, {late} over 0.5 s",
-        connected.as_secs_f64(),
-        ms(50),
-        ms(99),
-        ms(100)
-    ))
+    let figures = |times: Mutex<Vec<Duration>>| {
+        let mut times = times.into_inner().expect("a lock");
+        times.sort();
+        let late = times.iter().filter(|time| **time > Duration::from_millis(900)).count();
+        let ms = |part: usize| times[(COUNT - 1) * part / 100].as_secs_f64() * 1e3;
+        let [median, p99, longest] = [ms(50), ms(99), ms(100)];
+        format!("median {median:.0} ms, p99 {p99:.0} ms, longest {longest:.0} ms, {late} over 0.9 s")
+    };
+    Ok(format!("{COUNT} connects at once: {}; open: {}", figures(connects), figures(opens)))
 }
 
 /// Bytes that are no request and no frames.
