@@ -22,6 +22,11 @@ use crate::tcp::Tcp;
 use crate::trace::{Hook, Trace, Tracer};
 use crate::transport::{Stream, Transport};
 
+/// How many connections may wait to be accepted, if the system allows it. The standard library has 128. A client beyond them
+/// tries again after a second, which many would do at once after a restart of the server.
+#[cfg(unix)]
+const BACKLOG: i32 = 4096;
+
 /// Listens for WebSockets, with the defaults of [`ListenerBuilder`].
 ///
 /// ```no_run
@@ -218,6 +223,8 @@ impl ListenerBuilder {
 
     /// Listens on an address. Port 0 chooses a free port.
     ///
+    /// On Unix, up to 4,096 connections may wait to be accepted, or as many as the system allows.
+    ///
     /// # Errors
     ///
     /// Returns an [`Error::Io`] if it is not possible to listen on the address. The error names the address.
@@ -227,10 +234,13 @@ impl ListenerBuilder {
             let names: Vec<String> = addresses.iter().map(SocketAddr::to_string).collect();
             io::Error::new(error.kind(), format!("{}: {error}", names.join(", ")))
         })?;
+        // If this fails, the listener has the backlog of the standard library.
+        #[cfg(unix)]
+        let _ = socket2::SockRef::from(&tcp).listen(BACKLOG);
         Ok(self.listen_on(tcp))
     }
 
-    /// Accepts connections from a socket that is listening already.
+    /// Accepts connections from a socket that is listening already, and keeps its backlog.
     pub fn listen_on(self, tcp: TcpListener) -> Listener {
         let registry = Arc::new(Registry::new(self.max_connections, tcp));
         Listener { settings: Arc::new(self), registry }

@@ -2,7 +2,6 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -46,7 +45,7 @@ fn builder(tls: bool) -> ListenerBuilder {
 
 /// Serves until a line arrives at the standard input.
 ///
-/// `--tls` for TLS; `--backlog N` for that many connections that wait to be accepted.
+/// `--tls` for TLS; `--std-backlog` for a listener with the backlog of the standard library.
 pub fn serve(arguments: &[String]) {
     let ordinary = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
@@ -56,12 +55,11 @@ pub fn serve(arguments: &[String]) {
         }
     }));
     let builder = builder(arguments.iter().any(|argument| argument == "--tls"));
-    let tcp = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    if let Some(at) = arguments.iter().position(|argument| argument == "--backlog") {
-        let backlog = arguments[at + 1].parse().expect("a number");
-        rustix::net::listen(tcp.as_fd(), backlog).expect("a longer backlog");
-    }
-    let listener = builder.listen_on(tcp);
+    let listener = if arguments.iter().any(|argument| argument == "--std-backlog") {
+        builder.listen_on(TcpListener::bind("127.0.0.1:0").expect("a free port"))
+    } else {
+        builder.bind("127.0.0.1:0").expect("a free port")
+    };
     let handle = listener.handle();
     thread::spawn(move || {
         let mut byte = [0];

@@ -30,7 +30,7 @@ const CHECKS: [(&str, Check); 13] = [
     ("stuck-member", stuck_member),
     ("shutdown-under-load", shutdown_under_load),
     ("burst", burst),
-    ("burst-longer-backlog", burst_longer_backlog),
+    ("burst-std-backlog", burst_std_backlog),
     ("unwelcome-bytes", unwelcome_bytes),
 ];
 
@@ -423,8 +423,9 @@ fn burst() -> Outcome {
     connects(&[])
 }
 
-fn burst_longer_backlog() -> Outcome {
-    connects(&["--backlog", "4096"])
+/// The same with the backlog of the standard library, to compare.
+fn burst_std_backlog() -> Outcome {
+    connects(&["--std-backlog"])
 }
 
 /// A thousand clients that connect at the same moment, and the opening handshake of each.
@@ -450,7 +451,9 @@ fn connects(arguments: &[&str]) -> Outcome {
         let late = times.iter().filter(|time| **time > Duration::from_millis(900)).count();
         let ms = |part: usize| times[(COUNT - 1) * part / 100].as_secs_f64() * 1e3;
         let [median, p99, longest] = [ms(50), ms(99), ms(100)];
-        format!("median {median:.0} ms, p99 {p99:.0} ms, longest {longest:.0} ms, {late} over 0.9 s")
+        format!(
+            "median {median:.0} ms, p99 {p99:.0} ms, longest {longest:.0} ms, {late} over 0.9 s"
+        )
     };
     Ok(format!("{COUNT} connects at once: {}; open: {}", figures(connects), figures(opens)))
 }
