@@ -77,6 +77,7 @@ fn drops_its_reader(incoming: Incoming) -> Result<(), Error> {
             while writer.send(answer_to(&message)).is_ok() {}
         }
     });
+    // So long, it writes.
     thread::sleep(Duration::from_millis(100));
     drop(reader);
     writing.join().unwrap();
@@ -95,6 +96,7 @@ fn drops_its_member(incoming: Incoming) -> Result<(), Error> {
     let mut member = Hub::with_limits(8, 1 << 30).join(incoming.accept()?)?;
     if let Some(message) = member.read()? {
         member.hub().send_to(member.id(), answer_to(&message));
+        // So long, the hub writes.
         thread::sleep(Duration::from_millis(100));
     }
     Ok(())
@@ -196,6 +198,7 @@ fn ends(name: &str, service: Service, peer: Peer, ask: &str) -> Duration {
     });
     let mut raw = Raw::open(address);
     raw.write(&masked(TEXT, ask.as_bytes()));
+    // Some services have answered by then, and others are blocked. Every peer has to do.
     thread::sleep(Duration::from_millis(100));
     let _raw = peer(raw);
     let begun = Instant::now();
@@ -416,6 +419,7 @@ fn a_shutdown_under_load_ends_in_time() {
             })
         })
         .collect();
+    // So long, they talk.
     thread::sleep(Duration::from_millis(500));
     let begun = Instant::now();
     handle.shutdown(Duration::from_secs(2));
