@@ -51,12 +51,9 @@ impl Server {
                 shell
             }
         };
-        // With few arenas, and memory given back soon, what remains is what the program keeps.
         let mut child = command
             .arg("serve")
             .args(arguments)
-            .env("MALLOC_ARENA_MAX", "2")
-            .env("MALLOC_TRIM_THRESHOLD_", "131072")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

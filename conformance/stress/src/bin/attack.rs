@@ -361,9 +361,9 @@ fn stuck_member() -> Outcome {
         })?;
         speaker.tcp.write_all(&frame(TEXT, b"count")).map_err(|error| error.to_string())?;
         let count = loop {
-            match speaker.frame().map_err(|error| error.to_string())? {
-                (TEXT, count) => break String::from_utf8_lossy(&count).into_owned(),
-                _ => {}
+            let (first, count) = speaker.frame().map_err(|error| error.to_string())?;
+            if first == TEXT {
+                break String::from_utf8_lossy(&count).into_owned();
             }
         };
         if count != (MEMBERS + 1).to_string() {

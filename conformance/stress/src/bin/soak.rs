@@ -70,7 +70,6 @@ fn soak(seconds: u64) -> Result<(), String> {
     let secure = Server::start(&["--tls"], None);
     let counts = Counts::default();
     let trusting = service::trusting();
-    // What the first connections bring into memory for good belongs to the start.
     let urls =
         [format!("ws://{}", server.address), format!("wss://localhost:{}", secure.address.port())];
     let connector = Connector::builder().tls(trusting);
@@ -78,7 +77,7 @@ fn soak(seconds: u64) -> Result<(), String> {
     let mut state = |name: &'static str| -> Result<(), String> {
         server.settle(SETTLE)?;
         secure.settle(SETTLE)?;
-        let own = usage(std::process::id()).ok_or("no usage of this process")?;
+        let own = usage_of_clients()?;
         let both = |server: &Server| server.usage().ok_or("a server has ended");
         states.push((name, [own, both(&server)?, both(&secure)?]));
         Ok(())
@@ -114,7 +113,6 @@ fn soak(seconds: u64) -> Result<(), String> {
         });
         state(name)?;
     }
-    drop(state);
     let (status, took) = server.shut_down(SETTLE)?;
 
     let count = |count: &AtomicU64| count.load(Relaxed);
@@ -159,6 +157,18 @@ fn soak(seconds: u64) -> Result<(), String> {
     }
     println!("ok soak: nothing wrong, lost or leaked");
     Ok(())
+}
+
+/// Reads the usage of this process once its other threads have ended, which are joined a little earlier.
+fn usage_of_clients() -> Result<Usage, String> {
+    let begun = Instant::now();
+    loop {
+        let own = usage(std::process::id()).ok_or("no usage of this process")?;
+        if own.threads == 1 || begun.elapsed() > SETTLE {
+            return Ok(own);
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
 }
 
 fn told(name: &str, usage: Usage) -> String {
@@ -259,11 +269,10 @@ fn converse(
     if how.clean { Ok(()) } else { Err(format!("{url}, way {way}: not closed cleanly: {how}")) }
 }
 
-fn halves(
-    ws: WebSocket,
-    all: Vec<Message>,
-    check: &dyn Fn(&Message, Option<Message>) -> Result<(), String>,
-) -> Result<(), String> {
+/// Checks what came for what was wanted.
+type Check<'c> = dyn Fn(&Message, Option<Message>) -> Result<(), String> + 'c;
+
+fn halves(ws: WebSocket, all: Vec<Message>, check: &Check<'_>) -> Result<(), String> {
     let (mut reader, writer) = ws.split().map_err(|error| error.to_string())?;
     let (tell, told) = mpsc::channel();
     for message in &all {
