@@ -13,9 +13,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ws_core::endpoint::{Endpoint, Event, Inbound, Next, Outbound};
+use ws_core::handshake::HttpResponse;
 use ws_core::{CloseCode, Message, SendError};
 
-use crate::close::{CloseLimits, CloseUntil, Closing, READS_AT_ONCE};
+use crate::close::{CLOSE_TIMEOUT, CloseLimits, CloseUntil, Closing, READS_AT_ONCE};
 use crate::error::{Deadline, Error, Result};
 use crate::link::Link;
 use crate::sending::{MAX_IDLE_WAIT, Pause, Sending, Written};
@@ -82,6 +83,13 @@ impl<T: Transport> Driver<T> {
         self.state.finish(&mut self.link, &mut self.endpoint.outbound, CloseLimits::default());
     }
 
+    /// As [`finish`](Self::finish), within the closing time-out as a whole, even if the peer still takes output.
+    fn finish_in_time(&mut self) {
+        let Self { endpoint: Endpoint { outbound, .. }, link, state } = self;
+        let total = Some(outbound.close_timeout().unwrap_or(CLOSE_TIMEOUT));
+        state.finish(link, outbound, CloseLimits { total, ..CloseLimits::default() });
+    }
+
     /// Ends the stream at once, without notifying the peer.
     pub(crate) fn reset(&mut self) {
         if !self.state.is_finished() {
@@ -89,10 +97,25 @@ impl<T: Transport> Driver<T> {
             self.link.reset(&mut self.endpoint.outbound);
         }
     }
+
+    /// Tells the peer that this side has failed: with status 500 if a request waits for its answer, or else with a
+    /// Close frame with 1011. It writes what the stream accepts at once, and waits for nothing.
+    fn end_in_panic(&mut self) {
+        let Self { endpoint: Endpoint { outbound, .. }, link, state } = self;
+        // A write to a stream without time-outs might block for ever.
+        if state.is_finished() || !link.io.can_read_until(Some(link.io.clock.now())) {
+            return;
+        }
+        if outbound.start_close(CloseCode::INTERNAL_ERROR, "").is_err() {
+            let _ = outbound.respond(&HttpResponse::new(500));
+        }
+        link.io.at_once = true;
+        state.finish(link, outbound, CloseLimits { shut_down: true, ..CloseLimits::default() });
+    }
 }
 
-/// The driver of a socket. If it is dropped after the end of the connection, it ends the stream, which may wait for the
-/// peer.
+/// The driver of a socket, or of a request that waits for its answer. If it is dropped after the end of the connection, it
+/// ends the stream, which may wait for the peer. If it is dropped before, because its thread panics, it tells the peer.
 #[derive(Debug)]
 pub(crate) struct SocketDriver<T: Transport>(Option<Box<Driver<T>>>);
 
@@ -128,11 +151,10 @@ impl<T: Transport> DerefMut for SocketDriver<T> {
 
 impl<T: Transport> Drop for SocketDriver<T> {
     fn drop(&mut self) {
-        if let Some(driver) = self.0.as_mut().filter(|driver| driver.state.is_over()) {
-            let Driver { endpoint, link, state } = &mut **driver;
-            let total = endpoint.outbound.close_timeout().unwrap_or(crate::close::CLOSE_TIMEOUT);
-            let limits = CloseLimits { total: Some(total), ..CloseLimits::default() };
-            state.finish(link, &mut endpoint.outbound, limits);
+        match &mut self.0 {
+            Some(driver) if driver.state.is_over() => driver.finish_in_time(),
+            Some(driver) if thread::panicking() => driver.end_in_panic(),
+            _ => {}
         }
     }
 }

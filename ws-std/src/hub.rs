@@ -399,8 +399,8 @@ impl Queue {
 
 /// A connection in a [`Hub`], with its receiving half.
 ///
-/// When the member is dropped, it leaves the hub, and its connection is closed as by a dropped [`Reader`], which may
-/// wait for the peer.
+/// When the member is dropped, it leaves the hub, and its connection is closed as by a dropped [`Reader`] (with 1011 if
+/// its thread panics), which may wait for the peer.
 #[derive(Debug)]
 #[must_use = "the connection leaves the hub and is closed when this is dropped"]
 pub struct Member<T: Transport = Stream> {

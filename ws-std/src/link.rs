@@ -110,8 +110,13 @@ impl<T: Transport> Link<T> {
         Ok(())
     }
 
-    /// Returns the result of a write, and notes for all handles if it has failed.
-    pub(crate) fn noted<R>(&self, result: Result<R>) -> Result<R> {
-        result.inspect_err(|_| self.write_side.failed.store(true, Ordering::Relaxed))
+    /// Returns the result of a write. If it has failed, notes that for all handles, and shuts down the write side: nothing more
+    /// is written, and a peer whose stream still works would wait for it for ever.
+    pub(crate) fn noted<R>(&mut self, result: Result<R>) -> Result<R> {
+        if result.is_err() {
+            self.write_side.failed.store(true, Ordering::Relaxed);
+            self.shutdown_write(Some(self.io.clock.now()));
+        }
+        result
     }
 }

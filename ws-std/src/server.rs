@@ -12,7 +12,7 @@ use ws_core::endpoint::{self, Endpoint, Event, Options, Origins};
 use ws_core::handshake::{AcceptResponse, HttpResponse, select_subprotocol};
 
 use crate::WRITE_TIMEOUT;
-use crate::driver::Driver;
+use crate::driver::{Driver, SocketDriver};
 use crate::error::{Deadline, Error, Result};
 use crate::going_away::GoingAway;
 use crate::link::Link;
@@ -21,6 +21,11 @@ use crate::socket::WebSocket;
 use crate::tcp::Tcp;
 use crate::trace::{Hook, Trace, Tracer};
 use crate::transport::{Stream, Transport};
+
+/// How many connections may wait to be accepted, if the system allows it. The standard library has 128. A client beyond them
+/// tries again after a second, which many would do at once after a restart of the server.
+#[cfg(unix)]
+const BACKLOG: i32 = 4096;
 
 /// Listens for WebSockets, with the defaults of [`ListenerBuilder`].
 ///
@@ -218,6 +223,8 @@ impl ListenerBuilder {
 
     /// Listens on an address. Port 0 chooses a free port.
     ///
+    /// On Unix, up to 4,096 connections may wait to be accepted, or as many as the system allows.
+    ///
     /// # Errors
     ///
     /// Returns an [`Error::Io`] if it is not possible to listen on the address. The error names the address.
@@ -233,10 +240,13 @@ impl ListenerBuilder {
             let names: Vec<String> = addresses.iter().map(SocketAddr::to_string).collect();
             io::Error::new(error.kind(), format!("{}: {error}", names.join(", ")))
         })?;
+        // If this fails, the listener has the backlog of the standard library.
+        #[cfg(unix)]
+        let _ = socket2::SockRef::from(&tcp).listen(BACKLOG);
         Ok(self.listen_on(tcp))
     }
 
-    /// Accepts connections from a socket that is listening already.
+    /// Accepts connections from a socket that is listening already, and keeps its backlog.
     pub fn listen_on(self, tcp: TcpListener) -> Listener {
         let registry = Arc::new(Registry::new(self.max_connections, tcp));
         Listener { settings: Arc::new(self), registry }
@@ -293,7 +303,7 @@ impl ListenerBuilder {
         let mut driver = self.driver(stream, peer, going_away)?;
         match driver.opening_event() {
             Ok(Some(Event::Request(head) | Event::Http(head))) => {
-                Ok(PendingRequest { driver, head, settings: self })
+                Ok(PendingRequest { driver: SocketDriver::new(driver), head, settings: self })
             }
             Ok(_) => Err(Error::HandshakeEof),
             Err(error @ Error::Timeout(Deadline::Handshake)) => {
@@ -553,15 +563,17 @@ impl Incoming {
 /// # }
 /// ```
 ///
+/// If it is dropped because its thread panics, the client is answered with 500, without waiting.
+///
 /// It is [`Send`], but not [`Sync`].
 #[must_use = "the client gets no answer when this is dropped"]
-pub struct PendingRequest<T = Stream> {
-    driver: Box<Driver<T>>,
+pub struct PendingRequest<T: Transport = Stream> {
+    driver: SocketDriver<T>,
     head: endpoint::Request,
     settings: Arc<ListenerBuilder>,
 }
 
-impl<T: fmt::Debug> fmt::Debug for PendingRequest<T> {
+impl<T: Transport + fmt::Debug> fmt::Debug for PendingRequest<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PendingRequest")
             .field("stream", &self.driver.link.io.stream)
@@ -570,7 +582,7 @@ impl<T: fmt::Debug> fmt::Debug for PendingRequest<T> {
     }
 }
 
-impl<T> std::ops::Deref for PendingRequest<T> {
+impl<T: Transport> std::ops::Deref for PendingRequest<T> {
     type Target = endpoint::Request;
 
     /// Returns the method, the target and the header fields.
@@ -637,7 +649,8 @@ impl<T: Transport> PendingRequest<T> {
         self.driver.flush()?;
         match self.driver.event(None)? {
             Some(Event::Open { subprotocol, .. }) => {
-                Ok(WebSocket::new(self.driver, subprotocol, Some(self.head), None))
+                let driver = self.driver.into_inner();
+                Ok(WebSocket::new(driver, subprotocol, Some(self.head), None))
             }
             _ => Err(Error::HandshakeEof),
         }

@@ -35,6 +35,10 @@ const WRITTEN_AT_ONCE: usize = 16 * 1024;
 /// Dropping an open connection ends the stream without a Close frame, and queued messages are lost. Call
 /// [`close`](Self::close) first.
 ///
+/// If an open connection is dropped because its thread panics, what is queued and a Close frame with
+/// [`CloseCode::INTERNAL_ERROR`] (1011) are written as far as the stream accepts them at once. This waits for nothing. A
+/// stream without time-outs, such as [`Plain`](crate::Plain), ends without them.
+///
 /// When [`read`](Self::read) has returned `None`, Close frames have gone both ways, but the peer may not have ended the
 /// TCP connection yet. A server ends it first, and a client waits for that (RFC 6455 §7.1.1). The socket does its part
 /// when it is dropped, or in the next `read` or `close`. **Dropping it may therefore wait** for the peer, for at most

@@ -4,6 +4,7 @@
 //! [`SharedWriter`].
 
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use ws_core::endpoint::{CloseInfo, Endpoint, Event, Inbound, Outbound};
@@ -29,7 +30,8 @@ const MAX_SILENCE: Duration = Duration::from_millis(100);
 ///
 /// It answers Pings and Close frames, and keeps the time-outs, while it reads. So keep reading.
 ///
-/// Dropping it closes the connection with 1001, which takes at most two seconds. A thread that is still blocked in
+/// Dropping it closes the connection with 1001, or with 1011 if its thread panics, which takes at most two seconds. A
+/// thread that is still blocked in
 /// [`Writer::send`] then gets an error. If [`read`](Self::read) has returned `None` before, dropping the reader may
 /// wait for the peer to end the stream, as with a whole [`WebSocket`].
 ///
@@ -48,7 +50,7 @@ pub struct Reader<T: Transport = Stream> {
 ///
 /// The stream is closed when the reader and all writers have been dropped. A writer that is kept holds the file
 /// descriptor and a place of [`ListenerBuilder::max_connections`](crate::ListenerBuilder::max_connections), even if it
-/// can no longer send.
+/// can no longer send. A thread that panics and drops a writer does not end the connection, which belongs to the reader.
 ///
 /// ```
 /// let (client, mut server) = ws_std::pair()?;
@@ -209,7 +211,9 @@ impl<T: Transport> Drop for Reader<T> {
             let limits = CloseLimits { total: Some(total), ..CloseLimits::default() };
             self.state.finish(&mut self.link, &mut &*self.shared, limits);
         } else if !self.state.is_finished() {
-            let _ = self.shared.outbound().start_close(CloseCode::GOING_AWAY, "");
+            let code =
+                if thread::panicking() { CloseCode::INTERNAL_ERROR } else { CloseCode::GOING_AWAY };
+            let _ = self.shared.outbound().start_close(code, "");
             // Nobody is left to read the peer's answer.
             let limits = CloseLimits {
                 total: Some(DROP_TIMEOUT),

@@ -56,8 +56,8 @@ pub(crate) struct Timed<T> {
     /// Whether nothing may wait: neither a read whose deadline has passed, nor a write.
     pub(crate) at_once: bool,
     blocking: Blocking,
-    /// Whether the hook for traces has panicked. The bytes that it was called for are lost, so the stream can no longer
-    /// be used.
+    /// Whether the stream or the hook for traces has panicked, or is being called. Nobody knows what has become of the
+    /// bytes of that call, so the stream can no longer be used.
     panicked: bool,
 }
 
@@ -169,11 +169,13 @@ impl<T: Transport> Timed<T> {
         }
         self.set_write_timeout(wait)?;
         let begun = (self.blocking == Blocking::Suspect).then(Instant::now);
+        self.panicked = true;
         let result = if self.at_once {
             self.without_waiting(write, |_| true)
         } else {
             write(&mut self.stream)
         };
+        self.panicked = false;
         match result {
             Ok(done) => Ok(Attempt::Done(done)),
             // The system's error of this kind is due to a signal, and says nothing about the peer.
@@ -216,7 +218,10 @@ impl<T: Transport> Timed<T> {
         }
         loop {
             self.set_read_timeout(deadline)?;
-            return match self.read_stream(buffer, deadline) {
+            self.panicked = true;
+            let result = self.read_stream(buffer, deadline);
+            self.panicked = false;
+            return match result {
                 Ok(0) => Ok((0, Filled::Eof)),
                 Ok(count) => {
                     if let Some(tracer) = &mut self.tracer {

@@ -73,7 +73,7 @@ fn blocked(close_timeout: Duration) -> (Reader, Writer, JoinHandle<Error>, Raw) 
     });
     told.recv_timeout(LONG).unwrap();
     // Whoever comes now finds the stream taken.
-    thread::sleep(Duration::from_millis(200));
+    until_blocked(&client.stream);
     (reader, writer, writing, client)
 }
 
@@ -211,7 +211,7 @@ fn a_send_ends_when_its_own_message_is_written() {
             let second = writer.clone();
             let first = thread::spawn(move || (writer.send(slow_payload()), Instant::now()));
             let begun = Instant::now();
-            thread::sleep(Duration::from_millis(200));
+            until_blocked(&client.stream);
             let second = match behind {
                 Behind::Pong => {
                     client.write(&masked(PING, b"ping"));
@@ -219,6 +219,7 @@ fn a_send_ends_when_its_own_message_is_written() {
                 }
                 _ => Some(thread::spawn(move || second.send(vec![7; 3 * SLOW_LEN]))),
             };
+            // Nothing shows that the second waits for its turn, or that the Ping was read.
             thread::sleep(Duration::from_millis(200));
             if let Behind::MessageAndClose = behind {
                 client.write(&masked(CLOSE, &close(1000, "")));
@@ -260,7 +261,7 @@ fn what_a_writer_has_left_goes_out_soon_once_the_peer_reads() {
     let (mut reader, writer) = ws.split().unwrap();
     let sending =
         thread::spawn(move || writer.send(slow_payload()).map_err(|error| (error, writer)));
-    thread::sleep(Duration::from_millis(200));
+    until_blocked(&client.stream);
     let reading = thread::spawn(move || reader.read());
     let (error, _writer) = finish(sending).unwrap_err();
     assert!(matches!(error, Error::Timeout(Deadline::Write)), "{error}");
@@ -314,6 +315,7 @@ fn a_connection_ends_within_the_time_that_is_set() {
     let sender = writer.clone();
     let sending = thread::spawn(move || sender.send(vec![7; 4 * SLOW_LEN]));
     let (go_on, peer) = takes_a_little(client);
+    // The peer is slow for a while.
     thread::sleep(Duration::from_millis(200));
     let begun = Instant::now();
     writer.end_within(closing);
@@ -338,6 +340,7 @@ fn a_connection_ends_within_the_time_that_is_set_whoever_writes() {
     let error = writer.send(vec![7; 4 * SLOW_LEN]).unwrap_err();
     assert!(matches!(error, Error::Timeout(Deadline::Write)), "{error}");
     let (go_on, peer) = takes_a_little(client);
+    // The peer is slow for a while.
     thread::sleep(Duration::from_millis(200));
     let begun = Instant::now();
     writer.end_within(time);

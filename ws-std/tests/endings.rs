@@ -77,6 +77,7 @@ fn drops_its_reader(incoming: Incoming) -> Result<(), Error> {
             while writer.send(answer_to(&message)).is_ok() {}
         }
     });
+    // So long, it writes.
     thread::sleep(Duration::from_millis(100));
     drop(reader);
     writing.join().unwrap();
@@ -95,6 +96,7 @@ fn drops_its_member(incoming: Incoming) -> Result<(), Error> {
     let mut member = Hub::with_limits(8, 1 << 30).join(incoming.accept()?)?;
     if let Some(message) = member.read()? {
         member.hub().send_to(member.id(), answer_to(&message));
+        // So long, the hub writes.
         thread::sleep(Duration::from_millis(100));
     }
     Ok(())
@@ -196,6 +198,7 @@ fn ends(name: &str, service: Service, peer: Peer, ask: &str) -> Duration {
     });
     let mut raw = Raw::open(address);
     raw.write(&masked(TEXT, ask.as_bytes()));
+    // Some services have answered by then, and others are blocked. Every peer has to do.
     thread::sleep(Duration::from_millis(100));
     let _raw = peer(raw);
     let begun = Instant::now();
@@ -291,22 +294,6 @@ fn a_panic_of_the_trace_hook_ends_the_connection() {
     client.expect(TEXT, b"once");
     drop(client);
     within(move || assert_eq!(reader.read().unwrap(), None));
-}
-
-// Ended by whoever drops the reader while it unwinds.
-#[test]
-fn a_thread_that_panics_ends_its_connection() {
-    let (ws, mut client) = open(Listener::builder());
-    let (reader, _writer) = ws.split().unwrap();
-    let begun = Instant::now();
-    let panicked = thread::spawn(move || {
-        let _reader = reader;
-        panic!("the application");
-    });
-    client.expect(CLOSE, &close(1001, ""));
-    drop(client);
-    assert!(panicked.join().is_err());
-    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
 }
 
 // A stream in non-blocking mode is not supported; it must not keep a processor busy, nor lose anything.
@@ -432,6 +419,7 @@ fn a_shutdown_under_load_ends_in_time() {
             })
         })
         .collect();
+    // So long, they talk.
     thread::sleep(Duration::from_millis(500));
     let begun = Instant::now();
     handle.shutdown(Duration::from_secs(2));

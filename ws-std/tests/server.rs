@@ -3,13 +3,40 @@
 mod common;
 
 use std::io::Write;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use common::*;
 use ws_std::ws_core::handshake::HandshakeError;
 use ws_std::{AcceptResponse, Deadline, Error, HttpResponse, Listener, Origins, listen};
+
+// The backlog of the standard library is 128. A client beyond it tries again after a second.
+#[cfg(target_os = "linux")]
+#[test]
+fn hundreds_of_clients_connect_before_the_first_is_accepted() {
+    const COUNT: usize = 400;
+    let most = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap();
+    if most.trim().parse::<usize>().unwrap() < COUNT {
+        return;
+    }
+    let mut listener = Listener::builder().bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let at_once = Duration::from_millis(900);
+    let clients: Vec<_> = (0..COUNT)
+        .map(|n| {
+            let tcp = TcpStream::connect_timeout(&address, at_once);
+            Raw::new(tcp.unwrap_or_else(|error| panic!("client {n}: {error}")))
+        })
+        .collect();
+    // Each is connected on this side, too, and not only its own.
+    for client in clients {
+        let incoming =
+            within(move || (listener.accept().map(|incoming| incoming.peer_addr()), listener));
+        listener = incoming.1;
+        assert_eq!(incoming.0.unwrap(), client.stream.local_addr().unwrap());
+    }
+}
 
 #[test]
 fn server_tells_the_request_and_opens() {

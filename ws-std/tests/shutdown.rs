@@ -78,6 +78,7 @@ fn everybody_is_told_and_answers() {
         }
         // What comes after the goodbye changes nothing, and the peer's answer is awaited.
         clients[1].write(&masked(TEXT, b"one more"));
+        // For a while, nothing ends.
         thread::sleep(Duration::from_millis(50));
         assert!(!server.accepting.is_finished());
         for raw in &mut clients {
@@ -101,12 +102,15 @@ fn everybody_is_told_and_answers() {
 #[test]
 fn what_came_before_is_answered() {
     for by_ref in [true, false] {
+        let (tell, reads) = mpsc::channel();
         let server = start(Listener::builder(), move |incoming| {
             let mut ws = incoming.accept()?;
             if !by_ref {
+                tell.send(()).unwrap();
                 return echo(&mut ws);
             }
             while let Some((message, mut replier)) = ws.read_ref()? {
+                let _ = tell.send(());
                 // Slow enough for the shutdown to come in between.
                 thread::sleep(Duration::from_millis(100));
                 replier.queue(message)?;
@@ -115,10 +119,9 @@ fn what_came_before_is_answered() {
         });
         let mut raw = Raw::open(server.address);
         connections(&server.handle, 1);
-        for text in [&b"one"[..], b"two", b"three"] {
-            raw.write(&masked(TEXT, text));
-        }
-        thread::sleep(Duration::from_millis(50));
+        // In one segment: when the first is read, all have come.
+        raw.write(&[&b"one"[..], b"two", b"three"].map(|text| masked(TEXT, text)).concat());
+        reads.recv_timeout(LONG).unwrap();
         server.handle.shutdown(LONG);
         for text in [&b"one"[..], b"two", b"three"] {
             raw.expect(TEXT, text);
@@ -149,6 +152,7 @@ fn what_came_after_an_own_close_is_read_during_a_shutdown() {
     let mut raw = Raw::open(server.address);
     raw.expect(CLOSE, &close(1000, ""));
     raw.write(&[masked(TEXT, b"last"), masked(CLOSE, &close(1000, ""))].concat());
+    // Nothing shows that it has come, because the server does not read yet.
     thread::sleep(Duration::from_millis(50));
     server.handle.shutdown(LONG);
     go_on.send(()).unwrap();
@@ -273,7 +277,7 @@ fn accept_after_its_end_and_on_several_threads() {
             thread::spawn(move || listener.accept().map(drop))
         })
         .collect();
-    // So that they wait.
+    // So that they wait, which nothing shows.
     thread::sleep(Duration::from_millis(100));
     listener.handle().shutdown(Duration::ZERO);
     for thread in accepting {
@@ -291,9 +295,11 @@ fn accept_after_its_end_and_on_several_threads() {
 fn streamed_messages() {
     let heard = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
     let log = heard.clone();
+    let (tell, begun) = mpsc::channel();
     let server = start(Listener::builder(), move |incoming| {
         let mut ws = incoming.accept()?;
         while let Some(mut message) = ws.read_stream()? {
+            let _ = tell.send(());
             let mut text = String::new();
             message.read_to_string(&mut text)?;
             log.lock().unwrap().push(text);
@@ -303,7 +309,7 @@ fn streamed_messages() {
     let mut raw = Raw::open(server.address);
     connections(&server.handle, 1);
     raw.write(&masked(0x01, b"begun, "));
-    thread::sleep(Duration::from_millis(100));
+    begun.recv_timeout(LONG).unwrap();
     server.handle.shutdown(LONG);
     raw.expect(CLOSE, &close(1001, ""));
     let late = [masked(0x01, b"too "), masked(0x00, b"la"), masked(0x80, b"te")].concat();
@@ -405,9 +411,9 @@ fn the_patience_ends_without_a_thread_that_accepts() {
             }
         });
         // It does not read.
-        let _client = finish(client);
+        let client = finish(client);
         connections(&handle, 1);
-        thread::sleep(Duration::from_millis(300));
+        until_blocked(&client.stream);
         let begun = Instant::now();
         handle.shutdown(Duration::from_millis(500));
         finish(server);
@@ -542,8 +548,7 @@ fn a_reader_that_has_much_to_do_is_told_in_time() {
         });
         let mut raw = Raw::open(server.address);
         raw.write(&masked(TEXT, b"work").repeat(1000));
-        connections(&server.handle, 1);
-        thread::sleep(Duration::from_millis(100));
+        raw.expect(TEXT, b"work");
         let begun = Instant::now();
         let patience = Duration::from_secs(2);
         server.handle.shutdown(patience);
@@ -601,6 +606,7 @@ fn a_shutdown_reaches_every_connection_soon() {
                     thread::sleep(Duration::from_millis(1));
                 }
             });
+            // For a while, the connection is silent or busy.
             thread::sleep(Duration::from_millis(100));
             let begun = Instant::now();
             handle.shutdown(Duration::from_millis(1000));
@@ -622,8 +628,8 @@ fn a_shutdown_reaches_every_connection_soon() {
 #[test]
 fn a_shutdown_ends_connections_whose_writes_are_blocked() {
     for service in [slow::serve_writing, slow::serve_split_writing] {
-        let (handle, _client, server) = serve_with_small_buffers(service);
-        thread::sleep(Duration::from_millis(200));
+        let (handle, client, server) = serve_with_small_buffers(service);
+        until_blocked(&client.stream);
         let begun = Instant::now();
         handle.shutdown(Duration::from_secs(1));
         finish(server);

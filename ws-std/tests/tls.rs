@@ -61,6 +61,20 @@ fn serve_tls<T: Send + 'static>(
     (url(address), server)
 }
 
+// The last record is encrypted, and the stream ends by close_notify.
+#[test]
+fn a_thread_that_panics_closes_with_1011_under_tls() {
+    let (url, server) = serve_tls(|incoming| {
+        let _ws = incoming.accept().unwrap();
+        panic!("the application");
+    });
+    let mut ws = within(move || connector().connect(&url).unwrap());
+    let how = within(move || ws.read().map(|message| (message, ws.close_info().unwrap())));
+    let (message, how) = how.unwrap();
+    assert_eq!((message, how.code, how.clean), (None, CloseCode::INTERNAL_ERROR, true));
+    assert!(server.join().is_err());
+}
+
 // RFC 6455 §4.1: TLS is up before the request, and a bad certificate fails.
 #[test]
 fn tls_bad_cert_fails_before_request() {

@@ -213,6 +213,7 @@ fn close_does_not_wait_for_a_writer_that_is_blocked() {
     let blocked = writer.clone();
     let message = slow_payload();
     let writing = thread::spawn(move || blocked.send(message).unwrap_err());
+    // Nothing shows that it is blocked.
     thread::sleep(Duration::from_millis(300));
     let reading = thread::spawn(move || (reader.read(), reader.close_info()));
     let begun = Instant::now();
@@ -244,6 +245,7 @@ fn a_shutdown_reaches_connections_over_tls_soon() {
             while let Ok(Some(_)) = client.read() {}
             client.close_info()
         });
+        // So long, the service is at work or blocked.
         thread::sleep(Duration::from_millis(200));
         let begun = Instant::now();
         handle.shutdown(Duration::from_secs(1));
@@ -268,6 +270,7 @@ fn a_shutdown_reaches_a_handshake_of_tls_soon() {
     // One is waited for already, the other not yet.
     let [before, after] = waiting;
     let before = thread::spawn(move || before.request().unwrap_err());
+    // Nothing shows that it waits.
     thread::sleep(Duration::from_millis(100));
     let begun = Instant::now();
     handle.shutdown(LONG);

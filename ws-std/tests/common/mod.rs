@@ -225,6 +225,21 @@ pub fn server<T: Transport>(stream: T) -> WebSocket<T> {
     WebSocket::from_endpoint(Endpoint::server_after_handshake(Config::new(), b""), stream)
 }
 
+/// Waits until nothing more arrives at a peer that does not read, so that whoever writes to it is blocked.
+pub fn until_blocked(peer: &TcpStream) {
+    const STILL: Duration = Duration::from_millis(100);
+    let mut buffer = vec![0; 32 << 20];
+    let (begun, mut arrived, mut since) = (Instant::now(), 0, Instant::now());
+    while arrived == 0 || since.elapsed() < STILL {
+        assert!(begun.elapsed() < LONG, "it goes on: {arrived} bytes");
+        let now = peer.peek(&mut buffer).unwrap();
+        if now != arrived {
+            (arrived, since) = (now, Instant::now());
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
 /// Takes one connection, within bounds.
 pub fn accept(listener: &TcpListener) -> Raw {
     listener.set_nonblocking(true).unwrap();

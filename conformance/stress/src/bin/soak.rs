@@ -1,0 +1,382 @@
+//! Mixed clients talk to a server for a while, and a third of them is hostile. Every byte of the others is checked.
+//!
+//! `soak [--seconds N]` prints messages, bytes, faults, memory, descriptors and threads of the server and of the clients.
+//! The exit status is 1 if a byte was wrong or lost, or if something has leaked.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ws_std::deflate::{Compression, Pool};
+use ws_std::{CloseCode, Connector, Error, Message, MessageKind, WebSocket};
+use ws_stress::peer::{BINARY, CLOSE, Exit, PING, Peer, TEXT, frame, request};
+use ws_stress::process::{Server, Usage, usage};
+use ws_stress::{Numbers, service};
+
+/// How many clients talk at once, and how many of them are hostile.
+const HONEST: usize = 8;
+const HOSTILE: usize = 4;
+/// How long the server may take until nothing is left of the clients.
+const SETTLE: Duration = Duration::from_secs(15);
+/// What the resident memory may grow by between the middle and the end. The allocator keeps some, in no fixed way.
+const GROWTH_KIB: u64 = 8 * 1024;
+
+#[derive(Debug, Default)]
+struct Counts {
+    connections: AtomicU64,
+    messages: AtomicU64,
+    bytes: AtomicU64,
+    faults: AtomicU64,
+    wrong: AtomicU64,
+    said: Mutex<Vec<String>>,
+}
+
+impl Counts {
+    fn note_wrong(&self, what: String) {
+        self.wrong.fetch_add(1, Relaxed);
+        let mut said = self.said.lock().expect("a lock");
+        if said.len() < 10 {
+            said.push(what);
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.first().is_some_and(|first| first == "serve") {
+        service::serve(&arguments);
+        return ExitCode::SUCCESS;
+    }
+    let seconds = match arguments.as_slice() {
+        [] => 30,
+        [option, value] if option == "--seconds" => value.parse().expect("a number of seconds"),
+        _ => panic!("usage: soak [--seconds N]"),
+    };
+    match soak(seconds) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => {
+            println!("FAIL soak: {fault}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn soak(seconds: u64) -> Result<(), String> {
+    let mut server = Server::start(&[], None);
+    let secure = Server::start(&["--tls"], None);
+    let counts = Counts::default();
+    let trusting = service::trusting();
+    let urls =
+        [format!("ws://{}", server.address), format!("wss://localhost:{}", secure.address.port())];
+    let connector = Connector::builder().tls(trusting);
+    let mut states = Vec::new();
+    let mut state = |name: &'static str| -> Result<(), String> {
+        server.settle(SETTLE)?;
+        secure.settle(SETTLE)?;
+        let own = usage_of_clients()?;
+        let both = |server: &Server| server.usage().ok_or("a server has ended");
+        states.push((name, [own, both(&server)?, both(&secure)?]));
+        Ok(())
+    };
+    state("start")?;
+    for (part, name) in [(0, "middle"), (1, "end")] {
+        let until = Instant::now() + Duration::from_secs(seconds) / 2;
+        thread::scope(|scope| {
+            for n in 0..HONEST {
+                let (counts, connector, urls) = (&counts, &connector, &urls);
+                let mut numbers = Numbers::new((part * 100 + n + 1) as u64);
+                scope.spawn(move || {
+                    while Instant::now() < until {
+                        if let Err(error) = converse(connector, urls, &mut numbers, counts, until) {
+                            counts.note_wrong(error);
+                        }
+                    }
+                });
+            }
+            for n in 0..HOSTILE {
+                let counts = &counts;
+                let address = if n == 0 { secure.address } else { server.address };
+                let mut numbers = Numbers::new((part * 100 + n + 51) as u64);
+                scope.spawn(move || {
+                    while Instant::now() < until {
+                        match attack(address, &mut numbers) {
+                            Ok(()) => drop(counts.faults.fetch_add(1, Relaxed)),
+                            Err(error) => counts.note_wrong(format!("hostile: {error}")),
+                        }
+                    }
+                });
+            }
+        });
+        state(name)?;
+    }
+    let (status, took) = server.shut_down(SETTLE)?;
+
+    let count = |count: &AtomicU64| count.load(Relaxed);
+    println!(
+        "{seconds} s: {} connections, {} messages, {} MB, {} faults, {} wrong or lost",
+        count(&counts.connections),
+        count(&counts.messages),
+        count(&counts.bytes) / 1_000_000,
+        count(&counts.faults),
+        count(&counts.wrong),
+    );
+    for fault in counts.said.lock().expect("a lock").iter() {
+        println!("    {fault}");
+    }
+    for (at, process) in ["clients", "server", "server with TLS"].iter().enumerate() {
+        let told: Vec<String> = states.iter().map(|(name, all)| told(name, all[at])).collect();
+        let peak = states.last().map_or(0, |(_, all)| all[at].peak_kib);
+        println!("{process}: {}; at most {} KiB", told.join("; "), peak);
+    }
+    println!("the server ended {:.2} s after its shutdown", took.as_secs_f64());
+
+    if count(&counts.wrong) > 0 {
+        return Err("something was wrong or lost".to_owned());
+    }
+    if count(&counts.messages) == 0 || count(&counts.faults) == 0 {
+        return Err("nothing happened".to_owned());
+    }
+    if !status.success() {
+        return Err(format!("the server ended with {status}"));
+    }
+    let [(_, start), (_, middle), (_, end)] = states.as_slice() else {
+        return Err("states".into());
+    };
+    for at in 0..3 {
+        if end[at].descriptors > start[at].descriptors || end[at].threads > start[at].threads {
+            return Err("descriptors or threads have leaked".to_owned());
+        }
+        if end[at].resident_kib > middle[at].resident_kib + middle[at].resident_kib / 2 + GROWTH_KIB
+        {
+            return Err("memory has leaked".to_owned());
+        }
+    }
+    println!("ok soak: nothing wrong, lost or leaked");
+    Ok(())
+}
+
+/// Reads the usage of this process once its other threads have ended, which are joined a little earlier.
+fn usage_of_clients() -> Result<Usage, String> {
+    let begun = Instant::now();
+    loop {
+        let own = usage(std::process::id()).ok_or("no usage of this process")?;
+        if own.threads == 1 || begun.elapsed() > SETTLE {
+            return Ok(own);
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn told(name: &str, usage: Usage) -> String {
+    let Usage { resident_kib, threads, descriptors, .. } = usage;
+    format!("{name} {resident_kib} KiB, {threads} threads, {descriptors} descriptors")
+}
+
+/// A length: mostly short, around the edges of the lengths of a header, now and then long.
+fn length(numbers: &mut Numbers) -> usize {
+    match numbers.below(100) {
+        0..60 => numbers.below(126),
+        60..75 => 120 + numbers.below(12),
+        75..90 => numbers.below(5000),
+        90..96 => 65_530 + numbers.below(12),
+        96..99 => numbers.below(300_000),
+        _ => numbers.below(3 << 20),
+    }
+}
+
+fn message(numbers: &mut Numbers) -> Message {
+    let len = length(numbers);
+    let bytes = numbers.bytes(len);
+    if numbers.below(2) == 0 {
+        return bytes.into();
+    }
+    // Text with characters of one to four bytes.
+    let alphabet = ['a', 'é', '\u{4e2d}', '\u{1f600}'];
+    bytes
+        .iter()
+        .map(|byte| alphabet[usize::from(byte % 4)])
+        .take(len / 3)
+        .collect::<String>()
+        .into()
+}
+
+/// One connection of an honest client, in one of the ways of the library.
+fn converse(
+    connector: &Connector,
+    urls: &[String; 2],
+    numbers: &mut Numbers,
+    counts: &Counts,
+    until: Instant,
+) -> Result<(), String> {
+    let path = ["/", "/split", "/stream", "/lend"][numbers.below(4)];
+    let url = format!("{}{path}", urls[usize::from(numbers.below(4) == 0)]);
+    let mut connector = connector.clone();
+    if numbers.below(3) == 0 {
+        connector = connector.deflate(Compression::new(&Pool::new()));
+    }
+    let way = numbers.below(4);
+    let told = |error: Error| format!("{url}, way {way}: {error}");
+    let mut ws = connector.connect(&url).map_err(told)?;
+    ws.set_read_timeout(Some(Duration::from_secs(20)));
+    counts.connections.fetch_add(1, Relaxed);
+    let all: Vec<Message> = (0..1 + numbers.below(60)).map(|_| message(numbers)).collect();
+    let check = |wanted: &Message, got: Option<Message>| match got {
+        Some(got) if got == *wanted => {
+            counts.messages.fetch_add(2, Relaxed);
+            counts.bytes.fetch_add(2 * wanted.len() as u64, Relaxed);
+            Ok(())
+        }
+        Some(got) => Err(format!("{url}, way {way}: {} bytes became {}", wanted.len(), got.len())),
+        None => Err(format!("{url}, way {way}: the connection ended too early")),
+    };
+    match way {
+        0 => {
+            for wanted in &all {
+                ws.send(wanted.clone()).map_err(told)?;
+                if numbers.below(8) == 0 {
+                    ws.ping(b"beside").map_err(told)?;
+                }
+                check(wanted, ws.read().map_err(told)?)?;
+                if Instant::now() > until {
+                    break;
+                }
+            }
+        }
+        1 => {
+            // Several in flight, which fit the buffers between the two.
+            for some in all.chunks(4) {
+                for wanted in some {
+                    ws.queue(wanted.clone()).map_err(told)?;
+                }
+                for wanted in some {
+                    check(wanted, ws.read().map_err(told)?)?;
+                }
+            }
+        }
+        2 => return halves(ws, all, &check).map_err(|error| format!("{url}, halves: {error}")),
+        _ => {
+            for wanted in &all {
+                let answer = pieces(&mut ws, wanted).map_err(|error| format!("{url}: {error}"))?;
+                check(wanted, Some(answer))?;
+            }
+        }
+    }
+    let how = ws.close(CloseCode::NORMAL, "").map_err(told)?;
+    if how.clean { Ok(()) } else { Err(format!("{url}, way {way}: not closed cleanly: {how}")) }
+}
+
+/// Checks what came for what was wanted.
+type Check<'c> = dyn Fn(&Message, Option<Message>) -> Result<(), String> + 'c;
+
+fn halves(ws: WebSocket, all: Vec<Message>, check: &Check<'_>) -> Result<(), String> {
+    let (mut reader, writer) = ws.split().map_err(|error| error.to_string())?;
+    let (tell, told) = mpsc::channel();
+    for message in &all {
+        let _ = tell.send(message.clone());
+    }
+    drop(tell);
+    let writing = thread::spawn(move || {
+        told.iter().try_for_each(|message| writer.send(message)).map(|()| writer)
+    });
+    for wanted in &all {
+        check(wanted, reader.read().map_err(|error| error.to_string())?)?;
+    }
+    let writer = writing.join().map_err(|_| "a panic")?.map_err(|error| error.to_string())?;
+    writer.start_close(CloseCode::NORMAL, "").map_err(|error| error.to_string())?;
+    match reader.read().map_err(|error| error.to_string())? {
+        None if reader.close_info().is_some_and(|how| how.clean) => Ok(()),
+        end => Err(format!("not closed cleanly: {:?}", end.map(|message| message.len()))),
+    }
+}
+
+fn pieces(ws: &mut WebSocket, wanted: &Message) -> io::Result<Message> {
+    let mut message = ws.write_stream(wanted.kind());
+    for piece in wanted.as_bytes().chunks(10_007) {
+        message.write_all(piece)?;
+    }
+    message.finish()?;
+    let Some(mut answer) = ws.read_stream()? else {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    };
+    let (mut bytes, kind) = (Vec::new(), answer.kind());
+    answer.read_to_end(&mut bytes)?;
+    match kind {
+        MessageKind::Binary => Ok(bytes.into()),
+        MessageKind::Text => String::from_utf8(bytes).map(Message::from).map_err(io::Error::other),
+    }
+}
+
+/// One connection of a hostile client.
+fn attack(address: SocketAddr, numbers: &mut Numbers) -> Result<(), String> {
+    let io = |error: io::Error| error.to_string();
+    let how = [Exit::Fin, Exit::Reset, Exit::HalfClose][numbers.below(3)];
+    let path = ["/", "/split", "/stream", "/lend", "/panic"][numbers.below(5)];
+    let mut peer = match numbers.below(4) {
+        0 => {
+            let mut peer = Peer::connect(address).map_err(io)?;
+            let head = request(path);
+            let _ = peer.tcp.write_all(&head[..numbers.below(head.len())]);
+            return leave(peer, how);
+        }
+        1 => {
+            let mut peer = Peer::connect(address).map_err(io)?;
+            let len = 1 + numbers.below(5000);
+            let _ = peer.tcp.write_all(&numbers.bytes(len));
+            return leave(peer, how);
+        }
+        // Over TLS, this is garbage, too, and the server ends it.
+        _ => match Peer::open(address, path) {
+            Ok(peer) => peer,
+            Err(_) => return Ok(()),
+        },
+    };
+    if path == "/panic" {
+        let _ = peer.tcp.write_all(&frame(TEXT, b"hello"));
+        return expect_close(&mut peer, 1011);
+    }
+    let long = numbers.bytes(70_000);
+    // What breaks a rule, and the code that it is answered with.
+    let (bytes, code) = match numbers.below(10) {
+        0 => (vec![0x81, 0x05, b'h', b'e', b'l', b'l', b'o'], 1002),
+        1 => (frame(0xc1, b"hello"), 1002),
+        2 => (frame(0x83, b"hello"), 1002),
+        3 => (frame(TEXT, &[0xc3, 0x28]), 1007),
+        4 => (frame(0x80, b"hello"), 1002),
+        5 => (frame(PING, &[7; 126]), 1002),
+        6 => (frame(CLOSE, &[3]), 1002),
+        7 => ([&[BINARY, 0xff][..], &(service::MAX_MESSAGE + 1).to_be_bytes()].concat(), 1009),
+        8 => ([frame(0x01, b"half"), frame(TEXT, b"another")].concat(), 1002),
+        _ => {
+            let bytes = frame(BINARY, &long);
+            let _ = peer.tcp.write_all(&bytes[..numbers.below(bytes.len())]);
+            return leave(peer, how);
+        }
+    };
+    // In pieces.
+    for piece in bytes.chunks(1 + numbers.below(bytes.len())) {
+        peer.tcp.write_all(piece).map_err(io)?;
+    }
+    expect_close(&mut peer, code)
+}
+
+fn expect_close(peer: &mut Peer, code: u16) -> Result<(), String> {
+    match peer.close_code() {
+        Ok(got) if got == code => Ok(()),
+        Ok(got) => Err(format!("Close with {got}, not with {code}")),
+        Err(error) => Err(format!("no Close with {code}: {error}")),
+    }
+}
+
+fn leave(peer: Peer, how: Exit) -> Result<(), String> {
+    match peer.exit(how) {
+        None => Ok(()),
+        Some(mut peer) => {
+            let _ = peer.tcp.shutdown(Shutdown::Write);
+            peer.wait_for_end(SETTLE)
+        }
+    }
+}
