@@ -1,0 +1,97 @@
+//! A model check: a client and a server, joined by two bounded wires, through every sequence of actions up to a depth.
+//!
+//! The actions are those of the applications (messages, Pings, closing), of the drivers (one step with one byte, half of
+//! the bytes or all of them; a step that is cancelled; all steps that are possible), of the stream (its end, a stall, a
+//! reset) and of the clock. After each of them, and until both sides have ended, this holds:
+//!
+//! - Both sides end, once their drivers run and the clock goes on. A clean close needs no time.
+//! - Each side writes at most one Close frame, and nothing after it. Nothing is told after the end.
+//! - What was sent is delivered in order and once; all of it, if the Close frame behind it was delivered.
+//! - A Ping is answered, or the connection ends.
+//! - They never both wait for ever, unless the connection is open and idle, or the stream accepts nothing and there is
+//!   no keepalive.
+//! - A driver never spins: each answer lets it move bytes or wait for a time that is still to come.
+//!
+//! `cargo test` does a short search. `conformance/model` does the long one.
+#![cfg(feature = "endpoint")]
+
+mod faults;
+mod search;
+mod side;
+mod wire;
+mod world;
+
+use core::time::Duration;
+
+use faults::Fault;
+use search::search;
+use side::Drive;
+use world::{Plan, REACHED};
+use ws_core::Config;
+
+fn millis(millis: u64) -> Option<Duration> {
+    Some(Duration::from_millis(millis))
+}
+
+/// The connections that are searched.
+fn plans() -> Vec<Plan> {
+    let plain = Config::new().close_timeout(millis(50));
+    let fragments = plain.max_outgoing_frame(40);
+    let alive = plain.ping_interval(millis(100)).pong_timeout(millis(40));
+    let idle = plain.idle_timeout(millis(300));
+    let plan = |name, config, drive| Plan { name, config, drive, open: true, start: 0 };
+    vec![
+        Plan { open: false, ..plan("opening, keepalive", [alive, alive], Drive::Next) },
+        Plan { start: u32::MAX - 20, ..plan("open, no keepalive", [plain, fragments], Drive::Next) },
+        plan("open, keepalive by both", [alive, alive.max_outgoing_frame(40)], Drive::NextRef),
+        plan("open, idle_timeout of both", [idle, idle], Drive::Next),
+        plan("open, halves", [alive, idle.max_outgoing_frame(40)], Drive::Halves),
+    ]
+}
+
+/// Searches all plans, prints what was visited, and returns the number of sequences and what was reached.
+fn search_all(depth: usize) -> (usize, u32) {
+    let (mut sequences, mut states, mut reached) = (0, 0, 0);
+    for plan in plans() {
+        let visited = search(&plan, None, depth);
+        if let Some((sequence, what)) = visited.found {
+            panic!("{}: {sequence:?}\n{what}", plan.name);
+        }
+        let name = plan.name;
+        println!("{name}: {} sequences, {} states, depth {depth}", visited.sequences, visited.states);
+        sequences += visited.sequences;
+        states += visited.states;
+        reached |= visited.reached;
+    }
+    println!("{sequences} sequences, {states} states");
+    (sequences, reached)
+}
+
+#[test]
+fn every_short_sequence_keeps_the_rules() {
+    let (sequences, _) = search_all(3);
+    assert!(sequences > 10_000);
+}
+
+#[test]
+#[ignore = "takes minutes; conformance/model"]
+fn every_long_sequence_keeps_the_rules() {
+    let depth = std::env::var("MODEL_DEPTH").map_or(5, |text| text.parse().expect("a number"));
+    let (sequences, reached) = search_all(depth);
+    for (index, what) in REACHED.iter().enumerate() {
+        let by = reached >> (2 * index) & 3;
+        println!("{what}: {}", ["nobody", "server", "client", "server and client"][by as usize]);
+    }
+    assert!(sequences >= 1_000_000, "{sequences} sequences");
+    let both = reached.count_ones();
+    assert_eq!(both, 2 * REACHED.len() as u32 - 1, "not everything was reached");
+}
+
+#[test]
+fn every_fault_is_found() {
+    for fault in Fault::ALL {
+        let found = plans().iter().find_map(|plan| search(plan, Some(fault), 2).found);
+        let (sequence, what) = found.unwrap_or_else(|| panic!("{fault:?} is not found"));
+        println!("{fault:?}: {sequence:?}: {:.100}", what);
+    }
+}
