@@ -39,13 +39,15 @@ fn plans() -> Vec<Plan> {
     let fragments = plain.max_outgoing_frame(40);
     let alive = plain.ping_interval(millis(100)).pong_timeout(millis(40));
     let idle = plain.idle_timeout(millis(300));
-    let plan = |name, config, drive| Plan { name, config, drive, open: true, start: 0 };
+    let plan = |name, config, drive| Plan { name, config, drive, open: true, start: 0, capacity: 48 };
     vec![
         Plan { open: false, ..plan("opening, keepalive", [alive, alive], Drive::Next) },
         Plan { start: u32::MAX - 20, ..plan("open, no keepalive", [plain, fragments], Drive::Next) },
         plan("open, keepalive by both", [alive, alive.max_outgoing_frame(40)], Drive::NextRef),
         plan("open, idle_timeout of both", [idle, idle], Drive::Next),
         plan("open, halves", [alive, idle.max_outgoing_frame(40)], Drive::Halves),
+        // Events are held back while 64 KiB of output wait.
+        Plan { capacity: 30_000, ..plan("open, long messages", [alive, plain], Drive::Next) },
     ]
 }
 

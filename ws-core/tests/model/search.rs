@@ -1,7 +1,7 @@
 //! Every sequence of actions up to a depth, the short ones first. An endpoint cannot be copied, so each sequence is done
 //! from the start. What leads to a state that was seen before is not followed again.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::faults::Fault;
@@ -24,7 +24,7 @@ pub(crate) struct Visited {
 pub(crate) fn search(plan: &Plan, fault: Option<Fault>, depth: usize) -> Visited {
     let actions = Action::all();
     let mut visited = Visited::default();
-    let mut seen = HashSet::new();
+    let mut seen = HashMap::new();
     let mut level = vec![Vec::new()];
     for left in (0..depth).rev() {
         let mut next = Vec::new();
@@ -61,7 +61,7 @@ fn visit(
     plan: &Plan,
     fault: Option<Fault>,
     sequence: &[Action],
-    seen: &mut HashSet<u64>,
+    seen: &mut HashMap<u64, u64>,
 ) -> Result<Option<(bool, u32)>, String> {
     let mut world = World::new(plan, fault)?;
     let mut done = true;
@@ -72,9 +72,13 @@ fn visit(
         return Ok(None);
     }
     let digest = world.digest();
-    let is_new = seen.insert(digest);
-    if is_new {
-        world.complete(digest)?;
+    world.complete(digest)?;
+    let end = world.outcome();
+    let before = seen.insert(digest, end);
+    // Otherwise the digest leaves out something that matters, and the search stops too early.
+    if before.is_some_and(|before| before != end) {
+        return Err("the same state has come to another end".to_string());
     }
+    let is_new = before.is_none();
     Ok(Some((is_new, world.reached)))
 }

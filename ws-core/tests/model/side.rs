@@ -120,7 +120,11 @@ pub(crate) struct Log {
     /// The stream has failed. The driver sees it when it uses the stream.
     pub(crate) reset: bool,
     pub(crate) told_reset: bool,
-    pub(crate) shut_down: u8,
+    /// An event was held back because of the output.
+    pub(crate) held: bool,
+    /// The number of bytes.
+    written: usize,
+    shut_down: u8,
     pub(crate) done: bool,
 }
 
@@ -143,9 +147,9 @@ impl Side {
 
     /// Uses the endpoint, and notes what came into its output.
     fn noting<T>(&mut self, kind: u8, f: impl FnOnce(&mut Self) -> T) -> T {
-        let before = self.out().waiting();
+        let before = self.out().waiting() + self.log.written;
         let result = f(self);
-        let after = self.out().waiting();
+        let after = self.out().waiting() + self.log.written;
         if after > before {
             (kind, after - before).hash(&mut self.queued);
         }
@@ -324,6 +328,7 @@ fn act<E>(
         _ if amount == Amount::Nothing => Did::Nothing,
         Next::Write { .. } if log.reset || stream.to.gone => Did::Reset,
         Next::Write { mut output, read, until } => {
+            log.held |= read.is_none() && !log.told_eof;
             let count = amount.of(output.len()).min(stream.to.room());
             if count == 0 {
                 return self::read(read, until, amount, log, stream);
@@ -331,6 +336,7 @@ fn act<E>(
             let mut bytes = output.slices().collect::<Vec<_>>().concat();
             bytes.truncate(count);
             output.advance(count);
+            log.written += count;
             stream.faults.write(bytes, stream.to)?;
             Did::Moved
         }

@@ -5,9 +5,6 @@ use std::hash::{Hash, Hasher};
 
 use ws_core::{Message, Role};
 
-/// How many bytes are on their way at most. The heads of the handshake and the long messages are longer.
-pub(crate) const CAPACITY: usize = 48;
-
 pub(crate) const FIN: u8 = 0x80;
 const CONTINUATION: u8 = 0;
 const TEXT: u8 = 1;
@@ -19,6 +16,7 @@ pub(crate) const PONG: u8 = 10;
 /// The bytes from one side to the other.
 #[derive(Debug, Hash)]
 pub(crate) struct Wire {
+    pub(crate) capacity: usize,
     bytes: VecDeque<u8>,
     /// Nothing follows the bytes.
     pub(crate) ended: bool,
@@ -32,8 +30,9 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
-    pub(crate) fn new(writer: Role, open: bool) -> Self {
+    pub(crate) fn new(writer: Role, open: bool, capacity: usize) -> Self {
         Self {
+            capacity,
             bytes: VecDeque::new(),
             ended: false,
             stalled: false,
@@ -51,8 +50,8 @@ impl Wire {
     pub(crate) fn room(&self) -> usize {
         match (self.stalled, self.ended) {
             (true, _) => 0,
-            (false, true) => CAPACITY,
-            (false, false) => CAPACITY.saturating_sub(self.bytes.len()),
+            (false, true) => self.capacity,
+            (false, false) => self.capacity.saturating_sub(self.bytes.len()),
         }
     }
 
@@ -192,7 +191,7 @@ pub(crate) fn frame_len(bytes: &[u8]) -> Option<usize> {
     let second = *bytes.get(1)?;
     let (len, head) = match second & 0x7f {
         126 => (usize::from(u16::from_be_bytes(*bytes.get(2..)?.first_chunk()?)), 4),
-        127 => (usize::MAX, 10),
+        127 => (u64::from_be_bytes(*bytes.get(2..)?.first_chunk()?) as usize, 10),
         len => (usize::from(len), 2),
     };
     let all = len.checked_add(head + if second & 0x80 == 0 { 0 } else { 4 })?;
@@ -201,7 +200,12 @@ pub(crate) fn frame_len(bytes: &[u8]) -> Option<usize> {
 
 /// The payload of a whole frame, unmasked.
 fn payload(frame: &[u8]) -> Vec<u8> {
-    let mut rest = &frame[if frame[1] & 0x7f == 126 { 4 } else { 2 }..];
+    let head = match frame[1] & 0x7f {
+        126 => 4,
+        127 => 10,
+        _ => 2,
+    };
+    let mut rest = &frame[head..];
     let mut key = [0; 4];
     if frame[1] & 0x80 != 0 {
         key.copy_from_slice(&rest[..4]);

@@ -9,7 +9,7 @@ use ws_core::{CloseCode, Config, Endpoint, Instant, Message, Role};
 
 use crate::faults::{Fault, Faults};
 use crate::side::{Amount, Drive, Side, Step, Stream, earlier};
-use crate::wire::{CAPACITY, Wire};
+use crate::wire::Wire;
 
 /// Some time after all deadlines.
 const LATE: Duration = Duration::from_secs(10);
@@ -97,16 +97,19 @@ pub(crate) struct Plan {
     /// Whether the opening handshake is over.
     pub(crate) open: bool,
     pub(crate) start: u32,
+    /// How many bytes are on their way at most, in each direction.
+    pub(crate) capacity: usize,
 }
 
 /// What a long search has to reach on both sides: bit 2n for the server, bit 2n + 1 for the client.
-pub(crate) const REACHED: [&str; 9] = [
+pub(crate) const REACHED: [&str; 10] = [
     "the deadline of the opening handshake",
     "the deadline of a keepalive Ping",
     "the deadline of a Pong",
     "the deadline of idle_timeout",
     "the deadline of the closing handshake",
     "the deadline of output that a peer that has ended does not take",
+    "64 KiB of output, which hold events back",
     "a clean close that this side began",
     "a clean close that both sides began",
     "a reset of the stream",
@@ -127,7 +130,7 @@ impl World {
         let now = Instant::from_millis(plan.start);
         let options = plan.config.map(|config| {
             let timeout = Some(Duration::from_millis(200));
-            Options::from(config).handshake_timeout(timeout).max_output(10 * CAPACITY)
+            Options::from(config).handshake_timeout(timeout).max_output(10 * plan.capacity)
         });
         let [server, client] = options;
         let random = |bytes: &mut [u8]| {
@@ -148,7 +151,7 @@ impl World {
                 Side::new(Role::Server, server, plan.drive, plan.open),
                 Side::new(Role::Client, client, plan.drive, plan.open),
             ],
-            wires: [Wire::new(Role::Client, plan.open), Wire::new(Role::Server, plan.open)],
+            wires: [Role::Client, Role::Server].map(|role| Wire::new(role, plan.open, plan.capacity)),
             now,
             faults: Faults::new(fault, now),
             reached: 0,
@@ -167,6 +170,14 @@ impl World {
         hasher.finish()
     }
 
+    /// What both sides have done and seen, and when.
+    pub(crate) fn outcome(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.sides.iter().for_each(|side| side.log.hash(&mut hasher));
+        (&self.wires, self.now.as_millis()).hash(&mut hasher);
+        hasher.finish()
+    }
+
     /// Does this, if it can be done.
     pub(crate) fn apply(&mut self, action: Action) -> Result<bool, String> {
         if action.side().is_some_and(|side| self.sides[side].log.done) {
@@ -178,8 +189,8 @@ impl World {
                 self.sides[side].send(text.into())?;
             }
             Action::Binary(side) => {
-                let count = self.sides[side].log.sent.len();
-                self.sides[side].send(Message::from(vec![count as u8; 3 * CAPACITY]))?;
+                let (count, len) = (self.sides[side].log.sent.len(), 3 * self.wires[side].capacity);
+                self.sides[side].send(Message::from(vec![count as u8; len]))?;
             }
             Action::Ping(side) => self.sides[side].ping(),
             Action::Close(side) => self.sides[side].close(),
@@ -336,8 +347,8 @@ impl World {
             let (side, peer, wire) = (&self.sides[index], &self.sides[1 - index].log, &self.wires[index]);
             let (role, log, watch) = (side.role, &side.log, &wire.watch);
             if !watch.messages.starts_with(&log.delivered) || !peer.sent.starts_with(&watch.messages) {
-                let texts = (&log.delivered, &watch.messages, &peer.sent);
-                return Err(format!("{role:?} is told {texts:?} (written and sent)"));
+                let texts = format!("{:?}, {:?}, {:?}", log.delivered, watch.messages, peer.sent);
+                return Err(format!("{role:?} is told, was written and was sent {texts:.300}"));
             }
             // A Pong answers its Ping, and may leave out earlier ones (RFC 6455 §5.5.3).
             if !is_subsequence(&watch.pongs, &self.wires[1 - index].watch.pings) {
@@ -392,9 +403,9 @@ impl World {
         if server.clean && client.clean {
             let codes = (server.sent == Some(client.code), client.sent == Some(server.code));
             match (server.by_us, client.by_us) {
-                (true, true) => self.reach(7, 0),
-                (true, false) => self.reach(6, 0),
-                (false, true) => self.reach(6, 1),
+                (true, true) => self.reach(8, 0),
+                (true, false) => self.reach(7, 0),
+                (false, true) => self.reach(7, 1),
                 (false, false) => return Err("neither has closed first".into()),
             }
             if codes != (true, true) {
@@ -422,12 +433,13 @@ impl World {
             watch.close == Some(CloseCode::GOING_AWAY.get()) && began,
             log.done && sent && log.open && !log.told_eof && !log.told_reset && log.failed.is_none(),
             log.done && log.told_eof && !log.told_reset && dropped && log.failed.is_none(),
+            log.held,
         ];
         for (what, _) in reached.iter().enumerate().filter(|(_, reached)| **reached) {
             self.reach(what, index);
         }
         if self.sides[index].log.told_reset {
-            self.reach(8, index);
+            self.reach(9, index);
         }
     }
 }
