@@ -24,7 +24,7 @@ mod world;
 use core::time::Duration;
 
 use faults::Fault;
-use search::search;
+use search::{Visited, search, wander};
 use side::Drive;
 use world::{Plan, REACHED};
 use ws_core::Config;
@@ -39,54 +39,80 @@ fn plans() -> Vec<Plan> {
     let fragments = plain.max_outgoing_frame(40);
     let alive = plain.ping_interval(millis(100)).pong_timeout(millis(40));
     let idle = plain.idle_timeout(millis(300));
-    let plan = |name, config, drive| Plan { name, config, drive, open: true, start: 0, capacity: 48 };
+    let plan =
+        |name, config, drive| Plan { name, config, drive, open: true, start: 0, capacity: 48 };
     vec![
         Plan { open: false, ..plan("opening, keepalive", [alive, alive], Drive::Next) },
-        Plan { start: u32::MAX - 20, ..plan("open, no keepalive", [plain, fragments], Drive::Next) },
+        Plan {
+            start: u32::MAX - 20,
+            ..plan("open, no keepalive", [plain, fragments], Drive::Next)
+        },
         plan("open, keepalive by both", [alive, alive.max_outgoing_frame(40)], Drive::NextRef),
         plan("open, idle_timeout of both", [idle, idle], Drive::Next),
         plan("open, halves", [alive, idle.max_outgoing_frame(40)], Drive::Halves),
         // Events are held back while 64 KiB of output wait.
         Plan { capacity: 30_000, ..plan("open, long messages", [alive, plain], Drive::Next) },
+        Plan { capacity: 30_000, ..plan("halves, long messages", [plain, plain], Drive::Halves) },
     ]
 }
 
-/// Searches all plans, prints what was visited, and returns the number of sequences and what was reached.
-fn search_all(depth: usize) -> (usize, u32) {
-    let (mut sequences, mut states, mut reached) = (0, 0, 0);
-    for plan in plans() {
-        let visited = search(&plan, None, depth);
-        if let Some((sequence, what)) = visited.found {
-            panic!("{}: {sequence:?}\n{what}", plan.name);
-        }
+/// What all searches have visited.
+#[derive(Default)]
+struct Total {
+    sequences: usize,
+    states: usize,
+    reached: u32,
+}
+
+impl Total {
+    #[track_caller]
+    fn add(&mut self, plan: &Plan, how: &str, visited: Visited) {
+        let Visited { sequences, states, reached, found } = visited;
         let name = plan.name;
-        println!("{name}: {} sequences, {} states, depth {depth}", visited.sequences, visited.states);
-        sequences += visited.sequences;
-        states += visited.states;
-        reached |= visited.reached;
+        if let Some((sequence, what)) = found {
+            panic!("{name}: {sequence:?}\n{what}");
+        }
+        println!("{name}, {how}: {sequences} sequences, {states} states");
+        self.sequences += sequences;
+        self.states += states;
+        self.reached |= reached;
     }
-    println!("{sequences} sequences, {states} states");
-    (sequences, reached)
+}
+
+fn number(name: &str, default: usize) -> usize {
+    std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
 }
 
 #[test]
 fn every_short_sequence_keeps_the_rules() {
-    let (sequences, _) = search_all(3);
-    assert!(sequences > 10_000);
+    let mut total = Total::default();
+    for plan in plans() {
+        total.add(&plan, "up to 3 actions", search(&plan, None, 3));
+        total.add(&plan, "12 actions", wander(&plan, None, 12, 200));
+    }
+    println!("{} sequences, {} states", total.sequences, total.states);
+    assert!(total.sequences > 20_000);
 }
 
 #[test]
-#[ignore = "takes minutes; conformance/model"]
+#[ignore = "takes minutes; conformance/model runs it"]
 fn every_long_sequence_keeps_the_rules() {
-    let depth = std::env::var("MODEL_DEPTH").map_or(5, |text| text.parse().expect("a number"));
-    let (sequences, reached) = search_all(depth);
-    for (index, what) in REACHED.iter().enumerate() {
-        let by = reached >> (2 * index) & 3;
-        println!("{what}: {}", ["nobody", "server", "client", "server and client"][by as usize]);
+    let (depth, random) = (number("MODEL_DEPTH", 5), number("MODEL_RANDOM", 50_000));
+    let mut total = Total::default();
+    for plan in plans() {
+        let depth = depth - usize::from(plan.capacity > 48) + usize::from(!plan.open);
+        total.add(&plan, &format!("up to {depth} actions"), search(&plan, None, depth));
+        total.add(&plan, "12 actions at random", wander(&plan, None, 12, random));
+        total.add(&plan, "40 actions at random", wander(&plan, None, 40, random));
     }
-    assert!(sequences >= 1_000_000, "{sequences} sequences");
-    let both = reached.count_ones();
-    assert_eq!(both, 2 * REACHED.len() as u32 - 1, "not everything was reached");
+    for (index, what) in REACHED.iter().enumerate() {
+        let by = ["nobody", "the server", "the client", "both"]
+            [(total.reached >> (2 * index) & 3) as usize];
+        println!("{what}: {by}");
+    }
+    println!("{} sequences, {} states", total.sequences, total.states);
+    assert!(total.sequences >= 1_000_000);
+    assert_eq!(total.reached, (1 << (2 * REACHED.len())) - 1, "not everything was reached");
 }
 
 #[test]

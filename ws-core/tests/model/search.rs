@@ -31,28 +31,67 @@ pub(crate) fn search(plan: &Plan, fault: Option<Fault>, depth: usize) -> Visited
         for sequence in &level {
             for action in &actions {
                 let sequence: Vec<Action> = sequence.iter().chain([action]).copied().collect();
-                let result = catch_unwind(AssertUnwindSafe(|| visit(plan, fault, &sequence, &mut seen)));
-                let result = result.unwrap_or_else(|_| Err("panic".into()));
-                match result {
-                    Ok(None) => continue,
-                    Ok(Some((is_new, reached))) => {
-                        visited.sequences += 1;
-                        visited.states += usize::from(is_new);
-                        visited.reached |= reached;
-                        if is_new && left > 0 {
-                            next.push(sequence);
-                        }
-                    }
-                    Err(what) => {
-                        visited.found = Some((sequence, what));
-                        return visited;
-                    }
+                let is_new = visited.visit(plan, fault, &sequence, &mut seen);
+                if visited.found.is_some() {
+                    return visited;
+                }
+                if is_new && left > 0 {
+                    next.push(sequence);
                 }
             }
         }
         level = next;
     }
     visited
+}
+
+/// Does so many sequences of this length, of actions at random, until one breaks a rule. What ends a connection is rare.
+pub(crate) fn wander(plan: &Plan, fault: Option<Fault>, length: usize, count: usize) -> Visited {
+    let actions = Action::all();
+    let mut visited = Visited::default();
+    let mut seen = HashMap::new();
+    let mut state = 1_u64;
+    let mut random = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 33) as usize % below
+    };
+    while visited.sequences < count && visited.found.is_none() {
+        let mut sequence = Vec::new();
+        while sequence.len() < length {
+            let action = actions[random(actions.len())];
+            if !action.ends() || random(10) == 0 {
+                sequence.push(action);
+            }
+        }
+        visited.visit(plan, fault, &sequence, &mut seen);
+    }
+    visited
+}
+
+impl Visited {
+    /// Does this sequence. Returns whether it came to a new state.
+    fn visit(
+        &mut self,
+        plan: &Plan,
+        fault: Option<Fault>,
+        sequence: &[Action],
+        seen: &mut HashMap<u64, u64>,
+    ) -> bool {
+        let result = catch_unwind(AssertUnwindSafe(|| visit(plan, fault, sequence, seen)));
+        match result.unwrap_or_else(|_| Err("panic".into())) {
+            Ok(None) => false,
+            Ok(Some((is_new, reached))) => {
+                self.sequences += 1;
+                self.states += usize::from(is_new);
+                self.reached |= reached;
+                is_new
+            }
+            Err(what) => {
+                self.found = Some((sequence.into(), what));
+                false
+            }
+        }
+    }
 }
 
 /// Does this sequence. From a new state it lets both sides end. Returns nothing if the last action cannot be done, and

@@ -120,8 +120,8 @@ pub(crate) struct Log {
     /// The stream has failed. The driver sees it when it uses the stream.
     pub(crate) reset: bool,
     pub(crate) told_reset: bool,
-    /// An event was held back because of the output.
-    pub(crate) held: bool,
+    /// An event is held back, because 64 KiB of output wait.
+    pub(crate) holds: bool,
     /// The number of bytes.
     written: usize,
     shut_down: u8,
@@ -210,6 +210,7 @@ impl Side {
     fn ask(&mut self, amount: Amount, stream: &mut Stream<'_>) -> Result<Step, String> {
         let now = stream.faults.clock(stream.now);
         let log = &mut self.log;
+        log.holds = false;
         let did = match self.drive {
             Drive::Next => act(self.endpoint.next(|| now), told, amount, log, stream)?,
             Drive::NextRef => {
@@ -233,6 +234,8 @@ impl Side {
                 }
             }
         };
+        // A half that only writes never offers to read.
+        self.log.holds &= self.drive != Drive::Halves;
         self.after(did, stream)
     }
 
@@ -328,7 +331,7 @@ fn act<E>(
         _ if amount == Amount::Nothing => Did::Nothing,
         Next::Write { .. } if log.reset || stream.to.gone => Did::Reset,
         Next::Write { mut output, read, until } => {
-            log.held |= read.is_none() && !log.told_eof;
+            log.holds = read.is_none() && !log.told_eof;
             let count = amount.of(output.len()).min(stream.to.room());
             if count == 0 {
                 return self::read(read, until, amount, log, stream);

@@ -128,13 +128,20 @@ impl Watch {
         self.part.extend(bytes);
         while let Some(len) = self.complete() {
             let part: Vec<u8> = self.part.drain(..len).collect();
-            if self.open { self.frame(&part)? } else { self.head(&part) }
+            if self.open {
+                self.frame(&part)?
+            } else {
+                self.head(&part)
+            }
             if self.refused {
                 self.part.clear();
             }
         }
         if self.close.is_some() && !self.part.is_empty() {
-            return Err(format!("{:?} wrote {:02x?} after its Close frame", self.writer, self.part));
+            return Err(format!(
+                "{:?} wrote {:02x?} after its Close frame",
+                self.writer, self.part
+            ));
         }
         Ok(())
     }

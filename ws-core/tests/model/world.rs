@@ -71,6 +71,12 @@ impl Action {
         all
     }
 
+    /// Whether a connection ends by this.
+    pub(crate) const fn ends(self) -> bool {
+        use Action::{Close, Eof, Late, Reset, Stall};
+        matches!(self, Close(_) | Eof(_) | Late | Reset | Stall(_))
+    }
+
     const fn side(self) -> Option<usize> {
         match self {
             Self::Text(side)
@@ -102,7 +108,7 @@ pub(crate) struct Plan {
 }
 
 /// What a long search has to reach on both sides: bit 2n for the server, bit 2n + 1 for the client.
-pub(crate) const REACHED: [&str; 10] = [
+pub(crate) const REACHED: [&str; 11] = [
     "the deadline of the opening handshake",
     "the deadline of a keepalive Ping",
     "the deadline of a Pong",
@@ -113,6 +119,7 @@ pub(crate) const REACHED: [&str; 10] = [
     "a clean close that this side began",
     "a clean close that both sides began",
     "a reset of the stream",
+    "64 KiB of output on both sides, which take nothing from each other",
 ];
 
 pub(crate) struct World {
@@ -142,7 +149,8 @@ impl World {
             [server, Endpoint::client_after_handshake(client, random, b"")]
         } else {
             let request = ClientRequest::new("a", "/");
-            let client = Endpoint::client(&request, client, random).map_err(|error| error.to_string())?;
+            let client =
+                Endpoint::client(&request, client, random).map_err(|error| error.to_string())?;
             [Endpoint::server(server), client]
         };
         let [server, client] = ends;
@@ -151,7 +159,8 @@ impl World {
                 Side::new(Role::Server, server, plan.drive, plan.open),
                 Side::new(Role::Client, client, plan.drive, plan.open),
             ],
-            wires: [Role::Client, Role::Server].map(|role| Wire::new(role, plan.open, plan.capacity)),
+            wires: [Role::Client, Role::Server]
+                .map(|role| Wire::new(role, plan.open, plan.capacity)),
             now,
             faults: Faults::new(fault, now),
             reached: 0,
@@ -216,7 +225,8 @@ impl World {
     }
 
     fn reset(&mut self) -> bool {
-        let can = self.sides.iter().all(|side| !(side.log.reset || side.log.told_reset || side.log.done));
+        let can =
+            self.sides.iter().all(|side| !(side.log.reset || side.log.told_reset || side.log.done));
         if can {
             self.sides.iter_mut().for_each(|side| side.log.reset = true);
             self.wires.iter_mut().for_each(Wire::clear);
@@ -304,7 +314,13 @@ impl World {
             let is_sound = self.sides.iter().all(|side| !side.log.reset)
                 && self.wires.iter().all(|wire| !wire.stalled && !wire.ended);
             let is_open = self.sides.iter_mut().all(|side| side.out().is_open());
-            if is_sound && is_open {
+            // Both have 64 KiB of output, and one more message than the other can hold back.
+            let both_hold = self.sides.iter().all(|side| side.log.holds);
+            if both_hold {
+                self.reach(10, 0);
+                self.reach(10, 1);
+            }
+            if is_sound && is_open && !both_hold {
                 self.check_rest()?;
                 // Keepalive and idle_timeout may have their turn first.
                 let rests = if choice & 2 == 0 { 0 } else { 3 };
@@ -323,7 +339,7 @@ impl World {
             for index in [0, 1] {
                 let is_stalled = self.wires.iter().any(|wire| wire.stalled);
                 let side = &mut self.sides[index];
-                if is_stalled && !side.log.done && side.out().is_open() {
+                if (is_stalled || both_hold) && !side.log.done && side.out().is_open() {
                     side.close();
                     waits = true;
                 }
@@ -336,17 +352,36 @@ impl World {
     }
 
     fn state(&self) -> String {
-        let [server, client] = &self.sides;
-        format!("{:?} {:?}, {:?} {:?}", server.log, server.until, client.log, client.until)
+        let of = |index: usize| {
+            let Side { role, log, until, endpoint, .. } = &self.sides[index];
+            let (waiting, incoming) = (endpoint.outbound.waiting(), self.wires[index].len());
+            format!(
+                "{role:?}: {} sent, {} delivered, Pings {:?}, Pongs {:?}, open {}, ended {}, reset {}, done {}, \
+                 holds {}, {waiting} waiting, {incoming} incoming, until {until:?}",
+                log.sent.len(),
+                log.delivered.len(),
+                log.pings,
+                log.pongs,
+                log.open,
+                log.ended,
+                log.told_reset,
+                log.done,
+                log.holds,
+            )
+        };
+        format!("at {:?}\n{}\n{}", self.now, of(0), of(1))
     }
 
     /// What holds at any time.
     fn check(&mut self) -> Result<(), String> {
         for index in [0, 1] {
             let dropped = self.sides[1 - index].out().has_dropped();
-            let (side, peer, wire) = (&self.sides[index], &self.sides[1 - index].log, &self.wires[index]);
+            let (side, peer, wire) =
+                (&self.sides[index], &self.sides[1 - index].log, &self.wires[index]);
             let (role, log, watch) = (side.role, &side.log, &wire.watch);
-            if !watch.messages.starts_with(&log.delivered) || !peer.sent.starts_with(&watch.messages) {
+            if !watch.messages.starts_with(&log.delivered)
+                || !peer.sent.starts_with(&watch.messages)
+            {
                 let texts = format!("{:?}, {:?}, {:?}", log.delivered, watch.messages, peer.sent);
                 return Err(format!("{role:?} is told, was written and was sent {texts:.300}"));
             }
@@ -358,7 +393,8 @@ impl World {
                 return Err(format!("{role:?} is told {:?} and {:?}", log.pongs, log.pinged));
             }
             if log.closed {
-                let all = log.delivered == watch.messages && (dropped || log.delivered == peer.sent);
+                let all =
+                    log.delivered == watch.messages && (dropped || log.delivered == peer.sent);
                 if !all || log.pongs != watch.pongs || log.pinged != watch.pings {
                     return Err(format!("{role:?} was not told all before the Close frame"));
                 }
@@ -377,14 +413,18 @@ impl World {
     fn check_rest(&mut self) -> Result<(), String> {
         for index in [0, 1] {
             let waiting = self.sides[index].out().waiting();
-            let (side, peer, wire) = (&self.sides[index], &self.sides[1 - index].log, &self.wires[index]);
+            let (side, peer, wire) =
+                (&self.sides[index], &self.sides[1 - index].log, &self.wires[index]);
             let is_silent = waiting == 0 && wire.len() == 0 && side.log.open;
             let is_told = side.log.delivered == peer.sent;
             // A Pong to a later Ping may stand for those before it.
-            let is_answered = side.log.pings.last().is_none_or(|ping| side.log.pongs.contains(ping));
+            let is_answered = side.log.pongs.last() == self.wires[1 - index].watch.pings.last();
             if !(is_silent && is_told && is_answered) {
                 let role = side.role;
-                return Err(format!("{role:?} rests: {is_silent} {is_told} {is_answered}: {}", self.state()));
+                return Err(format!(
+                    "{role:?} rests: {is_silent} {is_told} {is_answered}: {}",
+                    self.state()
+                ));
             }
         }
         Ok(())
@@ -403,7 +443,10 @@ impl World {
         if server.clean && client.clean {
             let codes = (server.sent == Some(client.code), client.sent == Some(server.code));
             match (server.by_us, client.by_us) {
-                (true, true) => self.reach(8, 0),
+                (true, true) => {
+                    self.reach(8, 0);
+                    self.reach(8, 1);
+                }
                 (true, false) => self.reach(7, 0),
                 (false, true) => self.reach(7, 1),
                 (false, false) => return Err("neither has closed first".into()),
@@ -431,9 +474,14 @@ impl World {
             watch.pings.iter().any(Vec::is_empty),
             log.failed.is_some_and(|error| matches!(error, EndpointError::Protocol(_))),
             watch.close == Some(CloseCode::GOING_AWAY.get()) && began,
-            log.done && sent && log.open && !log.told_eof && !log.told_reset && log.failed.is_none(),
+            log.done
+                && sent
+                && log.open
+                && !log.told_eof
+                && !log.told_reset
+                && log.failed.is_none(),
             log.done && log.told_eof && !log.told_reset && dropped && log.failed.is_none(),
-            log.held,
+            log.holds,
         ];
         for (what, _) in reached.iter().enumerate().filter(|(_, reached)| **reached) {
             self.reach(what, index);
