@@ -26,7 +26,7 @@ use core::time::Duration;
 use faults::Fault;
 use search::{Visited, search, wander};
 use side::Drive;
-use world::{Plan, REACHED};
+use world::{Action, Plan, REACHED, World};
 use ws_core::Config;
 
 fn millis(millis: u64) -> Option<Duration> {
@@ -48,7 +48,7 @@ fn plans() -> Vec<Plan> {
             ..plan("open, no keepalive", [plain, fragments], Drive::Next)
         },
         plan("open, keepalive by both", [alive, alive.max_outgoing_frame(40)], Drive::NextRef),
-        plan("open, idle_timeout of both", [idle, idle], Drive::Next),
+        plan("open, idle_timeout of both", [idle, idle.max_outgoing_frame(40)], Drive::Next),
         plan("open, halves", [alive, idle.max_outgoing_frame(40)], Drive::Halves),
         // Events are held back while 64 KiB of output wait.
         Plan { capacity: 30_000, ..plan("open, long messages", [alive, plain], Drive::Next) },
@@ -83,36 +83,55 @@ fn number(name: &str, default: usize) -> usize {
     std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
 }
 
-#[test]
-fn every_short_sequence_keeps_the_rules() {
+/// Searches all plans, and does so many sequences at random.
+fn search_all(depth: usize, random: usize) -> Total {
     let mut total = Total::default();
     for plan in plans() {
-        total.add(&plan, "up to 3 actions", search(&plan, None, 3));
-        total.add(&plan, "12 actions", wander(&plan, None, 12, 200));
+        // Long messages take long.
+        let is_long = plan.capacity > 48;
+        let (depth, random) = if is_long { (depth - 1, random / 20) } else { (depth, random) };
+        total.add(&plan, &format!("up to {depth} actions"), search(&plan, None, depth));
+        for length in [12, 40] {
+            let how = format!("{length} actions at random");
+            total.add(&plan, &how, wander(&plan, None, length, random));
+        }
     }
     println!("{} sequences, {} states", total.sequences, total.states);
+    total
+}
+
+#[test]
+fn every_short_sequence_keeps_the_rules() {
+    let total = search_all(3, 200);
     assert!(total.sequences > 20_000);
 }
 
 #[test]
 #[ignore = "takes minutes; conformance/model runs it"]
 fn every_long_sequence_keeps_the_rules() {
-    let (depth, random) = (number("MODEL_DEPTH", 5), number("MODEL_RANDOM", 50_000));
-    let mut total = Total::default();
-    for plan in plans() {
-        let depth = depth - usize::from(plan.capacity > 48) + usize::from(!plan.open);
-        total.add(&plan, &format!("up to {depth} actions"), search(&plan, None, depth));
-        total.add(&plan, "12 actions at random", wander(&plan, None, 12, random));
-        total.add(&plan, "40 actions at random", wander(&plan, None, 40, random));
-    }
+    let total = search_all(number("MODEL_DEPTH", 5), number("MODEL_RANDOM", 50_000));
     for (index, what) in REACHED.iter().enumerate() {
-        let by = ["nobody", "the server", "the client", "both"]
-            [(total.reached >> (2 * index) & 3) as usize];
-        println!("{what}: {by}");
+        let by = (total.reached >> (2 * index) & 3) as usize;
+        println!("{what}: {}", ["nobody", "the server", "the client", "both"][by]);
     }
-    println!("{} sequences, {} states", total.sequences, total.states);
     assert!(total.sequences >= 1_000_000);
     assert_eq!(total.reached, (1 << (2 * REACHED.len())) - 1, "not everything was reached");
+}
+
+// What next() holds back is one event, and two halves hold back none.
+#[test]
+fn rule_02_two_sides_with_more_output_wait_for_each_other_unless_they_are_halves() {
+    for plan in plans().into_iter().filter(|plan| plan.capacity > 48) {
+        let mut world = World::new(&plan, None).unwrap();
+        for side in [0, 1] {
+            for action in [Action::Text(side), Action::Binary(side), Action::Binary(side)] {
+                assert_eq!(world.apply(action), Ok(true));
+            }
+        }
+        world.complete(0).unwrap();
+        let waited = world.reached >> (2 * (REACHED.len() - 1)) & 3;
+        assert_eq!(waited, if plan.drive == Drive::Halves { 0 } else { 3 }, "{}", plan.name);
+    }
 }
 
 #[test]

@@ -343,7 +343,12 @@ fn act<E>(
             stream.faults.write(bytes, stream.to)?;
             Did::Moved
         }
-        Next::Shutdown { side, .. } => {
+        Next::Shutdown { side, until } => {
+            let gives_up = until.is_some_and(|until| is_past(until, stream.now));
+            let closes = stream.to.watch.close.is_some() && log.failed.is_none();
+            if stream.to.watch.writer == Role::Client && closes && !log.told_eof && !gives_up {
+                return Err("a client shuts down before its server (RFC 6455 §7.1.1)".into());
+            }
             if stream.faults.ignores_shutdown() {
                 return Ok(Did::Nothing);
             }

@@ -82,7 +82,7 @@ impl Wire {
 /// Reads what one side writes, by RFC 6455 alone: heads, whole frames and messages, and one Close frame at the end.
 #[derive(Debug, Hash)]
 pub(crate) struct Watch {
-    writer: Role,
+    pub(crate) writer: Role,
     /// Whether the frames have begun. Before them there is a head.
     open: bool,
     /// A response that opens no WebSocket was written.
