@@ -8,9 +8,10 @@
 //! output, and tries again soon. A blocked writer checks the deadlines at least every 50 milliseconds, so it ends when
 //! the connection does.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock};
-use std::thread;
+#[cfg(all(test, shuttle))]
+mod schedules;
+
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use ws_core::SendError;
@@ -21,7 +22,8 @@ use crate::error::{Deadline, Error, Result};
 use crate::link::Link;
 use crate::sending::{Sending, Written, make_room};
 use crate::split::MAX_WAITING;
-use crate::sync::{lock, try_lock};
+use crate::sync::shared::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::sync::shared::{Mutex, MutexGuard, lock, thread, try_lock};
 use crate::timed::MIN_WAIT;
 use crate::transport::Transport;
 

@@ -1,17 +1,38 @@
 //! Locks that ignore poisoning. What they guard is consistent between any two calls, so if a thread has panicked, the
 //! others can go on.
 
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub(crate) fn lock<R>(mutex: &Mutex<R>) -> MutexGuard<'_, R> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Returns the lock, unless another thread holds it.
-pub(crate) fn try_lock<R>(mutex: &Mutex<R>) -> Option<MutexGuard<'_, R>> {
-    match mutex.try_lock() {
-        Ok(guard) => Some(guard),
-        Err(TryLockError::Poisoned(guard)) => Some(guard.into_inner()),
-        Err(TryLockError::WouldBlock) => None,
+/// What the halves of a connection share is behind these. `conformance/schedules` replaces them, to try many orders in
+/// which the threads can go on.
+pub(crate) mod shared {
+    use std::sync::{PoisonError, TryLockError};
+
+    #[cfg(shuttle)]
+    pub(crate) use shuttle::{
+        sync::{Mutex, MutexGuard, atomic},
+        thread,
+    };
+    #[cfg(not(shuttle))]
+    pub(crate) use std::{
+        sync::{Mutex, MutexGuard, atomic},
+        thread,
+    };
+
+    pub(crate) fn lock<R>(mutex: &Mutex<R>) -> MutexGuard<'_, R> {
+        mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the lock, unless another thread holds it.
+    pub(crate) fn try_lock<R>(mutex: &Mutex<R>) -> Option<MutexGuard<'_, R>> {
+        match mutex.try_lock() {
+            Ok(guard) => Some(guard),
+            Err(TryLockError::Poisoned(guard)) => Some(guard.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 }

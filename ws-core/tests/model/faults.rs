@@ -1,0 +1,128 @@
+//! Broken rules, put in on purpose: a wrapper around an endpoint that breaks one of them has to be found.
+
+use ws_core::{Instant, Message};
+
+use crate::wire::{CLOSE, FIN, PONG, Wire, frame_len};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// One Pong is not written.
+    DropsPong,
+    /// One message is not delivered.
+    LosesMessage,
+    /// One message is delivered twice.
+    DuplicatesMessage,
+    /// One byte of a frame is not written.
+    LosesByte,
+    /// The Close frame is written twice.
+    ClosesTwice,
+    /// A Ping follows the Close frame.
+    PingsAfterClose,
+    /// The Close frame is not written.
+    DropsClose,
+    /// The driver confirms a shutdown, and does not shut down.
+    ForgetsShutdown,
+    /// The driver does nothing when it is asked to shut down.
+    IgnoresShutdown,
+    /// The driver does not report the end of the stream.
+    HidesEof,
+    /// The driver always passes the time at which it started.
+    IgnoresDeadlines,
+}
+
+impl Fault {
+    pub(crate) const ALL: [Self; 11] = [
+        Self::DropsPong,
+        Self::LosesMessage,
+        Self::DuplicatesMessage,
+        Self::LosesByte,
+        Self::ClosesTwice,
+        Self::PingsAfterClose,
+        Self::DropsClose,
+        Self::ForgetsShutdown,
+        Self::IgnoresShutdown,
+        Self::HidesEof,
+        Self::IgnoresDeadlines,
+    ];
+}
+
+/// The fault of both drivers, if they have one.
+#[derive(Debug)]
+pub(crate) struct Faults {
+    fault: Option<Fault>,
+    start: Instant,
+    /// A fault of one message or frame has happened.
+    spent: bool,
+}
+
+impl Faults {
+    pub(crate) const fn new(fault: Option<Fault>, start: Instant) -> Self {
+        Self { fault, start, spent: false }
+    }
+
+    pub(crate) fn is_spent(&self) -> bool {
+        self.spent
+    }
+
+    fn is(&self, fault: Fault) -> bool {
+        self.fault == Some(fault)
+    }
+
+    /// Whether this fault happens now. It does so once.
+    fn once(&mut self, fault: Fault) -> bool {
+        let now = self.is(fault) && !self.spent;
+        self.spent |= now;
+        now
+    }
+
+    pub(crate) fn clock(&self, now: Instant) -> Instant {
+        if self.is(Fault::IgnoresDeadlines) { self.start } else { now }
+    }
+
+    pub(crate) fn ignores_shutdown(&self) -> bool {
+        self.is(Fault::IgnoresShutdown)
+    }
+
+    pub(crate) fn forgets_shutdown(&self) -> bool {
+        self.is(Fault::ForgetsShutdown)
+    }
+
+    pub(crate) fn hides_eof(&self) -> bool {
+        self.is(Fault::HidesEof)
+    }
+
+    pub(crate) fn deliver(&mut self, message: Message, to: &mut Vec<Message>) {
+        if self.once(Fault::LosesMessage) {
+            return;
+        }
+        if self.once(Fault::DuplicatesMessage) {
+            to.push(message.clone());
+        }
+        to.push(message);
+    }
+
+    pub(crate) fn write(&mut self, mut bytes: Vec<u8>, to: &mut Wire) -> Result<(), String> {
+        if self.fault.is_some() && to.watch.is_between_frames() {
+            let (first, len) = (bytes[0], frame_len(&bytes));
+            match len {
+                Some(len) if first == FIN | PONG && self.once(Fault::DropsPong) => {
+                    bytes.drain(..len);
+                }
+                Some(len) if first == FIN | CLOSE && self.once(Fault::ClosesTwice) => {
+                    bytes.extend_from_within(..len);
+                }
+                Some(len) if first == FIN | CLOSE && self.once(Fault::DropsClose) => {
+                    bytes.drain(..len);
+                }
+                Some(_) if first == FIN | CLOSE && self.once(Fault::PingsAfterClose) => {
+                    bytes.extend([0x89, 0]);
+                }
+                Some(len) if len > 2 && self.once(Fault::LosesByte) => {
+                    bytes.remove(len - 1);
+                }
+                _ => {}
+            }
+        }
+        to.write(&bytes)
+    }
+}

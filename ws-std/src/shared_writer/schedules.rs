@@ -1,0 +1,138 @@
+//! Whatever the order in which a reader and the writers go on, what they put into the output is written, and in order.
+//!
+//! Shuttle chooses the orders; `conformance/schedules` builds the crate with it.
+
+use std::io::{self, Read, Write};
+
+use shuttle::rand::{Rng, thread_rng};
+use shuttle::sync::Arc;
+use ws_core::endpoint::Endpoint;
+
+use super::*;
+
+/// How many orders each test tries.
+const ORDERS: usize = 5_000;
+/// Each thread puts this much into the output, one after the other.
+const EACH: u8 = 2;
+
+/// A stream that accepts at most three bytes at once.
+#[derive(Clone, Debug)]
+struct Pipe(Arc<Mutex<Vec<u8>>>);
+
+impl Read for Pipe {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+}
+
+impl Write for Pipe {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = bytes.len().min(3);
+        lock(&self.0).extend(&bytes[..count]);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Transport for Pipe {
+    fn set_read_timeout(&self, _: Option<Duration>) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn set_write_timeout(&self, _: Option<Duration>) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn try_clone(&self) -> io::Result<Self> {
+        Ok(self.clone())
+    }
+}
+
+/// Lets the other threads go on for some time. Otherwise the shortest thread would always end first.
+fn let_others_go_on() {
+    for _ in 0..thread_rng().gen_range(0..40) {
+        thread::yield_now();
+    }
+}
+
+/// So many threads send, and a reader answers Pings, and closes if `closes` is set.
+fn everything_is_written(writers: u8, closes: bool) {
+    let Endpoint { outbound, .. } = Endpoint::server_after_handshake(ws_core::Config::new(), b"");
+    let pipe = Pipe(Arc::new(Mutex::new(Vec::new())));
+    let shared = Arc::new(SharedWriter::new(outbound, Link::new(pipe.clone(), Instant::now())));
+    let mut threads: Vec<_> = (0..writers)
+        .map(|writer| {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                for n in 0..EACH {
+                    let message = [writer, n];
+                    let sent = shared.send(|| shared.queue(|out| out.queue_ref(&message[..])));
+                    assert!(closes || sent.is_ok(), "{sent:?}");
+                }
+            })
+        })
+        .collect();
+    let (reader, mut link) = (shared.clone(), Link::new(pipe.clone(), Instant::now()));
+    threads.push(thread::spawn(move || {
+        for n in 0..EACH {
+            let_others_go_on();
+            reader.outbound().pong(&[writers, n]).unwrap();
+            Sending::try_write(&mut &*reader, &mut link).unwrap();
+        }
+        if closes {
+            let_others_go_on();
+            reader.outbound().start_close(ws_core::CloseCode::NORMAL, "").unwrap();
+            reader.write_close().unwrap();
+        }
+    }));
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    assert_eq!(shared.outbound().waiting(), 0, "some of the output was left");
+    let written = lock(&pipe.0).clone();
+    let mut rest = &written[..];
+    let mut next = vec![0; usize::from(writers) + 1];
+    let mut is_closed = false;
+    while let [first, len, tail @ ..] = rest {
+        assert!(!is_closed, "{written:02x?}");
+        let (payload, tail) = tail.split_at(usize::from(*len));
+        match first {
+            0x88 => is_closed = true,
+            _ => {
+                let [who, n] = payload else { panic!("{written:02x?}") };
+                let next = &mut next[usize::from(*who)];
+                assert_eq!(n, next, "{written:02x?}");
+                *next += 1;
+            }
+        }
+        rest = tail;
+    }
+    assert_eq!(is_closed, closes);
+    // What is sent after the Close frame is refused.
+    assert!(closes || next.iter().all(|next| *next == EACH), "{next:?}");
+}
+
+#[test]
+fn one_writer_and_the_reader_leave_nothing() {
+    shuttle::check_random(|| everything_is_written(1, false), ORDERS);
+}
+
+#[test]
+fn two_writers_and_the_reader_leave_nothing() {
+    shuttle::check_random(|| everything_is_written(2, false), ORDERS);
+}
+
+#[test]
+fn two_writers_and_a_reader_that_closes_leave_nothing() {
+    shuttle::check_random(|| everything_is_written(2, true), ORDERS);
+}
+
+#[test]
+fn orders_with_few_switches_leave_nothing() {
+    shuttle::check_pct(|| everything_is_written(2, true), ORDERS, 3);
+}
