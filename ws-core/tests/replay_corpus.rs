@@ -41,6 +41,27 @@ fn handshake_corpus() {
     replay("handshake", oracles::handshake::check);
 }
 
+#[cfg(feature = "zlib-rs")]
+#[test]
+fn extensions_corpus() {
+    replay("extensions", oracles::extensions::check);
+}
+
+#[test]
+fn utf8_corpus() {
+    replay("utf8", oracles::utf8::check);
+}
+
+#[test]
+fn mask_corpus() {
+    replay("mask", oracles::mask::check);
+}
+
+#[test]
+fn close_corpus() {
+    replay("close", oracles::close::check);
+}
+
 #[cfg(feature = "proxy")]
 #[test]
 fn proxy_corpus() {
