@@ -5,7 +5,9 @@
 #![allow(dead_code, reason = "each fuzz target uses a part of it")]
 
 pub(crate) mod close;
+mod driver;
 pub(crate) mod endpoint;
+pub(crate) mod endpoint_calls;
 #[cfg(feature = "zlib-rs")]
 mod extension_list;
 #[cfg(feature = "zlib-rs")]
@@ -17,6 +19,7 @@ mod model;
 #[cfg(feature = "proxy")]
 pub(crate) mod proxy;
 pub(crate) mod receive;
+pub(crate) mod two_endpoints;
 pub(crate) mod utf8;
 // The oracles describe events with the types of the tests.
 #[path = "../../ws-core/tests/common/seen.rs"]

@@ -48,6 +48,16 @@ fn extensions_corpus() {
 }
 
 #[test]
+fn endpoint_calls_corpus() {
+    replay("endpoint_calls", oracles::endpoint_calls::check);
+}
+
+#[test]
+fn two_endpoints_corpus() {
+    replay("two_endpoints", oracles::two_endpoints::check);
+}
+
+#[test]
 fn utf8_corpus() {
     replay("utf8", oracles::utf8::check);
 }
