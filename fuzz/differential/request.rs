@@ -94,6 +94,9 @@ fn is_laxer(data: &[u8]) -> bool {
         || connection.len() > 1 || connection[0].iter().any(|byte| *byte == b'\t' || !byte.is_ascii())
         // RFC 6455 erratum 3150: the pad bits of a key are not looked at.
         || !b"AQgw".contains(&key[21])
+        // Browsers send some characters as they are that RFC 3986 §2 would have encoded (WHATWG URL, percent-encode
+        // sets). A target is opaque to us, as long as it is visible ASCII.
+        || head.target().bytes().any(|byte| !is_uri(byte))
 }
 
 /// Whether we refuse a request that they accept for a rule of the RFC that they do not check.
@@ -122,7 +125,18 @@ fn is_stricter(error: Option<HandshakeError>, head: &[u8]) -> bool {
         // RFC 6455 §4.2.1 item 2, RFC 9110 §7.2, RFC 9112 §3.2
         HandshakeError::MissingHost => values("host").is_empty(),
         HandshakeError::RepeatedHost => is_repeated("host"),
-        HandshakeError::InvalidHost => true,
+        HandshakeError::InvalidHost => values("host").iter().any(|host| !is_plain_host(host)),
+        // RFC 9110 §7.6.1: commas are between the options, not spaces.
+        HandshakeError::MissingConnectionUpgrade => {
+            list("connection").iter().all(|option| !option.eq_ignore_ascii_case(b"upgrade"))
+        }
+        // RFC 9112 §3, RFC 3986 §2: a target has no other characters.
+        HandshakeError::MalformedRequestLine => {
+            let line = head.split(|byte| *byte == b'\r').find(|line| line.len() > 1);
+            line.is_some_and(|line| {
+                line.iter().any(|byte| !byte.is_ascii_graphic() && *byte != b' ')
+            })
+        }
         // RFC 6455 §11.3.1, §11.3.5, RFC 6454 §7.3
         HandshakeError::RepeatedKey => is_repeated("sec-websocket-key"),
         HandshakeError::RepeatedVersion => is_repeated("sec-websocket-version"),
@@ -164,6 +178,22 @@ fn is_stricter(error: Option<HandshakeError>, head: &[u8]) -> bool {
         HandshakeError::InvalidExtensions => !values("sec-websocket-extensions").is_empty(),
         _ => false,
     }
+}
+
+/// RFC 3986 §2, with all that a path and a query may have
+fn is_uri(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~:/?#[]@!$&'()*+,;=%".contains(&byte)
+}
+
+/// A name or an IPv4 address with an optional port. More than these is allowed.
+fn is_plain_host(host: &[u8]) -> bool {
+    let (name, port) = match host.iter().position(|byte| *byte == b':') {
+        Some(colon) => (&host[..colon], &host[colon + 1..]),
+        None => (host, &b"80"[..]),
+    };
+    let port = core::str::from_utf8(port).ok().and_then(|port| port.parse::<u16>().ok());
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
+    !name.is_empty() && name.iter().all(is_name) && port.is_some()
 }
 
 /// RFC 9110 §5.6.2

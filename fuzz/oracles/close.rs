@@ -24,7 +24,8 @@ pub(crate) fn check(data: &[u8]) {
         send(role, code, reason);
         // As long as a reason can be, and longer.
         for len in [123, 124, 125] {
-            let end = reason.floor_char_boundary(len);
+            let end = (0..=reason.len().min(len)).rfind(|end| reason.is_char_boundary(*end));
+            let end = end.expect("the start is a boundary");
             send(role, code, &format!("{:#<len$}", &reason[..end]));
         }
     }
