@@ -17,17 +17,15 @@ pub(crate) fn check(data: &[u8]) {
     let role = if flags & 1 != 0 { Role::Client } else { Role::Server };
     let payload = &payload[..payload.len().min(125)];
     receive(role, payload, payload.len() + 2);
-    if let Some((code, reason)) = payload.split_first_chunk::<2>()
-        && let Ok(reason) = from_utf8(reason)
-    {
-        let code = u16::from_be_bytes(*code);
-        send(role, code, reason);
-        // As long as a reason can be, and longer.
-        for len in [123, 124, 125] {
-            let end = (0..=reason.len().min(len)).rfind(|end| reason.is_char_boundary(*end));
-            let end = end.expect("the start is a boundary");
-            send(role, code, &format!("{:#<len$}", &reason[..end]));
-        }
+    let Some((code, reason)) = payload.split_first_chunk::<2>() else { return };
+    let Ok(reason) = from_utf8(reason) else { return };
+    let code = u16::from_be_bytes(*code);
+    send(role, code, reason);
+    // As long as a reason can be, and longer.
+    for len in [123, 124, 125] {
+        let end = (0..=reason.len().min(len)).rfind(|end| reason.is_char_boundary(*end));
+        let end = end.expect("the start is a boundary");
+        send(role, code, &format!("{:#<len$}", &reason[..end]));
     }
 }
 

@@ -34,10 +34,10 @@ pub(crate) fn check(data: &[u8]) {
     check_server(&settings, &lines);
     let own = settings.config().offer();
     check_client(own.as_str(), answer);
-    if flags & 0x10 != 0
-        && let Ok(offer) = core::str::from_utf8(offer)
-        && parse(&[offer.as_bytes()]).is_some_and(|list| !list.is_empty())
-    {
+    let offer = core::str::from_utf8(offer).ok().filter(|offer| {
+        flags & 0x10 != 0 && parse(&[offer.as_bytes()]).is_some_and(|list| !list.is_empty())
+    });
+    if let Some(offer) = offer {
         check_client(offer, answer);
     }
 }

@@ -24,7 +24,7 @@ const MOST_CALLS: usize = 400;
 pub(crate) fn check(data: &[u8]) {
     let Some((&[flags, there, back], calls)) = data.split_first_chunk() else { return };
     let mut pair = Pair::new(flags, [there, back]);
-    for call in calls.as_chunks::<2>().0.iter().take(MOST_CALLS) {
+    for call in calls.chunks_exact(2).take(MOST_CALLS) {
         pair.call(call[0], call[1]);
     }
     pair.settle();

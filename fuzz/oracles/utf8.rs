@@ -64,7 +64,7 @@ fn check_pieces<'a>(
             break;
         }
     }
-    if *invalid_at == None {
+    if invalid_at.is_none() {
         assert_eq!(validator.finish().is_ok(), *complete, "at the end");
     }
     assert!(validator.push("é".as_bytes()).is_ok() && validator.finish().is_ok(), "a new text");
