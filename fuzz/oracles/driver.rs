@@ -35,10 +35,8 @@ impl Pipe {
         taken
     }
 
-    /// Makes room for everything.
-    pub(super) fn widen(&mut self) {
-        assert_ne!(self.capacity, usize::MAX, "there was room for everything");
-        self.capacity = usize::MAX;
+    pub(super) fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
     }
 
     fn read(&mut self, room: &mut [u8], most: usize) -> usize {

@@ -167,6 +167,7 @@ impl Pair {
     /// Closes the connection, and lets time pass until both sides have ended.
     fn settle(&mut self) {
         self.run();
+        self.check_rest();
         for side in self.sides.iter_mut().filter(|side| !side.done) {
             side.end_fragments();
         }
@@ -183,10 +184,7 @@ impl Pair {
             let now = Instant::from_millis(self.now);
             let waiting = self.sides.iter().filter(|side| !side.done);
             let until = waiting.filter_map(|side| Some(side.until?.saturating_since(now)));
-            let Some(rest) = until.min() else {
-                self.make_room();
-                continue;
-            };
+            let rest = until.min().expect("a deadline, or both wait for ever");
             self.now += rest.as_millis() as u32;
             self.disturbed = true;
             self.waits += 1;
@@ -194,13 +192,18 @@ impl Pair {
         }
     }
 
-    /// If both sides have more to write than `HOLD`, and each has received a message that it holds back, they read no
-    /// more (rules 2 and 18 of the run loop). A stream that is too small for what is left then stands still. This is the
-    /// only state in which both wait for ever.
-    fn make_room(&mut self) {
-        for (side, pipe) in self.sides.iter().zip(&mut self.pipes) {
-            assert!(!side.done && side.endpoint.outbound.waiting() >= HOLD, "waits for ever");
-            pipe.widen();
+    /// Between two sides that are open and wait, nothing is left to write or to read. The exception are two that each
+    /// have `HOLD` to write, and hold back a message that they have received: they read no more, and a stream that is too
+    /// small for what is left stands still (rules 2 and 18 of the run loop).
+    fn check_rest(&self) {
+        let is_open = |side: &Side| !side.done && side.endpoint.outbound.is_open();
+        let waits = |side: &Side| side.endpoint.outbound.waiting();
+        if self.sides.iter().all(is_open) && !self.sides.iter().all(|side| waits(side) >= HOLD) {
+            assert!(self.pipes.iter().all(Pipe::is_empty), "a side waits, and does not read");
+            assert!(
+                self.sides.iter().all(|side| waits(side) == 0),
+                "a side waits, and does not write"
+            );
         }
     }
 
