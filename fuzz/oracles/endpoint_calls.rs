@@ -222,7 +222,7 @@ impl Run {
         let peer = Model { role, compression: false, max_frame: 1 << 40, max_message: 1 << 40 };
         let (sent, _) = peer.expect(&self.sent);
         let (received, _) = self.model.expect(&self.received);
-        // Output is dropped if the stream has failed, or the peer has closed first or takes nothing.
+        // Output is dropped if the stream has failed, the peer has broken the protocol or closed first, or takes nothing.
         let by_us = self.side.close_info().is_some_and(|info| info.by_us);
         let dropped =
             (self.side.endpoint.outbound.has_dropped() || self.reset) && (self.disturbed || !by_us);
