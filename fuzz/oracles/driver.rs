@@ -21,6 +21,15 @@ pub(super) struct Pipe {
 }
 
 impl Pipe {
+    /// Returns a pipe with as much room as a byte of the input says: from one byte to more than endpoints hold back.
+    pub(super) fn sized(room: u8) -> Self {
+        Self::new(match room {
+            0..=9 => 1 + 7 * usize::from(room),
+            10..=250 => 64 * usize::from(room),
+            _ => 200_000,
+        })
+    }
+
     pub(super) fn new(capacity: usize) -> Self {
         Self { bytes: VecDeque::new(), capacity, ended: false, refused: false, written: 0 }
     }

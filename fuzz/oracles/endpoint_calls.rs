@@ -82,7 +82,7 @@ impl Run {
             side,
             model: Model { role, compression: false, max_frame, max_message },
             incoming: Pipe::new(usize::MAX),
-            outgoing: Pipe::new(1 + usize::from(room)),
+            outgoing: Pipe::sized(room),
             received: Vec::new(),
             sent: Vec::new(),
             now: 0,

@@ -92,9 +92,7 @@ impl Pair {
         };
         let mut sides = [Side::new(client, false), Side::new(server, flag(4))];
         sides[0].endpoint.inbound.set_streaming(flag(7));
-        // From a byte to more than the endpoints hold back.
-        let pipes =
-            room.map(|room| Pipe::new(if room > 250 { 200_000 } else { 1 + usize::from(room) }));
+        let pipes = room.map(Pipe::sized);
         Self { sides, pipes, now: 0, disturbed: false, turns: 0, waits: 0 }
     }
 
