@@ -244,7 +244,15 @@ impl Run {
                 other => panic!("{other:?} was sent"),
             }
         }
-        assert!(dropped || messages.next().is_none(), "a message was not sent");
+        assert!(
+            dropped || messages.next().is_none(),
+            "a message was not sent {:?} {:?} {:?} {} {}",
+            self.side.end,
+            self.side.close_info(),
+            sent,
+            self.disturbed,
+            self.side.endpoint.outbound.has_dropped()
+        );
 
         let mut rest = &self.sent[..];
         while !rest.is_empty() {
