@@ -185,20 +185,18 @@ impl Side {
                     return Turn::Progress;
                 }
                 // The stream takes nothing, so the driver reads instead.
-                if let Some(inbound) = read {
-                    if let Some(turn) = receive(inbound, incoming, most, &mut self.eof) {
-                        return turn;
-                    }
+                let eof = &mut self.eof;
+                match read.and_then(|inbound| receive(inbound, incoming, most, eof)) {
+                    Some(turn) => turn,
+                    None => self.idle(now, until),
                 }
-                self.idle(now, until)
             }
             Next::Wait { read, until } => {
-                if let Some(inbound) = read {
-                    if let Some(turn) = receive(inbound, incoming, most, &mut self.eof) {
-                        return turn;
-                    }
+                let eof = &mut self.eof;
+                match read.and_then(|inbound| receive(inbound, incoming, most, eof)) {
+                    Some(turn) => turn,
+                    None => self.idle(now, until),
                 }
-                self.idle(now, until)
             }
             Next::Shutdown { side, .. } => {
                 outgoing.ended = true;
