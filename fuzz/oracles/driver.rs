@@ -108,10 +108,17 @@ pub(super) struct Side {
     /// What `Wait` said last.
     pub(super) until: Option<Instant>,
     serial: u32,
+    /// How many bytes of messages may still be queued.
+    budget: usize,
 }
 
+/// For each byte of room in the stream, this many bytes of messages are sent, so that a run has few steps.
+const PER_ROOM: usize = 1000;
+const MOST_SENT: usize = 250_000;
+
 impl Side {
-    pub(super) fn new(endpoint: Endpoint, lending: bool) -> Self {
+    /// `outgoing` is the stream that it writes to.
+    pub(super) fn new(endpoint: Endpoint, lending: bool, outgoing: &Pipe) -> Self {
         Self {
             endpoint,
             lending,
@@ -126,6 +133,7 @@ impl Side {
             done: false,
             until: None,
             serial: 0,
+            budget: (PER_ROOM * outgoing.capacity).min(MOST_SENT),
         }
     }
 
@@ -305,6 +313,8 @@ impl Side {
     }
 
     fn queue(&mut self, kind: MessageKind, len: usize) {
+        let Some(budget) = self.budget.checked_sub(len) else { return };
+        self.budget = budget;
         let payload = self.payload(kind, len);
         let message = message(kind, payload);
         match self.endpoint.outbound.queue(message.clone()) {

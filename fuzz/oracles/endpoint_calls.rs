@@ -76,13 +76,14 @@ impl Run {
             Role::Server => Endpoint::server_after_handshake(options, &[]),
             Role::Client => Endpoint::client_after_handshake(options, random(&KEY), &[]),
         };
-        let mut side = Side::new(endpoint, flag(4));
+        let outgoing = Pipe::sized(room);
+        let mut side = Side::new(endpoint, flag(4), &outgoing);
         side.endpoint.inbound.set_streaming(flag(7));
         Self {
             side,
             model: Model { role, compression: false, max_frame, max_message },
             incoming: Pipe::new(usize::MAX),
-            outgoing: Pipe::sized(room),
+            outgoing,
             received: Vec::new(),
             sent: Vec::new(),
             now: 0,

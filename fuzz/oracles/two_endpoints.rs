@@ -90,9 +90,10 @@ impl Pair {
                 Endpoint::server_after_handshake(options(flags), &[]),
             )
         };
-        let mut sides = [Side::new(client, false), Side::new(server, flag(4))];
-        sides[0].endpoint.inbound.set_streaming(flag(7));
         let pipes = room.map(Pipe::sized);
+        let mut sides =
+            [Side::new(client, false, &pipes[0]), Side::new(server, flag(4), &pipes[1])];
+        sides[0].endpoint.inbound.set_streaming(flag(7));
         Self { sides, pipes, now: 0, disturbed: false, turns: 0, waits: 0 }
     }
 
