@@ -191,7 +191,10 @@ fn is_plain_host(host: &[u8]) -> bool {
         Some(colon) => (&host[..colon], &host[colon + 1..]),
         None => (host, &b"80"[..]),
     };
-    let port = core::str::from_utf8(port).ok().and_then(|port| port.parse::<u16>().ok());
+    let port = core::str::from_utf8(port)
+        .ok()
+        .filter(|port| port.bytes().all(|byte| byte.is_ascii_digit()));
+    let port = port.and_then(|port| port.parse::<u16>().ok());
     let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
     !name.is_empty() && name.iter().all(is_name) && port.is_some()
 }
