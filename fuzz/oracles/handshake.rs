@@ -383,7 +383,7 @@ impl Record {
     }
 
     /// Ends the stream. At most one more event or failure is reported, nothing is sent, and then the connection is
-    /// over.
+    /// over. Only if the first bytes turn out not to be HTTP, a server still answers, because the peer may still read.
     fn finish(&mut self, endpoint: &mut Endpoint) {
         endpoint.inbound.receive_eof();
         let told = match endpoint.next(|| START) {
@@ -391,8 +391,14 @@ impl Record {
             Next::Failed(error) => Some(Err(error)),
             _ => None,
         };
-        if let Some(told) = told {
-            self.note(endpoint, &told);
+        if let Some(told) = &told {
+            self.note(endpoint, told);
+        }
+        if let Next::Write { output, .. } = endpoint.next(|| START) {
+            let Some(Err(EndpointError::Handshake(error))) = told else { panic!("{told:?}") };
+            assert!(error == HandshakeError::NotHttp && self.output.is_empty(), "{error}");
+            write(output, &mut self.output);
+            check_http(&self.output, error.status().expect("a status"), true);
         }
         let next = endpoint.next(|| START);
         assert!(matches!(next, Next::Shutdown { until: Some(START), .. } | Next::Done), "{next:?}");

@@ -4,13 +4,23 @@
 //! committed corpora.
 #![allow(dead_code, reason = "each fuzz target uses a part of it")]
 
+pub(crate) mod close;
+mod driver;
 pub(crate) mod endpoint;
+pub(crate) mod endpoint_calls;
+#[cfg(feature = "zlib-rs")]
+mod extension_list;
+#[cfg(feature = "zlib-rs")]
+pub(crate) mod extensions;
 pub(crate) mod frame;
 pub(crate) mod handshake;
+pub(crate) mod mask;
 mod model;
 #[cfg(feature = "proxy")]
 pub(crate) mod proxy;
 pub(crate) mod receive;
+pub(crate) mod two_endpoints;
+pub(crate) mod utf8;
 // The oracles describe events with the types of the tests.
 #[path = "../../ws-core/tests/common/seen.rs"]
 mod seen;

@@ -258,7 +258,7 @@ pub(crate) fn close_for(role: Role, error: ProtocolError) -> Vec<u8> {
 }
 
 /// Returns a short frame as `role` sends it.
-fn sent_by(role: Role, first: u8, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn sent_by(role: Role, first: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![first, payload.len() as u8];
     if role == Role::Client {
         frame[1] |= 0x80;

@@ -41,6 +41,37 @@ fn handshake_corpus() {
     replay("handshake", oracles::handshake::check);
 }
 
+#[cfg(feature = "zlib-rs")]
+#[test]
+fn extensions_corpus() {
+    replay("extensions", oracles::extensions::check);
+}
+
+#[test]
+fn endpoint_calls_corpus() {
+    replay("endpoint_calls", oracles::endpoint_calls::check);
+}
+
+#[test]
+fn two_endpoints_corpus() {
+    replay("two_endpoints", oracles::two_endpoints::check);
+}
+
+#[test]
+fn utf8_corpus() {
+    replay("utf8", oracles::utf8::check);
+}
+
+#[test]
+fn mask_corpus() {
+    replay("mask", oracles::mask::check);
+}
+
+#[test]
+fn close_corpus() {
+    replay("close", oracles::close::check);
+}
+
 #[cfg(feature = "proxy")]
 #[test]
 fn proxy_corpus() {
