@@ -295,7 +295,7 @@ impl Settings {
     fn impatient(&self) -> Self {
         let (time, Self { listener, connector, url }) = (Duration::from_millis(200), self.clone());
         let config = Config::new().close_timeout(Some(time));
-        let listener = listener.handshake_timeout(Some(time)).config(config.clone());
+        let listener = listener.handshake_timeout(Some(time)).config(config);
         Self { listener, connector: connector.handshake_timeout(Some(time)).config(config), url }
     }
 
