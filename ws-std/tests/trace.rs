@@ -98,8 +98,8 @@ fn a_hook_that_panics_while_reading_ends_only_its_connection() {
         });
         let mut raw = Raw::open(address);
         raw.write(&masked(TEXT, b"hello"));
-        raw.expect(CLOSE, &close(1001, ""));
-        raw.write(&masked(CLOSE, &close(1001, "")));
+        raw.expect(CLOSE, &close(1011, ""));
+        raw.write(&masked(CLOSE, &close(1011, "")));
         server.join().unwrap_err();
         assert_eq!(raw.read_to_the_end().unwrap(), b"");
     }
