@@ -10,8 +10,8 @@ use ws_std::{CloseCode, Config, Hub, Incoming, Listener, ListenerBuilder, Messag
 
 /// How long an opening handshake may take.
 pub const HANDSHAKE: Duration = Duration::from_secs(3);
-/// After how long a silent peer gets a Ping, and how long it may take to answer.
-pub const PING: Duration = Duration::from_secs(2);
+/// After how long a silent peer gets a Ping, how long it may take to answer, and how long a write may take.
+pub const PATIENCE: Duration = Duration::from_secs(2);
 pub const CLOSING: Duration = Duration::from_secs(1);
 /// How long a shutdown may take.
 pub const SHUTDOWN: Duration = Duration::from_secs(3);
@@ -28,14 +28,14 @@ fn builder(tls: bool) -> ListenerBuilder {
     let config = Config::new()
         .max_message(MAX_MESSAGE)
         .max_frame(MAX_MESSAGE)
-        .ping_interval(Some(PING))
-        .pong_timeout(Some(PING))
+        .ping_interval(Some(PATIENCE))
+        .pong_timeout(Some(PATIENCE))
         .close_timeout(Some(CLOSING));
     let builder = Listener::builder()
         .config(config)
         .deflate(ws_std::deflate::Compression::new(&ws_std::deflate::Pool::new()))
         .handshake_timeout(Some(HANDSHAKE))
-        .write_timeout(Some(PING));
+        .write_timeout(Some(PATIENCE));
     if !tls {
         return builder;
     }

@@ -3,7 +3,7 @@
 //!
 //! `attack [NAME]...` runs all checks, or those whose names are given.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::{Barrier, Mutex};
 use std::thread;
@@ -13,7 +13,7 @@ use ws_std::{CloseCode, Connector};
 use ws_stress::honest::Honest;
 use ws_stress::peer::{BINARY, CLOSE, Exit, PING, Peer, TEXT, crowd, frame, request};
 use ws_stress::process::Server;
-use ws_stress::service::{self, CLOSING, HANDSHAKE, SHUTDOWN};
+use ws_stress::service::{self, CLOSING, HANDSHAKE, PATIENCE, SHUTDOWN};
 use ws_stress::{Numbers, Outcome};
 
 type Check = fn() -> Outcome;
@@ -131,6 +131,10 @@ fn unfinished_handshakes() -> Outcome {
     })
 }
 
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+}
+
 /// Peers that ask for more than all buffers hold, and read nothing of it.
 fn never_reads() -> Outcome {
     const COUNT: usize = 40;
@@ -139,17 +143,16 @@ fn never_reads() -> Outcome {
         crowd(COUNT, COUNT, |n| {
             let mut peer = open(&server, ["/", "/split", "/stream", "/lend"][n % 4])?;
             let message = frame(BINARY, &vec![n as u8; 1 << 20]);
-            let _ = peer.tcp.set_write_timeout(Some(Duration::from_millis(500)));
-            let begun = Instant::now();
-            while begun.elapsed() < Duration::from_secs(20) {
-                match peer.tcp.write(&message[..64 * 1024]) {
-                    // Any bytes do, once the server is stuck.
-                    Ok(_) => {}
-                    Err(error)
-                        if matches!(
-                            error.kind(),
-                            std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut
-                        ) => {}
+            let _ = peer.tcp.set_write_timeout(Some(Duration::from_millis(100)));
+            let (begun, mut sent) = (Instant::now(), 0);
+            // A Ping and its time-out, or that of a write, and the closing handshake.
+            while begun.elapsed() < 2 * PATIENCE + CLOSING + SLACK {
+                match peer.tcp.write(&message[sent % message.len()..]) {
+                    Ok(count) => sent += count,
+                    Err(error) if is_timeout(&error) => {}
+                    Err(_) if begun.elapsed() < PATIENCE => {
+                        return Err(format!("ended after {:?} already", begun.elapsed()));
+                    }
                     Err(_) => return Ok(()),
                 }
             }

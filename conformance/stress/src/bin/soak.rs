@@ -103,7 +103,7 @@ fn soak(seconds: u64) -> Result<(), String> {
                 let mut numbers = Numbers::new((part * 100 + n + 51) as u64);
                 scope.spawn(move || {
                     while Instant::now() < until {
-                        match attack(address, &mut numbers) {
+                        match attack(address, n == 0, &mut numbers) {
                             Ok(()) => drop(counts.faults.fetch_add(1, Relaxed)),
                             Err(error) => counts.note_wrong(format!("hostile: {error}")),
                         }
@@ -311,7 +311,7 @@ fn pieces(ws: &mut WebSocket, wanted: &Message) -> io::Result<Message> {
 }
 
 /// One connection of a hostile client.
-fn attack(address: SocketAddr, numbers: &mut Numbers) -> Result<(), String> {
+fn attack(address: SocketAddr, tls: bool, numbers: &mut Numbers) -> Result<(), String> {
     let io = |error: io::Error| error.to_string();
     let how = [Exit::Fin, Exit::Reset, Exit::HalfClose][numbers.below(3)];
     let path = ["/", "/split", "/stream", "/lend", "/panic"][numbers.below(5)];
@@ -331,7 +331,8 @@ fn attack(address: SocketAddr, numbers: &mut Numbers) -> Result<(), String> {
         // Over TLS, this is garbage, too, and the server ends it.
         _ => match Peer::open(address, path) {
             Ok(peer) => peer,
-            Err(_) => return Ok(()),
+            Err(_) if tls => return Ok(()),
+            Err(error) => return Err(format!("no opening handshake: {error}")),
         },
     };
     if path == "/panic" {
