@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -12,6 +12,9 @@ use crate::engine::{Session, new_id};
 use crate::lock;
 use crate::packet::{Args, Body};
 use crate::server::{Broadcast, Namespace};
+
+/// A client's sockets, by the name of the namespace.
+pub(crate) type Sockets = Mutex<HashMap<String, Socket>>;
 
 type OnEvent = dyn Fn(&Socket, Args, Ack) + Send + Sync;
 type OnDisconnect = dyn FnOnce(&Socket, &str) + Send;
@@ -24,6 +27,8 @@ struct Inner {
     id: String,
     namespace: Namespace,
     session: Session,
+    /// Those of the same client, until its session ends.
+    sockets: Weak<Sockets>,
     connected: AtomicBool,
     handlers: Mutex<HashMap<String, Arc<OnEvent>>>,
     on_disconnect: Mutex<Option<Box<OnDisconnect>>>,
@@ -51,11 +56,12 @@ impl Drop for Waiting {
 pub struct NoAck;
 
 impl Socket {
-    pub(crate) fn new(namespace: Namespace, session: Session) -> Self {
+    pub(crate) fn new(namespace: Namespace, session: Session, sockets: Weak<Sockets>) -> Self {
         Self(Arc::new(Inner {
             id: new_id(),
             namespace,
             session,
+            sockets,
             connected: AtomicBool::new(true),
             handlers: Mutex::default(),
             on_disconnect: Mutex::default(),
@@ -141,9 +147,13 @@ impl Socket {
         self.end("server namespace disconnect");
     }
 
-    /// Ends the connection to all namespaces.
+    /// Disconnects the client from all its namespaces, and then closes its session. The client does not reconnect by
+    /// itself, which it would do if it were only disconnected from some of them.
     pub fn close(&self) {
-        self.disconnect();
+        let sockets = self.0.sockets.upgrade().map(|sockets| lock(&sockets).clone());
+        for socket in sockets.unwrap_or_default().values() {
+            socket.disconnect();
+        }
         self.0.session.close("server namespace disconnect");
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use embed_socketio::engine::Options;
 use embed_socketio::serve::serve;
-use embed_socketio::{Args, NoAck, Refused, Server, Socket};
+use embed_socketio::{Args, Namespace, NoAck, Refused, Server, Socket};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -80,9 +80,15 @@ async fn start(io: &Server, options: Options) -> SocketAddr {
 
 /// The sockets that connect, and why they go.
 fn watch(io: &Server) -> (mpsc::UnboundedReceiver<Socket>, mpsc::UnboundedReceiver<String>) {
+    watch_namespace(&io.of("/"))
+}
+
+fn watch_namespace(
+    namespace: &Namespace,
+) -> (mpsc::UnboundedReceiver<Socket>, mpsc::UnboundedReceiver<String>) {
     let ((sockets, connected), (reasons, gone)) =
         (mpsc::unbounded_channel(), mpsc::unbounded_channel());
-    io.on_connect(move |socket, _| {
+    namespace.on_connect(move |socket, _| {
         sockets.send(socket.clone()).unwrap();
         let reasons = reasons.clone();
         socket.on_disconnect(move |_, reason| reasons.send(reason.to_owned()).unwrap());
@@ -156,8 +162,26 @@ async fn what_was_sent_before_the_server_closes_is_fetched_before_the_close_pack
     assert_eq!(next(&mut gone).await, "server namespace disconnect");
     client.post("3").await; // a request that was on its way harms nothing
     let packets = client.until("1").await;
-    assert_eq!(packets[1..], [r#"42["last","words"]"#, "1"]);
+    assert_eq!(packets[1..], [r#"42["last","words"]"#, "41", "1"]);
     assert_eq!(client.get().await.0, 400);
+}
+
+#[tokio::test]
+async fn a_closed_client_is_disconnected_from_all_its_namespaces() {
+    let io = Server::default();
+    let (mut connected, mut gone) = watch(&io);
+    let (mut connected_too, mut gone_too) = watch_namespace(&io.of("/named"));
+    let client = Client::connect(start(&io, Options::default()).await, "40").await;
+    client.post("40/named,").await;
+    let (socket, named) = (next(&mut connected).await, next(&mut connected_too).await);
+    named.close();
+    assert!(!socket.is_connected() && !named.is_connected());
+    assert_eq!(next(&mut gone).await, "server namespace disconnect");
+    assert_eq!(next(&mut gone_too).await, "server namespace disconnect");
+    let mut packets = client.until("1").await.split_off(2);
+    packets[..2].sort();
+    assert_eq!(packets, ["41", "41/named,", "1"]);
+    socket.close(); // nothing is left to close
 }
 
 #[tokio::test]
