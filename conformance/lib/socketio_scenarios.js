@@ -188,7 +188,6 @@ globalThis.scenarios = (() => {
       same(socket.connected, false);
       const [closed] = await open(connect);
       const named = closed.io.socket("/named", {}); // another namespace of the same connection ends, too
-      named.connect();
       await next(named, "connect");
       const namedEnd = next(named, "disconnect");
       const [last, end] = [collect(closed, "last", 12), next(closed, "disconnect")];

@@ -185,6 +185,34 @@ async fn a_closed_client_is_disconnected_from_all_its_namespaces() {
 }
 
 #[tokio::test]
+async fn a_request_with_two_origins_is_refused() {
+    let address = start(&Server::default(), Options::default()).await;
+    let own = format!("Origin: http://{address}\r\n");
+    for (headers, status) in
+        [(own.clone(), "200"), (format!("{own}Origin: http://other\r\n"), "403")]
+    {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = format!(
+            "GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: {address}\r\n\
+             Connection: close\r\n{headers}\r\n"
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut response = String::new();
+        stream.read_to_string(&mut response).await.unwrap();
+        assert_eq!(&response[9..12], status, "{headers}");
+    }
+}
+
+#[tokio::test]
+async fn half_a_surrogate_pair_becomes_a_replacement_character() {
+    let io = Server::default();
+    io.on_connect(|socket, _| socket.on("echo", |socket, args, _| socket.emit("echo", args)));
+    let client = Client::connect(start(&io, Options::default()).await, "40").await;
+    client.post(r#"42["echo","a\ud83d\ud83d\ude00\udE00 \\ud83d\"",1]"#).await;
+    client.until(r#"42["echo","a\u{fffd}😀\u{fffd} \\ud83d\"",1]"#.replace("\\u{fffd}", "\u{fffd}").as_str()).await;
+}
+
+#[tokio::test]
 async fn an_acknowledgement_comes_late_never_or_in_time() {
     let io = Server::default();
     let (mut connected, _gone) = watch(&io);

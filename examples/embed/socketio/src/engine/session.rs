@@ -172,10 +172,12 @@ impl Session {
                 }
             }
             Packet::Pong => self.change(|state| state.pong_due = None),
-            // A pending poll ends with a Noop: the client knows.
+            // The client knows that the session has ended, so its pending poll ends with a Noop.
             Packet::Close => self.change(|state| {
                 state.close("transport close");
-                state.queue.push_back(NOOP.into());
+                if state.polling {
+                    state.queue.push_back(NOOP.into());
+                }
             }),
             Packet::Noop => {}
             Packet::Ping(_) | Packet::Upgrade => return None,
@@ -310,5 +312,23 @@ impl Drop for Request<'_> {
                 state.close("transport close");
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_a_pending_poll_gets_a_noop_when_the_client_closes() {
+        let on_websocket = Session::new("a".to_owned(), Carrier::WebSocket, 1000);
+        on_websocket.receive(Packet::Close).unwrap();
+        assert!(on_websocket.take().await.is_empty());
+
+        let polling = Session::new("b".to_owned(), Carrier::Polling, 1000);
+        let close = async { polling.receive(Packet::Close) };
+        let (body, closed) = tokio::join!(biased; polling.poll(), close);
+        assert_eq!((body.as_deref(), closed), (Some(NOOP), Some(())));
+        assert_eq!(polling.poll().await, None);
     }
 }

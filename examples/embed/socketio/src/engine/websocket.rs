@@ -38,7 +38,7 @@ impl Engine {
         let mut ws = opening.open(config.into()).await?;
         let session = match session {
             None => self.open(Carrier::WebSocket),
-            Some(session) if self.is_upgraded(&mut ws, &session).await => session,
+            Some(session) if self.upgrade(&mut ws, &session).await => session,
             Some(_) => return close(ws).await,
         };
         tokio::select! {
@@ -48,9 +48,9 @@ impl Engine {
         close(ws).await
     }
 
-    /// Moves a session to a WebSocket. It stays where it is when the client does not do so in time, or has
-    /// a WebSocket already.
-    async fn is_upgraded(&self, ws: &mut WebSocket, session: &Session) -> bool {
+    /// Moves a session to a WebSocket, and returns whether that succeeded. The session stays where it is when the
+    /// client does not complete the upgrade in time, or has a WebSocket already.
+    async fn upgrade(&self, ws: &mut WebSocket, session: &Session) -> bool {
         if !session.switch(Carrier::Polling, Carrier::Probed) {
             return false;
         }
