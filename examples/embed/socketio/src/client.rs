@@ -25,8 +25,8 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// What is done with the messages of a session. A client that breaks the protocol is closed, and so is one that
-    /// has connected to no namespace within `connect`.
+    /// Returns the function that handles the messages of a session. It closes a client that breaks the protocol, and so
+    /// does a timer if the client has connected to no namespace within `connect`.
     pub(crate) fn start(
         server: Server,
         session: Session,
@@ -67,7 +67,7 @@ impl Client {
         }
         let socket = lock(&self.sockets).get(&namespace).cloned().ok_or(Malformed)?;
         if !socket.is_connected() {
-            return Ok(()); // the client had not heard of that yet
+            return Ok(()); // the client sent this before it knew
         }
         if body == Body::Disconnect {
             lock(&self.sockets).remove(&namespace);

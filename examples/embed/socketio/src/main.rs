@@ -113,7 +113,7 @@ async fn run(args: Arguments) -> Result {
         let app = io.router(options).merge(script).merge(page(html.to_owned()));
         return Ok(serve(listener, app).await?);
     }
-    // Another port is another origin: the sockets let in what the page's server serves.
+    // Another port is another origin, so the socket server has to allow the origin of the page.
     let (sockets, theirs) = listen(&args.sockets).await?;
     let names = [address.to_string(), format!("localhost:{}", address.port())];
     options.origins = Origins::List(names.map(|name| format!("http://{name}")).to_vec());
@@ -124,7 +124,7 @@ async fn run(args: Arguments) -> Result {
     Ok(page.and(sockets)?)
 }
 
-/// What the public test suites of both protocols expect, at every loopback address.
+/// Serves what the public test suites of both protocols expect, at every loopback address.
 async fn conformance(address: &str) -> Result {
     let options = Options {
         ping_interval: Duration::from_millis(300),
@@ -152,7 +152,7 @@ async fn conformance(address: &str) -> Result {
     }
     let app = echo.router("/engine.io/").merge(io.router(options));
     let (listener, address) = listen(address).await?;
-    // `localhost` may be either; not every machine has the second.
+    // `localhost` may be either address, and not every machine has IPv6.
     if let Ok((second, _)) = listen(&format!("[::1]:{}", address.port())).await {
         tokio::spawn(serve(second, app.clone()));
     }

@@ -39,18 +39,20 @@ pub struct Args {
 }
 
 impl Args {
+    /// Adds an argument.
     pub fn push(&mut self, value: impl Into<Value>) {
         self.values.push(value.into());
     }
 
-    /// Adds binary data, and returns the placeholder that stands for it. It means nothing in other `Args`.
+    /// Adds binary data, and returns the placeholder that stands for it. The placeholder has no meaning in other
+    /// `Args`.
     pub fn attach(&mut self, bytes: impl Into<Bytes>) -> Value {
         self.attachments.push(bytes.into());
-        // In the order of keys in which others write it.
+        // Other implementations write the keys in this order.
         serde_json::json!({ "_placeholder": true, "num": self.attachments.len() - 1 })
     }
 
-    /// The binary data that a value of these `Args` stands for.
+    /// Returns the binary data for which a value of these `Args` stands, if it is a placeholder.
     pub fn binary(&self, placeholder: &Value) -> Option<&Bytes> {
         let at = placeholder_of(placeholder)??;
         self.attachments.get(at)

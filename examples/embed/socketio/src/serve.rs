@@ -1,4 +1,4 @@
-//! What a program needs around the server: the client script, and connections with a deadline.
+//! The parts of a program around the server: the client script, and HTTP connections with deadlines.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -24,7 +24,7 @@ const SCRIPT: &str = "node_modules/socket.io-client/dist/socket.io.js";
 const NOT_FOUND: &str = "The client script was not found: run `npm install --no-save socket.io-client`, or name the \
                          file by --client.\n";
 
-/// A route for the script that pages load as `/socket.io/socket.io.js`: at `path`, or found in a folder
+/// Returns a route for the script that pages load as `/socket.io/socket.io.js`: at `path`, or found in a folder
 /// `node_modules` here or above. When it is not found, this function prints how to get it, and the route answers 404.
 ///
 /// # Errors
@@ -58,7 +58,7 @@ pub async fn serve(listener: TcpListener, app: Router) -> io::Result<()> {
         match listener.accept().await {
             Ok((stream, _)) => drop(tokio::spawn(connection(stream, app.clone()))),
             Err(error) => {
-                // Out of file descriptors: connections that end give some back.
+                // The process may be out of file descriptors, until other connections end.
                 eprintln!("accept: {error}");
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
@@ -73,6 +73,6 @@ async fn connection(stream: TcpStream, app: Router) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(10));
     let service = TowerToHyperService::new(app);
-    // A client that goes away is no news for anybody.
+    // An error says only that the client has gone away.
     let _ = http.serve_connection(TokioIo::new(stream), service).with_upgrades().await;
 }

@@ -2,6 +2,7 @@
 //! the client from npm.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use embed_socketio::engine::Options;
@@ -209,7 +210,27 @@ async fn half_a_surrogate_pair_becomes_a_replacement_character() {
     io.on_connect(|socket, _| socket.on("echo", |socket, args, _| socket.emit("echo", args)));
     let client = Client::connect(start(&io, Options::default()).await, "40").await;
     client.post(r#"42["echo","a\ud83d\ud83d\ude00\udE00 \\ud83d\"",1]"#).await;
-    client.until(r#"42["echo","a\u{fffd}😀\u{fffd} \\ud83d\"",1]"#.replace("\\u{fffd}", "\u{fffd}").as_str()).await;
+    client.until("42[\"echo\",\"a\u{fffd}😀\u{fffd} \\\\ud83d\\\"\",1]").await;
+}
+
+#[tokio::test]
+async fn handlers_set_after_the_end_are_dropped() {
+    let io = Server::default();
+    let (mut connected, _gone) = watch(&io);
+    let client = Client::connect(start(&io, Options::default()).await, "40").await;
+    let socket = next(&mut connected).await;
+    let held = Arc::new(());
+    let hold = |socket: &Socket| {
+        let (first, second) = (held.clone(), held.clone());
+        socket.on("event", move |_, _, _| drop(first.clone()));
+        socket.on_disconnect(move |_, _| drop(second));
+    };
+    hold(&socket);
+    assert_eq!(Arc::strong_count(&held), 3);
+    client.post("41").await;
+    assert_eq!(Arc::strong_count(&held), 1);
+    hold(&socket);
+    assert_eq!(Arc::strong_count(&held), 1);
 }
 
 #[tokio::test]

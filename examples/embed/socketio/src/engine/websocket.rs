@@ -27,7 +27,7 @@ impl Engine {
             Asked::Plain => return Err(BAD_REQUEST),
         };
         let engine = self.clone();
-        // An error of the stream has ended the session: nobody else has to know.
+        // An error of the stream has ended the session already, so nothing is left to do about it.
         tokio::spawn(async move { drop(engine.run(opening, session).await) });
         Ok(response.into_response())
     }
@@ -116,7 +116,7 @@ async fn relay(ws: &mut WebSocket, session: &Session) -> &'static str {
     }
 }
 
-/// Starts the closing handshake behind what waits, and sees to its end.
+/// Starts the closing handshake behind the queue, and waits until the connection has ended.
 async fn close(mut ws: WebSocket) -> std::io::Result<()> {
     let _ = ws.endpoint.outbound.start_close(None, ""); // the client may have done so before
     while ws.event().await?.is_some() {}
