@@ -186,12 +186,16 @@ globalThis.scenarios = (() => {
       socket.emit("echo", "too late");
       same((await reason)[0], "io server disconnect");
       same(socket.connected, false);
-      const [closed] = await open(connect, 1, "/", { reconnection: false });
+      const [closed] = await open(connect);
+      const named = closed.io.socket("/named", {}); // another namespace of the same connection ends, too
+      await next(named, "connect");
+      const namedEnd = next(named, "disconnect");
       const [last, end] = [collect(closed, "last", 12), next(closed, "disconnect")];
       const words = "words".repeat(200000);
       closed.emit("close me", words);
       require((await last).every(([text]) => text === words), "other words");
-      same((await end)[0], "transport close");
+      same([(await end)[0], (await namedEnd)[0]], ["io server disconnect", "io server disconnect"]);
+      same([closed.active, named.active], [false, false]); // neither connects again by itself
       same(await ask(other, "ack", 1), [1]);
     },
 

@@ -15,7 +15,7 @@ pub fn clock(io: &Server, every: Duration) {
     });
 }
 
-/// Sends a number to everybody, another one each time: one of the 999 that it is not.
+/// Sends a number from 0 to 999 to everybody, and never the same number twice in a row.
 pub fn ticker(io: &Server, every: Duration) {
     let (random, mut count, mut value) = (RandomState::new(), 0_u64, 0);
     at_intervals(io, every, "stock price update", move || {

@@ -1,6 +1,5 @@
 //! One client, in all its namespaces.
 
-use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -11,22 +10,23 @@ use tokio::time::timeout;
 use ws_core::Message;
 
 use crate::engine::{OnMessage, Session};
+use crate::lock;
 use crate::packet::{Body, Decoder, Malformed, Packet};
 use crate::server::{Namespace, Refused, Server};
-use crate::socket::Socket;
+use crate::socket::{Socket, Sockets};
 
 pub(crate) struct Client {
     server: Server,
     session: Session,
     decoder: Decoder,
-    /// By the name of the namespace. Those that the server has disconnected stay.
-    sockets: HashMap<String, Socket>,
+    /// The sockets that the server has disconnected stay here.
+    sockets: Arc<Sockets>,
     has_connected: Arc<AtomicBool>,
 }
 
 impl Client {
-    /// What is done with the messages of a session. A client that breaks the protocol is closed, and so is one that
-    /// has connected to no namespace within `connect`.
+    /// Returns the function that handles the messages of a session. It closes a client that breaks the protocol, and so
+    /// does a timer if the client has connected to no namespace within `connect`.
     pub(crate) fn start(
         server: Server,
         session: Session,
@@ -40,7 +40,7 @@ impl Client {
                 late.close("connect timeout");
             }
         });
-        let (decoder, sockets) = (Decoder::new(max_binary), HashMap::new());
+        let (decoder, sockets) = (Decoder::new(max_binary), Arc::default());
         let mut client = Self { server, session, decoder, sockets, has_connected };
         Box::new(move |message| match message {
             Some(message) => {
@@ -53,7 +53,9 @@ impl Client {
     }
 
     fn end(&self) {
-        for socket in self.sockets.values() {
+        // Handlers run while the map is not locked: they may close the client.
+        let sockets = lock(&self.sockets).clone();
+        for socket in sockets.values() {
             let _ = guarded(|| socket.end(self.session.reason()));
         }
     }
@@ -63,19 +65,19 @@ impl Client {
         if let Body::Connect(auth) = body {
             return self.connect(&namespace, auth.unwrap_or_else(|| json!({})));
         }
-        let socket = self.sockets.get(&namespace).ok_or(Malformed)?.clone();
+        let socket = lock(&self.sockets).get(&namespace).cloned().ok_or(Malformed)?;
         if !socket.is_connected() {
-            return Ok(()); // the client had not heard of that yet
+            return Ok(()); // the client sent this before it knew
         }
         if body == Body::Disconnect {
-            self.sockets.remove(&namespace);
+            lock(&self.sockets).remove(&namespace);
             return guarded(|| socket.end("client namespace disconnect"));
         }
         guarded(|| socket.receive(body))
     }
 
     fn connect(&mut self, name: &str, auth: Value) -> Result<(), Malformed> {
-        if self.sockets.get(name).is_some_and(Socket::is_connected) {
+        if lock(&self.sockets).get(name).is_some_and(Socket::is_connected) {
             return Err(Malformed);
         }
         let unknown = Refused { message: "Invalid namespace".to_owned(), data: Value::Null };
@@ -89,8 +91,9 @@ impl Client {
             }
         };
         self.has_connected.store(true, SeqCst);
-        let socket = Socket::new(namespace.clone(), self.session.clone());
-        self.sockets.insert(name.to_owned(), socket.clone());
+        let sockets = Arc::downgrade(&self.sockets);
+        let socket = Socket::new(namespace.clone(), self.session.clone(), sockets);
+        lock(&self.sockets).insert(name.to_owned(), socket.clone());
         socket.send(Body::Connect(Some(json!({ "sid": socket.id() }))));
         namespace.insert(&socket);
         guarded(|| namespace.connected(&socket, &auth))

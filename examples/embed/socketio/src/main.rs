@@ -9,6 +9,7 @@ mod apps;
 
 use std::error::Error;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Duration;
 use std::{env, net::SocketAddr};
 
@@ -21,6 +22,8 @@ use embed_socketio::engine::{Engine, Options, encode};
 use embed_socketio::serve::{client_script, serve};
 use tokio::net::TcpListener;
 use ws_core::endpoint::Origins;
+
+const APPS: [&str; 5] = ["clock", "ticker", "chat", "im", "--conformance"];
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
@@ -38,7 +41,7 @@ struct Arguments {
 
 fn arguments() -> Result<Arguments> {
     let mut args = env::args().skip(1);
-    let app = args.next().ok_or(USAGE)?;
+    let app = args.next().filter(|app| APPS.contains(&&**app)).ok_or(USAGE)?;
     let (address, sockets) = ("127.0.0.1:3000".to_owned(), "127.0.0.1:3001".to_owned());
     let mut parsed = Arguments { app, address, every: None, sockets, client: None };
     while let Some(arg) = args.next() {
@@ -70,10 +73,21 @@ fn page(html: String) -> Router {
     Router::new().route("/", get(Html(html))).route("/app.css", get(css))
 }
 
-// One thread is plenty, and takes what comes in the order in which it comes.
+// One thread is enough for a demonstration, and it handles requests in the order in which they arrive.
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result {
-    let args = arguments()?;
+async fn main() -> ExitCode {
+    let (error, status) = match arguments() {
+        Err(error) => (error, 2),
+        Ok(args) => match run(args).await {
+            Err(error) => (error, 1),
+            Ok(()) => return ExitCode::SUCCESS,
+        },
+    };
+    eprintln!("{error}");
+    status.into()
+}
+
+async fn run(args: Arguments) -> Result {
     if args.app == "--conformance" {
         return conformance(&args.address).await;
     }
@@ -83,8 +97,7 @@ async fn main() -> Result {
         "clock" => include_str!("../pages/clock.html"),
         "ticker" => include_str!("../pages/ticker.html"),
         "chat" => include_str!("../pages/chat.html"),
-        "im" => include_str!("../pages/im.html"),
-        _ => return Err(USAGE.into()),
+        _ => include_str!("../pages/im.html"),
     };
     match args.app.as_str() {
         "clock" => apps::clock(&io, millis(5000)),
@@ -100,7 +113,7 @@ async fn main() -> Result {
         let app = io.router(options).merge(script).merge(page(html.to_owned()));
         return Ok(serve(listener, app).await?);
     }
-    // Another port is another origin: the sockets let in what the page's server serves.
+    // Another port is another origin, so the socket server has to allow the origin of the page.
     let (sockets, theirs) = listen(&args.sockets).await?;
     let names = [address.to_string(), format!("localhost:{}", address.port())];
     options.origins = Origins::List(names.map(|name| format!("http://{name}")).to_vec());
@@ -111,7 +124,7 @@ async fn main() -> Result {
     Ok(page.and(sockets)?)
 }
 
-/// What the public test suites of both protocols expect, at every loopback address.
+/// Serves what the public test suites of both protocols expect, at every loopback address.
 async fn conformance(address: &str) -> Result {
     let options = Options {
         ping_interval: Duration::from_millis(300),
@@ -139,7 +152,7 @@ async fn conformance(address: &str) -> Result {
     }
     let app = echo.router("/engine.io/").merge(io.router(options));
     let (listener, address) = listen(address).await?;
-    // `localhost` may be either; not every machine has the second.
+    // `localhost` may be either address, and not every machine has IPv6.
     if let Ok((second, _)) = listen(&format!("[::1]:{}", address.port())).await {
         tokio::spawn(serve(second, app.clone()));
     }

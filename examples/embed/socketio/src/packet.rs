@@ -39,18 +39,20 @@ pub struct Args {
 }
 
 impl Args {
+    /// Adds an argument.
     pub fn push(&mut self, value: impl Into<Value>) {
         self.values.push(value.into());
     }
 
-    /// Adds binary data, and returns the placeholder that stands for it. It means nothing in other `Args`.
+    /// Adds binary data, and returns the placeholder that stands for it. The placeholder has no meaning in other
+    /// `Args`.
     pub fn attach(&mut self, bytes: impl Into<Bytes>) -> Value {
         self.attachments.push(bytes.into());
-        // In the order of keys in which others write it.
+        // Other implementations write the keys in this order.
         serde_json::json!({ "_placeholder": true, "num": self.attachments.len() - 1 })
     }
 
-    /// The binary data that a value of these `Args` stands for.
+    /// Returns the binary data for which a value of these `Args` stands, if it is a placeholder.
     pub fn binary(&self, placeholder: &Value) -> Option<&Bytes> {
         let at = placeholder_of(placeholder)??;
         self.attachments.get(at)
@@ -187,8 +189,7 @@ impl Packet {
         };
         let (id, data) = split_digits(rest);
         let id = if id.is_empty() { None } else { Some(id.parse().ok()?) };
-        let data: Option<Value> =
-            if data.is_empty() { None } else { Some(serde_json::from_str(data).ok()?) };
+        let data: Option<Value> = if data.is_empty() { None } else { Some(parse(data)?) };
         if matches!(kind, "5" | "6") && !all_attached(data.as_ref()?, attachments) {
             return None;
         }
@@ -210,6 +211,34 @@ impl Packet {
         };
         Some((Self { namespace: namespace.to_owned(), body }, attachments))
     }
+}
+
+/// JSON text may escape half a surrogate pair, as `JSON.stringify` does, but a Rust string cannot hold it: U+FFFD
+/// replaces it.
+fn parse(json: &str) -> Option<Value> {
+    serde_json::from_str(json)
+        .or_else(|_| serde_json::from_str(&without_lone_surrogates(json)))
+        .ok()
+}
+
+fn without_lone_surrogates(json: &str) -> String {
+    let surrogate = |text: Option<&str>| {
+        let unit = u16::from_str_radix(text?.strip_prefix("\\u")?.get(..4)?, 16).ok()?;
+        (0xD800..=0xDFFF).contains(&unit).then_some(unit)
+    };
+    let (mut text, mut rest) = (String::with_capacity(json.len()), json);
+    while let Some(at) = rest.find('\\') {
+        text += &rest[..at];
+        let escape = &rest[at..];
+        let (written, length) = match (surrogate(Some(escape)), surrogate(escape.get(6..))) {
+            (Some(..0xDC00), Some(0xDC00..)) => (escape.get(..12), 12),
+            (Some(_), _) => (Some("\\ufffd"), 6),
+            (None, _) => (escape.get(..2), 2),
+        };
+        text += written.unwrap_or(escape);
+        rest = escape.get(length..).unwrap_or_default();
+    }
+    text + rest
 }
 
 fn split_digits(text: &str) -> (&str, &str) {

@@ -17,7 +17,7 @@ use crate::socket::Socket;
 pub struct Server(Arc<Mutex<HashMap<String, Namespace>>>);
 
 impl Server {
-    /// A namespace, which is there from now on. The main one, `/`, always is.
+    /// Returns a namespace, and creates it if there is none of this name. The main namespace, `/`, always exists.
     pub fn of(&self, name: &str) -> Namespace {
         let name = format!("/{}", name.strip_prefix('/').unwrap_or(name));
         lock(&self.0).entry(name).or_insert_with_key(|name| Namespace::new(name)).clone()
@@ -27,7 +27,7 @@ impl Server {
         if name == "/" { Some(self.of(name)) } else { lock(&self.0).get(name).cloned() }
     }
 
-    /// [`Namespace::on_connect`] of the main namespace.
+    /// Sets the handler of the main namespace, as [`Namespace::on_connect`] does.
     pub fn on_connect(&self, handler: impl Fn(&Socket, &Value) + Send + Sync + 'static) {
         self.of("/").on_connect(handler);
     }
@@ -37,12 +37,12 @@ impl Server {
         self.of("/").emit(event, args);
     }
 
-    /// Everybody in a room of the main namespace.
+    /// Returns everybody in a room of the main namespace.
     pub fn to(&self, room: &str) -> Broadcast {
         self.of("/").to(room)
     }
 
-    /// Routes for the server at `/socket.io/`.
+    /// Returns the routes of the server, at `/socket.io/`.
     pub fn router(&self, options: Options) -> Router {
         let (server, connect) = (self.clone(), options.connect_timeout);
         let max_binary = options.max_payload.saturating_mul(10);
@@ -53,10 +53,12 @@ impl Server {
     }
 }
 
-/// Why a client may not connect: the message of the client's `connect_error`, and its `data` if not null.
+/// Why a client may not connect. The client's `connect_error` event has both fields.
 #[derive(Clone, Debug)]
 pub struct Refused {
+    /// The message of the client's error.
     pub message: String,
+    /// The `data` of the client's error. If this is null, the error has none.
     pub data: Value,
 }
 
@@ -102,23 +104,24 @@ impl Namespace {
         &self.0.name
     }
 
-    /// `check` decides who may connect, by the payload that the client sends: an object, empty if it sends none.
+    /// Lets `check` decide who may connect. It is called with the payload that the client sends, an object, which is
+    /// empty if the client sends none.
     pub fn authorize(&self, check: impl Fn(&Value) -> Result<(), Refused> + Send + Sync + 'static) {
         *lock(&self.0.authorize) = Arc::new(check);
     }
 
-    /// `handler` is called with each client that has connected, and the payload that it has sent. Like all handlers it
-    /// must not block: it spawns a task for what takes long.
+    /// Calls `handler` with each client that has connected, and the payload that the client has sent. Like all
+    /// handlers, it must not block: work that takes long belongs in a task that the handler spawns.
     pub fn on_connect(&self, handler: impl Fn(&Socket, &Value) + Send + Sync + 'static) {
         *lock(&self.0.on_connect) = Arc::new(handler);
     }
 
-    /// Sends an event to everybody here.
+    /// Sends an event to everybody in this namespace.
     pub fn emit(&self, event: &str, args: impl Into<Args>) {
         self.all().emit(event, args);
     }
 
-    /// Everybody in a room, or the one whose id it is.
+    /// Returns everybody in a room. The id of a socket is a room, too, in which only that socket is.
     pub fn to(&self, room: &str) -> Broadcast {
         self.all().to(room)
     }
@@ -146,7 +149,7 @@ impl Namespace {
         lock(&self.0.members).remove(id);
     }
 
-    /// Calls `change` with the rooms of a socket that is here.
+    /// Calls `change` with the rooms of a socket, if it is in this namespace.
     pub(crate) fn change_rooms(&self, id: &str, change: impl FnOnce(&mut HashSet<String>) -> bool) {
         if let Some(member) = lock(&self.0.members).get_mut(id) {
             change(&mut member.rooms);
@@ -154,7 +157,7 @@ impl Namespace {
     }
 }
 
-/// Who gets an event: everybody in a namespace, or only those in some rooms.
+/// The receivers of an event: everybody in a namespace, or everybody in some of its rooms.
 #[derive(Clone)]
 #[must_use = "nothing is sent before `emit`"]
 pub struct Broadcast {
@@ -164,7 +167,7 @@ pub struct Broadcast {
 }
 
 impl Broadcast {
-    /// Those in this room, too: who is in two of the rooms gets the event once.
+    /// Adds the sockets in this room. A socket that is in several of the rooms gets the event once.
     pub fn to(mut self, room: &str) -> Self {
         self.rooms.push(room.to_owned());
         self

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -12,6 +12,9 @@ use crate::engine::{Session, new_id};
 use crate::lock;
 use crate::packet::{Args, Body};
 use crate::server::{Broadcast, Namespace};
+
+/// A client's sockets, by the name of the namespace.
+pub(crate) type Sockets = Mutex<HashMap<String, Socket>>;
 
 type OnEvent = dyn Fn(&Socket, Args, Ack) + Send + Sync;
 type OnDisconnect = dyn FnOnce(&Socket, &str) + Send;
@@ -24,20 +27,22 @@ struct Inner {
     id: String,
     namespace: Namespace,
     session: Session,
+    /// The sockets of the same client, until its session ends.
+    sockets: Weak<Sockets>,
     connected: AtomicBool,
     handlers: Mutex<HashMap<String, Arc<OnEvent>>>,
     on_disconnect: Mutex<Option<Box<OnDisconnect>>>,
     acks: Mutex<Acks>,
 }
 
-/// Who waits for an acknowledgement, by its id.
+/// The acknowledgements that this server waits for, by their ids.
 #[derive(Default)]
 struct Acks {
     next: u64,
     waiting: HashMap<u64, oneshot::Sender<Args>>,
 }
 
-/// Whoever has asked for an acknowledgement, until the answer comes or nobody waits for it any more.
+/// Removes an acknowledgement from those that are waited for when its future is dropped.
 struct Waiting(Socket, u64);
 
 impl Drop for Waiting {
@@ -51,11 +56,12 @@ impl Drop for Waiting {
 pub struct NoAck;
 
 impl Socket {
-    pub(crate) fn new(namespace: Namespace, session: Session) -> Self {
+    pub(crate) fn new(namespace: Namespace, session: Session, sockets: Weak<Sockets>) -> Self {
         Self(Arc::new(Inner {
             id: new_id(),
             namespace,
             session,
+            sockets,
             connected: AtomicBool::new(true),
             handlers: Mutex::default(),
             on_disconnect: Mutex::default(),
@@ -63,7 +69,7 @@ impl Socket {
         }))
     }
 
-    /// Another for each namespace of a client, and for each connection.
+    /// The id of this socket. A client has a different id in each namespace, and a new one each time it connects.
     pub fn id(&self) -> &str {
         &self.0.id
     }
@@ -72,18 +78,27 @@ impl Socket {
         &self.0.session
     }
 
+    /// Whether the client is in the namespace.
     pub fn is_connected(&self) -> bool {
         self.0.connected.load(SeqCst)
     }
 
-    /// `handler` is called with each `event` of this client, and replaces an earlier one. Events without a handler are ignored.
+    /// Calls `handler` with each `event` of this client. It replaces an earlier handler of that event. Events without a
+    /// handler are ignored, and a handler that is set after the client has left the namespace is dropped.
     pub fn on(&self, event: &str, handler: impl Fn(&Self, Args, Ack) + Send + Sync + 'static) {
-        lock(&self.0.handlers).insert(event.to_owned(), Arc::new(handler));
+        let mut handlers = lock(&self.0.handlers);
+        if self.is_connected() {
+            handlers.insert(event.to_owned(), Arc::new(handler));
+        }
     }
 
-    /// `handler` is called once, with the reason, when this client is not in the namespace any more.
+    /// Calls `handler` once, with the reason, when this client has left the namespace. It replaces an earlier
+    /// handler. A handler that is set later than that is dropped.
     pub fn on_disconnect(&self, handler: impl FnOnce(&Self, &str) + Send + 'static) {
-        *lock(&self.0.on_disconnect) = Some(Box::new(handler));
+        let mut on_disconnect = lock(&self.0.on_disconnect);
+        if self.is_connected() {
+            *on_disconnect = Some(Box::new(handler));
+        }
     }
 
     /// Sends an event to this client.
@@ -91,7 +106,11 @@ impl Socket {
         self.send(Body::Event { name: event.to_owned(), args: args.into(), ack: None });
     }
 
-    /// Sends an event at once. The future returns what the client acknowledges it with.
+    /// Sends an event at once. The future returns the arguments of the client's acknowledgement.
+    ///
+    /// # Errors
+    ///
+    /// The client has left the namespace, or has not acknowledged the event `within` this time.
     pub fn emit_with_ack<A: Into<Args>>(
         &self,
         event: &str,
@@ -117,20 +136,22 @@ impl Socket {
         }
     }
 
-    /// Everybody else in the namespace.
+    /// Returns everybody else in the namespace.
     pub fn broadcast(&self) -> Broadcast {
         self.0.namespace.all().except(self.id())
     }
 
-    /// Everybody else in a room.
+    /// Returns everybody else in a room.
     pub fn to(&self, room: &str) -> Broadcast {
         self.broadcast().to(room)
     }
 
+    /// Adds this client to a room.
     pub fn join(&self, room: &str) {
         self.0.namespace.change_rooms(self.id(), |rooms| rooms.insert(room.to_owned()));
     }
 
+    /// Removes this client from a room.
     pub fn leave(&self, room: &str) {
         self.0.namespace.change_rooms(self.id(), |rooms| rooms.remove(room));
     }
@@ -141,9 +162,13 @@ impl Socket {
         self.end("server namespace disconnect");
     }
 
-    /// Ends the connection to all namespaces.
+    /// Disconnects the client from all its namespaces, and then closes its session. The client does not reconnect by
+    /// itself, which it would do if it were only disconnected from some of them.
     pub fn close(&self) {
-        self.disconnect();
+        let sockets = self.0.sockets.upgrade().map(|sockets| lock(&sockets).clone());
+        for socket in sockets.unwrap_or_default().values() {
+            socket.disconnect();
+        }
         self.0.session.close("server namespace disconnect");
     }
 
@@ -174,7 +199,7 @@ impl Socket {
         if self.0.connected.swap(false, SeqCst) {
             self.0.namespace.remove(self.id());
             lock(&self.0.acks).waiting.clear();
-            // They may hold this socket.
+            // Handlers may hold this socket.
             lock(&self.0.handlers).clear();
             let handler = lock(&self.0.on_disconnect).take();
             if let Some(handler) = handler {
@@ -184,13 +209,14 @@ impl Socket {
     }
 }
 
-/// Acknowledges an event, if the client has asked for that.
+/// Acknowledges an event. It does nothing if the client has not asked for an acknowledgement.
 pub struct Ack {
     socket: Socket,
     id: Option<u64>,
 }
 
 impl Ack {
+    /// Sends the acknowledgement with these arguments.
     pub fn send(self, args: impl Into<Args>) {
         if let Some(id) = self.id {
             self.socket.send(Body::Ack { id, args: args.into() });

@@ -2,11 +2,12 @@
 //! the client from npm.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use embed_socketio::engine::Options;
 use embed_socketio::serve::serve;
-use embed_socketio::{Args, NoAck, Refused, Server, Socket};
+use embed_socketio::{Args, Namespace, NoAck, Refused, Server, Socket};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -80,9 +81,15 @@ async fn start(io: &Server, options: Options) -> SocketAddr {
 
 /// The sockets that connect, and why they go.
 fn watch(io: &Server) -> (mpsc::UnboundedReceiver<Socket>, mpsc::UnboundedReceiver<String>) {
+    watch_namespace(&io.of("/"))
+}
+
+fn watch_namespace(
+    namespace: &Namespace,
+) -> (mpsc::UnboundedReceiver<Socket>, mpsc::UnboundedReceiver<String>) {
     let ((sockets, connected), (reasons, gone)) =
         (mpsc::unbounded_channel(), mpsc::unbounded_channel());
-    io.on_connect(move |socket, _| {
+    namespace.on_connect(move |socket, _| {
         sockets.send(socket.clone()).unwrap();
         let reasons = reasons.clone();
         socket.on_disconnect(move |_, reason| reasons.send(reason.to_owned()).unwrap());
@@ -156,8 +163,74 @@ async fn what_was_sent_before_the_server_closes_is_fetched_before_the_close_pack
     assert_eq!(next(&mut gone).await, "server namespace disconnect");
     client.post("3").await; // a request that was on its way harms nothing
     let packets = client.until("1").await;
-    assert_eq!(packets[1..], [r#"42["last","words"]"#, "1"]);
+    assert_eq!(packets[1..], [r#"42["last","words"]"#, "41", "1"]);
     assert_eq!(client.get().await.0, 400);
+}
+
+#[tokio::test]
+async fn a_closed_client_is_disconnected_from_all_its_namespaces() {
+    let io = Server::default();
+    let (mut connected, mut gone) = watch(&io);
+    let (mut connected_too, mut gone_too) = watch_namespace(&io.of("/named"));
+    let client = Client::connect(start(&io, Options::default()).await, "40").await;
+    client.post("40/named,").await;
+    let (socket, named) = (next(&mut connected).await, next(&mut connected_too).await);
+    named.close();
+    assert!(!socket.is_connected() && !named.is_connected());
+    assert_eq!(next(&mut gone).await, "server namespace disconnect");
+    assert_eq!(next(&mut gone_too).await, "server namespace disconnect");
+    let mut packets = client.until("1").await.split_off(2);
+    packets[..2].sort();
+    assert_eq!(packets, ["41", "41/named,", "1"]);
+    socket.close(); // nothing is left to close
+}
+
+#[tokio::test]
+async fn a_request_with_two_origins_is_refused() {
+    let address = start(&Server::default(), Options::default()).await;
+    let own = format!("Origin: http://{address}\r\n");
+    for (headers, status) in
+        [(own.clone(), "200"), (format!("{own}Origin: http://other\r\n"), "403")]
+    {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = format!(
+            "GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: {address}\r\n\
+             Connection: close\r\n{headers}\r\n"
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut response = String::new();
+        stream.read_to_string(&mut response).await.unwrap();
+        assert_eq!(&response[9..12], status, "{headers}");
+    }
+}
+
+#[tokio::test]
+async fn half_a_surrogate_pair_becomes_a_replacement_character() {
+    let io = Server::default();
+    io.on_connect(|socket, _| socket.on("echo", |socket, args, _| socket.emit("echo", args)));
+    let client = Client::connect(start(&io, Options::default()).await, "40").await;
+    client.post(r#"42["echo","a\ud83d\ud83d\ude00\udE00 \\ud83d\"",1]"#).await;
+    client.until("42[\"echo\",\"a\u{fffd}😀\u{fffd} \\\\ud83d\\\"\",1]").await;
+}
+
+#[tokio::test]
+async fn handlers_set_after_the_end_are_dropped() {
+    let io = Server::default();
+    let (mut connected, _gone) = watch(&io);
+    let client = Client::connect(start(&io, Options::default()).await, "40").await;
+    let socket = next(&mut connected).await;
+    let held = Arc::new(());
+    let hold = |socket: &Socket| {
+        let (first, second) = (held.clone(), held.clone());
+        socket.on("event", move |_, _, _| drop(first.clone()));
+        socket.on_disconnect(move |_, _| drop(second));
+    };
+    hold(&socket);
+    assert_eq!(Arc::strong_count(&held), 3);
+    client.post("41").await;
+    assert_eq!(Arc::strong_count(&held), 1);
+    hold(&socket);
+    assert_eq!(Arc::strong_count(&held), 1);
 }
 
 #[tokio::test]

@@ -29,6 +29,7 @@ pub use session::{OnMessage, Session};
 /// Limits and time-outs. The defaults are those of the original server.
 #[derive(Clone, Debug)]
 pub struct Options {
+    /// The time between two Pings.
     pub ping_interval: Duration,
     /// How long a client may take to answer a Ping, and to fetch the rest of a session that the server closes.
     pub ping_timeout: Duration,
@@ -89,7 +90,7 @@ struct Inner {
 }
 
 impl Engine {
-    /// `on_session` is called for each new session, and returns what is done with its messages.
+    /// Calls `on_session` for each new session. It returns the function that handles the messages of that session.
     pub fn new(
         options: Options,
         on_session: impl Fn(&Session) -> OnMessage + Send + Sync + 'static,
@@ -98,7 +99,7 @@ impl Engine {
         Self(Arc::new(Inner { options, sessions: Mutex::default(), on_session }))
     }
 
-    /// Routes for the server at `path`, such as `/engine.io/`.
+    /// Returns the routes of the server, at `path`, such as `/engine.io/`.
     pub fn router(&self, path: &str) -> Router {
         Router::new().route(path, any(answer)).with_state(self.clone())
     }
@@ -135,7 +136,7 @@ impl Engine {
     }
 }
 
-/// 20 characters that nobody can guess: who knows the id of a session can use it.
+/// Returns 20 characters that nobody can guess, because whoever knows the id of a session can use it.
 pub(crate) fn new_id() -> String {
     let mut bytes = [0; 15];
     getrandom::fill(&mut bytes).expect("the system has random numbers");
@@ -178,6 +179,9 @@ fn query<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
 
 impl Engine {
     fn allows(&self, headers: &HeaderMap) -> bool {
+        if headers.get_all(header::ORIGIN).iter().nth(1).is_some() {
+            return false; // RFC 6454 §7.3 allows one: another reader of the request might see the other
+        }
         let text = |name| headers.get(name).map(HeaderValue::to_str).transpose();
         match (text(header::ORIGIN), text(header::HOST)) {
             (Ok(origin), Ok(host)) => {
@@ -222,7 +226,7 @@ impl Engine {
             body = to_bytes(request.into_body(), limit) => body.map_err(|_| TOO_LARGE)?,
             () = session.closed() => return Err(BAD_REQUEST),
         };
-        if receive(session, &body).is_none() {
+        if receive(session, &body).await.is_none() {
             session.abort("parse error");
             return Err(BAD_REQUEST);
         }
@@ -232,10 +236,14 @@ impl Engine {
     }
 }
 
-/// Does what the packets in a body say, if all of it is well-formed.
-fn receive(session: &Session, body: &[u8]) -> Option<()> {
-    for packet in packet::decode_payload(std::str::from_utf8(body).ok()?)? {
+/// Handles the packets in a body, if all of it is well-formed.
+async fn receive(session: &Session, body: &[u8]) -> Option<()> {
+    let packets = packet::decode_payload(std::str::from_utf8(body).ok()?)?;
+    for (count, packet) in (1..).zip(packets) {
         session.receive(packet)?;
+        if count % 100 == 0 {
+            tokio::task::yield_now().await; // other clients have their turn
+        }
     }
     Some(())
 }

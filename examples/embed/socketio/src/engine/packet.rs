@@ -47,7 +47,7 @@ pub(super) fn open(handshake: &Value) -> Message {
     format!("0{handshake}").into()
 }
 
-/// The packet that carries a message of the application.
+/// Returns the packet that carries a message of the application.
 pub fn encode(message: Message) -> Message {
     message.as_text().map(|text| format!("4{text}").into()).unwrap_or(message)
 }

@@ -1,4 +1,4 @@
-//! One session: what waits for the client, what carries it, and whether the client is still there.
+//! One session: its queue of packets for the client, the transport that carries them, and its heartbeat.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -25,7 +25,7 @@ pub(super) enum Carrier {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Open,
-    /// The application has closed the session; what waits may still be fetched.
+    /// The application has closed the session. The client may still fetch the queue.
     Closing,
     Closed,
 }
@@ -51,8 +51,8 @@ struct Inner {
     on_message: Mutex<Option<OnMessage>>,
 }
 
-/// What the application does with each message of a client, and with `None` when the session has ended. It must not
-/// wait: the next message is read when it has returned.
+/// Called with each message of a client, and with `None` when the session has ended. It must not block: the next
+/// message is read when it has returned.
 pub type OnMessage = Box<dyn FnMut(Option<Message>) + Send>;
 
 /// A client's session. A clone is another handle of the same session.
@@ -78,7 +78,7 @@ impl Session {
         *lock(&self.0.on_message) = Some(on_message);
     }
 
-    /// The id that the client shows with each request.
+    /// The id that the client sends with each request.
     pub fn id(&self) -> &str {
         &self.0.id
     }
@@ -100,7 +100,7 @@ impl Session {
         });
     }
 
-    /// Ends the session when the client has got what was sent before.
+    /// Ends the session when the client has fetched everything that was sent before.
     pub fn close(&self, reason: &'static str) {
         self.change(|state| {
             if state.phase == Phase::Open {
@@ -109,12 +109,12 @@ impl Session {
         });
     }
 
-    /// Ends the session now. What waits is dropped.
+    /// Ends the session at once, and drops its queue.
     pub(super) fn abort(&self, reason: &'static str) {
         self.change(|state| state.close(reason));
     }
 
-    /// Why the session has ended. Empty while it has not.
+    /// Returns why the session has ended. The text is empty while the session is open.
     pub fn reason(&self) -> &'static str {
         self.0.state.borrow().reason
     }
@@ -135,7 +135,7 @@ impl Session {
         self.until(|state| state.phase != Phase::Open).await;
     }
 
-    /// Waits until it has ended, and nothing is left to fetch.
+    /// Waits until the session has ended and nothing is left to fetch.
     pub(super) async fn closed(&self) {
         self.until(|state| state.phase == Phase::Closed).await;
     }
@@ -161,7 +161,7 @@ impl Session {
         self.abort("transport close");
     }
 
-    /// Does what a packet of the client says. `None` when a client may not send it here.
+    /// Handles a packet of the client. Returns `None` if a client may not send this packet here.
     pub(super) fn receive(&self, packet: Packet) -> Option<()> {
         match packet {
             Packet::Message(message) => {
@@ -172,10 +172,12 @@ impl Session {
                 }
             }
             Packet::Pong => self.change(|state| state.pong_due = None),
-            // A pending poll ends with a Noop: the client knows.
+            // The client knows that the session has ended, so its pending poll ends with a Noop.
             Packet::Close => self.change(|state| {
                 state.close("transport close");
-                state.queue.push_back(NOOP.into());
+                if state.polling {
+                    state.queue.push_back(NOOP.into());
+                }
             }),
             Packet::Noop => {}
             Packet::Ping(_) | Packet::Upgrade => return None,
@@ -183,8 +185,8 @@ impl Session {
         Some(())
     }
 
-    /// The body of the response to a poll: what waits, as soon as something does. `None` refuses the poll.
-    /// A second one at the same time ends the session, and so does one that the client gives up.
+    /// Waits until the queue has packets, and returns them as the body of the response to a poll. `None` refuses the
+    /// poll. A second poll at the same time ends the session, and so does a poll that the client cancels.
     pub(super) async fn poll(&self) -> Option<String> {
         let request = self.request(|state| &mut state.polling)?;
         self.until(|state| {
@@ -195,11 +197,12 @@ impl Session {
         .await;
         let packets = request.done(|state| {
             if state.carrier == Carrier::WebSocket {
-                return vec![NOOP.into()]; // what waits goes there
+                return vec![NOOP.into()]; // the WebSocket carries the queue
             }
             let mut packets = state.take();
             if packets.is_empty() {
-                // Behind what waited, not with it: the client drops what it gets together with a Close packet.
+                // The Close packet has a response of its own: the client drops the packets that it gets together with
+                // one.
                 packets.push(if state.phase == Phase::Open { NOOP } else { CLOSE }.into());
                 if state.phase == Phase::Closing {
                     state.phase = Phase::Closed;
@@ -233,13 +236,13 @@ impl Session {
         first.then_some(Request { session: self, slot, done: false })
     }
 
-    /// What waits for the WebSocket, as soon as something does. Nothing, when the session has ended.
+    /// Waits until the queue has packets for the WebSocket, and returns them. Returns none if the session has ended.
     pub(super) async fn take(&self) -> Vec<Message> {
         self.until(|state| !state.queue.is_empty() || state.phase != Phase::Open).await;
         self.change(State::take)
     }
 
-    /// Goes on to the next carrier, if this is the one before it.
+    /// Changes the carrier to `to` if it is `from`, and returns whether it has.
     pub(super) fn switch(&self, from: Carrier, to: Carrier) -> bool {
         self.change(|state| {
             let fits = state.carrier == from && state.phase != Phase::Closed;
@@ -250,7 +253,7 @@ impl Session {
         })
     }
 
-    /// Goes back to polling when the WebSocket has not made it.
+    /// Goes back to polling after an upgrade that has failed.
     pub(super) fn cancel_upgrade(&self) {
         self.change(|state| {
             if matches!(state.carrier, Carrier::Probed | Carrier::Upgrading) {
@@ -281,8 +284,8 @@ impl State {
     }
 }
 
-/// A request that is being answered. The session ends when it is dropped before that: what the client has
-/// sent, or would have got, is lost.
+/// A request that is being answered. If it is dropped before that, the session ends, because the packets of the request
+/// or of its response are lost.
 pub(super) struct Request<'a> {
     session: &'a Session,
     slot: fn(&mut State) -> &mut bool,
@@ -310,5 +313,23 @@ impl Drop for Request<'_> {
                 state.close("transport close");
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_a_pending_poll_gets_a_noop_when_the_client_closes() {
+        let on_websocket = Session::new("a".to_owned(), Carrier::WebSocket, 1000);
+        on_websocket.receive(Packet::Close).unwrap();
+        assert!(on_websocket.take().await.is_empty());
+
+        let polling = Session::new("b".to_owned(), Carrier::Polling, 1000);
+        let close = async { polling.receive(Packet::Close) };
+        let (body, closed) = tokio::join!(biased; polling.poll(), close);
+        assert_eq!((body.as_deref(), closed), (Some(NOOP), Some(())));
+        assert_eq!(polling.poll().await, None);
     }
 }

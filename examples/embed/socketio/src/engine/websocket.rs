@@ -27,7 +27,7 @@ impl Engine {
             Asked::Plain => return Err(BAD_REQUEST),
         };
         let engine = self.clone();
-        // An error of the stream has ended the session: nobody else has to know.
+        // An error of the stream has ended the session already, so nothing is left to do about it.
         tokio::spawn(async move { drop(engine.run(opening, session).await) });
         Ok(response.into_response())
     }
@@ -38,7 +38,7 @@ impl Engine {
         let mut ws = opening.open(config.into()).await?;
         let session = match session {
             None => self.open(Carrier::WebSocket),
-            Some(session) if self.is_upgraded(&mut ws, &session).await => session,
+            Some(session) if self.upgrade(&mut ws, &session).await => session,
             Some(_) => return close(ws).await,
         };
         tokio::select! {
@@ -48,9 +48,9 @@ impl Engine {
         close(ws).await
     }
 
-    /// Moves a session to a WebSocket. It stays where it is when the client does not do so in time, or has
-    /// a WebSocket already.
-    async fn is_upgraded(&self, ws: &mut WebSocket, session: &Session) -> bool {
+    /// Moves a session to a WebSocket, and returns whether that succeeded. The session stays where it is when the
+    /// client does not complete the upgrade in time, or has a WebSocket already.
+    async fn upgrade(&self, ws: &mut WebSocket, session: &Session) -> bool {
         if !session.switch(Carrier::Polling, Carrier::Probed) {
             return false;
         }
@@ -116,7 +116,7 @@ async fn relay(ws: &mut WebSocket, session: &Session) -> &'static str {
     }
 }
 
-/// Starts the closing handshake behind what waits, and sees to its end.
+/// Starts the closing handshake behind the queue, and waits until the connection has ended.
 async fn close(mut ws: WebSocket) -> std::io::Result<()> {
     let _ = ws.endpoint.outbound.start_close(None, ""); // the client may have done so before
     while ws.event().await?.is_some() {}
