@@ -21,7 +21,7 @@ use rustls::{
 use super::TlsError;
 use super::error::into_io;
 use crate::error::{Deadline, Error, Result};
-use crate::sync::{lock, try_lock};
+use crate::sync::shared::{lock, try_lock};
 use crate::timed::{MIN_WAIT, is_loss, is_timeout};
 use crate::transport::Transport;
 use crate::url::UrlError;
