@@ -43,8 +43,9 @@ pub enum ProtocolError {
     InvalidDeflate,
     /// A frame is longer than [`Config::max_frame`](crate::Config::max_frame).
     FrameTooLarge,
-    /// A message is longer than [`Config::max_message`](crate::Config::max_message). For a compressed message, the inflated
-    /// length counts; it may also be too long for the limit of the compression ratio.
+    /// A message is longer than [`Config::max_message`](crate::Config::max_message). For a compressed message, the
+    /// inflated length counts. A compressed message can also be too long for its payload, because of the limit of the
+    /// compression ratio.
     MessageTooLarge,
     /// No answer to a keepalive Ping came within [`Config::pong_timeout`](crate::Config::pong_timeout) (RFC 6455 §5.5.2).
     PongTimeout,
@@ -63,8 +64,8 @@ impl ProtocolError {
         }
     }
 
-    /// The reason for the Close frame that tells the peer: what `Display` says without the section and without a number
-    /// of the peer's. It is ASCII and shorter than 123 bytes.
+    /// Returns the reason for the Close frame that reports this error to the peer. It is the text of `Display` without
+    /// the section of the RFC, and without a number that the peer has sent. It is ASCII and shorter than 123 bytes.
     #[cfg(feature = "endpoint")]
     pub(crate) fn reason(self) -> &'static str {
         let text = self.text();
@@ -123,8 +124,8 @@ pub enum SendError {
     Closing,
     /// More output waits than the endpoint may hold, because the stream is slower than the sender.
     OutputFull,
-    /// A fragmented message is open. Another message has to wait for its end, and a further fragment has to be of its kind
-    /// (RFC 6455 §5.4).
+    /// A fragmented message is open. Another message has to wait until it is complete, and its further fragments must
+    /// be of the same kind, text or binary (RFC 6455 §5.4).
     MessageOpen,
     /// The payload of the previous frame is not complete.
     PayloadPending,

@@ -136,7 +136,7 @@ impl Connector {
     /// - `http://[user:password@]host[:port]` is an HTTP proxy, which is asked with CONNECT and `Basic` credentials.
     ///   The default port is 80.
     /// - `socks5://[user:password@]host[:port]` or `socks5h://…` is a SOCKS5 proxy. Both schemes have the same meaning
-    ///   here. The default port is 1080. A user needs a password, and the other way round.
+    ///   here. The default port is 1080. Give both a user and a password, or neither.
     ///
     /// In the user and the password, percent-encode characters such as `@` and `/`. If the URL is not valid,
     /// [`connect`](Self::connect) returns an error.

@@ -87,11 +87,15 @@ pub enum Deadline {
 impl Error {
     /// Returns whether a client may succeed if it connects again.
     ///
-    /// This is `true` if the stream failed, if a deadline has passed, or if the server or the proxy refused with a
+    /// This is `true` if the stream failed, if it ended during the opening handshake
+    /// ([`HandshakeEof`](Self::HandshakeEof)), if a deadline has passed, or if the server or the proxy refused with a
     /// temporary status: 408, 429, 500 to 599, or a code of SOCKS5 that means that the server cannot be reached. It is
     /// also `true` if a name could not be [resolved](Self::Resolve), unless the system reports that there is no such
     /// name. Only Linux distinguishes that from a network that is down. A client should wait before it connects again,
     /// for a random time that grows with each attempt (RFC 6455 §7.2.3).
+    ///
+    /// If a `ws://` URL leads to a port that expects TLS, the server may just end the connection. That is a
+    /// `HandshakeEof` too, although it would happen again.
     ///
     /// It is `false` for errors that would happen again, such as an [`Io`](Self::Io) of the kind
     /// [`InvalidData`](io::ErrorKind::InvalidData), [`Unsupported`](io::ErrorKind::Unsupported) or

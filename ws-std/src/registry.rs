@@ -19,8 +19,8 @@ const WAKE_AGAIN: Duration = Duration::from_millis(20);
 /// The most time for messages that have come and output that waits, before the Close frame.
 const TIME_TO_FINISH: Duration = Duration::from_secs(5);
 
-/// Whether shutting down the read side ends a blocked read, and what has come before can still be read. On other systems it
-/// loses that, or wakes nobody.
+/// Whether shutting down the read side of a socket ends a blocked read, and the bytes that arrived before can still be
+/// read. On other systems the bytes are lost, or the read goes on waiting.
 pub(crate) const SHUTDOWN_WAKES_READS: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
 /// A listening socket, until it is closed.

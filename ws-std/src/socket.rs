@@ -105,8 +105,12 @@ impl<T: Transport> WebSocket<T> {
     ///
     /// # Errors
     ///
+    /// It is no error if the stream ends or is reset without a Close frame: `read` returns `None`, and the code in
+    /// [`close_info`](Self::close_info) is 1006.
+    ///
     /// - [`Error::Protocol`] if the peer broke the protocol;
-    /// - [`Error::Io`] if the stream failed;
+    /// - [`Error::Io`] if the stream failed in any other way, for example because it is in non-blocking mode;
+    /// - `Error::Tls`, with the feature `rustls`, if the peer sent a TLS alert or a record that is not valid;
     /// - [`Error::Random`] if a client got no random bytes;
     /// - [`Error::Timeout`] with [`Deadline::Pong`] if the peer did not answer a keepalive Ping, or with
     ///   [`Deadline::Read`] if no message arrived in time. After the latter nothing has changed: call `read` again to
@@ -199,12 +203,13 @@ impl<T: Transport> WebSocket<T> {
     /// # }
     /// ```
     ///
-    /// Once the connection is over, each call continues to end the stream without waiting. Dropping the socket may then
-    /// wait for the peer; see [`WebSocket`].
+    /// Once the connection is over, each call does what it can to end the stream, without waiting. If you drop the
+    /// socket before the stream has ended, the drop may wait for the peer; see [`WebSocket`].
     ///
-    /// A call never blocks over TCP, Unix sockets and TLS over these. Over TCP on Windows, and over a [`Transport`]
-    /// without [`set_nonblocking`](Transport::set_nonblocking), a read or a write may take a millisecond.
-    /// [`queue`](Self::queue) itself writes when 64 KiB are queued, within the write time-out.
+    /// Over TCP, Unix sockets and TLS over these, a call never waits, with one exception: over TCP on Windows, a read
+    /// or a write may take a millisecond. It may also do so over a [`Transport`] without
+    /// [`set_nonblocking`](Transport::set_nonblocking). Unlike `try_read`, [`queue`](Self::queue) can wait: when 64 KiB
+    /// are queued, it writes them, within the write time-out.
     ///
     /// # Errors
     ///

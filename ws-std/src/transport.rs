@@ -25,9 +25,9 @@ use crate::tcp::Tcp;
 ///   again. A stream may hold written bytes back until it is flushed, as a TLS stream does. If a flush times out, the stream
 ///   keeps these bytes, and the next flush continues.
 /// - **[`Interrupted`](io::ErrorKind::Interrupted) means: call again** after a look at the deadlines. From a write or a
-///   flush it also says that the peer has taken some of the bytes that were held back, which shows that it is alive. An error
-///   with a code of the operating system, which comes from a signal, does not say that. A stream that makes its own
-///   errors returns [`WouldBlock`](io::ErrorKind::WouldBlock) if the peer has taken nothing.
+///   flush it also says that the peer has taken some of the bytes that were held back, which shows that the peer is
+///   alive. This does not apply to an error with a code of the operating system, which comes from a signal. If the peer
+///   has taken nothing, a stream that makes its own errors returns [`WouldBlock`](io::ErrorKind::WouldBlock).
 ///
 /// # Windows
 ///

@@ -201,8 +201,9 @@ impl Timers {
         }
     }
 
-    /// Notes what was written since the clock was last read. Returns whether there was output at that time of which
-    /// nothing was written. `waiting` is whether there is output, and `is_open` whether the connection is open.
+    /// Notes what was written since the clock was last read. Returns whether output was already waiting at that time,
+    /// and none of it has been written since. `waiting` says whether there is output now, and `is_open` whether the
+    /// connection is open.
     #[cfg(feature = "endpoint")]
     pub(crate) fn look_at_output(&mut self, waiting: bool, is_open: impl FnOnce() -> bool) -> bool {
         let written = self.marks & WRITTEN != 0;
@@ -348,8 +349,8 @@ impl Timers {
         }
     }
 
-    /// Postpones a deadline that has passed, and returns whether it did. It postpones by an eighth of the time-out, at
-    /// most a second, and once until something arrives.
+    /// Postpones a deadline that has passed by an eighth of its time-out, at most a second, and returns whether it did.
+    /// It does not postpone the same deadline again until something has arrived.
     fn put_off(&mut self, due: Due, at: Instant, unparsed: bool) -> bool {
         let (grace, timeout, since) = match due {
             Due::Lost => (PONG_GRACE, self.pong_timeout, &mut self.received),

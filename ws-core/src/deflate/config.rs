@@ -64,9 +64,11 @@ impl DeflateConfig {
 
     /// Sets the largest window that the server may use. Default: 12 bits on a server, 15 bits on a client.
     ///
-    /// A server never uses more. It uses less if the client asks for less, and announces the window in its answer. A client
-    /// with 15 bits asks for nothing. With fewer bits it demands them: a server that cannot limit its window declines the
-    /// extension, and the connection is then uncompressed (RFC 7692 §7.1.2.1).
+    /// A server never uses more. It uses less if the client asks for less, and announces the window in its answer.
+    ///
+    /// A client whose setting is 15 bits asks for nothing. A client with fewer bits requires the server to use no more
+    /// than that. A server that cannot limit its window then declines the extension, and the connection is uncompressed
+    /// (RFC 7692 §7.1.2.1).
     #[must_use]
     pub const fn server_max_window_bits(mut self, bits: WindowBits) -> Self {
         self.server_max_window_bits = Some(bits);
@@ -90,8 +92,9 @@ impl DeflateConfig {
     /// Sets what a server does about a client that cannot limit its window.
     /// Default: [`UnlimitedClient::NoContextTakeover`].
     ///
-    /// The setting has no effect on a client, nor on a server whose
-    /// [`client_max_window_bits`](Self::client_max_window_bits) is 15.
+    /// `unlimited_client` has no effect on a client, because only a server answers offers. It also has no effect on a
+    /// server whose [`client_max_window_bits`](Self::client_max_window_bits) is 15, because every client stays within
+    /// 15 bits anyway.
     #[must_use]
     pub const fn unlimited_client(mut self, answer: UnlimitedClient) -> Self {
         self.unlimited_client = answer;

@@ -15,8 +15,9 @@
 //! - The result never depends on how the payload and the output are cut, nor on whether an engine was shared.
 //! - The limits apply while a message is being inflated.
 //! - Blocks may be final. The next block continues with the same window, in the same message or in the next one.
-//! - A message is complete if the four bytes that its sender removed end a block without content, and no bit is left over.
-//!   So a truncated message is an error, and no part of a message gets into the next one.
+//! - A message is complete if the four bytes that its sender removed, once they are appended again, end a block without
+//!   content, and no bit is left over. So a truncated message is an error, and no part of a message gets into the next
+//!   one.
 //! - A message may also end with a final block. An empty payload is an empty message.
 //! - A distance that reaches back before everything that was received is an error. So is one that is longer than the
 //!   window of a `SliceInflater`.

@@ -17,9 +17,9 @@ use super::zlib::Decoder;
 /// An engine takes 48 KB to inflate, and 137 to 380 KB to compress. A connection uses one only during a call, except in the
 /// middle of a message that arrives in pieces, when it keeps the engine.
 ///
-/// The pool keeps the engines that were used last, each in the state in which its connection left it. If the same connection
-/// uses it next, it continues from there, which is faster. (For inflating, this needs a window of 15 bits.) Otherwise
-/// the engine is set up from the history of the other connection.
+/// The pool keeps the engines that were used last, each in the state in which its connection left it. If the same
+/// connection uses the engine next, the engine continues from there, which is faster. (For inflating, this needs a
+/// window of 15 bits.) Otherwise the engine is set up from the history of the other connection.
 ///
 /// A clone is another handle of the same pool. Nobody waits for an engine: if all of them are in use, a further one is
 /// made, and dropped after the call.

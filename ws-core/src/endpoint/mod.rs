@@ -272,8 +272,8 @@ impl Endpoint {
     /// an event nor a failure. [`Next::Wait`] means that all output is written or taken, and [`Next::Done`] that the
     /// stream accepts no more. [`Outbound::has_dropped`] returns whether output was dropped instead of written.
     ///
-    /// While the stream accepts no output, the driver has to read into the side that [`Next::Write`] contains. What it
-    /// reads is parsed up to the next event, which [`next`](Self::next) returns.
+    /// While the stream accepts no output, the driver has to read into the receiving side, which [`Next::Write`]
+    /// contains. What it reads is parsed up to the next event, which [`next`](Self::next) returns.
     pub fn next_write(&mut self, clock: impl FnOnce() -> Instant) -> Next<'_> {
         self.inbound.hold(&mut self.outbound);
         // The driver calls again although everything is written: the stream holds some output back, and the driver has

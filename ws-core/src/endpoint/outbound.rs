@@ -272,9 +272,9 @@ impl Outbound {
         Ok(())
     }
 
-    /// Puts a message that was encoded before into the output. A server shares its bytes with all other receivers. If
-    /// it is compressed, connections with the same window and no context takeover share the compressed bytes. The first
-    /// of them compresses the message, at its own level.
+    /// Puts a message that was encoded before into the output. On a server, all receivers share its bytes. If it is
+    /// compressed, connections with the same window and no context takeover share the compressed bytes. The first of
+    /// these connections compresses the message, at its own level.
     ///
     /// # Errors
     ///

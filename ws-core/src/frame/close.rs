@@ -36,8 +36,8 @@ impl CloseCode {
     pub const PROTOCOL_ERROR: Self = Self(1002);
     /// 1003: the endpoint cannot accept this type of data.
     pub const UNSUPPORTED_DATA: Self = Self(1003);
-    /// 1005: the Close frame has no code (RFC 6455 §7.1.5). It is never on the wire: to close with it sends a Close
-    /// frame with an empty body.
+    /// 1005: the Close frame has no code (RFC 6455 §7.1.5). It is never on the wire. If you close with it, a Close
+    /// frame with an empty body is sent.
     pub const NO_STATUS: Self = Self(1005);
     /// 1006: the connection ended without a Close frame. This code is only reported, never sent.
     pub const ABNORMAL: Self = Self(1006);

@@ -238,9 +238,9 @@ fn mask_ends_into<const N: usize>(from: &[u8], to: &mut [u8], key: MaskingKey) -
     true
 }
 
-/// How many bytes one call copies. For more than that, the C library uses an instruction that on some processors takes ten
-/// times as long if source and target are at nearly the same offset in their pages. Payloads that move from the start of one
-/// buffer to the start of another are.
+/// How many bytes one call copies. To copy more, the C library uses an instruction that takes ten times as long on some
+/// processors if source and target are at nearly the same offset in their pages. They often are, when a payload moves
+/// from the start of one buffer to the start of another.
 const COPY: usize = 2048;
 
 /// Copies as many bytes as there is room for, without a way to panic. Returns the number of bytes written.
