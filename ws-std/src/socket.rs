@@ -223,6 +223,10 @@ impl<T: Transport> WebSocket<T> {
     ///
     /// To answer messages while reading, prefer [`queue`](Self::queue), which needs one write for many messages.
     ///
+    /// While the stream accepts nothing, `send` reads ahead, up to the first message that the peer has sent. So two peers
+    /// may each send one long message at the same time. If both send more before they read, neither can go on until a
+    /// time-out. In such a protocol, read and send in different threads ([`split`](Self::split)).
+    ///
     /// # Errors
     ///
     /// - [`Error::Send`] if the connection is closing, or if the peer has closed before it received the whole message;
