@@ -230,66 +230,6 @@ fn statuses_of_plain_answers() {
     assert_eq!(read_back(&page, "content-length"), (200, vec!["70000".to_owned()]));
 }
 
-// RFC 9110 §15, RFC 6585, RFC 7725. Of other statuses the phrase is empty (RFC 9112 §4).
-#[test]
-fn phrases_are_those_of_the_rfcs() {
-    let phrases = [
-        (200, "OK"),
-        (201, "Created"),
-        (202, "Accepted"),
-        (203, "Non-Authoritative Information"),
-        (204, "No Content"),
-        (205, "Reset Content"),
-        (206, "Partial Content"),
-        (300, "Multiple Choices"),
-        (301, "Moved Permanently"),
-        (302, "Found"),
-        (303, "See Other"),
-        (304, "Not Modified"),
-        (307, "Temporary Redirect"),
-        (308, "Permanent Redirect"),
-        (400, "Bad Request"),
-        (401, "Unauthorized"),
-        (402, "Payment Required"),
-        (403, "Forbidden"),
-        (404, "Not Found"),
-        (405, "Method Not Allowed"),
-        (406, "Not Acceptable"),
-        (407, "Proxy Authentication Required"),
-        (408, "Request Timeout"),
-        (409, "Conflict"),
-        (410, "Gone"),
-        (411, "Length Required"),
-        (412, "Precondition Failed"),
-        (413, "Content Too Large"),
-        (414, "URI Too Long"),
-        (415, "Unsupported Media Type"),
-        (416, "Range Not Satisfiable"),
-        (417, "Expectation Failed"),
-        (421, "Misdirected Request"),
-        (422, "Unprocessable Content"),
-        (426, "Upgrade Required"),
-        (428, "Precondition Required"),
-        (429, "Too Many Requests"),
-        (431, "Request Header Fields Too Large"),
-        (451, "Unavailable For Legal Reasons"),
-        (500, "Internal Server Error"),
-        (501, "Not Implemented"),
-        (502, "Bad Gateway"),
-        (503, "Service Unavailable"),
-        (504, "Gateway Timeout"),
-        (505, "HTTP Version Not Supported"),
-        (511, "Network Authentication Required"),
-    ];
-    for status in 200..600 {
-        let known = phrases.iter().find(|(known, _)| *known == status);
-        let phrase = known.map_or("", |(_, phrase)| phrase);
-        let text = http(status, &[], b"").unwrap();
-        let line = text.split_once("\r\n").unwrap().0;
-        assert_eq!(line, format!("HTTP/1.1 {status} {phrase}"));
-    }
-}
-
 // RFC 6455 §4.2.2-4, §10.2.
 #[test]
 fn server_origin_403() {
