@@ -132,31 +132,32 @@ for (const [name, received, sent, events] of EXCHANGES) {
 }
 
 const MALFORMED = [
-  ["an unmasked frame", "81 05", 1002],
-  ["a reserved bit", "c1 80 00000000", 1002],
-  ["a reserved opcode", "83 80 00000000", 1002],
-  ["a fragmented ping", "09 80 00000000", 1002],
-  ["a ping of 126 bytes", "89 fe 007e", 1002],
-  ["a length that is not minimal", "82 fe 007d", 1002],
-  ["a length of 2^63", "82 ff 8000000000000000", 1002],
-  ["a continuation of nothing", "80 80 00000000", 1002],
-  ["a message inside a message", "01 80 00000000 81 80 00000000", 1002],
-  ["a close of one byte", "88 81 00000000 03", 1002],
-  ["a close with 1005", "88 82 00000000 03ed", 1002],
-  ["a close whose reason is not UTF-8", "88 83 00000000 03e8 ff", 1007],
-  ["text that is not UTF-8, before its frame ends", "81 85 00000000 48 ff", 1007],
-  ["text that ends inside a character", "81 82 00000000 48 c3", 1007],
-  ["a frame of 16 MiB and one byte", "82 ff 0000000001000001", 1009],
+  ["an unmasked frame", "81 05", 1002, "unmasked frame from a client"],
+  ["a reserved bit", "c1 80 00000000", 1002, "reserved bit set without an extension"],
+  ["a reserved opcode", "83 80 00000000", 1002, "reserved opcode"],
+  ["a fragmented ping", "09 80 00000000", 1002, "fragmented control frame"],
+  ["a ping of 126 bytes", "89 fe 007e", 1002, "control frame of more than 125 bytes"],
+  ["a length that is not minimal", "82 fe 007d", 1002, "length not in its shortest form"],
+  ["a length of 2^63", "82 ff 8000000000000000", 1002, "length of 2^63 or more"],
+  ["a continuation of nothing", "80 80 00000000", 1002, "continuation while no message is open"],
+  ["a message inside a message", "01 80 00000000 81 80 00000000", 1002, "new message inside a fragmented one"],
+  ["a close of one byte", "88 81 00000000 03", 1002, "close frame with a body of one byte"],
+  ["a close with 1005", "88 82 00000000 03ed", 1002, "close code must not be sent"],
+  ["a close whose reason is not UTF-8", "88 83 00000000 03e8 ff", 1007, "close reason is not UTF-8"],
+  ["text that is not UTF-8, before its frame ends", "81 85 00000000 48 ff", 1007, "text is not UTF-8"],
+  ["text that ends inside a character", "81 82 00000000 48 c3", 1007, "text is not UTF-8"],
+  ["a frame of 16 MiB and one byte", "82 ff 0000000001000001", 1009, "frame longer than the limit"],
   // What fits into a 32-bit length when its upper half is lost.
-  ["a frame of 2^32 + 5 bytes", "82 ff 0000000100000005", 1009],
-  ["a frame of 2^63 - 1 bytes", "82 ff 7fffffffffffffff", 1009],
+  ["a frame of 2^32 + 5 bytes", "82 ff 0000000100000005", 1009, "frame longer than the limit"],
+  ["a frame of 2^63 - 1 bytes", "82 ff 7fffffffffffffff", 1009, "frame longer than the limit"],
 ];
-for (const [name, frames, code] of MALFORMED) {
+for (const [name, frames, code, reason] of MALFORMED) {
   await check(`${name}: ${code}`, () => {
     const { connection, told, output, rest } = exchange(frames);
     assert.equal(told.length, 1);
     assert.equal(told[0][0], "failed");
-    assert.equal(output.toString("hex"), `8802${code.toString(16).padStart(4, "0")}`);
+    const close = Buffer.from([0x88, 2 + reason.length, code >> 8, code & 0xff, ...Buffer.from(reason)]);
+    assert.equal(output.toString("hex"), close.toString("hex"));
     assert.equal(rest, "shutdown");
     connection.shutDown();
     assert.equal(connection.next(0).type, "wait");
@@ -210,7 +211,7 @@ await check("a close that is not answered times out", () => {
 await check("what cannot be sent is refused", () => {
   const { connection } = exchange("");
   assert(!connection.sendText(hex("ff")) && !connection.ping(Buffer.alloc(126)));
-  assert(!connection.close(1005) && !connection.close(70000) && !connection.close(1000, "x".repeat(124)));
+  assert(!connection.close(1006) && !connection.close(70000) && !connection.close(1000, "x".repeat(124)));
   assert.equal(connection.next(0).type, "wait");
   connection.drop();
 });
