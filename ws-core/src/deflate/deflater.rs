@@ -123,6 +123,8 @@ impl Deflater {
             let rest = done.and_then(|(read, _)| message.get(read..));
             if rest.is_some_and(|rest| drain(lease.engine(), rest)) {
                 lease.put(false);
+            } else {
+                lease.discard();
             }
             *stamp = Stamp::NONE;
         }
@@ -145,7 +147,7 @@ impl Deflater {
         if done {
             self.stamp = lease.put(self.takeover || !end);
         } else {
-            drop(lease);
+            lease.discard();
             self.stamp = Stamp::NONE;
             output.truncate(start);
             store(piece, end, output);
@@ -183,7 +185,7 @@ fn engine<'p>(
     len: usize,
 ) -> Lease<'p, Deflate, Settings> {
     let settings = Settings { bits: history.bits(), options };
-    let (mut lease, resumed) = pool.deflate().take(stamp, settings, make);
+    let (mut lease, resumed) = pool.deflate().take(stamp, settings);
     if !resumed {
         let engine = lease.engine();
         engine.reset();
@@ -195,7 +197,7 @@ fn engine<'p>(
     lease
 }
 
-fn make(Settings { bits, options }: Settings) -> Deflate {
+pub(super) fn make(Settings { bits, options }: Settings) -> Deflate {
     Deflate::new_with_config(DeflateConfig {
         level: options.level.into(),
         // zlib-rs has no 8 bits. With 9 bits it refers back at most 250 bytes, because a match may need 262 bytes after it.

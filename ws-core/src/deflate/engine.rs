@@ -9,11 +9,6 @@ pub(super) trait Engine {
     /// Decodes `input` into the output, and writes at most `room` bytes.
     fn step(&mut self, input: &[u8], room: usize) -> Step;
 
-    /// Like [`step`](Self::step), but `input` is the payload of a whole message. An engine may have a faster way for that.
-    fn whole(&mut self, input: &[u8], room: usize) -> Step {
-        self.step(input, room)
-    }
-
     /// Like [`step`](Self::step), with room for one byte that is thrown away. It shows whether there is more output.
     fn probe(&mut self, input: &[u8]) -> Step;
 
@@ -35,15 +30,12 @@ pub(super) struct Step {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// All of the input is decoded, and there is room left. From [`Engine::whole`], it can also mean that a block ended earlier.
+    /// All of the input is decoded, and there is room left.
     Input,
     /// The room is used up, and there may be more output.
     Output,
     /// A final block (BFINAL) has ended.
     Final,
-    /// The message is complete, and the bytes that were removed from its end are decoded, too.
-    #[cfg(feature = "zlib-rs")]
-    Complete,
     /// The input is not DEFLATE, or it refers too far back.
     Invalid,
 }

@@ -31,6 +31,15 @@ impl History {
     /// Appends plaintext.
     pub(super) fn push(&mut self, plain: &[u8]) {
         let size = self.bits.size();
+        // Usually the window is full, and the bytes fit before its end.
+        let end = self.start.saturating_add(plain.len());
+        if self.bytes.len() == size {
+            if let Some(oldest) = self.bytes.get_mut(self.start..end) {
+                oldest.copy_from_slice(plain);
+                self.start = end & size.wrapping_sub(1);
+                return;
+            }
+        }
         if let Some(rest) = plain.len().checked_sub(size) {
             self.reserve(size);
             self.bytes.clear();

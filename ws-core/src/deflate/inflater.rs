@@ -7,7 +7,7 @@ use super::limits::Limits;
 use super::message::{Need, Progress};
 use super::pool::{Pool, Stamp};
 use super::window::WindowBits;
-use super::zlib::{Call, Decoder, new_engine, rebuild};
+use super::zlib::{Call, Decoder, SHORT};
 use crate::ProtocolError;
 
 /// Inflates the messages of one direction of a connection with engines of a [`Pool`].
@@ -86,18 +86,34 @@ impl Inflater {
         output: &mut [u8],
     ) -> Result<Inflated, ProtocolError> {
         self.progress.check()?;
-        if self.engine.is_none() && input.is_empty() && !end {
+        let Self { pool, history, takeover, limits, progress, engine, stamp } = self;
+        if engine.is_none() && input.is_empty() && !end {
             // An engine would have nothing to do.
             return Ok(Inflated { consumed: 0, produced: 0, need: Need::Input });
         }
-        let Self { pool, history, takeover, limits, progress, engine, stamp } = self;
         let shelf = pool.inflate();
         let mut lease = match engine.take() {
             Some(Engine(engine)) => shelf.with(engine, ()),
             None => {
-                let (mut lease, resumed) = shelf.take(*stamp, (), |()| new_engine());
+                let (mut lease, resumed) = shelf.take(*stamp, ());
                 if !resumed {
-                    rebuild(lease.engine(), history);
+                    lease.engine().rebuild(history);
+                }
+                if end && (1..=SHORT).contains(&input.len()) {
+                    let room = progress.room(*limits, input.len()).min(output.len());
+                    let room = output.get_mut(..room).unwrap_or_default();
+                    if let Some(produced) = lease.engine().short(input, room) {
+                        if *takeover {
+                            history.push(room.get(..produced).unwrap_or_default());
+                        }
+                        *stamp = lease.put(*takeover && history.bits() == WindowBits::MAX);
+                        return Ok(Inflated {
+                            consumed: input.len(),
+                            produced,
+                            need: Need::Nothing,
+                        });
+                    }
+                    lease.engine().rebuild(history);
                 }
                 lease
             }

@@ -103,10 +103,8 @@ impl Progress {
             let (len, limit) = self.next_limit(limits, rest.len());
             let rest = rest.get(..len).unwrap_or_default();
             let room = usize::try_from(limit.saturating_sub(self.inflated)).unwrap_or(usize::MAX);
-            let whole = end && self.has_not_begun() && rest.len() == input.len();
             let step = match room {
                 0 => engine.probe(rest),
-                _ if whole => engine.whole(rest, room),
                 _ => engine.step(rest, room),
             };
             self.account(step, rest);
@@ -118,12 +116,6 @@ impl Progress {
             run.produced = run.produced.saturating_add(step.produced);
             match step.outcome {
                 Outcome::Output if step.produced < room => return Ok(run),
-                #[cfg(feature = "zlib-rs")]
-                Outcome::Complete => {
-                    *self = Self::new();
-                    run.need = Need::Nothing;
-                    return Ok(run);
-                }
                 Outcome::Final => {
                     self.restarts = self.restarts.saturating_add(1);
                     let work = self.restarts.saturating_mul(RESTART);
@@ -146,9 +138,15 @@ impl Progress {
         }
     }
 
-    /// Returns whether nothing of the message has been decoded.
-    const fn has_not_begun(&self) -> bool {
-        self.compressed == 0 && self.drained
+    /// Returns how many bytes may come from the next `len` bytes of the payload, if one step may decode all of them, or nothing.
+    #[cfg(feature = "zlib-rs")]
+    pub(super) fn room(&self, limits: Limits, len: usize) -> usize {
+        let (most, limit) = self.next_limit(limits, len);
+        if most < len {
+            0
+        } else {
+            usize::try_from(limit.saturating_sub(self.inflated)).unwrap_or(usize::MAX)
+        }
     }
 
     /// Returns how many of the payload's next `len` bytes one step may decode, and how long the message may be by

@@ -9,7 +9,7 @@ use std::thread::available_parallelism;
 
 use zlib_rs::Deflate;
 
-use super::deflater::Settings;
+use super::deflater::{self, Settings};
 use super::zlib::Decoder;
 
 /// Engines that any number of connections share.
@@ -70,17 +70,18 @@ impl Stamp {
 /// The engines of one kind. Each has its own place, which stays locked while the engine is in use.
 pub(super) struct Shelf<E, S> {
     places: Box<[Mutex<Place<E, S>>]>,
+    make: fn(S) -> E,
     /// How often an engine was put back. The count is approximate, because two threads may count the same.
     time: AtomicU64,
 }
 
 struct Place<E, S> {
-    idle: Option<Idle<E, S>>,
+    kept: Option<Kept<E, S>>,
     /// How often an engine from which a connection can continue was left here.
     count: u64,
 }
 
-struct Idle<E, S> {
+struct Kept<E, S> {
     engine: Box<E>,
     settings: S,
     /// The number in the engine's [`Stamp`].
@@ -89,12 +90,18 @@ struct Idle<E, S> {
     time: u64,
 }
 
-/// An engine in use, with the place that it goes back to, if one was free. Dropping the lease drops the engine.
+/// An engine in use. Dropping the lease without [`put`](Self::put) leaves an engine from whose state no connection can continue.
 pub(super) struct Lease<'s, E, S> {
     shelf: &'s Shelf<E, S>,
-    place: Option<(usize, MutexGuard<'s, Place<E, S>>)>,
-    engine: Box<E>,
+    held: Held<'s, E, S>,
     settings: S,
+}
+
+enum Held<'s, E, S> {
+    /// The engine works in its place, which stays locked.
+    Place(usize, MutexGuard<'s, Place<E, S>>),
+    /// No place was free.
+    Own(Box<E>),
 }
 
 impl Pool {
@@ -106,7 +113,10 @@ impl Pool {
     /// Returns a pool that keeps at most this many engines to inflate, and as many to compress, including those in use. A
     /// number above 1,024 counts as 1,024.
     pub fn with_engines(most: NonZeroUsize) -> Self {
-        Self(Arc::new(Shared { inflate: Shelf::new(most), deflate: Shelf::new(most) }))
+        Self(Arc::new(Shared {
+            inflate: Shelf::new(most, |()| Decoder::new()),
+            deflate: Shelf::new(most, deflater::make),
+        }))
     }
 
     pub(super) fn inflate(&self) -> &Shelf<Decoder, ()> {
@@ -125,48 +135,55 @@ impl Default for Pool {
 }
 
 impl<E, S: Copy + PartialEq> Shelf<E, S> {
-    fn new(most: NonZeroUsize) -> Self {
-        let place = || Mutex::new(Place { idle: None, count: 0 });
+    fn new(most: NonZeroUsize, make: fn(S) -> E) -> Self {
+        let place = || Mutex::new(Place { kept: None, count: 0 });
         Self {
             places: core::iter::repeat_with(place).take(most.get().min(MOST)).collect(),
+            make,
             time: AtomicU64::new(0),
         }
     }
 
     /// Locks a place whose engine is not in use.
+    #[inline]
     fn lock(&self, place: usize) -> Option<MutexGuard<'_, Place<E, S>>> {
-        match self.places.get(place)?.try_lock() {
+        let mutex = self.places.get(place)?;
+        match mutex.try_lock() {
             Ok(guard) => Some(guard),
             Err(TryLockError::WouldBlock) => None,
-            // `take` removes an engine from its place before it is used, so after a panic the place is empty.
-            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::Poisoned(poisoned)) => {
+                // Its engine has panicked.
+                let mut guard = poisoned.into_inner();
+                guard.kept = None;
+                mutex.clear_poison();
+                Some(guard)
+            }
         }
     }
 
     /// Takes an engine. Also returns whether it is in the state of `stamp`.
-    pub(super) fn take(
-        &self,
-        stamp: Stamp,
-        settings: S,
-        make: fn(S) -> E,
-    ) -> (Lease<'_, E, S>, bool) {
+    pub(super) fn take(&self, stamp: Stamp, settings: S) -> (Lease<'_, E, S>, bool) {
         if stamp != Stamp::NONE {
             if let Some(mut guard) = self.lock(stamp.place) {
-                if let Some(Idle { engine, settings, .. }) =
-                    guard.idle.take_if(|idle| idle.count == stamp.count)
-                {
-                    let place = Some((stamp.place, guard));
-                    return (Lease { shelf: self, place, engine, settings }, true);
+                if let Some(kept) = guard.kept.as_mut().filter(|kept| kept.count == stamp.count) {
+                    kept.count = 0;
+                    let settings = kept.settings;
+                    let held = Held::Place(stamp.place, guard);
+                    return (Lease { shelf: self, held, settings }, true);
                 }
             }
         }
-        let mut place = self.best(Some(settings));
-        let idle = place.as_mut().and_then(|(_, guard)| guard.idle.take());
-        let engine = match idle {
-            Some(idle) if idle.settings == settings => idle.engine,
-            _ => Box::new(make(settings)),
+        let held = match self.best(Some(settings)) {
+            Some((place, mut guard)) => {
+                match &mut guard.kept {
+                    Some(kept) if kept.settings == settings => kept.count = 0,
+                    kept => *kept = None,
+                }
+                Held::Place(place, guard)
+            }
+            None => Held::Own(Box::new((self.make)(settings))),
         };
-        (Lease { shelf: self, place, engine, settings }, false)
+        (Lease { shelf: self, held, settings }, false)
     }
 
     /// Returns a place for an engine with these settings, or `None` if engines from all places are in use. A place whose engine no
@@ -175,9 +192,9 @@ impl<E, S: Copy + PartialEq> Shelf<E, S> {
         let mut best: Option<((u8, u64), usize, MutexGuard<'_, _>)> = None;
         for at in 0..self.places.len() {
             let Some(guard) = self.lock(at) else { continue };
-            let rank = match &guard.idle {
+            let rank = match &guard.kept {
                 None => (1, 0),
-                Some(Idle { settings: own, count, time, .. }) => {
+                Some(Kept { settings: own, count, time, .. }) => {
                     match (settings == Some(*own), *count == 0) {
                         (true, true) => (0, 0),
                         (false, true) => (1, 1),
@@ -198,35 +215,63 @@ impl<E, S: Copy + PartialEq> Shelf<E, S> {
 
     /// Returns a lease for an engine that was taken out by [`Lease::keep`], so that it can be put back.
     pub(super) fn with(&self, engine: Box<E>, settings: S) -> Lease<'_, E, S> {
-        Lease { shelf: self, place: None, engine, settings }
+        Lease { shelf: self, held: Held::Own(engine), settings }
     }
 }
 
-impl<E, S: Copy + PartialEq> Lease<'_, E, S> {
+impl<'s, E, S: Copy + PartialEq> Lease<'s, E, S> {
     pub(super) fn engine(&mut self) -> &mut E {
-        &mut self.engine
+        let Self { shelf, held, settings } = self;
+        match held {
+            Held::Place(_, guard) => {
+                let new = || Kept {
+                    engine: Box::new((shelf.make)(*settings)),
+                    settings: *settings,
+                    count: 0,
+                    time: 0,
+                };
+                &mut guard.kept.get_or_insert_with(new).engine
+            }
+            Held::Own(engine) => engine,
+        }
     }
 
     /// Puts the engine back and returns its stamp. `resumable` says whether a connection can continue from its state.
     pub(super) fn put(self, resumable: bool) -> Stamp {
-        let Self { shelf, place, engine, settings } = self;
-        let Some((place, mut guard)) = place.or_else(|| shelf.best(None)) else {
-            return Stamp::NONE;
+        let Self { shelf, held, settings } = self;
+        let (place, mut guard) = match held {
+            Held::Place(place, guard) => (place, guard),
+            Held::Own(engine) => {
+                let Some((place, mut guard)) = shelf.best(None) else { return Stamp::NONE };
+                guard.kept = Some(Kept { engine, settings, count: 0, time: 0 });
+                (place, guard)
+            }
         };
-        let mut count = 0;
-        if resumable {
-            guard.count = guard.count.wrapping_add(1).max(1);
-            count = guard.count;
-        }
         let time = shelf.time.load(Relaxed).wrapping_add(1);
         shelf.time.store(time, Relaxed);
-        guard.idle = Some(Idle { engine, settings, count, time });
-        if resumable { Stamp { place, count } } else { Stamp::NONE }
+        let Place { kept: Some(kept), count } = &mut *guard else { return Stamp::NONE };
+        kept.time = time;
+        if !resumable {
+            return Stamp::NONE;
+        }
+        *count = count.wrapping_add(1).max(1);
+        kept.count = *count;
+        Stamp { place, count: *count }
     }
 
     /// Takes the engine out, for a message that comes in pieces.
     pub(super) fn keep(self) -> Box<E> {
-        self.engine
+        let Self { shelf, held, settings } = self;
+        let engine = match held {
+            Held::Place(_, mut guard) => guard.kept.take().map(|kept| kept.engine),
+            Held::Own(engine) => Some(engine),
+        };
+        engine.unwrap_or_else(|| Box::new((shelf.make)(settings)))
+    }
+
+    /// Drops the engine.
+    pub(super) fn discard(self) {
+        drop(self.keep());
     }
 }
 
@@ -244,7 +289,7 @@ mod tests {
 
     /// Here the engines are numbers, and their settings are letters.
     fn shelf(most: usize) -> Shelf<u32, char> {
-        Shelf::new(NonZeroUsize::new(most).unwrap())
+        Shelf::new(NonZeroUsize::new(most).unwrap(), made)
     }
 
     fn made(settings: char) -> u32 {
@@ -253,7 +298,7 @@ mod tests {
 
     /// Takes an engine and drops it. Returns which one it was, and whether it was in that state.
     fn take(shelf: &Shelf<u32, char>, stamp: Stamp, settings: char) -> (u32, bool) {
-        let (lease, resumed) = shelf.take(stamp, settings, made);
+        let (lease, resumed) = shelf.take(stamp, settings);
         (*lease.keep(), resumed)
     }
 
@@ -266,7 +311,7 @@ mod tests {
         let shelf = shelf(2);
         let a = put(&shelf, 1, 'x', true);
         let b = put(&shelf, 2, 'x', true);
-        let (lease, resumed) = shelf.take(a, 'x', made);
+        let (lease, resumed) = shelf.take(a, 'x');
         assert!(resumed);
         // The stamp identifies only that state.
         let later = lease.put(true);
@@ -312,9 +357,9 @@ mod tests {
     fn nobody_waits_for_an_engine() {
         let shelf = shelf(1);
         let stamp = put(&shelf, 1, 'x', true);
-        let (mut working, _) = shelf.take(stamp, 'x', made);
+        let (mut working, _) = shelf.take(stamp, 'x');
         *working.engine() = 5;
-        let (other, resumed) = shelf.take(stamp, 'x', made);
+        let (other, resumed) = shelf.take(stamp, 'x');
         assert!(!resumed);
         assert_eq!(other.put(true), Stamp::NONE);
         let stamp = working.put(true);
@@ -327,7 +372,7 @@ mod tests {
         let stamp = put(&shelf, 1, 'x', true);
         let panicked = std::thread::scope(|scope| {
             let work = || {
-                let _lease = shelf.take(stamp, 'x', made);
+                let _lease = shelf.take(stamp, 'x');
                 panic!("on purpose")
             };
             scope.spawn(work).join().is_err()

@@ -10,23 +10,64 @@ use zlib_rs::{Inflate, InflateError, InflateFlush, Status};
 use super::engine::{Engine, Outcome, Step, TAIL};
 use super::history::History;
 
+/// The longest payload that is copied, so that one call of the engine can decode it with the bytes that follow it.
+pub(super) const SHORT: usize = 512;
+
+/// With this many bytes behind those that it decodes, an engine stays in its fastest loop up to the end of a block.
+const PAD: usize = 16;
+
 /// An inflate engine, with room for a short payload and the bytes that are appended to it.
 pub(super) struct Decoder {
     inflate: Inflate,
     padded: [u8; SHORT + TAIL.len() + PAD],
 }
 
-/// Returns an inflate engine in its initial state.
-pub(super) fn new_engine() -> Decoder {
-    Decoder { inflate: Inflate::new(false, 15), padded: [0; SHORT + TAIL.len() + PAD] }
-}
+impl Decoder {
+    /// Returns an engine in its initial state.
+    pub(super) fn new() -> Self {
+        Self { inflate: Inflate::new(false, 15), padded: [0; SHORT + TAIL.len() + PAD] }
+    }
 
-/// Puts the engine into the state after it has decoded the history.
-pub(super) fn rebuild(engine: &mut Decoder, history: &History) {
-    engine.inflate.reset(false);
-    for part in history.parts() {
-        // It fails only for streams with a header.
-        let _ = engine.inflate.set_dictionary(part);
+    /// Puts the engine into the state after it has decoded the history.
+    pub(super) fn rebuild(&mut self, history: &History) {
+        self.inflate.reset(false);
+        for part in history.parts() {
+            // It fails only for streams with a header.
+            let _ = self.inflate.set_dictionary(part);
+        }
+    }
+
+    /// Decodes the payload of a whole message together with the bytes that were removed, and returns the length of the message.
+    ///
+    /// Returns `None` if the payload is longer than [`SHORT`], or the message is not a usual one, which has one block and an empty one
+    /// after it, or it leaves no room in `output`. Then the engine has to be rebuilt.
+    pub(super) fn short(&mut self, payload: &[u8], output: &mut [u8]) -> Option<usize> {
+        let Self { inflate, padded } = self;
+        let len = payload.len();
+        let (start, after) = padded.split_at_mut_checked(len)?;
+        let after = after.first_chunk_mut::<{ TAIL.len() + PAD }>()?;
+        start.copy_from_slice(payload);
+        *after = [0; TAIL.len() + PAD];
+        after.first_chunk_mut().map(|tail| *tail = TAIL)?;
+        let end = len.checked_add(TAIL.len())?;
+        let given = padded.get(..end.checked_add(PAD)?)?;
+        // With `Block` the engine stops at the end of a block.
+        let (consumed, produced, result) = decompress(inflate, given, output, InflateFlush::Block);
+        let rest = len.checked_sub(consumed).filter(|rest| *rest <= 1)?;
+        if result != Ok(Status::Ok) || produced == output.len() {
+            return None;
+        }
+        // One byte more, so that it shows whether the engine stops before it.
+        let last = padded.get(consumed..=end)?;
+        let ended = decompress(inflate, last, &mut [0], InflateFlush::Block);
+        if ended != (rest.checked_add(TAIL.len())?, 0, Ok(Status::Ok)) {
+            return None;
+        }
+        // A block without content has begun in the last 47 bits or fewer, and has ended with the last byte. A fixed block has only
+        // 10 bits and would have ended earlier, and a dynamic one has more than 47. So it was a stored block, and no bit is
+        // left over. It has begun in bits that are zero here, so it is not final.
+        let zero = payload.ends_with(&[0, 0]) || rest == 0 && payload.ends_with(&[0]);
+        (zero || block_end(inflate) == Some(End::Open)).then_some(produced)
     }
 }
 
@@ -43,68 +84,34 @@ pub(super) struct Call<'a> {
     pub(super) over: bool,
 }
 
-/// The longest payload that is copied, so that one call of the engine can decode it with the bytes that follow it.
-const SHORT: usize = 512;
-
-/// With this many bytes behind those that it decodes, an engine stays in its fastest loop up to the end of a block.
-const PAD: usize = 16;
-
 impl Call<'_> {
-    /// Decodes the payload of a whole message together with the bytes that were removed. Returns `None` if the message is not a
-    /// usual one, which has one block and an empty one after it.
-    fn short(&mut self, input: &[u8], room: usize) -> Option<Step> {
-        let Decoder { inflate, padded } = &mut *self.engine;
-        let len = input.len();
-        let (payload, after) = padded.split_at_mut_checked(len)?;
-        payload.copy_from_slice(input);
-        let after = after.first_chunk_mut::<{ TAIL.len() + PAD }>()?;
-        *after = [0; TAIL.len() + PAD];
-        after.first_chunk_mut().map(|tail| *tail = TAIL)?;
-        let end = len.checked_add(TAIL.len())?;
-        let free = self.output.get_mut(self.written..)?;
-        let free = free.get_mut(..room.min(free.len()))?;
-        let given = padded.get(..end.checked_add(PAD)?)?;
-        // With `Block` the engine stops at the end of a block.
-        let (consumed, produced, result) = decompress(inflate, given, free, InflateFlush::Block);
-        let rest = len.checked_sub(consumed).filter(|_| result == Ok(Status::Ok))?;
-        let full = produced == free.len();
-        let step = |outcome| Step { consumed, produced, outcome };
-        if full || rest > 1 {
-            self.written = self.written.saturating_add(produced);
-            return Some(step(if full { Outcome::Output } else { Outcome::Input }));
-        }
-        let last = padded.get(consumed..=end)?;
-        let ended = decompress(inflate, last, &mut [0], InflateFlush::Block);
-        if ended != (rest.checked_add(TAIL.len())?, 0, Ok(Status::Ok)) {
-            return None;
-        }
-        // A block without content has begun in the last 47 bits or fewer, and has ended with the last byte. A fixed block has only
-        // 10 bits and would have ended earlier, and a dynamic one has more than 47. So it was a stored block, and no bit is
-        // left over. It has begun in bits that are zero here, so it is not final.
-        let zero = padded.get(..len)?.ends_with(&[0, 0]) || rest == 0 && input.ends_with(&[0]);
-        if !zero && !self.is_at_end() {
-            return None;
-        }
-        self.written = self.written.saturating_add(produced);
-        Some(Step { consumed: len, produced, outcome: Outcome::Complete })
-    }
-
-    /// Returns whether no bit is left over at the end of a block, and notes whether the block was final. Nothing may have
-    /// come after the block.
-    fn is_at_end(&mut self) -> bool {
-        let [a, b, c, d] = TAIL;
-        // This is an empty block. Leftover bits are the upper bits of 0xff, so they would begin a final block or an invalid
-        // one.
-        let empty = [0, a, b, c, d];
-        let next = decompress(&mut self.engine.inflate, &empty, &mut [0], InflateFlush::NoFlush);
-        self.over = next == (0, 0, Ok(Status::StreamEnd));
-        self.over || next == (empty.len(), 0, Ok(Status::Ok))
-    }
-
     /// Adds the written output to the history.
     pub(super) fn remember(&mut self) {
         self.history.push(self.output.get(self.remembered..self.written).unwrap_or_default());
         self.remembered = self.written;
+    }
+}
+
+/// What comes after the end of a block.
+#[derive(PartialEq, Eq)]
+enum End {
+    /// The block was the final one.
+    Final,
+    /// Another block may follow.
+    Open,
+}
+
+/// Returns what comes after the block that has just ended, or `None` if bits are left over. Nothing may have come after the
+/// block.
+fn block_end(engine: &mut Inflate) -> Option<End> {
+    let [a, b, c, d] = TAIL;
+    // This is an empty block. Leftover bits are the upper bits of 0xff, so they would begin a final block or an invalid
+    // one.
+    let empty = [0, a, b, c, d];
+    match decompress(engine, &empty, &mut [0], InflateFlush::NoFlush) {
+        (0, 0, Ok(Status::StreamEnd)) => Some(End::Final),
+        (5, 0, Ok(Status::Ok)) => Some(End::Open),
+        _ => None,
     }
 }
 
@@ -147,24 +154,13 @@ impl Engine for Call<'_> {
         step
     }
 
-    fn whole(&mut self, input: &[u8], room: usize) -> Step {
-        if input.len() <= SHORT && self.written < self.output.len() {
-            if let Some(step) = self.short(input, room) {
-                return step;
-            }
-            // The history contains nothing of this message.
-            rebuild(self.engine, self.history);
-        }
-        self.step(input, room)
-    }
-
     fn probe(&mut self, input: &[u8]) -> Step {
         step(&mut self.engine.inflate, input, &mut [0])
     }
 
     fn restart(&mut self) {
         self.remember();
-        rebuild(self.engine, self.history);
+        self.engine.rebuild(self.history);
         self.over = false;
     }
 
@@ -181,6 +177,8 @@ impl Engine for Call<'_> {
         if end != (4, 0, Ok(Status::Ok)) {
             return false;
         }
-        self.is_at_end()
+        let end = block_end(&mut self.engine.inflate);
+        self.over = end == Some(End::Final);
+        end.is_some()
     }
 }
