@@ -1,4 +1,4 @@
-//! The servers of the tutorials.
+//! The servers of the tutorials. Each function returns the page of the program.
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, SystemTime};
@@ -8,21 +8,23 @@ use serde_json::{Value, json};
 use tokio::time::{MissedTickBehavior, interval};
 
 /// Sends the time to everybody, in milliseconds since 1970.
-pub fn clock(io: &Server, every: Duration) {
+pub fn clock(io: &Server, every: Duration) -> &'static str {
     at_intervals(io, every, "time", || {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         json!(now.as_millis() as u64)
     });
+    include_str!("../pages/clock.html")
 }
 
 /// Sends a number from 0 to 999 to everybody, and never the same number twice in a row.
-pub fn ticker(io: &Server, every: Duration) {
+pub fn ticker(io: &Server, every: Duration) -> &'static str {
     let (random, mut count, mut value) = (RandomState::new(), 0_u64, 0);
     at_intervals(io, every, "stock price update", move || {
         count += 1;
         value = (value + 1 + random.hash_one(count) % 999) % 1000;
         json!(value)
     });
+    include_str!("../pages/ticker.html")
 }
 
 fn at_intervals(
@@ -43,7 +45,7 @@ fn at_intervals(
 }
 
 /// Sends messages to everybody, and who is typing to everybody else.
-pub fn chat(io: &Server) {
+pub fn chat(io: &Server) -> &'static str {
     let all = io.clone();
     io.on_connect(move |socket, _| {
         println!("Made socket connection {}", socket.id());
@@ -56,19 +58,21 @@ pub fn chat(io: &Server) {
         });
         socket.on("typing", |socket, args, _| {
             if let Some(handle) = args.first().and_then(Value::as_str) {
-                socket.broadcast().emit("typing", handle);
+                socket.broadcast().emit("typing", json!(handle));
             }
         });
     });
+    include_str!("../pages/chat.html")
 }
 
 /// Sends a message to everybody but the one who wrote it.
-pub fn im(io: &Server) {
+pub fn im(io: &Server) -> &'static str {
     io.on_connect(|socket, _| {
         socket.on("message", |socket, args, _| {
             if let Some(text) = args.first().and_then(Value::as_str) {
-                socket.broadcast().emit("message", text);
+                socket.broadcast().emit("message", json!(text));
             }
         });
     });
+    include_str!("../pages/im.html")
 }

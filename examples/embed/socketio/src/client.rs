@@ -1,18 +1,17 @@
 //! One client, in all its namespaces.
 
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 use ws_core::Message;
 
-use crate::engine::{OnMessage, Session};
+use crate::engine::{OnMessage, Options, Session};
 use crate::lock;
 use crate::packet::{Body, Decoder, Malformed, Packet};
-use crate::server::{Namespace, Refused, Server};
+use crate::server::Server;
 use crate::socket::{Socket, Sockets};
 
 pub(crate) struct Client {
@@ -20,50 +19,46 @@ pub(crate) struct Client {
     session: Session,
     decoder: Decoder,
     /// The sockets that the server has disconnected stay here.
-    sockets: Arc<Sockets>,
-    has_connected: Arc<AtomicBool>,
+    sockets: Sockets,
+    /// Until the client has connected to a namespace.
+    idle: Option<oneshot::Sender<()>>,
 }
 
 impl Client {
     /// Returns the function that handles the messages of a session. It closes a client that breaks the protocol, and so
-    /// does a timer if the client has connected to no namespace within `connect`.
-    pub(crate) fn start(
-        server: Server,
-        session: Session,
-        max_binary: usize,
-        connect: Duration,
-    ) -> OnMessage {
-        let has_connected = Arc::new(AtomicBool::new(false));
-        let (late, connected) = (session.clone(), has_connected.clone());
+    /// does a timer if the client has connected to no namespace in time.
+    pub(crate) fn start(server: Server, session: Session, options: &Options) -> OnMessage {
+        let (idle, connected) = oneshot::channel();
+        let (late, connect_timeout) = (session.clone(), options.connect_timeout);
         tokio::spawn(async move {
-            if timeout(connect, late.ended()).await.is_err() && !connected.load(SeqCst) {
+            // The channel ends when the client has connected or gone.
+            if timeout(connect_timeout, connected).await.is_err() {
                 late.close("connect timeout");
             }
         });
-        let (decoder, sockets) = (Decoder::new(max_binary), Arc::default());
-        let mut client = Self { server, session, decoder, sockets, has_connected };
+        let decoder = Decoder::new(options.max_payload.saturating_mul(10));
+        let sockets = Sockets::default();
+        let mut client = Self { server, session, decoder, sockets, idle: Some(idle) };
         Box::new(move |message| match message {
-            Some(message) => {
+            Ok(message) => {
                 if client.receive(message).is_err() {
                     client.session.close("parse error");
                 }
             }
-            None => client.end(),
+            Err(reason) => {
+                // Handlers run while the map is not locked: they may close the client.
+                let sockets = mem::take(&mut *lock(&client.sockets));
+                for socket in sockets.values() {
+                    let _ = guarded(|| socket.end(reason));
+                }
+            }
         })
-    }
-
-    fn end(&self) {
-        // Handlers run while the map is not locked: they may close the client.
-        let sockets = lock(&self.sockets).clone();
-        for socket in sockets.values() {
-            let _ = guarded(|| socket.end(self.session.reason()));
-        }
     }
 
     fn receive(&mut self, message: Message) -> Result<(), Malformed> {
         let Some(Packet { namespace, body }) = self.decoder.feed(message)? else { return Ok(()) };
         if let Body::Connect(auth) = body {
-            return self.connect(&namespace, auth.unwrap_or_else(|| json!({})));
+            return self.connect(&namespace, &auth.unwrap_or_else(|| json!({})));
         }
         let socket = lock(&self.sockets).get(&namespace).cloned().ok_or(Malformed)?;
         if !socket.is_connected() {
@@ -71,32 +66,30 @@ impl Client {
         }
         if body == Body::Disconnect {
             lock(&self.sockets).remove(&namespace);
-            return guarded(|| socket.end("client namespace disconnect"));
         }
         guarded(|| socket.receive(body))
     }
 
-    fn connect(&mut self, name: &str, auth: Value) -> Result<(), Malformed> {
+    fn connect(&mut self, name: &str, auth: &Value) -> Result<(), Malformed> {
         if lock(&self.sockets).get(name).is_some_and(Socket::is_connected) {
             return Err(Malformed);
         }
-        let unknown = Refused { message: "Invalid namespace".to_owned(), data: Value::Null };
-        let namespace = self.server.find(name).ok_or(unknown);
-        let check = |namespace: Namespace| namespace.may_connect(&auth).map(|()| namespace);
-        let namespace = match guarded(|| namespace.and_then(check))? {
+        let namespace = match guarded(|| self.server.admit(name, auth))? {
             Ok(namespace) => namespace,
             Err(why) => {
-                self.session.send(Body::ConnectError(why.payload()).encode(name));
+                let mut error = json!({ "message": why.message });
+                if !why.data.is_null() {
+                    error["data"] = why.data;
+                }
+                self.session.send(Body::ConnectError(error).encode(name));
                 return Ok(());
             }
         };
-        self.has_connected.store(true, SeqCst);
-        let sockets = Arc::downgrade(&self.sockets);
-        let socket = Socket::new(namespace.clone(), self.session.clone(), sockets);
+        self.idle = None;
+        let socket = Socket::new(&namespace, &self.session, &self.sockets);
         lock(&self.sockets).insert(name.to_owned(), socket.clone());
         socket.send(Body::Connect(Some(json!({ "sid": socket.id() }))));
-        namespace.insert(&socket);
-        guarded(|| namespace.connected(&socket, &auth))
+        guarded(|| namespace.insert(&socket, auth))
     }
 }
 

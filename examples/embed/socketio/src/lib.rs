@@ -12,7 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use packet::Args;
 pub use server::{Broadcast, Namespace, Refused, Server};
-pub use socket::{Ack, NoAck, Socket};
+pub use socket::{Ack, Socket};
 
 /// A lock that stays usable when a handler has panicked.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -8,10 +8,12 @@
 mod apps;
 
 use std::error::Error;
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::time::Duration;
-use std::{env, net::SocketAddr};
+use std::{env, process};
 
 use axum::Router;
 use axum::http::header;
@@ -21,14 +23,13 @@ use embed_socketio::Server;
 use embed_socketio::engine::{Engine, Options, encode};
 use embed_socketio::serve::{client_script, serve};
 use tokio::net::TcpListener;
+use tokio::time::sleep;
 use ws_core::endpoint::Origins;
-
-const APPS: [&str; 5] = ["clock", "ticker", "chat", "im", "--conformance"];
-
-type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
 const USAGE: &str = "usage: embed-socketio clock|ticker|chat|im [ADDR] [--every MILLISECONDS] [--sockets ADDR] [--client FILE]
        embed-socketio --conformance [ADDR]";
+
+type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
 struct Arguments {
     app: String,
@@ -39,26 +40,24 @@ struct Arguments {
     client: Option<PathBuf>,
 }
 
-fn arguments() -> Result<Arguments> {
+fn arguments() -> Option<Arguments> {
     let mut args = env::args().skip(1);
-    let app = args.next().filter(|app| APPS.contains(&&**app)).ok_or(USAGE)?;
+    let app = args.next()?;
     let (address, sockets) = ("127.0.0.1:3000".to_owned(), "127.0.0.1:3001".to_owned());
     let mut parsed = Arguments { app, address, every: None, sockets, client: None };
     while let Some(arg) = args.next() {
-        let mut value = || args.next().ok_or_else(|| format!("{arg} needs a value\n{USAGE}"));
         match arg.as_str() {
             "--every" => {
-                let millis = value()?.parse().ok().filter(|millis| *millis > 0);
-                let millis = millis.ok_or("--every needs a number of milliseconds")?;
-                parsed.every = Some(Duration::from_millis(millis));
+                let millis: NonZeroU64 = args.next()?.parse().ok()?;
+                parsed.every = Some(Duration::from_millis(millis.get()));
             }
-            "--sockets" => parsed.sockets = value()?,
-            "--client" => parsed.client = Some(value()?.into()),
-            _ if arg.starts_with('-') => return Err(USAGE.into()),
+            "--sockets" => parsed.sockets = args.next()?,
+            "--client" => parsed.client = Some(args.next()?.into()),
+            _ if arg.starts_with('-') => return None,
             _ => parsed.address = arg,
         }
     }
-    Ok(parsed)
+    Some(parsed)
 }
 
 async fn listen(address: &str) -> Result<(TcpListener, SocketAddr)> {
@@ -67,61 +66,53 @@ async fn listen(address: &str) -> Result<(TcpListener, SocketAddr)> {
     Ok((listener, address))
 }
 
-fn page(html: String) -> Router {
-    let css = include_str!("../../../pages/app.css");
-    let css = ([(header::CONTENT_TYPE, "text/css")], css);
-    Router::new().route("/", get(Html(html))).route("/app.css", get(css))
+fn exit(status: i32, why: impl Display) -> ! {
+    eprintln!("{why}");
+    process::exit(status)
 }
 
 // One thread is enough for a demonstration, and it handles requests in the order in which they arrive.
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
-    let (error, status) = match arguments() {
-        Err(error) => (error, 2),
-        Ok(args) => match run(args).await {
-            Err(error) => (error, 1),
-            Ok(()) => return ExitCode::SUCCESS,
-        },
+async fn main() {
+    let args = arguments().unwrap_or_else(|| exit(2, USAGE));
+    let result = match args.app.as_str() {
+        "--conformance" => conformance(&args.address).await,
+        _ => tutorial(args).await,
     };
-    eprintln!("{error}");
-    status.into()
+    if let Err(error) = result {
+        exit(1, error);
+    }
 }
 
-async fn run(args: Arguments) -> Result {
-    if args.app == "--conformance" {
-        return conformance(&args.address).await;
-    }
+async fn tutorial(args: Arguments) -> Result {
     let io = Server::default();
     let millis = |default| args.every.unwrap_or(Duration::from_millis(default));
-    let html = match args.app.as_str() {
-        "clock" => include_str!("../pages/clock.html"),
-        "ticker" => include_str!("../pages/ticker.html"),
-        "chat" => include_str!("../pages/chat.html"),
-        _ => include_str!("../pages/im.html"),
-    };
-    match args.app.as_str() {
+    let mut page = match args.app.as_str() {
         "clock" => apps::clock(&io, millis(5000)),
         "ticker" => apps::ticker(&io, millis(1000)),
         "chat" => apps::chat(&io),
-        _ => apps::im(&io),
+        "im" => apps::im(&io),
+        _ => exit(2, USAGE),
     }
-    let script = client_script(args.client.as_deref())?;
+    .to_owned();
+    let script = client_script(args.client)?;
     let (listener, address) = listen(&args.address).await?;
+    println!("listening on http://{address}");
     let mut options = Options { max_payload: 100_000, ..Options::default() };
-    if args.app != "clock" {
-        println!("listening on http://{address}");
-        let app = io.router(options).merge(script).merge(page(html.to_owned()));
-        return Ok(serve(listener, app).await?);
+    let mut second = None;
+    if args.app == "clock" {
+        // Another port is another origin, so the server has to allow the origin of the page.
+        let names = [address.to_string(), format!("localhost:{}", address.port())];
+        options.origins = Origins::List(names.map(|name| format!("http://{name}")).to_vec());
+        let (listener, address) = listen(&args.sockets).await?;
+        page = page.replace("http://127.0.0.1:3001", &format!("http://{address}"));
+        println!("sockets on http://{address}");
+        second = Some(listener);
     }
-    // Another port is another origin, so the socket server has to allow the origin of the page.
-    let (sockets, theirs) = listen(&args.sockets).await?;
-    let names = [address.to_string(), format!("localhost:{}", address.port())];
-    options.origins = Origins::List(names.map(|name| format!("http://{name}")).to_vec());
-    let html = html.replace("http://127.0.0.1:3001", &format!("http://{theirs}"));
-    println!("listening on http://{address}\nsockets on http://{theirs}");
-    let (page, sockets) =
-        tokio::join!(serve(listener, page(html)), serve(sockets, io.router(options).merge(script)));
-    Ok(page.and(sockets)?)
+    let css = ([(header::CONTENT_TYPE, "text/css")], include_str!("../../../pages/app.css"));
+    let app = io.router(options).merge(script);
+    let app = app.route("/", get(Html(page))).route("/app.css", get(css));
+    serve_both(listener, second, app).await
 }
 
 /// Serves what the public test suites of both protocols expect, at every loopback address.
@@ -130,12 +121,10 @@ async fn conformance(address: &str) -> Result {
         ping_interval: Duration::from_millis(300),
         ping_timeout: Duration::from_millis(200),
         connect_timeout: Duration::from_millis(1500),
-        max_payload: 1_000_000,
         origins: Origins::Any,
         ..Options::default()
     };
     let echo = Engine::new(options.clone(), |session| {
-        let session = session.clone();
         Box::new(move |message| session.send(message.map(encode)))
     });
     let io = Server::default();
@@ -143,7 +132,7 @@ async fn conformance(address: &str) -> Result {
         namespace.on_connect(|socket, auth| {
             let (late, auth) = (socket.clone(), auth.clone());
             tokio::spawn(async move {
-                tokio::time::sleep(Duration::from_millis(20)).await;
+                sleep(Duration::from_millis(20)).await;
                 late.emit("auth", auth);
             });
             socket.on("message", |socket, args, _| socket.emit("message-back", args));
@@ -153,9 +142,14 @@ async fn conformance(address: &str) -> Result {
     let app = echo.router("/engine.io/").merge(io.router(options));
     let (listener, address) = listen(address).await?;
     // `localhost` may be either address, and not every machine has IPv6.
-    if let Ok((second, _)) = listen(&format!("[::1]:{}", address.port())).await {
+    let second = listen(&format!("[::1]:{}", address.port())).await.ok();
+    println!("listening on http://{address}");
+    serve_both(listener, second.map(|(listener, _)| listener), app).await
+}
+
+async fn serve_both(first: TcpListener, second: Option<TcpListener>, app: Router) -> Result {
+    if let Some(second) = second {
         tokio::spawn(serve(second, app.clone()));
     }
-    println!("listening on http://{address}");
-    Ok(serve(listener, app).await?)
+    Ok(serve(first, app).await?)
 }

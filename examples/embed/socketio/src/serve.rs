@@ -1,13 +1,12 @@
 //! The parts of a program around the server: the client script, and HTTP connections with deadlines.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 use std::{env, fs, io};
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
+use axum::http::header;
 use axum::routing::get;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -21,35 +20,24 @@ const UNREAD: Duration = Duration::from_secs(20);
 /// Where npm puts the client, in a folder `node_modules`.
 const SCRIPT: &str = "node_modules/socket.io-client/dist/socket.io.js";
 
-const NOT_FOUND: &str = "The client script was not found: run `npm install --no-save socket.io-client`, or name the \
-                         file by --client.\n";
-
 /// Returns a route for the script that pages load as `/socket.io/socket.io.js`: at `path`, or found in a folder
-/// `node_modules` here or above. When it is not found, this function prints how to get it, and the route answers 404.
+/// `node_modules` here or above.
 ///
 /// # Errors
 ///
-/// The file at `path` cannot be read.
-pub fn client_script(path: Option<&Path>) -> io::Result<Router> {
+/// There is no such file, or it cannot be read.
+pub fn client_script(path: Option<PathBuf>) -> io::Result<Router> {
     let here = env::current_dir()?;
-    let found = || here.ancestors().map(|folder| folder.join(SCRIPT)).find(|path| path.is_file());
-    let path: Option<PathBuf> = path.map(Path::to_owned).or_else(found);
-    let script = path.map(|path| {
-        fs::read(&path)
-            .map(Bytes::from)
-            .map_err(|why| io::Error::new(why.kind(), format!("{}: {why}", path.display())))
-    });
-    let script = script.transpose()?;
-    if script.is_none() {
-        eprint!("{NOT_FOUND}");
-    }
-    let handler = async move || match script.clone() {
-        Some(script) => {
-            ([(header::CONTENT_TYPE, "text/javascript; charset=utf-8")], script).into_response()
-        }
-        None => (StatusCode::NOT_FOUND, NOT_FOUND).into_response(),
-    };
-    Ok(Router::new().route("/socket.io/socket.io.js", get(handler)))
+    let found = here.ancestors().map(|folder| folder.join(SCRIPT)).find(|path| path.is_file());
+    let path = path.or(found).unwrap_or_else(|| SCRIPT.into());
+    let script = fs::read(&path).map_err(|why| {
+        let why =
+            format!("{}: {why}; run `npm install --no-save socket.io-client`", path.display());
+        io::Error::other(why)
+    })?;
+    let content_type = [(header::CONTENT_TYPE, "text/javascript; charset=utf-8")];
+    let response = (content_type, Bytes::from(script));
+    Ok(Router::new().route("/socket.io/socket.io.js", get(response)))
 }
 
 /// Serves until the process ends. `axum::serve` would do as well, but its requests have no deadline.

@@ -1,8 +1,7 @@
 //! One client in one namespace.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, Weak};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -14,7 +13,7 @@ use crate::packet::{Args, Body};
 use crate::server::{Broadcast, Namespace};
 
 /// A client's sockets, by the name of the namespace.
-pub(crate) type Sockets = Mutex<HashMap<String, Socket>>;
+pub(crate) type Sockets = Arc<Mutex<HashMap<String, Socket>>>;
 
 type OnEvent = dyn Fn(&Socket, Args, Ack) + Send + Sync;
 type OnDisconnect = dyn FnOnce(&Socket, &str) + Send;
@@ -27,45 +26,32 @@ struct Inner {
     id: String,
     namespace: Namespace,
     session: Session,
-    /// The sockets of the same client, until its session ends.
-    sockets: Weak<Sockets>,
-    connected: AtomicBool,
-    handlers: Mutex<HashMap<String, Arc<OnEvent>>>,
-    on_disconnect: Mutex<Option<Box<OnDisconnect>>>,
-    acks: Mutex<Acks>,
+    /// The sockets of the same client. The list is empty when its session has ended.
+    sockets: Sockets,
+    /// Until the client leaves the namespace.
+    state: Mutex<Option<State>>,
 }
 
-/// The acknowledgements that this server waits for, by their ids.
 #[derive(Default)]
-struct Acks {
-    next: u64,
-    waiting: HashMap<u64, oneshot::Sender<Args>>,
+struct State {
+    rooms: HashSet<String>,
+    handlers: HashMap<String, Arc<OnEvent>>,
+    on_disconnect: Option<Box<OnDisconnect>>,
+    /// The id of the next acknowledgement that this server asks for, and those that it waits for.
+    next_ack: u64,
+    acks: HashMap<u64, oneshot::Sender<Args>>,
 }
-
-/// Removes an acknowledgement from those that are waited for when its future is dropped.
-struct Waiting(Socket, u64);
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        lock(&self.0.0.acks).waiting.remove(&self.1);
-    }
-}
-
-/// The client has gone, or has not acknowledged in time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NoAck;
 
 impl Socket {
-    pub(crate) fn new(namespace: Namespace, session: Session, sockets: Weak<Sockets>) -> Self {
+    pub(crate) fn new(namespace: &Namespace, session: &Session, sockets: &Sockets) -> Self {
+        let id = new_id();
+        let rooms = HashSet::from([id.clone()]);
         Self(Arc::new(Inner {
-            id: new_id(),
-            namespace,
-            session,
-            sockets,
-            connected: AtomicBool::new(true),
-            handlers: Mutex::default(),
-            on_disconnect: Mutex::default(),
-            acks: Mutex::default(),
+            id,
+            namespace: namespace.clone(),
+            session: session.clone(),
+            sockets: sockets.clone(),
+            state: Mutex::new(Some(State { rooms, ..State::default() })),
         }))
     }
 
@@ -78,67 +64,61 @@ impl Socket {
         &self.0.session
     }
 
+    /// Changes the state, unless the client has left the namespace.
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> Option<T> {
+        lock(&self.0.state).as_mut().map(change)
+    }
+
     /// Whether the client is in the namespace.
     pub fn is_connected(&self) -> bool {
-        self.0.connected.load(SeqCst)
+        lock(&self.0.state).is_some()
+    }
+
+    /// Whether this is in one of the rooms, or there are none.
+    pub(crate) fn is_in(&self, rooms: &[String]) -> bool {
+        let is_inside = |state: &mut State| rooms.iter().any(|room| state.rooms.contains(room));
+        rooms.is_empty() || self.change(is_inside) == Some(true)
     }
 
     /// Calls `handler` with each `event` of this client. It replaces an earlier handler of that event. Events without a
     /// handler are ignored, and a handler that is set after the client has left the namespace is dropped.
     pub fn on(&self, event: &str, handler: impl Fn(&Self, Args, Ack) + Send + Sync + 'static) {
-        let mut handlers = lock(&self.0.handlers);
-        if self.is_connected() {
-            handlers.insert(event.to_owned(), Arc::new(handler));
-        }
+        self.change(|state| state.handlers.insert(event.to_owned(), Arc::new(handler)));
     }
 
     /// Calls `handler` once, with the reason, when this client has left the namespace. It replaces an earlier
     /// handler. A handler that is set later than that is dropped.
     pub fn on_disconnect(&self, handler: impl FnOnce(&Self, &str) + Send + 'static) {
-        let mut on_disconnect = lock(&self.0.on_disconnect);
-        if self.is_connected() {
-            *on_disconnect = Some(Box::new(handler));
-        }
+        self.change(|state| state.on_disconnect.replace(Box::new(handler)));
     }
 
     /// Sends an event to this client.
     pub fn emit(&self, event: &str, args: impl Into<Args>) {
-        self.send(Body::Event { name: event.to_owned(), args: args.into(), ack: None });
+        self.send(Body::Event(event.to_owned(), args.into(), None));
     }
 
-    /// Sends an event at once. The future returns the arguments of the client's acknowledgement.
-    ///
-    /// # Errors
-    ///
-    /// The client has left the namespace, or has not acknowledged the event `within` this time.
+    /// Sends an event at once. The future returns the arguments of the client's acknowledgement, or `None` if the client
+    /// leaves the namespace or does not acknowledge the event `within` this time.
     pub fn emit_with_ack<A: Into<Args>>(
         &self,
         event: &str,
         args: A,
         within: Duration,
-    ) -> impl Future<Output = Result<Args, NoAck>> + use<A> {
+    ) -> impl Future<Output = Option<Args>> + use<A> {
         let (sender, receiver) = oneshot::channel();
-        let id = {
-            let mut acks = lock(&self.0.acks);
-            acks.next += 1;
-            let id = acks.next - 1;
-            if self.is_connected() {
-                acks.waiting.insert(id, sender);
-            }
-            id
-        };
-        self.send(Body::Event { name: event.to_owned(), args: args.into(), ack: Some(id) });
-        let waiting = Waiting(self.clone(), id);
-        async move {
-            let answer = timeout(within, receiver).await;
-            drop(waiting);
-            answer.ok().and_then(Result::ok).ok_or(NoAck)
-        }
+        let id = self.change(|state| {
+            state.acks.retain(|_, waiting| !waiting.is_closed()); // nobody waits for those any more
+            state.acks.insert(state.next_ack, sender);
+            state.next_ack += 1;
+            state.next_ack - 1
+        });
+        self.send(Body::Event(event.to_owned(), args.into(), id));
+        async move { timeout(within, receiver).await.ok()?.ok() }
     }
 
     /// Returns everybody else in the namespace.
     pub fn broadcast(&self) -> Broadcast {
-        self.0.namespace.all().except(self.id())
+        self.0.namespace.except(Some(self.id()))
     }
 
     /// Returns everybody else in a room.
@@ -148,12 +128,12 @@ impl Socket {
 
     /// Adds this client to a room.
     pub fn join(&self, room: &str) {
-        self.0.namespace.change_rooms(self.id(), |rooms| rooms.insert(room.to_owned()));
+        self.change(|state| state.rooms.insert(room.to_owned()));
     }
 
     /// Removes this client from a room.
     pub fn leave(&self, room: &str) {
-        self.0.namespace.change_rooms(self.id(), |rooms| rooms.remove(room));
+        self.change(|state| state.rooms.remove(room));
     }
 
     /// Ends the connection to this namespace; the client stays in others.
@@ -165,8 +145,8 @@ impl Socket {
     /// Disconnects the client from all its namespaces, and then closes its session. The client does not reconnect by
     /// itself, which it would do if it were only disconnected from some of them.
     pub fn close(&self) {
-        let sockets = self.0.sockets.upgrade().map(|sockets| lock(&sockets).clone());
-        for socket in sockets.unwrap_or_default().values() {
+        let sockets = lock(&self.0.sockets).clone();
+        for socket in sockets.values() {
             socket.disconnect();
         }
         self.0.session.close("server namespace disconnect");
@@ -180,31 +160,27 @@ impl Socket {
 
     pub(crate) fn receive(&self, body: Body) {
         match body {
-            Body::Event { name, args, ack } => {
-                let handler = lock(&self.0.handlers).get(&name).cloned();
-                if let Some(handler) = handler {
+            Body::Event(name, args, ack) => {
+                let handler = self.change(|state| state.handlers.get(&name).cloned());
+                if let Some(handler) = handler.flatten() {
                     handler(self, args, Ack { socket: self.clone(), id: ack });
                 }
             }
-            Body::Ack { id, args } => {
-                if let Some(waiting) = lock(&self.0.acks).waiting.remove(&id) {
+            Body::Ack(id, args) => {
+                if let Some(waiting) = self.change(|state| state.acks.remove(&id)).flatten() {
                     let _ = waiting.send(args); // whoever asked may have given up
                 }
             }
-            _ => {}
+            Body::Disconnect => self.end("client namespace disconnect"),
+            Body::Connect(_) | Body::ConnectError(_) => {}
         }
     }
 
     pub(crate) fn end(&self, reason: &str) {
-        if self.0.connected.swap(false, SeqCst) {
-            self.0.namespace.remove(self.id());
-            lock(&self.0.acks).waiting.clear();
-            // Handlers may hold this socket.
-            lock(&self.0.handlers).clear();
-            let handler = lock(&self.0.on_disconnect).take();
-            if let Some(handler) = handler {
-                handler(self, reason);
-            }
+        let Some(state) = lock(&self.0.state).take() else { return };
+        self.0.namespace.remove(self.id());
+        if let Some(on_disconnect) = state.on_disconnect {
+            on_disconnect(self, reason);
         }
     }
 }
@@ -219,7 +195,7 @@ impl Ack {
     /// Sends the acknowledgement with these arguments.
     pub fn send(self, args: impl Into<Args>) {
         if let Some(id) = self.id {
-            self.socket.send(Body::Ack { id, args: args.into() });
+            self.socket.send(Body::Ack(id, args.into()));
         }
     }
 }

@@ -22,8 +22,8 @@ fn commands(io: &Server, socket: &Socket) {
             let answer = socket.emit_with_ack("question", json!(number), within);
             tokio::spawn(async move {
                 match answer.await {
-                    Ok(args) => socket.emit("answered", args),
-                    Err(_) => socket.emit("unanswered", json!(number)),
+                    Some(args) => socket.emit("answered", args),
+                    None => socket.emit("unanswered", json!(number)),
                 }
             });
         }
@@ -35,11 +35,11 @@ fn commands(io: &Server, socket: &Socket) {
     });
     socket.on("join", move |socket, args, ack| {
         socket.join(&text(&args));
-        ack.send(());
+        ack.send([]);
     });
     socket.on("leave", move |socket, args, ack| {
         socket.leave(&text(&args));
-        ack.send(());
+        ack.send([]);
     });
     let all = io.clone();
     socket.on("room", move |_, args, _| all.to(&text(&args)).emit("room", args));

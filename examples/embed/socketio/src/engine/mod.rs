@@ -9,11 +9,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{HttpBody as _, to_bytes};
+use axum::body::to_bytes;
 use axum::extract::{Request, State};
 use axum::http::header::{self, HeaderMap, HeaderValue};
 use axum::http::{Method, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::response::{AppendHeaders, IntoResponse, Response};
 use axum::routing::any;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::json;
@@ -33,8 +33,6 @@ pub struct Options {
     pub ping_interval: Duration,
     /// How long a client may take to answer a Ping, and to fetch the rest of a session that the server closes.
     pub ping_timeout: Duration,
-    /// How long a client may take to change to a WebSocket that it has opened.
-    pub upgrade_timeout: Duration,
     /// How long a client may take to connect to its first namespace.
     pub connect_timeout: Duration,
     /// The longest body of a POST request and the longest WebSocket message, in bytes.
@@ -50,7 +48,6 @@ impl Default for Options {
         Self {
             ping_interval: Duration::from_secs(25),
             ping_timeout: Duration::from_secs(20),
-            upgrade_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(45),
             max_payload: 1_000_000,
             max_queue: 16 << 20,
@@ -77,7 +74,7 @@ impl IntoResponse for Refusal {
     }
 }
 
-type OnSession = dyn Fn(&Session) -> OnMessage + Send + Sync;
+type OnSession = dyn Fn(Session) -> OnMessage + Send + Sync;
 
 /// A server of sessions. A clone is another handle of the same server.
 #[derive(Clone)]
@@ -93,7 +90,7 @@ impl Engine {
     /// Calls `on_session` for each new session. It returns the function that handles the messages of that session.
     pub fn new(
         options: Options,
-        on_session: impl Fn(&Session) -> OnMessage + Send + Sync + 'static,
+        on_session: impl Fn(Session) -> OnMessage + Send + Sync + 'static,
     ) -> Self {
         let on_session = Box::new(on_session);
         Self(Arc::new(Inner { options, sessions: Mutex::default(), on_session }))
@@ -108,76 +105,28 @@ impl Engine {
         &self.0.options
     }
 
-    fn find(&self, sid: &str) -> Option<Session> {
-        lock(&self.0.sessions).get(sid).cloned()
-    }
-
     fn open(&self, carrier: Carrier) -> Session {
-        let options = self.options();
-        let id = new_id();
-        let session = Session::new(id.clone(), carrier, options.max_queue);
-        let upgrades = if carrier == Carrier::Polling { vec!["websocket"] } else { vec![] };
-        session.send([packet::open(&json!({
+        let (options, id) = (self.options(), new_id());
+        let session = Session::new(carrier, options.max_queue);
+        let handshake = json!({
             "sid": id,
-            "upgrades": upgrades,
+            "upgrades": if carrier == Carrier::Polling { vec!["websocket"] } else { vec![] },
             "pingInterval": options.ping_interval.as_millis() as u64,
             "pingTimeout": options.ping_timeout.as_millis() as u64,
             "maxPayload": options.max_payload,
-        }))]);
-        session.listen((self.0.on_session)(&session));
-        lock(&self.0.sessions).insert(id, session.clone());
+        });
+        session.send([format!("0{handshake}").into()]);
+        session.listen((self.0.on_session)(session.clone()));
+        lock(&self.0.sessions).insert(id.clone(), session.clone());
         let (engine, beating, start) = (self.clone(), session.clone(), Instant::now());
         tokio::spawn(async move {
             let options = engine.options();
             beating.heartbeat(start, options.ping_interval, options.ping_timeout).await;
-            lock(&engine.0.sessions).remove(beating.id());
+            lock(&engine.0.sessions).remove(&id);
         });
         session
     }
-}
 
-/// Returns 20 characters that nobody can guess, because whoever knows the id of a session can use it.
-pub(crate) fn new_id() -> String {
-    let mut bytes = [0; 15];
-    getrandom::fill(&mut bytes).expect("the system has random numbers");
-    URL_SAFE_NO_PAD.encode(bytes)
-}
-
-/// Answers a request, with the headers that let a page of an allowed origin read the response.
-async fn answer(State(engine): State<Engine>, request: Request) -> Response {
-    let origin = request.headers().get(header::ORIGIN).cloned();
-    if !engine.allows(request.headers()) {
-        return FORBIDDEN.into_response();
-    }
-    let result = if request.method() == Method::OPTIONS {
-        Ok(preflight(request.headers()))
-    } else {
-        engine.dispatch(request).await
-    };
-    let mut response = result.unwrap_or_else(IntoResponse::into_response);
-    if let Some(origin) = origin {
-        response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-        response.headers_mut().insert(header::VARY, HeaderValue::from_static("Origin"));
-    }
-    response
-}
-
-fn preflight(asked: &HeaderMap) -> Response {
-    let mut response = StatusCode::NO_CONTENT.into_response();
-    let headers = response.headers_mut();
-    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));
-    if let Some(names) = asked.get(header::ACCESS_CONTROL_REQUEST_HEADERS) {
-        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, names.clone());
-    }
-    response
-}
-
-fn query<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
-    let pairs = request.uri().query()?.split('&');
-    pairs.filter_map(|pair| pair.split_once('=')).find(|pair| pair.0 == name).map(|pair| pair.1)
-}
-
-impl Engine {
     fn allows(&self, headers: &HeaderMap) -> bool {
         if headers.get_all(header::ORIGIN).iter().nth(1).is_some() {
             return false; // RFC 6454 §7.3 allows one: another reader of the request might see the other
@@ -200,57 +149,88 @@ impl Engine {
             return Err(UNSUPPORTED);
         }
         let session = match query(&request, "sid") {
-            Some(sid) => Some(self.find(sid).ok_or(UNKNOWN_SID)?),
+            Some(sid) => Some(lock(&self.0.sessions).get(sid).cloned().ok_or(UNKNOWN_SID)?),
             None if request.method() != Method::GET => return Err(BAD_METHOD),
             None => None,
         };
-        let method = request.method().clone();
-        match (transport, session) {
-            ("websocket", session) => self.websocket(request, session),
-            (_, None) => poll(&self.open(Carrier::Polling)).await,
-            (_, Some(session)) => match method {
-                Method::GET => poll(&session).await,
-                Method::POST => self.post(&session, request).await,
-                _ => Err(BAD_REQUEST),
-            },
+        if transport == "websocket" {
+            return self.websocket(request, session);
+        }
+        let session = session.unwrap_or_else(|| self.open(Carrier::Polling));
+        match *request.method() {
+            Method::GET => poll(&session).await,
+            Method::POST => self.post(&session, request).await,
+            _ => Err(BAD_REQUEST),
         }
     }
 
     async fn post(&self, session: &Session, request: Request) -> Result<Response, Refusal> {
-        let post = session.start_post().ok_or(BAD_REQUEST)?;
-        let limit = self.options().max_payload;
-        if request.body().size_hint().lower() > limit as u64 {
-            return Err(TOO_LARGE);
-        }
+        let claim = session.request(&Method::POST).ok_or(BAD_REQUEST)?;
         let body = tokio::select! {
-            body = to_bytes(request.into_body(), limit) => body.map_err(|_| TOO_LARGE)?,
+            body = to_bytes(request.into_body(), self.options().max_payload) => body,
             () = session.closed() => return Err(BAD_REQUEST),
         };
-        if receive(session, &body).await.is_none() {
+        if receive(session, &body.map_err(|_| TOO_LARGE)?).await.is_none() {
             session.abort("parse error");
             return Err(BAD_REQUEST);
         }
-        post.finish();
+        claim.finish();
         // Not as plain text, in which a browser that expects XML sees an error.
         Ok(([(header::CONTENT_TYPE, "text/html")], "ok").into_response())
     }
+}
+
+/// Returns 20 characters that nobody can guess, because whoever knows the id of a session can use it.
+pub(crate) fn new_id() -> String {
+    let mut bytes = [0; 15];
+    getrandom::fill(&mut bytes).expect("the system has random numbers");
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// Answers a request, with the headers that let a page of an allowed origin read the response.
+async fn answer(State(engine): State<Engine>, request: Request) -> Response {
+    if !engine.allows(request.headers()) {
+        return FORBIDDEN.into_response();
+    }
+    let origin = request.headers().get(header::ORIGIN).cloned();
+    let origin = origin.map(|origin| (header::ACCESS_CONTROL_ALLOW_ORIGIN, origin));
+    let vary = origin.as_ref().map(|_| (header::VARY, HeaderValue::from_static("Origin")));
+    let response = match *request.method() {
+        Method::OPTIONS => preflight(request.headers()),
+        _ => engine.dispatch(request).await.into_response(),
+    };
+    (AppendHeaders(origin.into_iter().chain(vary)), response).into_response()
+}
+
+fn preflight(asked: &HeaderMap) -> Response {
+    let methods = [(header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST")];
+    let names = asked.get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
+    let names = names.map(|names| (header::ACCESS_CONTROL_ALLOW_HEADERS, names));
+    (StatusCode::NO_CONTENT, methods, AppendHeaders(names)).into_response()
+}
+
+fn query<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
+    let pairs = request.uri().query()?.split('&');
+    pairs.filter_map(|pair| pair.split_once('=')).find(|pair| pair.0 == name).map(|pair| pair.1)
+}
+
+async fn poll(session: &Session) -> Result<Response, Refusal> {
+    let claim = session.request(&Method::GET).ok_or(BAD_REQUEST)?;
+    let body = session.poll().await;
+    claim.finish();
+    let headers =
+        [(header::CONTENT_TYPE, "text/plain; charset=UTF-8"), (header::CACHE_CONTROL, "no-store")];
+    Ok((headers, body).into_response())
 }
 
 /// Handles the packets in a body, if all of it is well-formed.
 async fn receive(session: &Session, body: &[u8]) -> Option<()> {
     let packets = packet::decode_payload(std::str::from_utf8(body).ok()?)?;
     for (count, packet) in (1..).zip(packets) {
-        session.receive(packet)?;
+        session.receive(packet);
         if count % 100 == 0 {
             tokio::task::yield_now().await; // other clients have their turn
         }
     }
     Some(())
-}
-
-async fn poll(session: &Session) -> Result<Response, Refusal> {
-    let body = session.poll().await.ok_or(BAD_REQUEST)?;
-    let headers =
-        [(header::CONTENT_TYPE, "text/plain; charset=UTF-8"), (header::CACHE_CONTROL, "no-store")];
-    Ok((headers, body).into_response())
 }

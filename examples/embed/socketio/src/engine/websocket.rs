@@ -1,19 +1,25 @@
 //! A session on a WebSocket, from the start or after an upgrade. Each packet is a message.
 
+use std::io;
+use std::time::Duration;
+
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use embed_hyper::{Asked, Opening, upgrade};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio::time::timeout;
+use ws_core::Config;
 use ws_core::endpoint::Event;
-use ws_core::{Config, Message};
 
-use super::packet::{PROBED, Packet};
+use super::packet::{PROBE, PROBED, Packet, UPGRADE};
 use super::session::Carrier;
 use super::{BAD_REQUEST, Engine, Refusal, Session};
 
 type WebSocket = embed_tokio::WebSocket<TokioIo<Upgraded>>;
+
+/// How long a client may take to send the probe, and then the upgrade packet.
+const UPGRADE_STEP: Duration = Duration::from_secs(10);
 
 impl Engine {
     pub(super) fn websocket(
@@ -32,60 +38,52 @@ impl Engine {
         Ok(response.into_response())
     }
 
-    async fn run(&self, opening: Opening, session: Option<Session>) -> std::io::Result<()> {
+    async fn run(&self, opening: Opening, polling: Option<Session>) -> io::Result<()> {
         let limit = self.options().max_payload as u64;
         let config = Config::new().max_frame(limit).max_message(limit);
         let mut ws = opening.open(config.into()).await?;
-        let session = match session {
-            None => self.open(Carrier::WebSocket),
-            Some(session) if self.upgrade(&mut ws, &session).await => session,
-            Some(_) => return close(ws).await,
+        let is_upgrade = polling.is_some();
+        let session = polling.unwrap_or_else(|| self.open(Carrier::WebSocket));
+        let carry = async {
+            if !is_upgrade || change_to(&mut ws, &session).await {
+                session.abort(relay(&mut ws, &session).await);
+            }
         };
         tokio::select! {
-            reason = relay(&mut ws, &session) => session.abort(reason),
+            () = carry => {}
             () = session.closed() => {}
         }
-        close(ws).await
-    }
-
-    /// Moves a session to a WebSocket, and returns whether that succeeded. The session stays where it is when the
-    /// client does not complete the upgrade in time, or has a WebSocket already.
-    async fn upgrade(&self, ws: &mut WebSocket, session: &Session) -> bool {
-        if !session.switch(Carrier::Polling, Carrier::Probed) {
-            return false;
-        }
-        let upgraded = tokio::select! {
-            upgraded = timeout(self.options().upgrade_timeout, probe(ws, session)) => upgraded,
-            // A client that has paused polling gets the rest of a session that ends meanwhile.
-            () = session.closed() => Ok(None),
-        };
-        let done = matches!(upgraded, Ok(Some(())));
-        if !done {
-            session.cancel_upgrade();
-        }
-        done
+        let _ = ws.endpoint.outbound.start_close(None, ""); // the client may have done so before
+        while ws.event().await?.is_some() {}
+        Ok(())
     }
 }
 
-/// The three packets of an upgrade. `None` when the client sends anything else, or has gone.
-async fn probe(ws: &mut WebSocket, session: &Session) -> Option<()> {
-    let Packet::Ping(text) = Packet::decode(message(ws).await?)? else { return None };
-    if text != "probe" {
-        return None;
-    }
+/// Moves a session to a WebSocket, and returns whether that succeeded. The session stays where it is when the client does
+/// not complete the upgrade in time, or has a WebSocket already.
+async fn change_to(ws: &mut WebSocket, session: &Session) -> bool {
+    let is_probed = session.is_carried_by(Carrier::Polling) && receives(ws, PROBE).await;
     // A poll that waits returns first: the client sends the upgrade packet when it has paused polling.
-    session.switch(Carrier::Probed, Carrier::Upgrading).then_some(())?;
-    ws.send(PROBED.into()).await.ok()?;
-    let Packet::Upgrade = Packet::decode(message(ws).await?)? else { return None };
-    session.switch(Carrier::Upgrading, Carrier::WebSocket).then_some(())
+    if !is_probed || !session.switch(Carrier::Polling, Carrier::Upgrading) {
+        return false;
+    }
+    let is_complete = ws.queue(PROBED.into()).await.is_ok() && receives(ws, UPGRADE).await;
+    let carrier = if is_complete { Carrier::WebSocket } else { Carrier::Polling };
+    session.switch(Carrier::Upgrading, carrier) && is_complete
 }
 
-async fn message(ws: &mut WebSocket) -> Option<Message> {
-    loop {
-        if let Event::Message(message) = ws.event().await.ok()?? {
-            return Some(message);
+/// Whether the next packet comes in time, and is this one.
+async fn receives(ws: &mut WebSocket, packet: &str) -> bool {
+    let is_next = async {
+        loop {
+            match ws.event().await {
+                Ok(Some(Event::Message(message))) => return message == *packet,
+                Ok(Some(_)) => {}
+                Ok(None) | Err(_) => return false,
+            }
         }
-    }
+    };
+    timeout(UPGRADE_STEP, is_next).await.unwrap_or(false)
 }
 
 /// Carries packets both ways until either side ends that. Returns why the session is over.
@@ -93,11 +91,10 @@ async fn relay(ws: &mut WebSocket, session: &Session) -> &'static str {
     loop {
         tokio::select! {
             event = ws.event() => match event {
-                Ok(Some(Event::Message(message))) => {
-                    if Packet::decode(message).and_then(|packet| session.receive(packet)).is_none() {
-                        return "parse error";
-                    }
-                }
+                Ok(Some(Event::Message(message))) => match Packet::decode(message) {
+                    Some(packet) => session.receive(packet),
+                    None => return "parse error",
+                },
                 Ok(Some(Event::Closed) | None) => return "transport close",
                 Ok(Some(_)) => {}
                 Err(_) => return "transport error",
@@ -114,11 +111,4 @@ async fn relay(ws: &mut WebSocket, session: &Session) -> &'static str {
             }
         }
     }
-}
-
-/// Starts the closing handshake behind the queue, and waits until the connection has ended.
-async fn close(mut ws: WebSocket) -> std::io::Result<()> {
-    let _ = ws.endpoint.outbound.start_close(None, ""); // the client may have done so before
-    while ws.event().await?.is_some() {}
-    Ok(())
 }
