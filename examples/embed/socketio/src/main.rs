@@ -20,7 +20,7 @@ use axum::http::header;
 use axum::response::Html;
 use axum::routing::get;
 use embed_socketio::Server;
-use embed_socketio::engine::{Engine, Options, encode};
+use embed_socketio::engine::{self, Options, encode};
 use embed_socketio::serve::{client_script, serve};
 use tokio::net::TcpListener;
 use tokio::time::sleep;
@@ -124,7 +124,7 @@ async fn conformance(address: &str) -> Result {
         origins: Origins::Any,
         ..Options::default()
     };
-    let echo = Engine::new(options.clone(), |session| {
+    let echo = engine::router("/engine.io/", options.clone(), |session| {
         Box::new(move |message| session.send(message.map(encode)))
     });
     let io = Server::default();
@@ -139,7 +139,7 @@ async fn conformance(address: &str) -> Result {
             socket.on("message-with-ack", |_, args, ack| ack.send(args));
         });
     }
-    let app = echo.router("/engine.io/").merge(io.router(options));
+    let app = echo.merge(io.router(options));
     let (listener, address) = listen(address).await?;
     // `localhost` may be either address, and not every machine has IPv6.
     let second = listen(&format!("[::1]:{}", address.port())).await.ok();

@@ -8,7 +8,7 @@ use axum::Router;
 use serde_json::Value;
 
 use crate::client::Client;
-use crate::engine::{Engine, Options};
+use crate::engine::{self, Options};
 use crate::lock;
 use crate::packet::{Args, Body};
 use crate::socket::Socket;
@@ -45,7 +45,7 @@ impl Server {
     pub fn router(&self, options: Options) -> Router {
         let (server, limits) = (self.clone(), options.clone());
         let start = move |session| Client::start(server.clone(), session, &limits);
-        Engine::new(options, start).router("/socket.io/")
+        engine::router("/socket.io/", options, start)
     }
 }
 

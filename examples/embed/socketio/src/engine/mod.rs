@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::to_bytes;
+use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::header::{self, HeaderMap, HeaderValue};
 use axum::http::{Method, StatusCode};
@@ -74,132 +74,39 @@ impl IntoResponse for Refusal {
     }
 }
 
-type OnSession = dyn Fn(Session) -> OnMessage + Send + Sync;
-
-/// A server of sessions. A clone is another handle of the same server.
-#[derive(Clone)]
-pub struct Engine(Arc<Inner>);
-
-struct Inner {
+struct Engine {
     options: Options,
     sessions: Mutex<HashMap<String, Session>>,
-    on_session: Box<OnSession>,
+    on_session: Box<dyn Fn(Session) -> OnMessage + Send + Sync>,
 }
 
-impl Engine {
-    /// Calls `on_session` for each new session. It returns the function that handles the messages of that session.
-    pub fn new(
-        options: Options,
-        on_session: impl Fn(Session) -> OnMessage + Send + Sync + 'static,
-    ) -> Self {
-        let on_session = Box::new(on_session);
-        Self(Arc::new(Inner { options, sessions: Mutex::default(), on_session }))
-    }
-
-    /// Returns the routes of the server, at `path`, such as `/engine.io/`.
-    pub fn router(&self, path: &str) -> Router {
-        Router::new().route(path, any(answer)).with_state(self.clone())
-    }
-
-    fn options(&self) -> &Options {
-        &self.0.options
-    }
-
-    fn open(&self, carrier: Carrier) -> Session {
-        let (options, id) = (self.options(), new_id());
-        let session = Session::new(carrier, options.max_queue);
-        let handshake = json!({
-            "sid": id,
-            "upgrades": if carrier == Carrier::Polling { vec!["websocket"] } else { vec![] },
-            "pingInterval": options.ping_interval.as_millis() as u64,
-            "pingTimeout": options.ping_timeout.as_millis() as u64,
-            "maxPayload": options.max_payload,
-        });
-        session.send([format!("0{handshake}").into()]);
-        session.listen((self.0.on_session)(session.clone()));
-        lock(&self.0.sessions).insert(id.clone(), session.clone());
-        let (engine, beating, start) = (self.clone(), session.clone(), Instant::now());
-        tokio::spawn(async move {
-            let options = engine.options();
-            beating.heartbeat(start, options.ping_interval, options.ping_timeout).await;
-            lock(&engine.0.sessions).remove(&id);
-        });
-        session
-    }
-
-    fn allows(&self, headers: &HeaderMap) -> bool {
-        if headers.get_all(header::ORIGIN).iter().nth(1).is_some() {
-            return false; // RFC 6454 §7.3 allows one: another reader of the request might see the other
-        }
-        let text = |name| headers.get(name).map(HeaderValue::to_str).transpose();
-        match (text(header::ORIGIN), text(header::HOST)) {
-            (Ok(origin), Ok(host)) => {
-                self.options().origins.check(origin, host.unwrap_or_default()).is_ok()
-            }
-            _ => false,
-        }
-    }
-
-    async fn dispatch(&self, request: Request) -> Result<Response, Refusal> {
-        let transport = query(&request, "transport").unwrap_or_default();
-        if !["polling", "websocket"].contains(&transport) {
-            return Err(UNKNOWN_TRANSPORT);
-        }
-        if query(&request, "EIO") != Some("4") {
-            return Err(UNSUPPORTED);
-        }
-        let session = match query(&request, "sid") {
-            Some(sid) => Some(lock(&self.0.sessions).get(sid).cloned().ok_or(UNKNOWN_SID)?),
-            None if request.method() != Method::GET => return Err(BAD_METHOD),
-            None => None,
-        };
-        if transport == "websocket" {
-            return self.websocket(request, session);
-        }
-        let session = session.unwrap_or_else(|| self.open(Carrier::Polling));
-        match *request.method() {
-            Method::GET => poll(&session).await,
-            Method::POST => self.post(&session, request).await,
-            _ => Err(BAD_REQUEST),
-        }
-    }
-
-    async fn post(&self, session: &Session, request: Request) -> Result<Response, Refusal> {
-        let claim = session.request(&Method::POST).ok_or(BAD_REQUEST)?;
-        let body = tokio::select! {
-            body = to_bytes(request.into_body(), self.options().max_payload) => body,
-            () = session.closed() => return Err(BAD_REQUEST),
-        };
-        if receive(session, &body.map_err(|_| TOO_LARGE)?).await.is_none() {
-            session.abort("parse error");
-            return Err(BAD_REQUEST);
-        }
-        claim.finish();
-        // Not as plain text, in which a browser that expects XML sees an error.
-        Ok(([(header::CONTENT_TYPE, "text/html")], "ok").into_response())
-    }
-}
-
-/// Returns 20 characters that nobody can guess, because whoever knows the id of a session can use it.
-pub(crate) fn new_id() -> String {
-    let mut bytes = [0; 15];
-    getrandom::fill(&mut bytes).expect("the system has random numbers");
-    URL_SAFE_NO_PAD.encode(bytes)
+/// Returns the routes of a server of sessions, at a `path` such as `/engine.io/`. For each new session, `on_session` returns
+/// the function that handles its messages.
+pub fn router(
+    path: &str,
+    options: Options,
+    on_session: impl Fn(Session) -> OnMessage + Send + Sync + 'static,
+) -> Router {
+    let on_session = Box::new(on_session);
+    let engine = Engine { options, sessions: Mutex::default(), on_session };
+    Router::new().route(path, any(answer)).with_state(Arc::new(engine))
 }
 
 /// Answers a request, with the headers that let a page of an allowed origin read the response.
-async fn answer(State(engine): State<Engine>, request: Request) -> Response {
+async fn answer(State(engine): State<Arc<Engine>>, request: Request) -> Response {
     if !engine.allows(request.headers()) {
         return FORBIDDEN.into_response();
     }
     let origin = request.headers().get(header::ORIGIN).cloned();
-    let origin = origin.map(|origin| (header::ACCESS_CONTROL_ALLOW_ORIGIN, origin));
-    let vary = origin.as_ref().map(|_| (header::VARY, HeaderValue::from_static("Origin")));
-    let response = match *request.method() {
+    let mut response = match *request.method() {
         Method::OPTIONS => preflight(request.headers()),
         _ => engine.dispatch(request).await.into_response(),
     };
-    (AppendHeaders(origin.into_iter().chain(vary)), response).into_response()
+    if let Some(origin) = origin {
+        response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        response.headers_mut().insert(header::VARY, HeaderValue::from_static("Origin"));
+    }
+    response
 }
 
 fn preflight(asked: &HeaderMap) -> Response {
@@ -214,23 +121,95 @@ fn query<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
     pairs.filter_map(|pair| pair.split_once('=')).find(|pair| pair.0 == name).map(|pair| pair.1)
 }
 
-async fn poll(session: &Session) -> Result<Response, Refusal> {
-    let claim = session.request(&Method::GET).ok_or(BAD_REQUEST)?;
-    let body = session.poll().await;
-    claim.finish();
-    let headers =
-        [(header::CONTENT_TYPE, "text/plain; charset=UTF-8"), (header::CACHE_CONTROL, "no-store")];
-    Ok((headers, body).into_response())
+impl Engine {
+    fn allows(&self, headers: &HeaderMap) -> bool {
+        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        let mut origins = headers.get_all(header::ORIGIN).iter();
+        let origin = origins.next().map(|origin| String::from_utf8_lossy(origin.as_bytes()));
+        let allowed = self.options.origins.check(origin.as_deref(), host.unwrap_or_default());
+        // RFC 6454 §7.3 allows one: another reader of the request might see another one.
+        allowed.is_ok() && origins.next().is_none()
+    }
+
+    async fn dispatch(self: Arc<Self>, request: Request) -> Result<Response, Refusal> {
+        let transport = query(&request, "transport").unwrap_or_default();
+        if !["polling", "websocket"].contains(&transport) {
+            return Err(UNKNOWN_TRANSPORT);
+        }
+        if query(&request, "EIO") != Some("4") {
+            return Err(UNSUPPORTED);
+        }
+        let session = match query(&request, "sid") {
+            Some(sid) => Some(lock(&self.sessions).get(sid).cloned().ok_or(UNKNOWN_SID)?),
+            None if request.method() != Method::GET => return Err(BAD_METHOD),
+            None => None,
+        };
+        if transport == "websocket" {
+            return self.websocket(request, session);
+        }
+        let session = session.unwrap_or_else(|| self.open(Carrier::Polling));
+        let method = request.method().clone();
+        if ![Method::GET, Method::POST].contains(&method) {
+            return Err(BAD_REQUEST);
+        }
+        let claim = session.claim(&method).ok_or(BAD_REQUEST)?;
+        let response = match method {
+            Method::GET => poll(&session).await,
+            _ => self.post(&session, request.into_body()).await?,
+        };
+        claim.finish();
+        Ok(response)
+    }
+
+    async fn post(&self, session: &Session, body: Body) -> Result<Response, Refusal> {
+        let body = tokio::select! {
+            body = to_bytes(body, self.options.max_payload) => body.map_err(|_| TOO_LARGE)?,
+            () = session.closed() => return Err(BAD_REQUEST),
+        };
+        let Some(packets) = packet::decode_payload(&body) else {
+            session.abort("parse error");
+            return Err(BAD_REQUEST);
+        };
+        for (count, packet) in (1..).zip(packets) {
+            session.receive(packet);
+            if count % 100 == 0 {
+                tokio::task::yield_now().await; // other clients have their turn
+            }
+        }
+        // Not as plain text, in which a browser that expects XML sees an error.
+        Ok(([(header::CONTENT_TYPE, "text/html")], "ok").into_response())
+    }
+
+    fn open(self: &Arc<Self>, carrier: Carrier) -> Session {
+        let id = new_id();
+        let handshake = json!({
+            "sid": id,
+            "upgrades": if carrier == Carrier::Polling { vec!["websocket"] } else { vec![] },
+            "pingInterval": self.options.ping_interval.as_millis() as u64,
+            "pingTimeout": self.options.ping_timeout.as_millis() as u64,
+            "maxPayload": self.options.max_payload,
+        });
+        let session = Session::new(carrier, self.options.max_queue);
+        session.send([format!("0{handshake}").into()]);
+        session.listen((self.on_session)(session.clone()));
+        lock(&self.sessions).insert(id.clone(), session.clone());
+        let (engine, beating, start) = (self.clone(), session.clone(), Instant::now());
+        tokio::spawn(async move {
+            beating.heartbeat(start, &engine.options).await;
+            lock(&engine.sessions).remove(&id);
+        });
+        session
+    }
 }
 
-/// Handles the packets in a body, if all of it is well-formed.
-async fn receive(session: &Session, body: &[u8]) -> Option<()> {
-    let packets = packet::decode_payload(std::str::from_utf8(body).ok()?)?;
-    for (count, packet) in (1..).zip(packets) {
-        session.receive(packet);
-        if count % 100 == 0 {
-            tokio::task::yield_now().await; // other clients have their turn
-        }
-    }
-    Some(())
+async fn poll(session: &Session) -> Response {
+    let content_type = (header::CONTENT_TYPE, "text/plain; charset=UTF-8");
+    ([content_type, (header::CACHE_CONTROL, "no-store")], session.poll().await).into_response()
+}
+
+/// Returns 20 characters that nobody can guess, because whoever knows the id of a session can use it.
+pub(crate) fn new_id() -> String {
+    let mut bytes = [0; 15];
+    getrandom::fill(&mut bytes).expect("the system has random numbers");
+    URL_SAFE_NO_PAD.encode(bytes)
 }

@@ -52,12 +52,13 @@ pub(super) fn encode_payload(packets: &[Message]) -> String {
     packets.iter().map(encode).collect::<Vec<_>>().join(SEPARATOR)
 }
 
-pub(super) fn decode_payload(payload: &str) -> Option<Vec<Packet>> {
+/// The packets in a payload, if all of it is well-formed.
+pub(super) fn decode_payload(payload: &[u8]) -> Option<Vec<Packet>> {
     let decode = |packet: &str| match packet.strip_prefix('b') {
         Some(base64) => Some(Packet::Message(Bytes::from(STANDARD.decode(base64).ok()?).into())),
         None => Packet::decode(packet.into()),
     };
-    payload.split(SEPARATOR).map(decode).collect()
+    std::str::from_utf8(payload).ok()?.split(SEPARATOR).map(decode).collect()
 }
 
 #[cfg(test)]
@@ -70,7 +71,7 @@ mod tests {
         assert_eq!(encode_payload(&packets), "4hello\x1e2\x1ebAQIDBA==");
         let expected =
             [Packet::Message("€".into()), Packet::Pong, Packet::Message(vec![1, 2, 3, 4].into())];
-        assert_eq!(decode_payload("4€\x1e3\x1ebAQIDBA==").unwrap(), expected);
+        assert_eq!(decode_payload("4€\x1e3\x1ebAQIDBA==".as_bytes()).unwrap(), expected);
     }
 
     #[test]
@@ -89,7 +90,7 @@ mod tests {
             "2probe",
             "5",
         ] {
-            assert_eq!(decode_payload(payload), None, "{payload:?}");
+            assert_eq!(decode_payload(payload.as_bytes()), None, "{payload:?}");
         }
     }
 }

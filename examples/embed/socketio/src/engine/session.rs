@@ -6,21 +6,24 @@ use std::sync::{Arc, Mutex};
 
 use axum::http::Method;
 use tokio::sync::watch;
-use tokio::time::{Duration, Instant, timeout_at};
+use tokio::time::{Instant, timeout_at};
 use ws_core::Message;
 
+use super::Options;
 use super::packet::{CLOSE, NOOP, PING, Packet, encode_payload};
 use crate::lock;
 
 /// Which transport the packets to the client go by.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Carrier {
+    #[default]
     Polling,
     /// A probe was answered: a poll returns at once, so that the client can pause polling.
     Upgrading,
     WebSocket,
 }
 
+#[derive(Default)]
 struct State {
     queue: Vec<Message>,
     bytes: usize,
@@ -67,15 +70,7 @@ pub struct Session(Arc<Inner>);
 
 impl Session {
     pub(super) fn new(carrier: Carrier, max_queue: usize) -> Self {
-        let state = watch::Sender::new(State {
-            queue: Vec::new(),
-            bytes: 0,
-            carrier,
-            ended: None,
-            closed: false,
-            requests: HashSet::new(),
-            pong_due: None,
-        });
+        let state = watch::Sender::new(State { carrier, ..State::default() });
         Self(Arc::new(Inner { max_queue, state, on_message: Mutex::default() }))
     }
 
@@ -87,13 +82,13 @@ impl Session {
     /// has left more unread than the queue may hold is closed.
     pub fn send(&self, packets: impl IntoIterator<Item = Message>) {
         self.change(|state| {
+            if state.ended.is_some() {
+                return;
+            }
+            if state.bytes > self.0.max_queue {
+                return state.close("transport error");
+            }
             for packet in packets {
-                if state.ended.is_some() {
-                    return;
-                }
-                if state.bytes > self.0.max_queue {
-                    return state.close("transport error");
-                }
                 state.bytes += packet.len() + size_of::<Message>();
                 state.queue.push(packet);
             }
@@ -128,7 +123,8 @@ impl Session {
 
     /// Sends a Ping at each interval until the session ends, and ends it when the Pong does not come in
     /// time. Tells the application of the end, and returns when nothing is left to fetch.
-    pub(super) async fn heartbeat(&self, start: Instant, interval: Duration, pong: Duration) {
+    pub(super) async fn heartbeat(&self, start: Instant, options: &Options) {
+        let (interval, pong) = (options.ping_interval, options.ping_timeout);
         let mut due = start + interval;
         while timeout_at(due, self.until(|state| state.ended.is_some())).await.is_err() {
             self.change(|state| state.pong_due = Some(due + pong));
@@ -171,7 +167,7 @@ impl Session {
 
     /// Claims the one GET or POST request that a client may have at a time. `None` refuses it. A second one ends the
     /// session.
-    pub(super) fn request(&self, method: &Method) -> Option<Request<'_>> {
+    pub(super) fn claim(&self, method: &Method) -> Option<Claim<'_>> {
         let accepted = self.change(|state| {
             // Timers may be late by some milliseconds.
             if state.pong_due.is_some_and(|due| due <= Instant::now()) {
@@ -186,7 +182,7 @@ impl Session {
             }
             is_first
         });
-        accepted.then(|| Request { session: self, method: method.clone() })
+        accepted.then(|| Claim { session: self, method: method.clone() })
     }
 
     /// Waits until the queue has packets, and returns them as the body of the response to a poll.
@@ -214,8 +210,8 @@ impl Session {
         self.change(State::take)
     }
 
-    pub(super) fn is_carried_by(&self, carrier: Carrier) -> bool {
-        self.0.state.borrow().carrier == carrier
+    pub(super) fn is_polling(&self) -> bool {
+        self.0.state.borrow().carrier == Carrier::Polling
     }
 
     /// Changes the carrier to `to` if it is `from`, and returns whether it has.
@@ -230,20 +226,20 @@ impl Session {
     }
 }
 
-/// A request that is being answered. If it is dropped before that, the session ends, because the packets of the request
+/// The claim of a request that is being answered. If it is dropped before that, the session ends, because the packets of the request
 /// or of its response are lost.
-pub(super) struct Request<'a> {
+pub(super) struct Claim<'a> {
     session: &'a Session,
     method: Method,
 }
 
-impl Request<'_> {
+impl Claim<'_> {
     pub(super) fn finish(self) {
         self.session.change(|state| state.requests.remove(&self.method));
     }
 }
 
-impl Drop for Request<'_> {
+impl Drop for Claim<'_> {
     fn drop(&mut self) {
         self.session.change(|state| {
             if state.requests.remove(&self.method) && state.carrier != Carrier::WebSocket {
@@ -264,11 +260,11 @@ mod tests {
         assert!(on_websocket.take().await.is_empty());
 
         let polling = Session::new(Carrier::Polling, 1000);
-        let request = polling.request(&Method::GET).unwrap();
+        let claim = polling.claim(&Method::GET).unwrap();
         let (body, ()) =
             tokio::join!(biased; polling.poll(), async { polling.receive(Packet::Close) });
-        request.finish();
+        claim.finish();
         assert_eq!(body, NOOP);
-        assert!(polling.request(&Method::GET).is_none());
+        assert!(polling.claim(&Method::GET).is_none());
     }
 }

@@ -1,6 +1,7 @@
 //! A session on a WebSocket, from the start or after an upgrade. Each packet is a message.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::Request;
@@ -9,8 +10,8 @@ use embed_hyper::{Asked, Opening, upgrade};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio::time::timeout;
-use ws_core::Config;
 use ws_core::endpoint::Event;
+use ws_core::{Config, Message};
 
 use super::packet::{PROBE, PROBED, Packet, UPGRADE};
 use super::session::Carrier;
@@ -23,30 +24,30 @@ const UPGRADE_STEP: Duration = Duration::from_secs(10);
 
 impl Engine {
     pub(super) fn websocket(
-        &self,
+        self: Arc<Self>,
         mut request: Request,
         session: Option<Session>,
     ) -> Result<Response, Refusal> {
-        let (response, opening) = match upgrade(&mut request, &self.options().origins, &[]) {
+        let (response, opening) = match upgrade(&mut request, &self.options.origins, &[]) {
             Asked::WebSocket(response, opening) => (response, opening),
             Asked::Refused(response) => return Ok(response.into_response()),
             Asked::Plain => return Err(BAD_REQUEST),
         };
-        let engine = self.clone();
         // An error of the stream has ended the session already, so nothing is left to do about it.
-        tokio::spawn(async move { drop(engine.run(opening, session).await) });
+        tokio::spawn(async move { drop(self.run(opening, session).await) });
         Ok(response.into_response())
     }
 
-    async fn run(&self, opening: Opening, polling: Option<Session>) -> io::Result<()> {
-        let limit = self.options().max_payload as u64;
+    async fn run(self: Arc<Self>, opening: Opening, polling: Option<Session>) -> io::Result<()> {
+        let limit = self.options.max_payload as u64;
         let config = Config::new().max_frame(limit).max_message(limit);
         let mut ws = opening.open(config.into()).await?;
         let is_upgrade = polling.is_some();
         let session = polling.unwrap_or_else(|| self.open(Carrier::WebSocket));
         let carry = async {
             if !is_upgrade || change_to(&mut ws, &session).await {
-                session.abort(relay(&mut ws, &session).await);
+                let reason = relay(&mut ws, &session).await.err();
+                session.abort(reason.unwrap_or("transport close"));
             }
         };
         tokio::select! {
@@ -62,53 +63,46 @@ impl Engine {
 /// Moves a session to a WebSocket, and returns whether that succeeded. The session stays where it is when the client does
 /// not complete the upgrade in time, or has a WebSocket already.
 async fn change_to(ws: &mut WebSocket, session: &Session) -> bool {
-    let is_probed = session.is_carried_by(Carrier::Polling) && receives(ws, PROBE).await;
-    // A poll that waits returns first: the client sends the upgrade packet when it has paused polling.
-    if !is_probed || !session.switch(Carrier::Polling, Carrier::Upgrading) {
+    let is_probed = session.is_polling()
+        && timeout(UPGRADE_STEP, next(ws)).await == Ok(Ok(PROBE.into()))
+        && session.switch(Carrier::Polling, Carrier::Upgrading);
+    if !is_probed {
         return false;
     }
-    let is_complete = ws.queue(PROBED.into()).await.is_ok() && receives(ws, UPGRADE).await;
+    // A poll that waits returns by now: the client sends the upgrade packet when it has paused polling.
+    let is_complete = ws.queue(PROBED.into()).await.is_ok()
+        && timeout(UPGRADE_STEP, next(ws)).await == Ok(Ok(UPGRADE.into()));
     let carrier = if is_complete { Carrier::WebSocket } else { Carrier::Polling };
     session.switch(Carrier::Upgrading, carrier) && is_complete
 }
 
-/// Whether the next packet comes in time, and is this one.
-async fn receives(ws: &mut WebSocket, packet: &str) -> bool {
-    let is_next = async {
-        loop {
-            match ws.event().await {
-                Ok(Some(Event::Message(message))) => return message == *packet,
-                Ok(Some(_)) => {}
-                Ok(None) | Err(_) => return false,
-            }
-        }
-    };
-    timeout(UPGRADE_STEP, is_next).await.unwrap_or(false)
-}
-
-/// Carries packets both ways until either side ends that. Returns why the session is over.
-async fn relay(ws: &mut WebSocket, session: &Session) -> &'static str {
+/// Carries packets both ways until the application closes the session, or else returns why that is over.
+async fn relay(ws: &mut WebSocket, session: &Session) -> Result<(), &'static str> {
     loop {
         tokio::select! {
-            event = ws.event() => match event {
-                Ok(Some(Event::Message(message))) => match Packet::decode(message) {
-                    Some(packet) => session.receive(packet),
-                    None => return "parse error",
-                },
-                Ok(Some(Event::Closed) | None) => return "transport close",
-                Ok(Some(_)) => {}
-                Err(_) => return "transport error",
-            },
+            message = next(ws) => {
+                session.receive(Packet::decode(message?).ok_or("parse error")?);
+            }
             packets = session.take() => {
                 if packets.is_empty() {
-                    return "transport close"; // the application has closed the session
+                    return Ok(());
                 }
                 for packet in packets {
-                    if ws.queue(packet).await.is_err() {
-                        return "transport error";
-                    }
+                    ws.queue(packet).await.map_err(|_| "transport error")?;
                 }
             }
+        }
+    }
+}
+
+/// The next message, or why there is none.
+async fn next(ws: &mut WebSocket) -> Result<Message, &'static str> {
+    loop {
+        match ws.event().await {
+            Ok(Some(Event::Message(message))) => return Ok(message),
+            Ok(Some(Event::Closed) | None) => return Err("transport close"),
+            Ok(Some(_)) => {}
+            Err(_) => return Err("transport error"),
         }
     }
 }
