@@ -39,7 +39,7 @@ fn at_intervals(
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
             ticks.tick().await;
-            io.emit(event, value());
+            io.emit(event, [value()]);
         }
     });
 }
@@ -51,14 +51,14 @@ pub fn chat(io: &Server) -> &'static str {
         println!("Made socket connection {}", socket.id());
         let all = all.clone();
         socket.on("chat", move |_, args, _| {
-            let text = |key| args.first()?.get(key)?.as_str();
+            let text = |key| args.values.first()?.get(key)?.as_str();
             if let (Some(handle), Some(message)) = (text("handle"), text("message")) {
-                all.emit("chat", json!({ "handle": handle, "message": message }));
+                all.emit("chat", [json!({ "handle": handle, "message": message })]);
             }
         });
         socket.on("typing", |socket, args, _| {
-            if let Some(handle) = args.first().and_then(Value::as_str) {
-                socket.broadcast().emit("typing", json!(handle));
+            if let Some(handle) = args.values.first().and_then(Value::as_str) {
+                socket.broadcast().emit("typing", [json!(handle)]);
             }
         });
     });
@@ -69,8 +69,8 @@ pub fn chat(io: &Server) -> &'static str {
 pub fn im(io: &Server) -> &'static str {
     io.on_connect(|socket, _| {
         socket.on("message", |socket, args, _| {
-            if let Some(text) = args.first().and_then(Value::as_str) {
-                socket.broadcast().emit("message", json!(text));
+            if let Some(text) = args.values.first().and_then(Value::as_str) {
+                socket.broadcast().emit("message", [json!(text)]);
             }
         });
     });

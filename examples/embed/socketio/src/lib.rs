@@ -1,7 +1,6 @@
 #![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
 
-mod client;
 pub mod engine;
 mod packet;
 pub mod serve;
@@ -11,7 +10,7 @@ mod socket;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use packet::Args;
-pub use server::{Broadcast, Namespace, Refused, Server};
+pub use server::{Broadcast, Namespace, Server};
 pub use socket::{Ack, Socket};
 
 /// A lock that stays usable when a handler has panicked.

@@ -7,23 +7,15 @@
 
 mod apps;
 
-use std::error::Error;
-use std::fmt::Display;
-use std::net::SocketAddr;
 use std::num::NonZeroU64;
-use std::path::PathBuf;
-use std::time::Duration;
-use std::{env, process};
+use std::process::ExitCode;
+use std::{env, error::Error, time::Duration};
 
-use axum::Router;
-use axum::http::header;
-use axum::response::Html;
-use axum::routing::get;
+use axum::{Router, http::header, response::Html, routing::get};
 use embed_socketio::Server;
 use embed_socketio::engine::{self, Options, encode};
 use embed_socketio::serve::{client_script, serve};
-use tokio::net::TcpListener;
-use tokio::time::sleep;
+use tokio::{net::TcpListener, time::sleep};
 use ws_core::endpoint::Origins;
 
 const USAGE: &str = "usage: embed-socketio clock|ticker|chat|im [ADDR] [--every MILLISECONDS] [--sockets ADDR] [--client FILE]
@@ -31,88 +23,65 @@ const USAGE: &str = "usage: embed-socketio clock|ticker|chat|im [ADDR] [--every 
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
-struct Arguments {
-    app: String,
-    address: String,
-    every: Option<Duration>,
-    /// The clock's own address for sockets.
-    sockets: String,
-    client: Option<PathBuf>,
-}
-
-fn arguments() -> Option<Arguments> {
-    let mut args = env::args().skip(1);
-    let app = args.next()?;
-    let (address, sockets) = ("127.0.0.1:3000".to_owned(), "127.0.0.1:3001".to_owned());
-    let mut parsed = Arguments { app, address, every: None, sockets, client: None };
-    while let Some(arg) = args.next() {
-        match arg.as_str() {
-            "--every" => {
-                let millis: NonZeroU64 = args.next()?.parse().ok()?;
-                parsed.every = Some(Duration::from_millis(millis.get()));
-            }
-            "--sockets" => parsed.sockets = args.next()?,
-            "--client" => parsed.client = Some(args.next()?.into()),
-            _ if arg.starts_with('-') => return None,
-            _ => parsed.address = arg,
-        }
-    }
-    Some(parsed)
-}
-
-async fn listen(address: &str) -> Result<(TcpListener, SocketAddr)> {
-    let listener = TcpListener::bind(address).await.map_err(|why| format!("{address}: {why}"))?;
-    let address = listener.local_addr()?;
-    Ok((listener, address))
-}
-
-fn exit(status: i32, why: impl Display) -> ! {
-    eprintln!("{why}");
-    process::exit(status)
-}
-
 // One thread is enough for a demonstration, and it handles requests in the order in which they arrive.
 #[tokio::main(flavor = "current_thread")]
-async fn main() {
-    let args = arguments().unwrap_or_else(|| exit(2, USAGE));
-    let result = match args.app.as_str() {
-        "--conformance" => conformance(&args.address).await,
-        _ => tutorial(args).await,
-    };
-    if let Err(error) = result {
-        exit(1, error);
-    }
+async fn main() -> ExitCode {
+    let Err(error) = run().await else { return ExitCode::SUCCESS };
+    eprintln!("{error}");
+    ExitCode::FAILURE
 }
 
-async fn tutorial(args: Arguments) -> Result {
+async fn run() -> Result {
+    let mut args: Vec<String> = env::args().skip(1).collect();
+    let every = option(&mut args, "--every").map(|millis| millis.parse::<NonZeroU64>());
+    let every = every.transpose().map_err(|_| "--every needs a number of milliseconds")?;
+    let sockets = option(&mut args, "--sockets").unwrap_or("127.0.0.1:3001".to_owned());
+    let client = option(&mut args, "--client");
+    let (app, address) = match args.as_slice() {
+        [app] => (app.as_str(), "127.0.0.1:3000"),
+        [app, address] => (app.as_str(), address.as_str()),
+        _ => return Err(USAGE.into()),
+    };
     let io = Server::default();
-    let millis = |default| args.every.unwrap_or(Duration::from_millis(default));
-    let mut page = match args.app.as_str() {
-        "clock" => apps::clock(&io, millis(5000)),
-        "ticker" => apps::ticker(&io, millis(1000)),
+    let every = |default| Duration::from_millis(every.map_or(default, NonZeroU64::get));
+    let page = match app {
+        "clock" => apps::clock(&io, every(5000)),
+        "ticker" => apps::ticker(&io, every(1000)),
         "chat" => apps::chat(&io),
         "im" => apps::im(&io),
-        _ => exit(2, USAGE),
-    }
-    .to_owned();
-    let script = client_script(args.client)?;
-    let (listener, address) = listen(&args.address).await?;
-    println!("listening on http://{address}");
+        "--conformance" => return conformance(address).await,
+        _ => return Err(USAGE.into()),
+    };
+    let mut page = page.to_owned();
+    let script = client_script(client.as_deref())?;
+    let listener = listen(address).await?;
     let mut options = Options { max_payload: 100_000, ..Options::default() };
     let mut second = None;
-    if args.app == "clock" {
+    println!("listening on http://{}", listener.local_addr()?);
+    if app == "clock" {
         // Another port is another origin, so the server has to allow the origin of the page.
-        let names = [address.to_string(), format!("localhost:{}", address.port())];
+        let port = listener.local_addr()?.port();
+        let names = [listener.local_addr()?.to_string(), format!("localhost:{port}")];
         options.origins = Origins::List(names.map(|name| format!("http://{name}")).to_vec());
-        let (listener, address) = listen(&args.sockets).await?;
-        page = page.replace("http://127.0.0.1:3001", &format!("http://{address}"));
-        println!("sockets on http://{address}");
-        second = Some(listener);
+        let sockets = listen(&sockets).await?;
+        let url = format!("http://{}", sockets.local_addr()?);
+        println!("sockets on {url}");
+        page = page.replace("http://127.0.0.1:3001", &url);
+        second = Some(sockets);
     }
     let css = ([(header::CONTENT_TYPE, "text/css")], include_str!("../../../pages/app.css"));
-    let app = io.router(options).merge(script);
-    let app = app.route("/", get(Html(page))).route("/app.css", get(css));
-    serve_both(listener, second, app).await
+    let pages = Router::new().route("/", get(Html(page))).route("/app.css", get(css));
+    serve_both(listener, second, pages.merge(script).merge(io.router(options))).await
+}
+
+/// Takes an option and its value out of the arguments.
+fn option(args: &mut Vec<String>, name: &str) -> Option<String> {
+    let at = args.windows(2).position(|pair| pair[0] == name)?;
+    args.drain(at..at + 2).next_back()
+}
+
+async fn listen(address: &str) -> Result<TcpListener> {
+    Ok(TcpListener::bind(address).await.map_err(|why| format!("{address}: {why}"))?)
 }
 
 /// Serves what the public test suites of both protocols expect, at every loopback address.
@@ -133,18 +102,19 @@ async fn conformance(address: &str) -> Result {
             let (late, auth) = (socket.clone(), auth.clone());
             tokio::spawn(async move {
                 sleep(Duration::from_millis(20)).await;
-                late.emit("auth", auth);
+                late.emit("auth", [auth]);
             });
             socket.on("message", |socket, args, _| socket.emit("message-back", args));
             socket.on("message-with-ack", |_, args, ack| ack.send(args));
         });
     }
     let app = echo.merge(io.router(options));
-    let (listener, address) = listen(address).await?;
+    let listener = listen(address).await?;
+    let address = listener.local_addr()?;
     // `localhost` may be either address, and not every machine has IPv6.
     let second = listen(&format!("[::1]:{}", address.port())).await.ok();
     println!("listening on http://{address}");
-    serve_both(listener, second.map(|(listener, _)| listener), app).await
+    serve_both(listener, second, app).await
 }
 
 async fn serve_both(first: TcpListener, second: Option<TcpListener>, app: Router) -> Result {

@@ -1,6 +1,5 @@
 //! Packets of Socket.IO 5: a line of text, then as many binary messages as it has attachments.
 
-use std::ops::Deref;
 use std::{iter, mem};
 
 use axum::body::Bytes;
@@ -29,22 +28,17 @@ const RESERVED: [&str; 6] =
 ///
 /// let mut args = Args::from([json!("photo")]);
 /// let picture = args.attach(vec![1, 2, 3]);
-/// args.push(json!({ "by": "Ann", "picture": picture }));
-/// assert_eq!(args[0], "photo");
-/// assert_eq!(args.binary(&args[1]["picture"]).unwrap()[..], [1, 2, 3]);
+/// args.values.push(json!({ "by": "Ann", "picture": picture }));
+/// assert_eq!(args.binary(&args.values[1]["picture"]).unwrap()[..], [1, 2, 3]);
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Args {
-    values: Vec<Value>,
+    /// The arguments themselves.
+    pub values: Vec<Value>,
     attachments: Vec<Bytes>,
 }
 
 impl Args {
-    /// Adds an argument.
-    pub fn push(&mut self, value: impl Into<Value>) {
-        self.values.push(value.into());
-    }
-
     /// Adds binary data, and returns the placeholder that stands for it. The placeholder has no meaning in other
     /// `Args`.
     pub fn attach(&mut self, bytes: impl Into<Bytes>) -> Value {
@@ -59,23 +53,9 @@ impl Args {
     }
 }
 
-impl Deref for Args {
-    type Target = [Value];
-
-    fn deref(&self) -> &[Value] {
-        &self.values
-    }
-}
-
-impl<const N: usize> From<[Value; N]> for Args {
-    fn from(values: [Value; N]) -> Self {
+impl<T: Into<Vec<Value>>> From<T> for Args {
+    fn from(values: T) -> Self {
         Self { values: values.into(), attachments: Vec::new() }
-    }
-}
-
-impl From<Value> for Args {
-    fn from(value: Value) -> Self {
-        [value].into()
     }
 }
 
@@ -168,11 +148,9 @@ impl Packet {
                     Value::Number(name) => name.to_string(),
                     _ => return None,
                 };
-                Body::Event(name, Args { values, attachments: Vec::new() }, ack)
+                Body::Event(name, values.into(), ack)
             }
-            ("3" | "6", Some(id), Some(Value::Array(values))) => {
-                Body::Ack(id, Args { values, attachments: Vec::new() })
-            }
+            ("3" | "6", Some(id), Some(Value::Array(values))) => Body::Ack(id, values.into()),
             _ => return None,
         };
         Some((Self { namespace: namespace.to_owned(), body }, count))
@@ -275,14 +253,14 @@ mod tests {
         let event = |args, ack| Body::Event("foo".into(), args, ack);
         let mut binary = Args::from([json!(1)]);
         let data = binary.attach(vec![1, 2]);
-        binary.push(json!({ "deep": [data] }));
+        binary.values.push(json!({ "deep": [data] }));
         let placeholder = r#"{"_placeholder":true,"num":0}"#;
         for (namespace, body, text) in [
             ("", Body::Connect(None), "0"),
             ("admin", Body::Connect(Some(json!({ "token": 1 }))), r#"0/admin,{"token":1}"#),
             ("admin", Body::Disconnect, "1/admin,"),
             ("", event([].into(), None), r#"2["foo"]"#),
-            ("admin", event(json!("€,").into(), Some(12)), r#"2/admin,12["foo","€,"]"#),
+            ("admin", event([json!("€,")].into(), Some(12)), r#"2/admin,12["foo","€,"]"#),
             ("", Body::Ack(0, [].into()), "30[]"),
             (
                 "",
@@ -305,7 +283,7 @@ mod tests {
         else {
             panic!("no event");
         };
-        assert_eq!(args.binary(&args[0]), None);
+        assert_eq!(args.binary(&args.values[0]), None);
     }
 
     #[test]

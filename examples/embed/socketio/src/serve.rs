@@ -20,21 +20,21 @@ const UNREAD: Duration = Duration::from_secs(20);
 /// Where npm puts the client, in a folder `node_modules`.
 const SCRIPT: &str = "node_modules/socket.io-client/dist/socket.io.js";
 
+const NOT_FOUND: &str = "The client script was not found: run `npm install --no-save socket.io-client`, or name the \
+                         file by --client.";
+
 /// Returns a route for the script that pages load as `/socket.io/socket.io.js`: at `path`, or found in a folder
 /// `node_modules` here or above.
 ///
 /// # Errors
 ///
 /// There is no such file, or it cannot be read.
-pub fn client_script(path: Option<PathBuf>) -> io::Result<Router> {
+pub fn client_script(path: Option<&str>) -> io::Result<Router> {
     let here = env::current_dir()?;
     let found = here.ancestors().map(|folder| folder.join(SCRIPT)).find(|path| path.is_file());
-    let path = path.or(found).unwrap_or_else(|| SCRIPT.into());
-    let script = fs::read(&path).map_err(|why| {
-        let why =
-            format!("{}: {why}; run `npm install --no-save socket.io-client`", path.display());
-        io::Error::other(why)
-    })?;
+    let path = path.map(PathBuf::from).or(found).ok_or_else(|| io::Error::other(NOT_FOUND))?;
+    let script = fs::read(&path)
+        .map_err(|why| io::Error::new(why.kind(), format!("{}: {why}", path.display())))?;
     let content_type = [(header::CONTENT_TYPE, "text/javascript; charset=utf-8")];
     let response = (content_type, Bytes::from(script));
     Ok(Router::new().route("/socket.io/socket.io.js", get(response)))

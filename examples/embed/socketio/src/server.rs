@@ -5,13 +5,12 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::client::Client;
 use crate::engine::{self, Options};
 use crate::lock;
 use crate::packet::{Args, Body};
-use crate::socket::Socket;
+use crate::socket::{Client, Socket};
 
 /// A Socket.IO server, which is used like its main namespace. A clone is another handle of the same server.
 #[derive(Clone, Default)]
@@ -30,12 +29,11 @@ impl Server {
         lock(&self.others).entry(name).or_insert_with_key(|name| Namespace::new(name)).clone()
     }
 
-    /// Returns a namespace if the client may connect to it.
-    pub(crate) fn admit(&self, name: &str, auth: &Value) -> Result<Namespace, Refused> {
+    /// Returns a namespace if the client may connect to it, or else the payload of the refusal.
+    pub(crate) fn admit(&self, name: &str, auth: &Value) -> Result<Namespace, Value> {
         let other = || lock(&self.others).get(name).cloned();
         let namespace = if name.is_empty() { Some(self.main.clone()) } else { other() };
-        let unknown = || Refused { message: "Invalid namespace".to_owned(), data: Value::Null };
-        let namespace = namespace.ok_or_else(unknown)?;
+        let namespace = namespace.ok_or_else(|| json!({ "message": "Invalid namespace" }))?;
         let authorize = lock(&namespace.0.authorize).clone();
         authorize.map_or(Ok(()), |authorize| authorize(auth))?;
         Ok(namespace)
@@ -57,16 +55,7 @@ impl Deref for Server {
     }
 }
 
-/// Why a client may not connect. The client's `connect_error` event has both fields.
-#[derive(Clone, Debug)]
-pub struct Refused {
-    /// The message of the client's error.
-    pub message: String,
-    /// The `data` of the client's error. If this is null, the error has none.
-    pub data: Value,
-}
-
-type Authorize = dyn Fn(&Value) -> Result<(), Refused> + Send + Sync;
+type Authorize = dyn Fn(&Value) -> Result<(), Value> + Send + Sync;
 type OnConnect = dyn Fn(&Socket, &Value) + Send + Sync;
 
 /// A namespace. A clone is another handle of the same namespace.
@@ -92,8 +81,9 @@ impl Namespace {
     }
 
     /// Lets `check` decide who may connect. It is called with the payload that the client sends, an object, which is
-    /// empty if the client sends none.
-    pub fn authorize(&self, check: impl Fn(&Value) -> Result<(), Refused> + Send + Sync + 'static) {
+    /// empty if the client sends none. Its error is an object, whose `message` the client's `connect_error` event has,
+    /// and whose `data`, if it has any.
+    pub fn authorize(&self, check: impl Fn(&Value) -> Result<(), Value> + Send + Sync + 'static) {
         *lock(&self.0.authorize) = Some(Arc::new(check));
     }
 

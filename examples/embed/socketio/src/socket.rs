@@ -1,19 +1,23 @@
-//! One client in one namespace.
+//! One client, and its sockets: one in each namespace that it has connected to.
 
 use std::collections::{HashMap, HashSet};
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
+use ws_core::Message;
 
-use crate::engine::{Session, new_id};
+use crate::engine::{OnMessage, Options, Session, new_id};
 use crate::lock;
-use crate::packet::{Args, Body};
-use crate::server::{Broadcast, Namespace};
+use crate::packet::{Args, Body, Decoder, Malformed, Packet};
+use crate::server::{Broadcast, Namespace, Server};
 
 /// A client's sockets, by the name of the namespace.
-pub(crate) type Sockets = Arc<Mutex<HashMap<String, Socket>>>;
+type Sockets = Arc<Mutex<HashMap<String, Socket>>>;
 
 type OnEvent = dyn Fn(&Socket, Args, Ack) + Send + Sync;
 type OnDisconnect = dyn FnOnce(&Socket, &str) + Send;
@@ -43,18 +47,6 @@ struct State {
 }
 
 impl Socket {
-    pub(crate) fn new(namespace: &Namespace, session: &Session, sockets: &Sockets) -> Self {
-        let id = new_id();
-        let rooms = HashSet::from([id.clone()]);
-        Self(Arc::new(Inner {
-            id,
-            namespace: namespace.clone(),
-            session: session.clone(),
-            sockets: sockets.clone(),
-            state: Mutex::new(Some(State { rooms, ..State::default() })),
-        }))
-    }
-
     /// The id of this socket. A client has a different id in each namespace, and a new one each time it connects.
     pub fn id(&self) -> &str {
         &self.0.id
@@ -198,4 +190,95 @@ impl Ack {
             self.socket.send(Body::Ack(id, args.into()));
         }
     }
+}
+
+/// One client, in all its namespaces.
+pub(crate) struct Client {
+    server: Server,
+    session: Session,
+    decoder: Decoder,
+    /// The sockets that the server has disconnected stay here.
+    sockets: Sockets,
+    /// Until the client has connected to a namespace.
+    idle: Option<oneshot::Sender<()>>,
+}
+
+impl Client {
+    /// Returns the function that handles the messages of a session. It closes a client that breaks the protocol, and so
+    /// does a timer if the client has connected to no namespace in time.
+    pub(crate) fn start(server: Server, session: Session, options: &Options) -> OnMessage {
+        let (idle, connected) = oneshot::channel();
+        let (late, connect_timeout) = (session.clone(), options.connect_timeout);
+        tokio::spawn(async move {
+            // The channel ends when the client has connected or gone.
+            if timeout(connect_timeout, connected).await.is_err() {
+                late.close("connect timeout");
+            }
+        });
+        let decoder = Decoder::new(options.max_payload.saturating_mul(10));
+        let sockets = Sockets::default();
+        let mut client = Self { server, session, decoder, sockets, idle: Some(idle) };
+        Box::new(move |message| match message {
+            Ok(message) => {
+                if guarded(|| client.receive(message)) != Some(Ok(())) {
+                    client.session.close("parse error");
+                }
+            }
+            Err(reason) => {
+                // Handlers run while the map is not locked: they may close the client.
+                let sockets = mem::take(&mut *lock(&client.sockets));
+                for socket in sockets.values() {
+                    let _ = guarded(|| socket.end(reason));
+                }
+            }
+        })
+    }
+
+    fn receive(&mut self, message: Message) -> Result<(), Malformed> {
+        let Some(Packet { namespace, body }) = self.decoder.feed(message)? else { return Ok(()) };
+        if let Body::Connect(auth) = body {
+            return self.connect(&namespace, &auth.unwrap_or_else(|| json!({})));
+        }
+        let socket = lock(&self.sockets).get(&namespace).cloned().ok_or(Malformed)?;
+        if !socket.is_connected() {
+            return Ok(()); // the client sent this before it knew
+        }
+        if body == Body::Disconnect {
+            lock(&self.sockets).remove(&namespace);
+        }
+        socket.receive(body);
+        Ok(())
+    }
+
+    fn connect(&mut self, name: &str, auth: &Value) -> Result<(), Malformed> {
+        if lock(&self.sockets).get(name).is_some_and(Socket::is_connected) {
+            return Err(Malformed);
+        }
+        let namespace = match self.server.admit(name, auth) {
+            Ok(namespace) => namespace,
+            Err(why) => {
+                self.session.send(Body::ConnectError(why).encode(name));
+                return Ok(());
+            }
+        };
+        self.idle = None;
+        let id = new_id();
+        let state = State { rooms: HashSet::from([id.clone()]), ..State::default() };
+        let socket = Socket(Arc::new(Inner {
+            id,
+            namespace: namespace.clone(),
+            session: self.session.clone(),
+            sockets: self.sockets.clone(),
+            state: Mutex::new(Some(state)),
+        }));
+        lock(&self.sockets).insert(name.to_owned(), socket.clone());
+        socket.send(Body::Connect(Some(json!({ "sid": socket.id() }))));
+        namespace.insert(&socket, auth);
+        Ok(())
+    }
+}
+
+/// A handler that panics costs its own client the connection, and nobody else anything.
+fn guarded<T>(handler: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(handler)).ok()
 }

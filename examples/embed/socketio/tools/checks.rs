@@ -5,32 +5,33 @@ use std::time::Duration;
 
 use embed_socketio::engine::Options;
 use embed_socketio::serve::{client_script, serve};
-use embed_socketio::{Args, Refused, Server, Socket};
+use embed_socketio::{Args, Server, Socket};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use ws_core::endpoint::Origins;
 
 fn commands(io: &Server, socket: &Socket) {
-    let text = |args: &Args| args.first().and_then(Value::as_str).unwrap_or_default().to_owned();
+    let text =
+        |args: &Args| args.values.first().and_then(Value::as_str).unwrap_or_default().to_owned();
     socket.on("echo", |socket, args, _| socket.emit("echo", args));
     socket.on("ack", |_, args, ack| ack.send(args));
     // Asks for acknowledgements itself, and says what came.
     socket.on("ask", |socket, args, _| {
-        let count = args.first().and_then(Value::as_u64).unwrap_or_default();
+        let count = args.values.first().and_then(Value::as_u64).unwrap_or_default();
         for number in 0..count {
             let (socket, within) = (socket.clone(), Duration::from_secs(5));
-            let answer = socket.emit_with_ack("question", json!(number), within);
+            let answer = socket.emit_with_ack("question", [json!(number)], within);
             tokio::spawn(async move {
                 match answer.await {
                     Some(args) => socket.emit("answered", args),
-                    None => socket.emit("unanswered", json!(number)),
+                    None => socket.emit("unanswered", [json!(number)]),
                 }
             });
         }
     });
     socket.on("count", |socket, args, _| {
-        for number in 0..args.first().and_then(Value::as_u64).unwrap_or_default() {
-            socket.emit("number", json!(number));
+        for number in 0..args.values.first().and_then(Value::as_u64).unwrap_or_default() {
+            socket.emit("number", [json!(number)]);
         }
     });
     socket.on("join", move |socket, args, ack| {
@@ -69,10 +70,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     io.on_connect(move |socket, _| commands(&all, socket));
     let all = io.clone();
     io.of("/named").on_connect(move |socket, auth| {
-        socket.emit("auth", auth.clone());
+        socket.emit("auth", [auth.clone()]);
         commands(&all, socket);
     });
-    let refused = || Refused { message: "not authorized".to_owned(), data: json!({ "code": 42 }) };
+    let refused = || json!({ "message": "not authorized", "data": { "code": 42 } });
     let secret = io.of("/secret");
     secret.authorize(move |auth| if auth["token"] == "open" { Ok(()) } else { Err(refused()) });
     let options = Options {

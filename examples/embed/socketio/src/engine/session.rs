@@ -185,29 +185,28 @@ impl Session {
         accepted.then(|| Claim { session: self, method: method.clone() })
     }
 
-    /// Waits until the queue has packets, and returns them as the body of the response to a poll.
-    pub(super) async fn poll(&self) -> String {
+    /// Waits until the queue has packets, and returns them. Returns none if the session has ended, or if a poll has to
+    /// return at once.
+    pub(super) async fn take(&self) -> Vec<Message> {
         self.until(|state| {
-            !state.queue.is_empty() || state.ended.is_some() || state.carrier != Carrier::Polling
+            !state.queue.is_empty() || state.ended.is_some() || state.carrier == Carrier::Upgrading
         })
         .await;
-        let packets = self.change(|state| {
-            let mut packets = state.take();
-            if packets.is_empty() {
-                // The Close packet has a response of its own: the client drops the packets that it gets together with
-                // one.
-                packets.push(if state.ended.is_some() { CLOSE } else { NOOP }.into());
-                state.closed = state.ended.is_some();
-            }
-            packets
-        });
-        encode_payload(&packets)
+        self.change(State::take)
     }
 
-    /// Waits until the queue has packets for the WebSocket, and returns them. Returns none if the session has ended.
-    pub(super) async fn take(&self) -> Vec<Message> {
-        self.until(|state| !state.queue.is_empty() || state.ended.is_some()).await;
-        self.change(State::take)
+    /// The body of the response to a poll.
+    pub(super) async fn poll(&self) -> String {
+        let mut packets = self.take().await;
+        if packets.is_empty() {
+            // The Close packet has a response of its own: the client drops the packets that it gets together with one.
+            packets.push(self.change(|state| {
+                let is_over = state.ended.is_some() && state.queue.is_empty();
+                state.closed |= is_over;
+                if is_over { CLOSE.into() } else { NOOP.into() }
+            }));
+        }
+        encode_payload(&packets)
     }
 
     pub(super) fn is_polling(&self) -> bool {
