@@ -9,9 +9,9 @@ use tokio::time::{MissedTickBehavior, interval};
 
 /// Sends the time to everybody, in milliseconds since 1970.
 pub fn clock(io: &Server, every: Duration) -> &'static str {
-    at_intervals(io, every, "time", || {
+    at_intervals(io, every, |io| {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        json!(now.as_millis() as u64)
+        io.emit("time", [json!(now.as_millis() as u64)]);
     });
     include_str!("../pages/clock.html")
 }
@@ -19,27 +19,22 @@ pub fn clock(io: &Server, every: Duration) -> &'static str {
 /// Sends a number from 0 to 999 to everybody, and never the same number twice in a row.
 pub fn ticker(io: &Server, every: Duration) -> &'static str {
     let (random, mut count, mut value) = (RandomState::new(), 0_u64, 0);
-    at_intervals(io, every, "stock price update", move || {
+    at_intervals(io, every, move |io| {
         count += 1;
         value = (value + 1 + random.hash_one(count) % 999) % 1000;
-        json!(value)
+        io.emit("stock price update", [json!(value)]);
     });
     include_str!("../pages/ticker.html")
 }
 
-fn at_intervals(
-    io: &Server,
-    every: Duration,
-    event: &'static str,
-    mut value: impl FnMut() -> Value + Send + 'static,
-) {
+fn at_intervals(io: &Server, every: Duration, mut tick: impl FnMut(&Server) + Send + 'static) {
     let io = io.clone();
     tokio::spawn(async move {
         let mut ticks = interval(every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
             ticks.tick().await;
-            io.emit(event, [value()]);
+            tick(&io);
         }
     });
 }

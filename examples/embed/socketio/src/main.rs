@@ -7,11 +7,12 @@
 
 mod apps;
 
+use std::net::SocketAddr;
 use std::num::NonZeroU64;
 use std::process::ExitCode;
 use std::{env, error::Error, time::Duration};
 
-use axum::{Router, http::header, response::Html, routing::get};
+use axum::{http::header, response::Html, routing::get};
 use embed_socketio::Server;
 use embed_socketio::engine::{self, Options, encode};
 use embed_socketio::serve::{client_script, serve};
@@ -54,24 +55,21 @@ async fn run() -> Result {
     };
     let mut page = page.to_owned();
     let script = client_script(client.as_deref())?;
-    let listener = listen(address).await?;
+    let (listener, address) = listen(address).await?;
     let mut options = Options { max_payload: 100_000, ..Options::default() };
-    let mut second = None;
-    println!("listening on http://{}", listener.local_addr()?);
+    println!("listening on http://{address}");
     if app == "clock" {
         // Another port is another origin, so the server has to allow the origin of the page.
-        let port = listener.local_addr()?.port();
-        let names = [listener.local_addr()?.to_string(), format!("localhost:{port}")];
-        options.origins = Origins::List(names.map(|name| format!("http://{name}")).to_vec());
-        let sockets = listen(&sockets).await?;
-        let url = format!("http://{}", sockets.local_addr()?);
-        println!("sockets on {url}");
-        page = page.replace("http://127.0.0.1:3001", &url);
-        second = Some(sockets);
+        let origins = [address.to_string(), format!("localhost:{}", address.port())];
+        options.origins = Origins::List(origins.map(|name| format!("http://{name}")).to_vec());
+        let (sockets, address) = listen(&sockets).await?;
+        println!("sockets on http://{address}");
+        page = page.replace("http://127.0.0.1:3001", &format!("http://{address}"));
+        tokio::spawn(serve(sockets, io.router(options.clone()).merge(script.clone())));
     }
     let css = ([(header::CONTENT_TYPE, "text/css")], include_str!("../../../pages/app.css"));
-    let pages = Router::new().route("/", get(Html(page))).route("/app.css", get(css));
-    serve_both(listener, second, pages.merge(script).merge(io.router(options))).await
+    let pages = script.route("/", get(Html(page))).route("/app.css", get(css));
+    Ok(serve(listener, pages.merge(io.router(options))).await?)
 }
 
 /// Takes an option and its value out of the arguments.
@@ -80,8 +78,10 @@ fn option(args: &mut Vec<String>, name: &str) -> Option<String> {
     args.drain(at..at + 2).next_back()
 }
 
-async fn listen(address: &str) -> Result<TcpListener> {
-    Ok(TcpListener::bind(address).await.map_err(|why| format!("{address}: {why}"))?)
+async fn listen(address: &str) -> Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind(address).await.map_err(|why| format!("{address}: {why}"))?;
+    let address = listener.local_addr()?;
+    Ok((listener, address))
 }
 
 /// Serves what the public test suites of both protocols expect, at every loopback address.
@@ -109,17 +109,11 @@ async fn conformance(address: &str) -> Result {
         });
     }
     let app = echo.merge(io.router(options));
-    let listener = listen(address).await?;
-    let address = listener.local_addr()?;
+    let (listener, address) = listen(address).await?;
     // `localhost` may be either address, and not every machine has IPv6.
-    let second = listen(&format!("[::1]:{}", address.port())).await.ok();
-    println!("listening on http://{address}");
-    serve_both(listener, second, app).await
-}
-
-async fn serve_both(first: TcpListener, second: Option<TcpListener>, app: Router) -> Result {
-    if let Some(second) = second {
+    if let Ok((second, _)) = listen(&format!("[::1]:{}", address.port())).await {
         tokio::spawn(serve(second, app.clone()));
     }
-    Ok(serve(first, app).await?)
+    println!("listening on http://{address}");
+    Ok(serve(listener, app).await?)
 }
