@@ -3,12 +3,12 @@
 use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, SystemTime};
 
-use embed_socketio::Server;
+use embed_socketio::Namespace;
 use serde_json::{Value, json};
 use tokio::time::{MissedTickBehavior, interval};
 
 /// Sends the time to everybody, in milliseconds since 1970.
-pub fn clock(io: &Server, every: Duration) -> &'static str {
+pub fn clock(io: &Namespace, every: Duration) -> &'static str {
     at_intervals(io, every, |io| {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         io.emit("time", [json!(now.as_millis() as u64)]);
@@ -17,7 +17,7 @@ pub fn clock(io: &Server, every: Duration) -> &'static str {
 }
 
 /// Sends a number from 0 to 999 to everybody, and never the same number twice in a row.
-pub fn ticker(io: &Server, every: Duration) -> &'static str {
+pub fn ticker(io: &Namespace, every: Duration) -> &'static str {
     let (random, mut count, mut value) = (RandomState::new(), 0_u64, 0);
     at_intervals(io, every, move |io| {
         count += 1;
@@ -27,7 +27,11 @@ pub fn ticker(io: &Server, every: Duration) -> &'static str {
     include_str!("../pages/ticker.html")
 }
 
-fn at_intervals(io: &Server, every: Duration, mut tick: impl FnMut(&Server) + Send + 'static) {
+fn at_intervals(
+    io: &Namespace,
+    every: Duration,
+    mut tick: impl FnMut(&Namespace) + Send + 'static,
+) {
     let io = io.clone();
     tokio::spawn(async move {
         let mut ticks = interval(every);
@@ -40,7 +44,7 @@ fn at_intervals(io: &Server, every: Duration, mut tick: impl FnMut(&Server) + Se
 }
 
 /// Sends messages to everybody, and who is typing to everybody else.
-pub fn chat(io: &Server) -> &'static str {
+pub fn chat(io: &Namespace) -> &'static str {
     let all = io.clone();
     io.on_connect(move |socket, _| {
         println!("Made socket connection {}", socket.id());
@@ -61,7 +65,7 @@ pub fn chat(io: &Server) -> &'static str {
 }
 
 /// Sends a message to everybody but the one who wrote it.
-pub fn im(io: &Server) -> &'static str {
+pub fn im(io: &Namespace) -> &'static str {
     io.on_connect(|socket, _| {
         socket.on("message", |socket, args, _| {
             if let Some(text) = args.values.first().and_then(Value::as_str) {

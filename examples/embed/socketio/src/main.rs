@@ -44,12 +44,13 @@ async fn run() -> Result {
         _ => return Err(USAGE.into()),
     };
     let io = Server::default();
+    let main = io.of("/");
     let every = |default| Duration::from_millis(every.map_or(default, NonZeroU64::get));
     let page = match app {
-        "clock" => apps::clock(&io, every(5000)),
-        "ticker" => apps::ticker(&io, every(1000)),
-        "chat" => apps::chat(&io),
-        "im" => apps::im(&io),
+        "clock" => apps::clock(&main, every(5000)),
+        "ticker" => apps::ticker(&main, every(1000)),
+        "chat" => apps::chat(&main),
+        "im" => apps::im(&main),
         "--conformance" => return conformance(address).await,
         _ => return Err(USAGE.into()),
     };

@@ -1,13 +1,8 @@
 //! The parts of a program around the server: the client script, and HTTP connections with deadlines.
 
-use std::path::PathBuf;
-use std::time::Duration;
-use std::{env, fs, io};
+use std::{env, fs, io, path::PathBuf, time::Duration};
 
-use axum::Router;
-use axum::body::Bytes;
-use axum::http::header;
-use axum::routing::get;
+use axum::{Router, body::Bytes, http::header, routing::get};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;

@@ -1,8 +1,6 @@
 //! What an application talks to: the server, its namespaces, and who gets an event.
 
-use std::collections::HashMap;
-use std::ops::Deref;
-use std::sync::{Arc, Mutex};
+use std::{collections::HashMap, sync::Arc, sync::Mutex};
 
 use axum::Router;
 use serde_json::{Value, json};
@@ -12,27 +10,21 @@ use crate::lock;
 use crate::packet::{Args, Body};
 use crate::socket::{Client, Socket};
 
-/// A Socket.IO server, which is used like its main namespace. A clone is another handle of the same server.
+/// A Socket.IO server. A clone is another handle of the same server.
 #[derive(Clone, Default)]
-pub struct Server {
-    main: Namespace,
-    others: Arc<Mutex<HashMap<String, Namespace>>>,
-}
+pub struct Server(Arc<Mutex<HashMap<String, Namespace>>>);
 
 impl Server {
     /// Returns a namespace, and creates it if there is none of this name. The main namespace, `/`, always exists.
     pub fn of(&self, name: &str) -> Namespace {
         let name = name.strip_prefix('/').unwrap_or(name).to_owned();
-        if name.is_empty() {
-            return self.main.clone();
-        }
-        lock(&self.others).entry(name).or_insert_with_key(|name| Namespace::new(name)).clone()
+        lock(&self.0).entry(name).or_insert_with_key(|name| Namespace::new(name)).clone()
     }
 
     /// Returns a namespace if the client may connect to it, or else the payload of the refusal.
     pub(crate) fn admit(&self, name: &str, auth: &Value) -> Result<Namespace, Value> {
-        let other = || lock(&self.others).get(name).cloned();
-        let namespace = if name.is_empty() { Some(self.main.clone()) } else { other() };
+        let other = || lock(&self.0).get(name).cloned();
+        let namespace = if name.is_empty() { Some(self.of("/")) } else { other() };
         let namespace = namespace.ok_or_else(|| json!({ "message": "Invalid namespace" }))?;
         let authorize = lock(&namespace.0.authorize).clone();
         authorize.map_or(Ok(()), |authorize| authorize(auth))?;
@@ -47,19 +39,11 @@ impl Server {
     }
 }
 
-impl Deref for Server {
-    type Target = Namespace;
-
-    fn deref(&self) -> &Namespace {
-        &self.main
-    }
-}
-
 type Authorize = dyn Fn(&Value) -> Result<(), Value> + Send + Sync;
 type OnConnect = dyn Fn(&Socket, &Value) + Send + Sync;
 
 /// A namespace. A clone is another handle of the same namespace.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Namespace(Arc<Inner>);
 
 #[derive(Default)]
@@ -104,8 +88,8 @@ impl Namespace {
     }
 
     pub(crate) fn except(&self, id: Option<&str>) -> Broadcast {
-        let except = id.map(str::to_owned);
-        Broadcast { namespace: self.clone(), rooms: Vec::new(), except }
+        let (namespace, except) = (self.clone(), id.map(str::to_owned));
+        Broadcast { namespace, rooms: Vec::new(), except }
     }
 
     pub(crate) fn insert(&self, socket: &Socket, auth: &Value) {

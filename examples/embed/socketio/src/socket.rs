@@ -1,14 +1,11 @@
 //! One client, and its sockets: one in each namespace that it has connected to.
 
 use std::collections::{HashMap, HashSet};
-use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::{mem, sync::Arc, sync::Mutex};
 
 use serde_json::{Value, json};
-use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::{sync::oneshot, time::timeout};
 use ws_core::Message;
 
 use crate::engine::{OnMessage, Options, Session, new_id};
@@ -89,14 +86,9 @@ impl Socket {
         self.send(Body::Event(event.to_owned(), args.into(), None));
     }
 
-    /// Sends an event at once. The future returns the arguments of the client's acknowledgement, or `None` if the client
-    /// leaves the namespace or does not acknowledge the event `within` this time.
-    pub fn emit_with_ack<A: Into<Args>>(
-        &self,
-        event: &str,
-        args: A,
-        within: Duration,
-    ) -> impl Future<Output = Option<Args>> + use<A> {
+    /// Sends an event, and returns the receiver of the arguments of the client's acknowledgement. It fails when the client
+    /// leaves the namespace. It may wait for ever without a time-out, such as tokio's.
+    pub fn emit_with_ack(&self, event: &str, args: impl Into<Args>) -> oneshot::Receiver<Args> {
         let (sender, receiver) = oneshot::channel();
         let id = self.change(|state| {
             state.acks.retain(|_, waiting| !waiting.is_closed()); // nobody waits for those any more
@@ -105,7 +97,7 @@ impl Socket {
             state.next_ack - 1
         });
         self.send(Body::Event(event.to_owned(), args.into(), id));
-        async move { timeout(within, receiver).await.ok()?.ok() }
+        receiver
     }
 
     /// Returns everybody else in the namespace.

@@ -4,26 +4,21 @@ mod packet;
 mod session;
 mod websocket;
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::{collections::HashMap, sync::Arc, sync::Mutex, time::Duration};
 
-use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::header::{self, HeaderMap, HeaderValue};
-use axum::http::{Method, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{AppendHeaders, IntoResponse, Response};
-use axum::routing::any;
+use axum::{Router, routing::any};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::json;
 use tokio::time::Instant;
 use ws_core::endpoint::Origins;
 
+use crate::lock;
 pub use packet::encode;
 use session::Carrier;
-
-use crate::lock;
 pub use session::{OnMessage, Session};
 
 /// Limits and time-outs. The defaults are those of the original server.

@@ -1,8 +1,6 @@
 //! One session: its queue of packets for the client, the transport that carries them, and its heartbeat.
 
-use std::collections::HashSet;
-use std::mem;
-use std::sync::{Arc, Mutex};
+use std::{collections::HashSet, mem, sync::Arc, sync::Mutex};
 
 use axum::http::Method;
 use tokio::sync::watch;
@@ -225,8 +223,8 @@ impl Session {
     }
 }
 
-/// The claim of a request that is being answered. If it is dropped before that, the session ends, because the packets of the request
-/// or of its response are lost.
+/// The claim of a request that is being answered. If it is dropped before that, the session ends, because the packets of
+/// the request or of its response are lost.
 pub(super) struct Claim<'a> {
     session: &'a Session,
     method: Method,

@@ -1,8 +1,6 @@
 //! A session on a WebSocket, from the start or after an upgrade. Each packet is a message.
 
-use std::io;
-use std::sync::Arc;
-use std::time::Duration;
+use std::{io, sync::Arc, time::Duration};
 
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
