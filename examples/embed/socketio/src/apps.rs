@@ -9,7 +9,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 /// Sends the time to everybody, in milliseconds since 1970.
 pub fn clock(io: &Namespace, every: Duration) -> &'static str {
-    at_intervals(io, every, |io| {
+    repeat(io, every, |io| {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         io.emit("time", [json!(now.as_millis() as u64)]);
     });
@@ -19,7 +19,7 @@ pub fn clock(io: &Namespace, every: Duration) -> &'static str {
 /// Sends a number from 0 to 999 to everybody, and never the same number twice in a row.
 pub fn ticker(io: &Namespace, every: Duration) -> &'static str {
     let (random, mut count, mut value) = (RandomState::new(), 0_u64, 0);
-    at_intervals(io, every, move |io| {
+    repeat(io, every, move |io| {
         count += 1;
         value = (value + 1 + random.hash_one(count) % 999) % 1000;
         io.emit("stock price update", [json!(value)]);
@@ -27,11 +27,7 @@ pub fn ticker(io: &Namespace, every: Duration) -> &'static str {
     include_str!("../pages/ticker.html")
 }
 
-fn at_intervals(
-    io: &Namespace,
-    every: Duration,
-    mut tick: impl FnMut(&Namespace) + Send + 'static,
-) {
+fn repeat(io: &Namespace, every: Duration, mut tick: impl FnMut(&Namespace) + Send + 'static) {
     let io = io.clone();
     tokio::spawn(async move {
         let mut ticks = interval(every);

@@ -1,14 +1,18 @@
-//! What an application talks to: the server, its namespaces, and who gets an event.
+//! What an application talks to: the server, its namespaces, and the sockets in them, of which each client has one per
+//! namespace.
 
-use std::{collections::HashMap, sync::Arc, sync::Mutex};
+use std::collections::{HashMap, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{mem, sync::Arc, sync::Mutex};
 
 use axum::Router;
 use serde_json::{Value, json};
+use tokio::{sync::oneshot, time::timeout};
+use ws_core::Message;
 
-use crate::engine::{self, Options};
+use crate::engine::{self, OnMessage, Options, Session, new_id};
 use crate::lock;
-use crate::packet::{Args, Body};
-use crate::socket::{Client, Socket};
+use crate::packet::{Args, Body, Decoder, Malformed, Packet};
 
 /// A Socket.IO server. A clone is another handle of the same server.
 #[derive(Clone, Default)]
@@ -18,11 +22,14 @@ impl Server {
     /// Returns a namespace, and creates it if there is none of this name. The main namespace, `/`, always exists.
     pub fn of(&self, name: &str) -> Namespace {
         let name = name.strip_prefix('/').unwrap_or(name).to_owned();
-        lock(&self.0).entry(name).or_insert_with_key(|name| Namespace::new(name)).clone()
+        let create = |name: &String| {
+            Namespace(Arc::new(NamespaceInner { name: name.clone(), ..NamespaceInner::default() }))
+        };
+        lock(&self.0).entry(name).or_insert_with_key(create).clone()
     }
 
     /// Returns a namespace if the client may connect to it, or else the payload of the refusal.
-    pub(crate) fn admit(&self, name: &str, auth: &Value) -> Result<Namespace, Value> {
+    fn admit(&self, name: &str, auth: &Value) -> Result<Namespace, Value> {
         let other = || lock(&self.0).get(name).cloned();
         let namespace = if name.is_empty() { Some(self.of("/")) } else { other() };
         let namespace = namespace.ok_or_else(|| json!({ "message": "Invalid namespace" }))?;
@@ -43,11 +50,12 @@ type Authorize = dyn Fn(&Value) -> Result<(), Value> + Send + Sync;
 type OnConnect = dyn Fn(&Socket, &Value) + Send + Sync;
 
 /// A namespace. A clone is another handle of the same namespace.
-#[derive(Clone)]
-pub struct Namespace(Arc<Inner>);
+#[derive(Clone, Default)]
+pub struct Namespace(Arc<NamespaceInner>);
 
 #[derive(Default)]
-struct Inner {
+struct NamespaceInner {
+    /// Without the slash: the main namespace has none.
     name: String,
     authorize: Mutex<Option<Arc<Authorize>>>,
     on_connect: Mutex<Option<Arc<OnConnect>>>,
@@ -55,15 +63,6 @@ struct Inner {
 }
 
 impl Namespace {
-    fn new(name: &str) -> Self {
-        Self(Arc::new(Inner { name: name.to_owned(), ..Inner::default() }))
-    }
-
-    /// The name without the slash: none for the main namespace.
-    pub(crate) fn name(&self) -> &str {
-        &self.0.name
-    }
-
     /// Lets `check` decide who may connect. It is called with the payload that the client sends, an object, which is
     /// empty if the client sends none. Its error is an object, whose `message` the client's `connect_error` event has,
     /// and whose `data`, if it has any.
@@ -87,21 +86,9 @@ impl Namespace {
         self.except(None).to(room)
     }
 
-    pub(crate) fn except(&self, id: Option<&str>) -> Broadcast {
+    fn except(&self, id: Option<&str>) -> Broadcast {
         let (namespace, except) = (self.clone(), id.map(str::to_owned));
         Broadcast { namespace, rooms: Vec::new(), except }
-    }
-
-    pub(crate) fn insert(&self, socket: &Socket, auth: &Value) {
-        lock(&self.0.members).insert(socket.id().to_owned(), socket.clone());
-        let on_connect = lock(&self.0.on_connect).clone();
-        if let Some(on_connect) = on_connect {
-            on_connect(socket, auth);
-        }
-    }
-
-    pub(crate) fn remove(&self, id: &str) {
-        lock(&self.0.members).remove(id);
     }
 }
 
@@ -124,11 +111,273 @@ impl Broadcast {
     /// Sends an event. It is encoded once, and everybody gets all events in the same order.
     pub fn emit(&self, event: &str, args: impl Into<Args>) {
         let body = Body::Event(event.to_owned(), args.into(), None);
-        let messages = body.encode(self.namespace.name());
+        let messages = body.encode(&self.namespace.0.name);
         for (id, socket) in lock(&self.namespace.0.members).iter() {
             if self.except.as_ref() != Some(id) && socket.is_in(&self.rooms) {
-                socket.session().send(messages.iter().cloned());
+                socket.0.session.send(messages.iter().cloned());
             }
         }
     }
+}
+
+/// A client's sockets, by the name of the namespace.
+type Sockets = Arc<Mutex<HashMap<String, Socket>>>;
+
+type OnEvent = dyn Fn(&Socket, Args, Ack) + Send + Sync;
+type OnDisconnect = dyn FnOnce(&Socket, &str) + Send;
+
+/// A client in a namespace. A clone is another handle of the same one.
+#[derive(Clone)]
+pub struct Socket(Arc<SocketInner>);
+
+struct SocketInner {
+    id: String,
+    namespace: Namespace,
+    session: Session,
+    /// The sockets of the same client. The list is empty when its session has ended.
+    sockets: Sockets,
+    /// Until the client leaves the namespace.
+    state: Mutex<Option<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    rooms: HashSet<String>,
+    handlers: HashMap<String, Arc<OnEvent>>,
+    on_disconnect: Option<Box<OnDisconnect>>,
+    /// The id of the next acknowledgement that this server asks for, and those that it waits for.
+    next_ack: u64,
+    acks: HashMap<u64, oneshot::Sender<Args>>,
+}
+
+impl Socket {
+    /// The id of this socket. A client has a different id in each namespace, and a new one each time it connects.
+    pub fn id(&self) -> &str {
+        &self.0.id
+    }
+
+    /// Changes the state, unless the client has left the namespace.
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> Option<T> {
+        lock(&self.0.state).as_mut().map(change)
+    }
+
+    /// Whether the client is in the namespace.
+    pub fn is_connected(&self) -> bool {
+        lock(&self.0.state).is_some()
+    }
+
+    /// Whether this is in one of the rooms, or there are none.
+    fn is_in(&self, rooms: &[String]) -> bool {
+        let is_inside = |state: &mut State| rooms.iter().any(|room| state.rooms.contains(room));
+        rooms.is_empty() || self.change(is_inside) == Some(true)
+    }
+
+    /// Calls `handler` with each `event` of this client. It replaces an earlier handler of that event. Events without a
+    /// handler are ignored, and a handler that is set after the client has left the namespace is dropped.
+    pub fn on(&self, event: &str, handler: impl Fn(&Self, Args, Ack) + Send + Sync + 'static) {
+        self.change(|state| state.handlers.insert(event.to_owned(), Arc::new(handler)));
+    }
+
+    /// Calls `handler` once, with the reason, when this client has left the namespace. It replaces an earlier
+    /// handler. A handler that is set later than that is dropped.
+    pub fn on_disconnect(&self, handler: impl FnOnce(&Self, &str) + Send + 'static) {
+        self.change(|state| state.on_disconnect.replace(Box::new(handler)));
+    }
+
+    /// Sends an event to this client.
+    pub fn emit(&self, event: &str, args: impl Into<Args>) {
+        self.send(Body::Event(event.to_owned(), args.into(), None));
+    }
+
+    /// Sends an event, and returns the receiver of the arguments of the client's acknowledgement. It fails when the client
+    /// leaves the namespace. It may wait for ever without a time-out, such as tokio's.
+    pub fn emit_with_ack(&self, event: &str, args: impl Into<Args>) -> oneshot::Receiver<Args> {
+        let (sender, receiver) = oneshot::channel();
+        let id = self.change(|state| {
+            state.acks.retain(|_, waiting| !waiting.is_closed()); // nobody waits for those any more
+            state.acks.insert(state.next_ack, sender);
+            state.next_ack += 1;
+            state.next_ack - 1
+        });
+        self.send(Body::Event(event.to_owned(), args.into(), id));
+        receiver
+    }
+
+    /// Returns everybody else in the namespace.
+    pub fn broadcast(&self) -> Broadcast {
+        self.0.namespace.except(Some(self.id()))
+    }
+
+    /// Returns everybody else in a room.
+    pub fn to(&self, room: &str) -> Broadcast {
+        self.broadcast().to(room)
+    }
+
+    /// Adds this client to a room.
+    pub fn join(&self, room: &str) {
+        self.change(|state| state.rooms.insert(room.to_owned()));
+    }
+
+    /// Removes this client from a room.
+    pub fn leave(&self, room: &str) {
+        self.change(|state| state.rooms.remove(room));
+    }
+
+    /// Ends the connection to this namespace; the client stays in others.
+    pub fn disconnect(&self) {
+        self.send(Body::Disconnect);
+        self.end("server namespace disconnect");
+    }
+
+    /// Disconnects the client from all its namespaces, and then closes its session. The client does not reconnect by
+    /// itself, which it would do if it were only disconnected from some of them.
+    pub fn close(&self) {
+        let sockets = lock(&self.0.sockets).clone();
+        for socket in sockets.values() {
+            socket.disconnect();
+        }
+        self.0.session.close("server namespace disconnect");
+    }
+
+    fn send(&self, body: Body) {
+        if self.is_connected() {
+            self.0.session.send(body.encode(&self.0.namespace.0.name));
+        }
+    }
+
+    fn receive(&self, body: Body) {
+        match body {
+            Body::Event(name, args, ack) => {
+                let handler = self.change(|state| state.handlers.get(&name).cloned());
+                if let Some(handler) = handler.flatten() {
+                    handler(self, args, Ack { socket: self.clone(), id: ack });
+                }
+            }
+            Body::Ack(id, args) => {
+                if let Some(waiting) = self.change(|state| state.acks.remove(&id)).flatten() {
+                    let _ = waiting.send(args); // whoever asked may have given up
+                }
+            }
+            Body::Disconnect => self.end("client namespace disconnect"),
+            Body::Connect(_) | Body::ConnectError(_) => {}
+        }
+    }
+
+    fn end(&self, reason: &str) {
+        let Some(state) = lock(&self.0.state).take() else { return };
+        lock(&self.0.namespace.0.members).remove(self.id());
+        if let Some(on_disconnect) = state.on_disconnect {
+            on_disconnect(self, reason);
+        }
+    }
+}
+
+/// Acknowledges an event. It does nothing if the client has not asked for an acknowledgement.
+pub struct Ack {
+    socket: Socket,
+    id: Option<u64>,
+}
+
+impl Ack {
+    /// Sends the acknowledgement with these arguments.
+    pub fn send(self, args: impl Into<Args>) {
+        if let Some(id) = self.id {
+            self.socket.send(Body::Ack(id, args.into()));
+        }
+    }
+}
+
+/// One client, in all its namespaces.
+struct Client {
+    server: Server,
+    session: Session,
+    decoder: Decoder,
+    /// The sockets that the server has disconnected stay here.
+    sockets: Sockets,
+    /// Until the client has connected to a namespace.
+    idle: Option<oneshot::Sender<()>>,
+}
+
+impl Client {
+    /// Returns the function that handles the messages of a session. It closes a client that breaks the protocol, and so
+    /// does a timer if the client has connected to no namespace in time.
+    fn start(server: Server, session: Session, options: &Options) -> OnMessage {
+        let (idle, connected) = oneshot::channel();
+        let (late, connect_timeout) = (session.clone(), options.connect_timeout);
+        tokio::spawn(async move {
+            // The channel ends when the client has connected or gone.
+            if timeout(connect_timeout, connected).await.is_err() {
+                late.close("connect timeout");
+            }
+        });
+        let decoder = Decoder::new(options.max_payload.saturating_mul(10));
+        let sockets = Sockets::default();
+        let mut client = Self { server, session, decoder, sockets, idle: Some(idle) };
+        Box::new(move |message| match message {
+            Ok(message) => {
+                if guarded(|| client.receive(message)) != Some(Ok(())) {
+                    client.session.close("parse error");
+                }
+            }
+            Err(reason) => {
+                // Handlers run while the map is not locked: they may close the client.
+                let sockets = mem::take(&mut *lock(&client.sockets));
+                for socket in sockets.values() {
+                    let _ = guarded(|| socket.end(reason));
+                }
+            }
+        })
+    }
+
+    fn receive(&mut self, message: Message) -> Result<(), Malformed> {
+        let Some(Packet { namespace, body }) = self.decoder.feed(message)? else { return Ok(()) };
+        if let Body::Connect(auth) = body {
+            return self.connect(&namespace, &auth.unwrap_or_else(|| json!({})));
+        }
+        let socket = lock(&self.sockets).get(&namespace).cloned().ok_or(Malformed)?;
+        if !socket.is_connected() {
+            return Ok(()); // the client sent this before it knew
+        }
+        if body == Body::Disconnect {
+            lock(&self.sockets).remove(&namespace);
+        }
+        socket.receive(body);
+        Ok(())
+    }
+
+    fn connect(&mut self, name: &str, auth: &Value) -> Result<(), Malformed> {
+        if lock(&self.sockets).get(name).is_some_and(Socket::is_connected) {
+            return Err(Malformed);
+        }
+        let namespace = match self.server.admit(name, auth) {
+            Ok(namespace) => namespace,
+            Err(why) => {
+                self.session.send(Body::ConnectError(why).encode(name));
+                return Ok(());
+            }
+        };
+        self.idle = None;
+        let id = new_id();
+        let state = State { rooms: HashSet::from([id.clone()]), ..State::default() };
+        let socket = Socket(Arc::new(SocketInner {
+            id,
+            namespace: namespace.clone(),
+            session: self.session.clone(),
+            sockets: self.sockets.clone(),
+            state: Mutex::new(Some(state)),
+        }));
+        lock(&self.sockets).insert(name.to_owned(), socket.clone());
+        socket.send(Body::Connect(Some(json!({ "sid": socket.id() }))));
+        lock(&namespace.0.members).insert(socket.id().to_owned(), socket.clone());
+        let on_connect = lock(&namespace.0.on_connect).clone();
+        if let Some(on_connect) = on_connect {
+            on_connect(&socket, auth);
+        }
+        Ok(())
+    }
+}
+
+/// A handler that panics costs its own client the connection, and nobody else anything.
+fn guarded<T>(handler: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(handler)).ok()
 }

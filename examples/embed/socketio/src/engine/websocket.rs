@@ -26,14 +26,15 @@ impl Engine {
         mut request: Request,
         session: Option<Session>,
     ) -> Result<Response, Refusal> {
-        let (response, opening) = match upgrade(&mut request, &self.options.origins, &[]) {
-            Asked::WebSocket(response, opening) => (response, opening),
-            Asked::Refused(response) => return Ok(response.into_response()),
-            Asked::Plain => return Err(BAD_REQUEST),
-        };
-        // An error of the stream has ended the session already, so nothing is left to do about it.
-        tokio::spawn(async move { drop(self.run(opening, session).await) });
-        Ok(response.into_response())
+        match upgrade(&mut request, &self.options.origins, &[]) {
+            Asked::WebSocket(response, opening) => {
+                // An error of the stream has ended the session already, so nothing is left to do about it.
+                tokio::spawn(async move { drop(self.run(opening, session).await) });
+                Ok(response.into_response())
+            }
+            Asked::Refused(response) => Ok(response.into_response()),
+            Asked::Plain => Err(BAD_REQUEST),
+        }
     }
 
     async fn run(self: Arc<Self>, opening: Opening, polling: Option<Session>) -> io::Result<()> {
