@@ -9,7 +9,6 @@ mod apps;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
-use std::process::ExitCode;
 use std::{env, error::Error, time::Duration};
 
 use axum::{http::header, response::Html, routing::get};
@@ -19,20 +18,14 @@ use embed_socketio::serve::{client_script, serve};
 use tokio::{net::TcpListener, time::sleep};
 use ws_core::endpoint::Origins;
 
-const USAGE: &str = "usage: embed-socketio clock|ticker|chat|im [ADDR] [--every MILLISECONDS] [--sockets ADDR] [--client FILE]
-       embed-socketio --conformance [ADDR]";
+const USAGE: &str = "usage: embed-socketio clock|ticker|chat|im [ADDR] [--every MILLISECONDS] [--sockets ADDR] \
+                     [--client FILE], or embed-socketio --conformance [ADDR]";
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
 // One thread is enough for a demonstration, and it handles requests in the order in which they arrive.
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
-    let Err(error) = run().await else { return ExitCode::SUCCESS };
-    eprintln!("{error}");
-    ExitCode::FAILURE
-}
-
-async fn run() -> Result {
+async fn main() -> Result {
     let mut args: Vec<String> = env::args().skip(1).collect();
     let every = option(&mut args, "--every").map(|millis| millis.parse::<NonZeroU64>());
     let every = every.transpose().map_err(|_| "--every needs a number of milliseconds")?;

@@ -24,12 +24,11 @@ const NOT_FOUND: &str = "The client script was not found: run `npm install --no-
 /// # Errors
 ///
 /// There is no such file, or it cannot be read.
-pub fn client_script(path: Option<&str>) -> io::Result<Router> {
-    let here = env::current_dir()?;
+pub fn client_script(path: Option<&str>) -> Result<Router, String> {
+    let here = env::current_dir().unwrap_or_default();
     let found = here.ancestors().map(|folder| folder.join(SCRIPT)).find(|path| path.is_file());
-    let path = path.map(PathBuf::from).or(found).ok_or_else(|| io::Error::other(NOT_FOUND))?;
-    let script = fs::read(&path)
-        .map_err(|why| io::Error::new(why.kind(), format!("{}: {why}", path.display())))?;
+    let path = path.map(PathBuf::from).or(found).ok_or(NOT_FOUND)?;
+    let script = fs::read(&path).map_err(|why| format!("{}: {why}", path.display()))?;
     let content_type = [(header::CONTENT_TYPE, "text/javascript; charset=utf-8")];
     let response = (content_type, Bytes::from(script));
     Ok(Router::new().route("/socket.io/socket.io.js", get(response)))

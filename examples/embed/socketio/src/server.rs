@@ -22,9 +22,7 @@ impl Server {
     /// Returns a namespace, and creates it if there is none of this name. The main namespace, `/`, always exists.
     pub fn of(&self, name: &str) -> Namespace {
         let name = name.strip_prefix('/').unwrap_or(name).to_owned();
-        let create = |name: &String| {
-            Namespace(Arc::new(NamespaceInner { name: name.clone(), ..NamespaceInner::default() }))
-        };
+        let create = |name: &String| Namespace { name: name.clone(), shared: Arc::default() };
         lock(&self.0).entry(name).or_insert_with_key(create).clone()
     }
 
@@ -33,7 +31,7 @@ impl Server {
         let other = || lock(&self.0).get(name).cloned();
         let namespace = if name.is_empty() { Some(self.of("/")) } else { other() };
         let namespace = namespace.ok_or_else(|| json!({ "message": "Invalid namespace" }))?;
-        let authorize = lock(&namespace.0.authorize).clone();
+        let authorize = lock(&namespace.shared.authorize).clone();
         authorize.map_or(Ok(()), |authorize| authorize(auth))?;
         Ok(namespace)
     }
@@ -50,13 +48,15 @@ type Authorize = dyn Fn(&Value) -> Result<(), Value> + Send + Sync;
 type OnConnect = dyn Fn(&Socket, &Value) + Send + Sync;
 
 /// A namespace. A clone is another handle of the same namespace.
-#[derive(Clone, Default)]
-pub struct Namespace(Arc<NamespaceInner>);
-
-#[derive(Default)]
-struct NamespaceInner {
+#[derive(Clone)]
+pub struct Namespace {
     /// Without the slash: the main namespace has none.
     name: String,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
     authorize: Mutex<Option<Arc<Authorize>>>,
     on_connect: Mutex<Option<Arc<OnConnect>>>,
     members: Mutex<HashMap<String, Socket>>,
@@ -67,13 +67,13 @@ impl Namespace {
     /// empty if the client sends none. Its error is an object, whose `message` the client's `connect_error` event has,
     /// and whose `data`, if it has any.
     pub fn authorize(&self, check: impl Fn(&Value) -> Result<(), Value> + Send + Sync + 'static) {
-        *lock(&self.0.authorize) = Some(Arc::new(check));
+        *lock(&self.shared.authorize) = Some(Arc::new(check));
     }
 
     /// Calls `handler` with each client that has connected, and the payload that the client has sent. Like all
     /// handlers, it must not block: work that takes long belongs in a task that the handler spawns.
     pub fn on_connect(&self, handler: impl Fn(&Socket, &Value) + Send + Sync + 'static) {
-        *lock(&self.0.on_connect) = Some(Arc::new(handler));
+        *lock(&self.shared.on_connect) = Some(Arc::new(handler));
     }
 
     /// Sends an event to everybody in this namespace.
@@ -111,8 +111,8 @@ impl Broadcast {
     /// Sends an event. It is encoded once, and everybody gets all events in the same order.
     pub fn emit(&self, event: &str, args: impl Into<Args>) {
         let body = Body::Event(event.to_owned(), args.into(), None);
-        let messages = body.encode(&self.namespace.0.name);
-        for (id, socket) in lock(&self.namespace.0.members).iter() {
+        let messages = body.encode(&self.namespace.name);
+        for (id, socket) in lock(&self.namespace.shared.members).iter() {
             if self.except.as_ref() != Some(id) && socket.is_in(&self.rooms) {
                 socket.0.session.send(messages.iter().cloned());
             }
@@ -128,9 +128,9 @@ type OnDisconnect = dyn FnOnce(&Socket, &str) + Send;
 
 /// A client in a namespace. A clone is another handle of the same one.
 #[derive(Clone)]
-pub struct Socket(Arc<SocketInner>);
+pub struct Socket(Arc<Inner>);
 
-struct SocketInner {
+struct Inner {
     id: String,
     namespace: Namespace,
     session: Session,
@@ -241,7 +241,7 @@ impl Socket {
 
     fn send(&self, body: Body) {
         if self.is_connected() {
-            self.0.session.send(body.encode(&self.0.namespace.0.name));
+            self.0.session.send(body.encode(&self.0.namespace.name));
         }
     }
 
@@ -265,7 +265,7 @@ impl Socket {
 
     fn end(&self, reason: &str) {
         let Some(state) = lock(&self.0.state).take() else { return };
-        lock(&self.0.namespace.0.members).remove(self.id());
+        lock(&self.0.namespace.shared.members).remove(self.id());
         if let Some(on_disconnect) = state.on_disconnect {
             on_disconnect(self, reason);
         }
@@ -359,7 +359,7 @@ impl Client {
         self.idle = None;
         let id = new_id();
         let state = State { rooms: HashSet::from([id.clone()]), ..State::default() };
-        let socket = Socket(Arc::new(SocketInner {
+        let socket = Socket(Arc::new(Inner {
             id,
             namespace: namespace.clone(),
             session: self.session.clone(),
@@ -368,8 +368,8 @@ impl Client {
         }));
         lock(&self.sockets).insert(name.to_owned(), socket.clone());
         socket.send(Body::Connect(Some(json!({ "sid": socket.id() }))));
-        lock(&namespace.0.members).insert(socket.id().to_owned(), socket.clone());
-        let on_connect = lock(&namespace.0.on_connect).clone();
+        lock(&namespace.shared.members).insert(socket.id().to_owned(), socket.clone());
+        let on_connect = lock(&namespace.shared.on_connect).clone();
         if let Some(on_connect) = on_connect {
             on_connect(&socket, auth);
         }

@@ -139,24 +139,18 @@ impl Engine {
             None if request.method() != Method::GET => return Err(BAD_METHOD),
             None => None,
         };
-        if transport == "websocket" {
-            return self.websocket(request, session);
+        match (transport, request.method(), session) {
+            ("websocket", _, session) => self.websocket(request, session),
+            (_, &Method::GET, session) => {
+                poll(&session.unwrap_or_else(|| self.open(Carrier::Polling))).await
+            }
+            (_, &Method::POST, Some(session)) => self.post(&session, request.into_body()).await,
+            _ => Err(BAD_REQUEST),
         }
-        let session = session.unwrap_or_else(|| self.open(Carrier::Polling));
-        let method = request.method().clone();
-        if ![Method::GET, Method::POST].contains(&method) {
-            return Err(BAD_REQUEST);
-        }
-        let claim = session.claim(&method).ok_or(BAD_REQUEST)?;
-        let response = match method {
-            Method::GET => poll(&session).await,
-            _ => self.post(&session, request.into_body()).await?,
-        };
-        claim.finish();
-        Ok(response)
     }
 
     async fn post(&self, session: &Session, body: Body) -> Result<Response, Refusal> {
+        let claim = session.claim(Method::POST).ok_or(BAD_REQUEST)?;
         let body = tokio::select! {
             body = to_bytes(body, self.options.max_payload) => body.map_err(|_| TOO_LARGE)?,
             () = session.closed() => return Err(BAD_REQUEST),
@@ -171,6 +165,7 @@ impl Engine {
                 tokio::task::yield_now().await; // other clients have their turn
             }
         }
+        claim.finish();
         // Not as plain text, in which a browser that expects XML sees an error.
         Ok(([(header::CONTENT_TYPE, "text/html")], "ok").into_response())
     }
@@ -197,9 +192,12 @@ impl Engine {
     }
 }
 
-async fn poll(session: &Session) -> Response {
+async fn poll(session: &Session) -> Result<Response, Refusal> {
+    let claim = session.claim(Method::GET).ok_or(BAD_REQUEST)?;
+    let body = session.poll().await;
+    claim.finish();
     let content_type = (header::CONTENT_TYPE, "text/plain; charset=UTF-8");
-    ([content_type, (header::CACHE_CONTROL, "no-store")], session.poll().await).into_response()
+    Ok(([content_type, (header::CACHE_CONTROL, "no-store")], body).into_response())
 }
 
 /// Returns 20 characters that nobody can guess, because whoever knows the id of a session can use it.

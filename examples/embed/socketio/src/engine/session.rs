@@ -165,7 +165,7 @@ impl Session {
 
     /// Claims the one GET or POST request that a client may have at a time. `None` refuses it. A second one ends the
     /// session.
-    pub(super) fn claim(&self, method: &Method) -> Option<Claim<'_>> {
+    pub(super) fn claim(&self, method: Method) -> Option<Claim<'_>> {
         let accepted = self.change(|state| {
             // Timers may be late by some milliseconds.
             if state.pong_due.is_some_and(|due| due <= Instant::now()) {
@@ -180,7 +180,7 @@ impl Session {
             }
             is_first
         });
-        accepted.then(|| Claim { session: self, method: method.clone() })
+        accepted.then(|| Claim { session: self, method })
     }
 
     /// Waits until the queue has packets, and returns them. Returns none if the session has ended, or if a poll has to
@@ -257,11 +257,11 @@ mod tests {
         assert!(on_websocket.take().await.is_empty());
 
         let polling = Session::new(Carrier::Polling, 1000);
-        let claim = polling.claim(&Method::GET).unwrap();
+        let claim = polling.claim(Method::GET).unwrap();
         let (body, ()) =
             tokio::join!(biased; polling.poll(), async { polling.receive(Packet::Close) });
         claim.finish();
         assert_eq!(body, NOOP);
-        assert!(polling.claim(&Method::GET).is_none());
+        assert!(polling.claim(Method::GET).is_none());
     }
 }
