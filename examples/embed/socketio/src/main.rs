@@ -63,7 +63,7 @@ async fn main() -> Result {
     }
     let css = ([(header::CONTENT_TYPE, "text/css")], include_str!("../../../pages/app.css"));
     let pages = script.route("/", get(Html(page))).route("/app.css", get(css));
-    Ok(serve(listener, pages.merge(io.router(options))).await?)
+    serve(listener, pages.merge(io.router(options))).await
 }
 
 /// Takes an option and its value out of the arguments.
@@ -109,5 +109,5 @@ async fn conformance(address: &str) -> Result {
         tokio::spawn(serve(second, app.clone()));
     }
     println!("listening on http://{address}");
-    Ok(serve(listener, app).await?)
+    serve(listener, app).await
 }

@@ -13,7 +13,7 @@ use crate::engine;
 pub(crate) struct Malformed;
 
 /// The most attachments of one packet.
-const MAX_ATTACHMENTS: u64 = 100;
+const MAX_ATTACHMENTS: usize = 100;
 
 /// Events that the sides fire themselves, and never send.
 const RESERVED: [&str; 6] =
@@ -127,9 +127,8 @@ impl Packet {
     fn decode(text: &str) -> Option<(Self, usize)> {
         let (kind, rest) = text.split_at_checked(1)?;
         let is_binary = matches!(kind, "5" | "6");
-        let (count, rest) = if is_binary { number(rest)? } else { (Some(0), rest) };
-        let count = count.filter(|count| *count <= MAX_ATTACHMENTS)? as usize;
-        let rest = if is_binary { rest.strip_prefix('-')? } else { rest };
+        let (count, rest) = if is_binary { rest.split_once('-')? } else { ("0", rest) };
+        let count = count.parse().ok().filter(|count| *count <= MAX_ATTACHMENTS)?;
         let (namespace, rest) = match rest.strip_prefix('/') {
             Some(named) => named.split_once(',').unwrap_or((named, "")),
             None => ("", rest),

@@ -1,8 +1,8 @@
 //! The parts of a program around the server: the client script, and HTTP connections with deadlines.
 
-use std::{env, fs, io, path::PathBuf, time::Duration};
+use std::{env, fs, path::PathBuf, time::Duration};
 
-use axum::{Router, body::Bytes, http::header, routing::get};
+use axum::{Router, body::Bytes, http::header, routing::get, serve::Listener};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -35,16 +35,10 @@ pub fn client_script(path: Option<&str>) -> Result<Router, String> {
 }
 
 /// Serves until the process ends. `axum::serve` would do as well, but its requests have no deadline.
-pub async fn serve(listener: TcpListener, app: Router) -> io::Result<()> {
+pub async fn serve(mut listener: TcpListener, app: Router) -> ! {
     loop {
-        match listener.accept().await {
-            Ok((stream, _)) => drop(tokio::spawn(connection(stream, app.clone()))),
-            Err(error) => {
-                // The process may be out of file descriptors, until other connections end.
-                eprintln!("accept: {error}");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        }
+        let (stream, _) = Listener::accept(&mut listener).await; // tries again after an error
+        tokio::spawn(connection(stream, app.clone()));
     }
 }
 

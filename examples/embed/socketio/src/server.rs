@@ -78,17 +78,16 @@ impl Namespace {
 
     /// Sends an event to everybody in this namespace.
     pub fn emit(&self, event: &str, args: impl Into<Args>) {
-        self.except(None).emit(event, args);
+        self.all().emit(event, args);
     }
 
     /// Returns everybody in a room. The id of a socket is a room, too, in which that socket is.
     pub fn to(&self, room: &str) -> Broadcast {
-        self.except(None).to(room)
+        self.all().to(room)
     }
 
-    fn except(&self, id: Option<&str>) -> Broadcast {
-        let (namespace, except) = (self.clone(), id.map(str::to_owned));
-        Broadcast { namespace, rooms: Vec::new(), except }
+    fn all(&self) -> Broadcast {
+        Broadcast { namespace: self.clone(), rooms: HashSet::new(), except: None }
     }
 }
 
@@ -97,14 +96,14 @@ impl Namespace {
 #[must_use = "nothing is sent before `emit`"]
 pub struct Broadcast {
     namespace: Namespace,
-    rooms: Vec<String>,
+    rooms: HashSet<String>,
     except: Option<String>,
 }
 
 impl Broadcast {
     /// Adds the sockets in this room. A socket that is in several of the rooms gets the event once.
     pub fn to(mut self, room: &str) -> Self {
-        self.rooms.push(room.to_owned());
+        self.rooms.insert(room.to_owned());
         self
     }
 
@@ -112,8 +111,10 @@ impl Broadcast {
     pub fn emit(&self, event: &str, args: impl Into<Args>) {
         let body = Body::Event(event.to_owned(), args.into(), None);
         let messages = body.encode(&self.namespace.name);
+        let any = self.rooms.is_empty();
+        let is_meant = |state: &mut State| any || !state.rooms.is_disjoint(&self.rooms);
         for (id, socket) in lock(&self.namespace.shared.members).iter() {
-            if self.except.as_ref() != Some(id) && socket.is_in(&self.rooms) {
+            if self.except.as_ref() != Some(id) && socket.change(is_meant) == Some(true) {
                 socket.0.session.send(messages.iter().cloned());
             }
         }
@@ -166,12 +167,6 @@ impl Socket {
         lock(&self.0.state).is_some()
     }
 
-    /// Whether this is in one of the rooms, or there are none.
-    fn is_in(&self, rooms: &[String]) -> bool {
-        let is_inside = |state: &mut State| rooms.iter().any(|room| state.rooms.contains(room));
-        rooms.is_empty() || self.change(is_inside) == Some(true)
-    }
-
     /// Calls `handler` with each `event` of this client. It replaces an earlier handler of that event. Events without a
     /// handler are ignored, and a handler that is set after the client has left the namespace is dropped.
     pub fn on(&self, event: &str, handler: impl Fn(&Self, Args, Ack) + Send + Sync + 'static) {
@@ -205,7 +200,7 @@ impl Socket {
 
     /// Returns everybody else in the namespace.
     pub fn broadcast(&self) -> Broadcast {
-        self.0.namespace.except(Some(self.id()))
+        Broadcast { except: Some(self.0.id.clone()), ..self.0.namespace.all() }
     }
 
     /// Returns everybody else in a room.
@@ -331,30 +326,27 @@ impl Client {
 
     fn receive(&mut self, message: Message) -> Result<(), Malformed> {
         let Some(Packet { namespace, body }) = self.decoder.feed(message)? else { return Ok(()) };
-        if let Body::Connect(auth) = body {
-            return self.connect(&namespace, &auth.unwrap_or_else(|| json!({})));
+        let socket = lock(&self.sockets).get(&namespace).cloned();
+        let is_connected = socket.as_ref().is_some_and(Socket::is_connected);
+        match (body, socket) {
+            (Body::Connect(auth), _) if !is_connected => self.connect(&namespace, auth),
+            (Body::Connect(_), _) | (_, None) => return Err(Malformed),
+            (_, Some(_)) if !is_connected => {} // the client sent this before it knew
+            (body, Some(socket)) => {
+                if body == Body::Disconnect {
+                    lock(&self.sockets).remove(&namespace);
+                }
+                socket.receive(body);
+            }
         }
-        let socket = lock(&self.sockets).get(&namespace).cloned().ok_or(Malformed)?;
-        if !socket.is_connected() {
-            return Ok(()); // the client sent this before it knew
-        }
-        if body == Body::Disconnect {
-            lock(&self.sockets).remove(&namespace);
-        }
-        socket.receive(body);
         Ok(())
     }
 
-    fn connect(&mut self, name: &str, auth: &Value) -> Result<(), Malformed> {
-        if lock(&self.sockets).get(name).is_some_and(Socket::is_connected) {
-            return Err(Malformed);
-        }
-        let namespace = match self.server.admit(name, auth) {
+    fn connect(&mut self, name: &str, auth: Option<Value>) {
+        let auth = auth.unwrap_or_else(|| json!({}));
+        let namespace = match self.server.admit(name, &auth) {
             Ok(namespace) => namespace,
-            Err(why) => {
-                self.session.send(Body::ConnectError(why).encode(name));
-                return Ok(());
-            }
+            Err(why) => return self.session.send(Body::ConnectError(why).encode(name)),
         };
         self.idle = None;
         let id = new_id();
@@ -371,9 +363,8 @@ impl Client {
         lock(&namespace.shared.members).insert(socket.id().to_owned(), socket.clone());
         let on_connect = lock(&namespace.shared.on_connect).clone();
         if let Some(on_connect) = on_connect {
-            on_connect(&socket, auth);
+            on_connect(&socket, &auth);
         }
-        Ok(())
     }
 }
 

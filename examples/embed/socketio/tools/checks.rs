@@ -87,5 +87,5 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let listener = TcpListener::bind(&address).await?;
     println!("listening on http://{}", listener.local_addr()?);
     let app = io.router(options).merge(client_script(None)?);
-    Ok(serve(listener, app).await?)
+    serve(listener, app).await
 }

@@ -11,6 +11,9 @@ use super::Options;
 use super::packet::{CLOSE, NOOP, PING, Packet, encode_payload};
 use crate::lock;
 
+/// Why a session has ended, if its client has ended it or is gone.
+const BY_CLIENT: &str = "transport close";
+
 /// Which transport the packets to the client go by.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Carrier {
@@ -43,11 +46,9 @@ impl State {
     }
 
     fn close(&mut self, reason: &'static str) {
-        if !self.closed {
-            self.ended.get_or_insert(reason);
-            self.closed = true;
-            self.take();
-        }
+        self.ended.get_or_insert(reason);
+        self.closed = true;
+        self.take();
     }
 }
 
@@ -138,7 +139,7 @@ impl Session {
             on_message(Err(reason));
         }
         let _ = timeout_at(Instant::now() + pong, self.closed()).await;
-        self.abort("transport close");
+        self.abort(BY_CLIENT);
     }
 
     /// Handles a packet of the client.
@@ -152,13 +153,7 @@ impl Session {
                 }
             }
             Packet::Pong => self.change(|state| state.pong_due = None),
-            // The client knows that the session has ended, so its pending poll ends with a Noop.
-            Packet::Close => self.change(|state| {
-                state.close("transport close");
-                if state.requests.contains(&Method::GET) {
-                    state.queue.push(NOOP.into());
-                }
-            }),
+            Packet::Close => self.abort(BY_CLIENT),
             Packet::Noop => {}
         }
     }
@@ -201,7 +196,9 @@ impl Session {
             packets.push(self.change(|state| {
                 let is_over = state.ended.is_some() && state.queue.is_empty();
                 state.closed |= is_over;
-                if is_over { CLOSE.into() } else { NOOP.into() }
+                // A client that has ended the session itself knows.
+                let is_news = is_over && state.ended != Some(BY_CLIENT);
+                if is_news { CLOSE.into() } else { NOOP.into() }
             }));
         }
         encode_payload(&packets)
@@ -240,7 +237,7 @@ impl Drop for Claim<'_> {
     fn drop(&mut self) {
         self.session.change(|state| {
             if state.requests.remove(&self.method) && state.carrier != Carrier::WebSocket {
-                state.close("transport close");
+                state.close(BY_CLIENT);
             }
         });
     }
