@@ -8,10 +8,6 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 
-/// How long a connection may stay while the peer takes nothing of what was sent to it. Linux only.
-#[cfg(target_os = "linux")]
-const UNREAD: Duration = Duration::from_secs(20);
-
 /// Where npm puts the client, in a folder `node_modules`.
 const SCRIPT: &str = "node_modules/socket.io-client/dist/socket.io.js";
 
@@ -44,8 +40,9 @@ pub async fn serve(mut listener: TcpListener, app: Router) -> ! {
 
 async fn connection(stream: TcpStream, app: Router) {
     let _ = stream.set_nodelay(true);
+    // How long the client may take nothing of what was sent to it.
     #[cfg(target_os = "linux")]
-    let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(UNREAD));
+    let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(Duration::from_secs(20)));
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(10));
     let service = TowerToHyperService::new(app);

@@ -75,8 +75,8 @@ struct Engine {
     on_session: Box<dyn Fn(Session) -> OnMessage + Send + Sync>,
 }
 
-/// Returns the routes of a server of sessions, at a `path` such as `/engine.io/`. For each new session, `on_session` returns
-/// the function that handles its messages.
+/// Returns the routes of a server of sessions, at a `path` such as `/engine.io/`. For each new session, `on_session`
+/// returns the function that handles its messages.
 pub fn router(
     path: &str,
     options: Options,

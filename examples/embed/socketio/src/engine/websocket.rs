@@ -59,8 +59,8 @@ impl Engine {
     }
 }
 
-/// Moves a session to a WebSocket, and returns whether that succeeded. The session stays where it is when the client does
-/// not complete the upgrade in time, or has a WebSocket already.
+/// Moves a session to a WebSocket, and returns whether that succeeded. The session stays where it is when the client
+/// does not complete the upgrade in time, or has a WebSocket already.
 async fn change_to(ws: &mut WebSocket, session: &Session) -> bool {
     let is_probed = session.is_polling()
         && timeout(UPGRADE_STEP, next(ws)).await == Ok(Ok(PROBE.into()))
