@@ -184,8 +184,8 @@ impl Socket {
         self.send(Body::Event(event.to_owned(), args.into(), None));
     }
 
-    /// Sends an event, and returns the receiver of the arguments of the client's acknowledgement. The receiver fails when
-    /// the client leaves the namespace. It has no time limit: `tokio::time::timeout` sets one.
+    /// Sends an event, and returns the receiver of the arguments of the client's acknowledgement. The receiver fails
+    /// when the client leaves the namespace. It has no time limit: `tokio::time::timeout` sets one.
     pub fn emit_with_ack(&self, event: &str, args: impl Into<Args>) -> oneshot::Receiver<Args> {
         let (sender, receiver) = oneshot::channel();
         let id = self.change(|state| {

@@ -192,7 +192,7 @@ impl Session {
     pub(super) async fn poll(&self) -> String {
         let mut packets = self.take().await;
         if packets.is_empty() {
-            // The Close packet has a response of its own: the client drops the packets that come together with it.
+            // The Close packet has a response of its own: the client drops packets that come together with it.
             packets.push(self.change(|state| {
                 let is_over = state.ended.is_some() && state.queue.is_empty();
                 state.closed |= is_over;
