@@ -1,18 +1,15 @@
 #![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
 
-mod client;
 pub mod engine;
 mod packet;
 pub mod serve;
 mod server;
-mod socket;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use packet::Args;
-pub use server::{Broadcast, Namespace, Refused, Server};
-pub use socket::{Ack, NoAck, Socket};
+pub use server::{Ack, Broadcast, Namespace, Server, Socket};
 
 /// A lock that stays usable when a handler has panicked.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

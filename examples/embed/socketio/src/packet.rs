@@ -1,9 +1,9 @@
 //! Packets of Socket.IO 5: a line of text, then as many binary messages as it has attachments.
 
-use std::ops::Deref;
+use std::{iter, mem};
 
 use axum::body::Bytes;
-use serde_json::Value;
+use serde_json::{Value, json};
 use ws_core::Message;
 
 use crate::engine;
@@ -28,90 +28,51 @@ const RESERVED: [&str; 6] =
 ///
 /// let mut args = Args::from([json!("photo")]);
 /// let picture = args.attach(vec![1, 2, 3]);
-/// args.push(json!({ "by": "Ann", "picture": picture }));
-/// assert_eq!(args[0], "photo");
-/// assert_eq!(args.binary(&args[1]["picture"]).unwrap()[..], [1, 2, 3]);
+/// args.values.push(json!({ "by": "Ann", "picture": picture }));
+/// assert_eq!(args.binary(&args.values[1]["picture"]).unwrap()[..], [1, 2, 3]);
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Args {
-    values: Vec<Value>,
+    /// The arguments themselves.
+    pub values: Vec<Value>,
     attachments: Vec<Bytes>,
 }
 
 impl Args {
-    /// Adds an argument.
-    pub fn push(&mut self, value: impl Into<Value>) {
-        self.values.push(value.into());
-    }
-
     /// Adds binary data, and returns the placeholder that stands for it. The placeholder has no meaning in other
     /// `Args`.
     pub fn attach(&mut self, bytes: impl Into<Bytes>) -> Value {
         self.attachments.push(bytes.into());
         // Other implementations write the keys in this order.
-        serde_json::json!({ "_placeholder": true, "num": self.attachments.len() - 1 })
+        json!({ "_placeholder": true, "num": self.attachments.len() - 1 })
     }
 
     /// Returns the binary data for which a value of these `Args` stands, if it is a placeholder.
     pub fn binary(&self, placeholder: &Value) -> Option<&Bytes> {
-        let at = placeholder_of(placeholder)??;
-        self.attachments.get(at)
+        self.attachments.get(attachment(placeholder)?)
     }
 }
 
-impl Deref for Args {
-    type Target = [Value];
-
-    fn deref(&self) -> &[Value] {
-        &self.values
+impl<T: Into<Vec<Value>>> From<T> for Args {
+    fn from(values: T) -> Self {
+        Self { values: values.into(), attachments: Vec::new() }
     }
 }
 
-impl From<Vec<Value>> for Args {
-    fn from(values: Vec<Value>) -> Self {
-        Self { values, attachments: Vec::new() }
-    }
+/// The number of the attachment that a placeholder stands for: one that no packet has, if the placeholder has none.
+fn attachment(placeholder: &Value) -> Option<usize> {
+    let num = placeholder["num"].as_u64().and_then(|num| usize::try_from(num).ok());
+    (placeholder["_placeholder"] == true).then_some(num.unwrap_or(usize::MAX))
 }
 
-impl<const N: usize> From<[Value; N]> for Args {
-    fn from(values: [Value; N]) -> Self {
-        Vec::from(values).into()
-    }
-}
-
-impl From<Value> for Args {
-    fn from(value: Value) -> Self {
-        [value].into()
-    }
-}
-
-impl From<&str> for Args {
-    fn from(text: &str) -> Self {
-        Value::from(text).into()
-    }
-}
-
-impl From<()> for Args {
-    fn from((): ()) -> Self {
-        Self::default()
-    }
-}
-
-/// Whether a value is a placeholder, and the number of the attachment that it names, if it has one.
-fn placeholder_of(value: &Value) -> Option<Option<usize>> {
-    let object =
-        value.as_object().filter(|object| object.get("_placeholder") == Some(&true.into()))?;
-    Some(object.get("num").and_then(Value::as_u64).and_then(|num| usize::try_from(num).ok()))
-}
-
-/// Whether each placeholder names one of `count` attachments.
+/// Whether each placeholder in a value stands for one of `count` attachments.
 fn all_attached(value: &Value, count: usize) -> bool {
-    match (placeholder_of(value), value) {
-        (Some(at), _) => at.is_some_and(|at| at < count),
-        (None, Value::Array(values)) => values.iter().all(|value| all_attached(value, count)),
-        (None, Value::Object(map)) => map.values().all(|value| all_attached(value, count)),
-        _ => true,
-    }
+    attachment(value).is_none_or(|num| num < count)
+        && match value {
+            Value::Array(values) => values.iter().all(|value| all_attached(value, count)),
+            Value::Object(map) => map.values().all(|value| all_attached(value, count)),
+            _ => true,
+        }
 }
 
 /// What a packet says.
@@ -120,52 +81,41 @@ pub(crate) enum Body {
     /// With the payload of the client, or what the server says to it.
     Connect(Option<Value>),
     Disconnect,
-    Event {
-        name: String,
-        args: Args,
-        ack: Option<u64>,
-    },
-    Ack {
-        id: u64,
-        args: Args,
-    },
+    /// With its name, and the id of the acknowledgement that it asks for.
+    Event(String, Args, Option<u64>),
+    Ack(u64, Args),
     /// Only a server refuses.
     ConnectError(Value),
 }
 
 impl Body {
     /// The packet, in those of Engine.IO.
-    pub(crate) fn encode(&self, namespace: &str) -> Vec<Message> {
-        let (kind, id, data, args) = match self {
-            Self::Connect(data) => (0, None, data.as_ref().map(Value::to_string), None),
-            Self::Disconnect => (1, None, None, None),
-            Self::Event { name, args, ack } => (2, *ack, Some(array(Some(name), args)), Some(args)),
-            Self::Ack { id, args } => (3, Some(*id), Some(array(None, args)), Some(args)),
-            Self::ConnectError(why) => (4, None, Some(why.to_string()), None),
+    pub(crate) fn encode(self, namespace: &str) -> Vec<Message> {
+        let (kind, id, data, attachments) = match self {
+            Self::Connect(data) => (0, None, data, Vec::new()),
+            Self::Disconnect => (1, None, None, Vec::new()),
+            Self::Event(name, mut args, ack) => {
+                args.values.insert(0, name.into());
+                (2, ack, Some(args.values.into()), args.attachments)
+            }
+            Self::Ack(id, args) => (3, Some(id), Some(args.values.into()), args.attachments),
+            Self::ConnectError(why) => (4, None, Some(why), Vec::new()),
         };
-        let attachments = args.map_or(&[][..], |args| &args.attachments);
         let mut text = match attachments.len() {
             0 => kind.to_string(),
             count => format!("{}{count}-", kind + 3),
         };
-        if namespace != "/" {
-            text += namespace;
-            text.push(',');
+        if !namespace.is_empty() {
+            text += &format!("/{namespace},");
         }
         text += &id.map(|id| id.to_string()).unwrap_or_default();
-        text += &data.unwrap_or_default();
-        let binary = attachments.iter().map(|bytes| Message::Binary(bytes.clone()));
-        std::iter::once(text.into()).chain(binary).map(engine::encode).collect()
+        text += &data.map(|data| data.to_string()).unwrap_or_default();
+        let attachments = attachments.into_iter().map(Message::from);
+        iter::once(text.into()).chain(attachments).map(engine::encode).collect()
     }
 }
 
-fn array(name: Option<&String>, args: &Args) -> String {
-    let name = name.map(|name| Value::from(name.as_str()).to_string());
-    let values = name.into_iter().chain(args.iter().map(Value::to_string));
-    format!("[{}]", values.collect::<Vec<_>>().join(","))
-}
-
-/// A packet of a client, with its namespace.
+/// A packet of a client, with the name of its namespace.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Packet {
     pub(crate) namespace: String,
@@ -176,21 +126,16 @@ impl Packet {
     /// The packet in a text, and how many attachments follow.
     fn decode(text: &str) -> Option<(Self, usize)> {
         let (kind, rest) = text.split_at_checked(1)?;
-        let (attachments, rest) = match kind {
-            "5" | "6" => {
-                let (count, rest) = split_digits(rest);
-                (count.parse().ok().filter(|n| *n <= MAX_ATTACHMENTS)?, rest.strip_prefix('-')?)
-            }
-            _ => (0, rest),
+        let is_binary = matches!(kind, "5" | "6");
+        let (count, rest) = if is_binary { rest.split_once('-')? } else { ("0", rest) };
+        let count = count.parse().ok().filter(|count| *count <= MAX_ATTACHMENTS)?;
+        let (namespace, rest) = match rest.strip_prefix('/') {
+            Some(named) => named.split_once(',').unwrap_or((named, "")),
+            None => ("", rest),
         };
-        let (namespace, rest) = match rest.starts_with('/') {
-            true => rest.split_once(',').unwrap_or((rest, "")),
-            false => ("/", rest),
-        };
-        let (id, data) = split_digits(rest);
-        let id = if id.is_empty() { None } else { Some(id.parse().ok()?) };
-        let data: Option<Value> = if data.is_empty() { None } else { Some(parse(data)?) };
-        if matches!(kind, "5" | "6") && !all_attached(data.as_ref()?, attachments) {
+        let (id, data) = number(rest)?;
+        let data = if data.is_empty() { None } else { Some(parse(data)?) };
+        if is_binary && !all_attached(data.as_ref()?, count) {
             return None;
         }
         let body = match (kind, id, data) {
@@ -202,47 +147,43 @@ impl Packet {
                     Value::Number(name) => name.to_string(),
                     _ => return None,
                 };
-                Body::Event { name, args: values.into(), ack }
+                Body::Event(name, values.into(), ack)
             }
-            ("3" | "6", Some(id), Some(Value::Array(values))) => {
-                Body::Ack { id, args: values.into() }
-            }
+            ("3" | "6", Some(id), Some(Value::Array(values))) => Body::Ack(id, values.into()),
             _ => return None,
         };
-        Some((Self { namespace: namespace.to_owned(), body }, attachments))
+        Some((Self { namespace: namespace.to_owned(), body }, count))
     }
+}
+
+/// The number at the beginning of a text, if it has one, and the rest. `None` if the number is too large.
+fn number(text: &str) -> Option<(Option<u64>, &str)> {
+    let (digits, rest) = text.split_at(text.bytes().take_while(u8::is_ascii_digit).count());
+    let number = if digits.is_empty() { None } else { Some(digits.parse().ok()?) };
+    Some((number, rest))
 }
 
 /// JSON text may escape half a surrogate pair, as `JSON.stringify` does, but a Rust string cannot hold it: U+FFFD
 /// replaces it.
 fn parse(json: &str) -> Option<Value> {
-    serde_json::from_str(json)
-        .or_else(|_| serde_json::from_str(&without_lone_surrogates(json)))
-        .ok()
+    let replaced = |_| serde_json::from_str(&without_lone_surrogates(json));
+    serde_json::from_str(json).or_else(replaced).ok()
 }
 
 fn without_lone_surrogates(json: &str) -> String {
-    let surrogate = |text: Option<&str>| {
-        let unit = u16::from_str_radix(text?.strip_prefix("\\u")?.get(..4)?, 16).ok()?;
-        (0xD800..=0xDFFF).contains(&unit).then_some(unit)
-    };
-    let (mut text, mut rest) = (String::with_capacity(json.len()), json);
-    while let Some(at) = rest.find('\\') {
-        text += &rest[..at];
-        let escape = &rest[at..];
-        let (written, length) = match (surrogate(Some(escape)), surrogate(escape.get(6..))) {
-            (Some(..0xDC00), Some(0xDC00..)) => (escape.get(..12), 12),
-            (Some(_), _) => (Some("\\ufffd"), 6),
-            (None, _) => (escape.get(..2), 2),
-        };
-        text += written.unwrap_or(escape);
-        rest = escape.get(length..).unwrap_or_default();
+    let json = json.replace(r"\\", r"\u005c"); // so that each `\u` begins an escape
+    let mut parts = json.split(r"\u");
+    let mut units: Vec<u16> = parts.next().unwrap_or_default().encode_utf16().collect();
+    for part in parts {
+        match part.get(..4).and_then(|digits| u16::from_str_radix(digits, 16).ok()) {
+            Some(surrogate @ 0xD800..=0xDFFF) => {
+                units.push(surrogate);
+                units.extend(part[4..].encode_utf16());
+            }
+            _ => units.extend(format!("\\u{part}").encode_utf16()),
+        }
     }
-    text + rest
-}
-
-fn split_digits(text: &str) -> (&str, &str) {
-    text.split_at(text.bytes().take_while(u8::is_ascii_digit).count())
+    String::from_utf16_lossy(&units)
 }
 
 /// Puts packets and their attachments together.
@@ -250,50 +191,42 @@ fn split_digits(text: &str) -> (&str, &str) {
 pub(crate) struct Decoder {
     /// Together, the attachments of a packet are at most as long, in bytes.
     max_binary: usize,
-    /// A packet that waits for so many more attachments.
+    /// A packet that waits for so many attachments.
     waiting: Option<(Packet, usize)>,
+    attachments: Vec<Bytes>,
 }
 
 impl Decoder {
     pub(crate) fn new(max_binary: usize) -> Self {
-        Self { max_binary, waiting: None }
+        Self { max_binary, waiting: None, attachments: Vec::new() }
     }
 
     /// The packet that is complete with this message, if one is.
     pub(crate) fn feed(&mut self, message: Message) -> Result<Option<Packet>, Malformed> {
-        let (packet, missing) = match (self.waiting.take(), &message) {
-            (None, Message::Text(text)) => Packet::decode(text).ok_or(Malformed)?,
-            (Some((mut packet, missing)), Message::Binary(bytes)) => {
-                let attachments = packet.body.attachments().ok_or(Malformed)?;
-                attachments.push(bytes.clone());
-                if attachments.iter().map(Bytes::len).sum::<usize>() > self.max_binary {
-                    return Err(Malformed);
-                }
-                (packet, missing - 1)
+        let (mut packet, count) = match (self.waiting.take(), message) {
+            (None, Message::Text(text)) => Packet::decode(&text).ok_or(Malformed)?,
+            (Some(waiting), Message::Binary(bytes)) => {
+                self.attachments.push(bytes);
+                waiting
             }
             _ => return Err(Malformed),
         };
-        if missing > 0 {
-            self.waiting = Some((packet, missing));
+        if self.attachments.iter().map(Bytes::len).sum::<usize>() > self.max_binary {
+            return Err(Malformed);
+        }
+        if self.attachments.len() < count {
+            self.waiting = Some((packet, count));
             return Ok(None);
+        }
+        if let Body::Event(_, args, _) | Body::Ack(_, args) = &mut packet.body {
+            args.attachments = mem::take(&mut self.attachments);
         }
         Ok(Some(packet))
     }
 }
 
-impl Body {
-    fn attachments(&mut self) -> Option<&mut Vec<Bytes>> {
-        match self {
-            Self::Event { args, .. } | Self::Ack { args, .. } => Some(&mut args.attachments),
-            _ => None,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn feed_all(messages: &[Message]) -> Result<Option<Packet>, Malformed> {
@@ -306,7 +239,7 @@ mod tests {
     }
 
     /// Without the digit of Engine.IO.
-    fn encode(body: &Body, namespace: &str) -> Vec<Message> {
+    fn encode(body: Body, namespace: &str) -> Vec<Message> {
         let bare = |message: Message| match message.as_text() {
             Some(text) => text.strip_prefix('4').unwrap().into(),
             None => message,
@@ -316,30 +249,26 @@ mod tests {
 
     #[test]
     fn packets_are_read_as_they_were_written() {
-        let event = |args, ack| Body::Event { name: "foo".into(), args, ack };
+        let event = |args, ack| Body::Event("foo".into(), args, ack);
         let mut binary = Args::from([json!(1)]);
         let data = binary.attach(vec![1, 2]);
-        binary.push(json!({ "deep": [data] }));
+        binary.values.push(json!({ "deep": [data] }));
         let placeholder = r#"{"_placeholder":true,"num":0}"#;
         for (namespace, body, text) in [
-            ("/", Body::Connect(None), "0"),
-            ("/admin", Body::Connect(Some(json!({ "token": 1 }))), r#"0/admin,{"token":1}"#),
-            ("/admin", Body::Disconnect, "1/admin,"),
-            ("/", event(().into(), None), r#"2["foo"]"#),
-            ("/admin", event("€,".into(), Some(12)), r#"2/admin,12["foo","€,"]"#),
-            ("/", Body::Ack { id: 0, args: ().into() }, "30[]"),
+            ("", Body::Connect(None), "0"),
+            ("admin", Body::Connect(Some(json!({ "token": 1 }))), r#"0/admin,{"token":1}"#),
+            ("admin", Body::Disconnect, "1/admin,"),
+            ("", event([].into(), None), r#"2["foo"]"#),
+            ("admin", event([json!("€,")].into(), Some(12)), r#"2/admin,12["foo","€,"]"#),
+            ("", Body::Ack(0, [].into()), "30[]"),
             (
-                "/",
+                "",
                 event(binary.clone(), None),
                 &format!(r#"51-["foo",1,{{"deep":[{placeholder}]}}]"#),
             ),
-            (
-                "/a",
-                Body::Ack { id: 7, args: binary },
-                &format!(r#"61-/a,7[1,{{"deep":[{placeholder}]}}]"#),
-            ),
+            ("a", Body::Ack(7, binary), &format!(r#"61-/a,7[1,{{"deep":[{placeholder}]}}]"#)),
         ] {
-            let messages = encode(&body, namespace);
+            let messages = encode(body.clone(), namespace);
             assert_eq!(messages[0], text);
             let packet = Packet { namespace: namespace.to_owned(), body };
             assert_eq!(feed_all(&messages), Ok(Some(packet)), "{text}");
@@ -349,11 +278,11 @@ mod tests {
     #[test]
     fn a_placeholder_in_a_text_event_is_only_an_object() {
         let text = r#"2["foo",{"_placeholder":true,"num":9}]"#;
-        let Ok(Some(Packet { body: Body::Event { args, .. }, .. })) = feed_all(&[text.into()])
+        let Ok(Some(Packet { body: Body::Event(_, args, _), .. })) = feed_all(&[text.into()])
         else {
             panic!("no event");
         };
-        assert_eq!(args.binary(&args[0]), None);
+        assert_eq!(args.binary(&args.values[0]), None);
     }
 
     #[test]

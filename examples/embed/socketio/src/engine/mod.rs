@@ -4,26 +4,21 @@ mod packet;
 mod session;
 mod websocket;
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::{collections::HashMap, sync::Arc, sync::Mutex, time::Duration};
 
-use axum::Router;
-use axum::body::{HttpBody as _, to_bytes};
+use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::header::{self, HeaderMap, HeaderValue};
-use axum::http::{Method, StatusCode};
-use axum::response::{IntoResponse, Response};
-use axum::routing::any;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::response::{AppendHeaders, IntoResponse, Response};
+use axum::{Router, routing::any};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::json;
 use tokio::time::Instant;
 use ws_core::endpoint::Origins;
 
+use crate::lock;
 pub use packet::encode;
 use session::Carrier;
-
-use crate::lock;
 pub use session::{OnMessage, Session};
 
 /// Limits and time-outs. The defaults are those of the original server.
@@ -33,8 +28,6 @@ pub struct Options {
     pub ping_interval: Duration,
     /// How long a client may take to answer a Ping, and to fetch the rest of a session that the server closes.
     pub ping_timeout: Duration,
-    /// How long a client may take to change to a WebSocket that it has opened.
-    pub upgrade_timeout: Duration,
     /// How long a client may take to connect to its first namespace.
     pub connect_timeout: Duration,
     /// The longest body of a POST request and the longest WebSocket message, in bytes.
@@ -50,7 +43,6 @@ impl Default for Options {
         Self {
             ping_interval: Duration::from_secs(25),
             ping_timeout: Duration::from_secs(20),
-            upgrade_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(45),
             max_payload: 1_000_000,
             max_queue: 16 << 20,
@@ -77,84 +69,34 @@ impl IntoResponse for Refusal {
     }
 }
 
-type OnSession = dyn Fn(&Session) -> OnMessage + Send + Sync;
-
-/// A server of sessions. A clone is another handle of the same server.
-#[derive(Clone)]
-pub struct Engine(Arc<Inner>);
-
-struct Inner {
+struct Engine {
     options: Options,
     sessions: Mutex<HashMap<String, Session>>,
-    on_session: Box<OnSession>,
+    on_session: Box<dyn Fn(Session) -> OnMessage + Send + Sync>,
 }
 
-impl Engine {
-    /// Calls `on_session` for each new session. It returns the function that handles the messages of that session.
-    pub fn new(
-        options: Options,
-        on_session: impl Fn(&Session) -> OnMessage + Send + Sync + 'static,
-    ) -> Self {
-        let on_session = Box::new(on_session);
-        Self(Arc::new(Inner { options, sessions: Mutex::default(), on_session }))
-    }
-
-    /// Returns the routes of the server, at `path`, such as `/engine.io/`.
-    pub fn router(&self, path: &str) -> Router {
-        Router::new().route(path, any(answer)).with_state(self.clone())
-    }
-
-    fn options(&self) -> &Options {
-        &self.0.options
-    }
-
-    fn find(&self, sid: &str) -> Option<Session> {
-        lock(&self.0.sessions).get(sid).cloned()
-    }
-
-    fn open(&self, carrier: Carrier) -> Session {
-        let options = self.options();
-        let id = new_id();
-        let session = Session::new(id.clone(), carrier, options.max_queue);
-        let upgrades = if carrier == Carrier::Polling { vec!["websocket"] } else { vec![] };
-        session.send([packet::open(&json!({
-            "sid": id,
-            "upgrades": upgrades,
-            "pingInterval": options.ping_interval.as_millis() as u64,
-            "pingTimeout": options.ping_timeout.as_millis() as u64,
-            "maxPayload": options.max_payload,
-        }))]);
-        session.listen((self.0.on_session)(&session));
-        lock(&self.0.sessions).insert(id, session.clone());
-        let (engine, beating, start) = (self.clone(), session.clone(), Instant::now());
-        tokio::spawn(async move {
-            let options = engine.options();
-            beating.heartbeat(start, options.ping_interval, options.ping_timeout).await;
-            lock(&engine.0.sessions).remove(beating.id());
-        });
-        session
-    }
-}
-
-/// Returns 20 characters that nobody can guess, because whoever knows the id of a session can use it.
-pub(crate) fn new_id() -> String {
-    let mut bytes = [0; 15];
-    getrandom::fill(&mut bytes).expect("the system has random numbers");
-    URL_SAFE_NO_PAD.encode(bytes)
+/// Returns the routes of a server of sessions, at a `path` such as `/engine.io/`. For each new session, `on_session`
+/// returns the function that handles its messages.
+pub fn router(
+    path: &str,
+    options: Options,
+    on_session: impl Fn(Session) -> OnMessage + Send + Sync + 'static,
+) -> Router {
+    let on_session = Box::new(on_session);
+    let engine = Engine { options, sessions: Mutex::default(), on_session };
+    Router::new().route(path, any(answer)).with_state(Arc::new(engine))
 }
 
 /// Answers a request, with the headers that let a page of an allowed origin read the response.
-async fn answer(State(engine): State<Engine>, request: Request) -> Response {
-    let origin = request.headers().get(header::ORIGIN).cloned();
+async fn answer(State(engine): State<Arc<Engine>>, request: Request) -> Response {
     if !engine.allows(request.headers()) {
         return FORBIDDEN.into_response();
     }
-    let result = if request.method() == Method::OPTIONS {
-        Ok(preflight(request.headers()))
-    } else {
-        engine.dispatch(request).await
+    let origin = request.headers().get(header::ORIGIN).cloned();
+    let mut response = match *request.method() {
+        Method::OPTIONS => preflight(request.headers()),
+        _ => engine.dispatch(request).await.into_response(),
     };
-    let mut response = result.unwrap_or_else(IntoResponse::into_response);
     if let Some(origin) = origin {
         response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         response.headers_mut().insert(header::VARY, HeaderValue::from_static("Origin"));
@@ -163,13 +105,10 @@ async fn answer(State(engine): State<Engine>, request: Request) -> Response {
 }
 
 fn preflight(asked: &HeaderMap) -> Response {
-    let mut response = StatusCode::NO_CONTENT.into_response();
-    let headers = response.headers_mut();
-    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));
-    if let Some(names) = asked.get(header::ACCESS_CONTROL_REQUEST_HEADERS) {
-        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, names.clone());
-    }
-    response
+    let methods = [(header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST")];
+    let names = asked.get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
+    let names = names.map(|names| (header::ACCESS_CONTROL_ALLOW_HEADERS, names));
+    (StatusCode::NO_CONTENT, methods, AppendHeaders(names)).into_response()
 }
 
 fn query<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
@@ -179,19 +118,15 @@ fn query<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
 
 impl Engine {
     fn allows(&self, headers: &HeaderMap) -> bool {
-        if headers.get_all(header::ORIGIN).iter().nth(1).is_some() {
-            return false; // RFC 6454 §7.3 allows one: another reader of the request might see the other
-        }
-        let text = |name| headers.get(name).map(HeaderValue::to_str).transpose();
-        match (text(header::ORIGIN), text(header::HOST)) {
-            (Ok(origin), Ok(host)) => {
-                self.options().origins.check(origin, host.unwrap_or_default()).is_ok()
-            }
-            _ => false,
-        }
+        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        let mut origins = headers.get_all(header::ORIGIN).iter();
+        let origin = origins.next().map(|origin| String::from_utf8_lossy(origin.as_bytes()));
+        let allowed = self.options.origins.check(origin.as_deref(), host.unwrap_or_default());
+        // RFC 6454 §7.3 allows one: another reader of the request might see another one.
+        allowed.is_ok() && origins.next().is_none()
     }
 
-    async fn dispatch(&self, request: Request) -> Result<Response, Refusal> {
+    async fn dispatch(self: Arc<Self>, request: Request) -> Result<Response, Refusal> {
         let transport = query(&request, "transport").unwrap_or_default();
         if !["polling", "websocket"].contains(&transport) {
             return Err(UNKNOWN_TRANSPORT);
@@ -200,57 +135,74 @@ impl Engine {
             return Err(UNSUPPORTED);
         }
         let session = match query(&request, "sid") {
-            Some(sid) => Some(self.find(sid).ok_or(UNKNOWN_SID)?),
+            Some(sid) => Some(lock(&self.sessions).get(sid).cloned().ok_or(UNKNOWN_SID)?),
             None if request.method() != Method::GET => return Err(BAD_METHOD),
             None => None,
         };
-        let method = request.method().clone();
-        match (transport, session) {
-            ("websocket", session) => self.websocket(request, session),
-            (_, None) => poll(&self.open(Carrier::Polling)).await,
-            (_, Some(session)) => match method {
-                Method::GET => poll(&session).await,
-                Method::POST => self.post(&session, request).await,
-                _ => Err(BAD_REQUEST),
-            },
+        match (transport, request.method(), session) {
+            ("websocket", _, session) => self.websocket(request, session),
+            (_, &Method::GET, session) => {
+                poll(&session.unwrap_or_else(|| self.open(Carrier::Polling))).await
+            }
+            (_, &Method::POST, Some(session)) => self.post(&session, request.into_body()).await,
+            _ => Err(BAD_REQUEST),
         }
     }
 
-    async fn post(&self, session: &Session, request: Request) -> Result<Response, Refusal> {
-        let post = session.start_post().ok_or(BAD_REQUEST)?;
-        let limit = self.options().max_payload;
-        if request.body().size_hint().lower() > limit as u64 {
-            return Err(TOO_LARGE);
-        }
+    async fn post(&self, session: &Session, body: Body) -> Result<Response, Refusal> {
+        let claim = session.claim(Method::POST).ok_or(BAD_REQUEST)?;
         let body = tokio::select! {
-            body = to_bytes(request.into_body(), limit) => body.map_err(|_| TOO_LARGE)?,
+            body = to_bytes(body, self.options.max_payload) => body.map_err(|_| TOO_LARGE)?,
             () = session.closed() => return Err(BAD_REQUEST),
         };
-        if receive(session, &body).await.is_none() {
+        let Some(packets) = packet::decode_payload(&body) else {
             session.abort("parse error");
             return Err(BAD_REQUEST);
+        };
+        for (count, packet) in (1..).zip(packets) {
+            session.receive(packet);
+            if count % 100 == 0 {
+                tokio::task::yield_now().await; // other clients have their turn
+            }
         }
-        post.finish();
+        claim.finish();
         // Not as plain text, in which a browser that expects XML sees an error.
         Ok(([(header::CONTENT_TYPE, "text/html")], "ok").into_response())
     }
-}
 
-/// Handles the packets in a body, if all of it is well-formed.
-async fn receive(session: &Session, body: &[u8]) -> Option<()> {
-    let packets = packet::decode_payload(std::str::from_utf8(body).ok()?)?;
-    for (count, packet) in (1..).zip(packets) {
-        session.receive(packet)?;
-        if count % 100 == 0 {
-            tokio::task::yield_now().await; // other clients have their turn
-        }
+    fn open(self: &Arc<Self>, carrier: Carrier) -> Session {
+        let id = new_id();
+        let handshake = json!({
+            "sid": id,
+            "upgrades": if carrier == Carrier::Polling { vec!["websocket"] } else { vec![] },
+            "pingInterval": self.options.ping_interval.as_millis() as u64,
+            "pingTimeout": self.options.ping_timeout.as_millis() as u64,
+            "maxPayload": self.options.max_payload,
+        });
+        let session = Session::new(carrier, self.options.max_queue);
+        session.send([format!("0{handshake}").into()]);
+        session.listen((self.on_session)(session.clone()));
+        lock(&self.sessions).insert(id.clone(), session.clone());
+        let (engine, beating, start) = (self.clone(), session.clone(), Instant::now());
+        tokio::spawn(async move {
+            beating.heartbeat(start, &engine.options).await;
+            lock(&engine.sessions).remove(&id);
+        });
+        session
     }
-    Some(())
 }
 
 async fn poll(session: &Session) -> Result<Response, Refusal> {
-    let body = session.poll().await.ok_or(BAD_REQUEST)?;
-    let headers =
-        [(header::CONTENT_TYPE, "text/plain; charset=UTF-8"), (header::CACHE_CONTROL, "no-store")];
-    Ok((headers, body).into_response())
+    let claim = session.claim(Method::GET).ok_or(BAD_REQUEST)?;
+    let body = session.poll().await;
+    claim.finish();
+    let content_type = (header::CONTENT_TYPE, "text/plain; charset=UTF-8");
+    Ok(([content_type, (header::CACHE_CONTROL, "no-store")], body).into_response())
+}
+
+/// Returns 20 characters that nobody can guess, because whoever knows the id of a session can use it.
+pub(crate) fn new_id() -> String {
+    let mut bytes = [0; 15];
+    getrandom::fill(&mut bytes).expect("the system has random numbers");
+    URL_SAFE_NO_PAD.encode(bytes)
 }

@@ -5,23 +5,22 @@
 
 use axum::body::Bytes;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use serde_json::Value;
 use ws_core::Message;
 
 pub(super) const CLOSE: &str = "1";
 pub(super) const PING: &str = "2";
+pub(super) const PROBE: &str = "2probe";
 pub(super) const PROBED: &str = "3probe";
+pub(super) const UPGRADE: &str = "5";
 pub(super) const NOOP: &str = "6";
-const SEPARATOR: char = '\x1e';
+const SEPARATOR: &str = "\x1e";
 
-/// What a client may send. It never opens a session by a packet.
+/// What a client may send in a session. The probe and the upgrade packet come before a WebSocket has one.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Packet {
     Close,
-    Ping(String),
     Pong,
     Message(Message),
-    Upgrade,
     Noop,
 }
 
@@ -32,19 +31,12 @@ impl Packet {
         let (kind, data) = text.split_at_checked(1)?;
         Some(match kind {
             "1" => Self::Close,
-            "2" => Self::Ping(data.to_owned()),
             "3" => Self::Pong,
             "4" => Self::Message(data.into()),
-            "5" => Self::Upgrade,
             "6" => Self::Noop,
             _ => return None,
         })
     }
-}
-
-/// The first packet of a session.
-pub(super) fn open(handshake: &Value) -> Message {
-    format!("0{handshake}").into()
 }
 
 /// Returns the packet that carries a message of the application.
@@ -53,28 +45,20 @@ pub fn encode(message: Message) -> Message {
 }
 
 pub(super) fn encode_payload(packets: &[Message]) -> String {
-    let mut payload = String::with_capacity(packets.iter().map(|packet| packet.len() + 1).sum());
-    for (at, packet) in packets.iter().enumerate() {
-        if at > 0 {
-            payload.push(SEPARATOR);
-        }
-        match packet {
-            Message::Text(text) => payload.push_str(text),
-            Message::Binary(bytes) => {
-                payload.push('b');
-                STANDARD.encode_string(bytes, &mut payload);
-            }
-        }
-    }
-    payload
+    let encode = |packet: &Message| match packet {
+        Message::Text(text) => text.to_string(),
+        Message::Binary(bytes) => format!("b{}", STANDARD.encode(bytes)),
+    };
+    packets.iter().map(encode).collect::<Vec<_>>().join(SEPARATOR)
 }
 
-pub(super) fn decode_payload(payload: &str) -> Option<Vec<Packet>> {
+/// The packets in a payload, if all of it is well-formed.
+pub(super) fn decode_payload(payload: &[u8]) -> Option<Vec<Packet>> {
     let decode = |packet: &str| match packet.strip_prefix('b') {
         Some(base64) => Some(Packet::Message(Bytes::from(STANDARD.decode(base64).ok()?).into())),
         None => Packet::decode(packet.into()),
     };
-    payload.split(SEPARATOR).map(decode).collect()
+    std::str::from_utf8(payload).ok()?.split(SEPARATOR).map(decode).collect()
 }
 
 #[cfg(test)]
@@ -85,21 +69,28 @@ mod tests {
     fn payload_of_text_and_binary_packets() {
         let packets = [encode("hello".into()), PING.into(), encode(vec![1, 2, 3, 4].into())];
         assert_eq!(encode_payload(&packets), "4hello\x1e2\x1ebAQIDBA==");
-        let expected = [
-            Packet::Message("€".into()),
-            Packet::Pong,
-            Packet::Message(vec![1, 2, 3, 4].into()),
-            Packet::Ping("probe".into()),
-        ];
-        assert_eq!(decode_payload("4€\x1e3\x1ebAQIDBA==\x1e2probe").unwrap(), expected);
+        let expected =
+            [Packet::Message("€".into()), Packet::Pong, Packet::Message(vec![1, 2, 3, 4].into())];
+        assert_eq!(decode_payload("4€\x1e3\x1ebAQIDBA==".as_bytes()).unwrap(), expected);
     }
 
     #[test]
     fn malformed_payloads_are_refused_whole() {
-        for payload in
-            ["", "abc", "4a\x1e", "\x1e4a", "4a\x1e\x1e4b", "7", "é", "b!", "bAQIDBA", "0{}"]
-        {
-            assert_eq!(decode_payload(payload), None, "{payload:?}");
+        for payload in [
+            "",
+            "abc",
+            "4a\x1e",
+            "\x1e4a",
+            "4a\x1e\x1e4b",
+            "7",
+            "é",
+            "b!",
+            "bAQIDBA",
+            "0{}",
+            "2probe",
+            "5",
+        ] {
+            assert_eq!(decode_payload(payload.as_bytes()), None, "{payload:?}");
         }
     }
 }
