@@ -32,7 +32,7 @@ sys.path[:0] = [str(HERE / "lib"), str(HERE / "peers")]
 
 import raw
 import tap
-from harness import OUT, PYTHON, Checks, Process, example, require, stop_at_exit
+from harness import OUT, PYTHON, Checks, Process, Server, example, require, stop_at_exit
 from shared import MIB, varied
 
 PEERS = HERE / "peers" / "interop"
@@ -40,6 +40,8 @@ BUILT = OUT / "interop"
 JARS = ":".join("/usr/share/java/%s.jar" % name for name in (
     "jetty9-client", "jetty9-http", "jetty9-io", "jetty9-server", "jetty9-servlet", "jetty9-util", "jetty9-websocket-api",
     "jetty9-websocket-client", "jetty9-websocket-common", "jetty9-websocket-server", "jetty9-websocket-servlet", "servlet-api"))
+# The length of our fragments.
+FRAGMENT = 10000
 SIZES = [0, 1, 125, 126, 65535, 65536, MIB]
 SECONDS = 20
 
@@ -249,6 +251,53 @@ def fragments(peer, kind):
         return "%d frames" % len(parts)
 
 
+def our_fragments(peer, deflate=False):
+    """Fragments of `echo_server` and `echo_client`. Peers that validate each of them need text to be cut between characters."""
+    options = ["--fragment", str(FRAGMENT)]
+    sizes = [size for size in SIZES if size >= 64 or not (deflate and peer.known(COMPRESSED_ONLY))]
+    if deflate:
+        options += ["--deflate-window", "15"] if peer.known(LARGEST_WINDOW) else ["--deflate"]
+    ours = None
+    try:
+        if peer.role == "client":
+            ours = Server(example("echo_server"), *options, name="interop.echo_server")
+            relay = tap.Tap(ours.address)
+            peer.tell("connect", relay.port, "-", "deflate" if deflate else "plain")
+        else:
+            relay = tap.Tap(("127.0.0.1", peer.port))
+            ours = Process([example("echo_client"), *options, "ws://127.0.0.1:%d/" % relay.port], "interop.echo_client")
+        peer.expect("open")
+        for size in sizes:
+            data = sample("text", size)
+            if peer.role == "client":
+                peer.tell("text", to_hex(data))
+            else:
+                ours.child.stdin.write(data + b"\n")
+                ours.child.stdin.flush()
+            words = peer.expect("text")
+            require(words == [to_hex(data)], "it received %r instead of %d bytes" % (words[0][:100], size))
+            if peer.role == "server":
+                peer.tell("text", to_hex(b"%d" % size))
+                require(ours.line(SECONDS) == str(size), "ours received another reply: " + ours.stderr()[-300:])
+        if peer.role == "client":
+            peer.tell("close", 1000, "-")
+        else:
+            ours.child.stdin.close()
+        require(peer.expect("closed")[0] in ("1000", "?"), "another close code")
+        sent = relay.stop()[peer.role == "client"]
+    finally:
+        if ours:
+            ours.stop()
+    found = tap.messages(sent)
+    require(len(found) == len(sizes), "%d messages" % len(found))
+    if deflate:
+        require(all(compressed for (compressed, _), size in zip(found, sizes) if size >= 1024), "not compressed")
+    frames = [opcode for _, _, opcode, _ in tap.frames(sent) if opcode < tap.CLOSE]
+    least = sum(size // FRAGMENT for size in sizes)
+    require(len(frames) >= least, "%d frames" % len(frames))
+    return "%d frames for %d messages" % (len(frames), len(found))
+
+
 def pings(peer):
     """In both directions, between messages."""
     with Session(peer, options=["--ping-interval", "100ms"]) as session:
@@ -342,6 +391,7 @@ def deflate(peer):
 
 CHECKS = [("%s of 0 bytes to 1 MiB" % kind, messages, kind) for kind in ("text", "binary")]
 CHECKS += [("%s in fragments" % kind, fragments, kind) for kind in ("text", "binary")]
+CHECKS += [("our fragments", our_fragments), ("our fragments, compressed", our_fragments, True)]
 CHECKS += [("pings in both directions", pings)]
 CHECKS += [("it closes with %d and a reason of %d bytes" % (code, len(reason.encode())), close_of_peer, code, reason)
            for code, reason in ((1000, "goodbye, ünïcödé"), (1001, "x" * 123), (3000, ""), (4999, "private"))]
@@ -354,7 +404,13 @@ CHECKS += [
     ("bad input: text that is not UTF-8", bad_input, 1007, lambda masked: raw.frame(raw.TEXT, b"\xff", mask=masked)),
     ("permessage-deflate", deflate),
 ]
-NEEDS = {fragments: "fragments", bad_input: "raw", deflate: "deflate"}
+
+
+def needs(check, arguments):
+    """What the API of the program has to allow for this check."""
+    if check is our_fragments and arguments:
+        return "deflate"
+    return {fragments: "fragments", bad_input: "raw", deflate: "deflate"}.get(check)
 
 
 def stack(checks, name):
@@ -373,8 +429,8 @@ def stack(checks, name):
         try:
             for what, check, *arguments in CHECKS:
                 text = "%s %s: %s" % (name, role, what)
-                if (name, NEEDS.get(check)) in WITHOUT:
-                    checks.record(text, "not run", 0, WITHOUT[name, NEEDS[check]])
+                if (name, needs(check, arguments)) in WITHOUT:
+                    checks.record(text, "not run", 0, WITHOUT[name, needs(check, arguments)])
                     continue
                 if peer is None:
                     peer = Peer(command, name, role)
