@@ -22,6 +22,8 @@ NAME = "server.invalid"
 USER, PASSWORD = "user", "p:a/s s"
 LOGIN = "user:p%3Aa%2Fs%20s@"
 WRONG = "user:wrong-password@"
+# The time-out of tinyproxy and squid for silent tunnels in these checks, in seconds.
+IDLE = 1
 
 
 class Proxy(Process):
@@ -51,7 +53,7 @@ class Proxy(Process):
         return str(path)
 
     def tinyproxy(self, login):
-        lines = ["Port %d" % self.port, "Listen 127.0.0.1", "Timeout 60", "MaxClients 20", "LogLevel Warning"]
+        lines = ["Port %d" % self.port, "Listen 127.0.0.1", "Timeout %d" % IDLE, "MaxClients 20", "LogLevel Warning"]
         # Its configuration does not allow a password with special characters.
         lines += ["BasicAuth user plain"] if login else []
         return ["tinyproxy", "-d", "-c", self.write("tinyproxy.conf", *lines)]
@@ -62,7 +64,7 @@ class Proxy(Process):
         hosts = self.write("hosts", "127.0.0.1 localhost " + NAME)
         lines = ["http_port 127.0.0.1:%d" % self.port, "hosts_file " + hosts, "pid_filename none", "cache deny all",
                  "access_log none", "cache_log stdio:/dev/null", "coredump_dir /tmp", "shutdown_lifetime 0 seconds",
-                 "via off", "pinger_enable off"]
+                 "via off", "pinger_enable off", "read_timeout %d seconds" % IDLE]
         if login:
             lines += ["auth_param basic program /usr/lib/squid/basic_ncsa_auth " + passwords,
                       "auth_param basic realm proxy", "acl users proxy_auth REQUIRED", "http_access allow users",
@@ -129,6 +131,29 @@ class Client:
         finally:
             process.stop()
 
+    def idle(self, proxy, url):
+        """Through a proxy that ends silent tunnels, pings keep a connection open. Without them, the client says what happened."""
+        command = [self.program, "connect", url, "--proxy", proxy, "--stay", "--ping-interval"]
+        started = []
+        try:
+            for interval in ("%dms" % (IDLE * 200), "60m"):
+                started.append(Process([*command, interval], "proxies.idle-" + interval))
+            pinging, silent = started
+            reverse.wait_for(lambda: all("open" in client.stderr() for client in started), "not open: " + silent.stderr()[-300:])
+            begin = time.monotonic()
+            reverse.wait_for(lambda: not silent.alive(), "a silent connection does not end")
+            ended = time.monotonic() - begin
+            require(silent.child.wait(20) == 1 and "the connection ended: lost without a Close frame" in silent.stderr(),
+                    "the client on the silent connection prints " + silent.stderr()[-300:])
+            time.sleep(max(0, begin + 2.5 * IDLE - time.monotonic()))
+            require(pinging.alive(), "pings do not keep the connection open: " + pinging.stderr()[-300:])
+            pinging.child.send_signal(2)
+            require(pinging.child.wait(20) == 0, "status %s: %s" % (pinging.child.returncode, pinging.stderr()[-300:]))
+            return "the silent one ended after %.1f s" % ended
+        finally:
+            for process in started:
+                process.stop()
+
     def refused(self, proxy, url, says):
         run = self.run(proxy, url)
         require(run.status == 1 and run.stdout == "", "status %d, %r" % (run.status, run.stdout))
@@ -163,6 +188,10 @@ def proxy_checks(checks, client, name, plain, secure):
                        "is it a SOCKS proxy")
         checks.run("%s: credentials that it does not need" % name, client.echo, proxy.url(login), plain.url("localhost"))
         checks.run("%s: idle pings, and the close code" % name, client.pings, proxy.url(), plain.url("localhost"))
+        if name == "microsocks":
+            checks.record("microsocks: pings outlast its time-out", "not run", 0, "its time-out is always 15 minutes")
+        else:
+            checks.run("%s: pings outlast its time-out, silence does not" % name, client.idle, proxy.url(), plain.url("localhost"))
         checks.run("%s: a server that does not listen" % name, client.refused, proxy.url(), "ws://127.0.0.1:%d/" % closed_port(), unreachable)
     finally:
         proxy.stop()

@@ -23,6 +23,8 @@ SERVER = "127.0.0.1:9001"
 # The time-out of the proxies for silent connections in these checks, in seconds.
 IDLE = 1
 LARGE = 8 << 20
+# A name of the proxy that is not one of this machine's.
+NAME = "www.example.com"
 
 
 def recipe(name):
@@ -47,10 +49,10 @@ def without(text, start):
 
 
 class Reverse(Process):
-    """A proxy on a port of its own, in front of a server. `change` edits the configuration of the recipe."""
+    """A proxy in front of a server, by default on a port of its own. `change` edits the configuration of the recipe."""
 
-    def __init__(self, name, server, secure=False, change=lambda text: text):
-        self.port = closed_port()
+    def __init__(self, name, server, secure=False, change=lambda text: text, port=None):
+        self.port = port or closed_port()
         self.secure = secure
         # The folder is below /tmp, because apache runs as another user.
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="ws-proxies."))
@@ -117,7 +119,8 @@ class Reverse(Process):
         # By default Caddy has no such time-out.
         timed = "reverse_proxy 127.0.0.1:\\1 {\n        transport http {\n            read_timeout %ds\n        }\n    }" % IDLE
         text = re.sub(r"reverse_proxy 127\.0\.0\.1:(\d+)$", timed, text, flags=re.M)
-        text = changed(text, "www.example.com {\n", "%s://localhost:%d {\n    bind 127.0.0.1\n%s" % (scheme, self.port, tls))
+        names = ", ".join("%s://%s:%d" % (scheme, name, self.port) for name in ("localhost", NAME))
+        text = changed(text, NAME + " {\n", names + " {\n    bind 127.0.0.1\n" + tls)
         options = ("{\n    admin off\n    auto_https disable_redirects\n    skip_install_trust\n"
                    "    servers {\n        protocols h1 h2\n    }\n}\n\n")
         return ["caddy", "run", "--adapter", "caddyfile", "--config", self.write("Caddyfile", options + text)]
@@ -125,8 +128,8 @@ class Reverse(Process):
     def url(self):
         return "%s://localhost:%d/" % ("wss" if self.secure else "ws", self.port)
 
-    def origin(self):
-        return "%s://localhost:%d" % ("https" if self.secure else "http", self.port)
+    def origin(self, host="localhost"):
+        return "%s://%s:%d" % ("https" if self.secure else "http", host, self.port)
 
     def stop(self):
         super().stop()
@@ -136,13 +139,13 @@ class Reverse(Process):
 class Browser:
     """Sends a request to a proxy as a browser does, and reads the answer."""
 
-    def __init__(self, proxy, *fields, upgrade=True):
+    def __init__(self, proxy, *fields, upgrade=True, host="localhost"):
         self.stream = socket.create_connection(("127.0.0.1", proxy.port), 10)
         if proxy.secure:
             context = ssl.create_default_context(cafile=str(CERTIFICATES / "ca.pem"))
             self.stream = context.wrap_socket(self.stream, server_hostname="localhost")
         self.stream.settimeout(10)
-        lines = ["GET / HTTP/1.1", "Host: localhost:%d" % proxy.port]
+        lines = ["GET / HTTP/1.1", "Host: %s:%d" % (host, proxy.port)]
         if upgrade:
             key = base64.b64encode(os.urandom(16)).decode()
             lines += ["Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: " + key]
@@ -200,6 +203,10 @@ class Reversed:
         self.check("the client's address, even if the client claims another one", self.address)
         for how, change, status in VARIANTS[self.name]:
             self.check("%s: %d for its page" % (how, status), self.page, change, status)
+            if status == 403:
+                self.check("%s: 101 for its page if the server names the page's origin" % how, self.named_origin, change)
+        self.check("a name that is not one of this machine's: 421, or 101 if the server names the host", self.named_host)
+        self.check("X-Forwarded-Host of a client: 403 for another page", self.forwarded_host)
         for what, status in NEEDED[self.name]:
             self.check("without %s: %d" % (what, status), self.incomplete, what, status)
 
@@ -322,6 +329,45 @@ class Reversed:
         finally:
             proxy.stop()
 
+    def named_origin(self, change):
+        """Opens a WebSocket from the proxy's own page, and from another one, if the server names the first."""
+        port = closed_port()
+        server = Server(self.programs, "echo_server", "--origin", "http://localhost:%d" % port)
+        try:
+            proxy = Reverse(self.name, server.port, change=change, port=port)
+            try:
+                for origin, status in ((proxy.origin(), 101), ("http://other.example", 403)):
+                    with Browser(proxy, "Origin: " + origin) as ws:
+                        require(ws.status == status, "status %d for a page of %s" % (ws.status, origin))
+            finally:
+                proxy.stop()
+        finally:
+            server.stop()
+
+    def named_host(self):
+        """Opens a WebSocket from the proxy's own page under a name that the server does, or does not, answer to."""
+        named = Server(self.programs, "echo_server", "--host", NAME)
+        try:
+            for server, status in ((self.server, 421), (named, 101)):
+                proxy = Reverse(self.name, server.port)
+                try:
+                    with Browser(proxy, "Origin: " + proxy.origin(NAME), host=NAME) as ws:
+                        require(ws.status == status, "status %d instead of %d" % (ws.status, status))
+                finally:
+                    proxy.stop()
+        finally:
+            named.stop()
+
+    def forwarded_host(self):
+        """The server does not believe this header, because a proxy may pass it on as the client wrote it."""
+        proxy = Reverse(self.name, self.server.port)
+        try:
+            for claimed, origin, status in (("other.example", "http://other.example", 403), ("other.example", proxy.origin(), 101)):
+                with Browser(proxy, "X-Forwarded-Host: " + claimed, "Origin: " + origin) as ws:
+                    require(ws.status == status, "status %d for a page of %s" % (ws.status, origin))
+        finally:
+            proxy.stop()
+
     def incomplete(self, what, status):
         """Checks the answer if the proxy does not pass the upgrade on."""
         proxy = Reverse(self.name, self.server.port, change=lambda text: re.sub("( |^ *)%s.*\\n" % what, "\\n", text, flags=re.M))
@@ -358,13 +404,18 @@ VARIANTS = {
         ("$http_host", lambda text: text, 101),
         ("without proxy_set_header Host", lambda text: without(text, "proxy_set_header Host"), 403),
         ("$host on another port", lambda text: changed(text, "$http_host", "$host"), 403),
+        ("X-Forwarded-Host instead of Host", lambda text: changed(text, "proxy_set_header Host", "proxy_set_header X-Forwarded-Host"), 403),
         ("$host:$server_port", lambda text: changed(text, "$http_host", "$host:$server_port"), 101),
     ],
     "apache": [
         ("ProxyPreserveHost On", lambda text: text, 101),
         ("without ProxyPreserveHost", lambda text: without(text, "ProxyPreserveHost"), 403),
     ],
-    "haproxy": [("as it is", lambda text: text, 101)],
+    "haproxy": [
+        ("as it is", lambda text: text, 101),
+        ("http-request set-header Host",
+         lambda text: changed(text, "    default_backend", "    http-request set-header Host localhost\n    default_backend"), 403),
+    ],
     "caddy": [
         ("as it is", lambda text: text, 101),
         ("header_up Host {upstream_hostport}",

@@ -8,7 +8,7 @@ use ws_std::{Config, Incoming, Listener, ListenerBuilder, Origins, Result};
 
 const USAGE: &str = "usage: echo_server [ADDR] [--max-message BYTES] [--max-frame BYTES] \
                      [--origin ORIGIN]... [--host HOST]... [--protocol NAME]... [--tls CHAIN.pem KEY.pem] \
-                     [--deflate] [--deflate-window BITS] [--deflate-no-takeover]";
+                     [--fragment BYTES] [--deflate] [--deflate-window BITS] [--deflate-no-takeover]";
 const PAGE: &str = include_str!("pages/echo.html");
 
 fn main() -> ExitCode {
@@ -22,6 +22,7 @@ fn serve(mut args: Args) -> std::result::Result<(), Box<dyn std::error::Error>> 
     let mut protocols = Vec::new();
     let mut address = None;
     let mut tls = None;
+    let mut fragment = None;
     let mut deflate = Deflate::default();
     while let Some(arg) = args.next() {
         match arg.as_str() {
@@ -31,6 +32,7 @@ fn serve(mut args: Args) -> std::result::Result<(), Box<dyn std::error::Error>> 
             "--host" => hosts.push(args.host(&arg)?),
             "--protocol" => protocols.push(args.value(&arg)?),
             "--tls" => tls = Some((args.value(&arg)?, args.value(&arg)?)),
+            "--fragment" => fragment = Some(args.number(&arg)?.max(1) as usize),
             _ if deflate.take(&arg, &mut args)? => {}
             _ if address.is_none() && !arg.starts_with('-') => address = Some(arg),
             _ => return Err(args.unexpected(&arg)),
@@ -53,7 +55,7 @@ fn serve(mut args: Args) -> std::result::Result<(), Box<dyn std::error::Error>> 
     for incoming in listener {
         let incoming = incoming?;
         let client = incoming.peer_addr();
-        let spawned = thread::Builder::new().spawn(move || match echo(incoming) {
+        let spawned = thread::Builder::new().spawn(move || match echo(incoming, fragment) {
             Ok(how) => eprintln!("{client}: {how}"),
             Err(error) => eprintln!("{client}: {error}"),
         });
@@ -84,7 +86,8 @@ fn with_tls(
 }
 
 /// Serves one connection: the page and the files that it needs, or an echo of every message until the client closes.
-fn echo(incoming: Incoming) -> Result<String> {
+/// The replies are sent in fragments of about this many bytes, or whole.
+fn echo(incoming: Incoming, fragment: Option<usize>) -> Result<String> {
     let request = incoming.request()?;
     // An upgrade by HTTP/1.0 gets 426, and the log says why.
     if !request.is_upgrade() && !request.is_http10_upgrade() {
@@ -98,8 +101,14 @@ fn echo(incoming: Incoming) -> Result<String> {
         return Ok(format!("{status} for {}", target.escape_debug()));
     }
     let mut ws = request.accept()?;
-    while let Some((message, mut replier)) = ws.read_ref()? {
-        replier.queue(message)?;
+    if let Some(size) = fragment {
+        while let Some(message) = ws.read()? {
+            ws_examples::send_in_fragments(&mut ws, &message, size)?;
+        }
+    } else {
+        while let Some((message, mut replier)) = ws.read_ref()? {
+            replier.queue(message)?;
+        }
     }
     Ok(match ws.close_info() {
         Some(info) if info.clean => format!("closed, {info}"),

@@ -73,10 +73,9 @@ class Agreed:
         self.reset = {role: role + "_no_context_takeover" in params for role in ("server", "client")}
 
 
-def messages(sent):
-    """(compressed, payload) of each text and binary message behind the head of a request or response."""
+def frames(sent):
+    """(final, RSV bits, opcode, payload) of each frame behind the head of a request or response."""
     rest = memoryview(sent.partition(b"\r\n\r\n")[2])
-    found, parts = [], None
     while rest:
         first, second = rest[0], rest[1]
         size = second & 127
@@ -89,7 +88,13 @@ def messages(sent):
         at += 4 if key else 0
         payload, rest = rest[at:at + size], rest[at + size:]
         require(len(payload) == size, "the stream ends within a frame")
-        opcode, rsv = first & 15, first & 112
+        yield bool(first & 128), first & 112, first & 15, unmask(payload, key) if key else bytes(payload)
+
+
+def messages(sent):
+    """(compressed, payload) of each text and binary message."""
+    found, parts = [], None
+    for final, rsv, opcode, payload in frames(sent):
         if opcode >= CLOSE:
             require(rsv == 0, "a reserved bit in a control frame")
             continue
@@ -99,8 +104,8 @@ def messages(sent):
             require(rsv in (0, 64), "reserved bits other than RSV1")
             parts = []
             compressed = rsv == 64
-        parts.append(unmask(payload, key) if key else bytes(payload))
-        if first & 128:
+        parts.append(payload)
+        if final:
             found.append((compressed, b"".join(parts)))
     return found
 

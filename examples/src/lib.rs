@@ -14,8 +14,26 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ws_std::ws_core::handshake::{same_host, same_origin};
+use ws_std::{Message, WebSocket};
 
 pub use compress::Deflate;
+
+/// Sends a message in fragments of about `size` bytes, and then an empty one. Text is cut between characters.
+///
+/// # Errors
+///
+/// The same as for [`WebSocket::send`].
+///
+/// # Panics
+///
+/// Panics if `size` is zero.
+pub fn send_in_fragments(ws: &mut WebSocket, message: &Message, size: usize) -> ws_std::Result<()> {
+    let mut writer = ws.write_stream(message.kind());
+    for piece in message.as_bytes().chunks(size) {
+        writer.write_all(piece)?;
+    }
+    writer.finish()
+}
 
 /// The arguments of a command line, in order.
 #[derive(Debug)]

@@ -44,6 +44,33 @@ fn echo_client_prints_the_replies_to_standard_input() {
 }
 
 #[test]
+fn echo_server_and_echo_client_send_fragments() {
+    let server = Server::start("echo_server", &["127.0.0.1:0", "--fragment", "4"]);
+    let output = run("ws", &["connect", &server.url, "--trace"], "wörld, 4\n");
+    let (status, stdout, stderr) = outcome(&output);
+    assert_eq!((status, &*stdout), (Some(0), "wörld, 4\n"));
+    let frames: Vec<&str> =
+        stderr.lines().filter(|line| line.starts_with("< ") && line.contains("byte")).collect();
+    assert_eq!(
+        frames,
+        [
+            r#"< text, to be continued, 4 bytes: "wör""#,
+            r#"< continuation, to be continued, 4 bytes: "ld, ""#,
+            r#"< continuation, to be continued, 1 byte: "4""#,
+            "< continuation, 0 bytes",
+            r#"< close, 2 bytes: 1000 """#,
+        ]
+    );
+
+    let server = Server::start("echo_server", &["127.0.0.1:0", "--max-frame", "5"]);
+    let output = run("echo_client", &["--fragment", "5", &server.url, "hello there", ""], "");
+    assert_eq!(outcome(&output), (Some(0), "hello there\n\n".into(), String::new()));
+    let (status, stdout, stderr) = outcome(&run("echo_client", &[&server.url, "hello there"], ""));
+    assert_eq!((status, &*stdout), (Some(1), ""));
+    assert!(stderr.contains("1009"), "{stderr}");
+}
+
+#[test]
 fn echo_server_serves_its_page_over_plain_http() {
     let server = Server::start("echo_server", &["127.0.0.1:0"]);
     let page = server.http("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
