@@ -362,10 +362,11 @@ impl Queue {
         !matches!(self.backlog().end, End::No)
     }
 
+    /// The Close frame is queued first, because the thread that writes it may see the end at once.
     fn too_slow(&self) {
-        self.end(End::TooSlow);
         self.connection.queue_close(CloseCode::TRY_AGAIN_LATER, "too slow");
         self.connection.end_within(Duration::ZERO);
+        self.end(End::TooSlow);
     }
 
     /// Sets how the membership ends. Only the first call counts.
