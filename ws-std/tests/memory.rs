@@ -126,9 +126,10 @@ fn read(role: Role, options: Options, peer: Peer<'_>, most: usize) -> (usize, us
         messages += 1;
         total += message.len();
     }
-    at_most(most, meter.peak(), role);
+    let peak = meter.peak();
     drop(ws);
     assert_eq!(meter.live(), 0, "{role:?}");
+    at_most(most, peak, role);
     (messages, total)
 }
 
