@@ -1,4 +1,4 @@
-"""The tables of requirements, advisories and reports; started by conformance/requirements."""
+"""The tables of requirements, advisories, reports and strictness; started by conformance/requirements."""
 import argparse
 import functools
 import pathlib
@@ -70,6 +70,13 @@ def advisories_complete(table):
     strange = [one for one in ids if not re.fullmatch(ID, one)]
     repeated = repeated_in([one for one in ids if one != "-"] + [row.text for row in table.rows])
     require(not (strange or repeated), "repeated %s, not the number of an advisory %s" % (repeated, strange))
+
+
+def strictness_complete(table):
+    strange = [row.text for row in table.rows
+               if row.kind not in ("stricter", "laxer") or row.role not in "CSB" or not row.section.startswith("RFC ") or row.later()]
+    repeated = repeated_in([row.text for row in table.rows])
+    require(not (strange or repeated), "repeated %s, with an unknown kind, role or section, or without proof %s" % (repeated, strange))
 
 
 def repeated_in(values):
@@ -153,6 +160,7 @@ def main():
         Table("requirements", ("number", "section", "level", "role", "layer", "text"), requirements_complete, by_layer),
         Table("advisories", fields, advisories_complete, whole),
         Table("reports", fields, advisories_complete, whole),
+        Table("strictness", ("kind", "role", "section", "text", "why"), strictness_complete, whole),
     ]
     if options.mutants:
         mutants.run(checks, {int(row.number): row for row in tables[0].rows}, ROOT)

@@ -1,6 +1,9 @@
 //! What compressed connections hold: their windows, whatever the peer sends.
 #![cfg(all(feature = "miniz_oxide", feature = "zlib-rs"))]
 
+#[path = "attacks/bomb.rs"]
+mod bomb;
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
@@ -105,27 +108,11 @@ fn an_idle_connection_holds_its_windows_and_nothing_else() {
     assert!(size_of::<Inflater>() <= 136, "{}", size_of::<Inflater>());
 }
 
-/// 1 GiB of zeros, about 1 MiB.
-fn bomb() -> Vec<u8> {
-    let mut deflater = Deflater::new(&Pool::new(), WindowBits::MAX, DeflateOptions::new().level(9));
-    let zeros = vec![0; 1 << 20];
-    let mut payload = Vec::new();
-    deflater.compress_piece(&zeros, false, &mut payload);
-    // From the second on each MiB is compressed to the same.
-    let mut next = Vec::new();
-    deflater.compress_piece(&zeros, false, &mut next);
-    for _ in 1..1024 {
-        payload.extend_from_slice(&next);
-    }
-    payload.push(0x00);
-    payload
-}
-
 // RFC 6455 §10.4
 #[test]
 fn a_gibibyte_of_zeros_stops_at_the_limit_and_costs_an_engine() {
     const LIMIT: usize = 1 << 20;
-    let payload = bomb();
+    let payload = bomb::bomb(1024);
     assert!((1_000_000..1_200_000).contains(&payload.len()), "{}", payload.len());
     let limits = Limits::new().max_message(LIMIT as u64);
     for fragment in [1, payload.len()] {
@@ -161,7 +148,7 @@ fn a_gibibyte_of_zeros_stops_at_the_limit_and_costs_an_engine() {
 
 #[test]
 fn a_message_of_a_gibibyte_passes_in_pieces_without_being_held() {
-    let payload = bomb();
+    let payload = bomb::bomb(1024);
     let limits = Limits::new().max_message(1 << 30);
     let mut output = vec![0; 1 << 16];
     let (inflated, most, _) = most_live(|| {

@@ -1,20 +1,20 @@
 //! What a peer can make an endpoint allocate: live bytes ≤ payload + a constant.
 #![cfg(feature = "endpoint")]
 
+mod attacks;
 mod common;
 mod ends;
 mod meter;
 
 use core::time::Duration;
 
+use attacks::{CONSTANT, at_most};
 use common::*;
 use ends::*;
 use meter::Meter;
 use ws_core::endpoint::{Buffers, Event, Next, Options, Output};
 use ws_core::{Config, Endpoint, Message, MessageKind, Role};
 
-/// Beside the payload, at any time.
-const CONSTANT: usize = 256 * 1024;
 const MIB: usize = 1 << 20;
 
 /// Passes bytes, counts messages and their bytes, and lets go of them; replies are dropped.
@@ -78,42 +78,152 @@ fn declared_length_allocates_nothing() {
     }
 }
 
+// Memory for what arrives of it is at most tripled.
+#[test]
+fn a_declared_length_costs_what_arrives() {
+    let len = attacks::length(100_000);
+    for role in ROLES {
+        let mut stream = length(role, FIN | BINARY, 127, &(1_u64 << 62).to_be_bytes());
+        stream.extend(if role == Role::Server { &KEY[..] } else { b"" });
+        stream.resize(stream.len() + len, 7);
+        let config = Config::new().max_frame(u64::MAX).max_message(u64::MAX);
+        let meter = Meter::new();
+        let mut endpoint = open(role, config);
+        assert_eq!(swallow(&mut endpoint, &stream, true), (0, 0));
+        at_most(3 * len + CONSTANT, meter.peak(), role);
+    }
+}
+
 // What arrives of a long frame is all that grows the buffer, however little comes at once.
 #[test]
 fn one_byte_reads_of_a_large_frame() {
+    let len = attacks::length(attacks::FRAME);
     for by_ref in [false, true] {
         for role in ROLES {
-            let frame = to(role, FIN | BINARY, &vec![7; MIB]);
+            let frame = to(role, FIN | BINARY, &vec![7; len]);
             let (meter, mut endpoint) = counted(role);
             let mut message = (0, 0);
             for (at, byte) in frame.chunks(1).enumerate() {
                 message = swallow(&mut endpoint, byte, by_ref);
                 assert!(meter.live() <= 3 * at + CONSTANT, "{} after {at}", meter.live());
             }
-            assert_eq!(message, (1, MIB));
-            assert!(meter.peak() <= MIB + CONSTANT, "{role:?} {}", meter.peak());
+            assert_eq!(message, (1, len));
+            at_most(len + CONSTANT, meter.peak(), role);
         }
     }
 }
 
+// Nobody takes the output. With the usual limit the endpoint soon reads no more. With a smaller one, only the latest Ping is
+// answered.
+#[test]
+fn pings_that_are_never_answered_cost_the_output_that_may_wait() {
+    let count = attacks::length(100_000);
+    for max_output in [10_000, 16 * MIB] {
+        for role in ROLES {
+            let pings = to(role, FIN | PING, &[7; 125]);
+            let meter = Meter::new();
+            let mut endpoint = open(role, Options::new().max_output(max_output));
+            let mut told = 0;
+            for _ in 0..count {
+                let taken = endpoint.inbound.receive(&pings);
+                while let Next::Event(Event::Ping(payload)) = endpoint.next(|| AT(0)) {
+                    assert_eq!(payload.len(), 125);
+                    told += 1;
+                }
+                if taken < pings.len() {
+                    assert!(max_output > CONSTANT, "it reads no more after {told}");
+                    break;
+                }
+            }
+            assert!(if max_output < CONSTANT { told == count } else { told < 1000 }, "{told}");
+            at_most(CONSTANT, meter.peak(), role);
+        }
+    }
+}
+
+// Endless heads are refused at the limit; what has come of it is all that they take.
+#[test]
+fn a_head_in_one_byte_reads_costs_its_length() {
+    use ws_core::endpoint::EndpointError;
+    use ws_core::handshake::{ClientRequest, HandshakeError};
+    let limit = attacks::length(16 * 1024);
+    let endless = |start: &str| format!("{start}X: {}", "y".repeat(limit)).into_bytes();
+    let options = Options::new().max_head(limit);
+    for (role, head) in [
+        (Role::Server, endless("GET / HTTP/1.1\r\nHost: a\r\n")),
+        (Role::Client, endless("HTTP/1.1 101 Switching Protocols\r\n")),
+    ] {
+        let meter = Meter::new();
+        let mut endpoint = match role {
+            Role::Server => Endpoint::server(options.clone()),
+            Role::Client => asking(&ClientRequest::new("example.com", "/"), options.clone()),
+        };
+        let mut received = 0;
+        let error = loop {
+            assert_eq!(endpoint.inbound.receive(&head[received..=received]), 1);
+            received += 1;
+            assert!(meter.live() <= 3 * received + 16 * 1024, "{} of {received}", meter.live());
+            match endpoint.next(|| AT(0)) {
+                Next::Wait { .. } => {}
+                Next::Failed(error) => break error,
+                other => panic!("{other:?}"),
+            }
+        };
+        let expected = match role {
+            Role::Server => HandshakeError::HeadTooLarge,
+            Role::Client => HandshakeError::ResponseHeadTooLarge,
+        };
+        assert_eq!(error, EndpointError::Handshake(expected));
+        assert!((limit..=limit + 1).contains(&received), "{received}");
+        at_most(limit + CONSTANT, meter.peak(), role);
+    }
+}
+
 // CVE-2026-12151, CVE-2026-48779, CVE-2026-54274, CVE-2026-65623: bookkeeping or work per fragment
+fn fragments_cost_their_payload(payload: &[u8]) {
+    let count = attacks::length(1_000_000).next_multiple_of(1000);
+    let total = count * payload.len();
+    for role in ROLES {
+        let fragments = to(role, CONT, payload).repeat(1000);
+        let meter = Meter::new();
+        let mut endpoint = open(role, Config::new().max_message(u64::MAX));
+        assert_eq!(swallow(&mut endpoint, &to(role, BINARY, b""), false), (0, 0));
+        for _ in 0..count / 1000 {
+            assert_eq!(swallow(&mut endpoint, &fragments, false), (0, 0));
+        }
+        at_most(total + CONSTANT, meter.peak(), role);
+        assert_eq!(swallow(&mut endpoint, &to(role, FIN | CONT, b""), false), (1, total));
+        assert!(meter.live() <= 128 * 1024, "{role:?} {}", meter.live());
+        // Memory is doubled now and then, not for each of them.
+        assert!(meter.calls() <= 64, "{role:?} {}", meter.calls());
+        assert!(meter.allocated() <= 8 * total + CONSTANT, "{role:?} {}", meter.allocated());
+    }
+}
+
 #[test]
 fn a_million_fragments_cost_their_payload() {
-    for (payload, total) in [(&b"x"[..], 1_000_000), (b"", 0)] {
-        for role in ROLES {
-            let fragments = to(role, CONT, payload).repeat(1000);
-            let (meter, mut endpoint) = counted(role);
-            assert_eq!(swallow(&mut endpoint, &to(role, BINARY, b""), false), (0, 0));
-            for _ in 0..1000 {
-                assert_eq!(swallow(&mut endpoint, &fragments, false), (0, 0));
-            }
-            assert!(meter.peak() <= total + CONSTANT, "{role:?} {}", meter.peak());
-            assert_eq!(swallow(&mut endpoint, &to(role, FIN | CONT, b""), false), (1, total));
-            assert!(meter.live() <= 128 * 1024, "{role:?} {}", meter.live());
-            // Memory is doubled now and then, not for each of them.
-            assert!(meter.calls() <= 64, "{role:?} {}", meter.calls());
-            assert!(meter.allocated() <= 8 * total + CONSTANT, "{role:?} {}", meter.allocated());
+    fragments_cost_their_payload(b"x");
+}
+
+#[test]
+fn a_million_empty_fragments_cost_nothing() {
+    fragments_cost_their_payload(b"");
+}
+
+// The buffer grows by a quarter of what has arrived, since nobody knows how much follows.
+#[test]
+fn fragments_of_a_long_message_cost_a_quarter_more() {
+    let total = 16 * MIB;
+    for role in ROLES {
+        let fragments = to(role, CONT, &[7; 1024]).repeat(64);
+        let (meter, mut endpoint) = counted(role);
+        assert_eq!(swallow(&mut endpoint, &to(role, BINARY, b""), true), (0, 0));
+        for at in 1..=total / MIB * 16 {
+            assert_eq!(swallow(&mut endpoint, &fragments, true), (0, 0));
+            let most = at * 64 * 1024 * 5 / 4 + CONSTANT;
+            assert!(meter.peak() <= most, "{role:?} {} of {most}", meter.peak());
         }
+        assert_eq!(swallow(&mut endpoint, &to(role, FIN | CONT, b""), true), (1, total));
     }
 }
 

@@ -93,7 +93,7 @@ fn client_rejects_crlf_in_every_field() {
 // RFC 6455 §3, §4.1-3.
 #[test]
 fn client_request_target() {
-    for target in ["/", "/a/b?c=d&e", "/%20", "//x", "/?"] {
+    for target in ["/", "/a/b?c=d&e", "/%20", "//x", "/?", "/|^`{}?[]\"<>\\%zz"] {
         let request = ClientRequest::new("example.com", target);
         let text = judged(request, |upgrade| {
             let query = upgrade.query().map(|query| format!("?{query}")).unwrap_or_default();

@@ -160,6 +160,15 @@ fn server_request_line_checks() {
     assert_eq!(HandshakeError::MethodNotAllowed.status(), Some(405));
 }
 
+// RFC 3986 §3.3, §3.4 allows fewer characters. Browsers send some of the others.
+#[test]
+fn server_takes_any_visible_ascii_in_a_target() {
+    let target: String = (b'!'..=b'~').filter(|byte| *byte != b'#').map(char::from).collect();
+    for target in [format!("/{target}"), format!("/?{target}"), "/%zz%".to_owned()] {
+        assert_eq!(judge(&format!("GET {target} HTTP/1.1"), &GOOD), Ok(true), "{target}");
+    }
+}
+
 // RFC 9112 §3.2.2: a host in the target outranks the field. RFC 6455 §3: resource name.
 #[test]
 fn resource_name_and_host_of_absolute_targets() {
@@ -202,7 +211,9 @@ fn server_http_version_505() {
 fn server_host_exactly_one() {
     assert_eq!(judge_with("Host", &["host: [::1]:8080"]), Ok(true));
     assert_eq!(judge_with("Host", &["Host: a", "host: a"]), Err(HandshakeError::RepeatedHost));
-    for value in ["", "a b", "a, b", "a/b", "a:b", "u@a", "a:99999", "[::1", "\u{e9}"] {
+    for value in
+        ["", ":80", "a b", "a, b", "a/b", "a:b", "u@a", "a:99999", "[::1", "[v1.x]", "\u{e9}"]
+    {
         let outcome = judge_with("Host", &[&format!("Host: {value}")]);
         assert_eq!(outcome, Err(HandshakeError::InvalidHost), "{value}");
     }
@@ -324,12 +335,13 @@ fn server_duplicate_version_rejected() {
     assert_eq!(HandshakeError::RepeatedVersion.status(), Some(400));
 }
 
-// RFC 6455 §4.2.1-7, §10.2.
+// RFC 6455 §4.2.1-7, §10.2. What does not follow RFC 6454 §7 is taken, and is no origin that a server admits.
 #[test]
 fn server_origin_absent_is_none() {
     upgrade_plus(&[], |upgrade| assert_eq!(upgrade.origin, None));
     upgrade_plus(&["ORIGIN: null"], |upgrade| assert_eq!(upgrade.origin, Some("null")));
     upgrade_plus(&["Origin:"], |upgrade| assert_eq!(upgrade.origin, Some("")));
+    upgrade_plus(&["Origin: no origin"], |upgrade| assert_eq!(upgrade.origin, Some("no origin")));
     let twice = ["Origin: http://a", "Origin: http://a"];
     assert_eq!(judge_plus(&twice), Err(HandshakeError::RepeatedOrigin));
     assert_eq!(judge_plus(&["Origin: http://\u{e9}"]), Err(HandshakeError::InvalidOrigin));

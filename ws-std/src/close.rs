@@ -8,7 +8,6 @@
 //! The next call, or the drop of the socket, waits for the peer.
 
 use std::sync::atomic::Ordering;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use ws_core::endpoint::{Next, Outbound};
@@ -16,6 +15,7 @@ use ws_core::endpoint::{Next, Outbound};
 use crate::batch::Batch;
 use crate::link::Link;
 use crate::sending::{Pause, Sending, Written};
+use crate::sync::shared::thread;
 use crate::timed::Filled;
 use crate::transport::Transport;
 

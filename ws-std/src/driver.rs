@@ -9,7 +9,6 @@
 use std::fmt;
 use std::io;
 use std::ops::{Deref, DerefMut};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use ws_core::endpoint::{Endpoint, Event, Inbound, Next, Outbound};
@@ -20,6 +19,7 @@ use crate::close::{CLOSE_TIMEOUT, CloseLimits, CloseUntil, Closing, READS_AT_ONC
 use crate::error::{Deadline, Error, Result};
 use crate::link::Link;
 use crate::sending::{MAX_IDLE_WAIT, Pause, Sending, Written};
+use crate::sync::shared::thread;
 use crate::timed::{Filled, MIN_WAIT};
 use crate::transport::Transport;
 

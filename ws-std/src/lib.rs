@@ -40,6 +40,8 @@ mod memory;
 mod proxy;
 mod random;
 mod registry;
+#[cfg(all(test, shuttle))]
+mod schedules;
 mod sending;
 mod server;
 mod shared_writer;

@@ -257,7 +257,10 @@ mod tests {
     #[test]
     fn uri_path_and_query_are_what_rfc_3986_allows() {
         let allowed = "/az09-._~%20!$&'()*+,;=:@//?a=b&c[]=/?:@!$&'()*+,;";
-        assert_eq!(parsed(&format!("ws://h{allowed}")).4, allowed);
+        // Brackets and this percent sign go beyond it.
+        for allowed in [allowed, "/[%zz]"] {
+            assert_eq!(parsed(&format!("ws://h{allowed}")).4, allowed);
+        }
         for byte in (0..=b' ').chain(*b"\"<>\\^`{|}\x7f") {
             for part in ["a", "?a"] {
                 let url = format!("ws://h/{part}{}", char::from(byte));
@@ -282,6 +285,9 @@ mod tests {
             ("ws://[::1", UrlError::Host),
             ("ws://[::1]x", UrlError::Host),
             ("ws://[zz]/", UrlError::Host),
+            ("ws://[v1.x]/", UrlError::Host),
+            ("ws://%41/", UrlError::Host),
+            ("ws://a!b/", UrlError::Host),
             ("ws://h:0", UrlError::Port),
             ("ws://h:65536", UrlError::Port),
             ("ws://h:+80", UrlError::Port),

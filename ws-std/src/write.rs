@@ -9,7 +9,6 @@
 //! once.
 
 use std::io::{self, IoSlice};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use ws_core::SendError;
@@ -20,6 +19,7 @@ use crate::batch::{Batch, SLICES};
 use crate::error::{Deadline, Error, Result};
 use crate::link::Link;
 use crate::sending::{Pause, Sending, Written, make_room};
+use crate::sync::shared::thread;
 use crate::timed::{Attempt, Filled, MIN_WAIT};
 use crate::transport::Transport;
 

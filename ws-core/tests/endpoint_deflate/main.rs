@@ -2,6 +2,10 @@
 
 #![cfg(all(feature = "endpoint", feature = "zlib-rs"))]
 
+#[path = "../attacks/mod.rs"]
+mod attacks;
+#[path = "../attacks/bomb.rs"]
+mod bomb;
 #[path = "../common/mod.rs"]
 mod common;
 #[path = "../ends/mod.rs"]

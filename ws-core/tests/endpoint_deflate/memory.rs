@@ -1,18 +1,18 @@
 //! What compressed connections hold: between messages the windows, within one no more than its limit and a constant.
 
-use ws_core::deflate::{DeflateOptions, Deflater, Pool};
-use ws_core::endpoint::{Buffers, Compression, EndpointError, Event, Next};
+use ws_core::deflate::Pool;
+use ws_core::endpoint::{Buffers, Compression, EndpointError, Event, Next, Options};
 use ws_core::{Config, Endpoint, Message, MessageKind, ProtocolError, Role};
 
-use crate::common::{BINARY, CLOSE, FIN, ROLES};
+use crate::attacks::{self, CONSTANT_COMPRESSED as CONSTANT, at_most, stored};
+use crate::bomb::bomb;
+use crate::common::{BINARY, CLOSE, CONT, FIN, PING, ROLES, length};
 use crate::driver::*;
 use crate::ends::{AT, open};
 use crate::meter::Meter;
 
 const KIB: usize = 1024;
 const MIB: usize = 1 << 20;
-/// Beside the message, at any time: the read buffer, an engine to inflate and one to compress.
-const CONSTANT: usize = 512 * KIB;
 
 /// Text that compresses to about a third, never the same twice.
 fn text(seed: usize, len: usize) -> String {
@@ -102,32 +102,20 @@ fn an_idle_connection_holds_its_windows() {
     }
 }
 
-/// A payload of about 1 MiB that stands for 1 GiB.
-fn bomb() -> Vec<u8> {
-    let mut deflater = Deflater::new(&Pool::new(), bits(15), DeflateOptions::new().level(9));
-    let zeros = vec![0; MIB];
-    let (mut first, mut next) = (Vec::new(), Vec::new());
-    deflater.compress_piece(&zeros, false, &mut first);
-    deflater.compress_piece(&zeros, false, &mut next);
-    let mut bomb = first;
-    (0..1023).for_each(|_| bomb.extend_from_slice(&next));
-    bomb.push(0);
-    bomb
-}
-
 // RFC 6455 §10.4
 #[test]
 fn a_bomb_costs_its_limit_and_a_constant() {
-    let bomb = bomb();
+    let bomb = bomb(1024);
     assert!(bomb.len() < 2 * MIB, "{}", bomb.len());
-    let config = Config::new().max_message(MIB as u64);
+    let limit = attacks::length(MIB);
+    let config = Config::new().max_message(limit as u64);
     for role in ROLES {
         for size in [usize::MAX >> 1, 1] {
             for streaming in [false, true] {
                 let stream = fragments(
                     role,
                     BINARY,
-                    &bomb[..if size == 1 { 3_000 } else { bomb.len() }],
+                    &bomb[..if size == 1 { limit / 512 + 1_000 } else { bomb.len() }],
                     size,
                 );
                 let meter = Meter::new();
@@ -148,15 +136,116 @@ fn a_bomb_costs_its_limit_and_a_constant() {
                     }
                 };
                 assert_eq!(error, EndpointError::Protocol(ProtocolError::MessageTooLarge));
-                assert_eq!(told, if streaming { MIB } else { 0 });
-                let most = if streaming { CONSTANT } else { MIB + CONSTANT };
-                println!("{role:?} {size} {streaming}: {} B", meter.peak());
-                assert!(meter.peak() <= most, "{role:?} {size} {streaming}: {}", meter.peak());
+                assert_eq!(told, if streaming { limit } else { 0 });
+                let most = if streaming { CONSTANT } else { limit + CONSTANT };
+                at_most(most, meter.peak(), (role, size, streaming));
                 // Then it holds little, and nothing is inflated.
                 let end = stream.len();
-                assert!(end - rest.len() <= 256 * KIB);
+                assert!(end - rest.len() <= limit / 100 + 256 * KIB);
             }
         }
+    }
+}
+
+/// Receives a stream in pieces of this length. Returns how many messages there were, how many bytes of them, and how many Pings.
+///
+/// Memory for a message is doubled while it is inflated, but never beyond the limit. So the endpoint holds at most twice
+/// `payload`, nor more than `max_message`, and a constant.
+fn swallow(
+    role: Role,
+    max_message: usize,
+    stream: &[u8],
+    piece: usize,
+    payload: usize,
+) -> (usize, usize, usize) {
+    let config = Config::new().max_frame(u64::MAX).max_message(max_message as u64);
+    let meter = Meter::new();
+    let compression = Compression::new(&Pool::new()).agreed(params(15, true));
+    // No output is ever taken.
+    let options = Options::from(config).deflate(compression).max_output(10_000);
+    let mut endpoint = open(role, options);
+    let (mut messages, mut total, mut pings) = (0, 0, 0);
+    for mut rest in stream.chunks(piece) {
+        while !rest.is_empty() {
+            rest = &rest[endpoint.inbound.receive(rest)..];
+            loop {
+                match endpoint.next_ref(|| AT(0)) {
+                    Next::Event((Event::Message(message), _)) => {
+                        messages += 1;
+                        total += message.as_bytes().len();
+                    }
+                    Next::Event((Event::Ping(_), _)) => pings += 1,
+                    Next::Write { .. } | Next::Wait { .. } => break,
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+    }
+    let most = (2 * payload).min(max_message) + CONSTANT;
+    at_most(most, meter.peak(), role);
+    (messages, total, pings)
+}
+
+// Each has a byte of the same compressed message.
+#[test]
+fn a_million_compressed_fragments_cost_their_message() {
+    let len = attacks::length(MIB);
+    for role in ROLES {
+        let stream = fragments(role, BINARY, &stored(&vec![7; len]), 1);
+        for limit in [len, usize::MAX] {
+            assert_eq!(swallow(role, limit, &stream, 64 * KIB, len), (1, len, 0));
+        }
+    }
+}
+
+#[test]
+fn a_million_empty_fragments_of_a_compressed_message_cost_nothing() {
+    let count = attacks::length(1_000_000);
+    for role in ROLES {
+        let start = frame(role, 0x40 | BINARY, &stored(b"x"));
+        let stream =
+            [start, frame(role, CONT, b"").repeat(count), frame(role, FIN | CONT, b"")].concat();
+        assert_eq!(swallow(role, usize::MAX, &stream, 64 * KIB, 1), (1, 1, 0));
+    }
+}
+
+#[test]
+fn one_byte_reads_of_a_compressed_frame_cost_its_message() {
+    let len = attacks::length(attacks::FRAME);
+    for role in ROLES {
+        let stream = frame(role, FIN | 0x40 | BINARY, &stored(&vec![7; len]));
+        assert_eq!(swallow(role, len, &stream, 1, len), (1, len, 0));
+    }
+}
+
+// Only what arrives of it counts.
+#[test]
+fn a_declared_length_of_a_compressed_frame_costs_nothing() {
+    let len = attacks::length(100_000);
+    for role in ROLES {
+        let declared = (1_u64 << 62).to_be_bytes();
+        let mut stream = length(role, FIN | 0x40 | BINARY, 127, &declared);
+        // A masking key of zeros
+        stream.extend(if role == Role::Server { &[0; 4][..] } else { b"" });
+        assert_eq!(swallow(role, usize::MAX, &stream, 1, 0), (0, 0, 0));
+        stream.extend(stored(&vec![7; len]));
+        assert_eq!(swallow(role, usize::MAX, &stream, 64 * KIB, len), (0, 0, 0));
+    }
+}
+
+#[test]
+fn pings_between_compressed_fragments_cost_the_output_that_may_wait() {
+    let len = attacks::length(100_000);
+    for role in ROLES {
+        let payload = stored(&vec![7; len]);
+        let ping = frame(role, FIN | PING, b"here");
+        let mut stream = frame(role, 0x40 | BINARY, b"");
+        for byte in payload.chunks(1) {
+            stream.extend(frame(role, CONT, byte));
+            stream.extend(&ping);
+        }
+        stream.extend(frame(role, FIN | CONT, b""));
+        assert_eq!(swallow(role, usize::MAX, &stream, 64 * KIB, len), (1, len, payload.len()));
     }
 }
 

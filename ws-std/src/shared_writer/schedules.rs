@@ -4,14 +4,12 @@
 
 use std::io::{self, Read, Write};
 
-use shuttle::rand::{Rng, thread_rng};
 use shuttle::sync::Arc;
 use ws_core::endpoint::Endpoint;
 
 use super::*;
+use crate::schedules::{at_random, let_others_go_on, with_few_switches};
 
-/// How many orders each test tries.
-const ORDERS: usize = 5_000;
 /// Each thread puts this much into the output, one after the other.
 const EACH: u8 = 2;
 
@@ -52,13 +50,6 @@ impl Transport for Pipe {
 
     fn try_clone(&self) -> io::Result<Self> {
         Ok(self.clone())
-    }
-}
-
-/// Lets the other threads go on for some time. Otherwise the shortest thread would always end first.
-fn let_others_go_on() {
-    for _ in 0..thread_rng().gen_range(0..40) {
-        thread::yield_now();
     }
 }
 
@@ -119,20 +110,20 @@ fn everything_is_written(writers: u8, closes: bool) {
 
 #[test]
 fn one_writer_and_the_reader_leave_nothing() {
-    shuttle::check_random(|| everything_is_written(1, false), ORDERS);
+    at_random(|| everything_is_written(1, false));
 }
 
 #[test]
 fn two_writers_and_the_reader_leave_nothing() {
-    shuttle::check_random(|| everything_is_written(2, false), ORDERS);
+    at_random(|| everything_is_written(2, false));
 }
 
 #[test]
 fn two_writers_and_a_reader_that_closes_leave_nothing() {
-    shuttle::check_random(|| everything_is_written(2, true), ORDERS);
+    at_random(|| everything_is_written(2, true));
 }
 
 #[test]
 fn orders_with_few_switches_leave_nothing() {
-    shuttle::check_pct(|| everything_is_written(2, true), ORDERS, 3);
+    with_few_switches(|| everything_is_written(2, true));
 }
