@@ -277,6 +277,16 @@ export async function protocol(server) {
     await ws.is("4second");
     ws.close();
   });
+  await engine("an upgrade packet directly behind the probe ends a waiting poll, too, and messages go by the WebSocket", async () => {
+    const polling = await Polling.open("engine.io");
+    const poll = polling.get();
+    await sleep(20);
+    const ws = await websocket("engine.io", `&sid=${polling.sid}`);
+    for (const packet of ["2probe", "5", "4hello"]) ws.send(packet);
+    for (const packet of ["3probe", "4hello"]) await ws.is(packet);
+    same(await poll, [200, "6"]);
+    ws.close();
+  });
   await engine("after an upgrade, polls of the session are refused and harm nothing", async () => {
     const polling = await Polling.open("engine.io");
     const ws = await probed(polling);
