@@ -515,7 +515,7 @@ export async function protocol(server) {
   });
   for (const packet of [
     "42", "42{}", "42[]", '42abc["message"]', '42[1', "42[null]", "42[{}]", '42["connect"]', '42["disconnect"]', '42/other,["message"]', "41{}", "43[]", "43", "431{}",
-    '4299999999999999999999["message"]', '45-["message"]', '45x-["message"]', '451["message"]', '45101-["message"]', '451-["message",{"_placeholder":true,"num":1}]',
+    '4299999999999999999999["message"]', '45-["message"]', '45x-["message"]', '45+1-["message"]', '451["message"]', '45101-["message"]', '451-["message",{"_placeholder":true,"num":1}]',
     '451-["message",{"_placeholder":true,"num":-1}]', '451-["message",{"_placeholder":true,"num":"0"}]', '451-["message",[{"a":{"_placeholder":true}}]]', "40", '44{}',
     `42["message",${"[".repeat(500)}${"]".repeat(500)}]`,
   ]) {
