@@ -262,7 +262,7 @@ impl Socket {
         let Some(state) = lock(&self.0.state).take() else { return };
         lock(&self.0.namespace.shared.members).remove(self.id());
         if let Some(on_disconnect) = state.on_disconnect {
-            on_disconnect(self, reason);
+            let _ = guarded(|| on_disconnect(self, reason)); // whoever ends this may be another client
         }
     }
 }
@@ -318,7 +318,7 @@ impl Client {
                 // Handlers run while the map is not locked: they may close the client.
                 let sockets = mem::take(&mut *lock(&client.sockets));
                 for socket in sockets.values() {
-                    let _ = guarded(|| socket.end(reason));
+                    socket.end(reason);
                 }
             }
         })
