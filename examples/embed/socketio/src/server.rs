@@ -294,8 +294,8 @@ struct Client {
 }
 
 impl Client {
-    /// Returns the function that handles the messages of a session. It closes a client that breaks the protocol, and so
-    /// does a timer if the client has connected to no namespace in time.
+    /// Returns the function that handles the messages of a session. It closes a client that breaks the protocol. A timer
+    /// closes a client that has connected to no namespace in time.
     fn start(server: Server, session: Session, options: &Options) -> OnMessage {
         let (idle, connected) = oneshot::channel();
         let (late, connect_timeout) = (session.clone(), options.connect_timeout);
