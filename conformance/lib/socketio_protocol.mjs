@@ -169,9 +169,11 @@ export async function protocol(server) {
   await engine("a body of maxPayload is taken, one more byte is refused with 413", async () => {
     const polling = await Polling.open("engine.io");
     same(await polling.post("4".repeat(MAX)), [200, "ok"]);
-    await polling.is("4".repeat(MAX));
-    same((await polling.post("4".repeat(MAX + 1)))[0], 413);
-    await polling.gone();
+    const [, body] = await polling.get();
+    same(body.split("\x1e").filter((packet) => packet !== "2"), ["4".repeat(MAX)]); // on a busy machine, a Ping is due by then
+    const other = await Polling.open("engine.io");
+    same((await other.post("4".repeat(MAX + 1)))[0], 413);
+    await other.gone();
   });
   await engine("a body over maxPayload in chunks is refused with 413", async () => {
     const polling = await Polling.open("engine.io");
