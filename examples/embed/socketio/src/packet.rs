@@ -128,7 +128,8 @@ impl Packet {
         let (kind, rest) = text.split_at_checked(1)?;
         let is_binary = matches!(kind, "5" | "6");
         let (count, rest) = if is_binary { rest.split_once('-')? } else { ("0", rest) };
-        let count = count.parse().ok().filter(|count| *count <= MAX_ATTACHMENTS)?;
+        let (Some(count), "") = number(count)? else { return None };
+        let count = usize::try_from(count).ok().filter(|count| *count <= MAX_ATTACHMENTS)?;
         let (namespace, rest) = match rest.strip_prefix('/') {
             Some(named) => named.split_once(',').unwrap_or((named, "")),
             None => ("", rest),

@@ -262,7 +262,7 @@ impl Socket {
         let Some(state) = lock(&self.0.state).take() else { return };
         lock(&self.0.namespace.shared.members).remove(self.id());
         if let Some(on_disconnect) = state.on_disconnect {
-            on_disconnect(self, reason);
+            let _ = guarded(|| on_disconnect(self, reason)); // whoever ends this may be another client
         }
     }
 }
@@ -294,8 +294,8 @@ struct Client {
 }
 
 impl Client {
-    /// Returns the function that handles the messages of a session. It closes a client that breaks the protocol, and so
-    /// does a timer if the client has connected to no namespace in time.
+    /// Returns the function that handles the messages of a session. It closes a client that breaks the protocol. A timer
+    /// closes a client that has connected to no namespace in time.
     fn start(server: Server, session: Session, options: &Options) -> OnMessage {
         let (idle, connected) = oneshot::channel();
         let (late, connect_timeout) = (session.clone(), options.connect_timeout);
@@ -318,7 +318,7 @@ impl Client {
                 // Handlers run while the map is not locked: they may close the client.
                 let sockets = mem::take(&mut *lock(&client.sockets));
                 for socket in sockets.values() {
-                    let _ = guarded(|| socket.end(reason));
+                    socket.end(reason);
                 }
             }
         })

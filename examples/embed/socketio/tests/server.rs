@@ -289,3 +289,23 @@ async fn a_namespace_decides_who_may_connect() {
     let packets = client.until(r#"42/secret,["hello",{"token":"open"}]"#).await;
     assert!(packets[0].starts_with(r#"40/secret,{"sid":"#), "{packets:?}");
 }
+
+#[tokio::test]
+async fn a_panic_in_on_disconnect_costs_whoever_disconnects_that_client_nothing() {
+    let io = Server::default();
+    let (mut connected, mut gone) = watch(&io);
+    let address = start(&io, Options::default()).await;
+    let _panics = Client::connect(address, "40").await;
+    let victim = next(&mut connected).await;
+    victim.on_disconnect(|_, _| panic!("as the test wants"));
+    let kicker = Client::connect(address, "40").await;
+    let socket = next(&mut connected).await;
+    socket.on("kick", move |_, _, ack| {
+        victim.disconnect();
+        ack.send([json!(victim.is_connected())]);
+    });
+    kicker.post(r#"421["kick"]"#).await;
+    kicker.until("431[false]").await;
+    assert!(gone.try_recv().is_err());
+    assert!(socket.is_connected());
+}

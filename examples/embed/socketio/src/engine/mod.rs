@@ -32,7 +32,8 @@ pub struct Options {
     pub connect_timeout: Duration,
     /// The longest body of a POST request and the longest WebSocket message, in bytes.
     pub max_payload: usize,
-    /// A client that leaves more than this unread, in bytes, is closed with the next message to it.
+    /// A client for which more than this waits, in bytes, is closed with the next message to it. What is being written
+    /// to it does not count.
     pub max_queue: usize,
     /// Pages from these origins may connect, by either transport.
     pub origins: Origins,

@@ -178,23 +178,24 @@ impl Session {
         accepted.then(|| Claim { session: self, method })
     }
 
-    /// Waits until the queue has packets, and returns them. Returns none if the session has ended, or if a poll has to
-    /// return at once.
-    pub(super) async fn take(&self) -> Vec<Message> {
-        self.until(|state| {
-            !state.queue.is_empty() || state.ended.is_some() || state.carrier == Carrier::Upgrading
-        })
-        .await;
-        self.change(State::take)
+    /// Waits until the queue has packets for this carrier, and returns them. Returns none if the session has ended, or
+    /// if another carrier takes over.
+    pub(super) async fn take(&self, by: Carrier) -> Vec<Message> {
+        self.until(|state| !state.queue.is_empty() || state.ended.is_some() || state.carrier != by)
+            .await;
+        // During the upgrade, polls still take packets.
+        let is_mine = |state: &State| [by, Carrier::Upgrading].contains(&state.carrier);
+        self.change(|state| if is_mine(state) { state.take() } else { Vec::new() })
     }
 
     /// The body of the response to a poll.
     pub(super) async fn poll(&self) -> String {
-        let mut packets = self.take().await;
+        let mut packets = self.take(Carrier::Polling).await;
         if packets.is_empty() {
             // The Close packet has a response of its own: the client drops packets that come together with it.
             packets.push(self.change(|state| {
-                let is_over = state.ended.is_some() && state.queue.is_empty();
+                let is_mine = state.carrier != Carrier::WebSocket;
+                let is_over = is_mine && state.ended.is_some() && state.queue.is_empty();
                 state.closed |= is_over;
                 // A client that has ended the session itself knows.
                 let is_news = is_over && state.ended != Some(BY_CLIENT);
@@ -251,7 +252,7 @@ mod tests {
     async fn only_a_pending_poll_gets_a_noop_when_the_client_closes() {
         let on_websocket = Session::new(Carrier::WebSocket, 1000);
         on_websocket.receive(Packet::Close);
-        assert!(on_websocket.take().await.is_empty());
+        assert!(on_websocket.take(Carrier::WebSocket).await.is_empty());
 
         let polling = Session::new(Carrier::Polling, 1000);
         let claim = polling.claim(Method::GET).unwrap();
@@ -260,5 +261,21 @@ mod tests {
         claim.finish();
         assert_eq!(body, NOOP);
         assert!(polling.claim(Method::GET).is_none());
+    }
+
+    #[tokio::test]
+    async fn a_poll_that_waits_takes_nothing_from_a_websocket() {
+        let session = Session::new(Carrier::Polling, 1000);
+        let upgrade = async {
+            assert!(session.switch(Carrier::Polling, Carrier::Upgrading));
+            assert!(session.switch(Carrier::Upgrading, Carrier::WebSocket));
+            session.send([Message::from("4hello")]);
+            session.close("as the server wants");
+        };
+        let (body, ()) = tokio::join!(biased; session.poll(), upgrade);
+        assert_eq!(body, NOOP);
+        assert_eq!(session.take(Carrier::WebSocket).await, [Message::from("4hello")]);
+        assert_eq!(session.poll().await, NOOP); // it says nothing of the end either
+        assert!(!session.0.state.borrow().closed);
     }
 }

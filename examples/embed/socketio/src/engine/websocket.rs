@@ -82,7 +82,7 @@ async fn relay(ws: &mut WebSocket, session: &Session) -> Result<(), &'static str
             message = next(ws) => {
                 session.receive(Packet::decode(message?).ok_or("parse error")?);
             }
-            packets = session.take() => {
+            packets = session.take(Carrier::WebSocket) => {
                 if packets.is_empty() {
                     return Ok(());
                 }
