@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use common::*;
 use slow::*;
-use ws_std::{CloseCode, Config, Deadline, Error, Listener, Message, Reader, Writer};
+use ws_std::{
+    CloseCode, Config, Deadline, Direction, Error, Listener, Message, Reader, Traced, Writer,
+};
 
 // Neither side reads before it has written, and neither has to.
 #[test]
@@ -204,7 +206,16 @@ fn a_send_ends_when_its_own_message_is_written() {
         thread::spawn(move || {
             let timeout = Duration::from_secs(4);
             let config = Config::new().max_outgoing_frame(SLOW_LEN as u64);
+            let (tell, received) = mpsc::channel();
             let builder = Listener::builder().config(config).write_timeout(Some(timeout));
+            let builder = builder.trace(move |trace| {
+                if matches!(
+                    (trace.direction, &trace.what),
+                    (Direction::Received, Traced::Frame(..))
+                ) {
+                    let _ = tell.send(());
+                }
+            });
             let (ws, mut client) = pair(builder, SLOW_BUFFER);
             let (mut reader, writer) = ws.split().unwrap();
             let reading = thread::spawn(move || while let Ok(Some(_)) = reader.read() {});
@@ -215,15 +226,18 @@ fn a_send_ends_when_its_own_message_is_written() {
             let second = match behind {
                 Behind::Pong => {
                     client.write(&masked(PING, b"ping"));
+                    received.recv_timeout(LONG).unwrap();
                     None
                 }
                 _ => Some(thread::spawn(move || second.send(vec![7; 3 * SLOW_LEN]))),
             };
-            // Nothing shows that the second waits for its turn, or that the Ping was read.
-            thread::sleep(Duration::from_millis(200));
+            if second.is_some() {
+                // Nothing shows that the second waits for its turn. It comes out the same if it comes later.
+                thread::sleep(Duration::from_millis(200));
+            }
             if let Behind::MessageAndClose = behind {
                 client.write(&masked(CLOSE, &close(1000, "")));
-                thread::sleep(Duration::from_millis(200));
+                received.recv_timeout(LONG).unwrap();
             }
             client.expect(BINARY, &slow_payload());
             // It takes nothing more until the first has ended.

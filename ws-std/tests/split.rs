@@ -22,25 +22,17 @@ fn pair() -> (WebSocket, WebSocket) {
 
 /// A server with a writer that is blocked by a client that does not read, and the client.
 fn blocked(write_timeout: Option<Duration>) -> (Reader, Writer, thread::JoinHandle<Error>, Raw) {
-    let (mut ws, client) = open(Listener::builder());
-    // The buffers of TCP are full, and part of a message is left.
-    ws.set_write_timeout(Some(Duration::from_millis(100)));
-    while ws.send(vec![0; 1 << 20]).is_ok() {}
-    ws.set_write_timeout(write_timeout);
+    let (ws, client) = open(Listener::builder().write_timeout(write_timeout));
     let (reader, writer) = ws.split().unwrap();
-    let (tell, told) = mpsc::channel();
     let sender = writer.clone();
     let thread = thread::spawn(move || {
-        tell.send(()).unwrap();
         loop {
             if let Err(error) = sender.send(vec![0; 1 << 20]) {
                 return error;
             }
         }
     });
-    told.recv_timeout(LONG).unwrap();
-    // Nothing shows that it has come to its system call.
-    thread::sleep(Duration::from_millis(500));
+    until_blocked(&client.stream);
     (reader, writer, thread, client)
 }
 

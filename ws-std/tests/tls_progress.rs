@@ -8,8 +8,8 @@ mod tls;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -23,23 +23,32 @@ use ws_std::{
 
 /// How many milliseconds a relay waits before each piece from the server: none at first.
 #[derive(Clone, Default)]
-struct Pace(Arc<AtomicU64>);
+struct Pace {
+    millis: Arc<AtomicU64>,
+    /// The relay's stream to the server.
+    server: Arc<OnceLock<TcpStream>>,
+}
 
 impl Pace {
     const SLOW: u64 = 20;
     const STOPPED: u64 = u64::MAX;
 
     fn set(&self, millis: u64) {
-        self.0.store(millis, SeqCst);
+        self.millis.store(millis, SeqCst);
     }
 
     fn wait(&self) {
         loop {
-            match self.0.load(SeqCst) {
+            match self.millis.load(SeqCst) {
                 Self::STOPPED => thread::sleep(Duration::from_millis(5)),
                 millis => return thread::sleep(Duration::from_millis(millis)),
             }
         }
+    }
+
+    /// Waits until the server cannot write any more, while the relay is stopped.
+    fn until_blocked(&self) {
+        until_blocked(self.server.get().expect("somebody is connected"));
     }
 }
 
@@ -70,6 +79,7 @@ fn slow_way(server: SocketAddr) -> (String, Pace) {
         set_socket_recv_buffer_size(&server, SLOW_BUFFER).unwrap();
         client.set_read_timeout(None).unwrap();
         server.set_read_timeout(None).unwrap();
+        waits.server.set(server.try_clone().unwrap()).unwrap();
         relay(client.try_clone().unwrap(), server.try_clone().unwrap(), || {});
         relay(server, client, move || waits.wait());
     });
@@ -213,8 +223,7 @@ fn close_does_not_wait_for_a_writer_that_is_blocked() {
     let blocked = writer.clone();
     let message = slow_payload();
     let writing = thread::spawn(move || blocked.send(message).unwrap_err());
-    // Nothing shows that it is blocked.
-    thread::sleep(Duration::from_millis(300));
+    pace.until_blocked();
     let reading = thread::spawn(move || (reader.read(), reader.close_info()));
     let begun = Instant::now();
     within(move || writer.start_close(CloseCode::NORMAL, "")).unwrap();
@@ -245,8 +254,12 @@ fn a_shutdown_reaches_connections_over_tls_soon() {
             while let Ok(Some(_)) = client.read() {}
             client.close_info()
         });
-        // So long, the service is at work or blocked.
-        thread::sleep(Duration::from_millis(200));
+        if blocked {
+            pace.until_blocked();
+        } else {
+            // Nothing shows that the service waits. It comes out the same if it comes later.
+            thread::sleep(Duration::from_millis(200));
+        }
         let begun = Instant::now();
         handle.shutdown(Duration::from_secs(1));
         finish(server);
@@ -270,7 +283,7 @@ fn a_shutdown_reaches_a_handshake_of_tls_soon() {
     // One is waited for already, the other not yet.
     let [before, after] = waiting;
     let before = thread::spawn(move || before.request().unwrap_err());
-    // Nothing shows that it waits.
+    // Nothing shows that it waits. It comes out the same if it comes later.
     thread::sleep(Duration::from_millis(100));
     let begun = Instant::now();
     handle.shutdown(LONG);
