@@ -22,17 +22,23 @@ fn pair() -> (WebSocket, WebSocket) {
 
 /// A server with a writer that is blocked by a client that does not read, and the client.
 fn blocked(write_timeout: Option<Duration>) -> (Reader, Writer, thread::JoinHandle<Error>, Raw) {
-    let (ws, client) = open(Listener::builder().write_timeout(write_timeout));
+    let (mut ws, client) = open(Listener::builder());
+    // The buffers of TCP are full, and part of a message is left.
+    ws.set_write_timeout(Some(Duration::from_millis(100)));
+    while ws.send(vec![0; 1 << 20]).is_ok() {}
+    ws.set_write_timeout(write_timeout);
     let (reader, writer) = ws.split().unwrap();
+    let (tell, told) = mpsc::channel();
     let sender = writer.clone();
     let thread = thread::spawn(move || {
+        tell.send(this_thread()).unwrap();
         loop {
             if let Err(error) = sender.send(vec![0; 1 << 20]) {
                 return error;
             }
         }
     });
-    until_blocked(&client.stream);
+    until_asleep(&told.recv_timeout(LONG).unwrap());
     (reader, writer, thread, client)
 }
 

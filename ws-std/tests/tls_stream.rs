@@ -7,7 +7,7 @@ mod tls;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -273,17 +273,22 @@ fn a_stream_that_takes_and_gives_one_byte_at_a_time_is_as_good() {
 /// A server with a writer that is blocked by a client that does not read, and the client.
 fn blocked(write_timeout: Option<Duration>) -> (Reader, Writer, thread::JoinHandle<Error>, RawTls) {
     let (mut ws, client) = open_tls();
+    // The buffers of TCP are full, and part of a message is left.
+    ws.set_write_timeout(Some(Duration::from_millis(100)));
+    while ws.send(vec![0; 1 << 20]).is_ok() {}
     ws.set_write_timeout(write_timeout);
     let (reader, writer) = ws.split().unwrap();
+    let (tell, told) = mpsc::channel();
     let sender = writer.clone();
     let thread = thread::spawn(move || {
+        tell.send(this_thread()).unwrap();
         loop {
             if let Err(error) = sender.send(vec![0; 1 << 20]) {
                 return error;
             }
         }
     });
-    until_blocked(&client.tcp);
+    until_asleep(&told.recv_timeout(LONG).unwrap());
     (reader, writer, thread, client)
 }
 
