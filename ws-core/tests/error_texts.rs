@@ -205,6 +205,13 @@ fn errors_of_opening_are_told_apart() {
     assert_eq!(error.to_string(), "header Upgrade is written by the library itself (RFC 6455 §4)");
 }
 
+#[cfg(feature = "proxy")]
+#[test]
+fn a_proxy_says_what_the_layer_below_says() {
+    let error = ws_core::proxy::ProxyError::Open(OpenError::InvalidHost);
+    assert_eq!(error.to_string(), OpenError::InvalidHost.to_string());
+}
+
 #[test]
 fn an_endpoint_says_what_the_layer_below_says() {
     let errors = [

@@ -606,6 +606,7 @@ fn server_request_body_refused() {
         (&["Transfer-Encoding: identity"], HandshakeError::RequestBody),
         (&["Transfer-Encoding:"], HandshakeError::RequestBody),
         (&["Content-Length: 18446744073709551616"], HandshakeError::InvalidContentLength),
+        (&["Content-Length: 99999999999999999999"], HandshakeError::InvalidContentLength),
         (&["Content-Length:"], HandshakeError::InvalidContentLength),
         (&["Content-Length: +0"], HandshakeError::InvalidContentLength),
         (&["Content-Length: -1"], HandshakeError::InvalidContentLength),
