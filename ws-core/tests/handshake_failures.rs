@@ -242,3 +242,21 @@ fn a_refusal_shows_what_helps_and_no_secret() {
         assert_eq!(common::shown(&response), format!("status 500 x{shown}"));
     }
 }
+
+// RFC 7692 §7.1
+#[cfg(feature = "zlib-rs")]
+#[test]
+fn a_client_refuses_parameters_of_compression_that_are_not_valid() {
+    for (parameter, error) in [
+        ("; server_max_window_bits=16", InvalidDeflateParameter),
+        ("; x", InvalidDeflateParameter),
+        (", permessage-deflate", RepeatedDeflate),
+    ] {
+        let compression = ws_core::endpoint::Compression::default();
+        let options = Options::new().deflate(compression);
+        let mut client = asking(&ClientRequest::new("example.com", "/"), options);
+        let field = format!("\r\nSec-WebSocket-Extensions: permessage-deflate{parameter}\r\n\r\n");
+        let answer = RESPONSE.replace("\r\n\r\n", &field);
+        assert_eq!(feed(&mut client, answer.as_bytes()), [failed(error)], "{parameter}");
+    }
+}

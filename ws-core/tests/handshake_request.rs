@@ -124,6 +124,7 @@ fn server_request_line_checks() {
         "G(T / HTTP/1.1",
         "GET\t/\tHTTP/1.1",
         "GET /\u{e9} HTTP/1.1",
+        "GET /\u{e9}HTTP/1.1",
         "GET /\u{7f} HTTP/1.1",
         "/ HTTP/1.1",
         "GET / HTTP/1.1\u{b}",
@@ -202,7 +203,10 @@ fn server_http_version_505() {
 fn server_host_exactly_one() {
     assert_eq!(judge_with("Host", &["host: [::1]:8080"]), Ok(true));
     assert_eq!(judge_with("Host", &["Host: a", "host: a"]), Err(HandshakeError::RepeatedHost));
-    for value in ["", "a b", "a, b", "a/b", "a:b", "u@a", "a:99999", "[::1", "\u{e9}"] {
+    let values = ["", "a b", "a, b", "a/b", "a:b", "u@a", "a:99999", "[::1", "\u{e9}"];
+    // RFC 4291 §2.2: eight groups, of which an IPv4 address has two
+    let long = ["[1:2:3:4:5:6:7:8:9]", "[1:2:3:4:5:6:7:1.2.3.4]", "[1:2:3:4:5:6:7:8:1.2.3.4]"];
+    for value in values.into_iter().chain(long) {
         let outcome = judge_with("Host", &[&format!("Host: {value}")]);
         assert_eq!(outcome, Err(HandshakeError::InvalidHost), "{value}");
     }

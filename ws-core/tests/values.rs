@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
-use ws_core::endpoint::{Endpoint, Next, Options};
+use ws_core::endpoint::{Endpoint, Next, Options, Output};
 use ws_core::frame::MaskingKey;
 use ws_core::handshake::{AcceptResponse, FieldSlots, FirstBytes};
 use ws_core::{Config, Connection, Input, Instant, Message, PreparedMessage, Role, Step, Text};
@@ -99,6 +99,24 @@ fn a_chunk_is_forwarded_as_a_fragment_of_its_message() {
 }
 
 #[test]
+fn an_answer_may_be_longer_than_most() {
+    let long = "y".repeat(100_000);
+    let mut server = Endpoint::server(Options::new());
+    let request = b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+    assert_eq!(server.inbound.receive(request), request.len());
+    assert!(matches!(server.next(|| START), Next::Event(_)));
+    server.outbound.accept(&AcceptResponse::new().headers(&[("X", &long)])).unwrap();
+    let mut batch = Output::default();
+    server.outbound.take_output(&mut batch);
+    let head = batch.copy_to_bytes(batch.remaining());
+    assert!(
+        head.starts_with(b"HTTP/1.1 101 ")
+            && head.ends_with(format!("X: {long}\r\n\r\n").as_bytes())
+    );
+}
+
+#[test]
 fn output_is_taken_as_a_buffer() {
     let written = |take: fn(&mut dyn Buf) -> Vec<u8>| {
         let mut server = Endpoint::server_after_handshake(Config::new(), b"");
@@ -111,6 +129,12 @@ fn output_is_taken_as_a_buffer() {
         taken
     };
     let expected = [&b"\x81\x04tick\x82\x7e\x27\x10"[..], &[7; 10_000]].concat();
+    let mut server = Endpoint::server_after_handshake(Config::new(), b"");
+    server.outbound.queue("tick").unwrap();
+    let mut batch = Output::default();
+    server.outbound.take_output(&mut batch);
+    Buf::advance(&mut batch, 2);
+    assert_eq!((batch.remaining(), Buf::chunk(&batch)), (4, &b"tick"[..]));
     let by_chunks = written(|output| {
         let mut bytes = Vec::new();
         while output.has_remaining() {
@@ -136,9 +160,10 @@ fn output_is_taken_as_a_buffer() {
 #[cfg(feature = "zlib-rs")]
 #[test]
 fn options_of_compression_are_clamped_and_have_defaults() {
-    use ws_core::deflate::{DeflateConfig, DeflateOptions, Limits};
+    use ws_core::deflate::{DeflateConfig, DeflateOptions, Limits, Pool};
     use ws_core::endpoint::Compression;
 
+    assert!(format!("{:?}", Pool::default()).starts_with("Pool"));
     let options = DeflateOptions::new;
     assert_eq!((DeflateOptions::default(), Limits::default()), (options(), Limits::new()));
     assert_eq!(options().level(10), options().level(9));
