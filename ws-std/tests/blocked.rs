@@ -81,7 +81,7 @@ fn blocked(close_timeout: Duration) -> (Reader, Writer, JoinHandle<Error>, Raw) 
 
 #[test]
 fn close_does_not_wait_for_a_writer_that_is_blocked() {
-    let close_timeout = Duration::from_secs(1);
+    let close_timeout = slow_millis(1000);
     let (mut reader, writer, writing, _client) = blocked(close_timeout);
     let reading = thread::spawn(move || (reader.read(), reader.close_info()));
     let begun = Instant::now();
@@ -112,7 +112,7 @@ fn reluctant(mut raw: Raw, all: usize) -> (mpsc::Sender<()>, JoinHandle<(Vec<u8>
     (tell, peer)
 }
 
-const WRITE_TIMEOUT: Duration = Duration::from_secs(1);
+const WRITE_TIMEOUT: Duration = slow_millis(1000);
 
 fn is_in_time(begun: Instant) {
     let took = begun.elapsed();
@@ -160,7 +160,7 @@ fn the_write_time_out_bounds_a_writer_as_a_whole_and_is_resumed() {
 // While one writes for all, each has the write time-out for what waited when it came.
 #[test]
 fn what_others_add_does_not_count_for_the_write_time_out() {
-    let timeout = Duration::from_secs(2);
+    let timeout = slow_millis(2000);
     let (ws, mut client) = small_pair(Listener::builder().write_timeout(Some(timeout)));
     let (_reader, writer) = ws.split().unwrap();
     // It takes each message in a fraction of the time-out, and all together in several times of it.
@@ -204,7 +204,7 @@ enum Behind {
 fn a_send_ends_when_its_own_message_is_written() {
     let cases = [Behind::Message, Behind::Pong, Behind::MessageAndClose].map(|behind| {
         thread::spawn(move || {
-            let timeout = Duration::from_secs(4);
+            let timeout = slow_millis(4000);
             let config = Config::new().max_outgoing_frame(SLOW_LEN as u64);
             let (tell, received) = mpsc::channel();
             let builder = Listener::builder().config(config).write_timeout(Some(timeout));

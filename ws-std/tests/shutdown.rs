@@ -212,10 +212,11 @@ fn who_does_not_answer_is_cut() {
         let large = masked(BINARY, &vec![1; 1 << 20]);
         while std::io::Write::write_all(&mut stuck.stream, &large).is_ok() {}
         let begun = Instant::now();
-        server.handle.shutdown(Duration::from_millis(700));
+        let patience = Duration::from_secs(2);
+        server.handle.shutdown(patience);
         finish(server.accepting);
         let took = begun.elapsed();
-        assert!(took >= Duration::from_millis(700) && took < Duration::from_secs(5), "{took:?}");
+        assert!(took >= patience && took < Duration::from_secs(10), "{took:?}");
         silent.expect(CLOSE, &close(1001, ""));
         let mut rest = Vec::new();
         let _ = silent.stream.read_to_end(&mut rest);
@@ -590,7 +591,8 @@ fn shutdown_returns_at_once_though_the_backlog_is_full() {
     }
     let begun = Instant::now();
     listener.handle().shutdown(Duration::ZERO);
-    assert!(begun.elapsed() < Duration::from_millis(500), "{:?}", begun.elapsed());
+    // A connection that the backlog has no room for would wait for minutes.
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     assert!(matches!(listener.accept(), Err(Error::Shutdown)));
     assert_eq!(listener.local_addr().unwrap(), address);
 }
@@ -619,12 +621,12 @@ fn a_shutdown_reaches_every_connection_soon() {
             // For a while, the connection is silent or busy.
             thread::sleep(Duration::from_millis(100));
             let begun = Instant::now();
-            handle.shutdown(Duration::from_millis(1000));
+            handle.shutdown(slow_millis(1000));
             let mut client = client;
             client.expect(CLOSE, &close(1001, ""));
             let told = begun.elapsed();
             // A busy peer is read for half of the time at first.
-            assert!(told < Duration::from_millis(if busy { 950 } else { 500 }), "{told:?}");
+            assert!(told < slow_millis(if busy { 950 } else { 500 }), "{told:?}");
             stop.send(()).ok();
             finish(talking);
             client.write(&masked(CLOSE, &close(1001, "")));
@@ -641,9 +643,9 @@ fn a_shutdown_ends_connections_whose_writes_are_blocked() {
         let (handle, client, server) = serve_with_small_buffers(service);
         until_blocked(&client.stream);
         let begun = Instant::now();
-        handle.shutdown(Duration::from_secs(1));
+        handle.shutdown(slow_millis(1000));
         finish(server);
         let took = begun.elapsed();
-        assert!(took < Duration::from_millis(1700), "{took:?}");
+        assert!(took < slow_millis(1700), "{took:?}");
     }
 }

@@ -30,7 +30,7 @@ struct Pace {
 }
 
 impl Pace {
-    const SLOW: u64 = 20;
+    const SLOW: u64 = PAUSE.as_millis() as u64;
     const STOPPED: u64 = u64::MAX;
 
     fn set(&self, millis: u64) {
@@ -103,7 +103,7 @@ fn pair(builder: ListenerBuilder) -> (WebSocket, WebSocket, Pace) {
 }
 
 fn builder() -> ListenerBuilder {
-    listener().config(keepalive(Duration::from_secs(1)))
+    listener().config(keepalive(slow_millis(1000)))
 }
 
 /// Reads one message, says thanks, and waits for the end.
@@ -175,9 +175,9 @@ fn a_peer_that_takes_nothing_is_lost_to_a_writer() {
 
 #[test]
 fn the_write_time_out_bounds_a_send_as_a_whole_and_is_resumed() {
-    let timeout = Duration::from_secs(1);
+    let timeout = slow_millis(1000);
     let (mut server, client, pace) = pair(listener().write_timeout(Some(timeout)));
-    pace.set(200);
+    pace.set(10 * Pace::SLOW);
     let client = grateful(client);
     within(move || {
         for attempt in 0..2 {
@@ -215,7 +215,7 @@ fn a_closing_is_not_clean_when_our_close_frame_was_only_encrypted() {
 
 #[test]
 fn close_does_not_wait_for_a_writer_that_is_blocked() {
-    let close_timeout = Duration::from_secs(1);
+    let close_timeout = slow_millis(1000);
     let config = Config::new().close_timeout(Some(close_timeout));
     let (server, _client, pace) = pair(listener().config(config).write_timeout(None));
     pace.set(Pace::STOPPED);
@@ -261,10 +261,10 @@ fn a_shutdown_reaches_connections_over_tls_soon() {
             thread::sleep(Duration::from_millis(200));
         }
         let begun = Instant::now();
-        handle.shutdown(Duration::from_secs(1));
+        handle.shutdown(slow_millis(1000));
         finish(server);
         let took = begun.elapsed();
-        assert!(took < Duration::from_millis(if blocked { 1700 } else { 500 }), "{took:?}");
+        assert!(took < slow_millis(if blocked { 1700 } else { 500 }), "{took:?}");
         pace.set(0);
         let info = finish(client).unwrap();
         assert_eq!(info.code == CloseCode::GOING_AWAY, !blocked, "{info:?}");

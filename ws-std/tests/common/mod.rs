@@ -14,6 +14,14 @@ use ws_std::{AcceptResponse, CloseInfo, Config, Incoming, ListenerBuilder, Trans
 /// More than anything here takes unless it hangs.
 pub const LONG: Duration = Duration::from_secs(60);
 
+/// How many times longer than usual the time-outs are that are tested beside work: a sanitiser makes the work slow.
+pub const SLOWNESS: u32 = if cfg!(sanitised) { 5 } else { 1 };
+
+/// So many milliseconds, times [`SLOWNESS`].
+pub const fn slow_millis(millis: u64) -> Duration {
+    Duration::from_millis(millis * SLOWNESS as u64)
+}
+
 pub const TEXT: u8 = 0x81;
 pub const BINARY: u8 = 0x82;
 pub const CLOSE: u8 = 0x88;
