@@ -291,6 +291,8 @@ fn another_status_tells_the_start_of_the_body() {
 
 #[test]
 fn what_the_proxy_says_is_shown_escaped() {
+    let error = connect(b"HTTP/1.1 403 \r\nContent-Length: 0\r\n\r\n").unwrap_err();
+    assert_eq!(shown(&error), "the proxy refused: status 403");
     let answer = b"HTTP/1.1 403 N\xfcl\r\nContent-Length: 12\r\n\r\n\x1b[31m\r\n\"\xff\0ab";
     let error = connect(answer).unwrap_err();
     let text = r#"\x1b[31m\r\n\"\xff\x00ab"#;
