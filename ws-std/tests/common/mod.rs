@@ -12,7 +12,7 @@ use ws_std::ws_core::Endpoint;
 use ws_std::{AcceptResponse, CloseInfo, Config, Incoming, ListenerBuilder, Transport, WebSocket};
 
 /// More than anything here takes unless it hangs.
-pub const LONG: Duration = Duration::from_secs(60);
+pub const LONG: Duration = slow_millis(60_000);
 
 /// How many times longer than usual the time-outs are that are tested beside work: a sanitiser makes the work slow.
 pub const SLOWNESS: u32 = if cfg!(sanitised) { 5 } else { 1 };
