@@ -119,6 +119,12 @@ fn send_after_close_refused() {
         let sender = &mut driver.connection.sender;
         let refused = Err(SendError::Closing);
         assert_eq!(sender.encode(DataFrame::TEXT, b"x", key(role), &mut out), refused);
+        #[cfg(feature = "alloc")]
+        {
+            let mut out = vec![1];
+            let result = sender.encode_vec(DataFrame::TEXT, b"x", key(role), &mut out);
+            assert_eq!((result, &out[..]), (Err(SendError::Closing), &[1][..]));
+        }
         assert_eq!(
             sender.encode_in_place(DataFrame::TEXT, &mut out, 14..15, key(role)).err(),
             refused.err()

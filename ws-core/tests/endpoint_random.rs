@@ -120,6 +120,35 @@ fn a_generator_that_fails_for_a_close_fails_the_connection() {
     assert_eq!(client.outbound.start_close(CloseCode::NORMAL, "bye"), Err(SendError::Random));
     fails(&mut client, 0);
 
+    // The next fragment of a message takes the key that is missing, and has to be cut before the Close frame.
+    let mut client = exhausted(Config::new().max_outgoing_frame(4));
+    take(&mut client);
+    client.outbound.queue("in pieces").unwrap();
+    assert_eq!(client.outbound.start_close(CloseCode::NORMAL, "bye"), Err(SendError::Random));
+    let until = Some(5_000);
+    let expected = [
+        Answer::Told(Seen::Failed(EndpointError::Random)),
+        Answer::Shutdown(until),
+        Answer::Wait(true, until),
+    ];
+    assert_eq!(run(&mut client, 0), expected);
+
+    // The last two keys are those of the two fragments before the Close frame.
+    let options = Config::new().max_outgoing_frame(4);
+    let mut client = Endpoint::client_after_handshake(options, failing(1), b"");
+    for _ in 2..BLOCK {
+        client.outbound.ping(b"").unwrap();
+    }
+    client.outbound.queue("two of 4").unwrap();
+    client.outbound.start_close(CloseCode::NORMAL, "bye").unwrap();
+    take(&mut client);
+    let expected = [
+        Answer::Told(Seen::Failed(EndpointError::Random)),
+        Answer::Shutdown(until),
+        Answer::Wait(true, until),
+    ];
+    assert_eq!(run(&mut client, 0), expected);
+
     // For an error of the peer's, that is the error.
     let mut client = exhausted(Config::new());
     let _ = client.inbound.receive(&[0xff; 2]);

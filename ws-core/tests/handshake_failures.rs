@@ -28,7 +28,7 @@ fn refused(options: Options, request: &str, error: HandshakeError) -> (String, S
     assert!(failure.request.as_ref().is_some_and(|request| !request.is_upgrade()));
     let answer = take_str(&mut server);
     let (line, _) = answer.split_once("\r\n").unwrap();
-    (failure.to_string(), line.to_owned())
+    (shown(&failure), line.to_owned())
 }
 
 fn request(host: &str, more: &str) -> String {
@@ -162,7 +162,7 @@ fn answered(answer: &str, error: HandshakeError) -> String {
     let failure = client.inbound.handshake_failure().expect("a failure");
     let response = failure.response.as_ref().expect("its syntax is right");
     assert_eq!((response.status(), response.header("x")), (101, Some("y")));
-    failure.to_string()
+    shown(failure)
 }
 
 #[test]
@@ -228,7 +228,7 @@ fn a_refusal_shows_what_helps_and_no_secret() {
             panic!("{answer}")
         };
         let status = &status[..status.len().min(104)];
-        assert_eq!(response.to_string(), format!("status {status}{shown}"));
+        assert_eq!(common::shown(&response), format!("status {status}{shown}"));
     }
     // Of a body that is cut inside a character, what is whole; of one that is no text, nothing.
     for (body, max, shown) in
@@ -239,6 +239,24 @@ fn a_refusal_shows_what_helps_and_no_secret() {
         let mut client = asking(&ClientRequest::new("example.com", "/"), options);
         let _ = client.inbound.receive(&[head.as_bytes(), body].concat());
         let Next::Event(Event::Refused(response)) = client.next(|| AT(0)) else { panic!("{head}") };
-        assert_eq!(response.to_string(), format!("status 500 x{shown}"));
+        assert_eq!(common::shown(&response), format!("status 500 x{shown}"));
+    }
+}
+
+// RFC 7692 §7.1
+#[cfg(feature = "zlib-rs")]
+#[test]
+fn a_client_refuses_parameters_of_compression_that_are_not_valid() {
+    for (parameter, error) in [
+        ("; server_max_window_bits=16", InvalidDeflateParameter),
+        ("; x", InvalidDeflateParameter),
+        (", permessage-deflate", RepeatedDeflate),
+    ] {
+        let compression = ws_core::endpoint::Compression::default();
+        let options = Options::new().deflate(compression);
+        let mut client = asking(&ClientRequest::new("example.com", "/"), options);
+        let field = format!("\r\nSec-WebSocket-Extensions: permessage-deflate{parameter}\r\n\r\n");
+        let answer = RESPONSE.replace("\r\n\r\n", &field);
+        assert_eq!(feed(&mut client, answer.as_bytes()), [failed(error)], "{parameter}");
     }
 }

@@ -124,6 +124,7 @@ fn server_request_line_checks() {
         "G(T / HTTP/1.1",
         "GET\t/\tHTTP/1.1",
         "GET /\u{e9} HTTP/1.1",
+        "GET /\u{e9}HTTP/1.1",
         "GET /\u{7f} HTTP/1.1",
         "/ HTTP/1.1",
         "GET / HTTP/1.1\u{b}",
@@ -211,9 +212,11 @@ fn server_http_version_505() {
 fn server_host_exactly_one() {
     assert_eq!(judge_with("Host", &["host: [::1]:8080"]), Ok(true));
     assert_eq!(judge_with("Host", &["Host: a", "host: a"]), Err(HandshakeError::RepeatedHost));
-    for value in
-        ["", ":80", "a b", "a, b", "a/b", "a:b", "u@a", "a:99999", "[::1", "[v1.x]", "\u{e9}"]
-    {
+    let values =
+        ["", ":80", "a b", "a, b", "a/b", "a:b", "u@a", "a:99999", "[::1", "[v1.x]", "\u{e9}"];
+    // RFC 4291 §2.2: eight groups, of which an IPv4 address has two
+    let long = ["[1:2:3:4:5:6:7:8:9]", "[1:2:3:4:5:6:7:1.2.3.4]", "[1:2:3:4:5:6:7:8:1.2.3.4]"];
+    for value in values.into_iter().chain(long) {
         let outcome = judge_with("Host", &[&format!("Host: {value}")]);
         assert_eq!(outcome, Err(HandshakeError::InvalidHost), "{value}");
     }
@@ -618,6 +621,7 @@ fn server_request_body_refused() {
         (&["Transfer-Encoding: identity"], HandshakeError::RequestBody),
         (&["Transfer-Encoding:"], HandshakeError::RequestBody),
         (&["Content-Length: 18446744073709551616"], HandshakeError::InvalidContentLength),
+        (&["Content-Length: 99999999999999999999"], HandshakeError::InvalidContentLength),
         (&["Content-Length:"], HandshakeError::InvalidContentLength),
         (&["Content-Length: +0"], HandshakeError::InvalidContentLength),
         (&["Content-Length: -1"], HandshakeError::InvalidContentLength),

@@ -1,6 +1,9 @@
 //! The handshake with a proxy: HTTP CONNECT (RFC 9110 §9.3.6) and SOCKS5 (RFC 1928, RFC 1929).
 #![cfg(feature = "proxy")]
 
+mod common;
+
+use common::shown;
 use proptest::prelude::*;
 use ws_core::handshake::{DEFAULT_MAX_FIELDS, DEFAULT_MAX_HEAD, HandshakeError, OpenError};
 use ws_core::proxy::{ProxyError, ProxyHandshake, ProxyStep};
@@ -248,7 +251,7 @@ fn status_407_tells_the_schemes() {
                 panic!("{result:?}");
             };
             assert_eq!(schemes.as_bytes(), expected.as_bytes());
-            let text = result.unwrap_err().to_string();
+            let text = shown(&result.unwrap_err());
             assert!(text.contains("407") && text.contains(expected), "{text}");
         }
     }
@@ -288,10 +291,12 @@ fn another_status_tells_the_start_of_the_body() {
 
 #[test]
 fn what_the_proxy_says_is_shown_escaped() {
+    let error = connect(b"HTTP/1.1 403 \r\nContent-Length: 0\r\n\r\n").unwrap_err();
+    assert_eq!(shown(&error), "the proxy refused: status 403");
     let answer = b"HTTP/1.1 403 N\xfcl\r\nContent-Length: 12\r\n\r\n\x1b[31m\r\n\"\xff\0ab";
     let error = connect(answer).unwrap_err();
     let text = r#"\x1b[31m\r\n\"\xff\x00ab"#;
-    assert_eq!(error.to_string(), format!("the proxy refused: status 403 N\\xfcl, {text}"));
+    assert_eq!(shown(&error), format!("the proxy refused: status 403 N\\xfcl, {text}"));
     assert_eq!(
         format!("{error:?}"),
         format!("Refused {{ status: 403, reason: \"N\\xfcl\", body: \"{text}\" }}")

@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use common::*;
 use slow::*;
-use ws_std::{CloseCode, Config, Deadline, Error, Listener, Message, Reader, Writer};
+use ws_std::{
+    CloseCode, Config, Deadline, Direction, Error, Listener, Message, Reader, Traced, Writer,
+};
 
 // Neither side reads before it has written, and neither has to.
 #[test]
@@ -79,7 +81,7 @@ fn blocked(close_timeout: Duration) -> (Reader, Writer, JoinHandle<Error>, Raw) 
 
 #[test]
 fn close_does_not_wait_for_a_writer_that_is_blocked() {
-    let close_timeout = Duration::from_secs(1);
+    let close_timeout = slow_millis(1000);
     let (mut reader, writer, writing, _client) = blocked(close_timeout);
     let reading = thread::spawn(move || (reader.read(), reader.close_info()));
     let begun = Instant::now();
@@ -110,7 +112,7 @@ fn reluctant(mut raw: Raw, all: usize) -> (mpsc::Sender<()>, JoinHandle<(Vec<u8>
     (tell, peer)
 }
 
-const WRITE_TIMEOUT: Duration = Duration::from_secs(1);
+const WRITE_TIMEOUT: Duration = slow_millis(1000);
 
 fn is_in_time(begun: Instant) {
     let took = begun.elapsed();
@@ -158,7 +160,7 @@ fn the_write_time_out_bounds_a_writer_as_a_whole_and_is_resumed() {
 // While one writes for all, each has the write time-out for what waited when it came.
 #[test]
 fn what_others_add_does_not_count_for_the_write_time_out() {
-    let timeout = Duration::from_secs(2);
+    let timeout = slow_millis(2000);
     let (ws, mut client) = small_pair(Listener::builder().write_timeout(Some(timeout)));
     let (_reader, writer) = ws.split().unwrap();
     // It takes each message in a fraction of the time-out, and all together in several times of it.
@@ -202,9 +204,18 @@ enum Behind {
 fn a_send_ends_when_its_own_message_is_written() {
     let cases = [Behind::Message, Behind::Pong, Behind::MessageAndClose].map(|behind| {
         thread::spawn(move || {
-            let timeout = Duration::from_secs(4);
+            let timeout = slow_millis(4000);
             let config = Config::new().max_outgoing_frame(SLOW_LEN as u64);
+            let (tell, received) = mpsc::channel();
             let builder = Listener::builder().config(config).write_timeout(Some(timeout));
+            let builder = builder.trace(move |trace| {
+                if matches!(
+                    (trace.direction, &trace.what),
+                    (Direction::Received, Traced::Frame(..))
+                ) {
+                    let _ = tell.send(());
+                }
+            });
             let (ws, mut client) = pair(builder, SLOW_BUFFER);
             let (mut reader, writer) = ws.split().unwrap();
             let reading = thread::spawn(move || while let Ok(Some(_)) = reader.read() {});
@@ -215,15 +226,18 @@ fn a_send_ends_when_its_own_message_is_written() {
             let second = match behind {
                 Behind::Pong => {
                     client.write(&masked(PING, b"ping"));
+                    received.recv_timeout(LONG).unwrap();
                     None
                 }
                 _ => Some(thread::spawn(move || second.send(vec![7; 3 * SLOW_LEN]))),
             };
-            // Nothing shows that the second waits for its turn, or that the Ping was read.
-            thread::sleep(Duration::from_millis(200));
+            if second.is_some() {
+                // Nothing shows that the second waits for its turn. It comes out the same if it comes later.
+                thread::sleep(Duration::from_millis(200));
+            }
             if let Behind::MessageAndClose = behind {
                 client.write(&masked(CLOSE, &close(1000, "")));
-                thread::sleep(Duration::from_millis(200));
+                received.recv_timeout(LONG).unwrap();
             }
             client.expect(BINARY, &slow_payload());
             // It takes nothing more until the first has ended.

@@ -76,8 +76,8 @@ fn the_next_call_waits_for_the_end_of_the_stream() {
             waited
         });
         assert_eq!(client.read_to_the_end().unwrap(), b"");
-        let pause = Duration::from_millis(50);
-        thread::sleep(pause);
+        // For a while, nothing ends.
+        thread::sleep(Duration::from_millis(50));
         assert!(!waiting.is_finished());
         drop(client);
         assert!(finish(waiting) < SOON);

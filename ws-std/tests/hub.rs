@@ -146,6 +146,7 @@ fn five_hundred_and_one_of_them_stuck() {
         }
         hub.broadcast(round.to_string());
         longest = longest.max(begun.elapsed());
+        // The queues of the others have room for all rounds; this lets them read meanwhile.
         thread::sleep(Duration::from_millis(2));
     }
     assert!(!hub.send_to(stuck_id, "out"), "it took {fed} bytes");
@@ -277,6 +278,7 @@ fn a_member_waits_for_the_peer_to_close_whatever_the_time_out_of_a_read_is() {
     let mut member = Hub::new().join(ws).unwrap();
     let peer = thread::spawn(move || {
         let close = client.frame();
+        // Longer than the time-out of a read.
         thread::sleep(Duration::from_millis(50));
         client.write(&masked(CLOSE, &close.payload));
         client.read_to_the_end()

@@ -31,16 +31,14 @@ fn blocked(write_timeout: Option<Duration>) -> (Reader, Writer, thread::JoinHand
     let (tell, told) = mpsc::channel();
     let sender = writer.clone();
     let thread = thread::spawn(move || {
-        tell.send(()).unwrap();
+        tell.send(this_thread()).unwrap();
         loop {
             if let Err(error) = sender.send(vec![0; 1 << 20]) {
                 return error;
             }
         }
     });
-    told.recv_timeout(LONG).unwrap();
-    // Nothing shows that it has come to its system call.
-    thread::sleep(Duration::from_millis(500));
+    until_asleep(&told.recv_timeout(LONG).unwrap());
     (reader, writer, thread, client)
 }
 
@@ -372,9 +370,19 @@ fn a_slow_reader_of_a_long_message_is_not_given_up() {
     let reading = thread::spawn(move || reader.read());
     let writing = thread::spawn(move || writer.send(vec![7; LEN]));
     // 16 MiB a second: what the kernel holds at the end is through within the time of a Pong.
+    let mut head = client.exactly(2).unwrap();
+    while head == [PING, 0] {
+        // The writer has begun late.
+        client.write(&masked(PONG, b""));
+        head = client.exactly(2).unwrap();
+    }
+    assert_eq!(
+        (head, client.exactly(8).unwrap()),
+        (vec![BINARY, 127], (LEN as u64).to_be_bytes().to_vec())
+    );
     let mut got = 0;
-    while got < LEN + 10 {
-        got += client.exactly((1 << 20).min(LEN + 10 - got)).expect("it goes on").len();
+    while got < LEN {
+        got += client.exactly((1 << 20).min(LEN - got)).expect("it goes on").len();
         thread::sleep(Duration::from_millis(60));
     }
     finish(writing).unwrap();

@@ -138,6 +138,7 @@ fn a_parked_reader_keeps_the_close_time_out_of_a_writers_close() {
         let (client, silent) = raw_pair(Connector::builder().config(config));
         let (mut reader, writer) = client.split().unwrap();
         let closes = thread::spawn(move || {
+            // Longer than the time-out, which counts from the Close frame.
             thread::sleep(Duration::from_millis(300));
             writer.start_close(CloseCode::NORMAL, "").unwrap();
         });

@@ -8,8 +8,8 @@ mod tls;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -23,23 +23,32 @@ use ws_std::{
 
 /// How many milliseconds a relay waits before each piece from the server: none at first.
 #[derive(Clone, Default)]
-struct Pace(Arc<AtomicU64>);
+struct Pace {
+    millis: Arc<AtomicU64>,
+    /// The relay's stream to the server.
+    server: Arc<OnceLock<TcpStream>>,
+}
 
 impl Pace {
-    const SLOW: u64 = 20;
+    const SLOW: u64 = PAUSE.as_millis() as u64;
     const STOPPED: u64 = u64::MAX;
 
     fn set(&self, millis: u64) {
-        self.0.store(millis, SeqCst);
+        self.millis.store(millis, SeqCst);
     }
 
     fn wait(&self) {
         loop {
-            match self.0.load(SeqCst) {
+            match self.millis.load(SeqCst) {
                 Self::STOPPED => thread::sleep(Duration::from_millis(5)),
                 millis => return thread::sleep(Duration::from_millis(millis)),
             }
         }
+    }
+
+    /// Waits until the server cannot write any more, while the relay is stopped.
+    fn until_blocked(&self) {
+        until_blocked(self.server.get().expect("somebody is connected"));
     }
 }
 
@@ -70,6 +79,7 @@ fn slow_way(server: SocketAddr) -> (String, Pace) {
         set_socket_recv_buffer_size(&server, SLOW_BUFFER).unwrap();
         client.set_read_timeout(None).unwrap();
         server.set_read_timeout(None).unwrap();
+        waits.server.set(server.try_clone().unwrap()).unwrap();
         relay(client.try_clone().unwrap(), server.try_clone().unwrap(), || {});
         relay(server, client, move || waits.wait());
     });
@@ -93,7 +103,7 @@ fn pair(builder: ListenerBuilder) -> (WebSocket, WebSocket, Pace) {
 }
 
 fn builder() -> ListenerBuilder {
-    listener().config(keepalive(Duration::from_secs(1)))
+    listener().config(keepalive(slow_millis(1000)))
 }
 
 /// Reads one message, says thanks, and waits for the end.
@@ -165,9 +175,9 @@ fn a_peer_that_takes_nothing_is_lost_to_a_writer() {
 
 #[test]
 fn the_write_time_out_bounds_a_send_as_a_whole_and_is_resumed() {
-    let timeout = Duration::from_secs(1);
+    let timeout = slow_millis(1000);
     let (mut server, client, pace) = pair(listener().write_timeout(Some(timeout)));
-    pace.set(200);
+    pace.set(10 * Pace::SLOW);
     let client = grateful(client);
     within(move || {
         for attempt in 0..2 {
@@ -205,7 +215,7 @@ fn a_closing_is_not_clean_when_our_close_frame_was_only_encrypted() {
 
 #[test]
 fn close_does_not_wait_for_a_writer_that_is_blocked() {
-    let close_timeout = Duration::from_secs(1);
+    let close_timeout = slow_millis(1000);
     let config = Config::new().close_timeout(Some(close_timeout));
     let (server, _client, pace) = pair(listener().config(config).write_timeout(None));
     pace.set(Pace::STOPPED);
@@ -213,8 +223,7 @@ fn close_does_not_wait_for_a_writer_that_is_blocked() {
     let blocked = writer.clone();
     let message = slow_payload();
     let writing = thread::spawn(move || blocked.send(message).unwrap_err());
-    // Nothing shows that it is blocked.
-    thread::sleep(Duration::from_millis(300));
+    pace.until_blocked();
     let reading = thread::spawn(move || (reader.read(), reader.close_info()));
     let begun = Instant::now();
     within(move || writer.start_close(CloseCode::NORMAL, "")).unwrap();
@@ -245,13 +254,17 @@ fn a_shutdown_reaches_connections_over_tls_soon() {
             while let Ok(Some(_)) = client.read() {}
             client.close_info()
         });
-        // So long, the service is at work or blocked.
-        thread::sleep(Duration::from_millis(200));
+        if blocked {
+            pace.until_blocked();
+        } else {
+            // Nothing shows that the service waits. It comes out the same if it comes later.
+            thread::sleep(Duration::from_millis(200));
+        }
         let begun = Instant::now();
-        handle.shutdown(Duration::from_secs(1));
+        handle.shutdown(slow_millis(1000));
         finish(server);
         let took = begun.elapsed();
-        assert!(took < Duration::from_millis(if blocked { 1700 } else { 500 }), "{took:?}");
+        assert!(took < slow_millis(if blocked { 1700 } else { 500 }), "{took:?}");
         pace.set(0);
         let info = finish(client).unwrap();
         assert_eq!(info.code == CloseCode::GOING_AWAY, !blocked, "{info:?}");
@@ -270,7 +283,7 @@ fn a_shutdown_reaches_a_handshake_of_tls_soon() {
     // One is waited for already, the other not yet.
     let [before, after] = waiting;
     let before = thread::spawn(move || before.request().unwrap_err());
-    // Nothing shows that it waits.
+    // Nothing shows that it waits. It comes out the same if it comes later.
     thread::sleep(Duration::from_millis(100));
     let begun = Instant::now();
     handle.shutdown(LONG);

@@ -270,9 +270,10 @@ fn a_stream_that_takes_and_gives_one_byte_at_a_time_is_as_good() {
     assert!(finish(server).clean);
 }
 
-/// Fills the way to a peer that does not read, then lets a writer block on it.
+/// A server with a writer that is blocked by a client that does not read, and the client.
 fn blocked(write_timeout: Option<Duration>) -> (Reader, Writer, thread::JoinHandle<Error>, RawTls) {
     let (mut ws, client) = open_tls();
+    // The buffers of TCP are full, and part of a message is left.
     ws.set_write_timeout(Some(Duration::from_millis(100)));
     while ws.send(vec![0; 1 << 20]).is_ok() {}
     ws.set_write_timeout(write_timeout);
@@ -280,16 +281,14 @@ fn blocked(write_timeout: Option<Duration>) -> (Reader, Writer, thread::JoinHand
     let (tell, told) = mpsc::channel();
     let sender = writer.clone();
     let thread = thread::spawn(move || {
-        tell.send(()).unwrap();
+        tell.send(this_thread()).unwrap();
         loop {
             if let Err(error) = sender.send(vec![0; 1 << 20]) {
                 return error;
             }
         }
     });
-    told.recv_timeout(LONG).unwrap();
-    // Nothing shows that it has come to its system call.
-    thread::sleep(Duration::from_millis(500));
+    until_asleep(&told.recv_timeout(LONG).unwrap());
     (reader, writer, thread, client)
 }
 

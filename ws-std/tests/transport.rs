@@ -228,7 +228,11 @@ fn a_stream_that_does_not_block_is_an_error_at_once_and_nothing_is_lost() {
         let frame = masked(TEXT, b"in two parts");
         let (one, two) = frame.split_at(7);
         far.write(one);
-        thread::sleep(Duration::from_millis(20));
+        let begun = Instant::now();
+        while !matches!(ws.stream().peek(&mut [0; 7]), Ok(7)) {
+            assert!(begun.elapsed() < LONG, "it does not come");
+            thread::yield_now();
+        }
         assert!(would_block(ws.read()));
         far.write(two);
         let begun = Instant::now();

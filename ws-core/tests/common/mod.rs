@@ -4,6 +4,7 @@
 pub(crate) mod seen;
 
 use core::cell::Cell;
+use core::fmt::{self, Display, Write};
 
 pub(crate) use seen::*;
 use ws_core::{
@@ -332,6 +333,26 @@ fn in_pieces_of(connection: Connection, role: Role, bytes: &[u8], sizes: &[usize
 #[track_caller]
 pub(crate) fn outcome(role: Role, bytes: &[u8]) -> Outcome {
     outcome_with(role, Config::new(), bytes)
+}
+
+/// A text that is written into so many bytes.
+struct Room(usize);
+
+impl Write for Room {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0 = self.0.checked_sub(text.len()).ok_or(fmt::Error)?;
+        Ok(())
+    }
+}
+
+/// What `Display` shows. Wherever the writer fails, that is an error.
+#[track_caller]
+pub(crate) fn shown(value: &dyn Display) -> String {
+    let text = value.to_string();
+    for room in 0..text.len() {
+        assert_eq!(write!(Room(room), "{value}"), Err(fmt::Error), "{room} bytes of {text}");
+    }
+    text
 }
 
 #[track_caller]

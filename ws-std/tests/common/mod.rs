@@ -3,6 +3,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -11,7 +12,15 @@ use ws_std::ws_core::Endpoint;
 use ws_std::{AcceptResponse, CloseInfo, Config, Incoming, ListenerBuilder, Transport, WebSocket};
 
 /// More than anything here takes unless it hangs.
-pub const LONG: Duration = Duration::from_secs(60);
+pub const LONG: Duration = slow_millis(60_000);
+
+/// How many times longer than usual the time-outs are that are tested beside work: a sanitiser makes the work slow.
+pub const SLOWNESS: u32 = if cfg!(sanitised) { 5 } else { 1 };
+
+/// So many milliseconds, times [`SLOWNESS`].
+pub const fn slow_millis(millis: u64) -> Duration {
+    Duration::from_millis(millis * SLOWNESS as u64)
+}
 
 pub const TEXT: u8 = 0x81;
 pub const BINARY: u8 = 0x82;
@@ -238,6 +247,26 @@ pub fn until_blocked(peer: &TcpStream) {
         }
         thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// By what [`until_asleep`] knows the thread that calls it: its folder in /proc, if there is one.
+pub fn this_thread() -> PathBuf {
+    let folder = std::fs::read_link("/proc/thread-self").unwrap_or_default();
+    Path::new("/proc").join(folder)
+}
+
+/// Waits until a thread sleeps, as in a system call that blocks. Other systems than Linux do not show that: it waits for a while.
+pub fn until_asleep(thread: &Path) {
+    let begun = Instant::now();
+    // The state follows the name, which is in parentheses.
+    while let Ok(stat) = std::fs::read_to_string(thread.join("stat")) {
+        if stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('S')) {
+            return;
+        }
+        assert!(begun.elapsed() < LONG, "it does not sleep: {stat}");
+        thread::sleep(Duration::from_millis(1));
+    }
+    thread::sleep(Duration::from_millis(500));
 }
 
 /// Takes one connection, within bounds.

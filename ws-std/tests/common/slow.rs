@@ -25,10 +25,10 @@ pub const SLOW_BUFFER: usize = 64 * 1024;
 pub const SLOW_LEN: usize = 1_000_000;
 /// What a slow peer takes at a time, and how long it waits then.
 pub const PIECE: usize = 8000;
-pub const PAUSE: Duration = Duration::from_millis(20);
+pub const PAUSE: Duration = slow_millis(20);
 
-pub const PING_INTERVAL: Duration = Duration::from_millis(300);
-pub const PONG_TIMEOUT: Duration = Duration::from_secs(1);
+pub const PING_INTERVAL: Duration = slow_millis(300);
+pub const PONG_TIMEOUT: Duration = slow_millis(1000);
 
 /// Keepalive with the time-outs above.
 pub fn keepalive(close_timeout: Duration) -> Config {
