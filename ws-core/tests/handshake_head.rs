@@ -101,6 +101,8 @@ fn http_bare_lf_rejected() {
         b"GET / HTTP/1.1\r\nA: b\n\r\n",
         b"GET / HTTP/1.1\r\nA: a long value that takes more than one word\n",
         b"GET / HTTP/1.1\r\nA: b\r\n\n\x81\x80",
+        // Enough of the usual lines follow that they are read at once.
+        b"GET / HTTP/1.1\nHost: example.com\r\nA: a long value that takes more than one block\r\n\r\n",
     ] {
         assert_eq!(request(bytes), Err(HandshakeError::BareLf), "{bytes:?}");
     }
