@@ -561,7 +561,10 @@ fn parser_is_strict_on_its_own() {
     );
     // However many there are.
     assert_eq!(parse(&good.replacen("\r\n", "\n", 2)), Err(HandshakeError::BareLf));
-    assert_eq!(parse(&format!("\n{}", good.replacen("\r\n", "\n", 1))), Err(HandshakeError::BareLf));
+    assert_eq!(
+        parse(&format!("\n{}", good.replacen("\r\n", "\n", 1))),
+        Err(HandshakeError::BareLf)
+    );
     assert_eq!(parse(&good.replacen("\r\n", "\r", 1)), Err(HandshakeError::BareCr));
     assert_eq!(
         parse(&good.replacen("websocket\r\n", "websocket\r", 1)),
