@@ -277,6 +277,7 @@ fn server_key_checks() {
         "dGhlIHNhbXBsZSBub25jZQ==dGhl",
         "dGhlIHNhbXBsZSBub25jZQ==dGhlIHNhbXBsZSBub25jZQ==",
         "d=hlIHNhbXBsZSBub25jZQ==",
+        "d=hl=HNhbXBsZSBub25jZQ==",
         "\u{e9}GhlIHNhbXBsZSBub25jZQ",
     ] {
         let line = format!("Sec-WebSocket-Key: {key}");
