@@ -256,6 +256,27 @@ mod tests {
         }
     }
 
+    #[cfg(feature = "proxy")]
+    #[test]
+    fn missing_bytes_are_those_of_the_shortest_rest() {
+        for (start, missing) in [
+            ("", 5),
+            ("\r", 6),
+            ("\r\n", 5),
+            ("x", 4),
+            ("x\r", 3),
+            ("x\r\n", 2),
+            ("x\r\ny", 4),
+            ("x\r\n\r", 1),
+            ("x\r\n\r\n", 0),
+            ("\n", 0),
+        ] {
+            let mut reader = HeadReader::request(1024);
+            let _ = reader.push(start.as_bytes());
+            assert_eq!(reader.missing(), missing, "{start:?}");
+        }
+    }
+
     // A line that ends in the next block counts there.
     #[test]
     fn usual_lines_have_text_and_whole_ends() {
