@@ -263,6 +263,17 @@ mod tests {
         }
     }
 
+    // RFC 3986 §3.2.2: a number of an IPv4 address has no leading zeros.
+    #[test]
+    fn ipv4_addresses() {
+        assert_eq!(parse_ipv4(b"0.10.200.255"), Some(0x000a_c8ff));
+        for text in
+            ["01.2.3.4", "1.2.3.00", "1.2.3.256", "1.2.3", "1.2.3.4.5", "1.2.3.4.", "1..3.4"]
+        {
+            assert_eq!(parse_ipv4(text.as_bytes()), None, "{text}");
+        }
+    }
+
     // RFC 4291 §2.2: `::` stands for one or more groups.
     #[test]
     fn ipv6_gap_has_at_least_one_group() {
