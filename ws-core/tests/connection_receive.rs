@@ -467,3 +467,29 @@ fn the_latest_ping_is_answered() {
         assert_eq!(drain(&mut connection, role), by(role, FIN | PONG, b"de"));
     }
 }
+
+// RFC 7692 §6.1: a relay sets RSV1 on the first frame of a compressed message and on no other.
+#[test]
+fn chunks_are_forwarded_as_frames_of_their_message() {
+    for role in ROLES {
+        let stream = [
+            to(role, FIN | TEXT, b"a"),
+            to(role, BINARY, b"b"),
+            to(role, FIN | CONT, b"c"),
+            to(role, 0x40 | TEXT, b"d"),
+            to(role, CONT, b"e"),
+            to(role, FIN | CONT, b"f"),
+        ];
+        let mut connection = Connection::with_compression(role, Config::new(), true);
+        let mut bytes = stream.concat();
+        let mut input = Input::new(&mut bytes);
+        let mut frames = Vec::new();
+        while let Step::Data(chunk) = ask(&mut connection, &mut input, START) {
+            frames.push(chunk.frame());
+        }
+        let (text, binary) = (DataFrame::TEXT, DataFrame::BINARY);
+        let expected =
+            [text, binary.more(), binary, text.compressed(true).more(), text.more(), text];
+        assert_eq!(frames, expected);
+    }
+}
