@@ -85,6 +85,12 @@ fn rule_08_time_does_not_go_back_by_less_than_a_minute() {
             assert_eq!(again, [Told(pong(b"")), Wait(Some(110_000))]);
             close(&mut connection, role);
             assert_eq!(steps(&mut connection, role, b"", 100_000 - back), [Wait(Some(105_000))]);
+            // A time-out that runs already goes on.
+            let mut connection = started(role, config);
+            steps(&mut connection, role, &bytes, 95_000);
+            for now in [100_000, 100_000 - back] {
+                assert_eq!(steps(&mut connection, role, b"", now), [Wait(Some(105_000))]);
+            }
         }
         let mut connection = started(role, config);
         let bytes = to(role, FIN | PONG, b"");
