@@ -493,3 +493,20 @@ fn chunks_are_forwarded_as_frames_of_their_message() {
         assert_eq!(frames, expected);
     }
 }
+
+// RFC 6455 §5.4, RFC 7692 §6.1: also if the message that is open, and the frame that interrupts it, are compressed.
+#[test]
+fn compressed_message_inside_another_fails() {
+    for role in ROLES {
+        for first in [TEXT, 0x40 | TEXT, 0x40 | BINARY] {
+            for second in [0x40 | TEXT, 0x40 | BINARY] {
+                let mut connection = Connection::with_compression(role, Config::new(), true);
+                let mut bytes = [to(role, first, b"a"), to(role, FIN | second, b"b")].concat();
+                let mut input = Input::new(&mut bytes);
+                assert!(matches!(ask(&mut connection, &mut input, START), Step::Data(_)));
+                let step = ask(&mut connection, &mut input, START);
+                assert!(matches!(step, Step::Failed(InterleavedMessage)), "{step:?}");
+            }
+        }
+    }
+}
