@@ -381,6 +381,14 @@ fn rule_17_output_has_the_time_for_closing_once_the_stream_has_ended() {
 }
 
 #[test]
+fn the_time_for_closing_is_what_was_set() {
+    for timeout in [None, millis(1), millis(5_000)] {
+        let server = open(Role::Server, Config::new().close_timeout(timeout));
+        assert_eq!(server.outbound.close_timeout(), timeout);
+    }
+}
+
+#[test]
 fn until_is_the_deadline_of_any_answer() {
     let until = |endpoint: &mut Endpoint, at| endpoint.next(|| AT(at)).until();
     let mut server = open(Role::Server, keepalive());
