@@ -510,3 +510,46 @@ fn compressed_message_inside_another_fails() {
         }
     }
 }
+
+// A relay forwards a frame while it arrives.
+#[test]
+fn payload_left_is_what_is_missing_of_the_frame() {
+    for role in ROLES {
+        let mut connection = Connection::new(role, Config::new());
+        assert_eq!(connection.receiver.payload_left(), 0);
+        for (frame, len) in [
+            (to(role, FIN | BINARY, &[7; 300]), 300),
+            (to(role, FIN | PING, b"hello"), 5),
+            (to(role, BINARY, &[7; 70_000]), 70_000),
+        ] {
+            let header = frame.len() - len;
+            let mut from = 0;
+            for to in [1, header, header + 1, frame.len() - 1, frame.len()] {
+                let mut bytes = frame[from..to].to_vec();
+                let mut input = Input::new(&mut bytes);
+                while !matches!(ask(&mut connection, &mut input, START), Step::Wait(_)) {
+                    drain(&mut connection, role);
+                }
+                let left = if to < header { 0 } else { frame.len() - to };
+                assert_eq!(connection.receiver.payload_left(), left as u64, "{to}");
+                from = to;
+            }
+        }
+    }
+}
+
+#[test]
+fn debug_of_a_receiver_shows_no_payload() {
+    for role in ROLES {
+        let mut connection = Connection::new(role, Config::new());
+        let mut bytes = to(role, FIN | TEXT, b"hidden, and more");
+        let all = bytes.len();
+        let mut input = Input::new(&mut bytes[..all - 4]);
+        assert!(matches!(ask(&mut connection, &mut input, START), Step::Data(_)));
+        let shown = format!("{:?}", connection.receiver);
+        let start =
+            format!("Receiver {{ role: {role:?}, state: Payload, left: 4, message: Some(Text), ");
+        assert!(shown.starts_with(&start), "{shown}");
+        assert!(!shown.contains("hidden") && !shown.contains("104, 105, 100"), "{shown}");
+    }
+}
