@@ -216,6 +216,24 @@ mod tests {
         }
     }
 
+    // RFC 3629 §4: targets with little memory check every byte of a text in this way.
+    #[test]
+    fn utf8_byte_by_byte_vs_core_str() {
+        let valid = |bytes: &[u8]| {
+            let mut validator = Utf8Validator::new();
+            bytes.iter().all(|byte| validator.take(*byte).is_ok()) && validator.finish().is_ok()
+        };
+        for a in 0..=255u8 {
+            for b in 0..=255u8 {
+                for tail in [&b""[..], b"\x80", b"\xbf", b"\x80\x80", b"\xbf\xbf", b"\xbfz"] {
+                    let bytes = [&[a, b], tail].concat();
+                    let expected = core::str::from_utf8(&bytes).is_ok();
+                    assert_eq!(valid(&bytes), expected, "{bytes:02x?}");
+                }
+            }
+        }
+    }
+
     // RFC 6455 §8.1: as soon as it cannot be UTF-8 any more
     #[test]
     fn utf8_table_invalid() {

@@ -467,3 +467,89 @@ fn the_latest_ping_is_answered() {
         assert_eq!(drain(&mut connection, role), by(role, FIN | PONG, b"de"));
     }
 }
+
+// RFC 7692 §6.1: a relay sets RSV1 on the first frame of a compressed message and on no other.
+#[test]
+fn chunks_are_forwarded_as_frames_of_their_message() {
+    for role in ROLES {
+        let stream = [
+            to(role, FIN | TEXT, b"a"),
+            to(role, BINARY, b"b"),
+            to(role, FIN | CONT, b"c"),
+            to(role, 0x40 | TEXT, b"d"),
+            to(role, CONT, b"e"),
+            to(role, FIN | CONT, b"f"),
+        ];
+        let mut connection = Connection::with_compression(role, Config::new(), true);
+        let mut bytes = stream.concat();
+        let mut input = Input::new(&mut bytes);
+        let mut frames = Vec::new();
+        while let Step::Data(chunk) = ask(&mut connection, &mut input, START) {
+            frames.push(chunk.frame());
+        }
+        let (text, binary) = (DataFrame::TEXT, DataFrame::BINARY);
+        let expected =
+            [text, binary.more(), binary, text.compressed(true).more(), text.more(), text];
+        assert_eq!(frames, expected);
+    }
+}
+
+// RFC 6455 §5.4, RFC 7692 §6.1: also if the message that is open, and the frame that interrupts it, are compressed.
+#[test]
+fn compressed_message_inside_another_fails() {
+    for role in ROLES {
+        for first in [TEXT, 0x40 | TEXT, 0x40 | BINARY] {
+            for second in [0x40 | TEXT, 0x40 | BINARY] {
+                let mut connection = Connection::with_compression(role, Config::new(), true);
+                let mut bytes = [to(role, first, b"a"), to(role, FIN | second, b"b")].concat();
+                let mut input = Input::new(&mut bytes);
+                assert!(matches!(ask(&mut connection, &mut input, START), Step::Data(_)));
+                let step = ask(&mut connection, &mut input, START);
+                assert!(matches!(step, Step::Failed(InterleavedMessage)), "{step:?}");
+            }
+        }
+    }
+}
+
+// A relay forwards a frame while it arrives.
+#[test]
+fn payload_left_is_what_is_missing_of_the_frame() {
+    for role in ROLES {
+        let mut connection = Connection::new(role, Config::new());
+        assert_eq!(connection.receiver.payload_left(), 0);
+        for (frame, len) in [
+            (to(role, FIN | BINARY, &[7; 300]), 300),
+            (to(role, FIN | PING, b"hello"), 5),
+            (to(role, BINARY, &[7; 70_000]), 70_000),
+        ] {
+            let header = frame.len() - len;
+            let mut from = 0;
+            for to in [1, header, header + 1, frame.len() - 1, frame.len()] {
+                let mut bytes = frame[from..to].to_vec();
+                let mut input = Input::new(&mut bytes);
+                while !matches!(ask(&mut connection, &mut input, START), Step::Wait(_)) {
+                    drain(&mut connection, role);
+                }
+                let left = if to < header { 0 } else { frame.len() - to };
+                assert_eq!(connection.receiver.payload_left(), left as u64, "{to}");
+                from = to;
+            }
+        }
+    }
+}
+
+#[test]
+fn debug_of_a_receiver_shows_no_payload() {
+    for role in ROLES {
+        let mut connection = Connection::new(role, Config::new());
+        let mut bytes = to(role, FIN | TEXT, b"hidden, and more");
+        let all = bytes.len();
+        let mut input = Input::new(&mut bytes[..all - 4]);
+        assert!(matches!(ask(&mut connection, &mut input, START), Step::Data(_)));
+        let shown = format!("{:?}", connection.receiver);
+        let start =
+            format!("Receiver {{ role: {role:?}, state: Payload, left: 4, message: Some(Text), ");
+        assert!(shown.starts_with(&start), "{shown}");
+        assert!(!shown.contains("hidden") && !shown.contains("104, 105, 100"), "{shown}");
+    }
+}

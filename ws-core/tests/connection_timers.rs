@@ -159,6 +159,22 @@ fn keepalive_ping() {
     });
 }
 
+// RFC 6455 §5.5.2, §5.5.3: only the peer shows that it is there.
+#[test]
+fn sent_data_does_not_put_off_the_deadline_of_a_pong() {
+    each(Config::new().ping_interval(seconds(10)).pong_timeout(seconds(3)), |mut clock| {
+        assert_eq!(clock.pass(10_000), clock.ping());
+        for now in [11_000, 12_999] {
+            let key = key(clock.role);
+            clock.connection.sender.encode(DataFrame::BINARY, b"a", key, &mut [0; 16]).unwrap();
+            assert_eq!(clock.pass(now), b"");
+            clock.waits_until(13_000);
+        }
+        clock.pass(13_000);
+        assert_eq!(clock.lost, 1);
+    });
+}
+
 // The deadline moves when it is asked for, not with every frame: an early wake-up does nothing.
 #[test]
 fn deadline_is_kept_lazily() {

@@ -115,3 +115,12 @@ fn heads_on_slices_show_names() {
         .headers(&[("Authorization", "Bearer hidden")]);
     shows(&request, &["localhost", "\"/chat\"", "\"Authorization\"", "subprotocols: 1"]);
 }
+
+#[test]
+fn first_bytes_show_how_far_they_are() {
+    let mut first = FirstBytes::request();
+    assert_eq!(first.push(b"PASS hidden"), Ok(()));
+    shows(&first, &["FirstBytes", "stage: Line("]);
+    assert_eq!(first.push(b"\x01"), Ok(()));
+    shows(&first, &["FirstBytes", "stage: Http"]);
+}

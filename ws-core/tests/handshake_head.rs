@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 use ws_core::handshake::{
-    ClientKey, FieldSlots, HandshakeError, HeadReader, RequestHead, ResponseHead,
+    ClientKey, DEFAULT_MAX_HEAD, FieldSlots, HandshakeError, HeadReader, RequestHead, ResponseHead,
 };
 
 const LIMIT: usize = 16 * 1024;
@@ -101,6 +101,8 @@ fn http_bare_lf_rejected() {
         b"GET / HTTP/1.1\r\nA: b\n\r\n",
         b"GET / HTTP/1.1\r\nA: a long value that takes more than one word\n",
         b"GET / HTTP/1.1\r\nA: b\r\n\n\x81\x80",
+        // Enough of the usual lines follow that they are read at once.
+        b"GET / HTTP/1.1\nHost: example.com\r\nA: a long value that takes more than one block\r\n\r\n",
     ] {
         assert_eq!(request(bytes), Err(HandshakeError::BareLf), "{bytes:?}");
     }
@@ -155,6 +157,18 @@ fn http_limits_414_431() {
     assert_eq!(outcome, Err(HandshakeError::BareLf));
     let outcome = outcome_with(HeadReader::request, 3, b"abc\n");
     assert_eq!(outcome, Err(HandshakeError::RequestLineTooLong));
+}
+
+// The limit that the documentation recommends.
+#[test]
+fn recommended_limit_is_16_kib() {
+    let head = |length: usize| {
+        let start = "GET / HTTP/1.1\r\nHost: a\r\nX: ";
+        format!("{start}{}\r\n\r\n", "x".repeat(length - start.len() - 4))
+    };
+    let push = |head: String| HeadReader::request(DEFAULT_MAX_HEAD).push(head.as_bytes());
+    assert_eq!(push(head(16_384)), Ok(Some(16_384)));
+    assert_eq!(push(head(16_385)), Err(HandshakeError::HeadTooLarge));
 }
 
 // Seen broken in tungstenite CVE-2023-43669: each byte is handed over once, however many calls it takes.

@@ -291,6 +291,7 @@ fn server_key_checks() {
         "dGhlIHNhbXBsZSBub25jZQ==dGhl",
         "dGhlIHNhbXBsZSBub25jZQ==dGhlIHNhbXBsZSBub25jZQ==",
         "d=hlIHNhbXBsZSBub25jZQ==",
+        "d=hl=HNhbXBsZSBub25jZQ==",
         "\u{e9}GhlIHNhbXBsZSBub25jZQ",
     ] {
         let line = format!("Sec-WebSocket-Key: {key}");
@@ -572,6 +573,12 @@ fn parser_is_strict_on_its_own() {
     assert_eq!(parse(&good.replace("\r\n", "\n")), Err(HandshakeError::BareLf));
     assert_eq!(
         parse(&good.replacen("websocket\r\n", "websocket\n", 1)),
+        Err(HandshakeError::BareLf)
+    );
+    // However many there are.
+    assert_eq!(parse(&good.replacen("\r\n", "\n", 2)), Err(HandshakeError::BareLf));
+    assert_eq!(
+        parse(&format!("\n{}", good.replacen("\r\n", "\n", 1))),
         Err(HandshakeError::BareLf)
     );
     assert_eq!(parse(&good.replacen("\r\n", "\r", 1)), Err(HandshakeError::BareCr));

@@ -123,6 +123,20 @@ fn server_no_subprotocol_header_when_none() {
     }
 }
 
+// What the application chooses, even none, takes precedence over what the server would choose.
+#[test]
+fn server_default_subprotocol_when_not_chosen() {
+    let line = "\r\nSec-WebSocket-Protocol: chat\r\n";
+    let text = accept(AcceptResponse::new().default_subprotocol("chat")).unwrap();
+    assert!(text.contains(line), "{text}");
+    let text = accept(AcceptResponse::new().subprotocol("chat").default_subprotocol("x")).unwrap();
+    assert!(text.contains(line), "{text}");
+    let none = AcceptResponse::new().subprotocol(None).default_subprotocol("chat");
+    assert_eq!(accept(none), accept(AcceptResponse::new()));
+    let headers = AcceptResponse::new().headers(&[("X", "y")]).default_subprotocol(None);
+    assert!(accept(headers).unwrap().ends_with("\r\nX: y\r\n\r\n"));
+}
+
 // RFC 6455 §4.2.2-4, §9: an empty field is not legal.
 #[test]
 fn server_writes_well_formed_extensions_only() {

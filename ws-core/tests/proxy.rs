@@ -240,6 +240,8 @@ fn status_407_tells_the_schemes() {
             "Proxy-Authenticate: Digest a=\"\\\", x\", b=c , e = f,Negotiate\r\n",
             "Digest, Negotiate",
         ),
+        // The string is one backslash.
+        ("Proxy-Authenticate: Digest a=\"\\\\\", Basic\r\n", "Digest, Basic"),
         ("Proxy-Authenticate: ,, NTLM TlRM==, \"Basic\", Basic, a=\"b, Bearer\r\n", "NTLM, Basic"),
         ("Proxy-Authenticate: \r\nWWW-Authenticate: Basic\r\nContent-Length: 9\r\n", ""),
         ("", ""),

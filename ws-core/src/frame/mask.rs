@@ -341,6 +341,12 @@ mod tests {
     }
 
     #[test]
+    fn a_key_is_shown_as_on_the_wire() {
+        let key = MaskingKey::new([0x07, 0xfa, 0x21, 0x3d]);
+        assert_eq!(std::format!("{key:?}"), "MaskingKey(0x07fa213d)");
+    }
+
+    #[test]
     fn copies_are_whole_and_no_longer_than_the_shorter_slice() {
         let from: [u8; 5000] = core::array::from_fn(|at| (at * 7 + 13) as u8);
         for len in (0..100).chain([2047, 2048, 2049, 4096, 4999]) {

@@ -256,6 +256,52 @@ mod tests {
         }
     }
 
+    #[cfg(feature = "proxy")]
+    #[test]
+    fn missing_bytes_are_those_of_the_shortest_rest() {
+        for (start, missing) in [
+            ("", 5),
+            ("\r", 6),
+            ("\r\n", 5),
+            ("x", 4),
+            ("x\r", 3),
+            ("x\r\n", 2),
+            ("x\r\ny", 4),
+            ("x\r\n\r", 1),
+            ("x\r\n\r\n", 0),
+            ("\n", 0),
+        ] {
+            let mut reader = HeadReader::request(1024);
+            let _ = reader.push(start.as_bytes());
+            assert_eq!(reader.missing(), missing, "{start:?}");
+        }
+    }
+
+    // A line that ends in the next block counts there.
+    #[test]
+    fn usual_lines_have_text_and_whole_ends() {
+        let lines = |at: usize, bytes: &[u8]| {
+            let mut text = [b'a'; BLOCK + 1];
+            text[at..at + bytes.len()].copy_from_slice(bytes);
+            usual_lines(text.first_chunk().unwrap(), text[1..].first_chunk().unwrap())
+        };
+        assert_eq!(lines(0, b""), Some(0));
+        assert_eq!(lines(0, b"\n"), Some(1));
+        assert_eq!(lines(BLOCK - 1, b"\r\n"), Some(0));
+        assert_eq!(lines(BLOCK, b"\r"), Some(0));
+        assert_eq!(lines(BLOCK, b"\0"), Some(0));
+        assert_eq!(lines(9, b"\r\nb\r\n"), Some(2));
+        for at in 1..BLOCK - 2 {
+            assert_eq!(lines(at, b"\r\n"), Some(1), "{at}");
+            for unusual in [&b"\r"[..], b"\n", b"\0", b"\r\r\n", b"\n\r", b"\r\n\r"] {
+                assert_eq!(lines(at, unusual), None, "{at} {unusual:?}");
+            }
+        }
+        for unusual in [&b"\ra"[..], b"\n\r", b"\0a"] {
+            assert_eq!(lines(BLOCK - 1, unusual), None, "{unusual:?}");
+        }
+    }
+
     #[test]
     fn skip_text_stops_at_the_first_low_byte() {
         for length in 0..40 {

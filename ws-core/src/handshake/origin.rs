@@ -263,6 +263,35 @@ mod tests {
         }
     }
 
+    // RFC 3986 §3.2.2: a number of an IPv4 address has no leading zeros.
+    #[test]
+    fn ipv4_addresses() {
+        assert_eq!(parse_ipv4(b"0.10.200.255"), Some(0x000a_c8ff));
+        for text in
+            ["01.2.3.4", "1.2.3.00", "1.2.3.256", "1.2.3", "1.2.3.4.5", "1.2.3.4.", "1..3.4"]
+        {
+            assert_eq!(parse_ipv4(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    // RFC 4291 §2.2: `::` stands for one or more groups.
+    #[test]
+    fn ipv6_gap_has_at_least_one_group() {
+        for text in ["1:2:3:4::5:6:7:8", "::1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7:8::"] {
+            assert_eq!(parse_ipv6(text.as_bytes()), None, "{text}");
+        }
+        for text in ["1:2:3:4:5:6:7:8:", ":1:2:3:4:5:6:7:8", "1::2:", ":1::2", "1::2::3", ":"] {
+            assert_eq!(parse_ipv6(text.as_bytes()), None, "{text}");
+        }
+        for (text, groups) in [
+            ("1:2:3:4::6:7:8", [1, 2, 3, 4, 0, 6, 7, 8]),
+            ("::2:3:4:5:6:7:8", [0, 2, 3, 4, 5, 6, 7, 8]),
+            ("1:2:3:4:5:6:7::", [1, 2, 3, 4, 5, 6, 7, 0]),
+        ] {
+            assert_eq!(parse_ipv6(text.as_bytes()), Some(groups), "{text}");
+        }
+    }
+
     // RFC 6455 §10.2, RFC 6454 §5.
     #[test]
     fn same_origin_compares_host_and_port() {

@@ -155,3 +155,11 @@ fn client_fails_on_a_second_answer_and_on_one_without_an_offer() {
         assert_eq!(error.status(), None);
     }
 }
+
+#[test]
+fn an_offer_is_shown_as_it_is_sent() {
+    let offer = DeflateConfig::new().offer();
+    assert_eq!(offer.to_string(), "permessage-deflate; client_max_window_bits");
+    let shown = r#"DeflateExtension("permessage-deflate; client_max_window_bits")"#;
+    assert_eq!(format!("{offer:?}"), shown);
+}

@@ -358,6 +358,36 @@ fn rule_18_without_keepalive_no_deadline_bounds_a_peer_that_takes_nothing() {
     assert_eq!(next(&mut server, 1 << 30), Answer::Wait(true, None));
 }
 
+// What is left of the time for closing, or that time from then on.
+#[test]
+fn rule_17_output_has_the_time_for_closing_once_the_stream_has_ended() {
+    for is_closing in [false, true] {
+        let mut server = open(Role::Server, Config::new().close_timeout(millis(5_000)));
+        server.outbound.queue(vec![7; 10_000]).unwrap();
+        if is_closing {
+            server.outbound.start_close(CloseCode::NORMAL, "").unwrap();
+        }
+        let Answer::Write(_, true, until) = next(&mut server, 1_000) else { panic!("output") };
+        assert_eq!(until, is_closing.then_some(6_000));
+        server.inbound.receive_eof();
+        let expected = if is_closing { 6_000 } else { 8_000 };
+        let mut answer = next(&mut server, 3_000);
+        if let Answer::Told(_) = answer {
+            answer = next(&mut server, 3_000);
+        }
+        let Answer::Write(_, _, until) = answer else { panic!("{answer:?}") };
+        assert_eq!(until, Some(expected));
+    }
+}
+
+#[test]
+fn the_time_for_closing_is_what_was_set() {
+    for timeout in [None, millis(1), millis(5_000)] {
+        let server = open(Role::Server, Config::new().close_timeout(timeout));
+        assert_eq!(server.outbound.close_timeout(), timeout);
+    }
+}
+
 #[test]
 fn until_is_the_deadline_of_any_answer() {
     let until = |endpoint: &mut Endpoint, at| endpoint.next(|| AT(at)).until();

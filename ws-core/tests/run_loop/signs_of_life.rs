@@ -74,6 +74,26 @@ fn rule_12_output_that_was_written_after_it_had_waited_is_a_sign_of_life() {
     }
 }
 
+// How long the earlier output had waited does not count.
+#[test]
+fn rule_12_output_that_follows_once_all_was_written_is_new() {
+    let config = Config::new().ping_interval(millis(20_000)).pong_timeout(millis(800));
+    let mut server = open(Role::Server, config);
+    server.outbound.queue(vec![7; 10_000]).unwrap();
+    let until = |server: &mut Endpoint, at: u32| match next(server, at) {
+        Answer::Write(_, true, until) => until,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(until(&mut server, 1_000), Some(21_000));
+    take(&mut server);
+    server.outbound.queue(vec![7; 10_000]).unwrap();
+    assert_eq!(until(&mut server, 1_010), Some(21_000));
+    assert_eq!(write(&mut server, 1_109, 10), 10);
+    assert_eq!(until(&mut server, 1_109), Some(21_000));
+    assert_eq!(write(&mut server, 1_110, 10), 10);
+    assert_eq!(until(&mut server, 1_110), Some(21_110));
+}
+
 #[test]
 fn rule_12_what_the_kernel_takes_is_no_sign_of_life() {
     for way in 0..3 {

@@ -277,13 +277,19 @@ fn never_clean_after_a_reset_before_the_answer_was_written() {
                 assert!(!connection.sender.is_clean());
             }
         }
-        // This side's Close frame is encoded, the stream fails, and the peer's was on its way.
-        let mut connection = started(role, CONFIG);
-        close(&mut connection, role);
-        connection.sender.receive_reset();
-        let seen = [Told(closed_by_us(1005, "")), Done];
-        assert_eq!(steps(&mut connection, role, &frame, 0), seen);
-        assert!(!connection.sender.is_clean());
+        // This side's Close frame is encoded or even written, the stream fails, and the peer's was on its way.
+        for is_written in [false, true] {
+            let mut connection = started(role, CONFIG);
+            close(&mut connection, role);
+            if is_written {
+                assert_eq!(steps(&mut connection, role, b"", 0), [Wait(Some(5_000))]);
+                assert_eq!(steps(&mut connection, role, b"", 0), [Wait(Some(5_000))]);
+            }
+            connection.sender.receive_reset();
+            let seen = [Told(closed_by_us(1005, "")), Done];
+            assert_eq!(steps(&mut connection, role, &frame, 0), seen);
+            assert!(!connection.sender.is_clean());
+        }
     }
 }
 

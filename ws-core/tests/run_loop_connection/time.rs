@@ -85,6 +85,12 @@ fn rule_08_time_does_not_go_back_by_less_than_a_minute() {
             assert_eq!(again, [Told(pong(b"")), Wait(Some(110_000))]);
             close(&mut connection, role);
             assert_eq!(steps(&mut connection, role, b"", 100_000 - back), [Wait(Some(105_000))]);
+            // A time-out that runs already goes on.
+            let mut connection = started(role, config);
+            steps(&mut connection, role, &bytes, 95_000);
+            for now in [100_000, 100_000 - back] {
+                assert_eq!(steps(&mut connection, role, b"", now), [Wait(Some(105_000))]);
+            }
         }
         let mut connection = started(role, config);
         let bytes = to(role, FIN | PONG, b"");
@@ -197,6 +203,21 @@ fn rule_10_a_late_driver_gets_a_grace_once() {
         assert_eq!(steps(&mut connection, role, b"", 4_502), sent);
         // The deadline of closing stays as it is.
         assert_eq!(steps(&mut connection, role, b"", 9_503), [Shutdown(Some(9_503))]);
+
+        // Data has come: the next time there is a grace again. Another frame allows none.
+        for (frame, seen) in [(FIN | TEXT, text("a")), (FIN | PONG, pong(b"a"))] {
+            let mut connection = started(role, CONFIG.idle_timeout(seconds(4)));
+            assert_eq!(steps(&mut connection, role, b"", 4_001), [Wait(Some(4_501))]);
+            let is_data = frame == FIN | TEXT;
+            let next = if is_data { 8_001 } else { 4_501 };
+            let got = steps(&mut connection, role, &to(role, frame, b"a"), 4_001);
+            assert_eq!(got, [Told(seen), Wait(Some(next))]);
+            let got = steps(&mut connection, role, b"", next + 1);
+            let sent = Send(close_by(role, CloseCode::GOING_AWAY));
+            let grace = [Wait(Some(next + 501))];
+            let none = [sent, Wait(Some(next + 5_001))];
+            assert_eq!(got, if is_data { &grace[..] } else { &none[..] });
+        }
     }
 }
 
