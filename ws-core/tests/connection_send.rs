@@ -65,6 +65,8 @@ fn client_mask_key_fresh_per_frame() {
     let mut out = [0; 64];
     let missing = SendError::MaskingKeyMissing;
     assert_eq!(client.sender.encode(DataFrame::TEXT, b"a", None, &mut out), Err(missing));
+    // Frames of eight bytes and more are encoded on another path.
+    assert_eq!(client.sender.encode(DataFrame::TEXT, b"abcdefgh", None, &mut out), Err(missing));
     assert_eq!(client.sender.head(DataFrame::TEXT, 1, None).err(), Some(missing));
     assert_eq!(
         client.sender.encode_in_place(DataFrame::TEXT, &mut out, 14..15, None),
@@ -94,6 +96,8 @@ fn server_never_masks() {
     let some = Some(MaskingKey::new(KEY));
     let unexpected = SendError::MaskingKeyUnexpected;
     assert_eq!(server.sender.encode(DataFrame::TEXT, b"a", some, &mut out), Err(unexpected));
+    let outcome = server.sender.encode(DataFrame::TEXT, b"abcdefgh", some, &mut out);
+    assert_eq!(outcome, Err(unexpected));
     assert_eq!(server.sender.head(DataFrame::TEXT, 1, some).err(), Some(unexpected));
     assert_eq!(
         server.sender.encode_in_place(DataFrame::TEXT, &mut out, 14..15, some),

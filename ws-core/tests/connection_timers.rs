@@ -175,6 +175,21 @@ fn sent_data_does_not_put_off_the_deadline_of_a_pong() {
     });
 }
 
+// What is written of a payload is data, but a piece of no bytes is not.
+#[test]
+fn an_empty_piece_of_a_payload_puts_nothing_off() {
+    each(Config::new().idle_timeout(seconds(10)), |mut clock| {
+        clock.connection.sender.head(DataFrame::BINARY, 2, key(clock.role)).unwrap();
+        assert_eq!(clock.pass(0), b"");
+        clock.waits_until(10_000);
+        for (piece, until) in [(&mut [][..], 10_000), (&mut [7], 16_000)] {
+            clock.connection.sender.mask_payload(piece).unwrap();
+            assert_eq!(clock.pass(6_000), b"");
+            clock.waits_until(until);
+        }
+    });
+}
+
 // The deadline moves when it is asked for, not with every frame: an early wake-up does nothing.
 #[test]
 fn deadline_is_kept_lazily() {
