@@ -1,7 +1,7 @@
 //! A connection holds nothing but its own bytes: no allocation, whatever a peer sends.
 
 mod attacks;
-#[cfg(feature = "zlib-rs")]
+#[cfg(all(feature = "miniz_oxide", feature = "zlib-rs"))]
 #[path = "attacks/bomb.rs"]
 mod bomb;
 mod common;
