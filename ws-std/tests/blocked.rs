@@ -104,7 +104,7 @@ fn reluctant(mut raw: Raw, all: usize) -> (mpsc::Sender<()>, JoinHandle<(Vec<u8>
         let mut bytes = Vec::new();
         while told.try_recv().is_err() {
             bytes.extend(raw.exactly(500).unwrap());
-            thread::sleep(Duration::from_millis(50));
+            thread::sleep(slow_millis(50));
         }
         bytes.extend(raw.exactly(all - bytes.len()).unwrap());
         (bytes, raw)
@@ -173,7 +173,7 @@ fn what_others_add_does_not_count_for_the_write_time_out() {
                 let piece = len.min(SIZE / 8);
                 client.exactly(piece).unwrap();
                 len -= piece;
-                thread::sleep(Duration::from_millis(30));
+                thread::sleep(slow_millis(30));
             }
         }
         client
