@@ -196,7 +196,7 @@ impl Hub {
             // Pongs may be waiting too, which the hub does not know about.
             queue.connection.end_within(QUEUE_TIMEOUT);
             queue.end(End::Close(code, reason.to_owned()));
-            // In `conformance/schedules` a thread that sleeps goes on at any time, and here too early.
+            // In `conformance/schedules` a sleep takes no time, so this would close the connection before its queue is written.
             if busy && !cfg!(shuttle) {
                 queue.close_later(code, reason.to_owned());
             }

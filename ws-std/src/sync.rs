@@ -7,8 +7,8 @@ pub(crate) fn lock<R>(mutex: &Mutex<R>) -> MutexGuard<'_, R> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What the halves of a connection share, and the members of a hub, is behind these. `conformance/schedules` replaces them, to try many orders in
-/// which the threads can go on.
+/// The state that the halves of a connection share, and the members of a hub, is behind these. `conformance/schedules` replaces
+/// them, to try many orders in which the threads can go on.
 pub(crate) mod shared {
     use std::sync::{PoisonError, TryLockError};
 
@@ -24,7 +24,7 @@ pub(crate) mod shared {
     pub(crate) mod thread {
         pub(crate) use shuttle::thread::*;
 
-        /// No time passes. Who sleeps waits for others, so these go on.
+        /// No time passes here. Instead of sleeping, a thread lets the others run.
         pub(crate) fn sleep(_: std::time::Duration) {
             yield_now();
         }
