@@ -38,7 +38,7 @@ fn blocked(write_timeout: Option<Duration>) -> (Reader, Writer, thread::JoinHand
             }
         }
     });
-    until_asleep(&told.recv_timeout(LONG).unwrap());
+    until_asleep(told.recv_timeout(LONG).unwrap());
     (reader, writer, thread, client)
 }
 

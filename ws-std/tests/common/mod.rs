@@ -249,24 +249,24 @@ pub fn until_blocked(peer: &TcpStream) {
     }
 }
 
-/// By what [`until_asleep`] knows the thread that calls it: its folder in /proc, if there is one.
-pub fn this_thread() -> PathBuf {
-    let folder = std::fs::read_link("/proc/thread-self").unwrap_or_default();
-    Path::new("/proc").join(folder)
+/// By what [`until_asleep`] knows the thread that calls it: its folder in Linux' /proc.
+pub fn this_thread() -> Option<PathBuf> {
+    let folder = std::fs::read_link("/proc/thread-self").ok()?;
+    Some(Path::new("/proc").join(folder))
 }
 
 /// Waits until a thread sleeps, as in a system call that blocks. Other systems than Linux do not show that: it waits for a while.
-pub fn until_asleep(thread: &Path) {
+pub fn until_asleep(thread: Option<PathBuf>) {
+    let Some(thread) = thread else { return std::thread::sleep(Duration::from_millis(500)) };
     let begun = Instant::now();
-    // The state follows the name, which is in parentheses.
+    // The state follows the name, which is in parentheses. There is none once the thread has ended.
     while let Ok(stat) = std::fs::read_to_string(thread.join("stat")) {
         if stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('S')) {
             return;
         }
         assert!(begun.elapsed() < LONG, "it does not sleep: {stat}");
-        thread::sleep(Duration::from_millis(1));
+        std::thread::sleep(Duration::from_millis(1));
     }
-    thread::sleep(Duration::from_millis(500));
 }
 
 /// Takes one connection, within bounds.
