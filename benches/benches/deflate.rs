@@ -15,8 +15,8 @@ use ws_core_benches::deflate::{Deflate, Inflate, Visitor, Wire, check, each_engi
 const ROWS: [(&str, usize); 3] = [("128 B", 128), ("1 KiB", 1024), ("16 KiB", 16 * 1024)];
 
 /// How long an engine works before it is timed, how long it is timed, and the least duration of a sample.
-const WARM_UP: Duration = Duration::from_millis(30);
-const MEASUREMENT: Duration = Duration::from_millis(300);
+const WARM_UP: Duration = Duration::from_millis(15);
+const MEASUREMENT: Duration = Duration::from_millis(120);
 const SAMPLE: Duration = Duration::from_millis(4);
 
 fn main() {

@@ -56,7 +56,7 @@ impl Pipe {
 
     /// Returns all that was written and not read.
     pub(super) fn take(&mut self) -> Vec<u8> {
-        self.bytes.drain(..).collect()
+        std::mem::take(&mut self.bytes).into()
     }
 
     /// Loses what was written, as a reset does.

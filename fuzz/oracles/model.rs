@@ -42,6 +42,8 @@ struct Open {
     text: bool,
     compressed: bool,
     bytes: Vec<u8>,
+    /// So many of the bytes are whole characters.
+    characters: usize,
     /// The length that the headers have declared so far.
     declared: u64,
 }
@@ -133,6 +135,7 @@ impl Model {
             text: header.opcode == 1,
             compressed: header.rsv1,
             bytes: Vec::new(),
+            characters: 0,
             declared: 0,
         });
         message.declared += header.len;
@@ -140,10 +143,14 @@ impl Model {
         let end = complete && header.fin;
         if message.text && !message.compressed {
             // RFC 6455 §8.1: a sequence that later bytes could complete is no error yet.
-            let checked = core::str::from_utf8(&message.bytes);
-            if checked.is_err_and(|error| end || error.error_len().is_some()) {
-                return Err(ProtocolError::InvalidUtf8);
-            }
+            let unchecked = &message.bytes[message.characters..];
+            message.characters += match core::str::from_utf8(unchecked) {
+                Ok(text) => text.len(),
+                Err(error) if end || error.error_len().is_some() => {
+                    return Err(ProtocolError::InvalidUtf8);
+                }
+                Err(error) => error.valid_up_to(),
+            };
         }
         if !complete {
             return Ok(None);

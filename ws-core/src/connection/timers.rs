@@ -250,9 +250,9 @@ impl Timers {
         }
     }
 
-    /// Returns the first deadline that has passed at the time of the clock. The deadlines for the Pong and for data are
-    /// postponed once if the driver calls late or if received bytes are `unparsed`, because the awaited frame may have
-    /// arrived.
+    /// Returns the deadline that has passed at the time of the clock. A Ping is returned only if no other deadline has
+    /// passed. The deadlines for the Pong and for data are postponed once if the driver calls late or if received bytes
+    /// are `unparsed`, because the awaited frame may have arrived.
     #[inline]
     pub(crate) fn due(&mut self, stage: Stage, unparsed: bool) -> Option<Due> {
         if self.looked == Some(stage) {
@@ -266,18 +266,20 @@ impl Timers {
     #[inline(never)]
     fn find_due(&mut self, stage: Stage, unparsed: bool) -> Option<Due> {
         let now = self.now;
+        let mut found = None;
         while let Some((due, at)) =
             self.find(stage, |due, at| at.has_come(now).then_some((due, at)))
         {
             if self.put_off(due, at, unparsed) {
                 continue;
             }
-            if due == Due::Ping {
-                self.ping = Some(now);
+            found = Some(due);
+            if due != Due::Ping {
+                break;
             }
-            return Some(due);
+            self.ping = Some(now);
         }
-        None
+        found
     }
 
     /// Returns the next deadline.

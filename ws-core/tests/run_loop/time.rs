@@ -267,6 +267,31 @@ fn rule_09_with_an_event_held_back_there_is_one_grace() {
     assert!(!server.outbound.is_open());
 }
 
+// Fault: a driver that came after both deadlines, to a peer that took nothing, was told a time that had passed.
+#[test]
+fn rule_09_all_deadlines_that_have_passed_are_acted_on_at_once() {
+    let config = keepalive().idle_timeout(millis(800));
+    for role in ROLES {
+        let ping = by(role, FIN | PING, b"");
+        let close = close_by(role, CloseCode::GOING_AWAY);
+        let mut endpoint = open(role, config);
+        assert_eq!(next(&mut endpoint, 0), Answer::Wait(true, Some(100)));
+        // Data is put off, and the Pong is awaited.
+        let asked = Answer::Write(ping.clone(), true, Some(1_050));
+        assert_eq!(next(&mut endpoint, 1_000), asked);
+        assert_eq!(next(&mut endpoint, 1_000), asked);
+
+        // A connection that is closed as idle needs no Ping.
+        let mut endpoint = open(role, config);
+        assert_eq!(next(&mut endpoint, 0), Answer::Wait(true, Some(100)));
+        receive(&mut endpoint, &to(role, FIN | PONG, b""));
+        assert_eq!(seen_at(&mut endpoint, 750), [pong(b"")]);
+        assert_eq!(next(&mut endpoint, 750), Answer::Wait(true, Some(800)));
+        assert_eq!(next(&mut endpoint, 801), Answer::Wait(true, Some(850)));
+        assert_eq!(next(&mut endpoint, 901), Answer::Write(close, true, Some(5_901)));
+    }
+}
+
 #[test]
 fn rule_10_a_driver_that_comes_late_gets_a_little_more_once() {
     for role in ROLES {
