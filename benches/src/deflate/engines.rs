@@ -62,6 +62,36 @@ impl Inflate for Direct {
     }
 }
 
+/// zlib-rs with a further call for each message, which checks that the message ends with a block, as ours does.
+pub struct Checked(Direct);
+
+impl Inflate for Checked {
+    const NAME: &'static str = "zlib-rs/checked";
+
+    fn new() -> Self {
+        Self(Direct::new())
+    }
+
+    fn inflate(&mut self, wire: &Wire, mut message: impl FnMut(&[u8])) {
+        let Direct { inflate, output, .. } = &mut self.0;
+        for payload in wire.payloads_with_tail() {
+            let (mut rest, mut len, mut last) = (&payload[..], 0, (0, 0));
+            while !rest.is_empty() {
+                let before = (inflate.total_in(), inflate.total_out());
+                // With `Block` the engine stops at the end of each block.
+                inflate
+                    .decompress(rest, &mut output[len..], InflateFlush::Block)
+                    .expect("valid");
+                last = (inflate.total_in() - before.0, inflate.total_out() - before.1);
+                rest = &rest[last.0 as usize..];
+                len += last.1 as usize;
+            }
+            assert!(matches!(last, (4 | 5, 0)), "the last block is the empty one");
+            message(&output[..len]);
+        }
+    }
+}
+
 /// `ws_core::deflate::Deflater` with its own pool, so that it always has the engine that it used last.
 pub struct HotDeflater {
     deflater: Deflater,

@@ -73,6 +73,7 @@ pub fn each_engine(visitor: &mut impl Visitor) {
     visitor.deflate::<peers::Yawc>();
 
     visitor.inflate::<engines::Direct>();
+    visitor.inflate::<engines::Checked>();
     visitor.inflate::<engines::Inflater<15>>();
     visitor.inflate::<engines::Inflater<12>>();
     visitor.inflate::<connections::Endpoint<15>>();

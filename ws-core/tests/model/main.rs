@@ -49,6 +49,11 @@ fn plans() -> Vec<Plan> {
         },
         plan("open, keepalive by both", [alive, alive.max_outgoing_frame(40)], Drive::NextRef),
         plan("open, idle_timeout of both", [idle, idle.max_outgoing_frame(40)], Drive::Next),
+        plan(
+            "open, keepalive and idle_timeout of both",
+            [alive.idle_timeout(millis(300)), alive.idle_timeout(millis(80))],
+            Drive::Next,
+        ),
         plan("open, halves", [alive, idle.max_outgoing_frame(40)], Drive::Halves),
         // Events are held back while 64 KiB of output wait.
         Plan { capacity: 30_000, ..plan("open, long messages", [alive, plain], Drive::Next) },
