@@ -250,8 +250,7 @@ impl Timers {
         }
     }
 
-    /// Returns the deadline that has passed at the time of the clock. A Ping is returned only if no other deadline has
-    /// passed. The deadlines for the Pong and for data are postponed once if the driver calls late or if received bytes
+    /// Returns what is due at the time of the clock. A Ping is returned only if nothing else is due, too. The deadlines for the Pong and for data are postponed once if the driver calls late or if received bytes
     /// are `unparsed`, because the awaited frame may have arrived.
     #[inline]
     pub(crate) fn due(&mut self, stage: Stage, unparsed: bool) -> Option<Due> {

@@ -300,6 +300,11 @@ impl Inbound {
         (!self.session.eof && self.has_room()).then_some(self)
     }
 
+    /// Returns whether the driver has read since this was last asked, or cannot read because there is no room.
+    pub(super) fn was_read(&mut self) -> bool {
+        self.assembly.buffer.was_offered() || self.reader().is_none()
+    }
+
     /// Returns the next message if [`Receiver::whole`] finds one. Everything else is left to [`find`](Self::find).
     #[inline]
     pub(super) fn whole_message(&mut self, out: &mut Outbound) -> Option<Whole> {

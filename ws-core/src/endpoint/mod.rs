@@ -276,10 +276,11 @@ impl Endpoint {
     /// contains. What it reads is parsed up to the next event, which [`next`](Self::next) returns.
     pub fn next_write(&mut self, clock: impl FnOnce() -> Instant) -> Next<'_> {
         self.inbound.hold(&mut self.outbound);
-        // The driver calls again although everything is written: the stream holds some output back, and the driver has
-        // read from it in the meantime.
+        // If the driver calls again although everything is written, and has read in the meantime, the stream holds some
+        // output back. If it only flushes again, the frames that are awaited may still be in the stream.
         let idle = self.outbound.waiting() == 0;
-        let again = core::mem::replace(&mut self.outbound.idle, idle) && idle;
+        let was_idle = core::mem::replace(&mut self.outbound.idle, idle);
+        let again = self.inbound.was_read() && was_idle && idle;
         let look = if again { Look::Unparsed } else { Look::Writer };
         self.outbound.look(clock(), look);
         self.outbound.rest(Some(&mut self.inbound))

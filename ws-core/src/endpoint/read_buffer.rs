@@ -38,6 +38,8 @@ pub(super) struct ReadBuffer {
     end: usize,
     read_size: usize,
     offered: usize,
+    /// Whether space was offered since this was last asked.
+    was_offered: bool,
     /// Whether the memory is shared with other connections, and has to be returned.
     lent: bool,
     /// The memory that was last handed over with a message. It is used again after the last owner of that message has
@@ -54,6 +56,7 @@ impl ReadBuffer {
             end: 0,
             read_size: MIN_READ,
             offered: 0,
+            was_offered: false,
             lent: false,
             handed_over: None,
         }
@@ -158,6 +161,7 @@ impl ReadBuffer {
     ///
     /// A long frame is read exactly to its end, so that its message can be handed over.
     pub(super) fn spare(&mut self, payload_left: u64) -> &mut [u8] {
+        self.was_offered = true;
         self.forget_parsed();
         let left = usize::try_from(payload_left).unwrap_or(usize::MAX);
         let half = self.read_size / 2;
@@ -193,6 +197,11 @@ impl ReadBuffer {
         }
         self.end = self.end.saturating_add(count.min(self.offered)).min(self.data.len());
         self.offered = 0;
+    }
+
+    /// Returns whether free space was offered since this was last asked.
+    pub(super) fn was_offered(&mut self) -> bool {
+        core::mem::take(&mut self.was_offered)
     }
 
     /// Withdraws the free space that was offered.

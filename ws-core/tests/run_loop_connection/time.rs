@@ -155,6 +155,20 @@ fn rule_09_what_is_due_is_done_after_all_bytes_are_parsed() {
     }
 }
 
+// Fault: after a Ping that could not be sent yet, a deadline for data that had passed as well was told as one to come.
+#[test]
+fn rule_09_all_deadlines_that_have_passed_are_acted_on_at_once() {
+    for role in ROLES {
+        let mut connection = started(role, TIMED);
+        stick(&mut connection, role);
+        // The payload that was begun is data, so that the time for the next starts here.
+        assert_eq!(steps(&mut connection, role, b"", 0), [Wait(Some(10_000))]);
+        // The Ping waits for the payload, and the deadline for data gets its grace.
+        assert_eq!(steps(&mut connection, role, b"", 90_000), [Wait(Some(91_000))]);
+        unstick(&mut connection);
+    }
+}
+
 // An eighth of the time-out, at most a second, once, until something has come. A driver that comes in time
 // needs none.
 #[test]
