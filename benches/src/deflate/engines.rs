@@ -79,9 +79,7 @@ impl Inflate for Checked {
             while !rest.is_empty() {
                 let before = (inflate.total_in(), inflate.total_out());
                 // With `Block` the engine stops at the end of each block.
-                inflate
-                    .decompress(rest, &mut output[len..], InflateFlush::Block)
-                    .expect("valid");
+                inflate.decompress(rest, &mut output[len..], InflateFlush::Block).expect("valid");
                 last = (inflate.total_in() - before.0, inflate.total_out() - before.1);
                 rest = &rest[last.0 as usize..];
                 len += last.1 as usize;
