@@ -9,7 +9,7 @@ use std::time::Duration;
 use common::*;
 use ends::*;
 use ws_core::endpoint::{Event, Next, Options, Output};
-use ws_core::{Config, Endpoint, Role, SendError};
+use ws_core::{CloseCode, Config, Endpoint, Role, SendError};
 
 /// The lengths of all messages; nothing is offered to be read into on the way.
 fn lengths(endpoint: &mut Endpoint) -> Vec<usize> {
@@ -104,4 +104,29 @@ fn output_that_was_taken_counts_towards_the_limit() {
     server.outbound.written(batch.len());
     assert!(!server.outbound.is_open());
     assert_eq!(run(&mut server, 0), [Answer::Told(closed(1006, "")), Answer::Done]);
+}
+
+// It needs little room, and nothing comes after it.
+#[test]
+fn a_close_frame_goes_into_a_full_output() {
+    for role in ROLES {
+        for (received, code) in [
+            (to(role, FIN | CLOSE, &close_body(1000, "")), CloseCode::NORMAL),
+            (to(role, FIN | TEXT, b"\xff"), CloseCode::INVALID_PAYLOAD),
+        ] {
+            let mut endpoint = open(role, Options::new().max_output(100));
+            endpoint.outbound.queue(vec![7; 200]).unwrap();
+            assert_eq!(seen(&mut endpoint), []);
+            let before = endpoint.outbound.waiting();
+            assert_eq!(endpoint.inbound.receive(&received), received.len());
+            let Answer::Told(_) = next(&mut endpoint, 0) else { panic!("an end") };
+            let Answer::Write(output, ..) = next(&mut endpoint, 0) else { panic!("output") };
+            let close = plain(&output[before..]);
+            assert_eq!(close.len(), 1);
+            assert_eq!(
+                (close[0].0, &close[0].1[..2]),
+                (FIN | CLOSE, &code.get().to_be_bytes()[..])
+            );
+        }
+    }
 }
