@@ -250,8 +250,9 @@ impl Timers {
         }
     }
 
-    /// Returns what is due at the time of the clock. A Ping is returned only if nothing else is due, too. The deadlines for the Pong and for data are postponed once if the driver calls late or if received bytes
-    /// are `unparsed`, because the awaited frame may have arrived.
+    /// Returns what is due at the time of the clock. A Ping is returned only if nothing else is due, too. The deadlines
+    /// for the Pong and for data are postponed once if the driver calls late or if received bytes are `unparsed`, because
+    /// the awaited frame may have arrived.
     #[inline]
     pub(crate) fn due(&mut self, stage: Stage, unparsed: bool) -> Option<Due> {
         if self.looked == Some(stage) {
