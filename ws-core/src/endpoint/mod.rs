@@ -272,18 +272,28 @@ impl Endpoint {
     /// an event nor a failure. [`Next::Wait`] means that all output is written or taken, and [`Next::Done`] that the
     /// stream accepts no more. [`Outbound::has_dropped`] returns whether output was dropped instead of written.
     ///
-    /// While the stream accepts no output, the driver has to read into the receiving side, which [`Next::Write`]
-    /// contains. What it reads is parsed up to the next event, which [`next`](Self::next) returns.
+    /// While the stream accepts no output, or holds some back, the driver has to read into the receiving side, which
+    /// [`Next::Write`] and [`Next::Wait`] contain. What it reads is parsed up to the next event, which
+    /// [`next`](Self::next) returns. Before it calls again at the time of [`Next::Wait`], it has to try to read, even if
+    /// nothing seems to have arrived. Otherwise a peer that is gone is not found.
     pub fn next_write(&mut self, clock: impl FnOnce() -> Instant) -> Next<'_> {
         self.inbound.hold(&mut self.outbound);
-        // If the driver calls again although everything is written, and has read in the meantime, the stream holds some
-        // output back. If it only flushes again, the frames that are awaited may still be in the stream.
+        // If the driver calls again although everything is written, the stream holds some output back, or the application
+        // only flushes again. Only a driver that has read in the meantime is told that an awaited frame is missing.
         let idle = self.outbound.waiting() == 0;
-        let was_idle = core::mem::replace(&mut self.outbound.idle, idle);
-        let again = self.inbound.was_read() && was_idle && idle;
-        let look = if again { Look::Unparsed } else { Look::Writer };
+        let again = core::mem::replace(&mut self.outbound.idle, idle) && idle;
+        let was_read = self.inbound.was_read();
+        let look = if again && was_read { Look::Unparsed } else { Look::Writer };
         self.outbound.look(clock(), look);
-        self.outbound.rest(Some(&mut self.inbound))
+        let timers = &self.outbound.sender.timers;
+        let (now, ping) = (timers.now(), timers.next_ping());
+        match self.outbound.rest(Some(&mut self.inbound)) {
+            // It has been told of that time, and would spin.
+            Next::Wait { read, until: Some(until) } if again && !was_read && until.has_come(now) => {
+                Next::Wait { read, until: ping }
+            }
+            next => next,
+        }
     }
 
     /// Returns the next message if it may be reported and the fast path finds it.

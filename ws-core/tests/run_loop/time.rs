@@ -481,6 +481,57 @@ fn rule_13_a_flush_of_a_stream_that_holds_output_back_finds_a_peer_that_is_gone(
     panic!("it is not found");
 }
 
+// Such a driver waits with `poll`, for example. It reads when there is something, and when its time has come.
+#[test]
+fn rule_13_a_flush_that_reads_when_its_time_has_come_finds_a_peer_that_is_gone() {
+    for config in [Config::new().idle_timeout(millis(1_000)), keepalive()] {
+        let mut endpoint = open(Role::Server, config);
+        let (mut now, mut calls) = (0, 0);
+        loop {
+            calls += 1;
+            assert!(calls < 10, "{config:?}");
+            match endpoint.next_write(|| AT(now)) {
+                Next::Write { mut output, .. } if output.chunk()[0] != FIN | CLOSE => {
+                    let all = output.chunk().len();
+                    output.advance(all);
+                }
+                Next::Write { .. } => break,
+                Next::Wait { read: Some(inbound), until: Some(until) } => {
+                    assert!(!inbound.read_buf().is_empty());
+                    now = now.max(u32::try_from(until.saturating_since(AT(0)).as_millis()).unwrap());
+                }
+                other => panic!("{config:?} at {now}: {other:?}"),
+            }
+        }
+        assert!(now < 1_200, "{config:?}: {now}");
+    }
+}
+
+// Fault: a driver that reads only when there is something was told again and again of a time that had passed.
+#[test]
+fn rule_11_a_flush_by_a_driver_that_does_not_read_does_not_spin() {
+    for (config, due) in [(Config::new().idle_timeout(millis(1_000)), 1_000), (keepalive(), 150)] {
+        let mut endpoint = open(Role::Server, config);
+        run(&mut endpoint, 0);
+        run(&mut endpoint, 100);
+        let mut until = |at| {
+            let flushed = endpoint.next_write(|| AT(at));
+            let Next::Wait { read: Some(_), until } = flushed else { panic!("{at}: {flushed:?}") };
+            until
+        };
+        // It is told of a time that is to come as often as it asks.
+        for at in [due - 40, due - 20, due - 1] {
+            assert_eq!(until(at), Some(AT(due)));
+        }
+        for at in due..due + 100 {
+            let until = until(at);
+            let has_passed = until.is_some_and(|until| until.saturating_since(AT(at)).is_zero());
+            assert!(!has_passed, "{config:?} at {at}");
+        }
+        assert!(endpoint.outbound.is_open());
+    }
+}
+
 // Fault: the second of two flushes in a row counted as one whose stream holds output back. The Pong may lie in the stream.
 #[test]
 fn rule_11_a_driver_that_flushes_often_and_does_not_read_loses_no_peer() {
