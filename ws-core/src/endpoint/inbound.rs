@@ -300,7 +300,7 @@ impl Inbound {
         (!self.session.eof && self.has_room()).then_some(self)
     }
 
-    /// Returns whether the driver has read since this was last asked, or cannot read because there is no room.
+    /// Returns whether the driver has tried to read since this was last asked, or cannot read because there is no room.
     pub(super) fn was_read(&mut self) -> bool {
         self.assembly.buffer.was_offered() || self.reader().is_none()
     }

@@ -274,24 +274,30 @@ impl Endpoint {
     ///
     /// While the stream accepts no output, or holds some back, the driver has to read into the receiving side, which
     /// [`Next::Write`] and [`Next::Wait`] contain. What it reads is parsed up to the next event, which
-    /// [`next`](Self::next) returns. Before it calls again at the time of [`Next::Wait`], it has to try to read, even if
-    /// nothing seems to have arrived. Otherwise a peer that is gone is not found.
+    /// [`next`](Self::next) returns. While that event waits, nothing can be read, and a living peer may be taken for
+    /// dead. So a program that mostly sends also has to call `next` from time to time.
+    ///
+    /// Before a driver that waits for such a stream calls again after `until` has passed, it has to try to read into
+    /// [`read_buf`](Inbound::read_buf), even if nothing seems to have arrived. With a buffer of its own it calls
+    /// [`receive`](Inbound::receive) instead, with no bytes if there are none. Otherwise a peer that is gone is not found:
+    /// `Wait` contains the time that has passed once, and then the time of the next Ping, if there is one.
     pub fn next_write(&mut self, clock: impl FnOnce() -> Instant) -> Next<'_> {
         self.inbound.hold(&mut self.outbound);
         // If the driver calls again although everything is written, the stream holds some output back, or the application
-        // only flushes again. Only a driver that has read in the meantime is told that an awaited frame is missing.
+        // only flushes again. If the driver has not tried to read in between, an awaited frame may have arrived.
+        let was_read = self.inbound.was_read();
         let idle = self.outbound.waiting() == 0;
         let again = core::mem::replace(&mut self.outbound.idle, idle) && idle;
-        let was_read = self.inbound.was_read();
         let look = if again && was_read { Look::Unparsed } else { Look::Writer };
         self.outbound.look(clock(), look);
+        self.outbound.sender.timers.apply();
         let timers = &self.outbound.sender.timers;
         let (now, ping) = (timers.now(), timers.next_ping());
+        let passed = self.outbound.sender.until().is_some_and(|until| until.has_come(now));
+        let told = core::mem::replace(&mut self.outbound.told_passed, passed) && again && !was_read;
         match self.outbound.rest(Some(&mut self.inbound)) {
-            // It has been told of that time, and would spin.
-            Next::Wait { read, until: Some(until) } if again && !was_read && until.has_come(now) => {
-                Next::Wait { read, until: ping }
-            }
+            // Told again and again, the driver would spin.
+            Next::Wait { read, .. } if passed && told => Next::Wait { read, until: ping },
             next => next,
         }
     }

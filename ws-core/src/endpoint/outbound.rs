@@ -73,8 +73,10 @@ pub struct Outbound {
     random_failed: bool,
     opening_late: bool,
     dropped: bool,
-    /// Whether the last call of `next_write` found nothing to write, and the receiving side has not been used since.
+    /// Whether the last call of `next_write` found nothing to write, and the receiving side has not acted on deadlines since.
     pub(super) idle: bool,
+    /// Whether the last call of `next_write` returned a time that had passed.
+    pub(super) told_passed: bool,
 }
 
 struct Keys {
@@ -150,6 +152,7 @@ impl Outbound {
             opening_late: false,
             dropped: false,
             idle: false,
+            told_passed: false,
         }
     }
 

@@ -314,7 +314,8 @@ impl ReadBuffer {
     pub(super) fn release(&mut self) {
         self.handed_over = None;
         if self.message.is_none() && self.start == self.end && self.offered == 0 {
-            *self = Self { read_size: self.read_size, ..Self::new() };
+            let Self { read_size, was_offered, .. } = *self;
+            *self = Self { read_size, was_offered, ..Self::new() };
         }
     }
 }

@@ -498,7 +498,8 @@ fn rule_13_a_flush_that_reads_when_its_time_has_come_finds_a_peer_that_is_gone()
                 Next::Write { .. } => break,
                 Next::Wait { read: Some(inbound), until: Some(until) } => {
                     assert!(!inbound.read_buf().is_empty());
-                    now = now.max(u32::try_from(until.saturating_since(AT(0)).as_millis()).unwrap());
+                    now =
+                        now.max(u32::try_from(until.saturating_since(AT(0)).as_millis()).unwrap());
                 }
                 other => panic!("{config:?} at {now}: {other:?}"),
             }
@@ -507,29 +508,49 @@ fn rule_13_a_flush_that_reads_when_its_time_has_come_finds_a_peer_that_is_gone()
     }
 }
 
-// Fault: a driver that reads only when there is something was told again and again of a time that had passed.
+// Fault: a driver that reads only when there is something was told again and again of a time that had passed. It is told once,
+// also if it asked shortly before.
 #[test]
-fn rule_11_a_flush_by_a_driver_that_does_not_read_does_not_spin() {
+fn rule_11_a_flush_by_a_driver_that_does_not_read_is_told_once_that_its_time_has_passed() {
     for (config, due) in [(Config::new().idle_timeout(millis(1_000)), 1_000), (keepalive(), 150)] {
-        let mut endpoint = open(Role::Server, config);
-        run(&mut endpoint, 0);
-        run(&mut endpoint, 100);
-        let mut until = |at| {
-            let flushed = endpoint.next_write(|| AT(at));
-            let Next::Wait { read: Some(_), until } = flushed else { panic!("{at}: {flushed:?}") };
-            until
-        };
-        // It is told of a time that is to come as often as it asks.
-        for at in [due - 40, due - 20, due - 1] {
-            assert_eq!(until(at), Some(AT(due)));
+        for before in [&[][..], &[due - 40, due - 20, due - 1]] {
+            let mut endpoint = open(Role::Server, config);
+            run(&mut endpoint, 0);
+            run(&mut endpoint, 100);
+            let mut until = |at| {
+                let flushed = endpoint.next_write(|| AT(at));
+                let Next::Wait { read: Some(_), until } = flushed else {
+                    panic!("{at}: {flushed:?}")
+                };
+                until
+            };
+            for at in before.iter().copied().chain([due]) {
+                assert_eq!(until(at), Some(AT(due)), "{config:?} at {at}");
+            }
+            for at in due..due + 100 {
+                assert_eq!(until(at), None, "{config:?} at {at}");
+            }
+            assert!(endpoint.outbound.is_open());
         }
-        for at in due..due + 100 {
-            let until = until(at);
-            let has_passed = until.is_some_and(|until| until.saturating_since(AT(at)).is_zero());
-            assert!(!has_passed, "{config:?} at {at}");
-        }
-        assert!(endpoint.outbound.is_open());
     }
+}
+
+// Fault: with the buffer, it was forgotten that the driver had tried to read.
+#[test]
+fn rule_13_a_flush_by_a_driver_with_a_buffer_of_its_own_finds_a_peer_that_is_gone() {
+    let mut server = pinged(Role::Server, keepalive());
+    for at in [140, 150, 156, 163, 170] {
+        match server.next_write(|| AT(at)) {
+            Next::Wait { read: Some(inbound), .. } => assert_eq!(inbound.receive(&[]), 0),
+            Next::Write { .. } => {
+                assert_eq!(next(&mut server, at), Answer::Told(failed(PongTimeout)));
+                return;
+            }
+            other => panic!("{at}: {other:?}"),
+        }
+        server.release_buffers();
+    }
+    panic!("it is not found");
 }
 
 // Fault: the second of two flushes in a row counted as one whose stream holds output back. The Pong may lie in the stream.
