@@ -11,3 +11,11 @@ recorded() {
     git -C "$1" diff --quiet HEAD -- . $not_results || recorded_commit="$recorded_commit, with changes"
     printf '%s\nCommit %s%s.\n\n' "$2" "$recorded_commit" "${3:+, $3}"
 }
+
+# still_counts ROOT FILE PATH...: whether the run in that file tested a commit without changes, and these paths are still the same.
+still_counts() {
+    counts_root=$1
+    counts_commit=$(sed -n '/with changes/d; s/^Commit \([0-9a-f]\{40\}\).*/\1/p' "$2" 2>/dev/null)
+    shift 2
+    [ -n "$counts_commit" ] && git -C "$counts_root" diff --quiet "$counts_commit" -- "$@"
+}
