@@ -15,7 +15,7 @@ use super::failure::HandshakeFailure;
 use super::http::{Request, Response};
 use super::next::Next;
 use super::opening::HandshakeState;
-use super::outbound::Outbound;
+use super::outbound::{Flushed, Outbound};
 use crate::connection::{Chunk, Due, Frame, Input, Look, Receiver, TextCheck};
 use crate::message::MessageRef;
 use crate::{CloseCode, Instant, ProtocolError};
@@ -375,7 +375,7 @@ impl Inbound {
     pub(super) fn look(&mut self, out: &mut Outbound, now: Instant) -> bool {
         // Unparsed bytes may follow the held event.
         let look = if self.held.is_some() { Look::Unparsed } else { Look::Parsed };
-        out.idle = false;
+        out.flushed = Flushed::No;
         let due = out.look(now, look);
         if self.held.is_none() {
             self.assembly.release_inflated();

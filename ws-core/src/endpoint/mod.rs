@@ -46,6 +46,7 @@ use crate::message::MessageRef;
 use crate::{Connection, Instant, Role};
 use assembly::Whole;
 use inbound::Found;
+use outbound::Flushed;
 
 /// While at least this much output is waiting, in bytes, no further event is reported.
 const HOLD: usize = 64 * 1024;
@@ -287,14 +288,18 @@ impl Endpoint {
         // only flushes again. If the driver has not tried to read in between, an awaited frame may have arrived.
         let was_read = self.inbound.was_read();
         let idle = self.outbound.waiting() == 0;
-        let again = core::mem::replace(&mut self.outbound.idle, idle) && idle;
+        let before = core::mem::replace(&mut self.outbound.flushed, Flushed::No);
+        let again = idle && before != Flushed::No;
         let look = if again && was_read { Look::Unparsed } else { Look::Writer };
         self.outbound.look(clock(), look);
         self.outbound.sender.timers.apply();
         let timers = &self.outbound.sender.timers;
         let (now, ping) = (timers.now(), timers.next_ping());
         let passed = self.outbound.sender.until().is_some_and(|until| until.has_come(now));
-        let told = core::mem::replace(&mut self.outbound.told_passed, passed) && again && !was_read;
+        if idle {
+            self.outbound.flushed = if passed { Flushed::Late } else { Flushed::Yes };
+        }
+        let told = again && !was_read && before == Flushed::Late;
         match self.outbound.rest(Some(&mut self.inbound)) {
             // Told again and again, the driver would spin.
             Next::Wait { read, .. } if passed && told => Next::Wait { read, until: ping },

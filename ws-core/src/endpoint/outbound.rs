@@ -73,10 +73,16 @@ pub struct Outbound {
     random_failed: bool,
     opening_late: bool,
     dropped: bool,
-    /// Whether the last call of `next_write` found nothing to write, and the receiving side has not acted on deadlines since.
-    pub(super) idle: bool,
-    /// Whether the last call of `next_write` returned a time that had passed.
-    pub(super) told_passed: bool,
+    pub(super) flushed: Flushed,
+}
+
+/// Whether the last call of `next_write` found nothing to write, and the receiving side has not acted on deadlines since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flushed {
+    No,
+    Yes,
+    /// It did, and returned a time that had passed.
+    Late,
 }
 
 struct Keys {
@@ -151,8 +157,7 @@ impl Outbound {
             random_failed: false,
             opening_late: false,
             dropped: false,
-            idle: false,
-            told_passed: false,
+            flushed: Flushed::No,
         }
     }
 
