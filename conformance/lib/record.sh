@@ -9,7 +9,7 @@ recorded() {
     recorded_commit=$(git -C "$1" rev-parse HEAD)
     # shellcheck disable=SC2086 # these are several words
     git -C "$1" diff --quiet HEAD -- . $not_results || recorded_commit="$recorded_commit, with changes"
-    printf '%s\nCommit %s%s.\n\n' "$2" "$recorded_commit" "${3:+, $3}"
+    printf '%s\nCommit %s%s.\n\n' "${2%% --record *}" "$recorded_commit" "${3:+, $3}"
 }
 
 # still_counts ROOT FILE PATH...: whether the run in that file tested a commit without changes, and these paths are still the same.

@@ -90,7 +90,7 @@ fn a_declared_length_costs_what_arrives() {
         let meter = Meter::new();
         let mut endpoint = open(role, config);
         assert_eq!(swallow(&mut endpoint, &stream, true), (0, 0));
-        at_most(3 * len + CONSTANT, meter.peak(), role);
+        at_most(len + CONSTANT.max(2 * len), meter.peak(), role);
     }
 }
 

@@ -78,7 +78,7 @@ fn drops_its_reader(incoming: Incoming) -> Result<(), Error> {
         }
     });
     // So long, it writes.
-    thread::sleep(Duration::from_millis(100));
+    thread::sleep(slow_millis(100));
     drop(reader);
     writing.join().unwrap();
     Ok(())
@@ -97,7 +97,7 @@ fn drops_its_member(incoming: Incoming) -> Result<(), Error> {
     if let Some(message) = member.read()? {
         member.hub().send_to(member.id(), answer_to(&message));
         // So long, the hub writes.
-        thread::sleep(Duration::from_millis(100));
+        thread::sleep(slow_millis(100));
     }
     Ok(())
 }
@@ -199,7 +199,7 @@ fn ends(name: &str, service: Service, peer: Peer, ask: &str) -> Duration {
     let mut raw = Raw::open(address);
     raw.write(&masked(TEXT, ask.as_bytes()));
     // Some services have answered by then, and others are blocked. Every peer has to do.
-    thread::sleep(Duration::from_millis(100));
+    thread::sleep(slow_millis(100));
     let _raw = peer(raw);
     let begun = Instant::now();
     match wait.recv_timeout(Duration::from_secs(20)) {
@@ -420,7 +420,7 @@ fn a_shutdown_under_load_ends_in_time() {
         })
         .collect();
     // So long, they talk.
-    thread::sleep(Duration::from_millis(500));
+    thread::sleep(slow_millis(500));
     let begun = Instant::now();
     handle.shutdown(Duration::from_secs(2));
     finish(server);

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use common::*;
 use ws_std::{CloseCode, Config, Listener, ListenerBuilder, Message, MessageKind};
 
-const IDLE: Duration = Duration::from_millis(800);
+const IDLE: Duration = slow_millis(800);
 
 fn builder() -> ListenerBuilder {
     Listener::builder().config(Config::new().idle_timeout(Some(IDLE)))

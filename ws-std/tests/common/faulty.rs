@@ -384,7 +384,7 @@ pub fn fail_at_every_call(settings: &Settings, faults: &[Fault]) -> usize {
                     // To the handshake of TLS, a time-out of the stream is the end of the time.
                     let faulty = if at_server { &outcome.server } else { &outcome.client };
                     let ended = matches!(faulty, Err(Error::Timeout(Deadline::Handshake)));
-                    if again && !(settings.url.starts_with("wss:") && ended) {
+                    if outcome.hits == 0 || again && !(settings.url.starts_with("wss:") && ended) {
                         outcome.assert_complete(&name);
                     }
                     if outcome.hits == 0 {

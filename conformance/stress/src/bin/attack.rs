@@ -18,12 +18,13 @@ use ws_stress::{Numbers, Outcome};
 
 type Check = fn() -> Outcome;
 
-const CHECKS: [(&str, Check); 13] = [
+const CHECKS: [(&str, Check); 14] = [
     ("slow-heads", slow_heads),
     ("unfinished-handshakes", unfinished_handshakes),
     ("never-reads", never_reads),
     ("never-answers-close", never_answers_close),
     ("leaves-in-every-state", leaves_in_every_state),
+    ("vanishes-in-every-state", vanishes_in_every_state),
     ("tls-garbage", tls_garbage),
     ("descriptors", descriptors),
     ("panicking-handlers", panicking_handlers),
@@ -179,11 +180,13 @@ fn never_answers_close() -> Outcome {
     })
 }
 
-/// Peers that leave by FIN, by RST and by half a close, before, in and after everything.
-fn leaves_in_every_state() -> Outcome {
-    const EACH: usize = 6;
+/// What a peer has sent when it goes: what it is called, the path that it has opened, if any, and what it sends then.
+type State = (&'static str, Option<&'static str>, Vec<u8>);
+
+/// Before, in and after everything.
+fn every_state() -> Vec<State> {
     let head = request("/");
-    let mut opened: Vec<(&str, Vec<u8>)> = vec![
+    let opened = [
         ("open", vec![]),
         ("in a header", frame(TEXT, &[7; 300])[..2].to_vec()),
         ("in a mask", frame(TEXT, &[7; 300])[..5].to_vec()),
@@ -196,43 +199,67 @@ fn leaves_in_every_state() -> Outcome {
         ("after a Close", frame(CLOSE, &[3, 232])),
         ("in a Close", frame(CLOSE, &[3, 232])[..7].to_vec()),
         ("after a fault", vec![0xff; 100]),
+        ("after many messages", frame(TEXT, b"hello").repeat(2000)),
     ];
-    opened.push(("after many messages", frame(TEXT, b"hello").repeat(2000)));
-    let before: Vec<(&str, &[u8])> = vec![
-        ("before the head", b""),
-        ("in the head", &head[..40]),
-        ("after the head", &head),
-        ("after a bad head", b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"),
+    let mut states = vec![
+        ("before the head", None, vec![]),
+        ("in the head", None, head[..40].to_vec()),
+        ("after the head", None, head),
+        ("after a bad head", None, b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n".to_vec()),
     ];
+    for path in ["/", "/split", "/stream", "/lend", "/hub", "/close"] {
+        states.extend(opened.iter().map(|(name, bytes)| (*name, Some(path), bytes.clone())));
+    }
+    states
+}
+
+/// A peer in this state.
+fn peer_in(server: &Server, (name, path, bytes): &State) -> Result<Peer, String> {
+    let mut peer = match path {
+        None => connect(server),
+        Some(path) => open(server, path),
+    }
+    .map_err(|error| format!("{name}, {path:?}: {error}"))?;
+    let _ = peer.tcp.set_write_timeout(Some(Duration::from_millis(200)));
+    let _ = peer.tcp.write_all(bytes);
+    Ok(peer)
+}
+
+/// Peers that leave by FIN, by RST and by half a close.
+fn leaves_in_every_state() -> Outcome {
+    const EACH: usize = 6;
+    const HOW: [Exit; 3] = [Exit::Fin, Exit::Reset, Exit::HalfClose];
+    let states = every_state();
+    let count = states.len() * HOW.len() * EACH;
     let server = Server::start(&[], None);
     beside(&server, || {
-        let mut cases: Vec<(&str, Option<&str>, &[u8], Exit)> = Vec::new();
-        for how in [Exit::Fin, Exit::Reset, Exit::HalfClose] {
-            for (name, bytes) in &before {
-                cases.push((name, None, bytes, how));
-            }
-            for path in ["/", "/split", "/stream", "/lend", "/hub", "/close"] {
-                for (name, bytes) in &opened {
-                    cases.push((name, Some(path), bytes, how));
-                }
-            }
-        }
-        crowd(cases.len() * EACH, 16, |n| {
-            let (name, path, bytes, how) = cases[n % cases.len()];
-            let told = |error: String| format!("{name}, {path:?}, {how:?}: {error}");
-            let mut peer = match path {
-                None => connect(&server),
-                Some(path) => open(&server, path),
-            }
-            .map_err(told)?;
-            let _ = peer.tcp.set_write_timeout(Some(Duration::from_millis(200)));
-            let _ = peer.tcp.write_all(bytes);
-            match peer.exit(how) {
+        crowd(count, 16, |n| {
+            let (state, how) = (&states[n % states.len()], HOW[n / states.len() % HOW.len()]);
+            match peer_in(&server, state)?.exit(how) {
                 None => Ok(()),
-                Some(mut peer) => peer.wait_for_end(HANDSHAKE + SLACK).map_err(told),
+                Some(mut peer) => peer
+                    .wait_for_end(HANDSHAKE + SLACK)
+                    .map_err(|error| format!("{}, {:?}, {how:?}: {error}", state.0, state.1)),
             }
         })?;
-        Ok(format!("{} departures; ", cases.len() * EACH))
+        Ok(format!("{count} departures; "))
+    })
+}
+
+/// Peers that neither read nor write any more, and whose connections stay open. The server ends its side of each.
+fn vanishes_in_every_state() -> Outcome {
+    const EACH: usize = 3;
+    let states = every_state();
+    let count = states.len() * EACH;
+    let server = Server::start(&[], None);
+    let vanished = Mutex::new(Vec::new());
+    beside(&server, || {
+        crowd(count, 16, |n| {
+            let peer = peer_in(&server, &states[n % states.len()])?;
+            vanished.lock().expect("a lock").push(peer);
+            Ok(())
+        })?;
+        Ok(format!("{count} vanished; "))
     })
 }
 
@@ -435,6 +462,7 @@ fn burst_std_backlog() -> Outcome {
 fn connects(arguments: &[&str]) -> Outcome {
     const COUNT: usize = 1000;
     let server = Server::start(arguments, None);
+    let dropped = dropped_by_backlogs()?;
     let (connects, opens) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
     let start = Barrier::new(COUNT);
     crowd(COUNT, COUNT, |_| {
@@ -448,6 +476,13 @@ fn connects(arguments: &[&str]) -> Outcome {
         if head.starts_with("HTTP/1.1 101 ") { Ok(()) } else { Err(head) }
     })?;
     server.settle(HANDSHAKE + SLACK)?;
+    let dropped = dropped_by_backlogs()? - dropped;
+    let room =
+        std::fs::read_to_string("/proc/sys/net/core/somaxconn").map_err(|e| e.to_string())?;
+    let room: usize = room.trim().parse().map_err(|_| "no number in somaxconn")?;
+    if arguments.is_empty() && room >= COUNT && dropped > 0 {
+        return Err(format!("the backlog had no room for {dropped} of {COUNT} connects"));
+    }
     let figures = |times: Mutex<Vec<Duration>>| {
         let mut times = times.into_inner().expect("a lock");
         times.sort();
@@ -458,7 +493,21 @@ fn connects(arguments: &[&str]) -> Outcome {
             "median {median:.0} ms, p99 {p99:.0} ms, longest {longest:.0} ms, {late} over 0.9 s"
         )
     };
-    Ok(format!("{COUNT} connects at once: {}; open: {}", figures(connects), figures(opens)))
+    Ok(format!(
+        "{COUNT} connects at once, {dropped} times without room in the backlog: {}; open: {}",
+        figures(connects),
+        figures(opens)
+    ))
+}
+
+/// How often a listener of this machine had no room for a connection. The client tries again after a second.
+fn dropped_by_backlogs() -> Result<u64, String> {
+    let counts = std::fs::read_to_string("/proc/net/netstat").map_err(|error| error.to_string())?;
+    let mut rows = counts.lines().filter_map(|line| line.strip_prefix("TcpExt: "));
+    let names = rows.next().unwrap_or_default().split(' ');
+    let mut counts = names.zip(rows.next().unwrap_or_default().split(' '));
+    let found = counts.find(|(name, _)| *name == "ListenOverflows");
+    found.and_then(|(_, count)| count.parse().ok()).ok_or("no ListenOverflows".to_owned())
 }
 
 /// Bytes that are no request and no frames.
