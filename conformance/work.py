@@ -64,6 +64,11 @@ PROGRAMS = (
         ("compressed::a_bomb_costs_its_limit", 2_000_000),
     )),
 )
+# Messages of more than 4 GiB, without counting.
+LONG = (
+    ("ws-core", "endpoint_deflate", "memory::a_long_message_streams_through_little_memory", (1 << 32) + (1 << 16)),
+    ("ws-core", "deflate", "four_gib::more_than_four_gib_of_room_can_be_filled", None),
+)
 # What the second step may take, compared with the first.
 MOST = 1.05
 
@@ -85,13 +90,25 @@ def at_full_length(path):
     return re.search(r"(\d+ passed)", run.stdout)[1]
 
 
-def instructions(path, test, length):
-    os.environ["WORK_LENGTH"] = str(length)
+def of_length(length, *command):
+    """Runs one test with this length."""
+    if length:
+        os.environ["WORK_LENGTH"] = str(length)
     try:
-        run = Run(["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", path, "--exact", test, "--test-threads=1"], 600)
+        run = Run([*command, "--test-threads=1"], 600)
     finally:
-        del os.environ["WORK_LENGTH"]
+        os.environ.pop("WORK_LENGTH", None)
     require("1 passed" in run.stdout, "the test fails: " + run.stdout[-300:])
+    return run
+
+
+def beyond_32_bits(package, name, test, length):
+    of_length(length, program(package, name), "--exact", test, "--include-ignored")
+    return "%d bytes" % length if length else ""
+
+
+def instructions(path, test, length):
+    run = of_length(length, "valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", path, "--exact", test)
     return int(re.search(r"Collected : (\d+)", run.stderr)[1])
 
 
@@ -107,6 +124,7 @@ def main():
     checks = Checks()
     wanted = sys.argv[1:]
     known = ["%s/%s" % (name, test) for _, name, tests in PROGRAMS for test, _ in tests]
+    known += ["%s/%s" % (name, test) for _, name, test, _ in LONG]
     for name in wanted:
         if not any(one.startswith(name) for one in known):
             sys.exit("work: no test begins with %s; there are\n%s" % (name, "\n".join(known)))
@@ -118,6 +136,9 @@ def main():
             checks.run("%s at full length" % name, at_full_length, path)
         for test, length in chosen:
             checks.run("%s/%s" % (name, test), grows, path, test, length)
+    for package, name, test, length in LONG:
+        if not wanted or any(("%s/%s" % (name, test)).startswith(one) for one in wanted):
+            checks.run("%s/%s" % (name, test), beyond_32_bits, package, name, test, length)
     return checks.finish()
 
 

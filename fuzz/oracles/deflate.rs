@@ -69,6 +69,16 @@ pub(crate) fn inflate_any(data: &[u8]) {
             assert_eq!(narrow, wide);
         }
     }
+    let [mut ours, mut other] = [(); 2].map(|()| inflater(&pool, small));
+    for (message, wide) in messages.iter().zip(&wide) {
+        let message = pieces(message[0], usize::from(cut) + 1);
+        assert_eq!(
+            &next_message(&mut ours, small.room, &message),
+            wide,
+            "a shared engine, in pieces"
+        );
+        let _ = next_message(&mut other, small.room, &[[0x4b, 0x04, 0x00]]);
+    }
 }
 
 /// Cuts a payload into fragments, at least one.

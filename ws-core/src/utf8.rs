@@ -182,7 +182,7 @@ mod tests {
         }
     }
 
-    // RFC 3629: every sequence of up to three bytes, and every lead of four, as core::str says
+    // RFC 3629: every sequence of up to two bytes, and longer ones of bytes at the edges of ranges, as core::str says
     #[test]
     fn utf8_exhaustive_vs_core_str() {
         let check = |bytes: &[u8]| {

@@ -93,12 +93,13 @@ impl Deflater {
 
     /// Compresses a whole message and appends its payload to `output`.
     ///
-    /// Returns `false`, and leaves `output` unchanged, if the payload would not be shorter than the message. In this case the
-    /// message has to be sent uncompressed, and the next one will not refer to it.
+    /// Returns `false`, and leaves `output` unchanged, if the payload would not be at least two bytes shorter than the message, or
+    /// if the message is 4 GiB or longer, which is more than the engine takes at once. In this case the message has to be sent
+    /// uncompressed, and the next one will not refer to it.
     ///
     /// Do not call this before a message that is compressed in pieces is complete.
     pub fn compress(&mut self, message: &[u8], output: &mut Vec<u8>) -> bool {
-        if message.is_empty() {
+        if message.is_empty() || u32::try_from(message.len()).is_err() {
             return false;
         }
         let start = output.len();

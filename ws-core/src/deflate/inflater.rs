@@ -71,8 +71,8 @@ impl Inflater {
 
     /// Inflates a part of a message's payload into `output`. `end` says whether the payload ends with this part.
     ///
-    /// While the result needs output, call this again with the rest of the input, which may be empty. The message is complete
-    /// when the result needs nothing; that takes at least one byte of room beyond the message, or another call. Text
+    /// While the result needs output, call this again with the rest of the input, which may be empty, and the same `end`. The
+    /// message is complete when the result needs nothing; that takes at least one byte of room beyond the message, or another call. Text
     /// is not checked to be UTF-8.
     ///
     /// # Errors

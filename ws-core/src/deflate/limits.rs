@@ -6,6 +6,10 @@
 /// [`ProtocolError::MessageTooLarge`](crate::ProtocolError::MessageTooLarge) as soon as it is inflated that far. So the limits,
 /// not the peer's compression, bound its memory and work.
 ///
+/// A peer may end its compressed data in the middle of a message and begin again (RFC 7692 §7.2.3.4), which takes as much work as
+/// about 1 KiB of text. A message that does so more than 64 times, and more often than once for each KiB that it may be long, is
+/// too large, too.
+///
 /// ```
 /// use ws_core::deflate::Limits;
 ///

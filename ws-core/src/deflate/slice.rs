@@ -127,7 +127,8 @@ impl<'w> SliceInflater<'w> {
         self
     }
 
-    /// Adds a chunk. Take all of its pieces before the next call: if some are left, the message fails.
+    /// Adds a chunk. Take all of its pieces before the next call: if some are left, the message fails. None is left after
+    /// `None`, nor after the piece that ends the message.
     pub fn push<'i>(&'i mut self, chunk: &'i Chunk<'_>) -> Pieces<'i, 'w> {
         let starts = chunk.start && chunk.compressed;
         if self.unfinished || starts && self.progress.is_open() {
@@ -189,30 +190,36 @@ impl Pieces<'_, '_> {
     pub fn next_piece(&mut self) -> Result<Option<Piece<'_>>, ProtocolError> {
         let Chunk { kind, end, compressed, .. } = *self.chunk;
         if self.done {
-            self.inflater.unfinished = false;
             return Ok(None);
         }
         if !compressed {
-            self.done = true;
+            self.finish();
             return Ok(Some(Piece { bytes: self.chunk.bytes, kind, end }));
         }
         loop {
             let input = self.chunk.bytes.get(self.consumed..).unwrap_or_default();
             let (start, run) = self.inflater.run(input, end)?;
             self.consumed = self.consumed.saturating_add(run.consumed);
-            self.done = run.need != Need::Output;
             let end = run.need == Need::Nothing;
             if kind == MessageKind::Text {
                 self.inflater.check(start, run)?;
+            }
+            if run.need != Need::Output {
+                self.finish();
             }
             if run.produced != 0 || end {
                 let bytes = self.inflater.window.get(start..start.saturating_add(run.produced));
                 return Ok(Some(Piece { bytes: bytes.unwrap_or_default(), kind, end }));
             }
             if self.done {
-                self.inflater.unfinished = false;
                 return Ok(None);
             }
         }
+    }
+
+    /// There are no more pieces of this chunk.
+    const fn finish(&mut self) {
+        self.done = true;
+        self.inflater.unfinished = false;
     }
 }

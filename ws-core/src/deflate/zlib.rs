@@ -144,7 +144,8 @@ fn step(engine: &mut Inflate, input: &[u8], output: &mut [u8]) -> Step {
 impl Engine for Call<'_> {
     fn step(&mut self, input: &[u8], room: usize) -> Step {
         let free = self.output.get_mut(self.written..).unwrap_or_default();
-        let room = room.min(free.len());
+        // The engine writes no more at once.
+        let room = room.min(free.len()).min(u32::MAX as usize);
         let free = free.get_mut(..room).unwrap_or_default();
         if free.is_empty() {
             return Step { consumed: 0, produced: 0, outcome: Outcome::Output };

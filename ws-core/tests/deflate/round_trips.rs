@@ -46,8 +46,13 @@ fn inflater(pool: &Pool, setup: Setup) -> Inflater {
     if setup.takeover { inflater } else { inflater.no_context_takeover() }
 }
 
-/// The payload, unless the message is sent raw.
-fn send(deflater: &mut Deflater, how: &How, message: &[u8]) -> Option<Vec<u8>> {
+/// The payload, unless the message is sent raw. `between` is called between the pieces.
+fn send(
+    deflater: &mut Deflater,
+    how: &How,
+    message: &[u8],
+    mut between: impl FnMut(),
+) -> Option<Vec<u8>> {
     let mut payload = b"before".to_vec();
     match how {
         How::Raw => return None,
@@ -61,6 +66,7 @@ fn send(deflater: &mut Deflater, how: &How, message: &[u8]) -> Option<Vec<u8>> {
         How::Pieces(most) => {
             for piece in message.chunks(message.len() / most + 1) {
                 deflater.compress_piece(piece, false, &mut payload);
+                between();
             }
             // The end comes alone, as it does when a sender learns late that there is no more.
             deflater.compress_piece(&[], true, &mut payload);
@@ -93,7 +99,7 @@ proptest! {
         let [mut strict, mut strict_too] = [(), ()].map(|()| Strict::new(setup.bits.size(), takeover));
         let mut payloads = Vec::new();
         for (message, how) in &messages {
-            if let Some(payload) = send(&mut dedicated, how, message) {
+            if let Some(payload) = send(&mut dedicated, how, message, || {}) {
                 let fragments: Vec<_> = payload.chunks(cut).map(<[u8]>::to_vec).collect();
                 let expected = (message.clone(), Ok(()));
                 for inflater in &mut inflaters {
@@ -103,8 +109,9 @@ proptest! {
                 payloads.push((fragments, expected));
             }
             // The other connection takes the engine away in between.
-            send(&mut other, &How::Whole, &text(100));
-            if let Some(payload) = send(&mut rebuilt, how, message) {
+            let mut take = || drop(send(&mut other, &How::Whole, &text(100), || {}));
+            take();
+            if let Some(payload) = send(&mut rebuilt, how, message, take) {
                 prop_assert_eq!(strict_too.message(&payload), Ok(message.clone()));
             }
         }

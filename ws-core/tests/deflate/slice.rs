@@ -81,6 +81,38 @@ fn messages_that_are_not_compressed_pass_through() {
     assert_eq!(told(&frames.concat(), 256), (expected.to_vec(), None));
 }
 
+// Nothing is left after the piece that ends the message.
+#[test]
+fn the_last_piece_may_be_the_last_that_is_asked_for() {
+    let plain = text(1000);
+    let frames = [
+        text_frame(true, true, &compressed(&plain, 8, 6), true),
+        text_frame(true, true, &plain, false),
+        text_frame(true, true, b"", false),
+        text_frame(true, true, &[0], true),
+        text_frame(true, true, &compressed(&plain, 8, 6), true),
+    ];
+    let (mut window, mut decoder) = ([0; 256], Decoder::new());
+    let limits = Limits::new();
+    let mut inflater =
+        SliceInflater::new(&mut window, &mut decoder, limits).unwrap().no_context_takeover();
+    let mut connection = Connection::with_compression(Role::Client, Config::new(), true);
+    let mut frames = frames.concat();
+    let mut input = Input::new(&mut frames);
+    let mut messages = vec![Vec::new()];
+    while let Step::Data(chunk) = connection.next(&mut input, || Instant::from_millis(0)) {
+        let mut pieces = inflater.push(&chunk);
+        while let Some(piece) = pieces.next_piece().unwrap() {
+            messages.last_mut().unwrap().extend_from_slice(piece.bytes);
+            if piece.end {
+                messages.push(Vec::new());
+                break;
+            }
+        }
+    }
+    assert_eq!(messages, [&plain[..], &plain, b"", b"", &plain, b""]);
+}
+
 #[test]
 fn a_message_of_which_pieces_were_left_fails() {
     let (mut window, mut decoder) = ([0; 256], Decoder::new());
