@@ -270,3 +270,24 @@ fn store(piece: &[u8], end: bool, output: &mut Vec<u8>) {
         output.push(EMPTY);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::super::{Inflater, Limits, Need};
+    use super::*;
+
+    #[test]
+    fn stored_blocks_are_a_message() {
+        let piece: Vec<u8> = (0..2 * STORED + 5).map(|i| (i % 251) as u8).collect();
+        let mut payload = Vec::new();
+        store(&piece, false, &mut payload);
+        store(b"end", true, &mut payload);
+        let mut inflater = Inflater::new(&Pool::new(), WindowBits::MAX, Limits::new());
+        let mut output = vec![0; piece.len() + 10];
+        let done = inflater.inflate(&payload, true, &mut output).unwrap();
+        assert_eq!((done.consumed, done.need), (payload.len(), Need::Nothing));
+        assert_eq!(output[..done.produced], [&piece[..], b"end"].concat());
+    }
+}

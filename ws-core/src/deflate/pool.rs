@@ -367,6 +367,14 @@ mod tests {
     }
 
     #[test]
+    fn an_engine_that_was_discarded_is_not_used_again() {
+        let shelf = shelf(1);
+        let stamp = put(&shelf, 1, 'x', true);
+        shelf.take(stamp, 'x').0.discard();
+        assert_eq!(take(&shelf, Stamp::NONE, 'x'), ('x'.into(), false));
+    }
+
+    #[test]
     fn an_engine_that_has_panicked_is_not_used_again() {
         let shelf = shelf(1);
         let stamp = put(&shelf, 1, 'x', true);

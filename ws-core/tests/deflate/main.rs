@@ -9,5 +9,6 @@ mod four_gib;
 mod rooms;
 mod round_trips;
 mod rules;
+mod settings;
 mod slice;
 mod strict;

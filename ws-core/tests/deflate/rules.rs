@@ -357,6 +357,56 @@ fn an_engine_that_others_have_used_leaves_nothing_behind() {
     }
 }
 
+// RFC 7692 §7.2.3.3: a final block in the middle of a message forgets nothing, wherever the message is cut
+#[test]
+fn a_final_block_keeps_the_window_of_its_own_message() {
+    let both = [0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0xf2, 0x00, 0x11, 0x00, 0x00];
+    for engine in ENGINES {
+        for takeover in [false, true] {
+            let setup = Setup { takeover, ..Setup::new(15) };
+            for cut in 1..=both.len() {
+                let pieces: Vec<_> = both.chunks(cut).collect();
+                let outcomes = inflate(engine, setup, &[pieces.clone(), pieces]);
+                assert_eq!(outcomes, vec![(b"HelloHello".to_vec(), Ok(())); 2], "{engine:?} {cut}");
+            }
+        }
+    }
+}
+
+// RFC 7692 §7.1: a distance goes back to what the peer may refer to and no further, whoever has had the engine before
+#[test]
+fn the_message_before_is_out_of_reach_if_it_was_longer_than_the_window_or_without_takeover() {
+    for plain in [text(1000), noise(1000)] {
+        for second in [plain.clone(), [&plain[..], &noise(2000)[1000..]].concat()] {
+            let mut sender = Deflater::new(&Pool::new(), WindowBits::MAX, DeflateOptions::new());
+            let [first, second] = [&plain, &second].map(|message| {
+                let mut payload = Vec::new();
+                sender.compress_piece(message, true, &mut payload);
+                payload
+            });
+            for (bits, takeover) in [(9, true), (15, false)] {
+                for shared in [false, true] {
+                    let pool = Pool::with_engines(1.try_into().unwrap());
+                    let bits = WindowBits::new(bits).unwrap();
+                    let mut ours = Inflater::new(&pool, bits, Limits::new());
+                    if !takeover {
+                        ours = ours.no_context_takeover();
+                    }
+                    assert_eq!(next_message(&mut ours, 5000, &[&first]), (plain.clone(), Ok(())));
+                    if shared {
+                        let mut other = Inflater::new(&pool, bits, Limits::new());
+                        let _ = next_message(&mut other, 5000, &[&first]);
+                    }
+                    let outcome = next_message(&mut ours, 5000, &[&second]);
+                    assert_eq!(outcome.1, Err(InvalidDeflate), "{bits:?} {takeover} {shared}");
+                    // The error stays, also for a message that is valid.
+                    assert_eq!(next_message(&mut ours, 5000, &[&first]).1, Err(InvalidDeflate));
+                }
+            }
+        }
+    }
+}
+
 /// A message's payload, which need not be shorter.
 pub(crate) fn compressed(plain: &[u8], bits: u8, level: u8) -> Vec<u8> {
     let bits = WindowBits::new(bits).unwrap();

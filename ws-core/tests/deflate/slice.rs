@@ -114,6 +114,38 @@ fn the_last_piece_may_be_the_last_that_is_asked_for() {
 }
 
 #[test]
+fn a_message_whose_end_was_not_pushed_fails_when_the_next_begins() {
+    let (mut window, mut decoder) = ([0; 256], Decoder::new());
+    let mut inflater = SliceInflater::new(&mut window, &mut decoder, Limits::new()).unwrap();
+    let mut connection = Connection::with_compression(Role::Client, Config::new(), true);
+    let hello = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
+    let mut frames = [
+        frame(true, false, &hello[..3]),
+        frame(false, true, &hello[3..]),
+        frame(true, true, &hello),
+    ]
+    .concat();
+    let mut input = Input::new(&mut frames);
+    let mut at = 0;
+    let mut last = Ok(None);
+    while let Step::Data(chunk) = connection.next(&mut input, || Instant::from_millis(0)) {
+        if at != 1 {
+            let mut pieces = inflater.push(&chunk);
+            last = loop {
+                match pieces.next_piece() {
+                    Ok(Some(piece)) => assert!(!piece.end),
+                    Ok(None) => break Ok(()),
+                    Err(error) => break Err(error),
+                }
+            }
+            .map(Some);
+        }
+        at += 1;
+    }
+    assert_eq!((at, last), (3, Err(InvalidDeflate)));
+}
+
+#[test]
 fn a_message_of_which_pieces_were_left_fails() {
     let (mut window, mut decoder) = ([0; 256], Decoder::new());
     let mut inflater = SliceInflater::new(&mut window, &mut decoder, Limits::new()).unwrap();
