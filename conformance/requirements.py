@@ -147,6 +147,23 @@ def checks_of(script):
     return {name.rsplit(": ", 1)[-1] for name in re.findall(r'\("([^"]+)"(?:,| %)', text)}
 
 
+def defences():
+    """The tests that SECURITY.md names as `program::test`, and the checks of conformance/attack."""
+    text = (ROOT / "SECURITY.md").read_text()
+    tests = re.findall(r"`([a-z0-9_]+)::([a-z0-9_]+)`", text)
+    programs = {program: [file for crate in ("ws-core", "ws-std") for pattern in ("%s.rs", "%s/*.rs")
+                          for file in (ROOT / crate / "tests").glob(pattern % program)] for program, _ in tests}
+    missing = ["%s::%s" % (program, name) for program, name in tests
+               if not any(name in tests_of(str(file.relative_to(ROOT))) for file in programs[program])]
+    attacks = re.search(r"const CHECKS.*?\];", (HERE / "stress/src/bin/attack.rs").read_text(), flags=re.S)[0]
+    table = text.partition("## Attacks that are tested")[2].partition("\n## ")[0]
+    cells = [line.strip("| ").rpartition(" | ")[2] for line in table.splitlines() if line.startswith("| ")]
+    checks = re.findall(r"`([a-z-]+)`", " ".join(cells))
+    missing += [check for check in checks if '("%s", ' % check not in attacks]
+    require(tests and checks and not missing, "there is no %s" % ", ".join(missing))
+    return "%d tests, %d attacks" % (len(tests), len(set(checks)))
+
+
 def main():
     parser = argparse.ArgumentParser(prog="conformance/requirements", description=__doc__)
     parser.add_argument("--mutants", action="store_true", help="broken builds, which the named tests have to notice")
@@ -175,6 +192,7 @@ def main():
                 checks.record("%s: %s" % (name, row.text), "FAIL" if options.strict else "not run", 0, "not yet")
             if not faults:
                 checks.run(name, proven, rows)
+    checks.run("the tests that SECURITY.md names are there", defences)
     return checks.finish()
 
 

@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use support::*;
+use ws_std::deflate::Compression;
 use ws_std::ws_core::frame::OpCode;
 use ws_std::{CloseCode, Connector, Deadline, Error, Message, Traced, WebSocket};
 
@@ -297,6 +298,13 @@ fn demo_serves_all_on_one_port() {
     }
     let error = ws_std::connect(&server.url_of("/no/ws")).unwrap_err();
     assert!(matches!(&error, Error::Refused(response) if response.status() == 404), "{error}");
+
+    // They compress, each message by itself, so that a hub does it once for all.
+    for name in APPS.into_iter().filter(|name| *name != "push_vs_poll") {
+        let connector = Connector::builder().deflate(Compression::default());
+        let ws = connector.connect(&server.url_of(&format!("/{name}/ws"))).unwrap();
+        assert!(ws.deflate().is_some_and(|agreed| agreed.server_no_context_takeover), "{name}");
+    }
 
     // Each has its own clients.
     let mut greeted = client(&server.url_of("/greet/ws"));

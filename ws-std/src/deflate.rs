@@ -19,7 +19,6 @@
 //! ```
 //!
 //! # What it costs
-//! # What it costs
 //!
 //! - **Memory of each connection.** With context takeover, the last window of plaintext of each direction is kept between
 //!   messages: up to 4 KiB for each direction with a server's default of 12 bits, and up to 32 KiB with 15 bits. Without

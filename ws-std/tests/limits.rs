@@ -2,12 +2,13 @@
 
 mod common;
 
+use std::io::Write;
 use std::thread;
 use std::time::Duration;
 
 use common::*;
 use ws_std::{
-    Config, Connector, Error, HandshakeError, HttpResponse, Listener, ListenerBuilder,
+    CloseCode, Config, Connector, Error, HandshakeError, HttpResponse, Listener, ListenerBuilder,
     MemoryStream, Message, ProtocolError, Response, Result, SendError, Stream, WebSocket,
 };
 
@@ -160,4 +161,25 @@ fn a_peer_that_has_logged_in_may_send_longer_messages() {
     drop(client);
     let error = within(move || server.read().unwrap_err());
     assert!(matches!(error, Error::Protocol(ProtocolError::MessageTooLarge)), "{error}");
+}
+
+// RFC 6455 §7.1.1: a server waits for the client to end the stream, but not for one that sends without end
+#[test]
+fn at_most_64_mib_are_dropped_after_the_end() {
+    const MOST: usize = 64 << 20;
+    let builder = Listener::builder().config(Config::new().close_timeout(Some(LONG)));
+    let (mut ws, mut raw) = common::open(builder);
+    let peer = thread::spawn(move || {
+        raw.expect(CLOSE, &close(1000, ""));
+        raw.write(&masked(CLOSE, &close(1000, "")));
+        let (junk, mut sent) = (vec![7; 64 * 1024], 0);
+        while let Ok(count) = raw.stream.write(&junk) {
+            sent += count;
+        }
+        sent
+    });
+    within(move || ws.close(CloseCode::NORMAL, "").map(drop)).unwrap();
+    // What the buffers of both sockets hold is sent, too.
+    let sent = finish(peer);
+    assert!((MOST..MOST + (32 << 20)).contains(&sent), "{sent}");
 }

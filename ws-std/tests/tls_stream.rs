@@ -599,6 +599,20 @@ fn what_a_writer_has_left_encrypted_goes_out_once_the_peer_reads() {
 }
 
 #[test]
+fn at_most_128_kib_are_encrypted_for_a_stream_that_takes_nothing() {
+    for piece in [1000, 10_000, 1 << 20] {
+        let (mut tls, _client) = accepted(Grudging::new);
+        tls.get_ref().writes.store(0, SeqCst);
+        tls.set_write_timeout(Some(Duration::from_millis(1))).unwrap();
+        let mut taken = 0;
+        while let Ok(count) = tls.write(&vec![7; piece]) {
+            taken += count;
+        }
+        assert!((60_000..=128 * 1024).contains(&taken), "{piece}: {taken}");
+    }
+}
+
+#[test]
 fn the_write_time_out_bounds_a_shutdown_of_the_write_side() {
     let (mut tls, mut client) = accepted(Grudging::new);
     tls.get_ref().writes.store(0, SeqCst);
