@@ -367,6 +367,13 @@ mod tests {
     }
 
     #[test]
+    fn an_engine_with_other_settings_is_replaced() {
+        let shelf = shelf(1);
+        put(&shelf, 1, 'x', false);
+        assert_eq!(take(&shelf, Stamp::NONE, 'y'), ('y'.into(), false));
+    }
+
+    #[test]
     fn an_engine_that_was_discarded_is_not_used_again() {
         let shelf = shelf(1);
         let stamp = put(&shelf, 1, 'x', true);
