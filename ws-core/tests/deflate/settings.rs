@@ -1,6 +1,8 @@
 //! What is set is used, and nothing that is secret is shown.
 
-use ws_core::deflate::{DeflateOptions, Deflater, Inflater, Limits, Pool, WindowBits};
+use ws_core::deflate::{
+    Decoder, DeflateOptions, Deflater, Inflater, Limits, Pool, SliceInflater, WindowBits,
+};
 
 use crate::rules::{compressed, noise, text};
 
@@ -86,4 +88,13 @@ fn debug_shows_no_plaintext() {
         assert!(shown.contains("history: History { bits: WindowBits(15), len: "), "{shown}");
         assert!(!shown.contains("85") && !shown.contains("UU"), "{shown}");
     }
+}
+
+#[test]
+fn debug_shows_no_window() {
+    let (mut window, mut decoder) = ([0x55; 256], Decoder::default());
+    assert_eq!(format!("{decoder:?}"), "Decoder { .. }");
+    let inflater = SliceInflater::new(&mut window, &mut decoder, Limits::new()).unwrap();
+    let shown = format!("{inflater:?}");
+    assert!(shown.starts_with("SliceInflater { window: 256, ") && !shown.contains("85"), "{shown}");
 }
