@@ -209,3 +209,15 @@ fn the_length_of_a_slice_is_that_of_a_window() {
         assert!(SliceInflater::new(&mut window, &mut decoder, Limits::new()).is_some(), "{bits}");
     }
 }
+
+#[test]
+fn an_engine_whose_message_was_not_shorter_is_used_again() {
+    let pool = Pool::new();
+    let mut deflater = Deflater::new(&pool, WindowBits::MAX, DeflateOptions::new());
+    let mut payload = Vec::with_capacity(1000);
+    let noise: Vec<u8> =
+        (0..200_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    assert!(!deflater.compress(&noise, &mut payload));
+    let (compressed, most, _) = most_live(|| deflater.compress(&message(0), &mut payload));
+    assert!(compressed && most < 10_000, "{most}");
+}

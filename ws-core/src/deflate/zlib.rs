@@ -183,3 +183,41 @@ impl Engine for Call<'_> {
         end.is_some()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+    use alloc::vec::Vec;
+
+    use super::*;
+    use crate::deflate::{DeflateOptions, Deflater, Pool, WindowBits};
+
+    fn short(payload: &[u8], room: usize) -> Option<usize> {
+        Decoder::new().short(payload, &mut vec![0; room])
+    }
+
+    #[test]
+    fn usual_messages_take_the_short_way() {
+        let mut last_bytes = [false; 2];
+        for len in 1..700_usize {
+            let plain: Vec<u8> = (0..len).map(|i| b"etaoin shr"[i * i % 251 % 10]).collect();
+            let mut payload = Vec::new();
+            Deflater::new(&Pool::new(), WindowBits::MAX, DeflateOptions::new().level(6))
+                .compress_piece(&plain, true, &mut payload);
+            assert_eq!(short(&payload, len + 1), Some(len), "{len}");
+            assert_eq!(short(&payload, len), None, "no room is left");
+            last_bytes[usize::from(payload.ends_with(&[0]))] = true;
+        }
+        assert_eq!(last_bytes, [true; 2]);
+    }
+
+    #[test]
+    fn final_blocks_do_not_take_the_short_way() {
+        // "Hello" with an empty block behind it that is final, or is a final one by itself.
+        let hello = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07];
+        for last in [&[0x04][..], &[0x00, 0x01]] {
+            assert_eq!(short(&[&hello[..], last].concat(), 10), None, "{last:02x?}");
+        }
+        assert_eq!(short(&[&hello[..], &[0x00]].concat(), 10), Some(5));
+    }
+}

@@ -98,3 +98,34 @@ fn debug_shows_no_window() {
     let shown = format!("{inflater:?}");
     assert!(shown.starts_with("SliceInflater { window: 256, ") && !shown.contains("85"), "{shown}");
 }
+
+// To index a whole window before a short message takes longer than compressing it.
+#[test]
+fn a_shared_engine_refers_back_no_further() {
+    let pool = Pool::with_engines(1.try_into().unwrap());
+    let bits = WindowBits::new(12).unwrap();
+    let [mut ours, mut other] = [(); 2].map(|()| Deflater::new(&pool, bits, DeflateOptions::new()));
+    let plain = noise(4000);
+    ours.compress_piece(&plain, true, &mut Vec::new());
+    other.compress_piece(b"other", true, &mut Vec::new());
+    assert!(!ours.compress(&plain[..100], &mut Vec::new()));
+}
+
+#[test]
+fn the_pieces_of_a_message_are_compressed_with_one_engine() {
+    let bits = WindowBits::new(12).unwrap();
+    for takeover in [false, true] {
+        let mut deflater = Deflater::new(&Pool::new(), bits, DeflateOptions::new());
+        if !takeover {
+            deflater = deflater.no_context_takeover();
+        }
+        let plain = noise(3500);
+        for _ in 0..2 {
+            deflater.compress_piece(&plain, false, &mut Vec::new());
+            // An engine that was set up from the history would find half a window.
+            let mut payload = Vec::new();
+            deflater.compress_piece(&plain[..100], true, &mut payload);
+            assert!(payload.len() < 20, "{takeover} {}", payload.len());
+        }
+    }
+}
