@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 
 use ws_core::endpoint::{CloseInfo, Endpoint, EndpointError, Event, Inbound, Next};
-use ws_core::handshake::AcceptResponse;
+use ws_core::handshake::{AcceptResponse, OpenError};
 use ws_core::{Instant, Message, MessageKind, SendError};
 
 /// One direction of a stream.
@@ -103,6 +103,8 @@ pub(super) struct Side {
     partial: Option<(MessageKind, Vec<u8>)>,
     pub(super) end: Option<End>,
     eof: bool,
+    /// The stream has failed.
+    reset: bool,
     /// The stream was dropped.
     pub(super) done: bool,
     /// What `Wait` said last.
@@ -130,6 +132,7 @@ impl Side {
             partial: None,
             end: None,
             eof: false,
+            reset: false,
             done: false,
             until: None,
             serial: 0,
@@ -184,7 +187,7 @@ impl Side {
             Next::Write { mut output, read, until } => {
                 assert!(!output.is_empty(), "nothing to write");
                 if outgoing.refused {
-                    self.endpoint.outbound.receive_reset();
+                    self.receive_reset();
                     return Turn::Progress;
                 }
                 let count = outgoing.write(output.chunk(), most);
@@ -225,6 +228,12 @@ impl Side {
         Turn::Idle(until)
     }
 
+    /// The stream has failed.
+    pub(super) fn receive_reset(&mut self) {
+        self.reset = true;
+        self.endpoint.outbound.receive_reset();
+    }
+
     /// Drops the stream.
     pub(super) fn leave(&mut self, incoming: &mut Pipe, outgoing: &mut Pipe) {
         self.done = true;
@@ -241,7 +250,10 @@ impl Side {
         assert_eq!(self.end, None, "{saw:?} after the end");
         match saw {
             Saw::Request => {
-                self.endpoint.outbound.accept(&AcceptResponse::new()).expect("a request waits");
+                // A request that came before the stream has failed is told, but has no answer any more.
+                let answer = self.endpoint.outbound.accept(&AcceptResponse::new());
+                let expected = if self.reset { Err(OpenError::NoRequest) } else { Ok(()) };
+                assert_eq!(answer, expected);
             }
             Saw::Open => {}
             Saw::Told(told) => self.told.push(told),

@@ -134,7 +134,7 @@ impl Run {
                 0..8 => {
                     self.incoming.ended = true;
                     self.outgoing.refused = true;
-                    self.side.endpoint.outbound.receive_reset();
+                    self.side.receive_reset();
                     (self.disturbed, self.reset) = (true, true);
                 }
                 8..16 => {

@@ -131,7 +131,7 @@ impl Pair {
                 0..8 => {
                     self.pipes.iter_mut().for_each(Pipe::reset);
                     for side in self.sides.iter_mut().filter(|side| !side.done) {
-                        side.endpoint.outbound.receive_reset();
+                        side.receive_reset();
                         side.endpoint.inbound.receive_eof();
                     }
                     self.disturbed = true;
