@@ -12,10 +12,20 @@ recorded() {
     printf '%s\nCommit %s%s.\n\n' "${2%% --record *}" "$recorded_commit" "${3:+, $3}"
 }
 
-# still_counts ROOT FILE PATH...: whether the run in that file tested a commit without changes, and these paths are still the same.
-still_counts() {
+# still_counts ROOT FILE PATH...: whether the run in that file tested a commit without changes, and these paths are still the same,
+# except the unit tests of a source, which no program contains.
+still_counts() (
     counts_root=$1
     counts_commit=$(sed -n '/with changes/d; s/^Commit \([0-9a-f]\{40\}\).*/\1/p' "$2" 2>/dev/null)
     shift 2
-    [ -n "$counts_commit" ] && git -C "$counts_root" diff --quiet "$counts_commit" -- "$@"
-}
+    [ -n "$counts_commit" ] || exit 1
+    cd "$counts_root" && counts_changed=$(git diff --name-only --no-renames "$counts_commit" -- "$@") || exit 1
+    for counts_file in $counts_changed; do
+        case $counts_file in
+            *.rs) [ "$(git show "$counts_commit:$counts_file" | above_unit_tests)" = "$(above_unit_tests <"$counts_file")" ] || exit 1 ;;
+            *) exit 1 ;;
+        esac
+    done
+)
+
+above_unit_tests() { sed '/^#\[cfg(\(all(\)\{0,1\}test/,$d'; }
