@@ -461,6 +461,8 @@ fn burst_std_backlog() -> Outcome {
 /// A thousand clients that connect at the same moment, and the opening handshake of each.
 fn connects(arguments: &[&str]) -> Outcome {
     const COUNT: usize = 1000;
+    // A client that finds no room tries again after a second.
+    const LATE: Duration = Duration::from_millis(900);
     let server = Server::start(arguments, None);
     let dropped = dropped_by_backlogs()?;
     let (connects, opens) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
@@ -480,13 +482,19 @@ fn connects(arguments: &[&str]) -> Outcome {
     let room =
         std::fs::read_to_string("/proc/sys/net/core/somaxconn").map_err(|e| e.to_string())?;
     let room: usize = room.trim().parse().map_err(|_| "no number in somaxconn")?;
-    if arguments.is_empty() && room >= COUNT && dropped > 0 {
-        return Err(format!("the backlog had no room for {dropped} of {COUNT} connects"));
+    // The machine counts for all of its listeners, so this may be another one's, unless a client had to try again.
+    let late = |time: &Duration| *time > LATE;
+    if arguments.is_empty()
+        && room >= COUNT
+        && dropped > 0
+        && connects.lock().expect("a lock").iter().any(late)
+    {
+        return Err(format!("the backlog had no room {dropped} times for {COUNT} connects"));
     }
     let figures = |times: Mutex<Vec<Duration>>| {
         let mut times = times.into_inner().expect("a lock");
         times.sort();
-        let late = times.iter().filter(|time| **time > Duration::from_millis(900)).count();
+        let late = times.iter().filter(|time| late(time)).count();
         let ms = |part: usize| times[(COUNT - 1) * part / 100].as_secs_f64() * 1e3;
         let [median, p99, longest] = [ms(50), ms(99), ms(100)];
         format!(
