@@ -357,7 +357,7 @@ fn an_engine_that_others_have_used_leaves_nothing_behind() {
     }
 }
 
-// RFC 7692 §7.2.3.3: a final block in the middle of a message forgets nothing, wherever the message is cut
+// RFC 7692 §7.2.3.4: a final block in the middle of a message forgets nothing, wherever the message is cut
 #[test]
 fn a_final_block_keeps_the_window_of_its_own_message() {
     let both = [0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0xf2, 0x00, 0x11, 0x00, 0x00];
