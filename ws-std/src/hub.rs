@@ -37,8 +37,8 @@ const QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
 /// If permessage-deflate was agreed on, a message is compressed once for all members that have the same window and no
 /// context takeover. For each other member, that member's thread compresses it. The limits of a queue count
 /// uncompressed bytes. If `set_compression` turned compression off for a socket before it joined, its messages are sent
-/// uncompressed. A hub compresses either all messages to a member or none, so secrets do not belong into one that compresses
-/// (see [`deflate`](crate::deflate)).
+/// uncompressed. A hub compresses either all messages to a member or none. Do not send secrets through one that
+/// compresses; the module `deflate` explains why.
 ///
 /// When the listener is [shut down](crate::ListenerHandle::shutdown), each member leaves the hub too. Its queue is
 /// still written before its Close frame (1001), within half of the remaining time and at most five seconds.
