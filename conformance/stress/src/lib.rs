@@ -6,6 +6,14 @@ pub mod peer;
 pub mod process;
 pub mod service;
 
+#[global_allocator]
+static ALLOCATOR: peak_alloc::PeakAlloc = peak_alloc::PeakAlloc;
+
+/// Returns how many KiB this process has allocated and not freed.
+pub fn live_kib() -> u64 {
+    ALLOCATOR.current_usage() as u64 / 1024
+}
+
 /// What a check returns: what it has measured, or what is wrong.
 pub type Outcome = Result<String, String>;
 

@@ -46,6 +46,8 @@ pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
 #[derive(Debug)]
 pub struct Peer {
     pub tcp: TcpStream,
+    /// A moment before it connected.
+    since: Instant,
 }
 
 /// How a peer goes.
@@ -58,11 +60,12 @@ pub enum Exit {
 
 impl Peer {
     pub fn connect(address: SocketAddr) -> io::Result<Self> {
+        let since = Instant::now();
         let tcp = TcpStream::connect_timeout(&address, LONG)?;
         tcp.set_read_timeout(Some(LONG))?;
         tcp.set_write_timeout(Some(LONG))?;
         tcp.set_nodelay(true)?;
-        Ok(Self { tcp })
+        Ok(Self { tcp, since })
     }
 
     pub fn open(address: SocketAddr, path: &str) -> io::Result<Self> {
@@ -120,6 +123,18 @@ impl Peer {
                     .map_or(1005, |code| u16::from_be_bytes([code[0], code[1]])));
             }
         }
+    }
+
+    /// Fails if the server has ended the connection less than `least` after it began.
+    pub fn is_kept_for(&self, least: Duration) -> Result<(), String> {
+        self.tcp.set_nonblocking(true).map_err(|error| error.to_string())?;
+        let open = match self.tcp.peek(&mut [0]) {
+            Ok(count) => count > 0,
+            Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+        };
+        self.tcp.set_nonblocking(false).map_err(|error| error.to_string())?;
+        let after = self.since.elapsed();
+        if open || after >= least { Ok(()) } else { Err(format!("ended after {after:?} already")) }
     }
 
     /// Waits until the server has ended the connection, by whatever means; drops what arrives.

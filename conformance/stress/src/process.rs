@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -35,6 +35,7 @@ pub fn usage(pid: u32) -> Option<Usage> {
 #[derive(Debug)]
 pub struct Server {
     child: Child,
+    stdout: BufReader<ChildStdout>,
     pub address: SocketAddr,
     pub idle: Usage,
 }
@@ -59,11 +60,11 @@ impl Server {
             .spawn()
             .expect("the server starts");
         let mut line = String::new();
-        let stdout = child.stdout.as_mut().expect("a pipe");
-        BufReader::new(stdout).read_line(&mut line).expect("the server says where it listens");
+        let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
+        stdout.read_line(&mut line).expect("the server says where it listens");
         let address = line.trim().parse().expect("an address");
         let idle = usage(child.id()).expect("the server runs");
-        Self { child, address, idle }
+        Self { child, stdout, address, idle }
     }
 
     pub fn usage(&self) -> Option<Usage> {
@@ -85,11 +86,23 @@ impl Server {
         }
     }
 
+    /// Returns how many KiB the server has allocated and not freed.
+    pub fn live_kib(&mut self) -> Result<u64, String> {
+        self.tell("live")?;
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).map_err(|error| error.to_string())?;
+        line.trim().parse().map_err(|_| format!("no number of KiB: {line:?}"))
+    }
+
+    fn tell(&mut self, command: &str) -> Result<(), String> {
+        let stdin = self.child.stdin.as_mut().ok_or("no pipe")?;
+        writeln!(stdin, "{command}").map_err(|error| error.to_string())
+    }
+
     /// Asks the server to shut down. Returns its exit status and how long it took.
     pub fn shut_down(&mut self, most: Duration) -> Result<(ExitStatus, Duration), String> {
         let begun = Instant::now();
-        let stdin = self.child.stdin.as_mut().ok_or("no pipe")?;
-        stdin.write_all(b"shutdown\n").map_err(|error| error.to_string())?;
+        self.tell("shutdown")?;
         loop {
             if let Some(status) = self.child.try_wait().map_err(|error| error.to_string())? {
                 return Ok((status, begun.elapsed()));

@@ -43,7 +43,7 @@ fn builder(tls: bool) -> ListenerBuilder {
     builder.certificate(&read("server.pem"), &read("server.key")).expect("a valid certificate")
 }
 
-/// Serves until a line arrives at the standard input.
+/// Serves until the standard input says `shutdown` or ends. At `live`, it prints how many KiB it has allocated.
 ///
 /// `--tls` for TLS; `--std-backlog` for a listener with the backlog of the standard library.
 pub fn serve(arguments: &[String]) {
@@ -62,8 +62,10 @@ pub fn serve(arguments: &[String]) {
     };
     let handle = listener.handle();
     thread::spawn(move || {
-        let mut byte = [0];
-        let _ = std::io::stdin().read(&mut byte);
+        let commands = std::io::stdin().lines().map_while(Result::ok);
+        for _ in commands.take_while(|command| command == "live") {
+            println!("{}", crate::live_kib());
+        }
         handle.shutdown(SHUTDOWN);
     });
     let hub = Hub::with_limits(1024, 1 << 20);
