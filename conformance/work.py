@@ -115,6 +115,7 @@ def instructions(path, test, length):
 def grows(path, test, length):
     short, middle, long = (instructions(path, test, times * length) for times in (1, 2, 4))
     first, second = (middle - short) / length, (long - middle) / (2 * length)
+    require(first > 0, "the work does not depend on the length")
     text = "%.1f, then %.1f instructions" % (first, second)
     require(second <= MOST * first, "more than linear: " + text)
     return text

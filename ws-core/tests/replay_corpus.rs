@@ -1,5 +1,7 @@
 //! The fuzz targets' oracles over their committed corpora: what a fuzzer has found once, or should
 //! start from, is checked on every run, by a stable compiler.
+//!
+//! With `CORPORA=FOLDER`, the corpora of that folder are checked instead, such as what a run of the fuzzer has found.
 #![cfg(feature = "endpoint")]
 
 use std::path::Path;
@@ -18,6 +20,8 @@ mod deflate;
 
 fn replay(target: &str, check: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(target);
+    let folder =
+        std::env::var_os("CORPORA").map_or(folder, |corpora| Path::new(&corpora).join(target));
     let mut replayed = 0;
     for entry in std::fs::read_dir(&folder).unwrap() {
         let path = entry.unwrap().path();

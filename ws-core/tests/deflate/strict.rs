@@ -60,7 +60,8 @@ impl Strict {
         Self { window, takeover, seen: Vec::new(), farthest: 0 }
     }
 
-    /// The message with this payload.
+    /// The message with this payload. It may be empty, and may end with a final block. Then the four bytes that are appended
+    /// belong to no block, and mean nothing.
     pub(crate) fn message(&mut self, payload: &[u8]) -> Result<Vec<u8>, &'static str> {
         if !self.takeover {
             self.seen.clear();
@@ -68,6 +69,9 @@ impl Strict {
         let start = self.seen.len();
         let bytes = [payload, &[0, 0, 0xff, 0xff]].concat();
         let mut bits = Bits { bytes: &bytes, at: 0 };
+        if payload.is_empty() {
+            bits.at = 8 * bytes.len();
+        }
         while bits.at < 8 * bytes.len() {
             let last = bits.bit()? == 1;
             match bits.number(2)? {
@@ -117,6 +121,9 @@ impl Strict {
             }
             if last {
                 bits.at = bits.at.next_multiple_of(8);
+                if bits.at == 8 * payload.len() {
+                    break;
+                }
             }
         }
         let message = self.seen[start..].to_vec();

@@ -415,9 +415,9 @@ pub fn again_and_again(settings: &Settings, faults: &[Fault]) {
                     {
                         let name = format!("{fault:?} at every {n}, {most} bytes, {at_server}");
                         let plan = Plan::new(fault, When::Every(n), most);
-                        settings
-                            .run(&name, client, service, plan, at_server)
-                            .assert_complete(&name);
+                        let outcome = settings.run(&name, client, service, plan, at_server);
+                        outcome.assert_complete(&name);
+                        assert_ne!(outcome.hits, 0, "{name}: nothing failed");
                     }
                 }
             }
