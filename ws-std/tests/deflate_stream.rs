@@ -25,7 +25,17 @@ fn a_long_message_is_compressed_and_inflated_in_pieces() {
     // The engines are slow when they are not optimised.
     const LEN: usize = if cfg!(debug_assertions) { 16 << 20 } else { 64 << 20 };
     const MOST: usize = 4 << 20;
-    let config = Config::new().max_message(LEN as u64);
+    // The first one makes the buffers and the engines. In an emulator, it also has the code translated.
+    send_in_pieces(1 << 20);
+    let before = peak();
+    send_in_pieces(LEN);
+    let more = peak() - before;
+    assert!(more < MOST, "{more} bytes");
+}
+
+/// Sends a message of this length, which neither side ever has as a whole.
+fn send_in_pieces(len: usize) {
+    let config = Config::new().max_message(len as u64);
     let builder = Listener::builder().config(config).deflate(Compression::default());
     let listener = builder.bind("127.0.0.1:0").unwrap();
     let url = format!("ws://{}", listener.local_addr().unwrap());
@@ -34,13 +44,12 @@ fn a_long_message_is_compressed_and_inflated_in_pieces() {
         .flat_map(|line| format!("{} GET /item/{} 200\n", line * 7919, line % 97).into_bytes())
         .collect();
     let block = &block[..32 * 1024];
-    let before = peak();
-    let received = thread::scope(|scope| {
+    thread::scope(|scope| {
         let writer = scope.spawn(move || {
             let connector = Connector::builder().config(config).deflate(Compression::default());
             let mut client = connector.connect(&url).unwrap();
             let mut message = client.write_stream(MessageKind::Text);
-            for _ in 0..LEN / block.len() {
+            for _ in 0..len / block.len() {
                 message.write_all(block).unwrap();
             }
             message.finish().unwrap();
@@ -50,7 +59,7 @@ fn a_long_message_is_compressed_and_inflated_in_pieces() {
         let mut message = server.read_stream().unwrap().unwrap();
         let mut buffer = vec![0; block.len()];
         let mut received = 0;
-        while received < LEN {
+        while received < len {
             message.read_exact(&mut buffer).unwrap();
             assert!(buffer == block);
             received += buffer.len();
@@ -58,9 +67,5 @@ fn a_long_message_is_compressed_and_inflated_in_pieces() {
         assert_eq!(message.read(&mut buffer).unwrap(), 0);
         assert_eq!(server.read().unwrap(), None);
         assert!(writer.join().unwrap().clean);
-        received
     });
-    assert_eq!(received, LEN);
-    let more = peak() - before;
-    assert!(more < MOST, "{more} bytes");
 }
