@@ -51,8 +51,8 @@ pub(crate) fn inflate_any(data: &[u8]) {
         let _ = next_message(&mut other, setup.room, &[[0x4b, 0x04, 0x00]]);
     }
 
-    // This decoder is a second opinion on what is valid. It knows neither the limits nor which trees are invalid, so it accepts
-    // more, but nothing less.
+    // This decoder is a second opinion on what is valid. It knows neither the limits nor which trees are invalid, so it may
+    // accept more, never less.
     let mut strict = Strict::new(1 << 15, setup.takeover);
     for (message, (bytes, result)) in messages.iter().zip(&outcomes) {
         match (strict.message(message[0]), result) {

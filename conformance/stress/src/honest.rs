@@ -14,7 +14,7 @@ const CLIENTS: usize = 4;
 const PAUSE: Duration = Duration::from_millis(4);
 /// What one echo may take on a machine that is busy with the attack, too.
 const MOST: Duration = Duration::from_secs(2);
-/// What 99 of 100 may take at most.
+/// What 99 of 100 may take at most, if there are as many.
 const P99_MOST: Duration = Duration::from_millis(500);
 
 /// Clients that send messages and check the answers, until they are told to stop.
@@ -47,7 +47,7 @@ impl Honest {
     ///
     /// # Errors
     ///
-    /// If a client had no right answer, or the 99th percentile is above half a second.
+    /// If a client had no right answer, or the 99th percentile of at least 100 echoes is above half a second.
     pub fn latency(self) -> Result<String, String> {
         self.stop.store(true, Ordering::Relaxed);
         let mut all = Vec::new();
@@ -67,7 +67,7 @@ impl Honest {
             ms(99),
             ms(100)
         );
-        if at(99) > P99_MOST { Err(figures) } else { Ok(figures) }
+        if all.len() >= 100 && at(99) > P99_MOST { Err(figures) } else { Ok(figures) }
     }
 }
 

@@ -1,17 +1,16 @@
 //! What the attacks and the soak share: the server as a process of its own, what Linux says about a process, and peers that
 //! are played byte by byte.
 
+use peak_alloc::PeakAlloc;
+
 pub mod honest;
 pub mod peer;
 pub mod process;
 pub mod service;
 
-#[global_allocator]
-static ALLOCATOR: peak_alloc::PeakAlloc = peak_alloc::PeakAlloc;
-
-/// Returns how many KiB this process has allocated and not freed.
+/// Returns how many KiB this process has allocated and not freed, if its allocator is `PeakAlloc`.
 pub fn live_kib() -> u64 {
-    ALLOCATOR.current_usage() as u64 / 1024
+    PeakAlloc.current_usage() as u64 / 1024
 }
 
 /// What a check returns: what it has measured, or what is wrong.

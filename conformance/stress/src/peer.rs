@@ -125,16 +125,19 @@ impl Peer {
         }
     }
 
-    /// Fails if the server has ended the connection less than `least` after it began.
+    /// Fails if the server has sent something, or ended the connection, less than `least` after it began.
     pub fn is_kept_for(&self, least: Duration) -> Result<(), String> {
         self.tcp.set_nonblocking(true).map_err(|error| error.to_string())?;
-        let open = match self.tcp.peek(&mut [0]) {
-            Ok(count) => count > 0,
-            Err(error) => error.kind() == io::ErrorKind::WouldBlock,
-        };
+        // What a server sends would be a refusal.
+        let open = matches!(self.tcp.peek(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock);
         self.tcp.set_nonblocking(false).map_err(|error| error.to_string())?;
-        let after = self.since.elapsed();
+        let after = self.age();
         if open || after >= least { Ok(()) } else { Err(format!("ended after {after:?} already")) }
+    }
+
+    /// How long ago it began to connect.
+    pub fn age(&self) -> Duration {
+        self.since.elapsed()
     }
 
     /// Waits until the server has ended the connection, by whatever means; drops what arrives.

@@ -2,10 +2,12 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use ws_std::deflate::{Compression, Pool};
 use ws_std::{CloseCode, Config, Hub, Incoming, Listener, ListenerBuilder, Message, WebSocket};
 
 /// How long an opening handshake may take.
@@ -17,6 +19,8 @@ pub const CLOSING: Duration = Duration::from_secs(1);
 pub const SHUTDOWN: Duration = Duration::from_secs(3);
 /// The longest message.
 pub const MAX_MESSAGE: u64 = 4 << 20;
+/// How many engines the server's pool keeps of each kind.
+const ENGINES: NonZeroUsize = NonZeroUsize::new(2).unwrap();
 /// The panic of a handler that is meant to panic. Any other panic ends the server.
 const ON_PURPOSE: &str = "on purpose";
 
@@ -33,7 +37,7 @@ fn builder(tls: bool) -> ListenerBuilder {
         .close_timeout(Some(CLOSING));
     let builder = Listener::builder()
         .config(config)
-        .deflate(ws_std::deflate::Compression::new(&ws_std::deflate::Pool::new()))
+        .deflate(Compression::new(&Pool::with_engines(ENGINES)))
         .handshake_timeout(Some(HANDSHAKE))
         .write_timeout(Some(PATIENCE));
     if !tls {

@@ -60,7 +60,7 @@ impl Strict {
         Self { window, takeover, seen: Vec::new(), farthest: 0 }
     }
 
-    /// The message with this payload. It may be empty, and may end with a final block. Then the four bytes that are appended
+    /// The message with this payload. If the payload is empty, or ends with a final block, the four bytes that are appended
     /// belong to no block, and mean nothing.
     pub(crate) fn message(&mut self, payload: &[u8]) -> Result<Vec<u8>, &'static str> {
         if !self.takeover {
