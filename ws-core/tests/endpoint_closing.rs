@@ -657,3 +657,25 @@ fn a_chain_of_causes_says_nothing_twice() {
         assert!(error.source().is_none(), "{error}");
     }
 }
+
+// RFC 6455 §7.1.7: what arrived before a reset is still read. If it breaks a rule, there is nobody to send a Close frame to
+#[test]
+fn an_error_found_after_a_reset_is_told_and_not_sent() {
+    for role in ROLES {
+        let cases = [
+            (to(role, FIN | TEXT, b"\xff"), InvalidUtf8),
+            (to(role, FIN | CONT, b""), UnexpectedContinuation),
+        ];
+        for (bad, error) in cases {
+            let mut endpoint = open(role, Config::new());
+            let stream = [to(role, FIN | TEXT, b"one"), bad].concat();
+            assert_eq!(endpoint.inbound.receive(&stream), stream.len());
+            endpoint.outbound.receive_reset();
+            let told: Vec<_> = core::iter::from_fn(|| event(&mut endpoint, false)).collect();
+            assert_eq!(told, [text("one"), failed(error)], "{role:?}");
+            assert_eq!(run(&mut endpoint, 0), [Answer::Done]);
+            assert_eq!(endpoint.close_info(), info(CloseCode::ABNORMAL, "", false, false, None));
+            is_over(&mut endpoint, role);
+        }
+    }
+}
