@@ -98,19 +98,26 @@ fn slow_heads() -> Outcome {
     beside(&server, || {
         let mut peers = (0..COUNT).map(|_| connect(&server)).collect::<Result<Vec<_>, _>>()?;
         let head = request("/");
-        let begun = Instant::now();
-        for byte in head.iter().take(60) {
+        let (begun, mut checked) = (Instant::now(), false);
+        for byte in &head[..head.len() - 1] {
             for peer in &mut peers {
                 // The server may have ended it.
                 let _ = peer.tcp.write_all(&[*byte]);
             }
             thread::sleep(Duration::from_millis(30));
-            // Before the first of them are ended.
-            if begun.elapsed() > HANDSHAKE / 2 {
+            if !checked && begun.elapsed() > HANDSHAKE - Duration::from_millis(300) {
+                peers.iter().try_for_each(|peer| peer.is_kept_for(HANDSHAKE))?;
+                checked = true;
+            }
+            if begun.elapsed() > HANDSHAKE + Duration::from_secs(1) {
                 break;
             }
         }
-        end_at_their_timeout(&mut peers)?;
+        // If the time-out began anew with each byte, they would end later.
+        for peer in &mut peers {
+            peer.wait_for_end(HANDSHAKE - Duration::from_secs(1))?;
+            peer.is_kept_for(HANDSHAKE)?;
+        }
         Ok(format!("{COUNT} ended by the server; "))
     })
 }
