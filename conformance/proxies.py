@@ -22,7 +22,7 @@ NAME = "server.invalid"
 USER, PASSWORD = "user", "p:a/s s"
 LOGIN = "user:p%3Aa%2Fs%20s@"
 WRONG = "user:wrong-password@"
-# The time-out of tinyproxy and squid for silent tunnels in these checks, in seconds.
+# How long a tunnel through tinyproxy or squid may be silent in these checks, in seconds.
 IDLE = 1
 
 
@@ -64,7 +64,9 @@ class Proxy(Process):
         hosts = self.write("hosts", "127.0.0.1 localhost " + NAME)
         lines = ["http_port 127.0.0.1:%d" % self.port, "hosts_file " + hosts, "pid_filename none", "cache deny all",
                  "access_log none", "cache_log stdio:/dev/null", "coredump_dir /tmp", "shutdown_lifetime 0 seconds",
-                 "via off", "pinger_enable off", "read_timeout %d seconds" % IDLE]
+                 "via off", "pinger_enable off",
+                 # It counts whole seconds of the clock, so that this time-out can end a tunnel up to a second too early.
+                 "read_timeout %d seconds" % (IDLE + 1)]
         if login:
             lines += ["auth_param basic program /usr/lib/squid/basic_ncsa_auth " + passwords,
                       "auth_param basic realm proxy", "acl users proxy_auth REQUIRED", "http_access allow users",
@@ -145,7 +147,7 @@ class Client:
             ended = time.monotonic() - begin
             require(silent.child.wait(20) == 1 and "the connection ended: lost without a Close frame" in silent.stderr(),
                     "the client on the silent connection prints " + silent.stderr()[-300:])
-            time.sleep(max(0, begin + 2.5 * IDLE - time.monotonic()))
+            time.sleep(max(0, begin + 5 * IDLE - time.monotonic()))
             require(pinging.alive(), "pings do not keep the connection open: " + pinging.stderr()[-300:])
             pinging.child.send_signal(2)
             require(pinging.child.wait(20) == 0, "status %s: %s" % (pinging.child.returncode, pinging.stderr()[-300:]))
