@@ -94,7 +94,7 @@ fn close_does_not_wait_for_a_writer_that_is_blocked() {
     let error = finish(writing);
     assert!(matches!(error, Error::Io(_)), "{error:?}");
     let ended = begun.elapsed();
-    assert!(ended >= close_timeout && ended < 2 * close_timeout, "{ended:?}");
+    assert!(ended + RESOLUTION >= close_timeout && ended < 2 * close_timeout, "{ended:?}");
 }
 
 /// A peer that takes a little now and then, until it is told to take the rest.
@@ -116,7 +116,7 @@ const WRITE_TIMEOUT: Duration = slow_millis(1000);
 
 fn is_in_time(begun: Instant) {
     let took = begun.elapsed();
-    assert!(took >= WRITE_TIMEOUT && took < WRITE_TIMEOUT * 2, "{took:?}");
+    assert!(took + RESOLUTION >= WRITE_TIMEOUT && took < WRITE_TIMEOUT * 2, "{took:?}");
 }
 
 #[test]
@@ -337,7 +337,7 @@ fn a_connection_ends_within_the_time_that_is_set() {
     within(move || while let Ok(Some(_)) = reader.read() {});
     assert!(finish(sending).is_err());
     let took = begun.elapsed();
-    assert!(took >= closing && took < Duration::from_secs(4), "{took:?}");
+    assert!(took + RESOLUTION >= closing && took < Duration::from_secs(4), "{took:?}");
     drop(go_on);
     finish(peer);
 }
@@ -361,7 +361,7 @@ fn a_connection_ends_within_the_time_that_is_set_whoever_writes() {
     writer.queue_close(CloseCode::NORMAL, "").unwrap();
     within(move || while let Ok(Some(_)) = reader.read() {});
     let took = begun.elapsed();
-    assert!(took >= time && took < Duration::from_secs(4), "{took:?}");
+    assert!(took + RESOLUTION >= time && took < Duration::from_secs(4), "{took:?}");
     drop(go_on);
     finish(peer);
 }

@@ -144,7 +144,7 @@ fn client_handshake_deadline_covers_the_whole_handshake() {
         let client = Connector::builder().handshake_timeout(Some(timeout));
         let error = within(move || client.connect(&url)).unwrap_err();
         assert!(matches!(error, Error::Timeout(Deadline::Handshake)), "{error:?}");
-        assert!(begun.elapsed() >= timeout);
+        assert!(begun.elapsed() + RESOLUTION >= timeout);
         assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
         finish(server);
     }
@@ -415,7 +415,7 @@ fn client_close_waits_a_bounded_time_for_a_silent_server() {
     thread::sleep(2 * timeout);
     let begun = Instant::now();
     let info = within(move || ws.close(CloseCode::NORMAL, "")).unwrap();
-    assert!(begun.elapsed() >= timeout, "{:?}", begun.elapsed());
+    assert!(begun.elapsed() + RESOLUTION >= timeout, "{:?}", begun.elapsed());
     assert!(begun.elapsed() < Duration::from_secs(10));
     assert_eq!((info.code, info.clean, info.by_us), (CloseCode::ABNORMAL, false, true));
     assert_eq!(finish(server), (close(1000, ""), Vec::new()));

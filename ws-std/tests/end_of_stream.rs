@@ -122,7 +122,8 @@ fn a_drop_waits_for_no_longer_than_the_close_timeout() {
     let begun = Instant::now();
     let (ws, _) = reads_to_the_end(ws, 0);
     drop(ws);
-    assert!((timeout..SOON).contains(&begun.elapsed()), "{:?}", begun.elapsed());
+    let took = begun.elapsed();
+    assert!(took + RESOLUTION >= timeout && took < SOON, "{took:?}");
 }
 
 // The peer goes on taking output, which puts off the end of a read, but not that of a drop.

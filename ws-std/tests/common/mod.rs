@@ -14,6 +14,9 @@ use ws_std::{AcceptResponse, CloseInfo, Config, Incoming, ListenerBuilder, Trans
 /// More than anything here takes unless it hangs.
 pub const LONG: Duration = slow_millis(60_000);
 
+/// The resolution of time-outs: one may end so much too early.
+pub const RESOLUTION: Duration = Duration::from_millis(1);
+
 /// How many times longer than usual the time-outs are that are tested beside work: a sanitiser makes the work slow.
 pub const SLOWNESS: u32 = if cfg!(sanitised) { 5 } else { 1 };
 

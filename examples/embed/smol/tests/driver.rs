@@ -160,7 +160,8 @@ fn a_silent_client_is_dropped_at_the_handshake_deadline() {
     let start = Instant::now();
     let client = async {
         assert_eq!(far.read(&mut [0; 10]).await.unwrap(), 0);
-        assert!(start.elapsed() >= Duration::from_millis(300));
+        // Time-outs have a resolution of a millisecond, so it may end so much too early.
+        assert!(start.elapsed() >= Duration::from_millis(299));
         assert!(start.elapsed() < Duration::from_secs(2));
         drop(far);
     };
