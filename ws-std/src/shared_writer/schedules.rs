@@ -110,7 +110,10 @@ fn everything_is_written(writers: u8, closes: bool) {
 
 #[test]
 fn one_writer_and_the_reader_leave_nothing() {
-    at_random(|| everything_is_written(1, false));
+    // Only one order in some thousands shows that the holder of the stream has to look again.
+    for _ in 0..5 {
+        at_random(|| everything_is_written(1, false));
+    }
 }
 
 #[test]
