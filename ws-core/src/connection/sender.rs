@@ -813,3 +813,30 @@ fn put(header: &FrameHeader, payload: &[u8], out: &mut [u8]) -> usize {
     };
     len.saturating_add(written)
 }
+
+#[cfg(all(test, target_pointer_width = "64"))]
+mod tests {
+    use super::*;
+    use crate::Config;
+
+    // The general path gives the same frames, so nothing else shows which way they are made.
+    #[test]
+    fn whole_messages_of_6_to_65_534_bytes_take_the_fast_path() {
+        let key = Some(MaskingKey::new([0; 4]));
+        let mut out = [0; 65_550];
+        let mut short = |config, frame, len, key| {
+            let mut sender = Sender::new(Role::Server, config, true);
+            sender.put_short(frame, &[0; 65_535][..len], key, &mut out)
+        };
+        for frame in [MessageKind::Text, MessageKind::Binary].map(DataFrame::new) {
+            for (len, header) in [(6, 2), (125, 2), (126, 4), (65_534, 4)] {
+                assert_eq!(short(Config::new(), frame, len, None), Some(header + len));
+                assert_eq!(short(Config::new(), frame, len, key), Some(header + 4 + len));
+            }
+            assert_eq!(short(Config::new(), frame, 65_535, None), None);
+            let limited = Config::new().max_outgoing_frame(10);
+            assert_eq!(short(limited, frame, 10, None), Some(12));
+            assert_eq!(short(limited, frame, 11, None), None);
+        }
+    }
+}
