@@ -672,7 +672,8 @@ impl fmt::Debug for Receiver {
 #[cfg(test)]
 mod both_ways_agree;
 
-#[cfg(all(test, target_pointer_width = "64"))]
+#[cfg(test)]
+#[cfg(target_pointer_width = "64")]
 mod tests {
     use std::vec::Vec;
 

@@ -814,7 +814,8 @@ fn put(header: &FrameHeader, payload: &[u8], out: &mut [u8]) -> usize {
     len.saturating_add(written)
 }
 
-#[cfg(all(test, target_pointer_width = "64"))]
+#[cfg(test)]
+#[cfg(target_pointer_width = "64")]
 mod tests {
     use super::*;
     use crate::Config;
