@@ -79,7 +79,11 @@ class File:
         self.tests = set()
         self.test_modules = set()
         for at, line in enumerate(self.lines):
-            module = re.match(r"mod (\w+)([ ;])", self.lines[at + 1]) if line == "#[cfg(test)]" else None
+            if not re.match(r"#\[cfg\((test\b|all\(test\b)", line):
+                continue
+            # Other attributes may follow.
+            item = next(text for text in self.lines[at + 1:] if not text.startswith("#["))
+            module = re.match(r"mod (\w+)([ ;])", item)
             if module and module[2] == ";":
                 folder = path.parent if path.name in ("mod.rs", "lib.rs") else path.with_suffix("")
                 self.test_modules.add(folder / (module[1] + ".rs"))

@@ -5,12 +5,17 @@ use shuttle::rand::{Rng, thread_rng};
 use shuttle::scheduler::{DfsScheduler, PctScheduler, RandomScheduler, Scheduler};
 use shuttle::{Config, Runner, thread};
 
-/// How many orders each test tries.
+/// How many orders most tests try.
 const ORDERS: usize = 5_000;
 
 /// Tries orders in which any thread goes on at each step.
 pub(crate) fn at_random(run: impl Fn() + Send + Sync + 'static) {
-    try_orders(RandomScheduler::new(ORDERS), run);
+    at_random_times(1, run);
+}
+
+/// Does the same, and tries so many times as many orders.
+pub(crate) fn at_random_times(times: usize, run: impl Fn() + Send + Sync + 'static) {
+    try_orders(RandomScheduler::new(times * ORDERS), run);
 }
 
 /// Tries orders in which threads have priorities that change three times.

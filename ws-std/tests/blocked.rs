@@ -116,7 +116,7 @@ const WRITE_TIMEOUT: Duration = slow_millis(1000);
 
 fn is_in_time(begun: Instant) {
     let took = begun.elapsed();
-    assert!(took + RESOLUTION >= WRITE_TIMEOUT && took < WRITE_TIMEOUT * 2, "{took:?}");
+    assert!(took >= WRITE_TIMEOUT && took < WRITE_TIMEOUT * 2, "{took:?}");
 }
 
 #[test]

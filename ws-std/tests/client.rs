@@ -144,7 +144,7 @@ fn client_handshake_deadline_covers_the_whole_handshake() {
         let client = Connector::builder().handshake_timeout(Some(timeout));
         let error = within(move || client.connect(&url)).unwrap_err();
         assert!(matches!(error, Error::Timeout(Deadline::Handshake)), "{error:?}");
-        assert!(begun.elapsed() + RESOLUTION >= timeout);
+        assert!(begun.elapsed() >= timeout);
         assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
         finish(server);
     }

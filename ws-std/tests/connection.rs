@@ -248,7 +248,7 @@ fn a_read_time_out_can_be_read_on_after() {
     client.write(&bytes[..7]);
     let begun = Instant::now();
     assert!(matches!(ws.read(), Err(Error::Timeout(Deadline::Read))));
-    assert!(begun.elapsed() + RESOLUTION >= timeout);
+    assert!(begun.elapsed() >= timeout);
     assert!(matches!(ws.read_ref(), Err(Error::Timeout(Deadline::Read))));
     client.write(&bytes[7..]);
     ws.set_read_timeout(None);

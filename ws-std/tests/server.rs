@@ -267,7 +267,7 @@ fn server_handshake_deadline_covers_the_whole_request() {
         }
         let error = finish(server).unwrap_err();
         assert!(matches!(error, Error::Timeout(Deadline::Handshake)), "{error:?}");
-        assert!(begun.elapsed() + RESOLUTION >= timeout);
+        assert!(begun.elapsed() >= timeout);
         assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     }
 }

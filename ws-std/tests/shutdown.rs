@@ -216,7 +216,7 @@ fn who_does_not_answer_is_cut() {
         server.handle.shutdown(patience);
         finish(server.accepting);
         let took = begun.elapsed();
-        assert!(took + RESOLUTION >= patience && took < Duration::from_secs(10), "{took:?}");
+        assert!(took >= patience && took < Duration::from_secs(10), "{took:?}");
         silent.expect(CLOSE, &close(1001, ""));
         let mut rest = Vec::new();
         let _ = silent.stream.read_to_end(&mut rest);
@@ -429,10 +429,7 @@ fn the_patience_ends_without_a_thread_that_accepts() {
         handle.shutdown(Duration::from_millis(500));
         finish(server);
         let took = begun.elapsed();
-        assert!(
-            took + RESOLUTION >= Duration::from_millis(500) && took < Duration::from_secs(5),
-            "{took:?}"
-        );
+        assert!(took >= Duration::from_millis(500) && took < Duration::from_secs(5), "{took:?}");
     }
 }
 

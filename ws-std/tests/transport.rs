@@ -266,7 +266,7 @@ fn a_read_that_wakes_up_early_waits_on() {
         ws.set_read_timeout(Some(timeout));
         let begun = Instant::now();
         assert!(matches!(ws.read(), Err(Error::Timeout(Deadline::Read))));
-        assert!(begun.elapsed() + RESOLUTION >= timeout);
+        assert!(begun.elapsed() >= timeout);
         ws.set_read_timeout(None);
         let late = thread::spawn(move || {
             thread::sleep(timeout);

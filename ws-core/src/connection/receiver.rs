@@ -679,23 +679,24 @@ mod tests {
 
     use super::*;
 
-    /// A frame whose payload and key are zeros.
-    fn frame(first: u8, len: u16) -> Vec<u8> {
+    /// A frame to this role, whose payload and key are zeros.
+    fn frame(to: Role, first: u8, len: u16) -> Vec<u8> {
+        let (mask, key) = if to == Role::Server { (0x80, 4) } else { (0, 0) };
         let mut frame = Vec::from([first]);
         match len {
-            0..126 => frame.push(0x80 | len as u8),
+            0..126 => frame.push(mask | len as u8),
             _ => {
-                frame.push(0xfe);
+                frame.push(mask | 126);
                 frame.extend(len.to_be_bytes());
             }
         }
-        frame.resize(frame.len() + 4 + usize::from(len), 0);
+        frame.resize(frame.len() + key + usize::from(len), 0);
         frame
     }
 
     /// How long the message in a frame is that takes the fast path.
     fn short(receiver: &Receiver, first: u8, len: u16) -> Option<usize> {
-        let mut frame = frame(first, len);
+        let mut frame = frame(receiver.role, first, len);
         let mut input = Input::new(&mut frame);
         let chunk = match first & 0x40 {
             0 => receiver.whole(&mut input, TextCheck::Here),
@@ -707,18 +708,27 @@ mod tests {
     // The general path gives the same messages, so nothing else shows which way they come.
     #[test]
     fn whole_messages_of_up_to_16_kib_take_the_fast_path() {
-        let receiver = Receiver::new(Role::Server, Config::new(), true);
-        for first in [0x81, 0x82, 0xc1, 0xc2] {
-            for len in [0, 1, 125, 126, 16_384] {
-                assert_eq!(short(&receiver, first, len), Some(len.into()), "{first:02x}");
+        for role in [Role::Client, Role::Server] {
+            let receiver = Receiver::new(role, Config::new(), true);
+            for first in [0x81, 0x82, 0xc1, 0xc2] {
+                for len in [0, 1, 125, 126, 16_384] {
+                    assert_eq!(short(&receiver, first, len), Some(len.into()), "{first:02x}");
+                }
+                assert_eq!(short(&receiver, first, 16_385), None, "{first:02x}");
+                let limited = Receiver::new(role, Config::new().max_frame(10), true);
+                assert_eq!(short(&limited, first, 10), Some(10), "{first:02x}");
+                assert_eq!(short(&limited, first, 11), None, "{first:02x}");
+                let limited = Receiver::new(role, Config::new().max_message(10), true);
+                assert_eq!(short(&limited, first, 10), Some(10), "{first:02x}");
+                // The limit is that of the plaintext.
+                let compressed = first & 0x40 != 0;
+                assert_eq!(short(&limited, first, 11), compressed.then_some(11), "{first:02x}");
             }
-            assert_eq!(short(&receiver, first, 16_385), None, "{first:02x}");
-            let limited = Receiver::new(Role::Server, Config::new().max_frame(10), true);
-            assert_eq!(short(&limited, first, 10), Some(10), "{first:02x}");
-            assert_eq!(short(&limited, first, 11), None, "{first:02x}");
-        }
-        for other in [0x01, 0x80, 0x89, 0xc0, 0xc9] {
-            assert_eq!(short(&receiver, other, 1), None, "{other:02x}");
+            for other in [0x01, 0x80, 0x89, 0xc0, 0xc9] {
+                assert_eq!(short(&receiver, other, 1), None, "{other:02x}");
+            }
+            let plain = Receiver::new(role, Config::new(), false);
+            assert_eq!(short(&plain, 0xc1, 1), None);
         }
     }
 }

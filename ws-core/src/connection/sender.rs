@@ -822,7 +822,7 @@ mod tests {
 
     // The general path gives the same frames, so nothing else shows which way they are made.
     #[test]
-    fn whole_messages_of_6_to_65_534_bytes_take_the_fast_path() {
+    fn whole_messages_of_up_to_65_534_bytes_take_the_fast_path_if_their_frame_fills_a_word() {
         let key = Some(MaskingKey::new([0; 4]));
         let mut out = [0; 65_550];
         let mut short = |config, frame, len, key| {
@@ -834,7 +834,10 @@ mod tests {
                 assert_eq!(short(Config::new(), frame, len, None), Some(header + len));
                 assert_eq!(short(Config::new(), frame, len, key), Some(header + 4 + len));
             }
-            assert_eq!(short(Config::new(), frame, 65_535, None), None);
+            assert_eq!(short(Config::new(), frame, 2, key), Some(8));
+            for (len, key) in [(5, None), (1, key), (65_535, None), (65_535, key)] {
+                assert_eq!(short(Config::new(), frame, len, key), None);
+            }
             let limited = Config::new().max_outgoing_frame(10);
             assert_eq!(short(limited, frame, 10, None), Some(12));
             assert_eq!(short(limited, frame, 11, None), None);

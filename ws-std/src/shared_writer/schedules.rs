@@ -8,7 +8,7 @@ use shuttle::sync::Arc;
 use ws_core::endpoint::Endpoint;
 
 use super::*;
-use crate::schedules::{at_random, let_others_go_on, with_few_switches};
+use crate::schedules::{at_random, at_random_times, let_others_go_on, with_few_switches};
 
 /// Each thread puts this much into the output, one after the other.
 const EACH: u8 = 2;
@@ -111,9 +111,7 @@ fn everything_is_written(writers: u8, closes: bool) {
 #[test]
 fn one_writer_and_the_reader_leave_nothing() {
     // Only one order in some thousands shows that the holder of the stream has to look again.
-    for _ in 0..5 {
-        at_random(|| everything_is_written(1, false));
-    }
+    at_random_times(5, || everything_is_written(1, false));
 }
 
 #[test]
