@@ -107,14 +107,15 @@ pub(crate) struct Plan {
     pub(crate) capacity: usize,
 }
 
-/// What a long search has to reach on both sides: bit 2n for the server, bit 2n + 1 for the client.
-pub(crate) const REACHED: [&str; 11] = [
+/// What the searches have to reach on both sides: bit 2n for the server, bit 2n + 1 for the client.
+pub(crate) const REACHED: [&str; 12] = [
     "the deadline of the opening handshake",
     "the deadline of a keepalive Ping",
     "the deadline of a Pong",
     "the deadline of idle_timeout",
     "the deadline of the closing handshake",
     "the deadline of output that a peer that has ended does not take",
+    "the same deadline without close_timeout, after pong_timeout",
     "64 KiB of output, which hold events back",
     "a clean close that this side began",
     "a clean close that both sides began",
@@ -317,8 +318,8 @@ impl World {
             // Both have 64 KiB of output, and one more message than the other can hold back.
             let both_hold = self.sides.iter().all(|side| side.log.holds);
             if both_hold {
-                self.reach(10, 0);
-                self.reach(10, 1);
+                self.reach(11, 0);
+                self.reach(11, 1);
             }
             if is_sound && is_open && !both_hold {
                 self.check_rest()?;
@@ -444,11 +445,11 @@ impl World {
             let codes = (server.sent == Some(client.code), client.sent == Some(server.code));
             match (server.by_us, client.by_us) {
                 (true, true) => {
-                    self.reach(8, 0);
-                    self.reach(8, 1);
+                    self.reach(9, 0);
+                    self.reach(9, 1);
                 }
-                (true, false) => self.reach(7, 0),
-                (false, true) => self.reach(7, 1),
+                (true, false) => self.reach(8, 0),
+                (false, true) => self.reach(8, 1),
                 (false, false) => return Err("neither has closed first".into()),
             }
             if codes != (true, true) {
@@ -465,10 +466,13 @@ impl World {
     /// Notes which deadlines a side has reached.
     fn note(&mut self, index: usize) {
         let side = &mut self.sides[index];
+        let is_patient = side.out().close_timeout().is_none();
         let (dropped, info) = (side.out().has_dropped(), side.endpoint.close_info());
         let (log, watch) = (&side.log, &self.wires[1 - index].watch);
         let sent = info.as_ref().is_some_and(|info| info.sent.is_some());
         let began = info.is_some_and(|info| info.by_us);
+        let drained =
+            log.done && log.told_eof && !log.told_reset && dropped && log.failed.is_none();
         let reached = [
             log.failed == Some(EndpointError::HandshakeTimeout),
             watch.pings.iter().any(Vec::is_empty),
@@ -480,14 +484,15 @@ impl World {
                 && !log.told_eof
                 && !log.told_reset
                 && log.failed.is_none(),
-            log.done && log.told_eof && !log.told_reset && dropped && log.failed.is_none(),
+            drained && !is_patient,
+            drained && is_patient,
             log.holds,
         ];
         for (what, _) in reached.iter().enumerate().filter(|(_, reached)| **reached) {
             self.reach(what, index);
         }
         if self.sides[index].log.told_reset {
-            self.reach(9, index);
+            self.reach(10, index);
         }
     }
 }
