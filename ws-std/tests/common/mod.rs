@@ -14,7 +14,7 @@ use ws_std::{AcceptResponse, CloseInfo, Config, Incoming, ListenerBuilder, Trans
 /// More than anything here takes unless it hangs.
 pub const LONG: Duration = slow_millis(60_000);
 
-/// The core counts whole milliseconds: a time-out of it that begins within one may end so much too early.
+/// The core counts whole milliseconds, so a time-out that begins in the middle of one may end up to this much too early.
 pub const RESOLUTION: Duration = Duration::from_millis(1);
 
 /// How many times longer than usual the time-outs are that are tested beside work: a sanitiser makes the work slow.
