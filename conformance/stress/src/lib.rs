@@ -8,9 +8,9 @@ pub mod peer;
 pub mod process;
 pub mod service;
 
-/// Returns how many KiB this process has allocated and not freed, if its allocator is `PeakAlloc`.
-pub fn live_kib() -> u64 {
-    PeakAlloc.current_usage() as u64 / 1024
+/// Returns how many bytes this process has allocated and not freed, if its allocator is `PeakAlloc`.
+pub fn live() -> u64 {
+    PeakAlloc.current_usage() as u64
 }
 
 /// What a check returns: what it has measured, or what is wrong.

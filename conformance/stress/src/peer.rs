@@ -2,8 +2,12 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
+
+use ws_std::TlsStream;
+use ws_std::rustls::ClientConfig;
 
 pub const TEXT: u8 = 0x81;
 pub const BINARY: u8 = 0x82;
@@ -46,6 +50,8 @@ pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
 #[derive(Debug)]
 pub struct Peer {
     pub tcp: TcpStream,
+    /// The session of TLS over the same connection, if there is one.
+    tls: Option<TlsStream>,
     /// A moment before it connected.
     since: Instant,
 }
@@ -65,24 +71,57 @@ impl Peer {
         tcp.set_read_timeout(Some(LONG))?;
         tcp.set_write_timeout(Some(LONG))?;
         tcp.set_nodelay(true)?;
-        Ok(Self { tcp, since })
+        Ok(Self { tcp, tls: None, since })
+    }
+
+    /// A peer that does the handshake of TLS, and then speaks inside the session.
+    pub fn connect_tls(address: SocketAddr, config: Arc<ClientConfig>) -> io::Result<Self> {
+        let mut peer = Self::connect(address)?;
+        let tls = TlsStream::client(peer.tcp.try_clone()?, "localhost", config, Some(LONG))?;
+        // The handshake has replaced the time-outs.
+        peer.tcp.set_read_timeout(Some(LONG))?;
+        peer.tcp.set_write_timeout(Some(LONG))?;
+        peer.tls = Some(tls);
+        Ok(peer)
     }
 
     pub fn open(address: SocketAddr, path: &str) -> io::Result<Self> {
         let mut peer = Self::connect(address)?;
-        peer.tcp.write_all(&request(path))?;
-        let head = peer.head()?;
-        if !head.starts_with("HTTP/1.1 101 ") {
-            return Err(io::Error::other(head));
-        }
+        peer.upgrade(path)?;
         Ok(peer)
+    }
+
+    /// Does the opening handshake.
+    pub fn upgrade(&mut self, path: &str) -> io::Result<()> {
+        self.write(&request(path))?;
+        let head = self.head()?;
+        if head.starts_with("HTTP/1.1 101 ") { Ok(()) } else { Err(io::Error::other(head)) }
+    }
+
+    pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let Some(tls) = &mut self.tls else { return self.tcp.write_all(bytes) };
+        tls.write_all(bytes)?;
+        // An interrupted flush has written a part.
+        loop {
+            match tls.flush() {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
+    }
+
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<()> {
+        match &mut self.tls {
+            Some(tls) => tls.read_exact(bytes),
+            None => self.tcp.read_exact(bytes),
+        }
     }
 
     pub fn head(&mut self) -> io::Result<String> {
         let mut head = Vec::new();
         let mut byte = [0];
         while !head.ends_with(b"\r\n\r\n") {
-            self.tcp.read_exact(&mut byte)?;
+            self.read(&mut byte)?;
             head.push(byte[0]);
         }
         Ok(String::from_utf8_lossy(&head).into_owned())
@@ -91,16 +130,16 @@ impl Peer {
     /// The next frame: its first byte and its payload.
     pub fn frame(&mut self) -> io::Result<(u8, Vec<u8>)> {
         let mut head = [0; 2];
-        self.tcp.read_exact(&mut head)?;
+        self.read(&mut head)?;
         let len = match head[1] {
             126 => {
                 let mut len = [0; 2];
-                self.tcp.read_exact(&mut len)?;
+                self.read(&mut len)?;
                 u64::from(u16::from_be_bytes(len))
             }
             127 => {
                 let mut len = [0; 8];
-                self.tcp.read_exact(&mut len)?;
+                self.read(&mut len)?;
                 u64::from_be_bytes(len)
             }
             len => u64::from(len),
@@ -109,7 +148,7 @@ impl Peer {
             return Err(io::Error::other("not a server's frame"));
         }
         let mut payload = vec![0; len as usize];
-        self.tcp.read_exact(&mut payload)?;
+        self.read(&mut payload)?;
         Ok((head[0], payload))
     }
 

@@ -31,13 +31,28 @@ pub fn usage(pid: u32) -> Option<Usage> {
     })
 }
 
-/// A server in a process of its own, which is killed when this is dropped.
+/// What a process has at the moment, and how many bytes it has allocated and not freed.
+pub type Sample = (Usage, u64);
+
+/// A server in a process of its own.
 #[derive(Debug)]
 pub struct Server {
-    child: Child,
-    stdout: BufReader<ChildStdout>,
+    process: Process,
     pub address: SocketAddr,
+    /// What the process had before it made the server.
+    pub before: Sample,
     pub idle: Usage,
+}
+
+/// What a server has kept until it was stopped, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Kept {
+    /// The engines of its pool.
+    pub engines: u64,
+    /// Its settings and, with TLS, the sessions.
+    pub settings: u64,
+    /// How long it took to stop.
+    pub took: Duration,
 }
 
 impl Server {
@@ -59,19 +74,26 @@ impl Server {
             .stdout(Stdio::piped())
             .spawn()
             .expect("the server starts");
-        let mut line = String::new();
-        let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
-        stdout.read_line(&mut line).expect("the server says where it listens");
-        let address = line.trim().parse().expect("an address");
-        let idle = usage(child.id()).expect("the server runs");
-        Self { child, stdout, address, idle }
+        let stdout = BufReader::new(child.stdout.take().expect("a pipe"));
+        let mut process = Process { child, stdout };
+        let before = process.sample().expect("the process runs");
+        let line = process.ask("start").expect("the server says where it listens");
+        let address = line.parse().expect("an address");
+        let idle = process.usage().expect("the server runs");
+        Self { process, address, before, idle }
     }
 
     pub fn usage(&self) -> Option<Usage> {
-        usage(self.child.id())
+        self.process.usage()
     }
 
-    /// Waits until the server has no more descriptors and threads than at its start. Returns how long it took.
+    /// Returns what the process has, and how many bytes it has allocated and not freed.
+    pub fn sample(&mut self) -> Result<Sample, String> {
+        self.process.sample()
+    }
+
+    /// Waits until the server has no more descriptors and threads than at its start. If it was stopped, the process must
+    /// have no more of them than before it made the server. Returns how long that took.
     pub fn settle(&self, most: Duration) -> Result<Duration, String> {
         let begun = Instant::now();
         loop {
@@ -86,25 +108,27 @@ impl Server {
         }
     }
 
-    /// Returns how many KiB the server has allocated and not freed.
-    pub fn live_kib(&mut self) -> Result<u64, String> {
-        self.tell("live")?;
-        let mut line = String::new();
-        self.stdout.read_line(&mut line).map_err(|error| error.to_string())?;
-        line.trim().parse().map_err(|_| format!("no number of KiB: {line:?}"))
+    /// Shuts the server down and drops all that belongs to it. Its process goes on.
+    pub fn stop(&mut self) -> Result<Kept, String> {
+        let begun = Instant::now();
+        let line = self.process.ask("stop")?;
+        let took = begun.elapsed();
+        self.idle = self.before.0;
+        let mut bytes = line.split(' ').map_while(|bytes| bytes.parse().ok());
+        match (bytes.next(), bytes.next()) {
+            (Some(engines), Some(settings)) => Ok(Kept { engines, settings, took }),
+            _ => Err(format!("not what the server has kept: {line:?}")),
+        }
     }
 
-    fn tell(&mut self, command: &str) -> Result<(), String> {
-        let stdin = self.child.stdin.as_mut().ok_or("no pipe")?;
-        writeln!(stdin, "{command}").map_err(|error| error.to_string())
-    }
-
-    /// Asks the server to shut down. Returns its exit status and how long it took.
+    /// Asks the process to shut down. Returns its exit status and how long it took.
     pub fn shut_down(&mut self, most: Duration) -> Result<(ExitStatus, Duration), String> {
         let begun = Instant::now();
-        self.tell("shutdown")?;
+        self.process.tell("shutdown")?;
         loop {
-            if let Some(status) = self.child.try_wait().map_err(|error| error.to_string())? {
+            if let Some(status) =
+                self.process.child.try_wait().map_err(|error| error.to_string())?
+            {
                 return Ok((status, begun.elapsed()));
             }
             if begun.elapsed() > most {
@@ -115,7 +139,40 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+/// The process of a server, which is killed when this is dropped. [`service::serve`](crate::service::serve) knows the
+/// commands.
+#[derive(Debug)]
+struct Process {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Process {
+    fn usage(&self) -> Option<Usage> {
+        usage(self.child.id())
+    }
+
+    fn sample(&mut self) -> Result<Sample, String> {
+        let line = self.ask("live")?;
+        let live = line.parse().map_err(|_| format!("no number of bytes: {line:?}"))?;
+        Ok((self.usage().ok_or("the server has ended")?, live))
+    }
+
+    /// Returns the line that answers a command.
+    fn ask(&mut self, command: &str) -> Result<String, String> {
+        self.tell(command)?;
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).map_err(|error| error.to_string())?;
+        Ok(line.trim().to_owned())
+    }
+
+    fn tell(&mut self, command: &str) -> Result<(), String> {
+        let stdin = self.child.stdin.as_mut().ok_or("no pipe")?;
+        writeln!(stdin, "{command}").map_err(|error| error.to_string())
+    }
+}
+
+impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -1,14 +1,16 @@
 //! The server that is attacked. Its path says which kind of service a connection gets.
 
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use ws_std::deflate::{Compression, Pool};
-use ws_std::{CloseCode, Config, Hub, Incoming, Listener, ListenerBuilder, Message, WebSocket};
+use ws_std::{
+    CloseCode, Config, Hub, Incoming, Listener, ListenerBuilder, ListenerHandle, Message, WebSocket,
+};
 
 /// How long an opening handshake may take.
 pub const HANDSHAKE: Duration = Duration::from_secs(3);
@@ -20,7 +22,7 @@ pub const SHUTDOWN: Duration = Duration::from_secs(3);
 /// The longest message.
 pub const MAX_MESSAGE: u64 = 4 << 20;
 /// How many engines the server's pool keeps of each kind.
-const ENGINES: NonZeroUsize = NonZeroUsize::new(2).unwrap();
+pub const ENGINES: NonZeroUsize = NonZeroUsize::new(2).unwrap();
 /// The panic of a handler that is meant to panic. Any other panic ends the server.
 const ON_PURPOSE: &str = "on purpose";
 
@@ -47,7 +49,12 @@ fn builder(tls: bool) -> ListenerBuilder {
     builder.certificate(&read("server.pem"), &read("server.key")).expect("a valid certificate")
 }
 
-/// Serves until the standard input says `shutdown` or ends. At `live`, it prints how many KiB it has allocated.
+/// Does what the lines of the standard input say, until it ends or says `shutdown`:
+///
+/// - `start` makes the server, and prints its address;
+/// - `live` prints how many bytes this process has allocated and not freed;
+/// - `stop` shuts the server down, drops all that belongs to it, and prints how many bytes its engines and its settings
+///   had.
 ///
 /// `--tls` for TLS; `--std-backlog` for a listener with the backlog of the standard library.
 pub fn serve(arguments: &[String]) {
@@ -58,36 +65,67 @@ pub fn serve(arguments: &[String]) {
             std::process::abort();
         }
     }));
-    let builder = builder(arguments.iter().any(|argument| argument == "--tls"));
-    let listener = if arguments.iter().any(|argument| argument == "--std-backlog") {
-        builder.listen_on(TcpListener::bind("127.0.0.1:0").expect("a free port"))
-    } else {
-        builder.bind("127.0.0.1:0").expect("a free port")
-    };
-    let handle = listener.handle();
-    thread::spawn(move || {
-        let commands = std::io::stdin().lines().map_while(Result::ok);
-        for _ in commands.take_while(|command| command == "live") {
-            println!("{}", crate::live_kib());
+    let mut server = None;
+    for command in std::io::stdin().lines().map_while(Result::ok) {
+        match command.as_str() {
+            "start" => println!("{}", server.insert(Running::start(arguments)).address),
+            "live" => println!("{}", crate::live()),
+            "stop" => {
+                let (engines, settings) = server.take().map_or((0, 0), Running::stop);
+                println!("{engines} {settings}");
+            }
+            _ => break,
         }
-        handle.shutdown(SHUTDOWN);
-    });
-    let hub = Hub::with_limits(1024, 1 << 20);
-    // The thread above counts among those at the start.
-    while thread_count() < 2 {
-        thread::yield_now();
     }
-    println!("{}", listener.local_addr().expect("an address"));
+    server.map(Running::stop);
+}
+
+struct Running {
+    address: SocketAddr,
+    handle: ListenerHandle,
+    serving: JoinHandle<()>,
+    /// They hold the pool of engines, and the configuration of TLS with its sessions.
+    settings: ListenerBuilder,
+}
+
+impl Running {
+    fn start(arguments: &[String]) -> Self {
+        let settings = builder(arguments.iter().any(|argument| argument == "--tls"));
+        let listener = if arguments.iter().any(|argument| argument == "--std-backlog") {
+            settings.clone().listen_on(TcpListener::bind("127.0.0.1:0").expect("a free port"))
+        } else {
+            settings.clone().bind("127.0.0.1:0").expect("a free port")
+        };
+        let address = listener.local_addr().expect("an address");
+        let handle = listener.handle();
+        let serving = thread::spawn(move || accept_all(listener));
+        Self { address, handle, serving, settings }
+    }
+
+    /// Returns how many bytes the engines and the settings had.
+    fn stop(self) -> (u64, u64) {
+        let Self { handle, serving, settings, .. } = self;
+        handle.shutdown(SHUTDOWN);
+        // A panic would have ended the process.
+        let _ = serving.join();
+        drop(handle);
+        let with_both = crate::live();
+        let settings = settings.deflate(None);
+        let with_settings = crate::live();
+        drop(settings);
+        let engines = with_both.saturating_sub(with_settings);
+        (engines, with_settings.saturating_sub(crate::live()))
+    }
+}
+
+fn accept_all(listener: Listener) {
+    let hub = Hub::with_limits(1024, 1 << 20);
     for incoming in listener {
         let Ok(incoming) = incoming else { continue };
         let hub = hub.clone();
         let _ =
             thread::Builder::new().stack_size(192 * 1024).spawn(move || handle_one(incoming, &hub));
     }
-}
-
-fn thread_count() -> usize {
-    crate::process::usage(std::process::id()).map_or(2, |usage| usage.threads)
 }
 
 fn handle_one(incoming: Incoming, hub: &Hub) -> ws_std::Result<()> {

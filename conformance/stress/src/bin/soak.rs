@@ -1,26 +1,38 @@
-//! Mixed clients talk to a server for a while, and a third of them is hostile. Every byte of the others is checked.
+//! Mixed clients talk to a server and to one with TLS for a while, and a third of them is hostile. Every byte of the
+//! others is checked.
 //!
-//! `soak [--seconds N]` prints messages, bytes, faults, memory, descriptors and threads of the server and of the clients.
+//! `soak [--seconds N]` prints messages, bytes and faults, and the memory, descriptors and threads of the clients and
+//! the servers:
+//!
+//! - at the start, before the servers and the settings of the clients are made;
+//! - in the middle, and idle after the last client, when no connection is left and the servers still run;
+//! - at the end, when the servers and all that belongs to them were dropped.
+//!
 //! The exit status is 1 if a byte was wrong or lost, or if something has leaked.
 
+use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use peak_alloc::PeakAlloc;
 use ws_std::deflate::{Compression, Pool};
+use ws_std::rustls::ClientConfig;
 use ws_std::{CloseCode, Connector, Error, Message, MessageKind, WebSocket};
 use ws_stress::peer::{BINARY, CLOSE, Exit, PING, Peer, TEXT, frame, request};
-use ws_stress::process::{Server, Usage, usage};
-use ws_stress::{Numbers, live_kib, service};
+use ws_stress::process::{Sample, Server, Usage, usage};
+use ws_stress::service::{self, ENGINES};
+use ws_stress::{Numbers, live};
 
 /// How many clients talk at once, and how many of them are hostile.
 const HONEST: usize = 8;
 const HOSTILE: usize = 4;
+/// How many sessions a server of rustls keeps at most, by default.
+const SESSIONS: usize = 256;
 /// How long the server may take until nothing is left of the clients.
 const SETTLE: Duration = Duration::from_secs(15);
 /// In a run of so many seconds, the first half brings the allocator to what it keeps.
@@ -28,9 +40,12 @@ const LONG_RUN: u64 = 300;
 /// What a process may have allocated at the end of a long run and not in its middle, in KiB.
 const GROWN_KIB: u64 = 128;
 
-/// What the clients, the server and the one with TLS may have allocated at the end and not at the start, in KiB: engines, and
-/// the sessions of TLS.
-const KEPT_KIB: [u64; 3] = [256, 1024, 1024];
+/// What the clients, the server and the one with TLS may have allocated when they are idle and not at the start, in
+/// KiB: engines, the settings of TLS, and its sessions.
+const KEPT_KIB: [u64; 3] = [64, 640, 768];
+/// What each of them may have allocated at the end and not at the start, in bytes. The standard output of a server
+/// allocates a buffer of 1 KiB at its first line.
+const LEFT: u64 = 2048;
 
 #[global_allocator]
 static ALLOCATOR: PeakAlloc = PeakAlloc;
@@ -41,6 +56,8 @@ struct Counts {
     messages: AtomicU64,
     bytes: AtomicU64,
     faults: AtomicU64,
+    /// Those of the faults that were inside a session of TLS.
+    tls_faults: AtomicU64,
     wrong: AtomicU64,
     said: Mutex<Vec<String>>,
 }
@@ -76,108 +93,179 @@ fn main() -> ExitCode {
 }
 
 fn soak(seconds: u64) -> Result<(), String> {
-    let mut server = Server::start(&[], None);
-    let mut secure = Server::start(&["--tls"], None);
-    let addresses = [server.address, secure.address];
+    let mut servers = [Server::start(&[], None), Server::start(&["--tls"], None)];
+    let start = [(usage_of_clients()?, live()), servers[0].before, servers[1].before];
     let counts = Counts::default();
-    let trusting = service::trusting();
-    let urls =
-        [format!("ws://{}", addresses[0]), format!("wss://localhost:{}", addresses[1].port())];
-    let connector = Connector::builder().tls(trusting);
-    let mut states = Vec::new();
-    let mut state = |name: &'static str| -> Result<(), String> {
-        server.settle(SETTLE)?;
-        secure.settle(SETTLE)?;
-        let own = usage_of_clients()?;
-        let of = |server: &mut Server| -> Result<_, String> {
-            Ok((server.usage().ok_or("a server has ended")?, server.live_kib()?))
-        };
-        states.push((name, [(own, live_kib()), of(&mut server)?, of(&mut secure)?]));
-        Ok(())
-    };
-    state("start")?;
-    for (part, name) in [(0, "middle"), (1, "end")] {
-        let until = Instant::now() + Duration::from_secs(seconds) / 2;
-        thread::scope(|scope| {
-            for n in 0..HONEST {
-                let (counts, connector, urls) = (&counts, &connector, &urls);
-                let mut numbers = Numbers::new((part * 100 + n + 1) as u64);
-                scope.spawn(move || {
-                    while Instant::now() < until {
-                        if let Err(error) = converse(connector, urls, &mut numbers, counts, until) {
-                            counts.note_wrong(error);
-                        }
-                    }
-                });
-            }
-            for n in 0..HOSTILE {
-                let counts = &counts;
-                let address = addresses[usize::from(n == 0)];
-                let mut numbers = Numbers::new((part * 100 + n + 51) as u64);
-                scope.spawn(move || {
-                    while Instant::now() < until {
-                        match attack(address, n == 0, &mut numbers) {
-                            Ok(()) => drop(counts.faults.fetch_add(1, Relaxed)),
-                            Err(error) => counts.note_wrong(format!("hostile: {error}")),
-                        }
-                    }
-                });
-            }
-        });
-        state(name)?;
-    }
-    let (status, took) = server.shut_down(SETTLE)?;
+    let clients = Clients::new(&servers);
+    clients.talk(0, Duration::from_secs(seconds) / 2, &counts);
+    let middle = sample(&mut servers)?;
+    clients.talk(1, Duration::from_secs(seconds) / 2, &counts);
+    let idle = sample(&mut servers)?;
+    drop(clients);
+    let kept = [servers[0].stop()?, servers[1].stop()?];
+    let end = sample(&mut servers)?;
 
     let count = |count: &AtomicU64| count.load(Relaxed);
     println!(
-        "{seconds} s: {} connections, {} messages, {} MB, {} faults, {} wrong or lost",
+        "{seconds} s: {} connections, {} messages, {} MB, {} faults ({} of them inside TLS), \
+         {} wrong or lost",
         count(&counts.connections),
         count(&counts.messages),
         count(&counts.bytes) / 1_000_000,
         count(&counts.faults),
+        count(&counts.tls_faults),
         count(&counts.wrong),
     );
     for fault in counts.said.lock().expect("a lock").iter() {
         println!("    {fault}");
     }
+    let states = [("start", start), ("middle", middle), ("idle", idle), ("end", end)];
     for (at, process) in ["clients", "server", "server with TLS"].iter().enumerate() {
-        let told: Vec<String> = states.iter().map(|(name, all)| told(name, all[at])).collect();
-        let peak = states.last().map_or(0, |(_, all)| all[at].0.peak_kib);
-        println!("{process}: {}; at most {} KiB resident", told.join("; "), peak);
+        let told = states.map(|(name, all)| told(name, all[at])).join("; ");
+        println!("{process}: {told}; at most {} KiB resident", end[at].0.peak_kib);
     }
-    println!("the server ended {:.2} s after its shutdown", took.as_secs_f64());
+    let [plain, secure] = kept;
+    println!(
+        "kept while they run: {} KiB by the server in up to {ENGINES} engines to compress and \
+         {ENGINES} to inflate; {} KiB by the server with TLS in as many, and {} KiB in its TLS \
+         settings and up to {SESSIONS} sessions",
+        plain.engines / 1024,
+        secure.engines / 1024,
+        secure.settings / 1024,
+    );
+    let [plain, secure] = kept.map(|kept| kept.took.as_secs_f64());
+    println!("the servers ended {plain:.2} s and {secure:.2} s after their shutdown");
 
     if count(&counts.wrong) > 0 {
         return Err("something was wrong or lost".to_owned());
     }
-    if count(&counts.messages) == 0 || count(&counts.faults) == 0 {
+    if [&counts.messages, &counts.faults, &counts.tls_faults].iter().any(|it| count(it) == 0) {
         return Err("nothing happened".to_owned());
     }
-    if !status.success() {
-        return Err(format!("the server ended with {status}"));
+    for server in &mut servers {
+        let (status, _) = server.shut_down(SETTLE)?;
+        if !status.success() {
+            return Err(format!("a server ended with {status}"));
+        }
     }
-    let [(_, start), (_, middle), (_, end)] = states.as_slice() else {
-        return Err("states".into());
-    };
     for at in 0..3 {
-        let [(start, live_at_start), (middle, live_in_middle), (end, live)] =
-            [start[at], middle[at], end[at]];
+        let [(start, live_at_start), (middle, live_in_middle), (idle, live_idle), (end, live)] =
+            [start[at], middle[at], idle[at], end[at]];
         if end.descriptors > start.descriptors || end.threads > start.threads {
             return Err("descriptors or threads have leaked".to_owned());
         }
-        let has_grown = seconds >= LONG_RUN && live > live_in_middle + GROWN_KIB;
-        if live > live_at_start + KEPT_KIB[at] || has_grown {
+        let has_grown = seconds >= LONG_RUN && live_idle > live_in_middle + GROWN_KIB * 1024;
+        if live > live_at_start + LEFT
+            || live_idle > live_at_start + KEPT_KIB[at] * 1024
+            || has_grown
+        {
             return Err("memory has leaked".to_owned());
         }
         // What is resident and not allocated is kept by the allocator, in no fixed way. It must not grow with the time.
         let middle = middle.resident_kib;
         let more = if seconds >= LONG_RUN { middle / 10 + 1024 } else { middle / 2 + 8 * 1024 };
-        if end.resident_kib > middle + more {
+        if idle.resident_kib.max(end.resident_kib) > middle + more {
             return Err("the allocator keeps more and more memory".to_owned());
         }
     }
     println!("ok soak: nothing wrong, lost or leaked");
     Ok(())
+}
+
+/// Waits until nothing is left of connections. Returns what the clients and the servers have then.
+fn sample(servers: &mut [Server; 2]) -> Result<[Sample; 3], String> {
+    let [server, secure] = servers;
+    server.settle(SETTLE)?;
+    secure.settle(SETTLE)?;
+    Ok([(usage_of_clients()?, live()), server.sample()?, secure.sample()?])
+}
+
+/// What the clients share.
+struct Clients {
+    connector: Connector,
+    urls: [String; 2],
+    /// Where the hostile ones connect.
+    targets: [Target; HOSTILE],
+}
+
+impl Clients {
+    fn new(servers: &[Server; 2]) -> Self {
+        let [plain, secure] = [servers[0].address, servers[1].address];
+        let tls = service::trusting();
+        Self {
+            connector: Connector::builder().tls(tls.clone()),
+            urls: [format!("ws://{plain}"), format!("wss://localhost:{}", secure.port())],
+            targets: [
+                Target::Plain(plain),
+                Target::Plain(plain),
+                Target::Tls(secure, tls),
+                Target::NotTls(secure),
+            ],
+        }
+    }
+
+    /// Lets all of them talk for this time.
+    fn talk(&self, part: usize, time: Duration, counts: &Counts) {
+        let until = Instant::now() + time;
+        thread::scope(|scope| {
+            for n in 0..HONEST {
+                let mut numbers = Numbers::new((part * 100 + n + 1) as u64);
+                scope.spawn(move || {
+                    while Instant::now() < until {
+                        let result =
+                            converse(&self.connector, &self.urls, &mut numbers, counts, until);
+                        if let Err(error) = result {
+                            counts.note_wrong(error);
+                        }
+                    }
+                });
+            }
+            for (n, target) in self.targets.iter().enumerate() {
+                let mut numbers = Numbers::new((part * 100 + n + 51) as u64);
+                scope.spawn(move || {
+                    while Instant::now() < until {
+                        if let Err(error) = attack(target, &mut numbers) {
+                            counts.note_wrong(format!("hostile to {target}: {error}"));
+                            continue;
+                        }
+                        counts.faults.fetch_add(1, Relaxed);
+                        if matches!(target, Target::Tls(..)) {
+                            counts.tls_faults.fetch_add(1, Relaxed);
+                        }
+                    }
+                });
+            }
+        });
+    }
+}
+
+/// Where a hostile client connects, and how.
+enum Target {
+    Plain(SocketAddr),
+    /// It attacks inside a session of TLS.
+    Tls(SocketAddr, Arc<ClientConfig>),
+    /// The server expects TLS, and gets something else.
+    NotTls(SocketAddr),
+}
+
+impl Target {
+    fn connect(&self) -> Result<Peer, String> {
+        match self {
+            Self::Plain(address) | Self::NotTls(address) => Peer::connect(*address),
+            Self::Tls(address, config) => Peer::connect_tls(*address, config.clone()),
+        }
+        .map_err(|error| format!("no connection: {error}"))
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Plain(_) => "the server",
+            Self::Tls(..) => "the server with TLS, inside TLS",
+            Self::NotTls(_) => "the server with TLS, without TLS",
+        })
+    }
 }
 
 /// Reads the usage of this process once its other threads have ended, which are joined a little earlier.
@@ -192,10 +280,12 @@ fn usage_of_clients() -> Result<Usage, String> {
     }
 }
 
-fn told(name: &str, (usage, live_kib): (Usage, u64)) -> String {
+fn told(name: &str, (usage, live): Sample) -> String {
     let Usage { resident_kib, threads, descriptors, .. } = usage;
     format!(
-        "{name} {live_kib} KiB allocated, {resident_kib} KiB resident, {threads} threads, {descriptors} descriptors"
+        "{name} {:.1} KiB allocated, {resident_kib} KiB resident, {threads} threads, \
+         {descriptors} descriptors",
+        live as f64 / 1024.0
     )
 }
 
@@ -334,32 +424,30 @@ fn pieces(ws: &mut WebSocket, wanted: &Message) -> io::Result<Message> {
 }
 
 /// One connection of a hostile client.
-fn attack(address: SocketAddr, tls: bool, numbers: &mut Numbers) -> Result<(), String> {
-    let io = |error: io::Error| error.to_string();
+fn attack(target: &Target, numbers: &mut Numbers) -> Result<(), String> {
     let how = [Exit::Fin, Exit::Reset, Exit::HalfClose][numbers.below(3)];
     let path = ["/", "/split", "/stream", "/lend", "/panic"][numbers.below(5)];
-    let mut peer = match numbers.below(4) {
+    let mut peer = target.connect()?;
+    match numbers.below(4) {
         0 => {
-            let mut peer = Peer::connect(address).map_err(io)?;
             let head = request(path);
-            let _ = peer.tcp.write_all(&head[..numbers.below(head.len())]);
+            let _ = peer.write(&head[..numbers.below(head.len())]);
             return leave(peer, how);
         }
         1 => {
-            let mut peer = Peer::connect(address).map_err(io)?;
             let len = 1 + numbers.below(5000);
-            let _ = peer.tcp.write_all(&numbers.bytes(len));
+            let _ = peer.write(&numbers.bytes(len));
             return leave(peer, how);
         }
-        // Over TLS, this is garbage, too, and the server ends it.
-        _ => match Peer::open(address, path) {
-            Ok(peer) => peer,
-            Err(_) if tls => return Ok(()),
-            Err(error) => return Err(format!("no opening handshake: {error}")),
+        _ => match (peer.upgrade(path), target) {
+            (Ok(()), _) => {}
+            // The server has ended it.
+            (Err(_), Target::NotTls(_)) => return Ok(()),
+            (Err(error), _) => return Err(format!("no opening handshake: {error}")),
         },
-    };
+    }
     if path == "/panic" {
-        let _ = peer.tcp.write_all(&frame(TEXT, b"hello"));
+        let _ = peer.write(&frame(TEXT, b"hello"));
         return expect_close(&mut peer, 1011);
     }
     let long = numbers.bytes(70_000);
@@ -376,13 +464,13 @@ fn attack(address: SocketAddr, tls: bool, numbers: &mut Numbers) -> Result<(), S
         8 => ([frame(0x01, b"half"), frame(TEXT, b"another")].concat(), 1002),
         _ => {
             let bytes = frame(BINARY, &long);
-            let _ = peer.tcp.write_all(&bytes[..numbers.below(bytes.len())]);
+            let _ = peer.write(&bytes[..numbers.below(bytes.len())]);
             return leave(peer, how);
         }
     };
     // In pieces.
     for piece in bytes.chunks(1 + numbers.below(bytes.len())) {
-        peer.tcp.write_all(piece).map_err(io)?;
+        peer.write(piece).map_err(|error| error.to_string())?;
     }
     expect_close(&mut peer, code)
 }
