@@ -108,6 +108,32 @@ fn an_idle_connection_holds_its_windows_and_nothing_else() {
     assert!(size_of::<Inflater>() <= 136, "{}", size_of::<Inflater>());
 }
 
+#[test]
+fn short_messages_take_no_engine_to_inflate() {
+    for (bits, takeover) in [(8, true), (12, true), (15, true), (15, false)] {
+        let bits = WindowBits::new(bits).unwrap();
+        let (pool, compressing) = (Pool::new(), Pool::new());
+        let mut deflater = Deflater::new(&compressing, bits, DeflateOptions::new());
+        let mut inflater = Inflater::new(&pool, bits, Limits::new());
+        if !takeover {
+            deflater = deflater.no_context_takeover();
+            inflater = inflater.no_context_takeover();
+        }
+        let window = if takeover { bits.size() } else { 0 };
+        for i in 0..300 {
+            let mut payload = Vec::new();
+            assert!(deflater.compress(&message(i)[..300], &mut payload));
+            let ((), most, _) = most_live(|| inflate(&mut inflater, &payload));
+            assert!(most <= window, "{most} for message {i} with {bits:?}");
+        }
+        let mut payload = Vec::new();
+        let long: Vec<u8> = (0..4_000_u32).flat_map(|i| (i * 7919).to_be_bytes()).collect();
+        deflater.compress_piece(&long, true, &mut payload);
+        let (_, most, _) = most_live(|| inflater.inflate(&payload, true, &mut [0; 1000]).unwrap());
+        assert!(most > 40_000, "a long one takes an engine, {most}");
+    }
+}
+
 // RFC 6455 §10.4
 #[test]
 fn a_gibibyte_of_zeros_stops_at_the_limit_and_costs_an_engine() {

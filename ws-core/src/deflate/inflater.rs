@@ -1,13 +1,14 @@
-//! Inflating with the engines of a pool.
+//! Inflating with the engines of a pool, or, if a message is short, usually without one.
 
 use alloc::boxed::Box;
 
+use super::fixed;
 use super::history::History;
 use super::limits::Limits;
 use super::message::{Need, Progress};
 use super::pool::{Pool, Stamp};
 use super::window::WindowBits;
-use super::zlib::{Call, Decoder, SHORT};
+use super::zlib::{Call, Decoder};
 use crate::ProtocolError;
 
 /// Inflates the messages of one direction of a connection with engines of a [`Pool`].
@@ -25,6 +26,8 @@ pub struct Inflater {
     /// The engine of the message that is being inflated.
     engine: Option<Engine>,
     stamp: Stamp,
+    /// How many bytes of plaintext the engine of `stamp` does not know, because they were inflated without it.
+    missed: usize,
 }
 
 /// An engine that was taken out of the pool.
@@ -53,6 +56,7 @@ impl Inflater {
             progress: Progress::new(),
             engine: None,
             stamp: Stamp::NONE,
+            missed: 0,
         }
     }
 
@@ -86,7 +90,7 @@ impl Inflater {
         output: &mut [u8],
     ) -> Result<Inflated, ProtocolError> {
         self.progress.check()?;
-        let Self { pool, history, takeover, limits, progress, engine, stamp } = self;
+        let Self { pool, history, takeover, limits, progress, engine, stamp, missed } = self;
         if engine.is_none() && input.is_empty() && !end {
             // An engine would have nothing to do.
             return Ok(Inflated { consumed: 0, produced: 0, need: Need::Input });
@@ -95,26 +99,25 @@ impl Inflater {
         let mut lease = match engine.take() {
             Some(Engine(engine)) => shelf.with(engine, ()),
             None => {
-                let (mut lease, resumed) = shelf.take(*stamp, ());
-                if !resumed {
-                    lease.engine().rebuild(history);
-                }
-                if end && (1..=SHORT).contains(&input.len()) {
-                    let room = progress.room(*limits, input.len()).min(output.len());
+                if end && input.len() <= fixed::LONGEST {
+                    let room = progress.room(*limits).min(output.len());
                     let room = output.get_mut(..room).unwrap_or_default();
-                    if let Some(produced) = lease.engine().short(input, room) {
+                    if let Some(produced) = fixed::inflate(input, history.parts(), room) {
                         if *takeover {
                             history.push(room.get(..produced).unwrap_or_default());
+                            *missed = missed.saturating_add(produced);
                         }
-                        *stamp = lease.put(*takeover && history.bits() == WindowBits::MAX);
-                        return Ok(Inflated {
-                            consumed: input.len(),
-                            produced,
-                            need: Need::Nothing,
-                        });
+                        let consumed = input.len();
+                        return Ok(Inflated { consumed, produced, need: Need::Nothing });
                     }
+                }
+                let (mut lease, resumed) = shelf.take(*stamp, ());
+                if resumed {
+                    lease.engine().append(history.latest(*missed));
+                } else {
                     lease.engine().rebuild(history);
                 }
+                *missed = 0;
                 lease
             }
         };

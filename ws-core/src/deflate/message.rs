@@ -138,15 +138,12 @@ impl Progress {
         }
     }
 
-    /// Returns how many bytes may come from the next `len` bytes of the payload, if one step may decode all of them, or nothing.
+    /// Returns how long the next message may be if its payload is not longer than `fixed` takes.
     #[cfg(feature = "zlib-rs")]
-    pub(super) fn room(&self, limits: Limits, len: usize) -> usize {
-        let (most, limit) = self.next_limit(limits, len);
-        if most < len {
-            0
-        } else {
-            usize::try_from(limit.saturating_sub(self.inflated)).unwrap_or(usize::MAX)
-        }
+    pub(super) fn room(&self, limits: Limits) -> usize {
+        const { assert!(super::fixed::LONGEST as u64 <= RATIO_STEP, "the limit has not grown") };
+        let (_, limit) = self.next_limit(limits, 0);
+        usize::try_from(limit).unwrap_or(usize::MAX)
     }
 
     /// Returns how many of the payload's next `len` bytes one step may decode, and how long the message may be by

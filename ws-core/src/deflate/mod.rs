@@ -5,7 +5,7 @@
 //! holds only its windows.
 //!
 //! - `SliceInflater` (feature `miniz_oxide`) inflates in memory of the caller, without an allocator.
-//! - `Inflater` and `Deflater` (feature `zlib-rs`) use the engines of a `Pool`.
+//! - `Inflater` and `Deflater` (feature `zlib-rs`) use the engines of a `Pool`. Most short messages are inflated without one.
 //!
 //! Without one of these features, the module has only the negotiated values, such as [`WindowBits`]. They are for drivers that
 //! have an engine of their own, for example in the ROM of some microcontrollers.
@@ -39,6 +39,8 @@ mod window;
 mod deflater;
 #[cfg(any(feature = "miniz_oxide", feature = "zlib-rs"))]
 mod engine;
+#[cfg(feature = "zlib-rs")]
+mod fixed;
 #[cfg(feature = "zlib-rs")]
 mod history;
 #[cfg(feature = "zlib-rs")]

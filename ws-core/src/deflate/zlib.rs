@@ -10,64 +10,27 @@ use zlib_rs::{Inflate, InflateError, InflateFlush, Status};
 use super::engine::{Engine, Outcome, Step, TAIL};
 use super::history::History;
 
-/// The longest payload that is copied, so that one call of the engine can decode it with the bytes that follow it.
-pub(super) const SHORT: usize = 512;
-
-/// With this many bytes behind those that it decodes, an engine stays in its fastest loop up to the end of a block.
-const PAD: usize = 16;
-
-/// An inflate engine, with room for a short payload and the bytes that are appended to it.
-pub(super) struct Decoder {
-    inflate: Inflate,
-    padded: [u8; SHORT + TAIL.len() + PAD],
-}
+/// An inflate engine.
+pub(super) struct Decoder(Inflate);
 
 impl Decoder {
     /// Returns an engine in its initial state.
     pub(super) fn new() -> Self {
-        Self { inflate: Inflate::new(false, 15), padded: [0; SHORT + TAIL.len() + PAD] }
+        Self(Inflate::new(false, 15))
     }
 
     /// Puts the engine into the state after it has decoded the history.
     pub(super) fn rebuild(&mut self, history: &History) {
-        self.inflate.reset(false);
-        for part in history.parts() {
-            // It fails only for streams with a header.
-            let _ = self.inflate.set_dictionary(part);
-        }
+        self.0.reset(false);
+        self.append(history.parts());
     }
 
-    /// Decodes the payload of a whole message together with the bytes that were removed, and returns the length of the message.
-    ///
-    /// Returns `None` if the payload is longer than [`SHORT`], or the message is not a usual one, which has one block and an empty one
-    /// after it, or it leaves no room in `output`. Then the engine has to be rebuilt.
-    pub(super) fn short(&mut self, payload: &[u8], output: &mut [u8]) -> Option<usize> {
-        let Self { inflate, padded } = self;
-        let len = payload.len();
-        let (start, after) = padded.split_at_mut_checked(len)?;
-        let after = after.first_chunk_mut::<{ TAIL.len() + PAD }>()?;
-        start.copy_from_slice(payload);
-        *after = [0; TAIL.len() + PAD];
-        after.first_chunk_mut().map(|tail| *tail = TAIL)?;
-        let end = len.checked_add(TAIL.len())?;
-        let given = padded.get(..end.checked_add(PAD)?)?;
-        // With `Block` the engine stops at the end of a block.
-        let (consumed, produced, result) = decompress(inflate, given, output, InflateFlush::Block);
-        let rest = len.checked_sub(consumed).filter(|rest| *rest <= 1)?;
-        if result != Ok(Status::Ok) || produced == output.len() {
-            return None;
+    /// Appends plaintext that the engine has not decoded. It has to be between two messages.
+    pub(super) fn append(&mut self, plain: [&[u8]; 2]) {
+        for part in plain {
+            // It fails only for streams with a header.
+            let _ = self.0.set_dictionary(part);
         }
-        // One byte more, so that it shows whether the engine stops before it.
-        let last = padded.get(consumed..=end)?;
-        let ended = decompress(inflate, last, &mut [0], InflateFlush::Block);
-        if ended != (rest.checked_add(TAIL.len())?, 0, Ok(Status::Ok)) {
-            return None;
-        }
-        // A block without content has begun in the last 47 bits or fewer, and has ended with the last byte. A fixed block has only
-        // 10 bits and would have ended earlier, and a dynamic one has more than 47. So it was a stored block, and no bit is
-        // left over. It has begun in bits that are zero here, so it is not final.
-        let zero = payload.ends_with(&[0, 0]) || rest == 0 && payload.ends_with(&[0]);
-        (zero || block_end(inflate) == Some(End::Open)).then_some(produced)
     }
 }
 
@@ -150,13 +113,13 @@ impl Engine for Call<'_> {
         if free.is_empty() {
             return Step { consumed: 0, produced: 0, outcome: Outcome::Output };
         }
-        let step = step(&mut self.engine.inflate, input, free);
+        let step = step(&mut self.engine.0, input, free);
         self.written = self.written.saturating_add(step.produced);
         step
     }
 
     fn probe(&mut self, input: &[u8]) -> Step {
-        step(&mut self.engine.inflate, input, &mut [0])
+        step(&mut self.engine.0, input, &mut [0])
     }
 
     fn restart(&mut self) {
@@ -169,55 +132,13 @@ impl Engine for Call<'_> {
         let [a, b, c, d] = TAIL;
         let mut nothing = [0];
         // With `Block` the engine stops at the end of a block, before the byte that follows.
-        let end = decompress(
-            &mut self.engine.inflate,
-            &[a, b, c, d, 0],
-            &mut nothing,
-            InflateFlush::Block,
-        );
+        let end =
+            decompress(&mut self.engine.0, &[a, b, c, d, 0], &mut nothing, InflateFlush::Block);
         if end != (4, 0, Ok(Status::Ok)) {
             return false;
         }
-        let end = block_end(&mut self.engine.inflate);
+        let end = block_end(&mut self.engine.0);
         self.over = end == Some(End::Final);
         end.is_some()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use alloc::vec;
-    use alloc::vec::Vec;
-
-    use super::*;
-    use crate::deflate::{DeflateOptions, Deflater, Pool, WindowBits};
-
-    fn short(payload: &[u8], room: usize) -> Option<usize> {
-        Decoder::new().short(payload, &mut vec![0; room])
-    }
-
-    #[test]
-    fn usual_messages_take_the_short_way() {
-        let mut last_bytes = [false; 2];
-        for len in 1..700_usize {
-            let plain: Vec<u8> = (0..len).map(|i| b"etaoin shr"[i * i % 251 % 10]).collect();
-            let mut payload = Vec::new();
-            Deflater::new(&Pool::new(), WindowBits::MAX, DeflateOptions::new().level(6))
-                .compress_piece(&plain, true, &mut payload);
-            assert_eq!(short(&payload, len + 1), Some(len), "{len}");
-            assert_eq!(short(&payload, len), None, "no room is left");
-            last_bytes[usize::from(payload.ends_with(&[0]))] = true;
-        }
-        assert_eq!(last_bytes, [true; 2]);
-    }
-
-    #[test]
-    fn final_blocks_do_not_take_the_short_way() {
-        // "Hello" with an empty block behind it that is final, or is a final one by itself.
-        let hello = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07];
-        for last in [&[0x04][..], &[0x00, 0x01]] {
-            assert_eq!(short(&[&hello[..], last].concat(), 10), None, "{last:02x?}");
-        }
-        assert_eq!(short(&[&hello[..], &[0x00]].concat(), 10), Some(5));
     }
 }

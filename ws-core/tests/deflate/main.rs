@@ -10,5 +10,6 @@ mod rooms;
 mod round_trips;
 mod rules;
 mod settings;
+mod short;
 mod slice;
 mod strict;
