@@ -26,8 +26,9 @@ pub struct Inflater {
     /// The engine of the message that is being inflated.
     engine: Option<Engine>,
     stamp: Stamp,
-    /// How many bytes of plaintext the engine of `stamp` does not know, because they were inflated without it.
-    missed: usize,
+    /// How many bytes of plaintext the engine of `stamp` does not know, because they were inflated without it. It counts up to
+    /// [`u16::MAX`], which is more than a window.
+    missed: u16,
 }
 
 /// An engine that was taken out of the pool.
@@ -105,6 +106,7 @@ impl Inflater {
                     if let Some(produced) = fixed::inflate(input, history.parts(), room) {
                         if *takeover {
                             history.push(room.get(..produced).unwrap_or_default());
+                            let produced = produced.try_into().unwrap_or(u16::MAX);
                             *missed = missed.saturating_add(produced);
                         }
                         let consumed = input.len();
@@ -113,7 +115,7 @@ impl Inflater {
                 }
                 let (mut lease, resumed) = shelf.take(*stamp, ());
                 if resumed {
-                    lease.engine().append(history.latest(*missed));
+                    lease.engine().append(history.latest((*missed).into()));
                 } else {
                     lease.engine().rebuild(history);
                 }
