@@ -712,9 +712,13 @@ mod tests {
             let receiver = Receiver::new(role, Config::new(), true);
             for first in [0x81, 0x82, 0xc1, 0xc2] {
                 for len in [0, 1, 125, 126, 16_384] {
-                    assert_eq!(short(&receiver, first, len), Some(len.into()), "{first:02x}");
+                    assert_eq!(
+                        short(&receiver, first, len),
+                        Some(len.into()),
+                        "{role:?} {first:02x} {len}"
+                    );
                 }
-                assert_eq!(short(&receiver, first, 16_385), None, "{first:02x}");
+                assert_eq!(short(&receiver, first, 16_385), None, "{role:?} {first:02x}");
                 let limited = Receiver::new(role, Config::new().max_frame(10), true);
                 assert_eq!(short(&limited, first, 10), Some(10), "{first:02x}");
                 assert_eq!(short(&limited, first, 11), None, "{first:02x}");

@@ -110,7 +110,7 @@ fn everything_is_written(writers: u8, closes: bool) {
 
 #[test]
 fn one_writer_and_the_reader_leave_nothing() {
-    // About one order in a thousand shows that the holder of the stream has to look again.
+    // Few orders show that the holder of the stream has to look again.
     at_random_times(5, || everything_is_written(1, false));
 }
 
