@@ -4,6 +4,7 @@
 //! Each intended difference is an exception of its own with its section of the RFC, and `../README.md` lists them all.
 
 pub mod frames;
+mod head;
 pub mod request;
 pub mod response;
 

@@ -1,5 +1,6 @@
 //! The request of a client. The input is what a server receives.
 
+use tungstenite::handshake::derive_accept_key;
 use tungstenite::handshake::machine::TryParse;
 use tungstenite::handshake::server::{Request, create_response};
 use ws_core::handshake::{
@@ -7,38 +8,110 @@ use ws_core::handshake::{
     accept_key,
 };
 
+use crate::head::{Head, MAX_INPUT, completed, is_empty};
+
 /// What a server does with a request.
 #[derive(Debug)]
 enum Fate<E> {
     Incomplete,
-    Accepted {
-        /// Where the head ends.
-        end: usize,
-        accept: Vec<u8>,
-        path: String,
-    },
+    Accepted(Accepted),
     Refused(E),
 }
 
+#[derive(Debug, PartialEq, Eq)]
+struct Accepted {
+    /// Where the head ends.
+    end: usize,
+    accept: String,
+    path: String,
+}
+
 pub fn check(data: &[u8]) {
-    let data = &data[..data.len().min(DEFAULT_MAX_HEAD)];
+    let data = &data[..data.len().min(MAX_INPUT)];
     match (ours(data), theirs(data)) {
+        // One of them refuses at the byte that breaks a rule, and the other one waits for the end of the head (RFC 9112
+        // §2.2).
+        (Fate::Refused(_), Fate::Incomplete) | (Fate::Incomplete, Fate::Refused(_)) => {
+            let whole = completed(data);
+            compare(&whole, ours(&whole), theirs(&whole));
+        }
+        (ours, theirs) => compare(data, ours, theirs),
+    }
+}
+
+fn compare(data: &[u8], here: Fate<Option<HandshakeError>>, there: Fate<String>) {
+    match (here, there) {
         (Fate::Incomplete, Fate::Incomplete) | (Fate::Refused(_), Fate::Refused(_)) => {}
-        (
-            Fate::Accepted { end, accept, path },
-            Fate::Accepted { end: their_end, accept: their_accept, path: their_path },
-        ) => {
-            assert_eq!((end, accept, path), (their_end, their_accept, their_path));
-        }
-        // Both refuse, one of them before the head is complete.
-        (Fate::Refused(_), Fate::Incomplete) | (Fate::Incomplete, Fate::Refused(_)) => {}
-        (Fate::Accepted { .. }, Fate::Refused(error)) => {
-            assert!(is_laxer(data), "{error}");
-        }
-        (Fate::Refused(error), Fate::Accepted { end, .. }) => {
+        (Fate::Accepted(here), Fate::Accepted(there)) => assert_eq!(here, there),
+        (Fate::Accepted(accepted), Fate::Refused(error)) => compare_plain(data, accepted, &error),
+        (Fate::Refused(error), Fate::Accepted(Accepted { end, .. })) => {
             assert!(is_stricter(error, &data[..end]), "{error:?}");
         }
-        (ours, theirs) => panic!("{ours:?} here, {theirs:?} there"),
+        (Fate::Refused(_), Fate::Incomplete) if is_empty(data) => {}
+        (here, there) => panic!("{here:?} here, {there:?} there"),
+    }
+}
+
+/// Compares again without the intended differences, because they refuse what we accept.
+fn compare_plain(data: &[u8], accepted: Accepted, error: &str) {
+    let (head, rest) = data.split_at(accepted.end);
+    let key = Head::new(head).values("Sec-WebSocket-Key").concat();
+    assert_eq!(accepted.accept, derive_accept_key(&key));
+
+    let plain = [&without_differences(head)[..], rest].concat();
+    match (ours(&plain), theirs(&plain)) {
+        (Fate::Accepted(here), Fate::Accepted(there)) => {
+            assert_eq!(here, there);
+            let mut path = accepted.path.into_bytes();
+            replace_invalid(&mut path);
+            assert_eq!(path, there.path.as_bytes());
+        }
+        (here, there) => panic!("{error}. Without the differences {here:?} here, {there:?} there"),
+    }
+}
+
+/// Returns the head of a request without what they refuse although the RFC allows it. All else stays as it is.
+fn without_differences(head: &[u8]) -> Vec<u8> {
+    let mut head = Head::new(head);
+    let line = head.start_line();
+    // A minor version that is higher than ours is compatible (RFC 9110 §2.5).
+    if let [.., b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor @ b'2'..=b'9', b'\r', b'\n'] = line
+    {
+        *minor = b'1';
+    }
+    // The target alone can have such bytes: `GET` and the version have none.
+    replace_invalid(line);
+    // `Upgrade` is a list (RFC 9110 §7.8), as is `Connection` (RFC 9110 §7.6.1). Lists may be in several fields
+    // (RFC 9110 §5.3), have tabs around elements (§5.6.3), and have other elements of any bytes.
+    head.reduce("Upgrade", "websocket", |list| !list.eq_ignore_ascii_case(b"websocket"));
+    head.reduce("Connection", "Upgrade", |list| {
+        list.iter().any(|byte| *byte == b'\t' || !byte.is_ascii())
+    });
+    // RFC 6455 erratum 3150: the pad bits of a key are not looked at.
+    let mut key = head.values("Sec-WebSocket-Key").concat();
+    if let Some(digit) = key.get_mut(21).filter(|digit| !b"AQgw".contains(digit)) {
+        *digit = without_pad_bits(*digit);
+        head.put("Sec-WebSocket-Key", &key);
+    }
+    head.into_bytes()
+}
+
+/// Replaces what RFC 3986 §2 would have encoded. Browsers send some such characters as they are (WHATWG URL,
+/// percent-encode sets). A target is opaque to us, as long as it is visible ASCII.
+fn replace_invalid(target: &mut [u8]) {
+    for byte in target.iter_mut().filter(|byte| byte.is_ascii_graphic() && !is_uri(**byte)) {
+        *byte = b'x';
+    }
+}
+
+/// Returns the digit of base64 that has the same two high bits and four zeros (RFC 4648 §4).
+fn without_pad_bits(digit: u8) -> u8 {
+    match digit {
+        b'A'..=b'P' => b'A',
+        b'Q'..=b'Z' | b'a'..=b'f' => b'Q',
+        b'g'..=b'v' => b'g',
+        b'w'..=b'z' | b'0'..=b'9' | b'+' | b'/' => b'w',
+        other => other,
     }
 }
 
@@ -52,8 +125,9 @@ fn ours(data: &[u8]) -> Fate<Option<HandshakeError>> {
     let head = RequestHead::parse(&data[..end], &mut slots);
     match head.and_then(|head| head.upgrade()) {
         Ok(Some(upgrade)) => {
-            let accept = accept_key(upgrade.key).expect("a key of 24 characters").to_vec();
-            Fate::Accepted { end, accept, path: upgrade.path().to_string() }
+            let accept = accept_key(upgrade.key).expect("a key of 24 characters");
+            let accept = core::str::from_utf8(&accept).expect("base64").to_string();
+            Fate::Accepted(Accepted { end, accept, path: upgrade.path().to_string() })
         }
         Ok(None) => Fate::Refused(None),
         Err(error) => Fate::Refused(Some(error)),
@@ -66,37 +140,13 @@ fn theirs(data: &[u8]) -> Fate<String> {
         Err(error) => Fate::Refused(error.to_string()),
         Ok(Some((end, request))) => match create_response(&request) {
             Err(error) => Fate::Refused(error.to_string()),
-            Ok(response) => Fate::Accepted {
-                end,
-                accept: response.headers()["Sec-WebSocket-Accept"].as_bytes().to_vec(),
-                path: request.uri().path().to_string(),
-            },
+            Ok(response) => {
+                let accept = response.headers()["Sec-WebSocket-Accept"].to_str().expect("base64");
+                let path = request.uri().path().to_string();
+                Fate::Accepted(Accepted { end, accept: accept.to_string(), path })
+            }
         },
     }
-}
-
-/// Whether we accept a request that they refuse for a reason in which we follow the RFC.
-fn is_laxer(data: &[u8]) -> bool {
-    let Fate::Accepted { end, .. } = ours(data) else { return false };
-    let mut slots = FieldSlots::<DEFAULT_MAX_FIELDS>::new();
-    let head = RequestHead::parse(&data[..end], &mut slots).expect("accepted");
-    let values = |name: &str| -> Vec<Vec<u8>> {
-        let fields = head.fields().filter(|field| field.0.eq_ignore_ascii_case(name));
-        fields.map(|(_, value)| value.to_vec()).collect()
-    };
-    let key = values("sec-websocket-key").concat();
-    let (upgrade, connection) = (values("upgrade"), values("connection"));
-    // A minor version that is higher than ours is compatible (RFC 9110 §2.5).
-    head.minor_version() > 1
-        // `Upgrade` is a list (RFC 9110 §7.8), as is `Connection` (RFC 9110 §7.6.1). Lists may be in several fields
-        // (RFC 9110 §5.3), have tabs around elements (§5.6.3), and have other elements of any bytes.
-        || upgrade.len() > 1 || !upgrade[0].eq_ignore_ascii_case(b"websocket")
-        || connection.len() > 1 || connection[0].iter().any(|byte| *byte == b'\t' || !byte.is_ascii())
-        // RFC 6455 erratum 3150: the pad bits of a key are not looked at.
-        || !b"AQgw".contains(&key[21])
-        // Browsers send some characters as they are that RFC 3986 §2 would have encoded (WHATWG URL, percent-encode
-        // sets). A target is opaque to us, as long as it is visible ASCII.
-        || head.target().bytes().any(|byte| !is_uri(byte))
 }
 
 /// Whether we refuse a request that they accept for a rule of the RFC that they do not check.

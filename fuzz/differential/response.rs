@@ -10,9 +10,13 @@ use ws_core::handshake::{
     ResponseHead,
 };
 
+use crate::head::{Head, MAX_INPUT, completed, is_empty};
+
 const NONCE: &[u8; 16] = b"the sample nonce";
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
-const SUBPROTOCOLS: [&str; 2] = ["chat", "superchat"];
+const SUBPROTOCOLS: [&str; 2] = [ADDED, "superchat"];
+/// The subprotocol that is added to a response without one, so that they do not refuse it for that.
+const ADDED: &str = "chat";
 
 /// What a client does with a response.
 #[derive(Debug)]
@@ -24,29 +28,75 @@ enum Fate<E> {
 }
 
 pub fn check(data: &[u8]) {
-    let data = &data[..data.len().min(DEFAULT_MAX_HEAD)];
+    let data = &data[..data.len().min(MAX_INPUT)];
     match (ours(data), theirs(data)) {
+        // One of them refuses at the byte that breaks a rule, and the other one waits for the end of the head (RFC 9112
+        // §2.2).
+        (Fate::Refused(_), Fate::Incomplete) | (Fate::Incomplete, Fate::Refused(_)) => {
+            let whole = completed(data);
+            compare(&whole, ours(&whole), theirs(&whole));
+        }
+        (ours, theirs) => compare(data, ours, theirs),
+    }
+}
+
+fn compare(data: &[u8], here: Fate<HandshakeError>, there: Fate<String>) {
+    match (here, there) {
         (Fate::Incomplete, Fate::Incomplete) | (Fate::Refused(_), Fate::Refused(_)) => {}
-        (Fate::Accepted(subprotocol), Fate::Accepted(their)) => assert_eq!(subprotocol, their),
-        // Both refuse, one of them before the head is complete.
-        (Fate::Refused(_), Fate::Incomplete) | (Fate::Incomplete, Fate::Refused(_)) => {}
+        (Fate::Accepted(here), Fate::Accepted(there)) => assert_eq!(here, there),
         (Fate::Accepted(subprotocol), Fate::Refused(error)) => {
-            assert!(is_laxer(data, subprotocol.as_deref()), "{error}");
+            compare_plain(data, subprotocol, &error);
         }
         (Fate::Refused(error), Fate::Accepted(_)) => {
             assert!(is_stricter(error, data), "{error:?}");
         }
-        (ours, theirs) => panic!("{ours:?} here, {theirs:?} there"),
+        (Fate::Refused(_), Fate::Incomplete) if is_empty(data) => {}
+        (here, there) => panic!("{here:?} here, {there:?} there"),
     }
 }
 
+/// Compares again without the intended differences, because they refuse what we accept.
+fn compare_plain(data: &[u8], subprotocol: Option<String>, error: &str) {
+    let end = HeadReader::response(DEFAULT_MAX_HEAD).push(data).expect("accepted").expect("whole");
+    let (head, rest) = data.split_at(end);
+    let plain = [&without_differences(head)[..], rest].concat();
+    match (ours_within::<{ DEFAULT_MAX_FIELDS + 1 }>(&plain), theirs(&plain)) {
+        (Fate::Accepted(here), Fate::Accepted(there)) => {
+            assert_eq!(here, there);
+            assert_eq!(subprotocol.as_deref().or(Some(ADDED)), there.as_deref());
+        }
+        (here, there) => panic!("{error}. Without the differences {here:?} here, {there:?} there"),
+    }
+}
+
+/// Returns the head of a response without what they refuse although the RFC allows it. All else stays as it is.
+fn without_differences(head: &[u8]) -> Vec<u8> {
+    let mut head = Head::new(head);
+    // A minor version that is higher than ours is compatible (RFC 9110 §2.5).
+    if let [b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor @ b'2'..=b'9', ..] = head.start_line() {
+        *minor = b'1';
+    }
+    // `Connection` is a list, and may be in several fields (RFC 9110 §7.6.1, §5.3).
+    head.reduce("Connection", "Upgrade", |list| !list.eq_ignore_ascii_case(b"upgrade"));
+    // RFC 6455 §4.2.2 item 5: a server need not choose a subprotocol.
+    if head.values("Sec-WebSocket-Protocol").is_empty() {
+        head.put("Sec-WebSocket-Protocol", ADDED.as_bytes());
+    }
+    head.into_bytes()
+}
+
 fn ours(data: &[u8]) -> Fate<HandshakeError> {
+    ours_within::<DEFAULT_MAX_FIELDS>(data)
+}
+
+/// `MAX_FIELDS` is one more than the default if a field may have been added.
+fn ours_within<const MAX_FIELDS: usize>(data: &[u8]) -> Fate<HandshakeError> {
     let end = match HeadReader::response(DEFAULT_MAX_HEAD).push(data) {
         Ok(Some(end)) => end,
         Ok(None) => return Fate::Incomplete,
         Err(error) => return Fate::Refused(error),
     };
-    let mut slots = FieldSlots::<DEFAULT_MAX_FIELDS>::new();
+    let mut slots = FieldSlots::<MAX_FIELDS>::new();
     let head = ResponseHead::parse(&data[..end], &mut slots);
     let key = ClientKey::from_nonce(*NONCE);
     match head.and_then(|head| head.accept(&key, SUBPROTOCOLS, None)) {
@@ -96,21 +146,6 @@ fn theirs(data: &[u8]) -> Fate<String> {
         Err(Handshaking::Failure(error)) => Fate::Refused(error.to_string()),
         Err(Handshaking::Interrupted(_)) => panic!("the stream never blocks"),
     }
-}
-
-/// Whether we accept a response that they refuse for a reason in which we follow the RFC.
-fn is_laxer(data: &[u8], subprotocol: Option<&str>) -> bool {
-    let end = HeadReader::response(DEFAULT_MAX_HEAD).push(data).expect("accepted").expect("whole");
-    let mut slots = FieldSlots::<DEFAULT_MAX_FIELDS>::new();
-    let head = ResponseHead::parse(&data[..end], &mut slots).expect("accepted");
-    let connection: Vec<_> =
-        head.fields().filter(|field| field.0.eq_ignore_ascii_case("connection")).collect();
-    // RFC 6455 §4.2.2 item 5: a server need not choose a subprotocol.
-    subprotocol.is_none()
-        // `Connection` is a list, and may be in several fields (RFC 9110 §7.6.1, §5.3).
-        || connection.len() > 1 || !connection[0].1.eq_ignore_ascii_case(b"upgrade")
-        // A minor version that is higher than ours is compatible (RFC 9110 §2.5).
-        || !data.starts_with(b"HTTP/1.1")
 }
 
 /// Whether we refuse a response that they accept for a rule of the RFC that they do not check.
