@@ -86,14 +86,14 @@ fn run(setup: &Setup<'_>, options: Options, streaming: bool, pieces: &[&[u8]]) -
     endpoint.inbound.set_streaming(streaming);
     let mut outcome = Outcome::default();
     let mut open = Open::default();
-    run_on(&mut endpoint, setup.flag(3), &mut outcome, &mut open);
+    run_on(&mut endpoint, leftover.len(), setup.flag(3), &mut outcome, &mut open);
     for piece in pieces {
         let mut rest = *piece;
         while !rest.is_empty() {
             let taken = endpoint.inbound.receive(rest);
             assert_ne!(taken, 0, "no room although all events were reported");
             rest = &rest[taken..];
-            run_on(&mut endpoint, setup.flag(3), &mut outcome, &mut open);
+            run_on(&mut endpoint, taken, setup.flag(3), &mut outcome, &mut open);
         }
     }
     let ended = outcome.ended();
@@ -117,9 +117,17 @@ fn run(setup: &Setup<'_>, options: Options, streaming: bool, pieces: &[&[u8]]) -
     outcome
 }
 
-/// Does what the endpoint says until it waits or wants to end the stream.
-fn run_on(endpoint: &mut Endpoint, lending: bool, outcome: &mut Outcome, open: &mut Open) {
+/// Does what the endpoint says until it waits or wants to end the stream. It has just received this many bytes.
+fn run_on(
+    endpoint: &mut Endpoint,
+    received: usize,
+    lending: bool,
+    outcome: &mut Outcome,
+    open: &mut Open,
+) {
+    let mut turns = Turns::after(received);
     loop {
+        turns.take();
         let ended = outcome.ended();
         let seen = if lending {
             answer(endpoint.next_ref(|| START), |(event, _)| lent(event), &mut outcome.output)
@@ -214,6 +222,23 @@ fn lent(event: Event<MessageRef<'_>, &[u8]>) -> Answer {
         }
         other => panic!("{other:?} on an open connection"),
     })
+}
+
+/// The turns that an endpoint may still take until it waits or wants to end the stream.
+///
+/// Each byte that it has received allows one. A frame has at least two bytes, and causes at most an event and an answer.
+/// A full piece of an inflated message has 16 KiB, which no single byte inflates to. Three more turns are for the last
+/// byte: after that of a request, a server reports the request, reports that the connection is open, writes, and waits.
+pub(super) struct Turns(usize);
+
+impl Turns {
+    pub(super) fn after(received: usize) -> Self {
+        Self(received + 3)
+    }
+
+    pub(super) fn take(&mut self) {
+        self.0 = self.0.checked_sub(1).expect("the endpoint spins");
+    }
 }
 
 /// Returns a generator that fills in `pattern` over and over, instead of random bytes.

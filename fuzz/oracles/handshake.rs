@@ -12,7 +12,7 @@ use ws_core::handshake::{
     same_origin,
 };
 
-use super::endpoint::{random, write};
+use super::endpoint::{Turns, random, write};
 use super::{START, Setup, same_for_all_cuts};
 
 /// A server answers this nonce with `s3pPLMBiTxaQ9kYGzzhZRbK+xOo=`.
@@ -360,7 +360,9 @@ impl Record {
                 let taken = endpoint.inbound.receive(rest);
                 assert_ne!(taken, 0, "no room although all events were reported");
                 rest = &rest[taken..];
+                let mut turns = Turns::after(taken);
                 loop {
+                    turns.take();
                     let told = match endpoint.next(|| START) {
                         Next::Event(event) => Ok(event),
                         Next::Failed(error) => Err(error),

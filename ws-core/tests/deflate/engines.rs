@@ -74,6 +74,7 @@ fn in_slice<P: AsRef<[u8]>>(setup: Setup, messages: &[Vec<P>]) -> Vec<Outcome> {
                         Ok(None) => break,
                         Ok(Some(piece)) => {
                             assert!(!ended, "nothing follows the end");
+                            assert!(!piece.bytes.is_empty() || piece.end, "a piece of nothing");
                             assert_eq!(piece.kind, MessageKind::Binary);
                             message.extend_from_slice(piece.bytes);
                             ended = piece.end;
@@ -137,7 +138,9 @@ pub(crate) fn next_message<P: AsRef<[u8]>>(
             message.extend_from_slice(&output[..inflated.produced]);
             input = &input[inflated.consumed..];
             match inflated.need {
-                Need::Output => {}
+                Need::Output => {
+                    assert!(inflated.consumed + inflated.produced > 0, "a turn for nothing");
+                }
                 Need::Input => {
                     assert!(input.is_empty() && !end);
                     break;
