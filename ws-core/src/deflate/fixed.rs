@@ -115,8 +115,8 @@ impl Bits<'_> {
 
     /// Returns how many bits of the payload are left, or `None` if more were taken than there are.
     fn left(&self) -> Option<usize> {
-        let left = self.payload.len().checked_mul(8)?.checked_add(self.count as usize)?;
-        left.checked_sub(self.at.checked_mul(8)?)
+        let held = (self.count as usize).saturating_add(self.payload.len().saturating_mul(8));
+        held.checked_sub(self.at.saturating_mul(8))
     }
 }
 
@@ -179,8 +179,8 @@ fn copy(
     let Some(start) = at.checked_sub(distance) else {
         return copy_from_history(history, output, at, distance, len);
     };
-    let (done, free) = output.split_at_mut_checked(at)?;
-    if copy_wide(done.get(start..)?, free, len) {
+    let (done, free) = output.split_at_mut_checked(at).unwrap_or_default();
+    if copy_wide(done.get(start..).unwrap_or_default(), free, len) {
         return Some(());
     }
     repeat(output, start, at, len)
@@ -201,8 +201,8 @@ fn copy_wide(from: &[u8], to: &mut [u8], len: usize) -> bool {
 /// Copies `len` bytes from `start` to `at`, again and again those between the two.
 fn repeat(output: &mut [u8], start: usize, mut at: usize, mut len: usize) -> Option<()> {
     while len != 0 {
-        let (done, free) = output.split_at_mut_checked(at)?;
-        let from = done.get(start..)?;
+        let (done, free) = output.split_at_mut_checked(at).unwrap_or_default();
+        let from = done.get(start..).unwrap_or_default();
         let from = from.get(..len).unwrap_or(from);
         if from.is_empty() {
             // The distance is zero.
@@ -219,31 +219,28 @@ fn repeat(output: &mut [u8], start: usize, mut at: usize, mut len: usize) -> Opt
 fn copy_from_history(
     [older, newer]: [&[u8]; 2],
     output: &mut [u8],
-    at: usize,
+    mut at: usize,
     distance: usize,
-    len: usize,
+    mut len: usize,
 ) -> Option<()> {
-    let back = distance.checked_sub(at)?;
-    let (first, second) = match newer.len().checked_sub(back) {
-        Some(start) => (newer.get(start..)?, &[][..]),
-        None => {
-            let back = back.checked_sub(newer.len())?;
-            (older.get(older.len().checked_sub(back)?..)?, newer)
-        }
+    let back = distance.saturating_sub(at);
+    let (first, second) = match back.checked_sub(newer.len()) {
+        None | Some(0) => (newer.get(newer.len().saturating_sub(back)..), &[][..]),
+        // `None` if it begins before the history.
+        Some(back) => (older.get(older.len().checked_sub(back)?..), newer),
     };
-    if copy_wide(first, output.get_mut(at..)?, len) {
+    let first = first.unwrap_or_default();
+    if copy_wide(first, output.get_mut(at..).unwrap_or_default(), len) {
         return Some(());
     }
-    let mut to = output.get_mut(at..at.checked_add(len)?)?;
     for from in [first, second] {
-        let both = from.len().min(to.len());
-        let (copied, rest) = to.split_at_mut_checked(both)?;
-        copied.copy_from_slice(from.get(..both)?);
-        to = rest;
+        let from = from.get(..len).unwrap_or(from);
+        output.get_mut(at..at.saturating_add(from.len()))?.copy_from_slice(from);
+        at = at.wrapping_add(from.len());
+        len = len.wrapping_sub(from.len());
     }
-    let rest = to.len();
     // What is left begins at the start of the message.
-    repeat(output, 0, at.checked_add(len)?.checked_sub(rest)?, rest)
+    repeat(output, 0, at, len)
 }
 
 #[cfg(test)]
