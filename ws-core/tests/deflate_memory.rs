@@ -134,6 +134,27 @@ fn short_messages_take_no_engine_to_inflate() {
     }
 }
 
+/// The payload of a message of so many literals, in a block with the fixed codes (RFC 1951 §3.2.6).
+fn literals(len: usize) -> Vec<u8> {
+    // The block is not final, and its codes are fixed. Each `a` is a code of eight bits, which begins with the highest.
+    let mut bits = vec![false, true, false];
+    bits.extend((0..len).flat_map(|_| (0..8).rev().map(|bit| (0x30 + b'a') >> bit & 1 == 1)));
+    // The end of the block is seven zeros, and the empty block begins with three.
+    bits.resize(bits.len() + 10, false);
+    bits.chunks(8).map(|byte| (0..byte.len()).map(|i| u8::from(byte[i]) << i).sum()).collect()
+}
+
+#[test]
+fn a_payload_of_more_than_512_bytes_takes_an_engine() {
+    for (len, bytes, engine) in [(510, 512, false), (511, 513, true)] {
+        let mut inflater = Inflater::new(&Pool::new(), WindowBits::MIN, Limits::new());
+        let payload = literals(len);
+        assert_eq!(payload.len(), bytes);
+        let ((), most, _) = most_live(|| inflate(&mut inflater, &payload));
+        assert_eq!(most > 40_000, engine, "{most} for {bytes} bytes");
+    }
+}
+
 // RFC 6455 §10.4
 #[test]
 fn a_gibibyte_of_zeros_stops_at_the_limit_and_costs_an_engine() {

@@ -44,12 +44,12 @@ pub struct Server {
     pub idle: Usage,
 }
 
-/// What a server has kept until it was stopped, in bytes.
+/// What a server has kept until it was stopped.
 #[derive(Clone, Copy, Debug)]
 pub struct Kept {
-    /// The engines of its pool.
+    /// How many bytes the engines of its pool had.
     pub engines: u64,
-    /// Its settings and, with TLS, the sessions.
+    /// How many bytes its settings and, with TLS, the sessions had.
     pub settings: u64,
     /// How long it took to stop.
     pub took: Duration,

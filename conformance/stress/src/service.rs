@@ -77,7 +77,9 @@ pub fn serve(arguments: &[String]) {
             _ => break,
         }
     }
-    server.map(Running::stop);
+    if let Some(server) = server {
+        server.stop();
+    }
 }
 
 struct Running {

@@ -4,10 +4,13 @@
 //! most of an engine's time goes into calls: only a second call shows that a block has ended with the payload, and each call
 //! copies the output into the engine's window. So such a message is inflated straight from the history.
 //!
-//! Every other message, including each that is invalid or too long, is left to an engine, which has the last word on it.
+//! Every other message, including each that is invalid or too long, is left to an engine, which decides whether it is valid.
 
 /// The longest payload that is tried, in bytes.
 pub(super) const LONGEST: usize = 512;
+
+/// The most room that a message may have, in bytes. An engine is faster if such a payload stands for more.
+pub(super) const ROOM: usize = 4096;
 
 /// What a code stands for, if a literal or a length comes next (RFC 1951 §3.2.5).
 #[derive(Clone, Copy)]
@@ -17,7 +20,7 @@ struct Code {
     /// The length of the code in bits.
     len: u8,
     /// The number of extra bits of a length, 0 to 5, or one of the values below.
-    extra: u8,
+    kind: u8,
 }
 
 const LITERAL: u8 = 16;
@@ -27,16 +30,16 @@ const INVALID: u8 = 18;
 /// The codes, by the next nine bits. A shorter code has several places.
 #[allow(clippy::indexing_slicing, reason = "out of bounds, a constant does not compile")]
 const CODES: [Code; 512] = {
-    let mut codes = [Code { base: 0, len: 0, extra: INVALID }; 512];
+    let mut codes = [Code { base: 0, len: 0, kind: INVALID }; 512];
     let mut at = 0;
     while at < codes.len() {
         // RFC 1951 §3.2.6. Codes begin with their upper bit.
         let bits = (at as u16).reverse_bits() >> 7;
         codes[at] = match bits {
             0..0x060 => length(bits >> 2, 7),
-            0x060..0x180 => Code { base: (bits >> 1) - 0x30, len: 8, extra: LITERAL },
+            0x060..0x180 => Code { base: (bits >> 1) - 0x30, len: 8, kind: LITERAL },
             0x180..0x190 => length((bits >> 1) - 0xc0 + 24, 8),
-            _ => Code { base: bits - 0x190 + 144, len: 9, extra: LITERAL },
+            _ => Code { base: bits - 0x190 + 144, len: 9, kind: LITERAL },
         };
         at += 1;
     }
@@ -47,14 +50,14 @@ const CODES: [Code; 512] = {
 #[allow(clippy::arithmetic_side_effects, reason = "if it overflowed, no constant would compile")]
 const fn length(symbol: u16, len: u8) -> Code {
     match symbol {
-        0 => Code { base: 0, len, extra: END_OF_BLOCK },
-        1..=8 => Code { base: symbol + 2, len, extra: 0 },
+        0 => Code { base: 0, len, kind: END_OF_BLOCK },
+        1..=8 => Code { base: symbol + 2, len, kind: 0 },
         9..=28 => {
             let extra = (symbol - 5) / 4;
-            Code { base: 3 + ((4 + (symbol - 1) % 4) << extra), len, extra: extra as u8 }
+            Code { base: 3 + ((4 + (symbol - 1) % 4) << extra), len, kind: extra as u8 }
         }
-        29 => Code { base: 258, len, extra: 0 },
-        _ => Code { base: 0, len, extra: INVALID },
+        29 => Code { base: 258, len, kind: 0 },
+        _ => Code { base: 0, len, kind: INVALID },
     }
 }
 
@@ -123,9 +126,9 @@ impl Bits<'_> {
 /// Inflates the payload of a whole message into `output` and returns the length of the message. The message may refer to the
 /// `history`, which comes in two parts.
 ///
-/// Returns `None` if the payload is not one block with the fixed codes and an empty stored block without its last four bytes, if the message
-/// leaves no room in `output`, or if it is invalid. Then the contents of `output` have no meaning, as those behind the
-/// message never have.
+/// Returns `None` if the payload is not one block with the fixed codes and an empty stored block without its last four
+/// bytes, if the message leaves no room in `output`, or if it is invalid. In that case the contents of `output` are
+/// unspecified; so are the bytes behind a message.
 pub(super) fn inflate(payload: &[u8], history: [&[u8]; 2], output: &mut [u8]) -> Option<usize> {
     // A block with the fixed codes that is not final.
     if payload.first()? & 0b111 != 0b010 {
@@ -138,7 +141,7 @@ pub(super) fn inflate(payload: &[u8], history: [&[u8]; 2], output: &mut [u8]) ->
     loop {
         let code = CODES.get(bits.hold as usize & 511)?;
         bits.take(code.len);
-        match code.extra {
+        match code.kind {
             LITERAL => {
                 *output.get_mut(at)? = code.base as u8;
                 at = at.wrapping_add(1);
@@ -344,6 +347,7 @@ mod tests {
             &self.plain[self.start..]
         }
     }
+
     fn history() -> Vec<u8> {
         let mut state = 1_u32;
         let next = |_| {
@@ -390,6 +394,13 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn many_matches_of_the_most_bits() {
+        let history = history();
+        let matches = |message: Message, _| message.copy(32_000, 140);
+        is_inflated(&(0..25).fold(Message::new(&history), matches).end(), [&history, &[]]);
     }
 
     #[test]

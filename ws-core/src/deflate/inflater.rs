@@ -40,7 +40,7 @@ struct Engine(Box<Decoder>);
 pub struct Inflated {
     /// How many bytes of the input were used.
     pub consumed: usize,
-    /// How many bytes of the output were written.
+    /// How many bytes at the start of the output belong to the message. Those behind them may have been overwritten.
     pub produced: usize,
     /// What is needed to continue.
     pub need: Need,
@@ -92,16 +92,17 @@ impl Inflater {
     ) -> Result<Inflated, ProtocolError> {
         self.progress.check()?;
         let Self { pool, history, takeover, limits, progress, engine, stamp, missed } = self;
-        if engine.is_none() && input.is_empty() && !end {
+        if engine.is_none() && input.is_empty() {
             // An engine would have nothing to do.
-            return Ok(Inflated { consumed: 0, produced: 0, need: Need::Input });
+            let need = if end { Need::Nothing } else { Need::Input };
+            return Ok(Inflated { consumed: 0, produced: 0, need });
         }
         let shelf = pool.inflate();
         let mut lease = match engine.take() {
             Some(Engine(engine)) => shelf.with(engine, ()),
             None => {
                 if end && input.len() <= fixed::LONGEST {
-                    let room = progress.room(*limits).min(output.len());
+                    let room = progress.room(*limits).min(output.len()).min(fixed::ROOM);
                     let room = output.get_mut(..room).unwrap_or_default();
                     if let Some(produced) = fixed::inflate(input, history.parts(), room) {
                         if *takeover {

@@ -1,6 +1,8 @@
 //! The rules for a received compressed message, which are the same for all engines (RFC 7692 §7.2.2).
 
 use super::engine::{Engine, Outcome, Step};
+#[cfg(feature = "zlib-rs")]
+use super::fixed;
 use super::limits::Limits;
 use crate::ProtocolError;
 
@@ -138,10 +140,10 @@ impl Progress {
         }
     }
 
-    /// Returns how long the next message may be if its payload is not longer than `fixed` takes.
+    /// Returns how long a message may be whose payload has at most [`fixed::LONGEST`] bytes.
     #[cfg(feature = "zlib-rs")]
     pub(super) fn room(&self, limits: Limits) -> usize {
-        const { assert!(super::fixed::LONGEST as u64 <= RATIO_STEP, "the limit has not grown") };
+        const { assert!(fixed::LONGEST as u64 <= RATIO_STEP, "the limit grows after a step") };
         let (_, limit) = self.next_limit(limits, 0);
         usize::try_from(limit).unwrap_or(usize::MAX)
     }

@@ -25,6 +25,8 @@ use crate::{DataFrame, MessageKind, PreparedMessage, ProtocolError, Role, SendEr
 const LEAST: usize = 64;
 /// The initial room for an inflated message, in bytes.
 const FIRST: usize = 1024;
+/// The most initial room for a message because it may become much longer than its payload, in bytes.
+const FIRST_OF_SHORT: usize = 4 * 1024;
 /// The longest piece of a streamed message that is inflated, in bytes.
 const PIECE: usize = 16 * 1024;
 /// Messages of at least this many bytes are handed over with their memory instead of being copied.
@@ -252,9 +254,11 @@ impl Inflating {
         }
     }
 
-    /// Makes room in proportion to what has arrived.
+    /// Makes room in proportion to what has arrived. A short message usually gets room for all of it, because then it needs
+    /// no engine.
     fn grow(&mut self, payload: usize) {
-        let more = self.end.max(payload.saturating_mul(2)).max(FIRST);
+        let whole = payload.saturating_mul(8).clamp(FIRST, FIRST_OF_SHORT);
+        let more = self.end.max(payload.saturating_mul(2)).max(whole);
         let len = self.end.saturating_add(more).min(self.most).max(self.end.saturating_add(1));
         self.plain.reserve_exact(len.saturating_sub(self.plain.len()));
         self.plain.resize(len, 0);

@@ -1,7 +1,7 @@
 //! Short messages, which a pooled inflater usually inflates without an engine. Nothing shows this but the time and the memory.
 
 use proptest::prelude::*;
-use ws_core::deflate::{DeflateOptions, Deflater, Pool};
+use ws_core::deflate::{DeflateOptions, Deflater, Inflater, Pool, WindowBits};
 
 use crate::engines::*;
 use crate::rules::{compressed, text};
@@ -12,7 +12,12 @@ fn same_outcomes(setup: Setup, payloads: &[Vec<u8>]) -> Vec<Outcome> {
     let bytes: Vec<Vec<_>> = payloads.iter().map(|payload| payload.chunks(1).collect()).collect();
     let outcomes = inflate(Engine::Pool, setup, &whole);
     assert_eq!(inflate(Engine::Pool, setup, &bytes), outcomes, "byte by byte: {payloads:02x?}");
-    assert_eq!(inflate(Engine::Slice, setup, &whole), outcomes, "{payloads:02x?}");
+    for (other, outcome) in inflate(Engine::Slice, setup, &whole).iter().zip(&outcomes) {
+        // Only the other engine refuses a distance that is longer than a smaller window.
+        if other.1.is_ok() || setup.bits == WindowBits::MAX {
+            assert_eq!(other, outcome, "{payloads:02x?}");
+        }
+    }
     outcomes
 }
 
@@ -79,9 +84,9 @@ fn an_engine_learns_what_was_inflated_without_it() {
         let setup = Setup::new(bits);
         let (pool, compressing) = (Pool::new(), Pool::new());
         let mut deflater = Deflater::new(&compressing, setup.bits, DeflateOptions::new().level(9));
-        let mut inflater = ws_core::deflate::Inflater::new(&pool, setup.bits, setup.limits);
+        let mut inflater = Inflater::new(&pool, setup.bits, setup.limits);
         let mut said = String::new();
-        for (topic, short_messages) in [0, 1, 2, 30, 3000, 1, 0].into_iter().enumerate() {
+        for (topic, short_messages) in [0, 1, 2, 30, 4000, 1, 0].into_iter().enumerate() {
             for i in 0..short_messages {
                 said.push_str(&say(topic, i));
                 let mut payload = Vec::new();

@@ -1,12 +1,12 @@
 //! What compressed connections hold: between messages the windows, within one no more than its limit and a constant.
 
-use ws_core::deflate::Pool;
+use ws_core::deflate::{DeflateOptions, Deflater, Pool, WindowBits};
 use ws_core::endpoint::{Buffers, Compression, EndpointError, Event, Next, Options};
 use ws_core::{Config, Endpoint, Message, MessageKind, ProtocolError, Role};
 
 use crate::attacks::{self, CONSTANT_COMPRESSED as CONSTANT, at_most, stored};
 use crate::bomb::bomb;
-use crate::common::{BINARY, CLOSE, CONT, FIN, PING, ROLES, length};
+use crate::common::{BINARY, CLOSE, CONT, FIN, PING, ROLES, TEXT, length};
 use crate::driver::*;
 use crate::ends::{AT, open};
 use crate::meter::Meter;
@@ -98,6 +98,31 @@ fn an_idle_connection_holds_its_windows() {
                 println!("{role:?} {bits} bits, shared: {shared}, released: {releases}: {more} B");
                 assert!(more <= most, "{role:?} {bits} {shared} {releases}: {more}, {with}");
             }
+        }
+    }
+}
+
+#[test]
+fn short_messages_take_no_engine_to_inflate() {
+    for role in ROLES {
+        for len in [1, 100, 1_023, 1_024, 1_400] {
+            let text = text(len, len);
+            let mut payload = Vec::new();
+            Deflater::new(&Pool::new(), WindowBits::MAX, DeflateOptions::new()).compress_piece(
+                text.as_bytes(),
+                true,
+                &mut payload,
+            );
+            assert!(payload.len() <= 512, "{len}");
+            let mut endpoint =
+                agreed(role, Compression::new(&Pool::new()), params(15, true), Config::new());
+            let frame = fragments(role, TEXT, &payload, usize::MAX);
+            assert_eq!(endpoint.inbound.receive(&frame), frame.len());
+            let meter = Meter::new();
+            let Next::Event(Event::Message(Message::Text(told))) = endpoint.next(|| AT(0)) else {
+                panic!("no message")
+            };
+            assert!(*told == *text && meter.peak() < 16 * KIB, "{len}: {}", meter.peak());
         }
     }
 }
