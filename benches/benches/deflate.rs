@@ -14,6 +14,9 @@ use ws_core_benches::deflate::{Deflate, Inflate, Visitor, Wire, check, each_engi
 
 const ROWS: [(&str, usize); 3] = [("128 B", 128), ("1 KiB", 1024), ("16 KiB", 16 * 1024)];
 
+/// The name of inflating what was compressed at level 6, the default of zlib. Such payloads usually have dynamic codes.
+const AT_LEVEL_6: &str = "inflate-6";
+
 /// How long an engine works before it is timed, how long it is timed, and the least duration of a sample.
 const WARM_UP: Duration = Duration::from_millis(15);
 const MEASUREMENT: Duration = Duration::from_millis(120);
@@ -27,7 +30,8 @@ fn main() {
     let test = arguments.iter().any(|argument| argument == "--test");
     for (name, len) in ROWS {
         let messages = messages(len);
-        let wires = Wire::pair(&messages);
+        let wires = [("inflate", 1), (AT_LEVEL_6, 6)]
+            .map(|(what, level)| (what, Wire::pair(&messages, level)));
         each_engine(&mut Row { name, messages, wires, test });
     }
 }
@@ -36,7 +40,8 @@ fn main() {
 struct Row {
     name: &'static str,
     messages: Vec<Bytes>,
-    wires: [Wire; 2],
+    /// What to inflate, and the name of that.
+    wires: [(&'static str, [Wire; 2]); 2],
     test: bool,
 }
 
@@ -67,15 +72,17 @@ impl Visitor for Row {
     }
 
     fn inflate<E: Inflate>(&mut self) {
-        let mut engine = E::new();
-        check::inflate(&mut engine, &self.wires, &self.messages);
-        let [_, wire] = &self.wires;
-        let ratio = check::ratio(wire, &self.messages);
-        self.report("inflate", E::NAME, wire.messages, ratio, || {
-            engine.inflate(black_box(wire), |message| {
-                black_box(message);
+        for (what, wires) in &self.wires {
+            let mut engine = E::new();
+            check::inflate(&mut engine, wires, &self.messages);
+            let [_, wire] = wires;
+            let ratio = check::ratio(wire, &self.messages);
+            self.report(what, E::NAME, wire.messages, ratio, || {
+                engine.inflate(black_box(wire), |message| {
+                    black_box(message);
+                });
             });
-        });
+        }
     }
 }
 
@@ -104,7 +111,7 @@ fn write(folder: &Path) {
     let put = |name: String, bytes: &[u8]| fs::write(folder.join(name), bytes).expect("room");
     for (_, len) in ROWS {
         let messages = messages(len);
-        let [first, again] = Wire::pair(&messages);
+        let [first, again] = Wire::pair(&messages, 1);
         put(format!("{len}.messages"), &messages.concat());
         put(format!("{len}.first"), first.frames());
         put(format!("{len}.again"), again.frames());

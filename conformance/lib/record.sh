@@ -13,7 +13,7 @@ recorded() {
 }
 
 # still_counts ROOT FILE PATH...: whether the run in that file tested a commit without changes, and these paths are still the same,
-# except the unit tests of a source, which no program contains.
+# except the comments and unit tests of a source, which no program contains.
 still_counts() (
     counts_root=$1
     counts_commit=$(sed -n '/with changes/d; s/^Commit \([0-9a-f]\{40\}\).*/\1/p' "$2" 2>/dev/null)
@@ -22,15 +22,17 @@ still_counts() (
     cd "$counts_root" && counts_changed=$(git diff --name-only --no-renames "$counts_commit" -- "$@") || exit 1
     for counts_file in $counts_changed; do
         case $counts_file in
-            *.rs) [ "$(git show "$counts_commit:$counts_file" | above_unit_tests)" = "$(above_unit_tests <"$counts_file")" ] || exit 1 ;;
+            *.rs) [ "$(git show "$counts_commit:$counts_file" | code)" = "$(code <"$counts_file")" ] || exit 1 ;;
             *) exit 1 ;;
         esac
     done
 )
 
-# Only a module in the file itself, which is the last in it. One in a file of its own is declared among the others.
-above_unit_tests() {
-    awk '/^#\[cfg\((all\()?test/ { held = $0; next }
+# A source without comments and unit tests. Only a module in the file itself is left out, which is the last in it. One in a file of
+# its own is declared among the others.
+code() {
+    awk '/^ *(\/\/|$)/ { next }
+        /^#\[cfg\((all\()?test/ { held = $0; next }
         held != "" { if (/^#\[/) { held = held "\n" $0; next } if (/^mod [a-z_]+ \{/) { held = ""; exit } print held; held = "" }
         { print }
         END { if (held != "") print held }'

@@ -2,14 +2,47 @@
 
 use ws_core::handshake::DEFAULT_MAX_HEAD;
 
+/// What one side does with a head.
+#[derive(Debug)]
+pub enum Fate<A, E> {
+    Incomplete,
+    Accepted(A),
+    Refused(E),
+}
+
+/// Compares what both sides do with the input. If only one of them refuses a head that is not complete, it compares what they
+/// do with the same head when it is complete: one refuses at the byte that breaks a rule, and the other one waits for the
+/// end of the head (RFC 9112 §2.2).
+pub fn check<A, E, F>(
+    data: &[u8],
+    ours: impl Fn(&[u8]) -> Fate<A, E>,
+    theirs: impl Fn(&[u8]) -> Fate<A, F>,
+    compare: impl Fn(&[u8], Fate<A, E>, Fate<A, F>),
+) {
+    let data = &data[..data.len().min(MAX_INPUT)];
+    match (ours(data), theirs(data)) {
+        (Fate::Refused(_), Fate::Incomplete) | (Fate::Incomplete, Fate::Refused(_)) => {
+            let whole = completed(data);
+            compare(&whole, ours(&whole), theirs(&whole));
+        }
+        (ours, theirs) => compare(data, ours, theirs),
+    }
+}
+
+/// Returns whether an LF has no CR before it. Lines end with CRLF (RFC 9112 §2.2).
+pub fn has_bare_lf(head: &[u8]) -> bool {
+    head.split_inclusive(|byte| *byte == b'\n')
+        .any(|line| line.ends_with(b"\n") && !line.ends_with(b"\r\n"))
+}
+
 /// The longest input. There is room to complete a head of this length and to change it.
-pub const MAX_INPUT: usize = DEFAULT_MAX_HEAD - 64;
+const MAX_INPUT: usize = DEFAULT_MAX_HEAD - 64;
 
 /// What completes a head, wherever it was cut.
 const END: &[u8] = b"\r\n\r\n";
 
 /// Returns the head with an end.
-pub fn completed(head: &[u8]) -> Vec<u8> {
+fn completed(head: &[u8]) -> Vec<u8> {
     [head, END].concat()
 }
 

@@ -8,15 +8,10 @@ use ws_core::handshake::{
     accept_key,
 };
 
-use crate::head::{Head, MAX_INPUT, completed, is_empty};
+use crate::head::{self, Head, has_bare_lf, is_empty};
 
 /// What a server does with a request.
-#[derive(Debug)]
-enum Fate<E> {
-    Incomplete,
-    Accepted(Accepted),
-    Refused(E),
-}
+type Fate<E> = head::Fate<Accepted, E>;
 
 #[derive(Debug, PartialEq, Eq)]
 struct Accepted {
@@ -27,16 +22,7 @@ struct Accepted {
 }
 
 pub fn check(data: &[u8]) {
-    let data = &data[..data.len().min(MAX_INPUT)];
-    match (ours(data), theirs(data)) {
-        // One of them refuses at the byte that breaks a rule, and the other one waits for the end of the head (RFC 9112
-        // §2.2).
-        (Fate::Refused(_), Fate::Incomplete) | (Fate::Incomplete, Fate::Refused(_)) => {
-            let whole = completed(data);
-            compare(&whole, ours(&whole), theirs(&whole));
-        }
-        (ours, theirs) => compare(data, ours, theirs),
-    }
+    head::check(data, ours, theirs, compare);
 }
 
 fn compare(data: &[u8], here: Fate<Option<HandshakeError>>, there: Fate<String>) {
@@ -167,10 +153,7 @@ fn is_stricter(error: Option<HandshakeError>, head: &[u8]) -> bool {
     let Some(error) = error else { return false };
     match error {
         // RFC 9112 §2.2: lines end with CRLF.
-        HandshakeError::BareLf => head
-            .iter()
-            .enumerate()
-            .any(|(at, byte)| *byte == b'\n' && (at == 0 || head[at - 1] != b'\r')),
+        HandshakeError::BareLf => has_bare_lf(head),
         HandshakeError::TooManyFields => headers.len() > DEFAULT_MAX_FIELDS,
         // RFC 6455 §4.2.1 item 2, RFC 9110 §7.2, RFC 9112 §3.2
         HandshakeError::MissingHost => values("host").is_empty(),

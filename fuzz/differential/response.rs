@@ -10,7 +10,7 @@ use ws_core::handshake::{
     ResponseHead,
 };
 
-use crate::head::{Head, MAX_INPUT, completed, is_empty};
+use crate::head::{self, Head, has_bare_lf, is_empty};
 
 const NONCE: &[u8; 16] = b"the sample nonce";
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
@@ -18,26 +18,11 @@ const SUBPROTOCOLS: [&str; 2] = [ADDED, "superchat"];
 /// The subprotocol that is added to a response without one, so that they do not refuse it for that.
 const ADDED: &str = "chat";
 
-/// What a client does with a response.
-#[derive(Debug)]
-enum Fate<E> {
-    Incomplete,
-    /// The chosen subprotocol.
-    Accepted(Option<String>),
-    Refused(E),
-}
+/// What a client does with a response, and the subprotocol that was chosen.
+type Fate<E> = head::Fate<Option<String>, E>;
 
 pub fn check(data: &[u8]) {
-    let data = &data[..data.len().min(MAX_INPUT)];
-    match (ours(data), theirs(data)) {
-        // One of them refuses at the byte that breaks a rule, and the other one waits for the end of the head (RFC 9112
-        // §2.2).
-        (Fate::Refused(_), Fate::Incomplete) | (Fate::Incomplete, Fate::Refused(_)) => {
-            let whole = completed(data);
-            compare(&whole, ours(&whole), theirs(&whole));
-        }
-        (ours, theirs) => compare(data, ours, theirs),
-    }
+    head::check(data, ours, theirs, compare);
 }
 
 fn compare(data: &[u8], here: Fate<HandshakeError>, there: Fate<String>) {
@@ -154,10 +139,7 @@ fn is_stricter(error: HandshakeError, data: &[u8]) -> bool {
     let values = |name: &str| response.headers().get_all(name).iter().count();
     match error {
         // RFC 9112 §2.2: lines end with CRLF.
-        HandshakeError::BareLf => data[..end]
-            .iter()
-            .enumerate()
-            .any(|(at, byte)| *byte == b'\n' && (at == 0 || data[at - 1] != b'\r')),
+        HandshakeError::BareLf => has_bare_lf(&data[..end]),
         HandshakeError::TooManyFields => response.headers().len() > DEFAULT_MAX_FIELDS,
         // RFC 9112 §2.2: only a server skips an empty line before a head.
         HandshakeError::MalformedStatusLine => data.starts_with(b"\r\n"),

@@ -61,9 +61,16 @@ fn message(i: usize) -> Vec<u8> {
 }
 
 fn inflate(inflater: &mut Inflater, payload: &[u8]) {
-    let mut output = [0; 1000];
+    let mut output = [0; 5000];
     let inflated = inflater.inflate(payload, true, &mut output).unwrap();
     assert_eq!(inflated.need, Need::Nothing);
+}
+
+/// Inflates a message that arrives in two parts, which takes an engine.
+fn inflate_in_two(inflater: &mut Inflater, payload: &[u8]) {
+    let (first, rest) = payload.split_at(1);
+    assert_eq!(inflater.inflate(first, false, &mut [0; 100]).unwrap().need, Need::Input);
+    inflate(inflater, rest);
 }
 
 // RFC 7692 §7.2.3.2
@@ -92,14 +99,20 @@ fn an_idle_connection_holds_its_windows_and_nothing_else() {
         // The engines are the pool's.
         let mut other = pair();
         assert!(other.0.compress(&message(0), &mut payload));
-        inflate(&mut other.1, &payload);
+        let ((), _, kept) = most_live(|| inflate_in_two(&mut other.1, &payload));
+        assert!(kept > 40_000, "an engine, {kept}");
 
         let ((mut deflater, mut inflater), _, new) = most_live(pair);
         assert_eq!(new, 0, "a new connection");
         for i in 0..300 {
             payload.clear();
             assert!(deflater.compress(&message(i), &mut payload));
-            inflate(&mut inflater, &payload);
+            // The last one takes an engine.
+            if i % 2 == 0 {
+                inflate(&mut inflater, &payload);
+            } else {
+                inflate_in_two(&mut inflater, &payload);
+            }
         }
         let ((), _, freed) = most_live(|| drop((deflater, inflater)));
         assert_eq!(freed.wrapping_neg(), held, "{bits:?} {takeover}");
@@ -134,24 +147,32 @@ fn short_messages_take_no_engine_to_inflate() {
     }
 }
 
-/// The payload of a message of so many literals, in a block with the fixed codes (RFC 1951 §3.2.6).
-fn literals(len: usize) -> Vec<u8> {
-    // The block is not final, and its codes are fixed. Each `a` is a code of eight bits, which begins with the highest.
+/// The payload of a message of so many literals and matches of 258 bytes, in a block with the fixed codes (RFC 1951 §3.2.6).
+fn fixed(literals: usize, matches: usize) -> Vec<u8> {
+    // The block is not final, and its codes are fixed. A code begins with its highest bit.
     let mut bits = vec![false, true, false];
-    bits.extend((0..len).flat_map(|_| (0..8).rev().map(|bit| (0x30 + b'a') >> bit & 1 == 1)));
+    let code = |code: u8| (0..8).rev().map(move |bit| code >> bit & 1 == 1);
+    bits.extend((0..literals).flat_map(|_| code(0x30 + b'a')));
+    // The code of the length and that of the distance, which is 1.
+    bits.extend((0..matches).flat_map(|_| code(0b1100_0101).chain([false; 5])));
     // The end of the block is seven zeros, and the empty block begins with three.
     bits.resize(bits.len() + 10, false);
     bits.chunks(8).map(|byte| (0..byte.len()).map(|i| u8::from(byte[i]) << i).sum()).collect()
 }
 
 #[test]
-fn a_payload_of_more_than_512_bytes_takes_an_engine() {
-    for (len, bytes, engine) in [(510, 512, false), (511, 513, true)] {
+fn a_payload_of_more_than_512_bytes_or_a_message_of_4_kib_takes_an_engine() {
+    for (literals, matches, bytes, len, engine) in [
+        (510, 0, 512, 510, false),
+        (511, 0, 513, 511, true),
+        (225, 15, 251, 4_095, false),
+        (226, 15, 252, 4_096, true),
+    ] {
         let mut inflater = Inflater::new(&Pool::new(), WindowBits::MIN, Limits::new());
-        let payload = literals(len);
-        assert_eq!(payload.len(), bytes);
+        let payload = fixed(literals, matches);
+        assert_eq!((payload.len(), literals + 258 * matches), (bytes, len));
         let ((), most, _) = most_live(|| inflate(&mut inflater, &payload));
-        assert_eq!(most > 40_000, engine, "{most} for {bytes} bytes");
+        assert_eq!(most > 40_000, engine, "{most} for {bytes} bytes that stand for {len}");
     }
 }
 

@@ -16,7 +16,7 @@ fn main() {
         _ => panic!("count_deflate WORK ENGINE LENGTH ROUNDS"),
     };
     let messages = messages(len.parse().expect("a length in bytes"));
-    let wires = Wire::pair(&messages);
+    let wires = Wire::pair(&messages, 1);
     let rounds = rounds.parse().expect("a number of rounds");
     let mut count = Count { work, engine, messages, wires, rounds, found: None };
     each_engine(&mut count);

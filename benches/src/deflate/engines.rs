@@ -23,7 +23,7 @@ pub struct Direct {
 impl Direct {
     fn new() -> Self {
         let inflate = zlib_rs::Inflate::new(false, 15);
-        Self { deflate: deflate(), inflate, output: vec![0; ROOM] }
+        Self { deflate: deflate(1), inflate, output: vec![0; ROOM] }
     }
 }
 

@@ -72,13 +72,13 @@ pub struct Wire {
 
 impl Wire {
     /// Returns two wires: what to send first, and what can follow it and itself any number of times. Both have these messages in
-    /// turn, compressed by zlib-rs at level 1 with 12 bits.
+    /// turn, compressed by zlib-rs at this level with 12 bits.
     ///
     /// The second begins with references to its own end, which is also the end of the first.
-    pub fn pair(messages: &[Bytes]) -> [Self; 2] {
+    pub fn pair(messages: &[Bytes], level: i32) -> [Self; 2] {
         let bytes: usize = messages.iter().map(Bytes::len).sum();
         assert!(bytes >= BITS.size(), "all messages together fill the window");
-        let mut engine = deflate();
+        let mut engine = deflate(level);
         let mut payloads = || {
             let payload = |message| {
                 let mut payload = vec![0; room(message)];
@@ -128,10 +128,10 @@ impl Wire {
     }
 }
 
-/// Returns an engine of zlib-rs, at level 1 and with 12 bits.
-pub(super) fn deflate() -> Deflate {
+/// Returns an engine of zlib-rs at this level, with 12 bits.
+pub(super) fn deflate(level: i32) -> Deflate {
     Deflate::new_with_config(DeflateConfig {
-        level: 1,
+        level,
         window_bits: -i32::from(BITS.bits()),
         ..DeflateConfig::default()
     })

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -19,6 +19,8 @@ pub const PATIENCE: Duration = Duration::from_secs(2);
 pub const CLOSING: Duration = Duration::from_secs(1);
 /// How long a shutdown may take.
 pub const SHUTDOWN: Duration = Duration::from_secs(3);
+/// How long it may take until nothing is left of a server that was stopped.
+const STOP: Duration = SHUTDOWN.saturating_add(Duration::from_secs(15));
 /// The longest message.
 pub const MAX_MESSAGE: u64 = 4 << 20;
 /// How many engines the server's pool keeps of each kind.
@@ -107,6 +109,14 @@ impl Running {
     /// Returns how many bytes the engines and the settings had.
     fn stop(self) -> (u64, u64) {
         let Self { handle, serving, settings, .. } = self;
+        // Until it is dropped, a thread waits for it.
+        let (_stopped, is_stopped) = mpsc::channel::<()>();
+        thread::spawn(move || {
+            if is_stopped.recv_timeout(STOP) == Err(mpsc::RecvTimeoutError::Timeout) {
+                eprintln!("the server runs {STOP:?} after its shutdown");
+                std::process::abort();
+            }
+        });
         handle.shutdown(SHUTDOWN);
         // A panic would have ended the process.
         let _ = serving.join();

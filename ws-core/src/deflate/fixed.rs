@@ -1,15 +1,16 @@
-//! Inflates short messages in the form that compressors usually give them, without an engine.
+//! Inflates short messages without an engine, if they are in the simplest form.
 //!
-//! This form is one block with the fixed codes of DEFLATE (RFC 1951 §3.2.6) and the empty block of a flush. For a short message,
-//! most of an engine's time goes into calls: only a second call shows that a block has ended with the payload, and each call
-//! copies the output into the engine's window. So such a message is inflated straight from the history.
+//! This form is one block with the fixed codes of DEFLATE (RFC 1951 §3.2.6) and the empty block of a flush. Compressors give it to
+//! most messages of up to about 128 bytes, and zlib-rs at level 1 to longer ones, too. For a short message, most of an engine's
+//! time goes into calls: only a second call shows that a block has ended with the payload, and each call copies the output into the
+//! engine's window. So such a message is inflated straight from the history.
 //!
 //! Every other message, including each that is invalid or too long, is left to an engine, which decides whether it is valid.
 
 /// The longest payload that is tried, in bytes.
 pub(super) const LONGEST: usize = 512;
 
-/// The most room that a message may have, in bytes. An engine is faster if such a payload stands for more.
+/// The most room that a message may have, in bytes. For longer messages, an engine is faster.
 pub(super) const ROOM: usize = 4096;
 
 /// What a code stands for, if a literal or a length comes next (RFC 1951 §3.2.5).

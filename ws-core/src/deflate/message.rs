@@ -140,7 +140,7 @@ impl Progress {
         }
     }
 
-    /// Returns how long a message may be whose payload has at most [`fixed::LONGEST`] bytes.
+    /// Returns how long a message may be whose payload has at most [`fixed::LONGEST`] bytes. Nothing of it may have been inflated yet.
     #[cfg(feature = "zlib-rs")]
     pub(super) fn room(&self, limits: Limits) -> usize {
         const { assert!(fixed::LONGEST as u64 <= RATIO_STEP, "the limit grows after a step") };

@@ -5,7 +5,8 @@
 //! holds only its windows.
 //!
 //! - `SliceInflater` (feature `miniz_oxide`) inflates in memory of the caller, without an allocator.
-//! - `Inflater` and `Deflater` (feature `zlib-rs`) use the engines of a `Pool`. Most short messages are inflated without one.
+//! - `Inflater` and `Deflater` (feature `zlib-rs`) use the engines of a `Pool`. Most messages of up to about 128 bytes are
+//!   inflated without one.
 //!
 //! Without one of these features, the module has only the negotiated values, such as [`WindowBits`]. They are for drivers that
 //! have an engine of their own, for example in the ROM of some microcontrollers.

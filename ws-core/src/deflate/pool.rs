@@ -19,8 +19,8 @@ use super::zlib::Decoder;
 ///
 /// The pool keeps the engines that were used last, each in the state in which its connection left it. If the same
 /// connection uses the engine next, the engine continues from there, which is faster. (For inflating, this needs a
-/// window of 15 bits.) Otherwise the engine is set up from the history of the other connection. To inflate a short message, an
-/// engine is rarely needed.
+/// window of 15 bits.) Otherwise the engine is set up from the history of the other connection. To inflate a
+/// message of up to about 128 bytes, an engine is rarely needed.
 ///
 /// A clone is another handle of the same pool. Nobody waits for an engine: if all of them are in use, a further one is
 /// made, and dropped after the call.

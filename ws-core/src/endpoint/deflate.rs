@@ -25,7 +25,7 @@ use crate::{DataFrame, MessageKind, PreparedMessage, ProtocolError, Role, SendEr
 const LEAST: usize = 64;
 /// The initial room for an inflated message, in bytes.
 const FIRST: usize = 1024;
-/// The most initial room for a message because it may become much longer than its payload, in bytes.
+/// There is room for eight times a payload, up to this many bytes.
 const FIRST_OF_SHORT: usize = 4 * 1024;
 /// The longest piece of a streamed message that is inflated, in bytes.
 const PIECE: usize = 16 * 1024;
@@ -254,8 +254,8 @@ impl Inflating {
         }
     }
 
-    /// Makes room in proportion to what has arrived. A short message usually gets room for all of it, because then it needs
-    /// no engine.
+    /// Makes room in proportion to what has arrived. For a short payload, that is usually enough for its whole message, which then
+    /// needs no engine.
     fn grow(&mut self, payload: usize) {
         let whole = payload.saturating_mul(8).clamp(FIRST, FIRST_OF_SHORT);
         let more = self.end.max(payload.saturating_mul(2)).max(whole);

@@ -352,7 +352,8 @@ fn an_engine_that_others_have_used_leaves_nothing_behind() {
         let mut ours = Inflater::new(&pool, bits, Limits::new());
         // There is no "Hello" to refer to, whatever the engine has seen.
         assert_eq!(next_message(&mut ours, 10, &[again]), (b"H".to_vec(), Err(InvalidDeflate)));
-        let hello = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
+        // A final block takes an engine.
+        let hello = [0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
         assert_eq!(in_pool(&pool, setup, &[vec![hello]]), [(b"Hello".to_vec(), Ok(()))]);
     }
 }
@@ -376,7 +377,7 @@ fn a_final_block_keeps_the_window_of_its_own_message() {
 // RFC 7692 §7.1: a distance goes back to what the peer may refer to and no further, whoever has had the engine before
 #[test]
 fn the_message_before_is_out_of_reach_if_it_was_longer_than_the_window_or_without_takeover() {
-    // A payload of up to 512 bytes is decoded in one call.
+    // A payload of up to 512 bytes takes no engine, unless it arrives in parts.
     for (plain, short) in [(text(700), true), (noise(1000), false)] {
         for second in [plain.clone(), [&plain[..], &noise(2000)[1000..]].concat()] {
             let mut sender = Deflater::new(&Pool::new(), WindowBits::MAX, DeflateOptions::new());
@@ -387,20 +388,27 @@ fn the_message_before_is_out_of_reach_if_it_was_longer_than_the_window_or_withou
             });
             assert_eq!(first.len() <= 512, short);
             for (bits, takeover) in [(9, true), (15, false)] {
-                for shared in [false, true] {
+                for (shared, parts) in [(false, 1), (false, 2), (true, 1), (true, 2)] {
                     let pool = Pool::with_engines(1.try_into().unwrap());
                     let bits = WindowBits::new(bits).unwrap();
                     let mut ours = Inflater::new(&pool, bits, Limits::new());
                     if !takeover {
                         ours = ours.no_context_takeover();
                     }
-                    assert_eq!(next_message(&mut ours, 5000, &[&first]), (plain.clone(), Ok(())));
+                    let in_parts: Vec<_> = first.chunks(first.len().div_ceil(parts)).collect();
+                    let outcome = next_message(&mut ours, 5000, &in_parts);
+                    assert_eq!(outcome, (plain.clone(), Ok(())));
                     if shared {
                         let mut other = Inflater::new(&pool, bits, Limits::new());
-                        let _ = next_message(&mut other, 5000, &[&first]);
+                        let outcome = next_message(&mut other, 5000, &[&first[..1], &first[1..]]);
+                        assert_eq!(outcome.1, Ok(()));
                     }
                     let outcome = next_message(&mut ours, 5000, &[&second]);
-                    assert_eq!(outcome.1, Err(InvalidDeflate), "{bits:?} {takeover} {shared}");
+                    assert_eq!(
+                        outcome.1,
+                        Err(InvalidDeflate),
+                        "{bits:?} {takeover} {shared} {parts}"
+                    );
                     // The error stays, also for a message that is valid.
                     assert_eq!(next_message(&mut ours, 5000, &[&first]).1, Err(InvalidDeflate));
                 }

@@ -26,7 +26,8 @@ fn text(seed: usize, len: usize) -> String {
     text
 }
 
-/// Passes 100 messages of 1 KiB each way; they are dropped as they are told.
+/// Passes 100 messages each way, of 1 KiB and of 3 KiB in turn; they are dropped as they are told. The longer ones take an engine to
+/// be inflated.
 fn talk(endpoint: &mut Endpoint, peer: &mut Endpoint, buffers: Option<&mut Buffers>) {
     fn visit(endpoint: &mut Endpoint, wire: &[u8], text: &str) -> Vec<u8> {
         let mut rest = wire;
@@ -34,7 +35,7 @@ fn talk(endpoint: &mut Endpoint, peer: &mut Endpoint, buffers: Option<&mut Buffe
         let mut sent = Vec::new();
         loop {
             match endpoint.next(|| AT(0)) {
-                Next::Event(Event::Message(message)) => assert_eq!(message.len(), KIB),
+                Next::Event(Event::Message(message)) => assert_eq!(message.len() % KIB, 0),
                 Next::Write { mut output, .. } => {
                     sent.extend_from_slice(output.chunk());
                     let count = output.chunk().len();
@@ -51,8 +52,10 @@ fn talk(endpoint: &mut Endpoint, peer: &mut Endpoint, buffers: Option<&mut Buffe
     let buffers = buffers.unwrap_or(&mut none);
     let mut wire = Vec::new();
     for at in 0..100 {
-        let text = text(at, KIB);
+        // The last one is long.
+        let text = text(at, if at % 2 == 0 { KIB } else { 3 * KIB });
         wire = visit(peer, &wire, &text);
+        assert!(text.len() == KIB || wire.len() > 600, "{}", wire.len());
         wire = if shares {
             visit(&mut endpoint.with_buffers(buffers), &wire, &text)
         } else {
@@ -104,15 +107,20 @@ fn an_idle_connection_holds_its_windows() {
 
 #[test]
 fn short_messages_take_no_engine_to_inflate() {
+    let compressed = |text: &str| {
+        let mut deflater = Deflater::new(&Pool::new(), WindowBits::MAX, DeflateOptions::new());
+        let mut payload = Vec::new();
+        deflater.compress_piece(text.as_bytes(), true, &mut payload);
+        payload
+    };
+    // A payload of nearly 512 bytes may stand for nearly 4 KiB.
+    let longest = (1_400..)
+        .map(|different| text(1, different) + &"a".repeat(4_000 - different))
+        .find(|text| compressed(text).len() > 500);
+    let texts = [1, 100, 1_023, 1_024, 1_400].map(|len| text(len, len));
     for role in ROLES {
-        for len in [1, 100, 1_023, 1_024, 1_400] {
-            let text = text(len, len);
-            let mut payload = Vec::new();
-            Deflater::new(&Pool::new(), WindowBits::MAX, DeflateOptions::new()).compress_piece(
-                text.as_bytes(),
-                true,
-                &mut payload,
-            );
+        for text in texts.iter().chain(&longest) {
+            let (payload, len) = (compressed(text), text.len());
             assert!(payload.len() <= 512, "{len}");
             let mut endpoint =
                 agreed(role, Compression::new(&Pool::new()), params(15, true), Config::new());

@@ -426,7 +426,7 @@ pub fn again_and_again(settings: &Settings, faults: &[Fault]) {
     }
     let is_tls = settings.url.starts_with("wss:");
     for &fault in faults {
-        // The handshake of TLS takes a time-out of the stream for the end of its own time, so these faults begin after
+        // During the handshake of TLS, a time-out of the stream counts as one of the handshake, so these faults begin after
         // it. A record takes several reads, and if two of them failed without having waited, the stream would count as
         // non-blocking.
         let is_interrupted = fault == Fault::Again(io::ErrorKind::Interrupted);

@@ -440,9 +440,9 @@ fn attack(target: &Target, numbers: &mut Numbers) -> Result<(), String> {
             return leave(peer, how);
         }
         _ => match (peer.upgrade(path), target) {
+            (Ok(()), Target::NotTls(_)) => return Err("it talks without TLS".to_owned()),
             (Ok(()), _) => {}
-            // The server has ended it.
-            (Err(_), Target::NotTls(_)) => return Ok(()),
+            (Err(error), Target::NotTls(_)) if has_ended(&error) => return Ok(()),
             (Err(error), _) => return Err(format!("no opening handshake: {error}")),
         },
     }
@@ -475,6 +475,14 @@ fn attack(target: &Target, numbers: &mut Numbers) -> Result<(), String> {
     expect_close(&mut peer, code)
 }
 
+/// Whether the error is that the peer has ended the connection.
+fn has_ended(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
+    )
+}
+
 fn expect_close(peer: &mut Peer, code: u16) -> Result<(), String> {
     match peer.close_code() {
         Ok(got) if got == code => Ok(()),
@@ -486,9 +494,6 @@ fn expect_close(peer: &mut Peer, code: u16) -> Result<(), String> {
 fn leave(peer: Peer, how: Exit) -> Result<(), String> {
     match peer.exit(how) {
         None => Ok(()),
-        Some(mut peer) => {
-            let _ = peer.tcp.shutdown(Shutdown::Write);
-            peer.wait_for_end(SETTLE)
-        }
+        Some(mut peer) => peer.wait_for_end(SETTLE),
     }
 }
