@@ -170,6 +170,12 @@ fn is_stricter(error: Option<HandshakeError>, head: &[u8]) -> bool {
                 line.iter().any(|byte| !byte.is_ascii_graphic() && *byte != b' ')
             })
         }
+        // RFC 4648 §3.2: padding is at the end.
+        HandshakeError::InvalidKey => {
+            let key = &values("sec-websocket-key")[0];
+            let padding = key.iter().rev().take_while(|byte| **byte == b'=').count();
+            key[..key.len() - padding].contains(&b'=')
+        }
         // RFC 6455 §11.3.1, §11.3.5, RFC 6454 §7.3
         HandshakeError::RepeatedKey => is_repeated("sec-websocket-key"),
         HandshakeError::RepeatedVersion => is_repeated("sec-websocket-version"),

@@ -7,12 +7,21 @@ mod engines;
 #[path = "../../ws-core/tests/deflate/strict.rs"]
 mod strict;
 
-use engines::{Engine, Setup, in_pool, inflate, next_message};
-use strict::Strict;
+use engines::{Engine, Outcome, Setup, in_pool, inflate, next_message};
+use strict::{NO_END, Strict};
 
 /// The longest messages that a setup can choose. They are short, so that a decompression bomb does not slow the fuzzer
 /// down.
 const LIMITS: [u64; 4] = [1 << 20, 10, 300, 5000];
+
+/// Checks outcomes of the other engine if the last message has a block without a code for its end. That engine returns text until
+/// it needs the code, or until the limit.
+fn assert_same_before_no_end(others: &[Outcome], outcomes: &[Outcome]) {
+    let [(other, before), (ours, ours_before)] =
+        [others, outcomes].map(|all| all.split_last().expect("a message"));
+    assert_eq!(before, ours_before);
+    assert!(other.1.is_err() && ours.1.is_err() && other.0.starts_with(&ours.0), "{other:?}");
+}
 
 /// Inflates the payloads of messages. The input is a setup and the payloads.
 ///
@@ -36,11 +45,20 @@ pub(crate) fn inflate_any(data: &[u8]) {
     }
     messages.push(vec![rest]);
     let outcomes = inflate(Engine::Pool, setup, &messages);
-    assert_eq!(inflate(Engine::Slice, setup, &messages), outcomes, "the other engine");
+    // This decoder is a second opinion on what is valid.
+    let mut strict = Strict::new(1 << 15, setup.takeover);
+    let opinions: Vec<_> =
+        messages.iter().zip(&outcomes).map(|(message, _)| strict.message(message[0])).collect();
+    let others = inflate(Engine::Slice, setup, &messages);
+    if opinions.last() == Some(&Err(NO_END)) {
+        assert_same_before_no_end(&others, &outcomes);
+    } else {
+        assert_eq!(others, outcomes, "the other engine");
+    }
     for size in [usize::from(cut) + 1, 1] {
         let messages: Vec<_> = messages.iter().map(|message| pieces(message[0], size)).collect();
         assert_eq!(inflate(Engine::Pool, setup, &messages), outcomes, "in pieces of {size}");
-        assert_eq!(inflate(Engine::Slice, setup, &messages), outcomes, "in pieces of {size}");
+        assert_eq!(inflate(Engine::Slice, setup, &messages), others, "in pieces of {size}");
     }
 
     // Another connection uses the engine after each message.
@@ -51,12 +69,10 @@ pub(crate) fn inflate_any(data: &[u8]) {
         let _ = next_message(&mut other, setup.room, &[[0x4b, 0x04, 0x00]]);
     }
 
-    // This decoder is a second opinion on what is valid. It knows neither the limits nor which trees are invalid, so it may
-    // accept more, never less.
-    let mut strict = Strict::new(1 << 15, setup.takeover);
-    for (message, (bytes, result)) in messages.iter().zip(&outcomes) {
-        match (strict.message(message[0]), result) {
-            (Ok(expected), Ok(())) => assert_eq!(bytes, &expected),
+    // The second opinion knows neither the limits nor which trees are invalid, so it may accept more, never less.
+    for (opinion, (bytes, result)) in opinions.iter().zip(&outcomes) {
+        match (opinion, result) {
+            (Ok(expected), Ok(())) => assert_eq!(bytes, expected),
             (Err(why), Ok(())) => panic!("{why}, but it was accepted as {} bytes", bytes.len()),
             (_, Err(_)) => break,
         }

@@ -17,6 +17,9 @@ struct Bits<'a> {
 /// The symbols whose codes have 1 bit, 2 bits, and so on.
 struct Codes([Vec<usize>; 15]);
 
+/// Why a block is invalid that has no code for its end, which belongs to every block (RFC 1951 §3.2.3).
+pub(crate) const NO_END: &str = "no code for the end of the block";
+
 const ORDER: [usize; 19] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
 
 impl Bits<'_> {
@@ -113,6 +116,9 @@ impl Strict {
                             len => (1, len as u8),
                         };
                         lengths.extend(std::iter::repeat_n(len, times));
+                    }
+                    if lengths[256] == 0 {
+                        return Err(NO_END);
                     }
                     let (literals, distances) = lengths.split_at(literals);
                     self.block(&mut bits, &Codes::of(literals), &Codes::of(distances))?;
