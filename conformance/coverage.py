@@ -147,10 +147,13 @@ def percent(covered, all_of_them):
     return "%.2f %%" % (100 * covered / all_of_them)
 
 
-def write(table, rows):
+def measured_commit():
     commit = output("git", "rev-parse", "--short=9", "HEAD").strip()
-    if output("git", "status", "--porcelain", "--", "ws-core", "Cargo.toml", "Cargo.lock"):
-        commit += " with changes"
+    changed = output("git", "status", "--porcelain", "--", "ws-core", "Cargo.toml", "Cargo.lock")
+    return commit + (" with changes" if changed else "")
+
+
+def write(commit, table, rows):
     compiler = re.match(r"rustc (\S+)", output("rustc", "--version"))[1]
     covered, all_of_them = (sum(row[at] for row in table) for at in (1, 2))
     lines = ["# Regions of ws-core that its tests execute", "",
@@ -168,6 +171,7 @@ def write(table, rows):
 
 def main():
     checks = Checks()
+    commit = measured_commit()
     if not checks.run("the tests run", measure):
         return checks.finish()
     table, uncovered = [], {}
@@ -194,7 +198,7 @@ def main():
 
     checks.run("what is not covered is listed", every_gap_is_listed)
     checks.run("what is listed is not covered", everything_listed_is_a_gap)
-    checks.run("conformance/coverage.md", lambda: write(table, read_list()))
+    checks.run("conformance/coverage.md", lambda: write(commit, table, read_list()))
     return checks.finish()
 
 

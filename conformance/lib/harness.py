@@ -2,6 +2,7 @@
 outlive the script, and the programs under test.
 """
 import atexit
+import functools
 import json
 import os
 import pathlib
@@ -199,14 +200,16 @@ class Run:
         self.stderr = stderr.decode(errors="replace")
 
 
+@functools.cache
+def examples():
+    """The folder of the example programs, which are brought up to date first."""
+    subprocess.run(["cargo", "build", "--quiet", "--release", "--examples"], cwd=ROOT, check=True, stdin=subprocess.DEVNULL, timeout=1800)
+    return ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "release" / "examples"
+
+
 def example(name):
-    """The command of an example program, built when it is not there."""
-    path = ROOT / "target" / "release" / "examples" / name
-    if not path.exists():
-        print("building the examples", file=sys.stderr, flush=True)
-        subprocess.run(["cargo", "build", "--release", "--examples"], cwd=ROOT, check=True,
-                       stdin=subprocess.DEVNULL, timeout=1800)
-    return shlex.quote(str(path))
+    """The command of an example program."""
+    return shlex.quote(str(examples() / name))
 
 
 def closed_port():
