@@ -1,4 +1,5 @@
-//! Changing a head, so that an oracle can take an intended difference away and compare again.
+//! Compares what both sides do with a head, and changes a head, so that an oracle can take an intended difference away and compare
+//! again.
 
 use ws_core::handshake::DEFAULT_MAX_HEAD;
 

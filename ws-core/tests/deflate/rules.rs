@@ -377,7 +377,7 @@ fn a_final_block_keeps_the_window_of_its_own_message() {
 // RFC 7692 §7.1: a distance goes back to what the peer may refer to and no further, whoever has had the engine before
 #[test]
 fn the_message_before_is_out_of_reach_if_it_was_longer_than_the_window_or_without_takeover() {
-    // A payload of up to 512 bytes takes no engine, unless it arrives in parts.
+    // The default level writes the fixed codes. Such a payload of up to 512 bytes takes no engine, unless it arrives in parts.
     for (plain, short) in [(text(700), true), (noise(1000), false)] {
         for second in [plain.clone(), [&plain[..], &noise(2000)[1000..]].concat()] {
             let mut sender = Deflater::new(&Pool::new(), WindowBits::MAX, DeflateOptions::new());
