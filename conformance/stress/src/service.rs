@@ -109,7 +109,7 @@ impl Running {
     /// Returns how many bytes the engines and the settings had.
     fn stop(self) -> (u64, u64) {
         let Self { handle, serving, settings, .. } = self;
-        // Until it is dropped, a thread waits for it.
+        // A thread ends the process if this has not returned in time, which would have dropped `_stopped`.
         let (_stopped, is_stopped) = mpsc::channel::<()>();
         thread::spawn(move || {
             if is_stopped.recv_timeout(STOP) == Err(mpsc::RecvTimeoutError::Timeout) {
