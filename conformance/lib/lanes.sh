@@ -1,6 +1,9 @@
 # For scripts that run many checks, in two lanes at once. Sourced by bash, with `logs` set to a folder for the output of the
 # checks, `only` to the names of those to run (none: all), and `report NAME STATUS SECONDS`, which prints the result of one.
 
+# Nothing is kept for a later build, nor for a debugger: that would be ten times the disk, and take longer.
+export CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=0 CARGO_PROFILE_RELEASE_DEBUG=0
+
 # What runs in this shell: a check, or the lanes. A lane is a shell of its own, and passes on that it has to end.
 running=()
 trap 'end' INT TERM HUP
