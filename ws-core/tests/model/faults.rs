@@ -28,21 +28,31 @@ pub(crate) enum Fault {
     HidesEof,
     /// The driver always passes the time at which it started.
     IgnoresDeadlines,
+    /// The driver waits for the stream only, however long that takes.
+    ForgetsDeadlines,
+    /// Each side answers one keepalive Ping, and no other.
+    AnswersOnce,
+    /// A Ping is told after the last event.
+    TellsAfterEnd,
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 11] = [
-        Self::DropsPong,
-        Self::LosesMessage,
-        Self::DuplicatesMessage,
-        Self::LosesByte,
-        Self::ClosesTwice,
-        Self::PingsAfterClose,
-        Self::DropsClose,
-        Self::ForgetsShutdown,
-        Self::IgnoresShutdown,
-        Self::HidesEof,
-        Self::IgnoresDeadlines,
+    /// All of them, and what the broken rule says.
+    pub(crate) const ALL: [(Self, &str); 14] = [
+        (Self::DropsPong, "rests"),
+        (Self::LosesMessage, "rests"),
+        (Self::DuplicatesMessage, "is told, was written and was sent"),
+        (Self::LosesByte, "has failed"),
+        (Self::ClosesTwice, "after its Close frame"),
+        (Self::PingsAfterClose, "after its Close frame"),
+        (Self::DropsClose, "a clean close needs time"),
+        (Self::ForgetsShutdown, "a clean close needs time"),
+        (Self::IgnoresShutdown, "spins"),
+        (Self::HidesEof, "a clean close needs time"),
+        (Self::IgnoresDeadlines, "it spins"),
+        (Self::ForgetsDeadlines, "they wait for ever"),
+        (Self::AnswersOnce, "it ends without a cause"),
+        (Self::TellsAfterEnd, "after its end"),
     ];
 }
 
@@ -91,6 +101,14 @@ impl Faults {
         self.is(Fault::HidesEof)
     }
 
+    pub(crate) fn forgets_deadlines(&self) -> bool {
+        self.is(Fault::ForgetsDeadlines)
+    }
+
+    pub(crate) fn tells_after_end(&mut self) -> bool {
+        self.once(Fault::TellsAfterEnd)
+    }
+
     pub(crate) fn deliver(&mut self, message: Message, to: &mut Vec<Message>) {
         if self.once(Fault::LosesMessage) {
             return;
@@ -104,8 +122,15 @@ impl Faults {
     pub(crate) fn write(&mut self, mut bytes: Vec<u8>, to: &mut Wire) -> Result<(), String> {
         if self.fault.is_some() && to.watch.is_between_frames() {
             let (first, len) = (bytes[0], frame_len(&bytes));
+            let is_next_empty = bytes.get(1).is_some_and(|len| len & 0x7f == 0)
+                && to.watch.pongs.iter().any(Vec::is_empty);
             match len {
                 Some(len) if first == FIN | PONG && self.once(Fault::DropsPong) => {
+                    bytes.drain(..len);
+                }
+                Some(len)
+                    if first == FIN | PONG && is_next_empty && self.is(Fault::AnswersOnce) =>
+                {
                     bytes.drain(..len);
                 }
                 Some(len) if first == FIN | CLOSE && self.once(Fault::ClosesTwice) => {

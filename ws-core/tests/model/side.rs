@@ -2,13 +2,16 @@
 
 use std::fmt::Write as _;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
 
 use ws_core::endpoint::{EndpointError, Event, Inbound, Next, Outbound};
 use ws_core::handshake::AcceptResponse;
-use ws_core::{CloseCode, Endpoint, Instant, Message, ProtocolError, Role};
+use ws_core::{CloseCode, Config, Endpoint, Instant, Message, ProtocolError, Role};
 
 use crate::faults::Faults;
 use crate::wire::{Formatted, Wire};
+use crate::world::{OPENING_TIMEOUT, Plan};
+use crate::{PING_INTERVAL, PONG_TIMEOUT};
 
 /// How much the driver writes or reads at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +95,13 @@ pub(crate) enum Step {
 pub(crate) struct Side {
     pub(crate) role: Role,
     pub(crate) endpoint: Endpoint,
+    config: Config,
     drive: Drive,
+    start: Instant,
+    /// When the endpoint was last given bytes.
+    heard: Instant,
+    /// The application has closed.
+    closes: bool,
     /// The latest time at which the driver has to ask again, as it was last told.
     pub(crate) until: Option<Instant>,
     pub(crate) log: Log,
@@ -129,9 +138,26 @@ pub(crate) struct Log {
 }
 
 impl Side {
-    pub(crate) fn new(role: Role, endpoint: Endpoint, drive: Drive, open: bool) -> Self {
-        let log = Log { open, ..Log::default() };
-        Self { role, endpoint, drive, until: None, log, queued: DefaultHasher::new() }
+    pub(crate) fn new(endpoint: Endpoint, role: Role, config: Config, plan: &Plan) -> Self {
+        let log = Log { open: plan.open, ..Log::default() };
+        let start = Instant::from_millis(plan.start);
+        Self {
+            role,
+            endpoint,
+            config,
+            drive: plan.drive,
+            start,
+            heard: start,
+            closes: false,
+            until: None,
+            log,
+            queued: DefaultHasher::new(),
+        }
+    }
+
+    /// Whether it closes a connection on which no messages are sent.
+    pub(crate) fn has_idle_timeout(&self) -> bool {
+        self.config != self.config.idle_timeout(None)
     }
 
     pub(crate) fn digest(&self, hasher: &mut DefaultHasher) {
@@ -182,6 +208,7 @@ impl Side {
     pub(crate) fn close(&mut self) {
         self.noting(2, |side| {
             let _ = side.out().start_close(CloseCode::NORMAL, "bye");
+            side.closes = true;
         });
     }
 
@@ -204,7 +231,12 @@ impl Side {
 
     /// Asks once, and does what the answer says, by this much.
     pub(crate) fn step(&mut self, amount: Amount, mut stream: Stream<'_>) -> Result<Step, String> {
-        self.noting(3, |side| side.ask(amount, &mut stream))
+        let waiting = stream.from.len();
+        let step = self.noting(3, |side| side.ask(amount, &mut stream));
+        if stream.from.len() < waiting {
+            self.heard = stream.now;
+        }
+        step
     }
 
     fn ask(&mut self, amount: Amount, stream: &mut Stream<'_>) -> Result<Step, String> {
@@ -243,7 +275,7 @@ impl Side {
         let role = self.role;
         match did {
             Did::Told(told) => self.on(told, stream.faults)?,
-            Did::Failed(error) => self.on_failure(error)?,
+            Did::Failed(error) => self.on_failure(error, stream.now)?,
             Did::Moved => {}
             Did::Nothing => return Ok(Step::Nothing),
             Did::Reset if self.log.told_reset => {
@@ -254,7 +286,7 @@ impl Side {
                 self.out().receive_reset();
             }
             Did::Blocked(until) => {
-                self.until = until;
+                self.until = until.filter(|_| !stream.faults.forgets_deadlines());
                 if until.is_some_and(|until| is_past(until, stream.now)) {
                     let (now, until) = (stream.now, self.until);
                     return Err(format!("{role:?} waits at {now:?} until {until:?}: it spins"));
@@ -285,18 +317,36 @@ impl Side {
                 log.ended = true;
                 let info = self.endpoint.close_info().ok_or("closed, and nobody knows how")?;
                 self.log.closed = info.code != CloseCode::ABNORMAL;
+                let began = self.closes || self.has_idle_timeout();
+                let log = &self.log;
+                if !(log.closed || log.told_eof || log.told_reset || began) {
+                    return Err(format!("{role:?} ends without a cause"));
+                }
+                if faults.tells_after_end() {
+                    return self.on(Told::Ping(Vec::new()), faults);
+                }
             }
             told => return Err(format!("{role:?} is told {told:?} at the wrong time")),
         }
         Ok(())
     }
 
-    /// Neither side breaks the protocol, so that only time and the stream can fail.
-    fn on_failure(&mut self, error: EndpointError) -> Result<(), String> {
+    /// Neither side breaks the protocol, so that only the stream can fail, and a deadline that has come.
+    fn on_failure(&mut self, error: EndpointError, now: Instant) -> Result<(), String> {
+        let has_keepalive = self.config != self.config.ping_interval(None);
+        let silence = Duration::from_millis(PING_INTERVAL + PONG_TIMEOUT);
         let log = &mut self.log;
-        let late = matches!(error, EndpointError::HandshakeTimeout | EndpointError::HandshakeEof);
-        let lost = error == EndpointError::Protocol(ProtocolError::PongTimeout);
-        if log.ended || !(late && !log.open || lost && log.open) {
+        let has_cause = match error {
+            EndpointError::HandshakeTimeout => {
+                !log.open && now.saturating_since(self.start) >= OPENING_TIMEOUT
+            }
+            EndpointError::HandshakeEof => !log.open && (log.told_eof || log.told_reset),
+            EndpointError::Protocol(ProtocolError::PongTimeout) => {
+                log.open && has_keepalive && now.saturating_since(self.heard) >= silence
+            }
+            _ => false,
+        };
+        if log.ended || !has_cause {
             return Err(format!("{:?} has failed: {error}", self.role));
         }
         (log.ended, log.failed) = (true, Some(error));

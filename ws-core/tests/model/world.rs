@@ -11,6 +11,8 @@ use crate::faults::{Fault, Faults};
 use crate::side::{Amount, Drive, Side, Step, Stream, earlier};
 use crate::wire::Wire;
 
+/// The longest opening handshake.
+pub(crate) const OPENING_TIMEOUT: Duration = Duration::from_millis(200);
 /// Some time after all deadlines.
 const LATE: Duration = Duration::from_secs(10);
 /// How many steps without a byte, an event or an end a driver may make before it counts as spinning.
@@ -137,8 +139,9 @@ impl World {
     pub(crate) fn new(plan: &Plan, fault: Option<Fault>) -> Result<Self, String> {
         let now = Instant::from_millis(plan.start);
         let options = plan.config.map(|config| {
-            let timeout = Some(Duration::from_millis(200));
-            Options::from(config).handshake_timeout(timeout).max_output(10 * plan.capacity)
+            Options::from(config)
+                .handshake_timeout(Some(OPENING_TIMEOUT))
+                .max_output(10 * plan.capacity)
         });
         let [server, client] = options;
         let random = |bytes: &mut [u8]| {
@@ -157,8 +160,8 @@ impl World {
         let [server, client] = ends;
         let mut world = Self {
             sides: [
-                Side::new(Role::Server, server, plan.drive, plan.open),
-                Side::new(Role::Client, client, plan.drive, plan.open),
+                Side::new(server, Role::Server, plan.config[0], plan),
+                Side::new(client, Role::Client, plan.config[1], plan),
             ],
             wires: [Role::Client, Role::Server]
                 .map(|role| Wire::new(role, plan.open, plan.capacity)),
@@ -304,17 +307,22 @@ impl World {
     pub(crate) fn complete(&mut self, choice: u64) -> Result<(), String> {
         let mut quiet = 0;
         let mut prompt = false;
+        // Both were open, with nothing in the way, and nothing left to do.
+        let mut rested = false;
         for _ in 0..DEADLINES {
             self.settle()?;
-            if self.sides.iter().all(|side| side.log.done) {
-                return self.check_end(prompt);
+            let is_open = self.sides.iter_mut().all(|side| side.out().is_open());
+            if rested && !prompt && !is_open && !self.sides.iter().any(Side::has_idle_timeout) {
+                return Err(format!("it ends without a cause: {}", self.state()));
             }
-            if prompt {
+            if self.sides.iter().all(|side| side.log.done) {
+                return self.check_end(prompt, rested);
+            }
+            if rested && !is_open {
                 return Err(format!("a clean close needs time: {}", self.state()));
             }
             let is_sound = self.sides.iter().all(|side| !side.log.reset)
                 && self.wires.iter().all(|wire| !wire.stalled && !wire.ended);
-            let is_open = self.sides.iter_mut().all(|side| side.out().is_open());
             // Both have 64 KiB of output, and one more message than the other can hold back.
             let both_hold = self.sides.iter().all(|side| side.log.holds);
             if both_hold {
@@ -323,6 +331,7 @@ impl World {
             }
             if is_sound && is_open && !both_hold {
                 self.check_rest()?;
+                rested = true;
                 // Keepalive and idle_timeout may have their turn first.
                 let rests = if choice & 2 == 0 { 0 } else { 3 };
                 if quiet >= rests || self.sides.iter().all(|side| side.until.is_none()) {
@@ -375,6 +384,10 @@ impl World {
 
     /// What holds at any time.
     fn check(&mut self) -> Result<(), String> {
+        let goes_away = |wire: &Wire| wire.watch.close == Some(CloseCode::GOING_AWAY.get());
+        if self.wires.iter().any(goes_away) && !self.sides.iter().any(Side::has_idle_timeout) {
+            return Err("a side goes away without a cause".into());
+        }
         for index in [0, 1] {
             let dropped = self.sides[1 - index].out().has_dropped();
             let (side, peer, wire) =
@@ -431,14 +444,14 @@ impl World {
         Ok(())
     }
 
-    /// Both sides have ended. `clean` is whether nothing was in the way.
-    fn check_end(&mut self, clean: bool) -> Result<(), String> {
+    /// Both sides have ended. `prompt` is whether one of them has closed after they had rested.
+    fn check_end(&mut self, prompt: bool, rested: bool) -> Result<(), String> {
         self.check()?;
         let infos = [0, 1].map(|index| self.sides[index].endpoint.close_info());
         let [Some(server), Some(client)] = &infos else {
-            return if clean { Err("nobody knows how it was closed".into()) } else { Ok(()) };
+            return if rested { Err("nobody knows how it was closed".into()) } else { Ok(()) };
         };
-        if clean && !(server.clean && client.clean && server.by_us != client.by_us) {
+        if rested && !(server.clean && client.clean && !(prompt && server.by_us == client.by_us)) {
             return Err(format!("not clean: {server:?}, {client:?}"));
         }
         if server.clean && client.clean {
