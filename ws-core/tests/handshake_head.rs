@@ -171,7 +171,7 @@ fn recommended_limit_is_16_kib() {
     assert_eq!(push(head(16_385)), Err(HandshakeError::HeadTooLarge));
 }
 
-// Seen broken in tungstenite CVE-2023-43669: each byte is handed over once, however many calls it takes.
+// Each byte is handed over once, however many calls it takes. That none is parsed again, tests/work.rs shows with conformance/work.
 #[test]
 fn head_is_read_once_however_chunked() {
     let mut head = b"GET / HTTP/1.1\r\n".to_vec();

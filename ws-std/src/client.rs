@@ -469,3 +469,15 @@ impl Connector {
         Err(error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_opening_takes_10_seconds_by_default_and_a_write_30() {
+        let connector = Connector::builder();
+        assert_eq!(connector.handshake_timeout, Some(Duration::from_secs(10)));
+        assert_eq!(connector.write_timeout, Some(Duration::from_secs(30)));
+    }
+}

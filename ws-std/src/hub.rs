@@ -535,3 +535,14 @@ impl<T: Transport> Drop for Member<T> {
         self.queue.end(End::Left);
     }
 }
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_holds_1024_messages_and_1_mib_by_default() {
+        let HubState { max_messages, max_bytes, .. } = &*Hub::new().shared;
+        assert_eq!((*max_messages, *max_bytes), (1024, 1 << 20));
+    }
+}

@@ -688,6 +688,11 @@ impl<T: Transport> PendingRequest<T> {
 mod tests {
     use super::*;
 
+    #[test]
+    fn a_write_takes_30_seconds_by_default() {
+        assert_eq!(Listener::builder().write_timeout, Some(Duration::from_secs(30)));
+    }
+
     // accept(2): "Linux accept() passes already-pending network errors on the new socket"
     #[test]
     fn what_is_wrong_with_one_connection_is_not_fatal() {

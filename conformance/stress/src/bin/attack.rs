@@ -5,10 +5,11 @@
 
 use std::io::{self, Write};
 use std::process::ExitCode;
-use std::sync::{Barrier, Mutex};
+use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use ws_std::rustls::ClientConfig;
 use ws_std::{CloseCode, Connector};
 use ws_stress::honest::Honest;
 use ws_stress::peer::{BINARY, CLOSE, Exit, PING, Peer, TEXT, crowd, frame, request};
@@ -37,6 +38,8 @@ const CHECKS: [(&str, Check); 14] = [
 
 /// What the end of a connection may take beyond its time-out, on a busy machine.
 const SLACK: Duration = Duration::from_secs(4);
+/// The most memory that a server may use, in MiB.
+const MOST: u64 = 200;
 /// What the figures of a check begin with if this machine cannot fail it.
 const NOT_RUN: &str = "not run";
 
@@ -70,17 +73,31 @@ fn main() -> ExitCode {
 
 /// Runs an attack beside honest clients. Then waits until the server has nothing left of either.
 fn beside(server: &Server, attack: impl FnOnce() -> Result<String, String>) -> Outcome {
-    let honest = Honest::beside(server.address);
+    among(server, Honest::beside(server.address), attack)
+}
+
+/// The same for a server over TLS.
+fn beside_over_tls(server: &Server, attack: impl FnOnce() -> Result<String, String>) -> Outcome {
+    let connector = Connector::builder().tls(service::trusting());
+    let url = format!("wss://localhost:{}/", server.address.port());
+    among(server, Honest::start(&connector, &url), attack)
+}
+
+fn among(
+    server: &Server,
+    honest: Honest,
+    attack: impl FnOnce() -> Result<String, String>,
+) -> Outcome {
     let figures = attack();
     let latency = honest.latency();
     let figures = format!("{}{}", figures?, latency?);
     let settled = server.settle(HANDSHAKE + SLACK)?;
-    let usage = server.usage().ok_or("the server has ended")?;
-    Ok(format!(
-        "{figures}; nothing left after {:.1} s, {} MiB at the peak",
-        settled.as_secs_f64(),
-        usage.peak_kib / 1024
-    ))
+    let peak = server.usage().ok_or("the server has ended")?.peak_kib / 1024;
+    let figures = format!(
+        "{figures}; nothing left after {:.1} s, {peak} MiB at the peak",
+        settled.as_secs_f64()
+    );
+    if peak > MOST { Err(format!("too much memory: {figures}")) } else { Ok(figures) }
 }
 
 fn connect(server: &Server) -> Result<Peer, String> {
@@ -234,29 +251,43 @@ fn every_state() -> Vec<State> {
     states
 }
 
-/// A peer in this state.
-fn peer_in(server: &Server, (name, path, bytes): &State) -> Result<Peer, String> {
-    let mut peer = match path {
-        None => connect(server),
-        Some(path) => open(server, path),
-    }
-    .map_err(|error| format!("{name}, {path:?}: {error}"))?;
+/// A peer in this state, inside of TLS if there is a configuration for it.
+fn peer_in(server: &Server, tls: Tls<'_>, (name, path, bytes): &State) -> Result<Peer, String> {
+    let connect = || {
+        let mut peer = match tls {
+            None => Peer::connect(server.address),
+            Some(config) => Peer::connect_tls(server.address, config.clone()),
+        }?;
+        path.map_or(Ok(()), |path| peer.upgrade(path))?;
+        Ok(peer)
+    };
+    let mut peer = connect()
+        .map_err(|error: io::Error| format!("{name}, {path:?}, {}: {error}", tls.is_some()))?;
     let _ = peer.tcp.set_write_timeout(Some(Duration::from_millis(200)));
-    let _ = peer.tcp.write_all(bytes);
+    let _ = peer.write(bytes);
     Ok(peer)
+}
+
+type Tls<'c> = Option<&'c Arc<ClientConfig>>;
+
+/// Does this to a server without TLS, and then to one with it.
+fn without_and_over_tls(attack: impl Fn(&Server, Tls<'_>) -> Outcome) -> Outcome {
+    let plain = Server::start(&[], None);
+    let without = beside(&plain, || attack(&plain, None))?;
+    let server = Server::start(&["--tls"], None);
+    let over = beside_over_tls(&server, || attack(&server, Some(&service::trusting())))?;
+    Ok(format!("{without}; over TLS: {over}"))
 }
 
 /// Peers that leave by FIN, by RST and by half a close.
 fn leaves_in_every_state() -> Outcome {
-    const EACH: usize = 6;
     const HOW: [Exit; 3] = [Exit::Fin, Exit::Reset, Exit::HalfClose];
     let states = every_state();
-    let count = states.len() * HOW.len() * EACH;
-    let server = Server::start(&[], None);
-    beside(&server, || {
+    without_and_over_tls(|server, tls| {
+        let count = states.len() * HOW.len() * if tls.is_none() { 6 } else { 1 };
         crowd(count, 16, |n| {
             let (state, how) = (&states[n % states.len()], HOW[n / states.len() % HOW.len()]);
-            match peer_in(&server, state)?.exit(how) {
+            match peer_in(server, tls, state)?.exit(how) {
                 None => Ok(()),
                 Some(mut peer) => peer
                     .wait_for_end(HANDSHAKE + SLACK)
@@ -269,14 +300,12 @@ fn leaves_in_every_state() -> Outcome {
 
 /// Peers that neither read nor write any more, and whose connections stay open. The server ends its side of each.
 fn vanishes_in_every_state() -> Outcome {
-    const EACH: usize = 3;
     let states = every_state();
-    let count = states.len() * EACH;
-    let server = Server::start(&[], None);
     let vanished = Mutex::new(Vec::new());
-    beside(&server, || {
+    without_and_over_tls(|server, tls| {
+        let count = states.len() * if tls.is_none() { 3 } else { 1 };
         crowd(count, 16, |n| {
-            let peer = peer_in(&server, &states[n % states.len()])?;
+            let peer = peer_in(server, tls, &states[n % states.len()])?;
             vanished.lock().expect("a lock").push(peer);
             Ok(())
         })?;
@@ -288,33 +317,33 @@ fn vanishes_in_every_state() -> Outcome {
 fn tls_garbage() -> Outcome {
     const COUNT: usize = 300;
     let server = Server::start(&["--tls"], None);
-    let connector = Connector::builder().tls(service::trusting());
-    let url = format!("wss://localhost:{}/", server.address.port());
-    let honest = Honest::start(&connector, &url);
-    let attack = crowd(COUNT, 16, |n| {
-        let mut numbers = Numbers::new(n as u64);
-        let mut peer = connect(&server)?;
-        let len = 1 + numbers.below(3000);
-        let bytes = numbers.bytes(len);
-        let garbage = match n % 5 {
-            0 => bytes,
-            1 => request("/"),
-            // The header of a record that carries a ClientHello, and something else in it.
-            2 => [&[22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3][..], &bytes].concat(),
-            3 => [&[22, 3, 1, 0x40, 0][..], &bytes].concat(),
-            _ => [&[23, 3, 3, 0, 16][..], &bytes].concat(),
-        };
-        let _ = peer.tcp.write_all(&garbage);
-        match peer.exit([Exit::Fin, Exit::Reset, Exit::HalfClose][n % 3]) {
-            None => Ok(()),
-            Some(mut peer) => peer.wait_for_end(HANDSHAKE + SLACK),
-        }
-    });
-    let latency = honest.latency();
-    attack?;
-    let latency = latency?;
-    let settled = server.settle(HANDSHAKE + SLACK)?;
-    Ok(format!("{COUNT} broken; {latency}; nothing left after {:.1} s", settled.as_secs_f64()))
+    let trusting = service::trusting();
+    let open = ("open", Some("/"), Vec::new());
+    beside_over_tls(&server, || {
+        crowd(COUNT, 16, |n| {
+            let mut numbers = Numbers::new(n as u64);
+            let mut peer = match n % 4 {
+                0 => peer_in(&server, Some(&trusting), &open)?,
+                _ => connect(&server)?,
+            };
+            let len = 1 + numbers.below(3000);
+            let bytes = numbers.bytes(len);
+            let garbage = match n % 5 {
+                0 => bytes,
+                1 => request("/"),
+                // The header of a record that carries a ClientHello, and something else in it.
+                2 => [&[22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3][..], &bytes].concat(),
+                3 => [&[22, 3, 1, 0x40, 0][..], &bytes].concat(),
+                _ => [&[23, 3, 3, 0, 16][..], &bytes].concat(),
+            };
+            let _ = peer.tcp.write_all(&garbage);
+            match peer.exit([Exit::Fin, Exit::Reset, Exit::HalfClose][n % 3]) {
+                None => Ok(()),
+                Some(mut peer) => peer.wait_for_end(HANDSHAKE + SLACK),
+            }
+        })?;
+        Ok(format!("{COUNT} broken, a fourth of them after the handshakes; "))
+    })
 }
 
 /// More connections than the server has descriptors: who is connected is served, and when some leave, others are.
