@@ -166,14 +166,20 @@ impl<T: Transport> SharedWriter<T> {
     /// It tries once, because the reader or the next sender will continue. Only a Close frame that was left to this
     /// thread is always written, because no other thread may come after it.
     fn write_rest(&self) {
-        if self.close_left.load(Ordering::SeqCst) {
-            // If another thread holds the stream, it does this in turn.
-            let Some(side) = self.try_stream() else { return };
-            if self.close_left.swap(false, Ordering::SeqCst) {
-                let _ = self.flush_with(side);
+        loop {
+            if self.close_left.load(Ordering::SeqCst) {
+                // If another thread holds the stream, it does this in turn.
+                let Some(side) = self.try_stream() else { return };
+                if self.close_left.swap(false, Ordering::SeqCst) {
+                    let _ = self.flush_with(side);
+                }
+            }
+            let _ = self.try_write(false);
+            // It may have been left to this thread while it held the stream just now.
+            if !self.close_left.load(Ordering::SeqCst) {
+                return;
             }
         }
-        let _ = self.try_write(false);
     }
 
     /// Returns the stream for writing, unless another thread holds it. That thread checks the output again after it has

@@ -4,18 +4,25 @@
 
 use std::io::{self, Read, Write};
 
+use shuttle::rand::{Rng, thread_rng};
 use shuttle::sync::Arc;
 use ws_core::endpoint::Endpoint;
 
 use super::*;
 use crate::schedules::{at_random, at_random_times, let_others_go_on, with_few_switches};
 
+/// The thread that closes waits for fewer steps, even if it alone goes on.
+const LONG: u32 = 4 * CLOSE_LOCK_WAIT;
 /// Each thread puts this much into the output, one after the other.
 const EACH: u8 = 2;
 
 /// A stream that accepts at most three bytes at once.
 #[derive(Clone, Debug)]
-struct Pipe(Arc<Mutex<Vec<u8>>>);
+struct Pipe {
+    written: Arc<Mutex<Vec<u8>>>,
+    /// Whether it sometimes accepts nothing, and sometimes takes so long that a Close frame is left to the thread that writes.
+    is_slow: bool,
+}
 
 impl Read for Pipe {
     fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
@@ -25,8 +32,13 @@ impl Read for Pipe {
 
 impl Write for Pipe {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match thread_rng().gen_range(0..8) {
+            0 if self.is_slow => return Err(io::ErrorKind::WouldBlock.into()),
+            1 if self.is_slow => (0..LONG).for_each(|_| thread::yield_now()),
+            _ => {}
+        }
         let count = bytes.len().min(3);
-        lock(&self.0).extend(&bytes[..count]);
+        lock(&self.written).extend(&bytes[..count]);
         Ok(count)
     }
 
@@ -53,10 +65,11 @@ impl Transport for Pipe {
     }
 }
 
-/// So many threads send, and a reader answers Pings, and closes if `closes` is set.
-fn everything_is_written(writers: u8, closes: bool) {
+/// So many threads send, and a reader answers Pings, and closes if `closes` is set. Only then the stream may be slow, because nobody
+/// goes on after a Close frame.
+fn everything_is_written(writers: u8, closes: bool, is_slow: bool) {
     let Endpoint { outbound, .. } = Endpoint::server_after_handshake(ws_core::Config::new(), b"");
-    let pipe = Pipe(Arc::new(Mutex::new(Vec::new())));
+    let pipe = Pipe { written: Arc::new(Mutex::new(Vec::new())), is_slow };
     let shared = Arc::new(SharedWriter::new(outbound, Link::new(pipe.clone(), Instant::now())));
     let mut threads: Vec<_> = (0..writers)
         .map(|writer| {
@@ -85,7 +98,7 @@ fn everything_is_written(writers: u8, closes: bool) {
     }));
     threads.into_iter().for_each(|thread| thread.join().unwrap());
     assert_eq!(shared.outbound().waiting(), 0, "some of the output was left");
-    let written = lock(&pipe.0).clone();
+    let written = lock(&pipe.written).clone();
     let mut rest = &written[..];
     let mut next = vec![0; usize::from(writers) + 1];
     let mut is_closed = false;
@@ -111,20 +124,25 @@ fn everything_is_written(writers: u8, closes: bool) {
 #[test]
 fn one_writer_and_the_reader_leave_nothing() {
     // Few orders show that the holder of the stream has to look again.
-    at_random_times(5, || everything_is_written(1, false));
+    at_random_times(5, || everything_is_written(1, false, false));
 }
 
 #[test]
 fn two_writers_and_the_reader_leave_nothing() {
-    at_random(|| everything_is_written(2, false));
+    at_random(|| everything_is_written(2, false, false));
 }
 
 #[test]
 fn two_writers_and_a_reader_that_closes_leave_nothing() {
-    at_random(|| everything_is_written(2, true));
+    at_random(|| everything_is_written(2, true, false));
 }
 
 #[test]
 fn orders_with_few_switches_leave_nothing() {
-    with_few_switches(|| everything_is_written(2, true));
+    with_few_switches(|| everything_is_written(2, true, false));
+}
+
+#[test]
+fn a_close_frame_that_is_left_to_a_writer_is_written() {
+    at_random(|| everything_is_written(2, true, true));
 }
