@@ -9,7 +9,7 @@ import sys
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE / "lib"))
 
-from harness import ROOT, Checks, Run, require
+from harness import ROOT, Checks, Run, require, stop_at_exit
 
 # The programs of tests, and the length of the first of three runs of each: long enough that what grows too fast outweighs
 # the rest. What a bomb inflates to takes little for each byte.
@@ -122,6 +122,7 @@ def grows(path, test, length):
 
 
 def main():
+    stop_at_exit()
     checks = Checks()
     wanted = sys.argv[1:]
     known = ["%s/%s" % (name, test) for _, name, tests in PROGRAMS for test, _ in tests]

@@ -6,9 +6,9 @@ export CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=0 CARGO_PROFILE_RELEASE_DEBUG
 
 # What runs in this shell: a check, or the lanes. A lane is a shell of its own, and passes on that it has to end.
 running=()
-trap 'end' INT TERM HUP
+trap 'end' INT TERM HUP QUIT
 end() {
-    trap '' INT TERM HUP
+    trap '' INT TERM HUP QUIT
     [ ${#running[@]} -eq 0 ] || { kill "${running[@]}" && wait "${running[@]}"; } 2>/dev/null
     exit 130
 }
@@ -34,7 +34,8 @@ check() {
 
 lane() {
     running=()
-    trap 'end' TERM
+    # It ignores the others, because it runs in the background.
+    trap 'end' TERM HUP
     "$1"
     exit $failure
 }

@@ -74,7 +74,7 @@ impl<T: Transport> SharedWriter<T> {
         let result = queue().and_then(|()| self.flush());
         drop(slot);
         if matches!(result, Err(Error::Timeout(_) | Error::Send(SendError::OutputFull))) {
-            // The stream accepts nothing at the moment.
+            // The stream accepts nothing at the moment. What is left, also a Close frame, is written when the reader checks again.
             let _ = self.try_write(false);
         } else {
             self.write_rest();
@@ -106,7 +106,8 @@ impl<T: Transport> SharedWriter<T> {
             }
             thread::sleep(MIN_WAIT);
         }
-        // A thread that holds the stream for longer sees this flag when it is done, unless it has just finished.
+        // A thread that holds the stream for longer sees this flag when it is done, unless it has just finished, or its write
+        // has timed out.
         self.close_left.store(true, Ordering::SeqCst);
         self.write_rest();
         Ok(())
@@ -163,8 +164,8 @@ impl<T: Transport> SharedWriter<T> {
 
     /// Writes what others have left to the holder of the stream, unless another thread holds it by now.
     ///
-    /// It tries once, because the reader or the next sender will continue. Only a Close frame that was left to this
-    /// thread is always written, because no other thread may come after it.
+    /// It tries once for other output, because the reader or the next sender will continue. A Close frame that was left to this
+    /// thread is written, because no other sender may come after it.
     fn write_rest(&self) {
         loop {
             if self.close_left.load(Ordering::SeqCst) {

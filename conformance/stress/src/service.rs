@@ -109,7 +109,7 @@ impl Running {
     /// Returns how many bytes the engines and the settings had.
     fn stop(self) -> (u64, u64) {
         let Self { handle, serving, settings, .. } = self;
-        // A thread ends the process if this has not returned in time, which would have dropped `_stopped`.
+        // When this returns, `_stopped` is dropped. If that takes too long, the thread ends the process.
         let (_stopped, is_stopped) = mpsc::channel::<()>();
         thread::spawn(move || {
             if is_stopped.recv_timeout(STOP) == Err(mpsc::RecvTimeoutError::Timeout) {

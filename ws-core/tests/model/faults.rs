@@ -1,6 +1,8 @@
 //! Broken rules, put in on purpose: a wrapper around an endpoint that breaks one of them has to be found.
 
-use ws_core::{Instant, Message};
+use std::time::Duration;
+
+use ws_core::{Config, Instant, Message};
 
 use crate::wire::{CLOSE, FIN, PONG, Wire, frame_len};
 
@@ -34,11 +36,15 @@ pub(crate) enum Fault {
     AnswersOnce,
     /// A Ping is told after the last event.
     TellsAfterEnd,
+    /// Pongs, messages and the closing handshake are not awaited for as long as they should be.
+    HurriesPong,
+    HurriesIdle,
+    HurriesClose,
 }
 
 impl Fault {
     /// All of them, and what the broken rule says.
-    pub(crate) const ALL: [(Self, &str); 14] = [
+    pub(crate) const ALL: [(Self, &str); 17] = [
         (Self::DropsPong, "rests"),
         (Self::LosesMessage, "rests"),
         (Self::DuplicatesMessage, "is told, was written and was sent"),
@@ -53,6 +59,9 @@ impl Fault {
         (Self::ForgetsDeadlines, "they wait for ever"),
         (Self::AnswersOnce, "it ends without a cause"),
         (Self::TellsAfterEnd, "after its end"),
+        (Self::HurriesPong, "has failed: the peer did not answer a ping"),
+        (Self::HurriesIdle, "goes away without a cause"),
+        (Self::HurriesClose, "ends without a cause"),
     ];
 }
 
@@ -68,6 +77,19 @@ pub(crate) struct Faults {
 impl Faults {
     pub(crate) const fn new(fault: Option<Fault>, start: Instant) -> Self {
         Self { fault, start, spent: false }
+    }
+
+    /// The time-outs of the endpoints, which may be faulty.
+    pub(crate) fn hurry(fault: Option<Fault>, config: Config) -> Config {
+        let soon = Some(Duration::from_millis(10));
+        match fault {
+            Some(Fault::HurriesPong) => config.pong_timeout(soon),
+            Some(Fault::HurriesIdle) if config != config.idle_timeout(None) => {
+                config.idle_timeout(soon)
+            }
+            Some(Fault::HurriesClose) => config.close_timeout(soon),
+            _ => config,
+        }
     }
 
     pub(crate) fn is_spent(&self) -> bool {

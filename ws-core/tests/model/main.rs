@@ -31,21 +31,20 @@ use side::Drive;
 use world::{Action, Plan, REACHED, World};
 use ws_core::Config;
 
-/// The keepalive of those that have one, in milliseconds.
-const PING_INTERVAL: u64 = 100;
-const PONG_TIMEOUT: u64 = 40;
-
-fn millis(millis: u64) -> Option<Duration> {
-    Some(Duration::from_millis(millis))
-}
+/// The time-outs of those that have them; of `idle_timeout` it is the shortest.
+const PING_INTERVAL: Duration = Duration::from_millis(100);
+const PONG_TIMEOUT: Duration = Duration::from_millis(40);
+const IDLE_TIMEOUT: Duration = Duration::from_millis(80);
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(50);
+const LONG_IDLE_TIMEOUT: Option<Duration> = Some(Duration::from_millis(300));
 
 /// The connections that are searched.
 fn plans() -> Vec<Plan> {
-    let plain = Config::new().close_timeout(millis(50));
+    let plain = Config::new().close_timeout(Some(CLOSE_TIMEOUT));
     let fragments = plain.max_outgoing_frame(40);
-    let alive = plain.ping_interval(millis(PING_INTERVAL)).pong_timeout(millis(PONG_TIMEOUT));
+    let alive = plain.ping_interval(Some(PING_INTERVAL)).pong_timeout(Some(PONG_TIMEOUT));
     let patient = alive.close_timeout(None);
-    let idle = plain.idle_timeout(millis(300));
+    let idle = plain.idle_timeout(LONG_IDLE_TIMEOUT);
     let plan =
         |name, config, drive| Plan { name, config, drive, open: true, start: 0, capacity: 48 };
     vec![
@@ -58,7 +57,7 @@ fn plans() -> Vec<Plan> {
         plan("open, idle_timeout of both", [idle, idle.max_outgoing_frame(40)], Drive::Next),
         plan(
             "open, keepalive and idle_timeout of both",
-            [alive.idle_timeout(millis(300)), alive.idle_timeout(millis(80))],
+            [alive.idle_timeout(LONG_IDLE_TIMEOUT), alive.idle_timeout(Some(IDLE_TIMEOUT))],
             Drive::Next,
         ),
         // Only one side at a time: without a time-out on either side, both would wait for ever once the closing handshake

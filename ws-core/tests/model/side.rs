@@ -11,7 +11,7 @@ use ws_core::{CloseCode, Config, Endpoint, Instant, Message, ProtocolError, Role
 use crate::faults::Faults;
 use crate::wire::{Formatted, Wire};
 use crate::world::{OPENING_TIMEOUT, Plan};
-use crate::{PING_INTERVAL, PONG_TIMEOUT};
+use crate::{CLOSE_TIMEOUT, IDLE_TIMEOUT, PING_INTERVAL, PONG_TIMEOUT};
 
 /// How much the driver writes or reads at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,8 +100,8 @@ pub(crate) struct Side {
     start: Instant,
     /// When the endpoint was last given bytes.
     heard: Instant,
-    /// The application has closed.
-    closes: bool,
+    /// When the application has closed.
+    closes: Option<Instant>,
     /// The latest time at which the driver has to ask again, as it was last told.
     pub(crate) until: Option<Instant>,
     pub(crate) log: Log,
@@ -148,7 +148,7 @@ impl Side {
             drive: plan.drive,
             start,
             heard: start,
-            closes: false,
+            closes: None,
             until: None,
             log,
             queued: DefaultHasher::new(),
@@ -158,6 +158,11 @@ impl Side {
     /// Whether it closes a connection on which no messages are sent.
     pub(crate) fn has_idle_timeout(&self) -> bool {
         self.config != self.config.idle_timeout(None)
+    }
+
+    /// Whether it may have closed for this reason, so long ago. Messages can only have put that off.
+    pub(crate) fn is_idle(&self, now: Instant, ago: Duration) -> bool {
+        self.has_idle_timeout() && now.saturating_since(self.start) >= IDLE_TIMEOUT + ago
     }
 
     pub(crate) fn digest(&self, hasher: &mut DefaultHasher) {
@@ -205,26 +210,35 @@ impl Side {
         });
     }
 
-    pub(crate) fn close(&mut self) {
+    pub(crate) fn close(&mut self, now: Instant) {
         self.noting(2, |side| {
             let _ = side.out().start_close(CloseCode::NORMAL, "bye");
-            side.closes = true;
+            side.closes = side.closes.or(Some(now));
         });
     }
 
     /// Asks once for what is to be written, and does what the answer says.
     pub(crate) fn flush(&mut self, mut stream: Stream<'_>) -> Result<(), String> {
+        let (waiting, now) = (stream.from.len(), stream.now);
+        let done = self.flush_once(&mut stream);
+        if stream.from.len() < waiting {
+            self.heard = now;
+        }
+        done
+    }
+
+    fn flush_once(&mut self, stream: &mut Stream<'_>) -> Result<(), String> {
         self.noting(4, |side| {
             let (now, log) = (stream.faults.clock(stream.now), &mut side.log);
             let next = match side.drive {
                 Drive::Halves => side.endpoint.outbound.next(|| now),
                 _ => side.endpoint.next_write(|| now),
             };
-            match act(next, told, Amount::All, log, &mut stream)? {
+            match act(next, told, Amount::All, log, stream)? {
                 Did::Told(_) | Did::Failed(_) => Err("an event of a flush".into()),
                 // The time is that of the next deadline of a writer, and the end is told by `next`, after the events.
                 Did::Blocked(_) | Did::Done => Ok(()),
-                did => side.after(did, &mut stream).map(drop),
+                did => side.after(did, stream).map(drop),
             }
         })
     }
@@ -274,7 +288,7 @@ impl Side {
     fn after(&mut self, did: Did, stream: &mut Stream<'_>) -> Result<Step, String> {
         let role = self.role;
         match did {
-            Did::Told(told) => self.on(told, stream.faults)?,
+            Did::Told(told) => self.on(told, stream.now, stream.faults)?,
             Did::Failed(error) => self.on_failure(error, stream.now)?,
             Did::Moved => {}
             Did::Nothing => return Ok(Step::Nothing),
@@ -299,7 +313,7 @@ impl Side {
     }
 
     /// What the application does.
-    fn on(&mut self, told: Told, faults: &mut Faults) -> Result<(), String> {
+    fn on(&mut self, told: Told, now: Instant, faults: &mut Faults) -> Result<(), String> {
         let (role, log) = (self.role, &mut self.log);
         if log.ended {
             return Err(format!("{role:?} is told {told:?} after its end"));
@@ -317,13 +331,18 @@ impl Side {
                 log.ended = true;
                 let info = self.endpoint.close_info().ok_or("closed, and nobody knows how")?;
                 self.log.closed = info.code != CloseCode::ABNORMAL;
-                let began = self.closes || self.has_idle_timeout();
+                let gives_up =
+                    self.closes.is_some_and(|at| now.saturating_since(at) >= CLOSE_TIMEOUT)
+                        || self.is_idle(now, CLOSE_TIMEOUT);
                 let log = &self.log;
-                if !(log.closed || log.told_eof || log.told_reset || began) {
-                    return Err(format!("{role:?} ends without a cause"));
+                if !(log.closed || log.told_eof || log.told_reset || gives_up) {
+                    return Err(format!(
+                        "{role:?} ends without a cause at {now:?}: {info:?}, closed at {:?}",
+                        self.closes
+                    ));
                 }
                 if faults.tells_after_end() {
-                    return self.on(Told::Ping(Vec::new()), faults);
+                    return self.on(Told::Ping(Vec::new()), now, faults);
                 }
             }
             told => return Err(format!("{role:?} is told {told:?} at the wrong time")),
@@ -334,7 +353,6 @@ impl Side {
     /// Neither side breaks the protocol, so that only the stream can fail, and a deadline that has come.
     fn on_failure(&mut self, error: EndpointError, now: Instant) -> Result<(), String> {
         let has_keepalive = self.config != self.config.ping_interval(None);
-        let silence = Duration::from_millis(PING_INTERVAL + PONG_TIMEOUT);
         let log = &mut self.log;
         let has_cause = match error {
             EndpointError::HandshakeTimeout => {
@@ -342,7 +360,9 @@ impl Side {
             }
             EndpointError::HandshakeEof => !log.open && (log.told_eof || log.told_reset),
             EndpointError::Protocol(ProtocolError::PongTimeout) => {
-                log.open && has_keepalive && now.saturating_since(self.heard) >= silence
+                log.open
+                    && has_keepalive
+                    && now.saturating_since(self.heard) >= PING_INTERVAL + PONG_TIMEOUT
             }
             _ => false,
         };

@@ -139,6 +139,7 @@ impl World {
     pub(crate) fn new(plan: &Plan, fault: Option<Fault>) -> Result<Self, String> {
         let now = Instant::from_millis(plan.start);
         let options = plan.config.map(|config| {
+            let config = Faults::hurry(fault, config);
             Options::from(config)
                 .handshake_timeout(Some(OPENING_TIMEOUT))
                 .max_output(10 * plan.capacity)
@@ -206,7 +207,7 @@ impl World {
                 self.sides[side].send(Message::from(vec![count as u8; len]))?;
             }
             Action::Ping(side) => self.sides[side].ping(),
-            Action::Close(side) => self.sides[side].close(),
+            Action::Close(side) => self.sides[side].close(self.now),
             Action::Eof(side) if self.wires[1 - side].ended => return Ok(false),
             Action::Eof(side) => self.wires[1 - side].ended = true,
             Action::Stall(side) if self.wires[1 - side].stalled => return Ok(false),
@@ -335,7 +336,7 @@ impl World {
                 // Keepalive and idle_timeout may have their turn first.
                 let rests = if choice & 2 == 0 { 0 } else { 3 };
                 if quiet >= rests || self.sides.iter().all(|side| side.until.is_none()) {
-                    self.sides[(choice & 1) as usize].close();
+                    self.sides[(choice & 1) as usize].close(self.now);
                     prompt = true;
                     continue;
                 }
@@ -350,7 +351,7 @@ impl World {
                 let is_stalled = self.wires.iter().any(|wire| wire.stalled);
                 let side = &mut self.sides[index];
                 if (is_stalled || both_hold) && !side.log.done && side.out().is_open() {
-                    side.close();
+                    side.close(self.now);
                     waits = true;
                 }
             }
@@ -385,7 +386,8 @@ impl World {
     /// What holds at any time.
     fn check(&mut self) -> Result<(), String> {
         let goes_away = |wire: &Wire| wire.watch.close == Some(CloseCode::GOING_AWAY.get());
-        if self.wires.iter().any(goes_away) && !self.sides.iter().any(Side::has_idle_timeout) {
+        let is_idle = |side: &Side| side.is_idle(self.now, Duration::ZERO);
+        if self.wires.iter().any(goes_away) && !self.sides.iter().any(is_idle) {
             return Err("a side goes away without a cause".into());
         }
         for index in [0, 1] {

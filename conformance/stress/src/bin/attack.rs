@@ -261,8 +261,7 @@ fn peer_in(server: &Server, tls: Tls<'_>, (name, path, bytes): &State) -> Result
         path.map_or(Ok(()), |path| peer.upgrade(path))?;
         Ok(peer)
     };
-    let mut peer = connect()
-        .map_err(|error: io::Error| format!("{name}, {path:?}, {}: {error}", tls.is_some()))?;
+    let mut peer = connect().map_err(|error: io::Error| format!("{name}, {path:?}: {error}"))?;
     let _ = peer.tcp.set_write_timeout(Some(Duration::from_millis(200)));
     let _ = peer.write(bytes);
     Ok(peer)
@@ -275,7 +274,8 @@ fn without_and_over_tls(attack: impl Fn(&Server, Tls<'_>) -> Outcome) -> Outcome
     let plain = Server::start(&[], None);
     let without = beside(&plain, || attack(&plain, None))?;
     let server = Server::start(&["--tls"], None);
-    let over = beside_over_tls(&server, || attack(&server, Some(&service::trusting())))?;
+    let over = beside_over_tls(&server, || attack(&server, Some(&service::trusting())))
+        .map_err(|error| format!("over TLS: {error}"))?;
     Ok(format!("{without}; over TLS: {over}"))
 }
 
