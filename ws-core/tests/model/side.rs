@@ -98,7 +98,7 @@ pub(crate) struct Side {
     config: Config,
     drive: Drive,
     start: Instant,
-    /// When the endpoint was last given bytes.
+    /// When the endpoint was last given bytes, except those of a flush, which does not look at them.
     heard: Instant,
     /// When the application has closed.
     closes: Option<Instant>,
@@ -219,26 +219,17 @@ impl Side {
 
     /// Asks once for what is to be written, and does what the answer says.
     pub(crate) fn flush(&mut self, mut stream: Stream<'_>) -> Result<(), String> {
-        let (waiting, now) = (stream.from.len(), stream.now);
-        let done = self.flush_once(&mut stream);
-        if stream.from.len() < waiting {
-            self.heard = now;
-        }
-        done
-    }
-
-    fn flush_once(&mut self, stream: &mut Stream<'_>) -> Result<(), String> {
         self.noting(4, |side| {
             let (now, log) = (stream.faults.clock(stream.now), &mut side.log);
             let next = match side.drive {
                 Drive::Halves => side.endpoint.outbound.next(|| now),
                 _ => side.endpoint.next_write(|| now),
             };
-            match act(next, told, Amount::All, log, stream)? {
+            match act(next, told, Amount::All, log, &mut stream)? {
                 Did::Told(_) | Did::Failed(_) => Err("an event of a flush".into()),
                 // The time is that of the next deadline of a writer, and the end is told by `next`, after the events.
                 Did::Blocked(_) | Did::Done => Ok(()),
-                did => side.after(did, stream).map(drop),
+                did => side.after(did, &mut stream).map(drop),
             }
         })
     }
